@@ -1,0 +1,68 @@
+# Everything a contributor or a new user needs; `make help` lists it.
+# The virtual environment is made by whichever target needs it first.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+REQUIREMENTS := requirements/dev.txt
+
+.DEFAULT_GOAL := help
+
+.PHONY: help
+help: ## List the targets
+	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sort | \
+	  awk 'BEGIN {FS = ":.*## "} {printf "  %-18s %s\n", $$1, $$2}'
+
+$(READY): $(REQUIREMENTS) pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "Python 3.11 or newer is needed: make PYTHON=python3.11 ..."; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check \
+	  --require-hashes -r $(REQUIREMENTS)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check \
+	  --no-deps --no-build-isolation -e .
+	@touch $@
+
+.PHONY: demo
+demo: $(READY) ## Show it: no key, no Docker (ARGS="--html demo.html" and more)
+	$(BIN)/otel-callbacks demo $(ARGS)
+
+.PHONY: test
+test: $(READY) ## Run the tests with branch coverage (ARGS for pytest)
+	$(BIN)/python -m pytest --cov --cov-report=term-missing:skip-covered \
+	  --cov-fail-under=100 $(ARGS)
+
+.PHONY: check
+check: $(READY) ## Lint, format, types, layering
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/python -m pytest -q -p no:cacheprovider tests/test_layering.py
+
+.PHONY: format
+format: $(READY) ## Format the code
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+.PHONY: bench
+bench: $(READY) ## Measure what a call costs (ARGS="--rounds 50")
+	$(BIN)/python benchmarks/overhead.py $(ARGS)
+
+.PHONY: test-lowest
+test-lowest: ## Run the tests with the lowest versions that are allowed
+	.ci/with-python python3.11 lowest
+
+.PHONY: test-newer
+test-newer: ## Run the tests on the newest Python that is installed
+	.ci/with-python newest dev
+
+.PHONY: wheel
+wheel: $(READY) ## Build the wheel and try it outside the checkout
+	.ci/wheel
+
+.PHONY: constraints
+constraints: $(READY) ## Pin the versions anew, with hashes
+	.ci/constraints
+
+-include deploy/stack.mk

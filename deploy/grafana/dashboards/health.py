@@ -1,0 +1,173 @@
+"""Telemetry health: whether the numbers on the other dashboards can be trusted."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from dashboards.frame import assemble
+from dashboards.health_collector import arriving, leaving, sampling
+from dashboards.panels import NO_FAILURES, bars, lines, number, steps
+from dashboards.promql import SERVICE, increase, rate, select, total
+from dashboards.tables import Column, numbers
+from dashboards.targets import now, over_time
+
+if TYPE_CHECKING:
+    from grafana_foundation_sdk.models.dashboard import Dashboard
+
+    from dashboards.frame import Row
+
+_OPEN: Final = select("otel_callbacks_open_runs", SERVICE)
+_LOST: Final = select("otel_callbacks_runs_lost_total", SERVICE)
+_ERRORS: Final = select("otel_callbacks_errors_total", SERVICE)
+_MISSING: Final = select("otel_callbacks_usage_missing_total", SERVICE)
+_UNPRICED: Final = select("otel_callbacks_unpriced_tokens_total", SERVICE)
+_OVERFLOWED: Final = select("otel_callbacks_labels_overflowed_total", SERVICE)
+
+_ANY: Final = steps((1, "yellow"))
+_BAD: Final = steps((1, "red"))
+_OURS: Final = '{__name__=~"otel_callbacks_.+|gen_ai_.+", job=~"$service"}'
+
+
+def _handler() -> Row:
+    """What the handler says about itself."""
+    return (
+        "Handler",
+        [
+            number(
+                "Open runs",
+                "Runs in the table, chains too. One that only rises is a leak: runs "
+                "that never end and that no limit has caught yet.",
+                total(_OPEN),
+                empty="No application is scraped",
+            ),
+            number(
+                "Runs lost",
+                "Runs that never ended by a callback and were ended by the handler.",
+                increase(_LOST),
+                thresholds=_ANY,
+                empty="None",
+            ),
+            number(
+                "Errors inside",
+                "A parser or sink of the handler failed. The application went on; "
+                "its log has the traceback.",
+                increase(_ERRORS),
+                thresholds=_BAD,
+                empty="None",
+            ),
+            number(
+                "Usage missing",
+                "Calls whose provider did not say the tokens.",
+                increase(_MISSING),
+                thresholds=_ANY,
+                empty="None",
+            ),
+            number(
+                "Tokens without a price",
+                "Tokens of models that the price list does not have.",
+                increase(_UNPRICED),
+                thresholds=_ANY,
+                empty="None",
+            ),
+            number(
+                "Labels overflowed",
+                "Values beyond a label's limit, counted as other.",
+                increase(_OVERFLOWED),
+                thresholds=_ANY,
+                empty="None",
+            ),
+            lines(
+                "Open runs by service",
+                "Runs that have started and not ended.",
+                over_time(total(_OPEN, "job", "instance"), "{{job}} {{instance}}"),
+                empty="No application is scraped",
+            ),
+            lines(
+                "Lost runs by reason",
+                "Runs in a second, by what ended them in place of a callback.",
+                over_time(rate(_LOST, "reason"), "{{reason}}"),
+                empty=NO_FAILURES,
+                stacked=True,
+            ),
+            lines(
+                "Errors inside by place",
+                "Failures in a second, by the part of the handler.",
+                over_time(rate(_ERRORS, "where"), "{{where}}"),
+                empty=NO_FAILURES,
+                stacked=True,
+            ),
+            lines(
+                "Overflow by label",
+                "Values in a second that a label's limit refused. Raise the limit "
+                "or take the label away.",
+                over_time(rate(_OVERFLOWED, "label"), "{{label}}"),
+                empty=NO_FAILURES,
+                stacked=True,
+            ),
+        ],
+    )
+
+
+def _scrapes() -> Row:
+    """Whether Prometheus reads everyone, and how much it reads."""
+    return (
+        "Prometheus",
+        [
+            lines(
+                "Targets that answer",
+                "1: read; 0: down, and everything of this target stands still.",
+                over_time("min by (job, instance) (up)", "{{job}} {{instance}}"),
+                empty="No targets",
+            ),
+            lines(
+                "Duration of scrapes",
+                "Seconds that reading a target took.",
+                over_time(
+                    "max by (job, instance) (scrape_duration_seconds)",
+                    "{{job}} {{instance}}",
+                ),
+                unit="s",
+                empty="No targets",
+            ),
+            lines(
+                "Samples of a scrape",
+                "How many series a target has. A number that only rises is a label "
+                "without bound.",
+                over_time(
+                    "sum by (job, instance) (scrape_samples_scraped)",
+                    "{{job}} {{instance}}",
+                ),
+                empty="No targets",
+            ),
+            bars(
+                "Largest series of the application",
+                "How many combinations of labels each series has, buckets included.",
+                now(f"topk(15, count by (__name__) ({_OURS}))", "{{__name__}}"),
+            ),
+            numbers(
+                "Alerts that fire",
+                "Rules of deploy/prometheus/rules; each alert's runbook says what to "
+                "do.",
+                Column(
+                    "Firing",
+                    'count by (alertname, severity) (ALERTS{alertstate="firing"})',
+                ),
+                empty="No alert fires",
+            ),
+        ],
+    )
+
+
+def build() -> Dashboard:
+    """Build the dashboard of telemetry health.
+
+    Returns:
+        The dashboard with uid ``otel-callbacks-health``.
+    """
+    return assemble(
+        "otel-callbacks-health",
+        "Telemetry health",
+        "Handler, Collector, Jaeger and Prometheus: is anything lost, refused, "
+        "sampled away or without bound?",
+        [_handler(), arriving(), leaving(), sampling(), _scrapes()],
+    )

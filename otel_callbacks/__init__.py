@@ -1,0 +1,15 @@
+"""One handler in a LangChain app: every model call a span and token counters."""
+
+from __future__ import annotations
+
+from otel_callbacks.configure import ConfiguredHandler, configure
+from otel_callbacks.handler import OTelCallbackHandler
+from otel_callbacks.settings import SettingError, Settings
+
+__all__ = [
+    "ConfiguredHandler",
+    "OTelCallbackHandler",
+    "SettingError",
+    "Settings",
+    "configure",
+]

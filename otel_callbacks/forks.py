@@ -1,0 +1,39 @@
+"""Tells objects that they are in a forked child now.
+
+Locks may have been held by threads that were not copied, and open runs are the parent
+process's to end.
+"""
+
+from __future__ import annotations
+
+import os
+import weakref
+from typing import Protocol
+
+
+class Forkable(Protocol):
+    """Something that must start anew in a forked child."""
+
+    def after_fork(self) -> None:
+        """Start anew."""
+
+
+_forkables: weakref.WeakSet[Forkable] = weakref.WeakSet()
+
+
+def tell_after_fork(forkable: Forkable) -> None:
+    """Call this object's ``after_fork`` in every child forked from now on.
+
+    Args:
+        forkable: The object; it is held weakly.
+    """
+    _forkables.add(forkable)
+
+
+def _in_child() -> None:
+    """Tell every object that is still there."""
+    for forkable in list(_forkables):
+        forkable.after_fork()
+
+
+os.register_at_fork(after_in_child=_in_child)

@@ -1,0 +1,263 @@
+"""LangChain's callbacks, translated and delegated.
+
+https://reference.langchain.com/python/langchain_core/callbacks/
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final, Self
+
+from langchain_core.callbacks import BaseCallbackHandler
+
+from otel_callbacks import semconv
+from otel_callbacks.lifecycle import Lifecycle
+from otel_callbacks.operations import Request
+from otel_callbacks.payloads.documents import retriever_response
+from otel_callbacks.payloads.request import model_request
+from otel_callbacks.payloads.response import model_response
+from otel_callbacks.payloads.steps import (
+    chain_request,
+    retriever_request,
+    tool_request,
+)
+from otel_callbacks.payloads.streams import first_of, is_chunk
+from otel_callbacks.settings import Settings
+from otel_callbacks.sinks import pipeline
+
+if TYPE_CHECKING:
+    from types import TracebackType
+    from uuid import UUID
+
+    from opentelemetry.trace import TracerProvider
+    from prometheus_client import CollectorRegistry
+
+# What is known of a run whose payload cannot be read.
+_CHAT: Final = Request(semconv.CHAT, "")
+_TEXT: Final = Request(semconv.TEXT_COMPLETION, "")
+_CHAIN: Final = Request("", "")
+_TOOL: Final = Request(semconv.EXECUTE_TOOL, "")
+_RETRIEVAL: Final = Request(semconv.RETRIEVAL, "")
+
+
+class OTelCallbackHandler(BaseCallbackHandler):
+    """Makes every LangChain run a span, and counts its tokens, time and errors.
+
+    Give it to a model (``callbacks=[handler]``), to a request
+    (``config={"callbacks": [handler]}``), or to both: that is still one span. It
+    serves sync and async code and any number of threads and tasks.
+
+    Args:
+        tracer_provider: Makes the spans; the global one by default.
+        registry: Shows the series; prometheus_client's own by default.
+        settings: The settings; from the environment by default.
+
+    Raises:
+        SettingError: A setting has a value that is not allowed.
+        ValueError: The registry has a series with one of our names already.
+
+    Example:
+        >>> handler = OTelCallbackHandler()
+        >>> llm = ChatOpenAI(model="gpt-4o-mini", callbacks=[handler])
+    """
+
+    # Called in the caller's own task also from async code: there the current span
+    # can be set, and a call costs a fraction of a thread's.
+    run_inline = True
+    # Plain attributes in the place of properties: these are read at every event.
+    ignore_llm = False  # type: ignore[assignment]
+    ignore_chat_model = False  # type: ignore[assignment]
+    ignore_chain = False  # type: ignore[assignment]
+    ignore_agent = False  # type: ignore[assignment]
+    ignore_retriever = False  # type: ignore[assignment]
+    ignore_retry = True  # type: ignore[assignment]
+    ignore_custom_event = True  # type: ignore[assignment]
+
+    def __init__(
+        self,
+        *,
+        tracer_provider: TracerProvider | None = None,
+        registry: CollectorRegistry | None = None,
+        settings: Settings | None = None,
+    ) -> None:
+        self.settings = Settings.from_env() if settings is None else settings
+        built = pipeline(tracer_provider, registry, self.settings)
+        self.health = built.health
+        self._runs = Lifecycle(built)
+        self.raise_error = self.settings.strict
+        if self.settings.sdk_disabled:
+            self.ignore_llm = self.ignore_chat_model = self.ignore_chain = True
+            self.ignore_agent = self.ignore_retriever = True
+
+    # -- models ---------------------------------------------------------------
+
+    def on_chat_model_start(  # type: ignore[override]
+        self,
+        serialized: dict[str, Any],
+        messages: list[list[Any]],
+        *,
+        run_id: UUID,
+        parent_run_id: UUID | None = None,
+        tags: list[str] | None = None,
+        metadata: dict[str, Any] | None = None,
+        name: str | None = None,
+        invocation_params: dict[str, Any] | None = None,
+        options: dict[str, Any] | None = None,
+        batch_size: int = 1,
+        **_: Any,
+    ) -> None:
+        """Start a chat model's run."""
+        read = (semconv.CHAT, serialized, invocation_params, options, metadata, tags)
+        args = (*read, batch_size, name)
+        ids = (run_id, parent_run_id)
+        self._runs.start(model_request, args, _CHAT, ids, first_of(messages))
+
+    def on_llm_start(  # type: ignore[override]
+        self,
+        serialized: dict[str, Any],
+        prompts: list[str],
+        *,
+        run_id: UUID,
+        parent_run_id: UUID | None = None,
+        tags: list[str] | None = None,
+        metadata: dict[str, Any] | None = None,
+        name: str | None = None,
+        invocation_params: dict[str, Any] | None = None,
+        options: dict[str, Any] | None = None,
+        batch_size: int = 1,
+        **_: Any,
+    ) -> None:
+        """Start a text model's run."""
+        operation = semconv.TEXT_COMPLETION
+        read = (operation, serialized, invocation_params, options, metadata, tags)
+        args = (*read, batch_size, name)
+        ids = (run_id, parent_run_id)
+        self._runs.start(model_request, args, _TEXT, ids, first_of(prompts))
+
+    def on_llm_new_token(  # type: ignore[override]
+        self, token: str, *, run_id: UUID, **_: Any
+    ) -> None:
+        """Note the time of a chunk; the first one lets go of the current span."""
+        self._runs.chunk(run_id)
+
+    def on_stream_event(self, event: Any, *, run_id: UUID, **_: Any) -> None:
+        """Note the time of a chunk of ``stream_events(version="v3")``."""
+        if is_chunk(event):
+            self._runs.chunk(run_id)
+
+    def on_llm_end(self, response: Any, *, run_id: UUID, **_: Any) -> None:
+        """End a model's run with what it gave back."""
+        self._runs.end(run_id, model_response, response)
+
+    def on_llm_error(
+        self,
+        error: BaseException,
+        *,
+        run_id: UUID,
+        response: Any = None,
+        **_: Any,
+    ) -> None:
+        """End a model's run with an error, and with the tokens spent until then."""
+        self._runs.fail(run_id, error, response)
+
+    # -- chains, tools, retrievers --------------------------------------------
+
+    def on_chain_start(  # type: ignore[override]
+        self,
+        serialized: dict[str, Any] | None,
+        inputs: Any,
+        *,
+        run_id: UUID,
+        parent_run_id: UUID | None = None,
+        tags: list[str] | None = None,
+        metadata: dict[str, Any] | None = None,
+        name: str | None = None,
+        **_: Any,
+    ) -> None:
+        """Start a chain's or a graph node's run."""
+        args = (serialized, metadata, tags, name)
+        ids = (run_id, parent_run_id)
+        self._runs.start(chain_request, args, _CHAIN, ids, inputs)
+
+    def on_chain_end(self, outputs: Any, *, run_id: UUID, **_: Any) -> None:
+        """End a chain's run."""
+        self._runs.end(run_id)
+
+    def on_chain_error(self, error: BaseException, *, run_id: UUID, **_: Any) -> None:
+        """End a chain's run with an error."""
+        self._runs.fail(run_id, error)
+
+    def on_tool_start(  # type: ignore[override]
+        self,
+        serialized: dict[str, Any] | None,
+        input_str: str,
+        *,
+        run_id: UUID,
+        parent_run_id: UUID | None = None,
+        tags: list[str] | None = None,
+        metadata: dict[str, Any] | None = None,
+        name: str | None = None,
+        tool_call_id: str | None = None,
+        inputs: dict[str, Any] | None = None,
+        **_: Any,
+    ) -> None:
+        """Start a tool's run."""
+        args = (serialized, metadata, tags, name, tool_call_id, inputs)
+        ids = (run_id, parent_run_id)
+        self._runs.start(tool_request, args, _TOOL, ids, input_str)
+
+    def on_tool_end(self, output: Any, *, run_id: UUID, **_: Any) -> None:
+        """End a tool's run; an error it handled itself is an error on its span."""
+        self._runs.end_tool(run_id, output)
+
+    def on_tool_error(self, error: BaseException, *, run_id: UUID, **_: Any) -> None:
+        """End a tool's run with an error."""
+        self._runs.fail(run_id, error)
+
+    def on_retriever_start(  # type: ignore[override]
+        self,
+        serialized: dict[str, Any] | None,
+        query: str,
+        *,
+        run_id: UUID,
+        parent_run_id: UUID | None = None,
+        tags: list[str] | None = None,
+        metadata: dict[str, Any] | None = None,
+        name: str | None = None,
+        **_: Any,
+    ) -> None:
+        """Start a retriever's run."""
+        args = (serialized, metadata, tags, name)
+        ids = (run_id, parent_run_id)
+        self._runs.start(retriever_request, args, _RETRIEVAL, ids, query)
+
+    def on_retriever_end(self, documents: Any, *, run_id: UUID, **_: Any) -> None:
+        """End a retriever's run."""
+        self._runs.end(run_id, retriever_response, documents)
+
+    def on_retriever_error(
+        self, error: BaseException, *, run_id: UUID, **_: Any
+    ) -> None:
+        """End a retriever's run with an error."""
+        self._runs.fail(run_id, error)
+
+    # -- the end --------------------------------------------------------------
+
+    def close(self) -> None:
+        """End and count what is open, as abandoned; safe twice.
+
+        The handler works on afterwards. What `configure` created is flushed.
+        """
+        self._runs.close()
+
+    shutdown = close
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()

@@ -1,0 +1,201 @@
+"""The life of a run as a handler sees it: start, chunk, end, fail.
+
+Payloads are read here under a guard: what cannot be read costs an attribute, one log
+line and one count, never the span and never the app.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+from otel_callbacks import semconv
+from otel_callbacks.operations import (
+    CACHE_HIT,
+    ERROR,
+    OK,
+    Failure,
+    Request,
+    Response,
+)
+from otel_callbacks.payloads.enclosing import enclosing_run_id
+from otel_callbacks.payloads.errors import failure
+from otel_callbacks.payloads.response import model_response
+from otel_callbacks.payloads.steps import tool_failed
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from uuid import UUID
+
+    from otel_callbacks.sinks import Pipeline
+
+_T = TypeVar("_T")
+
+_tick: Final = time.perf_counter_ns
+_UNREAD: Final = Response()
+_UNREAD_FAILURE: Final = Failure(ERROR, semconv.ERROR_TYPE_OTHER, semconv.OTHER)
+
+
+class Lifecycle:
+    """Translates a handler's callbacks for the table of open runs.
+
+    Args:
+        pipeline: The table, and who is told of troubles.
+    """
+
+    __slots__ = ("_health", "_step_out", "_table")
+
+    def __init__(self, pipeline: Pipeline) -> None:
+        self._table = pipeline.table
+        self._health = pipeline.health
+        self._step_out = pipeline.step_out
+
+    def start(
+        self,
+        reader: Callable[..., Request],
+        args: tuple[Any, ...],
+        unread: Request,
+        ids: tuple[UUID, UUID | None],
+        payload: object,
+    ) -> None:
+        """Start a run.
+
+        Args:
+            reader: Reads the request.
+            args: What it reads.
+            unread: The request where it cannot be read.
+            ids: The ids of the run and of its parent.
+            payload: What the run works on; only its identity matters.
+        """
+        run_id, parent_id = ids
+        try:
+            if self._table.is_echo(run_id, id(payload)):
+                return
+            trouble = None
+            try:
+                request = reader(*args)
+            except Exception as error:  # noqa: BLE001 -- the span matters more
+                request, trouble = unread, error
+            if parent_id is None:
+                parent_id = enclosing_run_id()
+            self._table.start(run_id, parent_id, request, id(payload))
+            if trouble is not None:
+                self._health.trouble("request", trouble)
+        except Exception as error:  # noqa: BLE001 -- never into the app
+            self._trouble("start", error)
+
+    def chunk(self, run_id: UUID) -> None:
+        """Note that a chunk of a stream has come.
+
+        Args:
+            run_id: The run's id.
+        """
+        try:
+            run = self._table.get(run_id)
+            if run is None:
+                return
+            if run.chunks is None:
+                run.chunks = [_tick()]
+                self._step_out(run)
+            else:
+                run.chunks.append(_tick())
+        except Exception as error:  # noqa: BLE001 -- never into the app
+            self._trouble("chunk", error)
+
+    def end(
+        self,
+        run_id: UUID,
+        reader: Callable[[Any], Response] | None = None,
+        payload: Any = None,
+    ) -> None:
+        """End a run that went well.
+
+        Args:
+            run_id: The run's id.
+            reader: Reads what it gave back.
+            payload: What it gave back.
+        """
+        try:
+            run = self._table.take(run_id)
+            if run is None and not self._table.is_lost(run_id):
+                return
+            response, trouble = _read(reader, payload)
+            if reader is not None and response is None:
+                response = _UNREAD
+            if run is None:
+                self._table.finish_late(run_id, response or _UNREAD)
+            else:
+                hit = response is not None and response.cache_hit
+                self._table.finish(run, CACHE_HIT if hit else OK, response)
+            if trouble is not None:
+                self._health.trouble("response", trouble)
+        except Exception as error:  # noqa: BLE001 -- never into the app
+            self._trouble("end", error)
+
+    def end_tool(self, run_id: UUID, output: Any) -> None:
+        """End a tool's run, which may have failed and handled that itself.
+
+        Args:
+            run_id: The run's id.
+            output: What the tool gave back.
+        """
+        try:
+            run = self._table.take(run_id)
+            if run is None:
+                return
+            failed, trouble = _read(tool_failed, output)
+            self._table.finish(run, failed.outcome if failed else OK, None, failed)
+            if trouble is not None:
+                self._health.trouble("tool_output", trouble)
+        except Exception as error:  # noqa: BLE001 -- never into the app
+            self._trouble("end", error)
+
+    def fail(self, run_id: UUID, error: BaseException, partial: Any = None) -> None:
+        """End a run that failed.
+
+        Args:
+            run_id: The run's id.
+            error: Why it failed; control flow of LangGraph is no failure.
+            partial: What a model gave back until then; its tokens were spent.
+        """
+        try:
+            run = self._table.take(run_id)
+            if run is None and not self._table.is_lost(run_id):
+                return
+            reader = None if partial is None else model_response
+            response, trouble = _read(reader, partial)
+            if run is None:
+                self._table.finish_late(run_id, response or _UNREAD)
+            else:
+                failed, unread = _read(failure, error)
+                if unread is not None:
+                    failed = _UNREAD_FAILURE
+                outcome = failed.outcome if failed else OK
+                self._table.finish(run, outcome, response, failed)
+                trouble = trouble or unread
+            if trouble is not None:
+                self._health.trouble("response", trouble)
+        except Exception as trouble:  # noqa: BLE001 -- never into the app
+            self._trouble("end", trouble)
+
+    def close(self) -> None:
+        """End and count what is open; safe twice."""
+        self._table.close()
+
+    def _trouble(self, where: str, error: Exception) -> None:
+        """Take an error, once: in strict mode it has been raised on purpose."""
+        if self._health.strict:
+            raise error
+        self._health.trouble(where, error)
+
+
+def _read(
+    reader: Callable[[Any], _T] | None, payload: Any
+) -> tuple[_T | None, Exception | None]:
+    """Read a payload, or return why that cannot be done."""
+    if reader is None:
+        return None, None
+    try:
+        return reader(payload), None
+    except Exception as error:  # noqa: BLE001 -- the run must end all the same
+        return None, error

@@ -1,0 +1,114 @@
+"""The frozen records that cross every seam, and the protocol of a sink.
+
+``payloads`` makes them from what LangChain hands over, ``runs`` keeps them while
+a run is open, ``sinks`` carry them outside. This module imports nothing local.
+Records are named tuples: frozen, and made in a third of the time of a frozen
+dataclass, which counts on the path of a model call.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final, Literal, NamedTuple, Protocol, TypeAlias
+
+AttributeValue: TypeAlias = str | bool | int | float | tuple[str, ...]
+"""A span attribute's value; OpenTelemetry knows no ``None``."""
+
+Attributes: TypeAlias = Mapping[str, AttributeValue]
+"""Span attributes by the name of the convention (``semconv``)."""
+
+Outcome: TypeAlias = Literal["ok", "error", "cancelled", "abandoned", "cache_hit"]
+"""How a run ended, the label ``outcome``."""
+
+OK: Final = "ok"
+ERROR: Final = "error"
+CANCELLED: Final = "cancelled"
+ABANDONED: Final = "abandoned"
+CACHE_HIT: Final = "cache_hit"
+
+NO_ATTRIBUTES: Final[Attributes] = {}
+
+
+class Request(NamedTuple):
+    """What is known when a run starts."""
+
+    operation: str
+    """``gen_ai.operation.name``, or empty for an inner chain or node."""
+    target: str
+    """What the operation is done with: model, tool, data source or chain."""
+    provider: str = ""
+    model: str = ""
+    server_address: str = ""
+    server_port: int = 0
+    attributes: Attributes = NO_ATTRIBUTES
+    """All span attributes known at the start, those of the fields above too."""
+    batch_size: int = 1
+    """How many runs LangChain starts before it makes the first call of them."""
+
+
+class Usage(NamedTuple):
+    """Tokens of one model call, as the provider counted them.
+
+    The details are parts of the two totals and are never added to them.
+    """
+
+    input_tokens: int | None = None
+    output_tokens: int | None = None
+    cache_read: int = 0
+    cache_write: int = 0
+    reasoning: int = 0
+    audio_input: int = 0
+    audio_output: int = 0
+
+
+class Response(NamedTuple):
+    """What a model gave back."""
+
+    model: str = ""
+    id: str = ""
+    finish_reasons: tuple[str, ...] = ()
+    usage: Usage | None = None
+    usage_expected: bool = True
+    """False where no usage is right: the later runs of one text batch."""
+    cache_hit: bool = False
+    """Answered by LangChain's own LLM cache: saved, not spent."""
+    attributes: Attributes = NO_ATTRIBUTES
+    """Further span attributes, by the convention's name."""
+
+
+class Failure(NamedTuple):
+    """Why a run did not end well."""
+
+    outcome: Outcome
+    error_type: str
+    """``error.type``: the exception's class name, ``cancelled``, ``abandoned``."""
+    error_class: str
+    """One of the closed set in ``semconv.ERROR_CLASSES``."""
+
+
+class End(NamedTuple):
+    """How one run ended; what every sink is given, once for each run."""
+
+    outcome: Outcome
+    end_ns: int
+    """Unix time in nanoseconds."""
+    response: Response | None = None
+    failure: Failure | None = None
+    chunk_ns: tuple[int, ...] = ()
+    """``time.perf_counter_ns`` of each chunk of a stream, in order."""
+    late: bool = False
+    """The run had been given up as lost and was told as such before; what is new is
+    its response."""
+
+
+class Sink(Protocol):
+    """Where records go. A sink that raises is logged, counted and passed over."""
+
+    name: str
+    """The label ``where`` of ``otel_callbacks_errors_total``."""
+
+    def started(self, run: Any) -> None:
+        """Take a run that has just been put in the table."""
+
+    def ended(self, run: Any, end: End) -> None:
+        """Take the end of a run that is no longer in the table."""

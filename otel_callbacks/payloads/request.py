@@ -1,0 +1,206 @@
+"""What a model call asks for: chat models and text models."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from otel_callbacks import semconv
+from otel_callbacks.operations import Request
+from otel_callbacks.payloads.metadata import add_metadata
+from otel_callbacks.payloads.openai_api import RESPONSES, api_of, asks_for_responses
+from otel_callbacks.payloads.parameters import add_parameters
+from otel_callbacks.payloads.providers import (
+    OPENAI_PROVIDERS,
+    class_name,
+    provider_name,
+)
+from otel_callbacks.payloads.servers import constructor_arguments, server_of
+from otel_callbacks.payloads.values import (
+    count,
+    integer,
+    mapping,
+    number,
+    strings,
+    text,
+)
+
+if TYPE_CHECKING:
+    from otel_callbacks.operations import AttributeValue
+
+_MOST_MODELS: Final = 128
+"""Model objects remembered; each keeps its serialized form alive."""
+
+_MODEL_KEYS: Final = ("model", "deployment_name", "model_name", "model_id")
+"""``deployment_name`` before ``model_name``: AzureOpenAI invents the latter."""
+
+_CONSTRUCTOR_MODEL_KEYS: Final = (*_MODEL_KEYS, "azure_deployment", "repo_id")
+
+_FALLBACKS: Final = (
+    (semconv.REQUEST_TEMPERATURE, "ls_temperature", number),
+    (semconv.REQUEST_MAX_TOKENS, "ls_max_tokens", count),
+    (semconv.REQUEST_STOP_SEQUENCES, "ls_stop", strings),
+)
+"""Attributes that LangChain's own metadata hold where the parameters do not."""
+
+
+class _Model(NamedTuple):
+    """What does not change between the calls of one model object."""
+
+    serialized: object
+    """Kept, so that no other object can take its id."""
+    operation: str
+    ls_provider: object
+    provider: str
+    address: str
+    port: int
+    name: str
+    chooses_api: bool
+    attributes: dict[str, AttributeValue]
+
+
+_models: dict[int, _Model] = {}
+
+
+def model_request(
+    operation: str,
+    serialized: object,
+    invocation_params: object,
+    options: object,
+    metadata: object,
+    tags: object,
+    batch_size: object,
+    name: object,
+) -> Request:
+    """Read what a model is asked for when its run starts.
+
+    Args:
+        operation: ``chat`` or ``text_completion``.
+        serialized: The model as LangChain's ``dumpd`` wrote it, or ``None``.
+        invocation_params: What LangChain says it calls the provider with.
+        options: ``{"stop": ...}`` of this call.
+        metadata: The run's metadata, with LangChain's ``ls_`` keys.
+        tags: The run's tags.
+        batch_size: How many runs start before the first call is made.
+        name: The run's name, if the application gave one.
+
+    Returns:
+        The request. Values of a wrong type are left out.
+
+    Raises:
+        Exception: Whatever a payload raises when it is read.
+    """
+    params = mapping(invocation_params)
+    about = mapping(metadata)
+    model = _model_object(operation, serialized, about.get("ls_provider"), params)
+    attributes = model.attributes.copy()
+    if asked := _model_name(params, about) or model.name:
+        attributes[semconv.REQUEST_MODEL] = asked
+    add_parameters(attributes, params)
+    if model.chooses_api and asks_for_responses(params):
+        attributes[semconv.OPENAI_API_TYPE] = RESPONSES
+    if (
+        semconv.OPENAI_REQUEST_SERVICE_TIER in attributes
+        and model.provider not in OPENAI_PROVIDERS
+    ):
+        del attributes[semconv.OPENAI_REQUEST_SERVICE_TIER]
+    _add_missing(attributes, about, options)
+    add_metadata(attributes, about, tags)
+    if name is not None and (run_name := text(name)):
+        attributes[semconv.RUN_NAME] = run_name
+    return Request(
+        operation,
+        asked,
+        model.provider,
+        asked,
+        model.address,
+        model.port,
+        attributes,
+        max(integer(batch_size) or 1, 1),
+    )
+
+
+def _model_name(params: dict[object, object], about: dict[object, object]) -> str:
+    """Read the model's name from the call, else from LangChain's metadata."""
+    for key in _MODEL_KEYS:
+        if key in params and (name := text(params[key])):
+            return name
+    return text(about.get("ls_model_name"))
+
+
+def _add_missing(
+    attributes: dict[str, AttributeValue],
+    about: dict[object, object],
+    options: object,
+) -> None:
+    """Add what the parameters left out and LangChain says in another place."""
+    for attribute, key, read in _FALLBACKS:
+        if (
+            attribute not in attributes
+            and (value := about.get(key)) is not None
+            and (found := read(value)) is not None
+        ):
+            attributes[attribute] = found
+    if (
+        semconv.REQUEST_STOP_SEQUENCES not in attributes
+        and (stop := mapping(options).get("stop")) is not None
+        and (sequences := strings(stop)) is not None
+    ):
+        attributes[semconv.REQUEST_STOP_SEQUENCES] = sequences
+
+
+def _model_object(
+    operation: str,
+    serialized: object,
+    ls_provider: object,
+    params: dict[object, object],
+) -> _Model:
+    """Read what is the same for each call of a model object, once for each."""
+    model = _models.get(id(serialized))
+    if (
+        model is not None
+        and model.serialized is serialized
+        and model.ls_provider == ls_provider
+        and model.operation == operation
+    ):
+        return model
+    model = _read_model(operation, serialized, ls_provider, params)
+    if serialized is not None:
+        if len(_models) >= _MOST_MODELS:
+            _models.clear()
+        _models[id(serialized)] = model
+    return model
+
+
+def _read_model(
+    operation: str,
+    serialized: object,
+    ls_provider: object,
+    params: dict[object, object],
+) -> _Model:
+    """Read what is the same for each call of a model object."""
+    arguments = constructor_arguments(serialized)
+    kind = params.get("_type")
+    provider = provider_name(ls_provider, kind, class_name(serialized))
+    address, port = server_of(provider, arguments or params)
+    api = api_of(kind, arguments)
+    attributes: dict[str, AttributeValue] = {semconv.OPERATION_NAME: operation}
+    if provider:
+        attributes[semconv.PROVIDER_NAME] = provider
+    if address:
+        attributes[semconv.SERVER_ADDRESS] = address
+        attributes[semconv.SERVER_PORT] = port
+    if api.type:
+        attributes[semconv.OPENAI_API_TYPE] = api.type
+    return _Model(
+        serialized,
+        operation,
+        ls_provider,
+        provider,
+        address,
+        port,
+        next(
+            filter(None, (text(arguments.get(k)) for k in _CONSTRUCTOR_MODEL_KEYS)), ""
+        ),
+        api.chosen_by_call,
+        attributes,
+    )

@@ -1,0 +1,243 @@
+"""The token usage of one model call, in each shape that a provider sends it.
+
+One small function for one shape. All of them give totals that include their details:
+``input_tokens`` with the cached ones, ``output_tokens`` with the reasoning ones.
+Anthropic and Bedrock count cached tokens apart, Gemini counts thoughts apart; there
+they are added to the total here.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final, TypeAlias
+
+from otel_callbacks.operations import Usage
+from otel_callbacks.payloads.values import count, mapping
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_Raw: TypeAlias = "dict[object, object]"
+
+_TIERS: Final = ("priority", "flex")
+_EPHEMERAL: Final = ("ephemeral_5m_input_tokens", "ephemeral_1h_input_tokens")
+
+_AUDIO: Final = "AUDIO"
+
+
+def _first(raw: _Raw, *keys: str) -> int | None:
+    """Read the first of several keys that holds a number of tokens."""
+    for key in keys:
+        if key in raw and (found := count(raw[key])) is not None:
+            return found
+    return None
+
+
+def _detail(raw: _Raw, *keys: str) -> int:
+    """Read a part of a total; a part that is not said is 0."""
+    return _first(raw, *keys) or 0
+
+
+def _sum(*parts: int | None) -> int | None:
+    """Add up what is known; nothing known gives ``None``."""
+    known = [part for part in parts if part is not None]
+    return sum(known) if known else None
+
+
+def langchain(raw: _Raw) -> Usage:
+    """Read ``AIMessage.usage_metadata``.
+
+    https://reference.langchain.com/python/langchain_core/messages/#langchain_core.messages.ai.UsageMetadata
+
+    Args:
+        raw: The dictionary as LangChain holds it.
+    """
+    given = mapping(raw.get("input_token_details"))
+    taken = mapping(raw.get("output_token_details"))
+    tier = _tier(given, taken)
+    return Usage(
+        count(raw.get("input_tokens")),
+        count(raw.get("output_tokens")),
+        count(given.get(f"{tier}cache_read")) or 0,
+        count(given.get(f"{tier}cache_creation")) or _anthropic_writes(given),
+        count(taken.get(f"{tier}reasoning")) or 0,
+        count(given.get("audio")) or 0,
+        count(taken.get("audio")) or 0,
+    )
+
+
+def _tier(given: _Raw, taken: _Raw) -> str:
+    """Find what langchain-openai puts before a detail's name, by the service tier."""
+    for tier in _TIERS:
+        if tier in given or tier in taken:
+            return f"{tier}_"
+    return ""
+
+
+def _anthropic_writes(details: _Raw) -> int:
+    """Add up what was written to Anthropic's caches of 5 minutes and of an hour."""
+    return sum(count(details[key]) or 0 for key in _EPHEMERAL if key in details)
+
+
+def openai_chat(raw: _Raw) -> Usage:
+    """Read OpenAI's chat and text completions, and all that speak like them.
+
+    Azure, Mistral, Groq, DeepSeek, xAI, Fireworks, Perplexity, vLLM and Qwen send
+    this shape; DeepSeek has a name of its own for cached tokens.
+    https://platform.openai.com/docs/api-reference/chat/object
+
+    Args:
+        raw: ``usage`` of the response, LangChain's ``token_usage``.
+    """
+    given = mapping(raw.get("prompt_tokens_details"))
+    taken = mapping(raw.get("completion_tokens_details"))
+    return Usage(
+        count(raw.get("prompt_tokens")),
+        count(raw.get("completion_tokens")),
+        _detail(given, "cached_tokens") or _detail(raw, "prompt_cache_hit_tokens"),
+        _detail(given, "cache_write_tokens", "cache_creation_input_tokens"),
+        _detail(taken, "reasoning_tokens") or _detail(raw, "reasoning_tokens"),
+        _detail(given, "audio_tokens"),
+        _detail(taken, "audio_tokens"),
+    )
+
+
+def openai_responses(raw: _Raw) -> Usage:
+    """Read OpenAI's Responses API, DashScope's own API, Cohere and other plain ones.
+
+    https://platform.openai.com/docs/api-reference/responses/object
+    https://help.aliyun.com/zh/model-studio/qwen-api-reference
+
+    Args:
+        raw: ``usage`` of the response.
+    """
+    given = mapping(raw.get("input_tokens_details") or raw.get("prompt_tokens_details"))
+    taken = mapping(raw.get("output_tokens_details"))
+    return Usage(
+        count(raw.get("input_tokens")),
+        count(raw.get("output_tokens")),
+        _detail(given, "cached_tokens"),
+        _detail(given, "cache_write_tokens", "cache_creation_input_tokens"),
+        _detail(taken, "reasoning_tokens"),
+        _detail(given, "audio_tokens"),
+        _detail(taken, "audio_tokens"),
+    )
+
+
+def anthropic(raw: _Raw) -> Usage:
+    """Read Anthropic's, whose ``input_tokens`` leave cached tokens out.
+
+    https://docs.claude.com/en/api/messages
+
+    Args:
+        raw: ``usage`` of the message.
+    """
+    read = count(raw.get("cache_read_input_tokens"))
+    written = count(raw.get("cache_creation_input_tokens"))
+    return Usage(
+        _sum(count(raw.get("input_tokens")), read, written),
+        count(raw.get("output_tokens")),
+        read or 0,
+        written or _anthropic_writes(mapping(raw.get("cache_creation"))),
+    )
+
+
+def gemini(raw: _Raw) -> Usage:
+    """Read Gemini's and Vertex AI's, whose candidates leave thoughts out.
+
+    https://ai.google.dev/api/generate-content#UsageMetadata
+
+    Args:
+        raw: ``usageMetadata`` of the response, in either spelling.
+    """
+    thoughts = _first(raw, "thoughtsTokenCount", "thoughts_token_count")
+    return Usage(
+        _sum(
+            _first(raw, "promptTokenCount", "prompt_token_count"),
+            _first(raw, "toolUsePromptTokenCount", "tool_use_prompt_token_count"),
+        ),
+        _sum(
+            _first(raw, "candidatesTokenCount", "candidates_token_count"),
+            thoughts,
+        ),
+        _detail(raw, "cachedContentTokenCount", "cached_content_token_count"),
+        0,
+        thoughts or 0,
+        _audio(raw.get("promptTokensDetails") or raw.get("prompt_tokens_details")),
+        _audio(
+            raw.get("candidatesTokensDetails") or raw.get("candidates_tokens_details")
+        ),
+    )
+
+
+def _audio(details: object) -> int:
+    """Find the audio tokens in Gemini's list of modalities."""
+    for detail in map(mapping, details if isinstance(details, list) else ()):
+        if detail.get("modality") == _AUDIO:
+            return _detail(detail, "tokenCount", "token_count")
+    return 0
+
+
+def bedrock(raw: _Raw) -> Usage:
+    """Read Bedrock's, of Converse and of the metrics of an invocation.
+
+    https://docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_TokenUsage.html
+
+    Args:
+        raw: ``usage`` of Converse, or ``amazon-bedrock-invocationMetrics``.
+    """
+    read = _first(raw, "cacheReadInputTokens", "cacheReadInputTokenCount")
+    written = _first(raw, "cacheWriteInputTokens", "cacheWriteInputTokenCount")
+    return Usage(
+        _sum(_first(raw, "inputTokens", "inputTokenCount"), read, written),
+        _first(raw, "outputTokens", "outputTokenCount"),
+        read or 0,
+        written or 0,
+    )
+
+
+def ollama(raw: _Raw) -> Usage:
+    """Read Ollama's, which stands among the rest of the response.
+
+    https://github.com/ollama/ollama/blob/main/docs/api.md
+
+    Args:
+        raw: The response's metadata.
+    """
+    return Usage(count(raw.get("prompt_eval_count")), count(raw.get("eval_count")))
+
+
+def watsonx(raw: _Raw) -> Usage:
+    """Read watsonx.ai's text generation.
+
+    https://cloud.ibm.com/apidocs/watsonx-ai#text-generation
+
+    Args:
+        raw: A result of the response.
+    """
+    return Usage(
+        count(raw.get("input_token_count")), count(raw.get("generated_token_count"))
+    )
+
+
+SHAPES: Final[tuple[tuple[str, Callable[[_Raw], Usage]], ...]] = (
+    ("prompt_tokens", openai_chat),
+    ("completion_tokens", openai_chat),
+    ("input_token_details", langchain),
+    ("output_token_details", langchain),
+    ("cache_read_input_tokens", anthropic),
+    ("cache_creation_input_tokens", anthropic),
+    ("input_tokens", openai_responses),
+    ("output_tokens", openai_responses),
+    ("promptTokenCount", gemini),
+    ("candidatesTokenCount", gemini),
+    ("prompt_token_count", gemini),
+    ("candidates_token_count", gemini),
+    ("inputTokens", bedrock),
+    ("outputTokens", bedrock),
+    ("inputTokenCount", bedrock),
+    ("outputTokenCount", bedrock),
+    ("prompt_eval_count", ollama),
+    ("eval_count", ollama),
+    ("generated_token_count", watsonx),
+)
+"""A key that tells a shape, and what reads it; the first that is there counts."""

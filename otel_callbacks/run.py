@@ -1,0 +1,86 @@
+"""The record of one open run, and the weak reference that says it is forgotten."""
+
+from __future__ import annotations
+
+import time
+import weakref
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from uuid import UUID
+
+    from otel_callbacks.operations import Outcome, Request
+    from otel_callbacks.tasks import TaskWatch
+
+
+class RunRef(weakref.ref["UUID"]):
+    """A weak reference to a run's id that knows its run."""
+
+    __slots__ = ("run",)
+
+    run: Run
+
+
+class Run:
+    """One open run. The sinks' stand-in span derives from it: one object for a run.
+
+    Args:
+        key: The run id's integer; the id itself must not be kept alive.
+        request: What is known at the start.
+        parent: The run it is part of, if that is open.
+    """
+
+    __slots__ = (
+        "children",
+        "chunks",
+        "counted",
+        "key",
+        "lost",
+        "open",
+        "origin",
+        "outcome",
+        "parent",
+        "parent_known",
+        "ref",
+        "reports",
+        "request",
+        "rollup",
+        "root",
+        "start_ns",
+        "start_tick",
+        "tick",
+        "watch",
+    )
+
+    def __init__(self, key: int, request: Request, parent: Run | None) -> None:
+        self.key = key
+        self.request = request
+        self.parent = parent
+        self.root: Run = self if parent is None else parent.root
+        self.open = True
+        self.lost: str = ""
+        self.outcome: Outcome | None = None
+        self.reports = 1
+        self.origin: object = None
+        self.parent_known = True
+        self.counted = True
+        self.children: dict[int, Run] | None = None
+        self.chunks: list[int] | None = None
+        # What ended below the outermost run, for the sums on its span.
+        self.rollup: list[tuple[int, int, int, int]] = (
+            [] if parent is None else parent.root.rollup
+        )
+        self.ref: RunRef | None = None
+        self.watch: TaskWatch | None = None
+        self.start_ns = time.time_ns()
+        # One clock for the run's length and its chunks, which no one can set back;
+        # `tick` is the last sign of life, or the moment it was found to be lost.
+        self.start_tick = self.tick = time.perf_counter_ns()
+
+    def end_ns(self, tick: int) -> int:
+        """Return the Unix time in nanoseconds of a reading of the run's clock."""
+        return self.start_ns + tick - self.start_tick
+
+    def sign_of_life(self) -> int:
+        """Return the last reading of the clock at which something happened in it."""
+        return max(self.tick, self.chunks[-1]) if self.chunks else self.tick

@@ -1,0 +1,142 @@
+"""Every span, attribute, metric, unit, bucket and enum string that we emit.
+
+Names without a comment are OpenTelemetry's GenAI semantic conventions, registry
+of August 2026 (https://github.com/open-telemetry/semantic-conventions-genai).
+What the conventions do not have is ours and starts with ``otel_callbacks``.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+# Attributes of requests.
+OPERATION_NAME: Final = "gen_ai.operation.name"
+PROVIDER_NAME: Final = "gen_ai.provider.name"
+REQUEST_MODEL: Final = "gen_ai.request.model"
+REQUEST_TEMPERATURE: Final = "gen_ai.request.temperature"
+REQUEST_TOP_P: Final = "gen_ai.request.top_p"
+REQUEST_TOP_K: Final = "gen_ai.request.top_k"
+REQUEST_MAX_TOKENS: Final = "gen_ai.request.max_tokens"
+REQUEST_STOP_SEQUENCES: Final = "gen_ai.request.stop_sequences"
+REQUEST_FREQUENCY_PENALTY: Final = "gen_ai.request.frequency_penalty"
+REQUEST_PRESENCE_PENALTY: Final = "gen_ai.request.presence_penalty"
+REQUEST_SEED: Final = "gen_ai.request.seed"
+REQUEST_CHOICE_COUNT: Final = "gen_ai.request.choice.count"
+REQUEST_STREAM: Final = "gen_ai.request.stream"
+REQUEST_REASONING_LEVEL: Final = "gen_ai.request.reasoning.level"
+REQUEST_PREVIOUS_RESPONSE_ID: Final = "gen_ai.request.previous_response.id"
+OUTPUT_TYPE: Final = "gen_ai.output.type"
+CONVERSATION_ID: Final = "gen_ai.conversation.id"
+OPENAI_API_TYPE: Final = "openai.api.type"
+OPENAI_REQUEST_SERVICE_TIER: Final = "openai.request.service_tier"
+
+# Attributes of responses.
+RESPONSE_ID: Final = "gen_ai.response.id"
+RESPONSE_MODEL: Final = "gen_ai.response.model"
+RESPONSE_FINISH_REASONS: Final = "gen_ai.response.finish_reasons"
+RESPONSE_TIME_TO_FIRST_CHUNK: Final = "gen_ai.response.time_to_first_chunk"
+USAGE_INPUT_TOKENS: Final = "gen_ai.usage.input_tokens"
+USAGE_OUTPUT_TOKENS: Final = "gen_ai.usage.output_tokens"
+USAGE_CACHE_READ: Final = "gen_ai.usage.cache_read.input_tokens"
+USAGE_CACHE_WRITE: Final = "gen_ai.usage.cache_creation.input_tokens"
+USAGE_REASONING: Final = "gen_ai.usage.reasoning.output_tokens"
+OPENAI_RESPONSE_SERVICE_TIER: Final = "openai.response.service_tier"
+OPENAI_RESPONSE_SYSTEM_FINGERPRINT: Final = "openai.response.system_fingerprint"
+
+# Attributes of tools, agents and retrievals.
+AGENT_NAME: Final = "gen_ai.agent.name"
+TOOL_NAME: Final = "gen_ai.tool.name"
+TOOL_TYPE: Final = "gen_ai.tool.type"
+TOOL_DESCRIPTION: Final = "gen_ai.tool.description"
+TOOL_CALL_ID: Final = "gen_ai.tool.call.id"
+DATA_SOURCE_ID: Final = "gen_ai.data_source.id"
+RETRIEVAL_TOP_K: Final = "gen_ai.retrieval.top_k"
+WORKFLOW_NAME: Final = "gen_ai.workflow.name"
+TOKEN_TYPE: Final = "gen_ai.token.type"  # noqa: S105 -- a label's name
+
+# General attributes: https://opentelemetry.io/docs/specs/semconv/general/attributes/
+SERVER_ADDRESS: Final = "server.address"
+SERVER_PORT: Final = "server.port"
+ERROR_TYPE: Final = "error.type"
+USER_ID: Final = "user.id"
+SESSION_ID: Final = "session.id"
+
+# What the conventions' own registry knows; the rest is off with
+# OTEL_CALLBACKS_EXTENSIONS=false.
+CONVENTION_PREFIXES: Final = (
+    "gen_ai.",
+    "openai.",
+    "server.",
+    "error.",
+    "aws.bedrock.",
+    "azure.",
+)
+
+# Ours, on spans. Off with OTEL_CALLBACKS_EXTENSIONS=false.
+OURS: Final = "otel_callbacks."
+OUTCOME: Final = "otel_callbacks.outcome"
+ERROR_CLASS: Final = "otel_callbacks.error_class"
+LOST_REASON: Final = "otel_callbacks.lost_reason"
+CACHE_HIT: Final = "otel_callbacks.cache_hit"
+CHUNK_COUNT: Final = "otel_callbacks.chunk_count"
+DOCUMENT_COUNT: Final = "otel_callbacks.document_count"
+RUN_NAME: Final = "otel_callbacks.run_name"
+RUN_TAGS: Final = "otel_callbacks.tags"
+LANGGRAPH_NODE: Final = "otel_callbacks.langgraph.node"
+LANGGRAPH_STEP: Final = "otel_callbacks.langgraph.step"
+ROLLUP_CALLS: Final = "otel_callbacks.calls"
+ROLLUP_TOOL_CALLS: Final = "otel_callbacks.tool_calls"
+ROLLUP_INPUT_TOKENS: Final = "otel_callbacks.input_tokens"
+ROLLUP_OUTPUT_TOKENS: Final = "otel_callbacks.output_tokens"
+
+# gen_ai.operation.name
+CHAT: Final = "chat"
+TEXT_COMPLETION: Final = "text_completion"
+EXECUTE_TOOL: Final = "execute_tool"
+RETRIEVAL: Final = "retrieval"
+MODEL_OPERATIONS: Final = frozenset({CHAT, TEXT_COMPLETION})
+
+# gen_ai.tool.type
+TOOL_FUNCTION: Final = "function"
+
+# gen_ai.token.type
+INPUT: Final = "input"
+OUTPUT: Final = "output"
+
+# error_class: the closed set of ours, empty on success.
+RATE_LIMITED: Final = "rate_limited"
+TIMEOUT: Final = "timeout"
+CONTEXT_LENGTH: Final = "context_length"
+CONTENT_FILTER: Final = "content_filter"
+AUTH: Final = "auth"
+BAD_REQUEST: Final = "bad_request"
+SERVER_ERROR: Final = "server_error"
+CONNECTION: Final = "connection"
+CANCELLED: Final = "cancelled"
+ABANDONED: Final = "abandoned"
+OTHER: Final = "other"
+ERROR_CLASSES: Final = (
+    RATE_LIMITED,
+    TIMEOUT,
+    CONTEXT_LENGTH,
+    CONTENT_FILTER,
+    AUTH,
+    BAD_REQUEST,
+    SERVER_ERROR,
+    CONNECTION,
+    CANCELLED,
+    ABANDONED,
+    OTHER,
+)
+
+# error.type beyond its limit of distinct values:
+# https://opentelemetry.io/docs/specs/semconv/attributes-registry/error/
+ERROR_TYPE_OTHER: Final = "_OTHER"
+
+# Labels that are ours.
+LABEL_OUTCOME: Final = "outcome"
+LABEL_ERROR_CLASS: Final = "error_class"
+LABEL_DETAIL: Final = "detail"
+LABEL_REASON: Final = "reason"
+LABEL_WHERE: Final = "where"
+LABEL_LABEL: Final = "label"

@@ -1,0 +1,127 @@
+"""Where records go; `pipeline`, the one place that knows all sinks.
+
+Handlers on the same providers and registry share one table of runs and one set of
+series, so a run that two of them report is one span and is counted once.
+"""
+
+from __future__ import annotations
+
+import threading
+import weakref
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+from opentelemetry import trace
+from prometheus_client import REGISTRY
+
+from otel_callbacks.health import Health
+from otel_callbacks.runs import RunTable
+from otel_callbacks.sinks import current_span
+from otel_callbacks.sinks.current_span import StandIn
+from otel_callbacks.sinks.prometheus import PrometheusSink, SeriesCollector
+from otel_callbacks.sinks.spans import SpanSink
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from opentelemetry.trace import TracerProvider
+    from prometheus_client import CollectorRegistry
+
+    from otel_callbacks.run import Run
+    from otel_callbacks.settings import Settings
+
+_SCOPE: Final = "otel_callbacks"
+
+
+class Pipeline(NamedTuple):
+    """What a handler delegates to."""
+
+    table: RunTable
+    health: Health
+    step_out: Callable[[Any], None]
+    """Called with a run at its stream's first chunk."""
+    settings: Settings
+
+
+class _Registry:
+    """What hangs on one Prometheus registry."""
+
+    def __init__(self, registry: CollectorRegistry, settings: Settings) -> None:
+        self.health = Health(strict=settings.strict)
+        self.collector = SeriesCollector(
+            self.health,
+            label_limit=settings.label_limit,
+            extensions=settings.extensions,
+        )
+        self.pipelines: weakref.WeakKeyDictionary[TracerProvider, Pipeline] = (
+            weakref.WeakKeyDictionary()
+        )
+        registry.register(self.collector)
+
+
+_lock = threading.Lock()
+_registries: weakref.WeakKeyDictionary[CollectorRegistry, _Registry] = (
+    weakref.WeakKeyDictionary()
+)
+
+
+def pipeline(
+    tracer_provider: TracerProvider | None,
+    registry: CollectorRegistry | None,
+    settings: Settings,
+) -> Pipeline:
+    """Return the pipeline of these providers, made now if nobody has asked before.
+
+    Args:
+        tracer_provider: Makes the spans; the global one by default, also when that
+            is set later.
+        registry: Shows the series; prometheus_client's own by default.
+        settings: The settings; where the pipeline is there already, the first
+            handler's stay in force, and a difference is logged.
+
+    Raises:
+        ValueError: The registry has a series with one of our names already.
+    """
+    provider = tracer_provider or trace.get_tracer_provider()
+    series = REGISTRY if registry is None else registry
+    with _lock:
+        known = _registries.get(series)
+        if known is None:
+            known = _registries[series] = _Registry(series, settings)
+        found = known.pipelines.get(provider)
+        if found is None:
+            found = known.pipelines[provider] = _build(provider, known, settings)
+    if found.settings != settings:
+        found.health.say_once(
+            "settings",
+            "a second handler on the same tracer provider and registry has other "
+            "settings; the first one's stay in force.",
+        )
+    return found
+
+
+def _build(
+    provider: TracerProvider, registry: _Registry, settings: Settings
+) -> Pipeline:
+    """Wire the sinks to a new table."""
+    tracer = trace.get_tracer(_SCOPE, version("otel-callbacks"), provider)
+    health = registry.health
+    table = RunTable(
+        # Series first: an exemplar needs the span that the other one lets go of.
+        (
+            PrometheusSink(registry.collector, health),
+            SpanSink(tracer, extensions=settings.extensions),
+        ),
+        health,
+        factory=StandIn,
+        time_limit=settings.run_time_limit,
+        size_limit=settings.run_limit,
+    )
+    registry.collector.add_table(table)
+    return Pipeline(table, health, _step_out, settings)
+
+
+def _step_out(run: Run) -> None:
+    """Make current again what was before a stream: its reader is not inside it."""
+    if isinstance(run, StandIn):
+        current_span.put_back(run)

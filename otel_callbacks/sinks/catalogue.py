@@ -1,0 +1,184 @@
+"""Every series there is, once: name, type, unit, labels, buckets.
+
+The collector builds its output from this table, the docs, dashboards and rules are
+tested against it. ``gen_ai_*`` are the metrics of OpenTelemetry's GenAI conventions
+(https://github.com/open-telemetry/semantic-conventions-genai), names as Prometheus'
+own translation writes them; the rest is ours.
+"""
+
+from __future__ import annotations
+
+from typing import Final, Literal, NamedTuple
+
+from otel_callbacks import semconv
+
+Kind = Literal["counter", "histogram", "gauge"]
+
+
+class Series(NamedTuple):
+    """One metric family.
+
+    Args:
+        name: The name in Prometheus' text format; counters end in ``_total``.
+        kind: Its type.
+        help: What it holds, for people.
+        labels: Label names, in the order in which values are kept.
+        unit: Prometheus' unit, or empty.
+        buckets: Upper bounds without infinity; histograms only.
+    """
+
+    name: str
+    kind: Kind
+    help: str
+    labels: tuple[str, ...] = ()
+    unit: str = ""
+    buckets: tuple[float, ...] = ()
+
+    @property
+    def is_ours(self) -> bool:
+        """Whether the conventions do not have it."""
+        return self.name.startswith("otel_callbacks_")
+
+
+def label(attribute: str) -> str:
+    """Return an attribute's name as Prometheus writes it: dots become underscores.
+
+    Args:
+        attribute: The name by the conventions, ``gen_ai.request.model``.
+    """
+    return attribute.replace(".", "_")
+
+
+BASE: Final = tuple(
+    label(name)
+    for name in (
+        semconv.OPERATION_NAME,
+        semconv.PROVIDER_NAME,
+        semconv.REQUEST_MODEL,
+        semconv.RESPONSE_MODEL,
+        semconv.SERVER_ADDRESS,
+        semconv.SERVER_PORT,
+    )
+)
+_ERROR: Final = label(semconv.ERROR_TYPE)
+_TOKEN: Final = label(semconv.TOKEN_TYPE)
+_AGENT: Final = label(semconv.AGENT_NAME)
+
+_SECONDS: Final = tuple(0.01 * 2**power for power in range(14))
+_TOKENS: Final = tuple(float(4**power) for power in range(14))
+
+TOKEN_USAGE: Final = Series(
+    "gen_ai_client_token_usage",
+    "histogram",
+    "Tokens of one model call.",
+    (*BASE, _TOKEN),
+    buckets=_TOKENS,
+)
+OPERATION_DURATION: Final = Series(
+    "gen_ai_client_operation_duration_seconds",
+    "histogram",
+    "Seconds that one GenAI operation took.",
+    (*BASE, _ERROR),
+    "seconds",
+    _SECONDS,
+)
+TIME_TO_FIRST_CHUNK: Final = Series(
+    "gen_ai_client_operation_time_to_first_chunk_seconds",
+    "histogram",
+    "Seconds from a stream's request to its first chunk.",
+    BASE,
+    "seconds",
+    _SECONDS,
+)
+TIME_PER_OUTPUT_CHUNK: Final = Series(
+    "gen_ai_client_operation_time_per_output_chunk_seconds",
+    "histogram",
+    "Seconds between one chunk of a stream and the next.",
+    BASE,
+    "seconds",
+    _SECONDS,
+)
+TOOL_DURATION: Final = Series(
+    "gen_ai_execute_tool_duration_seconds",
+    "histogram",
+    "Seconds that one tool call took.",
+    (label(semconv.TOOL_NAME), label(semconv.TOOL_TYPE), _AGENT, _ERROR),
+    "seconds",
+    _SECONDS,
+)
+TOKENS: Final = Series(
+    "otel_callbacks_tokens_total",
+    "counter",
+    "Tokens that providers reported, by how the call ended.",
+    (*BASE, _TOKEN, semconv.LABEL_OUTCOME),
+)
+TOKEN_DETAILS: Final = Series(
+    "otel_callbacks_token_details_total",
+    "counter",
+    "Parts of the tokens above: cached, reasoning, audio. Never add them to these.",
+    (*BASE, semconv.LABEL_DETAIL, semconv.LABEL_OUTCOME),
+)
+TOKENS_SAVED: Final = Series(
+    "otel_callbacks_tokens_saved_total",
+    "counter",
+    "Tokens that were not spent because a cache answered.",
+    (*BASE, _TOKEN, semconv.LABEL_REASON),
+)
+OPERATIONS: Final = Series(
+    "otel_callbacks_operations_total",
+    "counter",
+    "Operations that ended, by how they ended.",
+    (*BASE, semconv.LABEL_OUTCOME, semconv.LABEL_ERROR_CLASS),
+)
+IN_FLIGHT: Final = Series(
+    "otel_callbacks_operations_in_flight",
+    "gauge",
+    "Operations that have started and not ended.",
+    (BASE[0], BASE[1], BASE[2]),
+)
+OPEN_RUNS: Final = Series(
+    "otel_callbacks_open_runs",
+    "gauge",
+    "Runs in the table of open runs, chains too.",
+)
+RUNS_LOST: Final = Series(
+    "otel_callbacks_runs_lost_total",
+    "counter",
+    "Runs whose end LangChain never reported, by how that was found out.",
+    (semconv.LABEL_REASON,),
+)
+ERRORS: Final = Series(
+    "otel_callbacks_errors_total",
+    "counter",
+    "Failures of the telemetry itself, by place; the app went on.",
+    (semconv.LABEL_WHERE,),
+)
+USAGE_MISSING: Final = Series(
+    "otel_callbacks_usage_missing_total",
+    "counter",
+    "Model calls that ended well without the provider saying their tokens.",
+)
+LABELS_OVERFLOWED: Final = Series(
+    "otel_callbacks_labels_overflowed_total",
+    "counter",
+    "Values put into 'other' because a label had reached its limit of values.",
+    (semconv.LABEL_LABEL,),
+)
+
+SERIES: Final = (
+    TOKEN_USAGE,
+    OPERATION_DURATION,
+    TIME_TO_FIRST_CHUNK,
+    TIME_PER_OUTPUT_CHUNK,
+    TOOL_DURATION,
+    TOKENS,
+    TOKEN_DETAILS,
+    TOKENS_SAVED,
+    OPERATIONS,
+    IN_FLIGHT,
+    OPEN_RUNS,
+    RUNS_LOST,
+    ERRORS,
+    USAGE_MISSING,
+    LABELS_OVERFLOWED,
+)

@@ -1,0 +1,285 @@
+"""The stand-in: a span that is current in the app while a run is open.
+
+LangChain reports the end of an async run in another task, with a copied context: what
+was attached at the start cannot be detached there. So a stand-in is attached and never
+detached. While its run is open it answers as the run's span; afterwards as the nearest
+span outside that is still open. Whoever still has it current sees the truth.
+
+Why not ``detach``: https://github.com/open-telemetry/opentelemetry-python/issues/2606
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from opentelemetry import context as otel_context
+from opentelemetry import trace
+
+from otel_callbacks.run import Run
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from opentelemetry.context import Context
+
+    from otel_callbacks.operations import Request
+
+# Beside the current span, which an app's own span hides: the innermost run. A span
+# that the app opens inside a run inherits it, and that is how it is told from one
+# that merely surrounds the app's code.
+RUN_KEY: Final = otel_context.create_key("otel_callbacks-run")
+
+_NOTHING: Final = otel_context.Context()
+
+
+class Delegate(trace.Span):
+    """A span that answers as another one, found anew each time it is asked."""
+
+    __slots__ = ()
+
+    def resolve(self) -> trace.Span:
+        """Return the span to answer as."""
+        raise NotImplementedError
+
+    def get_span_context(self) -> trace.SpanContext:
+        """Return the other span's context."""
+        return self.resolve().get_span_context()
+
+    def is_recording(self) -> bool:
+        """Say whether the other span records."""
+        return self.resolve().is_recording()
+
+    def set_attribute(self, key: str, value: Any) -> None:
+        """Set an attribute on the other span."""
+        self.resolve().set_attribute(key, value)
+
+    def set_attributes(self, attributes: Mapping[str, Any]) -> None:
+        """Set attributes on the other span."""
+        self.resolve().set_attributes(attributes)
+
+    def add_event(self, name: str, *args: Any, **kwargs: Any) -> None:
+        """Add an event to the other span."""
+        self.resolve().add_event(name, *args, **kwargs)
+
+    def add_link(self, *args: Any, **kwargs: Any) -> None:
+        """Add a link to the other span."""
+        self.resolve().add_link(*args, **kwargs)
+
+    def update_name(self, name: str) -> None:
+        """Rename the other span."""
+        self.resolve().update_name(name)
+
+    def set_status(self, *args: Any, **kwargs: Any) -> None:
+        """Set the other span's status."""
+        self.resolve().set_status(*args, **kwargs)
+
+    def record_exception(self, *args: Any, **kwargs: Any) -> None:
+        """Record an exception on the other span."""
+        self.resolve().record_exception(*args, **kwargs)
+
+    def end(self, end_time: int | None = None) -> None:
+        """Do nothing: the span's owner ends it."""
+
+    def __getattr__(self, name: str) -> Any:
+        # The SDK's spans have more than the API's: name, attributes, parent.
+        if name.startswith("__"):
+            raise AttributeError(name)
+        return getattr(self.resolve(), name)
+
+
+class StandIn(Run, Delegate):
+    """A run and the stand-in for its span, in one object.
+
+    Args:
+        key: The run's key.
+        request: What is known at the start.
+        parent: The run it is part of, if that is open.
+    """
+
+    __slots__ = ("attached", "before", "outer", "outer_run", "shared", "span")
+
+    def __init__(self, key: int, request: Request, parent: Run | None) -> None:
+        super().__init__(key, request, parent)
+        self.span: trace.Span | None = None
+        self.outer: trace.Span = trace.INVALID_SPAN
+        self.outer_run: object = None
+        self.attached: Context | None = None
+        self.before: Context = _NOTHING
+        self.shared: Shared | None = None
+
+    def resolve(self) -> trace.Span:
+        """Return the run's own span while it is open, else the nearest open one."""
+        if self.open and self.span is not None:
+            return self.span
+        step_aside(self)
+        outer = self.outer
+        return outer.resolve() if isinstance(outer, Delegate) else outer
+
+    def let_go(self) -> None:
+        """Drop what an ended run need not keep, as its stand-in may live on."""
+        self.span = self.attached = self.shared = None
+        self.before = _NOTHING
+
+
+class Shared(Delegate):
+    """One stand-in for runs that start together and are called one after another.
+
+    Args:
+        find: Finds the run whose call is being made just now, if any is.
+        first: The first run of the batch.
+    """
+
+    __slots__ = (
+        "_find",
+        "_left",
+        "_parent",
+        "_size",
+        "attached",
+        "before",
+        "open",
+        "outer",
+        "outer_run",
+        "runs",
+    )
+
+    def __init__(
+        self,
+        find: Callable[[Mapping[int, StandIn]], StandIn | None],
+        first: StandIn,
+    ) -> None:
+        self._find = find
+        self._parent = first.parent
+        self._size = self._left = first.request.batch_size
+        self.open = True
+        self.runs: dict[int, StandIn] = {}
+        self.outer: trace.Span = trace.INVALID_SPAN
+        self.outer_run: object = None
+        self.attached: Context | None = None
+        self.before: Context = _NOTHING
+
+    def takes(self, run: StandIn) -> bool:
+        """Say whether a run that starts belongs to this batch.
+
+        Args:
+            run: The run that starts while this stand-in is current.
+        """
+        return (
+            self.open
+            and self._left > 0
+            and run.request.batch_size == self._size
+            and run.parent is self._parent
+        )
+
+    def add(self, run: StandIn) -> None:
+        """Answer for one more run.
+
+        Args:
+            run: The run that starts.
+        """
+        self._left -= 1
+        self.runs[run.key] = run
+        run.shared = self
+        run.outer, run.outer_run = self.outer, self.outer_run
+
+    def remove(self, run: StandIn) -> bool:
+        """Answer no more for a run that has ended.
+
+        Args:
+            run: The run.
+
+        Returns:
+            Whether it was the last one.
+        """
+        self.runs.pop(run.key, None)
+        self.open = bool(self.runs)
+        return not self.open
+
+    def resolve(self) -> trace.Span:
+        """Return the span of the run that is being called, else the one outside."""
+        run = self._find(self.runs) if self.runs else None
+        if run is not None:
+            return run.resolve()
+        step_aside(self)
+        outer = self.outer
+        return outer.resolve() if isinstance(outer, Delegate) else outer
+
+    def let_go(self) -> None:
+        """Drop what is of no use once all runs have ended."""
+        self.attached = None
+        self.before = _NOTHING
+
+
+def step_aside(span: StandIn | Shared) -> None:
+    """Move a stand-in's outer span outward to the nearest one that is open.
+
+    Args:
+        span: The stand-in; it remembers the way, so that no chain of them grows.
+    """
+    outer = span.outer
+    while isinstance(outer, StandIn | Shared) and not outer.open:
+        span.outer, span.outer_run = outer.outer, outer.outer_run
+        outer = span.outer
+
+
+def parent_of(run: StandIn, context: Context) -> trace.Span:
+    """Return the span that a run's span shall be a child of.
+
+    Args:
+        run: The run that starts.
+        context: The context it starts in.
+    """
+    current = trace.get_current_span(context)
+    parent = run.parent
+    if parent is None and not run.parent_known:
+        # Part of a run that we were not shown: the innermost one that we know.
+        if isinstance(current, StandIn | Shared) and not current.open:
+            step_aside(current)
+            return current.outer
+        return current
+    innermost = context.get(RUN_KEY)
+    # Look through the stand-ins of runs that merely happen to be current here: ended
+    # ones, and streams that somebody still reads.
+    while isinstance(current, StandIn | Shared) and current is not parent:
+        current, innermost = current.outer, current.outer_run
+    if parent is None or innermost is parent:
+        # With a parent: a span of the app's own, opened inside the parent's run.
+        return current
+    return parent  # type: ignore[return-value]  # the table makes stand-ins
+
+
+def attach(span: StandIn | Shared, context: Context) -> None:
+    """Make a stand-in the current span.
+
+    Args:
+        span: The stand-in of a run, or of the runs of a batch.
+        context: The context it starts in.
+    """
+    span.outer = trace.get_current_span(context)
+    span.outer_run = context.get(RUN_KEY)
+    span.before = context
+    if isinstance(span.outer, StandIn | Shared) and not span.outer.open:
+        step_aside(span)
+        span.before = _with(span.outer, span.outer_run, context)
+    span.attached = _with(span, span, context)
+    otel_context.attach(span.attached)
+
+
+def put_back(span: StandIn | Shared) -> None:
+    """Make current again what was before, if the stand-in is still current here.
+
+    Args:
+        span: The stand-in of a run that has ended, or whose stream begins to flow.
+    """
+    context = otel_context.get_current()
+    if context is span.attached:
+        otel_context.attach(span.before)
+    elif trace.get_current_span(context) is span:
+        # The app has put more into the context since: keep that.
+        otel_context.attach(_with(span.outer, span.outer_run, context))
+
+
+def _with(span: trace.Span, run: object, context: Context) -> Context:
+    """Return a context with this span current and this run beside it."""
+    return otel_context.set_value(
+        RUN_KEY, run, trace.set_span_in_context(span, context)
+    )

@@ -1,0 +1,190 @@
+"""Runs become spans, as OpenTelemetry's GenAI conventions name them.
+
+https://github.com/open-telemetry/semantic-conventions-genai
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from opentelemetry import context as otel_context
+from opentelemetry import trace
+
+from otel_callbacks import semconv
+from otel_callbacks.operations import OK
+from otel_callbacks.sinks import batch, current_span, rollup
+
+if TYPE_CHECKING:
+    from opentelemetry.context import Context
+
+    from otel_callbacks.operations import Attributes, AttributeValue, End, Response
+    from otel_callbacks.sinks.current_span import StandIn
+
+_CLIENT: Final = frozenset(
+    {semconv.CHAT, semconv.TEXT_COMPLETION, semconv.RETRIEVAL}
+)
+_NANOSECONDS: Final = 1e9
+
+
+class SpanSink:
+    """One span for each run.
+
+    Args:
+        tracer: Makes the spans.
+        extensions: Whether attributes that the conventions lack are written too.
+    """
+
+    name: Final = "spans"
+
+    def __init__(self, tracer: trace.Tracer, *, extensions: bool = True) -> None:
+        self._tracer = tracer
+        self._extensions = extensions
+
+    def started(self, run: StandIn) -> None:
+        """Start a run's span and make its stand-in current.
+
+        Args:
+            run: The run that starts.
+        """
+        if run.request.operation == semconv.TEXT_COMPLETION:
+            waiting = batch.waiting_context()
+            if waiting is not None:
+                waiting.run(self._start, run)
+                return
+        self._start(run)
+
+    def ended(self, run: StandIn, end: End) -> None:
+        """End a run's span, and put back what was current before it.
+
+        Args:
+            run: The run that ended.
+            end: How it ended.
+        """
+        if end.late:
+            return
+        span = run.span
+        try:
+            if span is not None:
+                self._end(run, span, end)
+        finally:
+            self._leave(run)
+
+    def _start(self, run: StandIn) -> None:
+        """Start the span as a child of the right one, then attach the stand-in."""
+        context = otel_context.get_current()
+        request = run.request
+        parent = current_span.parent_of(run, context)
+        run.span = self._tracer.start_span(
+            f"{request.operation} {request.target}".strip() or "run",
+            context=_below(parent, context),
+            kind=(
+                trace.SpanKind.CLIENT
+                if request.operation in _CLIENT
+                else trace.SpanKind.INTERNAL
+            ),
+            attributes=self._allowed(request.attributes),
+            start_time=run.start_ns,
+        )
+        if request.batch_size > 1:
+            _attach_shared(run, context)
+        else:
+            current_span.attach(run, context)
+
+    def _end(self, run: StandIn, span: trace.Span, end: End) -> None:
+        """Write what became known, and end the span."""
+        if run.root is not run:
+            rollup.note(run.rollup, run.request.operation, end.response)
+        if span.is_recording():
+            attributes = _response_attributes(run, end)
+            if run.root is run and run.rollup:
+                attributes.update(rollup.attributes(run.rollup))
+            if end.failure is not None:
+                attributes[semconv.ERROR_TYPE] = end.failure.error_type
+                attributes[semconv.ERROR_CLASS] = end.failure.error_class
+                attributes[semconv.OUTCOME] = end.outcome
+                if run.lost:
+                    attributes[semconv.LOST_REASON] = run.lost
+                # The description is the type alone: messages may hold content.
+                span.set_status(trace.StatusCode.ERROR, end.failure.error_type)
+            elif end.outcome != OK:
+                attributes[semconv.OUTCOME] = end.outcome
+            if attributes:
+                span.set_attributes(self._allowed(attributes))
+        span.end(end.end_ns)
+
+    def _leave(self, run: StandIn) -> None:
+        """Make current what was before, and let go of what the run held."""
+        shared = run.shared
+        if shared is None:
+            current_span.put_back(run)
+        elif shared.remove(run):
+            current_span.put_back(shared)
+            shared.let_go()
+        run.let_go()
+
+    def _allowed(self, attributes: Attributes) -> Attributes:
+        """Return the attributes that the setting lets through."""
+        if self._extensions:
+            return attributes
+        return {
+            key: value
+            for key, value in attributes.items()
+            if key.startswith(semconv.CONVENTION_PREFIXES)
+        }
+
+
+def _below(parent: trace.Span, context: Context) -> Context:
+    """Return a context in which this span is current; the same one if it is."""
+    if trace.get_current_span(context) is parent:
+        return context
+    return trace.set_span_in_context(parent, context)
+
+
+def _attach_shared(run: StandIn, context: Context) -> None:
+    """Share one stand-in among the runs of a batch."""
+    current = trace.get_current_span(context)
+    if not (isinstance(current, current_span.Shared) and current.takes(run)):
+        current = current_span.Shared(batch.run_being_called, run)
+        current_span.attach(current, context)
+    current.add(run)
+
+
+def _response_attributes(run: StandIn, end: End) -> dict[str, AttributeValue]:
+    """Return the attributes of what a run gave back."""
+    attributes: dict[str, AttributeValue] = {}
+    if end.chunk_ns:
+        attributes[semconv.REQUEST_STREAM] = True
+        attributes[semconv.RESPONSE_TIME_TO_FIRST_CHUNK] = (
+            end.chunk_ns[0] - run.start_tick
+        ) / _NANOSECONDS
+        attributes[semconv.CHUNK_COUNT] = len(end.chunk_ns)
+    response = end.response
+    if response is not None:
+        attributes.update(response.attributes)
+        if response.model:
+            attributes[semconv.RESPONSE_MODEL] = response.model
+        if response.id:
+            attributes[semconv.RESPONSE_ID] = response.id
+        if response.finish_reasons:
+            attributes[semconv.RESPONSE_FINISH_REASONS] = response.finish_reasons
+        _add_usage(attributes, response)
+    return attributes
+
+
+def _add_usage(attributes: dict[str, AttributeValue], response: Response) -> None:
+    """Add the tokens; details only where there are any."""
+    usage = response.usage
+    if usage is None:
+        return
+    if usage.input_tokens is not None:
+        attributes[semconv.USAGE_INPUT_TOKENS] = usage.input_tokens
+    if usage.output_tokens is not None:
+        attributes[semconv.USAGE_OUTPUT_TOKENS] = usage.output_tokens
+    if usage.cache_read:
+        attributes[semconv.USAGE_CACHE_READ] = usage.cache_read
+    if usage.cache_write:
+        attributes[semconv.USAGE_CACHE_WRITE] = usage.cache_write
+    if usage.reasoning:
+        attributes[semconv.USAGE_REASONING] = usage.reasoning
+    if response.cache_hit:
+        attributes[semconv.CACHE_HIT] = True

@@ -1,0 +1,272 @@
+"""The bodies of plain answers, in the shapes of the OpenAI API.
+
+Source: https://platform.openai.com/docs/api-reference
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import struct
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from otel_callbacks.testing import answers
+from otel_callbacks.testing.replies import Reply, Tokens
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from otel_callbacks.testing.received import Received
+
+
+class Body(NamedTuple):
+    """What goes over the wire.
+
+    Args:
+        content_type: The header's value.
+        pieces: What is sent one after another.
+        tokens: The usage that one of the pieces says, or None.
+        usage_at: Which piece that is.
+    """
+
+    content_type: str
+    pieces: tuple[bytes, ...]
+    tokens: Tokens | None = None
+    usage_at: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Exchange:
+    """A request, its reply and the running number that makes ids.
+
+    Args:
+        received: The request.
+        reply: What is to be answered.
+        number: The request's place in the order of requests, from 1.
+    """
+
+    received: Received
+    reply: Reply
+    number: int
+
+    @property
+    def model(self) -> str:
+        """The model named in the answer."""
+        return self.reply.model or answers.dated(self.received.model)
+
+    def response_id(self, prefix: str) -> str:
+        """Return the answer's id.
+
+        Args:
+            prefix: What the ids of this route start with, such as ``chatcmpl-``.
+        """
+        return self.reply.response_id or f"{prefix}flower{self.number:06d}"
+
+    def texts(self, prompts: list[str]) -> list[str]:
+        """Return the answers' texts: for each prompt, one for each choice.
+
+        Args:
+            prompts: The questions.
+        """
+        if self.reply.tool_calls:
+            return [self.reply.text or ""]
+        choices = int(self.received.json.get("n") or 1)
+        if self.reply.text is not None:
+            return [self.reply.text] * (choices * len(prompts))
+        return [
+            answers.answer_to(prompt, choice)
+            for prompt in prompts
+            for choice in range(choices)
+        ]
+
+    def tool_calls(self) -> list[dict[str, Any]]:
+        """Return the tool calls as a message holds them."""
+        return [
+            {
+                "id": call.id or f"call_{self.number:06d}_{index}",
+                "type": "function",
+                "function": {
+                    "name": call.name,
+                    "arguments": json.dumps(dict(call.arguments)),
+                },
+            }
+            for index, call in enumerate(self.reply.tool_calls)
+        ]
+
+    def finish_reason(self) -> str:
+        """Return why the model stopped."""
+        usual = "tool_calls" if self.reply.tool_calls else "stop"
+        return self.reply.finish_reason or usual
+
+    def tokens(self, texts: list[str]) -> Tokens | None:
+        """Return the usage that the answer is to say, if it says one.
+
+        Args:
+            texts: All texts of the answer; a tool call counts by its JSON.
+        """
+        if not self.reply.send_usage or not self.received.wants_usage:
+            return None
+        calls = [json.dumps(call["function"]) for call in self.tool_calls()]
+        return self.reply.usage or Tokens(
+            self.received.prompt_tokens,
+            sum(map(answers.count_tokens, [*texts, *calls])),
+        )
+
+
+def chat(exchange: Exchange) -> Body:
+    """Make the body of a chat completion.
+
+    Args:
+        exchange: The request and its reply.
+    """
+    texts = exchange.texts([exchange.received.text])
+    calls = {"tool_calls": exchange.tool_calls()} if exchange.reply.tool_calls else {}
+    tokens = exchange.tokens(texts)
+    choices = [
+        {
+            "index": index,
+            "message": {
+                "role": "assistant",
+                "content": text or None,
+                "refusal": None,
+                **calls,
+            },
+            "logprobs": None,
+            "finish_reason": exchange.finish_reason(),
+        }
+        for index, text in enumerate(texts)
+    ]
+    return plain({**chat_head(exchange, "chat.completion"), "choices": choices}, tokens)
+
+
+def chat_head(exchange: Exchange, kind: str) -> dict[str, Any]:
+    """Return the fields that a chat completion and each of its chunks begin with.
+
+    Args:
+        exchange: The request and its reply.
+        kind: The value of ``object``.
+    """
+    return {
+        "id": exchange.response_id("chatcmpl-"),
+        "object": kind,
+        "created": int(time.time()),
+        "model": exchange.model,
+        "service_tier": exchange.reply.service_tier,
+        "system_fingerprint": exchange.reply.system_fingerprint,
+    }
+
+
+def text(exchange: Exchange) -> Body:
+    """Make the body of a text completion: one total usage for all its prompts.
+
+    Args:
+        exchange: The request and its reply.
+    """
+    texts = exchange.texts(exchange.received.prompts)
+    choices = [
+        {
+            "index": index,
+            "text": text,
+            "logprobs": None,
+            "finish_reason": exchange.finish_reason(),
+        }
+        for index, text in enumerate(texts)
+    ]
+    return plain({**text_head(exchange), "choices": choices}, exchange.tokens(texts))
+
+
+def text_head(exchange: Exchange) -> dict[str, Any]:
+    """Return the fields that a text completion and each of its chunks begin with.
+
+    Args:
+        exchange: The request and its reply.
+    """
+    return {
+        "id": exchange.response_id("cmpl-"),
+        "object": "text_completion",
+        "created": int(time.time()),
+        "model": exchange.model,
+    }
+
+
+def embeddings(exchange: Exchange) -> Body:
+    """Make the body of an embeddings answer, as numbers or as base64.
+
+    Args:
+        exchange: The request and its reply.
+    """
+    asked = exchange.received.json
+    vectors = [
+        answers.vector_of(text, asked.get("dimensions"))
+        for text in exchange.received.prompts
+    ]
+    packed = asked.get("encoding_format") == "base64"
+    data = [
+        {
+            "object": "embedding",
+            "index": index,
+            "embedding": _packed(vector) if packed else vector,
+        }
+        for index, vector in enumerate(vectors)
+    ]
+    tokens = exchange.tokens([])
+    head = {"object": "list", "model": exchange.model, "data": data}
+    if tokens is None:
+        return plain(head, None)
+    usage = {"prompt_tokens": tokens.input, "total_tokens": tokens.input}
+    return plain({**head, "usage": usage}, tokens)
+
+
+def failure(exchange: Exchange) -> Body:
+    """Make an error's body.
+
+    Args:
+        exchange: The request and its reply.
+    """
+    kind, code, message = exchange.reply.error
+    error = {"message": message, "type": kind, "param": None, "code": code}
+    return plain({"error": error}, None)
+
+
+def plain(body: Mapping[str, Any], tokens: Tokens | None) -> Body:
+    """Put a body on the wire, in two halves so that it can break off between them.
+
+    Args:
+        body: The JSON object.
+        tokens: The usage it says; put in as ``usage`` unless it has one.
+    """
+    if tokens is not None and "usage" not in body:
+        body = {**body, "usage": usage_of(tokens)}
+    raw = json.dumps(body).encode()
+    half = len(raw) // 2
+    return Body("application/json", (raw[:half], raw[half:]), tokens, usage_at=1)
+
+
+def usage_of(tokens: Tokens) -> dict[str, Any]:
+    """Return the ``usage`` of chat and text completions.
+
+    Args:
+        tokens: The tokens.
+    """
+    return {
+        "prompt_tokens": tokens.input,
+        "completion_tokens": tokens.output,
+        "total_tokens": tokens.total,
+        "prompt_tokens_details": {
+            "cached_tokens": tokens.cached,
+            "audio_tokens": tokens.audio_input,
+        },
+        "completion_tokens_details": {
+            "reasoning_tokens": tokens.reasoning,
+            "audio_tokens": tokens.audio_output,
+            "accepted_prediction_tokens": 0,
+            "rejected_prediction_tokens": 0,
+        },
+    }
+
+
+def _packed(vector: list[float]) -> str:
+    """Return numbers as the API's base64: little-endian 32-bit floats."""
+    return base64.b64encode(struct.pack(f"<{len(vector)}f", *vector)).decode()

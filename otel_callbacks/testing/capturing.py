@@ -1,0 +1,199 @@
+"""Spans and series of one block of code, as plain data for assertions."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, Final
+
+from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from prometheus_client import CollectorRegistry
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from otel_callbacks import OTelCallbackHandler
+    from otel_callbacks.settings import Settings
+
+Span = dict[str, Any]
+"""A span as data: name, kind, status, attributes, parent, ids, times, events, links."""
+
+_INDENT: Final = "  "
+
+
+class Capture:
+    """What one block of code has sent.
+
+    Args:
+        handler: The handler to give to the models under test.
+        tracer_provider: The provider that its spans come from; an app's own spans
+            and instrumentations may use it too.
+        exporter: Where the finished spans are kept.
+        registry: The registry that its series are in.
+    """
+
+    def __init__(
+        self,
+        handler: OTelCallbackHandler,
+        tracer_provider: TracerProvider,
+        exporter: InMemorySpanExporter,
+        registry: CollectorRegistry,
+    ) -> None:
+        self.handler = handler
+        self.tracer_provider = tracer_provider
+        self.registry = registry
+        self._exporter = exporter
+
+    @property
+    def spans(self) -> list[Span]:
+        """The finished spans, in the order in which they started."""
+        return spans_as_data(self._exporter.get_finished_spans())
+
+    def span(self, name: str) -> Span:
+        """Return the one finished span of a name.
+
+        Args:
+            name: The span's whole name.
+
+        Raises:
+            LookupError: There is none, or more than one.
+        """
+        spans = self.spans
+        found = [span for span in spans if span["name"] == name]
+        if len(found) != 1:
+            names = [span["name"] for span in spans]
+            message = f"{len(found)} spans are named {name!r}, of {names}"
+            raise LookupError(message)
+        return found[0]
+
+    def tree(self) -> str:
+        """Return the names of the finished spans, children indented below parents."""
+        return tree_of(self.spans)
+
+    @property
+    def samples(self) -> dict[tuple[str, frozenset[tuple[str, str]]], float]:
+        """The registry's samples: value by (name, labels)."""
+        return {
+            (sample.name, frozenset(sample.labels.items())): sample.value
+            for family in self.registry.collect()
+            for sample in family.samples
+        }
+
+    def value(self, name: str, **labels: str) -> float:
+        """Return the sum of the samples of a name that have these labels.
+
+        Args:
+            name: The sample's name, with its suffix: ``..._total``, ``..._count``.
+            labels: Labels that must have these values; others may have any.
+        """
+        wanted = set(labels.items())
+        return sum(
+            value
+            for (one, its_labels), value in self.samples.items()
+            if one == name and wanted <= its_labels
+        )
+
+    def clear(self) -> None:
+        """Forget the finished spans; series go on counting."""
+        self._exporter.clear()
+
+
+@contextmanager
+def capture(settings: Settings | None = None) -> Iterator[Capture]:
+    """Give a handler whose spans and series stay in this block of code.
+
+    Nothing global is touched: the tracer provider, the exporter and the registry
+    are fresh, and failures of the telemetry raise (strict).
+
+        with capture() as telemetry:
+            FakeChatModel(callbacks=[telemetry.handler]).invoke("Roses?")
+        assert telemetry.span("chat fake-model")["status"] == "UNSET"
+
+    Args:
+        settings: The handler's settings; the environment's, but strict, when None.
+    """
+    # Here, because the handler's module is a heavy import for the server alone.
+    from otel_callbacks import OTelCallbackHandler  # noqa: PLC0415
+    from otel_callbacks.settings import Settings  # noqa: PLC0415
+
+    exporter = InMemorySpanExporter()
+    provider = TracerProvider(shutdown_on_exit=False)
+    provider.add_span_processor(SimpleSpanProcessor(exporter))
+    registry = CollectorRegistry()
+    handler = OTelCallbackHandler(
+        tracer_provider=provider,
+        registry=registry,
+        settings=settings or Settings(strict=True),
+    )
+    try:
+        yield Capture(handler, provider, exporter, registry)
+    finally:
+        handler.close()
+        provider.shutdown()
+
+
+def spans_as_data(spans: Sequence[ReadableSpan]) -> list[Span]:
+    """Return spans as plain dictionaries, in the order in which they started.
+
+    Args:
+        spans: The SDK's finished spans.
+    """
+    names = {_span_id(span): span.name for span in spans}
+    ordered = sorted(spans, key=lambda span: span.start_time or 0)
+    return [_as_data(span, names) for span in ordered]
+
+
+def tree_of(spans: Sequence[Span]) -> str:
+    """Return the names of spans, one a line, children indented below parents.
+
+    Args:
+        spans: Spans as data; one whose parent is not among them is a root.
+    """
+    known = {span["span_id"] for span in spans}
+    roots = [span for span in spans if span["parent_id"] not in known]
+    return "\n".join(line for root in roots for line in _lines(root, spans, 0))
+
+
+def _lines(span: Span, spans: Sequence[Span], depth: int) -> Iterator[str]:
+    """Yield a span's line and those below it."""
+    yield _INDENT * depth + span["name"]
+    for child in spans:
+        if child["parent_id"] == span["span_id"]:
+            yield from _lines(child, spans, depth + 1)
+
+
+def _as_data(span: ReadableSpan, names: Mapping[str, str]) -> Span:
+    """Return one span as a dictionary."""
+    parent_id = f"{span.parent.span_id:016x}" if span.parent else None
+    context = span.get_span_context()
+    return {
+        "name": span.name,
+        "kind": span.kind.name,
+        "status": span.status.status_code.name,
+        "status_description": span.status.description,
+        "attributes": dict(span.attributes or {}),
+        "parent": names.get(parent_id or ""),
+        "trace_id": f"{context.trace_id:032x}" if context else "",
+        "span_id": _span_id(span),
+        "parent_id": parent_id,
+        "start_ns": span.start_time,
+        "end_ns": span.end_time,
+        "events": [
+            {"name": event.name, "attributes": dict(event.attributes or {})}
+            for event in span.events
+        ],
+        "links": [
+            {
+                "trace_id": f"{link.context.trace_id:032x}",
+                "span_id": f"{link.context.span_id:016x}",
+            }
+            for link in span.links
+        ],
+    }
+
+
+def _span_id(span: ReadableSpan) -> str:
+    """Return a span's id as Jaeger shows it."""
+    context = span.get_span_context()
+    return f"{context.span_id:016x}" if context else ""

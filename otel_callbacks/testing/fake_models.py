@@ -1,0 +1,296 @@
+"""Models without a provider, for the unit tests and benchmarks of an app.
+
+Unlike the fake server they open no socket: what is called is LangChain alone. Every
+way to call a model is implemented natively, sync and async, whole and streamed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import TYPE_CHECKING, Any, Literal
+
+from langchain_core.language_models import BaseChatModel, BaseLLM, LangSmithParams
+from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage, ToolCall
+from langchain_core.messages.ai import UsageMetadata  # noqa: TC002 -- pydantic reads it
+from langchain_core.outputs import (
+    ChatGeneration,
+    ChatGenerationChunk,
+    ChatResult,
+    Generation,
+    GenerationChunk,
+    LLMResult,
+)
+from pydantic import BaseModel, ConfigDict
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterator
+
+    from langchain_core.callbacks import (
+        AsyncCallbackManagerForLLMRun,
+        CallbackManagerForLLMRun,
+    )
+
+
+class _Behaviour(BaseModel):
+    """What both kinds of fake models can be told."""
+
+    model_config = ConfigDict(arbitrary_types_allowed=True)
+
+    answer: str = "Twelve red roses."
+    """The text of every answer."""
+    usage: UsageMetadata | None = None
+    """The tokens that every call reports; none when None."""
+    chunks: int = 3
+    """Into how many pieces a stream cuts the answer."""
+    delay: float = 0.0
+    """Seconds before a call answers, and before each piece of a stream."""
+    error: BaseException | None = None
+    """Raised instead of an answer."""
+    error_after: int = 0
+    """How many pieces of a stream come before the error does."""
+    model_name: str = "fake-model"
+    """``ls_model_name``, what ``gen_ai.request.model`` shows."""
+    provider: str = "fake"
+    """``ls_provider``, what ``gen_ai.provider.name`` is made of."""
+
+    def ls_params(self, kind: Literal["chat", "llm"]) -> LangSmithParams:
+        """Return what LangChain tells callbacks about the model.
+
+        Args:
+            kind: ``chat`` or ``llm``.
+        """
+        return LangSmithParams(
+            ls_provider=self.provider,
+            ls_model_name=self.model_name,
+            ls_model_type=kind,
+        )
+
+    def pieces(self) -> list[str]:
+        """Return the answer cut into about equal pieces."""
+        size = max(1, -(-len(self.answer) // max(1, self.chunks)))
+        starts = range(0, len(self.answer), size)
+        return [self.answer[start : start + size] for start in starts]
+
+    def wait(self) -> None:
+        """Take the time that a call takes."""
+        if self.delay:
+            time.sleep(self.delay)
+
+    async def await_delay(self) -> None:
+        """Take the time that a call takes, and let others run."""
+        await asyncio.sleep(self.delay)
+
+    def fail(self, sent: int | None = None) -> None:
+        """Raise the error where it is due.
+
+        Args:
+            sent: How many pieces of a stream have been sent; None for a whole call.
+        """
+        if self.error is not None and sent in {None, self.error_after}:
+            raise self.error
+
+
+class FakeChatModel(_Behaviour, BaseChatModel):
+    """A chat model that answers what it is told to.
+
+        llm = FakeChatModel(
+            answer="Tulips.",
+            usage={"input_tokens": 7, "output_tokens": 3, "total_tokens": 10},
+        )
+
+    Args:
+        answer: The text of every answer.
+        usage: The tokens that every call reports; none when None. A stream reports
+            them with its last piece.
+        tool_calls: The tool calls of every answer.
+        chunks: Into how many pieces a stream cuts the answer.
+        delay: Seconds before a call answers, and before each piece of a stream.
+        error: Raised instead of an answer.
+        error_after: How many pieces of a stream come before the error does.
+        model_name: The name that spans and series show.
+        provider: The provider that spans and series show.
+    """
+
+    tool_calls: list[ToolCall] = []
+    """The tool calls of every answer."""
+
+    @property
+    def _llm_type(self) -> str:
+        """Return LangChain's name for this kind of model."""
+        return "otel-callbacks-fake-chat"
+
+    def _get_ls_params(
+        self, stop: list[str] | None = None, **kwargs: Any
+    ) -> LangSmithParams:
+        """Return what LangChain tells callbacks about the model."""
+        del stop, kwargs
+        return self.ls_params("chat")
+
+    def _generate(
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None = None,
+        run_manager: CallbackManagerForLLMRun | None = None,
+        **kwargs: Any,
+    ) -> ChatResult:
+        """Answer in the caller's thread."""
+        del messages, stop, run_manager, kwargs
+        self.wait()
+        return self._result()
+
+    async def _agenerate(
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None = None,
+        run_manager: AsyncCallbackManagerForLLMRun | None = None,
+        **kwargs: Any,
+    ) -> ChatResult:
+        """Answer in the caller's event loop."""
+        del messages, stop, run_manager, kwargs
+        await self.await_delay()
+        return self._result()
+
+    def _stream(
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None = None,
+        run_manager: CallbackManagerForLLMRun | None = None,
+        **kwargs: Any,
+    ) -> Iterator[ChatGenerationChunk]:
+        """Answer piece by piece."""
+        del messages, stop, kwargs
+        for chunk in self._message_chunks():
+            self.wait()
+            if run_manager is not None:
+                run_manager.on_llm_new_token(chunk.text, chunk=chunk)
+            yield chunk
+
+    async def _astream(
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None = None,
+        run_manager: AsyncCallbackManagerForLLMRun | None = None,
+        **kwargs: Any,
+    ) -> AsyncIterator[ChatGenerationChunk]:
+        """Answer piece by piece in the caller's event loop."""
+        del messages, stop, kwargs
+        for chunk in self._message_chunks():
+            await self.await_delay()
+            if run_manager is not None:
+                await run_manager.on_llm_new_token(chunk.text, chunk=chunk)
+            yield chunk
+
+    def _result(self) -> ChatResult:
+        """Return the whole answer, or raise."""
+        self.fail()
+        message = AIMessage(
+            self.answer, usage_metadata=self.usage, tool_calls=self.tool_calls
+        )
+        return ChatResult(generations=[ChatGeneration(message=message)])
+
+    def _message_chunks(self) -> Iterator[ChatGenerationChunk]:
+        """Yield the pieces, the last with the usage, or raise where it is due."""
+        pieces = self.pieces()
+        for sent, piece in enumerate(pieces):
+            self.fail(sent)
+            last = sent == len(pieces) - 1
+            usage = self.usage if last else None
+            message = AIMessageChunk(content=piece, usage_metadata=usage)
+            yield ChatGenerationChunk(message=message)
+
+
+class FakeTextModel(_Behaviour, BaseLLM):
+    """A text model that answers what it is told to: one usage for all prompts.
+
+    Args:
+        answer: The text of every answer.
+        usage: The tokens of a whole call, however many prompts it has.
+        chunks: Into how many pieces a stream cuts the answer.
+        delay: Seconds before a call answers, and before each piece of a stream.
+        error: Raised instead of an answer.
+        error_after: How many pieces of a stream come before the error does.
+        model_name: The name that spans and series show.
+        provider: The provider that spans and series show.
+    """
+
+    @property
+    def _llm_type(self) -> str:
+        """Return LangChain's name for this kind of model."""
+        return "otel-callbacks-fake-text"
+
+    def _get_ls_params(
+        self, stop: list[str] | None = None, **kwargs: Any
+    ) -> LangSmithParams:
+        """Return what LangChain tells callbacks about the model."""
+        del stop, kwargs
+        return self.ls_params("llm")
+
+    def _generate(
+        self,
+        prompts: list[str],
+        stop: list[str] | None = None,
+        run_manager: CallbackManagerForLLMRun | None = None,
+        **kwargs: Any,
+    ) -> LLMResult:
+        """Answer all prompts in the caller's thread."""
+        del stop, run_manager, kwargs
+        self.wait()
+        return self._result(prompts)
+
+    async def _agenerate(
+        self,
+        prompts: list[str],
+        stop: list[str] | None = None,
+        run_manager: AsyncCallbackManagerForLLMRun | None = None,
+        **kwargs: Any,
+    ) -> LLMResult:
+        """Answer all prompts in the caller's event loop."""
+        del stop, run_manager, kwargs
+        await self.await_delay()
+        return self._result(prompts)
+
+    def _stream(
+        self,
+        prompt: str,
+        stop: list[str] | None = None,
+        run_manager: CallbackManagerForLLMRun | None = None,
+        **kwargs: Any,
+    ) -> Iterator[GenerationChunk]:
+        """Answer piece by piece; text models say no usage in streams."""
+        del prompt, stop, kwargs
+        for sent, piece in enumerate(self.pieces()):
+            self.fail(sent)
+            self.wait()
+            if run_manager is not None:
+                run_manager.on_llm_new_token(piece)
+            yield GenerationChunk(text=piece)
+
+    async def _astream(
+        self,
+        prompt: str,
+        stop: list[str] | None = None,
+        run_manager: AsyncCallbackManagerForLLMRun | None = None,
+        **kwargs: Any,
+    ) -> AsyncIterator[GenerationChunk]:
+        """Answer piece by piece in the caller's event loop."""
+        del prompt, stop, kwargs
+        for sent, piece in enumerate(self.pieces()):
+            self.fail(sent)
+            await self.await_delay()
+            if run_manager is not None:
+                await run_manager.on_llm_new_token(piece)
+            yield GenerationChunk(text=piece)
+
+    def _result(self, prompts: list[str]) -> LLMResult:
+        """Return an answer for each prompt, or raise."""
+        self.fail()
+        output: dict[str, Any] = {"model_name": self.model_name}
+        if self.usage is not None:
+            output["token_usage"] = {
+                "prompt_tokens": self.usage["input_tokens"],
+                "completion_tokens": self.usage["output_tokens"],
+                "total_tokens": self.usage["total_tokens"],
+            }
+        generations = [[Generation(text=self.answer)] for _ in prompts]
+        return LLMResult(generations=generations, llm_output=output)

@@ -1,0 +1,239 @@
+"""A server that talks like the OpenAI API, on a real socket of this machine."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import threading
+from collections.abc import Awaitable, Callable, Mapping
+from typing import TYPE_CHECKING, Any, Final, Self
+
+from otel_callbacks.testing import bodies, responses_api, streams
+from otel_callbacks.testing.bodies import Body, Exchange
+from otel_callbacks.testing.delivery import Delivery
+from otel_callbacks.testing.received import Received
+from otel_callbacks.testing.replies import Tokens
+from otel_callbacks.testing.script import Answer, Match, Script
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from starlette.requests import Request
+    from starlette.responses import Response
+    from starlette.types import ASGIApp, Receive, Scope, Send
+
+    from otel_callbacks.testing.serving import ThreadedServer
+
+_Make = Callable[[Exchange], Body]
+
+# Path -> how to make a plain body and a stream.
+_ROUTES: Final[Mapping[str, tuple[_Make, _Make]]] = {
+    "/v1/chat/completions": (bodies.chat, streams.chat),
+    "/v1/completions": (bodies.text, streams.text),
+    "/v1/embeddings": (bodies.embeddings, bodies.embeddings),
+    "/v1/responses": (responses_api.body, responses_api.stream),
+}
+_FIRST_ERROR: Final = 400
+
+
+class FakeOpenAI:
+    """A provider for tests and demos: real HTTP, no key, no network.
+
+    Answers ``POST /v1/chat/completions``, ``/v1/completions``, ``/v1/embeddings``
+    and ``/v1/responses``, plain and streamed, and ``GET /healthz``. What it answers
+    comes from rules (``when``), from a queue (``script``) or is the usual reply: a
+    flower shop's answer that depends on the question alone, with the tokens that
+    ``answers`` documents.
+
+        with FakeOpenAI() as server:
+            server.script(Reply.failing(429, retry_after=0.01), Reply("Tulips."))
+            llm = ChatOpenAI(base_url=server.base_url, api_key="none", model="m")
+            llm.invoke("What is in season?")
+
+    Args:
+        port: The port to listen on, 0 for a free one.
+    """
+
+    def __init__(self, *, port: int = 0) -> None:
+        self._port = port
+        self._script = Script()
+        self._lock = threading.Lock()
+        self._requests: list[Received] = []
+        self._usage: dict[str, Tokens] = {}
+        self._server: ThreadedServer | None = None
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.stop()
+
+    @property
+    def url(self) -> str:
+        """The server's address, ``http://127.0.0.1:PORT``.
+
+        Raises:
+            RuntimeError: The server has not been started.
+        """
+        return self._running().url
+
+    @property
+    def base_url(self) -> str:
+        """What ``ChatOpenAI(base_url=...)`` wants: the address with ``/v1``.
+
+        Raises:
+            RuntimeError: The server has not been started.
+        """
+        return f"{self.url}/v1"
+
+    @property
+    def port(self) -> int:
+        """The port it listens on.
+
+        Raises:
+            RuntimeError: The server has not been started.
+        """
+        return self._running().port
+
+    @property
+    def requests(self) -> list[Received]:
+        """The requests it got, oldest first."""
+        with self._lock:
+            return list(self._requests)
+
+    @property
+    def usage(self) -> dict[str, Tokens]:
+        """The tokens it really said, summed up by the model that was asked for.
+
+        Answers whose usage did not go out (left, dropped, cut, not asked for) are
+        not in it.
+        """
+        with self._lock:
+            return dict(self._usage)
+
+    @property
+    def total_usage(self) -> Tokens:
+        """The tokens it really said, of all models together."""
+        return sum(self.usage.values(), Tokens())
+
+    def script(self, *replies: Answer) -> None:
+        """Queue replies for the next requests that no rule answers.
+
+        Args:
+            replies: One for each request, in order; a function makes one for it.
+        """
+        self._script.add(*replies)
+
+    def when(self, match: Match, *replies: Answer) -> None:
+        """Answer certain requests, however many come at once.
+
+        Args:
+            match: A part of the question (the last user message or the prompt), a
+                whole model name, or a function that looks at the request.
+            replies: Given one after another; the last one stays.
+
+        Raises:
+            ValueError: There is no reply.
+        """
+        self._script.when(match, *replies)
+
+    def reset(self) -> None:
+        """Forget requests, usage, rules and the queue; go on serving."""
+        self._script.clear()
+        with self._lock:
+            self._requests.clear()
+            self._usage.clear()
+
+    def start(self) -> None:
+        """Listen, and return when a client can connect; nothing if it runs.
+
+        Raises:
+            ImportError: starlette or uvicorn is not installed.
+            OSError: The port is in use.
+        """
+        if self._server is None:
+            try:
+                serving = importlib.import_module("otel_callbacks.testing.serving")
+                app = self._app()
+            except ImportError as error:
+                message = 'FakeOpenAI needs pip install "otel-callbacks[testing]"'
+                raise ImportError(message) from error
+            server: ThreadedServer = serving.ThreadedServer(app, port=self._port)
+            server.start()
+            self._server = server
+
+    def stop(self) -> None:
+        """Close all connections, answered or not, and end; safe twice."""
+        if self._server is not None:
+            self._server.stop()
+            self._server = None
+
+    def _running(self) -> ThreadedServer:
+        """Return the server's thread."""
+        if self._server is None:
+            message = "FakeOpenAI is not running: use it in a with, or call start()"
+            raise RuntimeError(message)
+        return self._server
+
+    def _app(self) -> ASGIApp:
+        """Build the web application."""
+        # Here, because starlette is an extra.
+        from starlette.applications import Starlette  # noqa: PLC0415
+        from starlette.responses import JSONResponse  # noqa: PLC0415
+        from starlette.routing import Route  # noqa: PLC0415
+
+        async def healthz(_: Request) -> Response:
+            return JSONResponse({"status": "ok"})
+
+        routes = [
+            Route(path, self._endpoint(*make), methods=["POST"])
+            for path, make in _ROUTES.items()
+        ]
+        return Starlette(routes=[*routes, Route("/healthz", healthz)])
+
+    def _endpoint(
+        self, make: _Make, make_stream: _Make
+    ) -> Callable[[Request], Awaitable[Any]]:
+        """Return the function that answers one route."""
+
+        async def answer(request: Request) -> Callable[[Scope, Receive, Send], Any]:
+            exchange = self._exchange(
+                request.url.path, await request.body(), request.headers
+            )
+            received, reply = exchange.received, exchange.reply
+            if reply.status >= _FIRST_ERROR:
+                body = bodies.failure(exchange)
+            else:
+                body = (make_stream if received.stream else make)(exchange)
+            return Delivery(
+                body, reply, self._counter(received.model), self._running().close
+            )
+
+        return answer
+
+    def _exchange(self, path: str, body: bytes, headers: Mapping[str, str]) -> Exchange:
+        """Keep a request and choose its reply."""
+        try:
+            parsed = json.loads(body)
+        except ValueError:
+            parsed = {}
+        received = Received.of(path, parsed, dict(headers))
+        with self._lock:
+            self._requests.append(received)
+            number = len(self._requests)
+        return Exchange(received, self._script.reply(received), number)
+
+    def _counter(self, model: str) -> Callable[[Tokens], None]:
+        """Return how to add tokens to a model's sum."""
+
+        def add(tokens: Tokens) -> None:
+            with self._lock:
+                self._usage[model] = self._usage.get(model, Tokens()) + tokens
+
+        return add

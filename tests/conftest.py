@@ -1,0 +1,78 @@
+"""Fixtures for all tests: fresh telemetry, never globals; a real server."""
+
+from __future__ import annotations
+
+import gc
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from opentelemetry import trace
+from opentelemetry.instrumentation.httpx import HTTPX2ClientInstrumentor
+
+from otel_callbacks.testing import Capture, FakeOpenAI, capture
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+
+@pytest.fixture
+def telemetry() -> Iterator[Capture]:
+    """Fresh providers and registry; afterwards no run is open, no span current."""
+    with capture() as captured:
+        yield captured
+        gc.collect()
+        still_open = captured.value("otel_callbacks_open_runs")
+        current = trace.get_current_span().get_span_context()
+    assert still_open == 0
+    assert not current.is_valid
+
+
+@pytest.fixture(scope="session")
+def running_server() -> Iterator[FakeOpenAI]:
+    """One fake provider for the whole run."""
+    with FakeOpenAI() as server:
+        yield server
+
+
+@pytest.fixture
+def server(running_server: FakeOpenAI) -> FakeOpenAI:
+    """Return the fake provider, with nothing left from the test before."""
+    running_server.reset()
+    return running_server
+
+
+@pytest.fixture
+def http_spans(telemetry: Capture) -> Iterator[None]:
+    """Make the HTTP client's calls spans, as an app's own instrumentation does."""
+    instrumentor = HTTPX2ClientInstrumentor()
+    instrumentor.instrument(tracer_provider=telemetry.tracer_provider)
+    yield
+    instrumentor.uninstrument()
+
+
+@pytest.fixture
+def chat(telemetry: Capture, server: FakeOpenAI) -> Callable[..., Any]:
+    """Make a real ``ChatOpenAI`` on the fake provider, with the handler."""
+    from langchain_openai import ChatOpenAI  # noqa: PLC0415 -- a second of imports
+
+    def make(**options: Any) -> ChatOpenAI:
+        options.setdefault("callbacks", [telemetry.handler])
+        options.setdefault("model", "gpt-4o-mini")
+        options.setdefault("max_retries", 0)
+        return ChatOpenAI(base_url=server.base_url, api_key="sk-test", **options)
+
+    return make
+
+
+@pytest.fixture
+def text(telemetry: Capture, server: FakeOpenAI) -> Callable[..., Any]:
+    """Make a real ``OpenAI`` text model on the fake provider, with the handler."""
+    from langchain_openai import OpenAI  # noqa: PLC0415 -- a second of imports
+
+    def make(**options: Any) -> OpenAI:
+        options.setdefault("callbacks", [telemetry.handler])
+        options.setdefault("model", "gpt-3.5-turbo-instruct")
+        options.setdefault("max_retries", 0)
+        return OpenAI(base_url=server.base_url, api_key="sk-test", **options)
+
+    return make

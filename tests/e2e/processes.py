@@ -1,0 +1,167 @@
+"""Servers as child processes: started on free ports, ended by process id."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import time
+from contextlib import suppress
+from typing import TYPE_CHECKING, TypeVar
+from urllib.error import URLError
+from urllib.request import urlopen
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+    from pathlib import Path
+
+_STARTS_WITHIN = 30.0
+_STOPS_WITHIN = 15.0
+_POLL = 0.1
+
+_T = TypeVar("_T")
+
+
+def free_ports(count: int) -> list[int]:
+    """Return ports of the loopback address that nobody listens on.
+
+    Args:
+        count: How many; all are different.
+    """
+    held = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
+    try:
+        return [int(each.getsockname()[1]) for each in held]
+    finally:
+        for each in held:
+            each.close()
+
+
+def eventually(probe: Callable[[], _T], what: str, within: float = 30.0) -> _T:
+    """Return what a probe finds as soon as it finds something.
+
+    Args:
+        probe: Called again and again; a false value or an unreachable server means
+            not yet.
+        what: What is waited for, said when it does not come.
+        within: Seconds.
+
+    Raises:
+        AssertionError: It has not come in time; the message holds the last answer.
+    """
+    deadline = time.monotonic() + within
+    last: object = None
+    while time.monotonic() < deadline:
+        try:
+            found = probe()
+        except (URLError, ConnectionError, TimeoutError) as error:
+            last = error
+        else:
+            if found:
+                return found
+            last = found
+        time.sleep(_POLL)
+    message = f"{what}: not within {within:.0f} s; last seen: {last!r}"
+    raise AssertionError(message)
+
+
+class Server:
+    """One server process and its log.
+
+    Args:
+        name: What messages call it.
+        command: The binary and its arguments.
+        environment: Variables beside ``PATH`` and ``HOME``; nothing else is passed
+            on, so that the developer's own settings do not leak in.
+        log: Where its output goes; a restart appends.
+        health: A URL that answers with 200 when the server is ready.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        command: Sequence[str | Path],
+        environment: Mapping[str, str],
+        log: Path,
+        health: str,
+    ) -> None:
+        self.name = name
+        self.log = log
+        self._command = [str(part) for part in command]
+        kept = {key: os.environ[key] for key in ("PATH", "HOME") if key in os.environ}
+        self._environment = kept | dict(environment)
+        self._health = health
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def launch(self) -> None:
+        """Start the process and return at once."""
+        with self.log.open("ab") as log:
+            self._process = subprocess.Popen(  # noqa: S603 -- our own binaries
+                self._command,
+                env=self._environment,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+            )
+
+    def start(self) -> None:
+        """Start the process and wait until it answers.
+
+        Raises:
+            AssertionError: It ended or does not answer; the message ends with its log.
+        """
+        self.launch()
+        try:
+            eventually(self._answers, f"{self.name} answers", _STARTS_WITHIN)
+        except AssertionError as error:
+            self.kill()
+            message = f"{error}\n{self.said()[-3000:]}"
+            raise AssertionError(message) from None
+
+    def _answers(self) -> bool:
+        if self._process is None or self._process.poll() is not None:
+            message = f"{self.name} has ended"
+            raise AssertionError(message)
+        with urlopen(self._health, timeout=2) as answer:  # noqa: S310 -- http, ours
+            return bool(answer.status == 200)
+
+    def said(self) -> str:
+        """Return the log so far."""
+        return self.log.read_text(errors="replace") if self.log.exists() else ""
+
+    def ended(self, within: float = _STARTS_WITHIN) -> int:
+        """Wait for the process to end by itself and return its exit code.
+
+        Args:
+            within: Seconds.
+
+        Raises:
+            AssertionError: It still runs.
+        """
+        assert self._process is not None
+        try:
+            return self._process.wait(within)
+        except subprocess.TimeoutExpired:
+            self.kill()
+            message = f"{self.name} still runs after {within:.0f} s\n{self.said()}"
+            raise AssertionError(message) from None
+
+    def stop(self) -> None:
+        """Ask the process to end, and end it if it does not."""
+        self._signal(signal.SIGTERM)
+        if self._process is not None:
+            try:
+                self._process.wait(_STOPS_WITHIN)
+            except subprocess.TimeoutExpired:
+                self.kill()
+
+    def kill(self) -> None:
+        """End the process at once, as a crash or the kernel would."""
+        self._signal(signal.SIGKILL)
+        if self._process is not None:
+            self._process.wait(_STOPS_WITHIN)
+
+    def _signal(self, number: signal.Signals) -> None:
+        if self._process is not None and self._process.poll() is None:
+            with suppress(ProcessLookupError):
+                self._process.send_signal(number)

@@ -1,0 +1,104 @@
+"""The files under ``deploy/``, read by the servers' own checkers."""
+
+from __future__ import annotations
+
+import subprocess
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import yaml
+from stack import DEPLOY, binary
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+pytestmark = pytest.mark.e2e
+
+_PROMETHEUS = DEPLOY / "prometheus"
+_RULES = sorted(_PROMETHEUS.glob("rules/*.yml"))
+_TESTS = sorted(_PROMETHEUS.glob("tests/*.test.yml"))
+
+
+def _said(*command: str | Path) -> str:
+    """Run a checker, assert that it is content, and return what it said."""
+    ended = subprocess.run(  # noqa: S603 -- our own binaries
+        [str(part) for part in command],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    return ended.stdout + ended.stderr
+
+
+def _alerts() -> list[dict[str, Any]]:
+    """Return every alert of the rule files."""
+    return [
+        rule
+        for file in _RULES
+        for group in yaml.safe_load(file.read_text())["groups"]
+        for rule in group["rules"]
+        if "alert" in rule
+    ]
+
+
+def test_collector_accepts_its_configuration() -> None:
+    """``otelcol validate`` finds nothing, and warns of nothing."""
+    said = _said(
+        binary("otelcol"), "validate", "--config", DEPLOY / "collector/config.yaml"
+    )
+    assert said == ""
+
+
+def test_jaeger_accepts_its_configuration() -> None:
+    """``jaeger validate`` finds nothing."""
+    _said(binary("jaeger"), "validate", "--config", DEPLOY / "jaeger/config.yaml")
+
+
+def test_prometheus_accepts_its_configuration() -> None:
+    """``promtool check config`` finds nothing, rules included."""
+    said = _said(
+        binary("promtool"), "check", "config", _PROMETHEUS / "prometheus.yml"
+    )
+    assert f"SUCCESS: {len(_RULES)} rule files found" in said
+
+
+def test_rules_pass_every_lint() -> None:
+    """``promtool check rules`` with all its lints, as errors."""
+    _said(
+        *(binary("promtool"), "check", "rules", "--lint=all", "--lint-fatal"), *_RULES
+    )
+
+
+@pytest.mark.parametrize("file", _TESTS, ids=lambda file: file.stem)
+def test_alerts_fire_and_stay_silent(file: Path) -> None:
+    """``promtool test rules`` agrees with each case."""
+    assert "SUCCESS" in _said(binary("promtool"), "test", "rules", file)
+
+
+def test_every_alert_has_a_case_of_each_kind() -> None:
+    """No alert is without a case that fires and one that stays silent."""
+    kinds: dict[str, set[bool]] = {rule["alert"]: set() for rule in _alerts()}
+    for file in _TESTS:
+        for case in yaml.safe_load(file.read_text())["tests"]:
+            for expected in case["alert_rule_test"]:
+                kinds[expected["alertname"]].add(bool(expected["exp_alerts"]))
+    assert {name for name, seen in kinds.items() if seen != {True, False}} == set()
+
+
+def test_every_alert_says_what_to_do() -> None:
+    """Severity, summary, description, and a section of the runbook that exists."""
+    runbook = (DEPLOY.parent / "docs/alerts.md").read_text()
+    sections = [
+        line.removeprefix("## ")
+        for line in runbook.splitlines()
+        if line.startswith("## ")
+    ]
+    alerts = _alerts()
+    assert sections == [rule["alert"] for rule in alerts]
+    for rule in alerts:
+        assert rule["labels"]["severity"] in {"warning", "critical"}
+        assert set(rule["annotations"]) == {"summary", "description", "runbook_url"}
+        anchor = rule["alert"].lower()
+        assert rule["annotations"]["runbook_url"] == f"docs/alerts.md#{anchor}"

@@ -1,0 +1,174 @@
+"""Traces through the Collector into Jaeger and Prometheus, with the defaults."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+from answers import exemplars, get, samples, total, trace
+from opentelemetry import trace as api
+from opentelemetry.trace import StatusCode
+from processes import eventually
+from telemetry import chat, sending, trace_id
+
+if TYPE_CHECKING:
+    from stack import Stack
+
+pytestmark = pytest.mark.e2e
+
+
+def test_trace_reaches_jaeger_whole(stack: Stack) -> None:
+    """A root and its children come out as they went in: names, parents, numbers."""
+    with sending(stack.address("grpc"), "whole") as tracer:
+        root = tracer.start_span("bouquet")
+        with api.use_span(root, end_on_exit=True):
+            for _ in range(3):
+                chat(tracer).end()
+    spans = eventually(
+        lambda: trace(stack.url("jaeger_http"), trace_id(root)), "the trace in Jaeger"
+    )
+    parent = next(span for span in spans if span.name == "bouquet")
+    calls = [span for span in spans if span.name == "chat gpt-4.1"]
+    assert [span.parent_id for span in calls] == [parent.span_id] * 3
+    assert {span.service for span in spans} == {"whole"}
+    assert all(span.attributes["gen_ai.usage.input_tokens"] == 12 for span in calls)
+
+
+def test_span_metrics_count_every_span(stack: Stack) -> None:
+    """Calls by model and status, in the names that Jaeger's Monitor tab asks for."""
+    with sending(stack.address("grpc"), "counted") as tracer:
+        for number in range(5):
+            call = chat(tracer)
+            if number == 0:
+                call.set_status(StatusCode.ERROR, "RateLimitError")
+            call.end()
+    query = 'traces_span_metrics_calls_total{service_name="counted"}'
+    eventually(
+        lambda: total(stack.url("prometheus"), f"sum({query})") == 5, "five calls"
+    )
+    found = {
+        each["labels"]["status_code"]: (
+            each["value"],
+            each["labels"]["span_kind"],
+            each["labels"]["gen_ai_request_model"],
+            each["labels"]["gen_ai_provider_name"],
+            each["labels"]["gen_ai_operation_name"],
+        )
+        for each in samples(stack.url("prometheus"), query)
+    }
+    assert found == {
+        "STATUS_CODE_UNSET": (4, "SPAN_KIND_CLIENT", "gpt-4.1", "openai", "chat"),
+        "STATUS_CODE_ERROR": (1, "SPAN_KIND_CLIENT", "gpt-4.1", "openai", "chat"),
+    }
+
+
+def test_span_metrics_reach_beyond_two_minutes(stack: Stack) -> None:
+    """A call of 130 seconds falls into a bucket with a bound."""
+    with sending(stack.address("grpc"), "slow") as tracer:
+        now = time.time_ns()
+        tracer.start_span("chat slow", start_time=now - 130 * 10**9).end(now)
+    query = (
+        "histogram_quantile(1, sum by (le) "
+        '(traces_span_metrics_duration_seconds_bucket{service_name="slow"}))'
+    )
+    eventually(lambda: total(stack.url("prometheus"), query) == 160.0, "160 seconds")
+
+
+def test_exemplar_of_span_metrics_opens_in_jaeger(stack: Stack) -> None:
+    """An exemplar's trace id is a trace that Jaeger has."""
+    began = time.time()
+    with sending(stack.address("grpc"), "exemplary") as tracer:
+        call = chat(tracer)
+        call.end()
+    query = 'traces_span_metrics_duration_seconds_bucket{service_name="exemplary"}'
+    named = eventually(
+        lambda: exemplars(stack.url("prometheus"), query, began - 60, time.time() + 60),
+        "an exemplar",
+    )
+    assert set(named) == {trace_id(call)}
+    spans = eventually(lambda: trace(stack.url("jaeger_http"), named[0]), "the trace")
+    assert [span.name for span in spans] == ["chat gpt-4.1"]
+
+
+def test_monitor_tab_has_calls_and_latencies(stack: Stack) -> None:
+    """Jaeger finds the span metrics in Prometheus: its Monitor tab is not empty."""
+    for _ in range(2):  # a rate needs an increase that a scrape has seen
+        with sending(stack.address("grpc"), "monitored") as tracer:
+            for _ in range(3):
+                chat(tracer).end()
+        time.sleep(2.5)
+
+    def points(metric: str, **more: str) -> list[float]:
+        found = get(
+            f"{stack.url('jaeger_http')}/api/metrics/{metric}",
+            service="monitored",
+            spanKind="client",
+            step="1000",
+            lookback="60000",
+            ratePer="60000",
+            **more,
+        )
+        return [
+            point["gaugeValue"]["doubleValue"]
+            for metric in found["metrics"]
+            for point in metric["metricPoints"]
+            if point["gaugeValue"]["doubleValue"] not in (0, "NaN")
+        ]
+
+    assert eventually(lambda: points("calls"), "calls in the Monitor tab")
+    assert eventually(lambda: points("latencies", quantile="0.95"), "latencies")
+
+
+def test_every_target_is_read(stack: Stack) -> None:
+    """Prometheus scrapes Collector, Jaeger and itself by the committed jobs."""
+    eventually(
+        lambda: {
+            each["labels"]["job"]
+            for each in samples(stack.url("prometheus"), "up == 1")
+        }
+        >= {"otel-collector", "jaeger", "prometheus"},
+        "all targets up",
+    )
+
+
+def test_alerts_read_series_that_the_servers_have(stack: Stack) -> None:
+    """The Collector's own series have the names and labels that the alerts use."""
+    with sending(stack.address("grpc"), "named") as tracer:
+        chat(tracer).end()
+    for series in (
+        'otelcol_receiver_refused_spans_total{receiver="otlp",transport="grpc"}',
+        'otelcol_exporter_sent_spans_total{exporter="otlp_grpc/jaeger"}',
+        'otelcol_exporter_queue_size{exporter="otlp_grpc/jaeger",data_type="traces"}',
+        'otelcol_exporter_queue_capacity{exporter="otlp_grpc/jaeger",data_type="traces"}',
+        "otelcol_processor_tail_sampling_sampling_trace_dropped_too_early_total",
+    ):
+        eventually(
+            lambda asked=series: samples(stack.url("prometheus"), asked), series
+        )
+
+
+def test_collector_starts_without_a_complaint(stack: Stack) -> None:
+    """No deprecated name and no unknown key is in the configuration."""
+    said = stack.collector.said()
+    assert "deprecat" not in said.lower()
+    assert "Everything is ready" in said
+
+
+def test_rules_are_loaded_and_healthy(stack: Stack) -> None:
+    """Prometheus evaluates every rule without an error."""
+    url = f"{stack.url('prometheus')}/api/v1/rules"
+
+    def unhealthy() -> dict[str, str]:
+        groups = get(url)["data"]["groups"]
+        return {
+            rule["name"]: f"{rule['health']}: {rule.get('lastError')}"
+            for group in groups
+            for rule in group["rules"]
+            if rule["health"] != "ok"
+        }
+
+    for _ in range(3):  # a rule may fail only once there is something to read
+        time.sleep(1)
+        assert {name: why for name, why in unhealthy().items() if "err" in why} == {}
+    eventually(lambda: not unhealthy(), "all rules evaluated")

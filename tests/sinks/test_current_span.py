@@ -1,0 +1,400 @@
+"""HTTP children in place, and the caller's context the caller's afterwards."""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from langchain_core.messages import HumanMessage
+from langchain_core.runnables import RunnableLambda, RunnableParallel
+from langchain_core.tools import tool
+from opentelemetry import trace
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from otel_callbacks.testing import Capture, FakeOpenAI
+
+CHAT = "chat gpt-4o-mini"
+TEXT = "text_completion gpt-3.5-turbo-instruct"
+
+pytestmark = pytest.mark.usefixtures("http_spans")
+
+
+def parents_of_http(telemetry: Capture) -> list[str | None]:
+    """Return the parents' names of the HTTP spans."""
+    return [span["parent"] for span in telemetry.spans if span["name"] == "POST"]
+
+
+def parent_ids(telemetry: Capture, name: str) -> list[str | None]:
+    """Return the parents' ids of the spans of a name."""
+    return [span["parent_id"] for span in telemetry.spans if span["name"] == name]
+
+
+def one_http_child_each(telemetry: Capture, name: str, count: int) -> None:
+    """Assert that every span of a name has one HTTP child of its own."""
+    models = [span["span_id"] for span in telemetry.spans if span["name"] == name]
+    assert len(models) == count
+    assert sorted(map(str, parent_ids(telemetry, "POST"))) == sorted(models)
+
+
+async def _astream(model: Any) -> None:
+    async for _ in model.astream("Roses?"):
+        pass
+
+
+async def _events(model: Any, version: str) -> None:
+    async for _ in model.astream_events("Roses?", version=version):
+        pass
+
+
+SYNC: dict[str, tuple[int, Callable[[Any], Any]]] = {
+    "invoke": (1, lambda model: model.invoke("Roses?")),
+    "stream": (1, lambda model: list(model.stream("Roses?"))),
+    "batch": (3, lambda model: model.batch(["a", "b", "c"])),
+}
+ASYNC: dict[str, tuple[int, Callable[[Any], Awaitable[Any]]]] = {
+    "ainvoke": (1, lambda model: model.ainvoke("Roses?")),
+    "astream": (1, _astream),
+    "abatch": (3, lambda model: model.abatch(["a", "b", "c"])),
+    "astream_events v1": (1, lambda model: _events(model, "v1")),
+    "astream_events v2": (1, lambda model: _events(model, "v2")),
+}
+
+
+@pytest.mark.parametrize("way", SYNC)
+def test_sync_calls_nest_http(
+    telemetry: Capture, chat: Callable[..., Any], way: str
+) -> None:
+    """Each sync way of calling a chat model has its HTTP span below its own."""
+    count, call = SYNC[way]
+    call(chat())
+    one_http_child_each(telemetry, CHAT, count)
+
+
+@pytest.mark.parametrize("way", ASYNC)
+async def test_async_calls_nest_http(
+    telemetry: Capture, chat: Callable[..., Any], way: str
+) -> None:
+    """Each async way of calling a chat model has its HTTP span below its own."""
+    count, call = ASYNC[way]
+    await call(chat())
+    one_http_child_each(telemetry, CHAT, count)
+
+
+@pytest.mark.filterwarnings("ignore::langchain_core._api.LangChainBetaWarning")
+async def test_stream_events_v3_nests_http(
+    telemetry: Capture, chat: Callable[..., Any]
+) -> None:
+    """The third version of event streams has its HTTP span below the model's."""
+    stream = await chat().astream_events("Roses?", version="v3")
+    async for _ in stream:
+        pass
+    one_http_child_each(telemetry, CHAT, 1)
+    span = telemetry.span(CHAT)
+    assert span["attributes"]["gen_ai.request.stream"] is True
+    assert span["attributes"]["gen_ai.response.time_to_first_chunk"] > 0
+
+
+def test_generate_of_several_nests_each(
+    telemetry: Capture, chat: Callable[..., Any]
+) -> None:
+    """In a batch whose runs all start first, each HTTP span is below its own run."""
+    chat().generate([[HumanMessage(text)] for text in ("a", "b", "c")])
+    one_http_child_each(telemetry, CHAT, 3)
+
+
+async def test_agenerate_of_several_nests_each(
+    telemetry: Capture, chat: Callable[..., Any]
+) -> None:
+    """In an async batch, too, each HTTP span is below its own run."""
+    await chat().agenerate([[HumanMessage(text)] for text in ("a", "b", "c")])
+    one_http_child_each(telemetry, CHAT, 3)
+
+
+async def test_gathered_agenerate_nests_each(
+    telemetry: Capture, chat: Callable[..., Any]
+) -> None:
+    """A hundred gathered calls keep apart, and are all children of the caller's."""
+    tracer = telemetry.tracer_provider.get_tracer("app")
+    model = chat()
+    with tracer.start_as_current_span("request") as request:
+        await asyncio.gather(
+            *(model.agenerate([[HumanMessage(f"{n}?")]]) for n in range(100))
+        )
+        assert trace.get_current_span() is request
+    one_http_child_each(telemetry, CHAT, 100)
+    assert {s["parent"] for s in telemetry.spans if s["name"] == CHAT} == {"request"}
+
+
+@pytest.mark.parametrize("way", SYNC)
+def test_sync_text_calls_nest_http(
+    telemetry: Capture, text: Callable[..., Any], way: str
+) -> None:
+    """Each sync way of calling a text model nests its HTTP span."""
+    _, call = SYNC[way]
+    call(text())
+    assert set(parents_of_http(telemetry)) == {TEXT}
+
+
+@pytest.mark.parametrize("way", ["ainvoke", "astream", "abatch"])
+async def test_async_text_calls_nest_http(
+    telemetry: Capture, text: Callable[..., Any], way: str
+) -> None:
+    """Each async way of calling a text model nests its HTTP span."""
+    _, call = ASYNC[way]
+    await call(text())
+    assert set(parents_of_http(telemetry)) == {TEXT}
+
+
+async def test_async_text_batch_nests_in_first(
+    telemetry: Capture, text: Callable[..., Any]
+) -> None:
+    """Several prompts in one request: its HTTP span is below the first run."""
+    await text().agenerate(["a", "b"])
+    first = next(span for span in telemetry.spans if span["name"] == TEXT)
+    assert parent_ids(telemetry, "POST") == [first["span_id"]]
+
+
+def test_tools_nest_what_is_called_in_them(
+    telemetry: Capture, chat: Callable[..., Any]
+) -> None:
+    """A model that a tool calls is below the tool, however it is called."""
+    model = chat()
+
+    @tool
+    def florist(question: str) -> str:
+        """Ask the florist."""
+        model.invoke(question)
+        model.generate([[HumanMessage(question)]])
+        return "roses"
+
+    florist.invoke({"question": "?"}, config={"callbacks": [telemetry.handler]})
+    models = [span for span in telemetry.spans if span["name"] == CHAT]
+    assert [span["parent"] for span in models] == ["execute_tool florist"] * 2
+    assert parents_of_http(telemetry) == [CHAT, CHAT]
+
+
+async def test_langgraph_nodes_nest_http(
+    telemetry: Capture, chat: Callable[..., Any]
+) -> None:
+    """In a graph's node, HTTP spans of the model and of the node are in place."""
+    from langgraph.graph import END, START, StateGraph  # noqa: PLC0415
+
+    tracer = telemetry.tracer_provider.get_tracer("app")
+    model = chat()
+
+    async def ask(state: dict[str, Any]) -> dict[str, Any]:
+        with tracer.start_as_current_span("before"):
+            pass
+        answer = await model.ainvoke(state["question"])
+        with tracer.start_as_current_span("after"):
+            pass
+        return {"answer": answer.content}
+
+    graph = StateGraph(dict)
+    graph.add_node("ask", ask)
+    graph.add_edge(START, "ask")
+    graph.add_edge("ask", END)
+    await graph.compile().ainvoke(
+        {"question": "Roses?"}, config={"callbacks": [telemetry.handler]}
+    )
+    assert telemetry.span(CHAT)["parent"] == "ask"
+    assert telemetry.span("before")["parent"] == "ask"
+    assert telemetry.span("after")["parent"] == "ask"
+    assert parents_of_http(telemetry) == [CHAT]
+
+
+def test_app_span_lies_between(telemetry: Capture, chat: Callable[..., Any]) -> None:
+    """A span that the app opens in a chain's step is the parent of what is in it."""
+    tracer = telemetry.tracer_provider.get_tracer("app")
+    model = chat()
+
+    def step(question: str) -> str:
+        with tracer.start_as_current_span("between"):
+            model.invoke(question)
+            model.invoke(question)
+        return "done"
+
+    RunnableLambda(step, name="step").invoke(
+        "?", config={"callbacks": [telemetry.handler]}
+    )
+    assert telemetry.tree().splitlines() == [
+        "step",
+        "  between",
+        f"    {CHAT}",
+        "      POST",
+        f"    {CHAT}",
+        "      POST",
+    ]
+
+
+async def test_app_span_lies_between_in_async_code(
+    telemetry: Capture, chat: Callable[..., Any]
+) -> None:
+    """After a first async call in it, the app's span is still the parent."""
+    tracer = telemetry.tracer_provider.get_tracer("app")
+    model = chat()
+
+    async def step(question: str) -> str:
+        with tracer.start_as_current_span("between"):
+            await model.ainvoke(question)
+            with tracer.start_as_current_span("own"):
+                pass
+            await model.ainvoke(question)
+        return "done"
+
+    await RunnableLambda(step, name="step").ainvoke(
+        "?", config={"callbacks": [telemetry.handler]}
+    )
+    models = [span["parent"] for span in telemetry.spans if span["name"] == CHAT]
+    assert models == ["between", "between"]
+    assert telemetry.span("own")["parent"] == "between"
+
+
+async def test_spans_after_a_call_are_not_in_it(
+    telemetry: Capture, chat: Callable[..., Any]
+) -> None:
+    """What the app does after an async call is beside it, not below it."""
+    tracer = telemetry.tracer_provider.get_tracer("app")
+    with tracer.start_as_current_span("request"):
+        await chat().ainvoke("?")
+        with tracer.start_as_current_span("after"):
+            pass
+    assert telemetry.span("after")["parent"] == "request"
+
+
+async def test_worker_loop_keeps_requests_apart(
+    telemetry: Capture, chat: Callable[..., Any]
+) -> None:
+    """Requests that one task handles one after another are traces of their own."""
+    model = chat()
+    for number in range(5):
+        await model.ainvoke(f"{number}?")
+    traces = {span["trace_id"] for span in telemetry.spans if span["name"] == CHAT}
+    assert len(traces) == 5
+    assert {s["parent"] for s in telemetry.spans if s["name"] == CHAT} == {None}
+
+
+def test_interleaved_streams_keep_apart(
+    telemetry: Capture, chat: Callable[..., Any]
+) -> None:
+    """Two streams read in turn are siblings, and their reader is in neither."""
+    tracer = telemetry.tracer_provider.get_tracer("app")
+    model = chat()
+    with tracer.start_as_current_span("request") as request:
+        first, second = model.stream("a"), model.stream("b")
+        next(first)
+        assert trace.get_current_span() is request
+        next(second)
+        with tracer.start_as_current_span("reader"):
+            list(first)
+        list(second)
+        assert trace.get_current_span() is request
+    one_http_child_each(telemetry, CHAT, 2)
+    models = [span["parent"] for span in telemetry.spans if span["name"] == CHAT]
+    assert models == ["request", "request"]
+    assert telemetry.span("reader")["parent"] == "request"
+
+
+async def test_interleaved_async_streams_keep_apart(
+    telemetry: Capture, chat: Callable[..., Any]
+) -> None:
+    """Two async streams read in turn in one task are siblings."""
+    tracer = telemetry.tracer_provider.get_tracer("app")
+    model = chat()
+    with tracer.start_as_current_span("request"):
+        first, second = model.astream("a"), model.astream("b")
+        await anext(first)
+        await anext(second)
+        with tracer.start_as_current_span("reader"):
+            async for _ in first:
+                pass
+        async for _ in second:
+            pass
+    one_http_child_each(telemetry, CHAT, 2)
+    models = [span["parent"] for span in telemetry.spans if span["name"] == CHAT]
+    assert models == ["request", "request"]
+    assert telemetry.span("reader")["parent"] == "request"
+
+
+def test_parallel_branches_nest(telemetry: Capture, chat: Callable[..., Any]) -> None:
+    """Branches that run in threads each hold their own model and HTTP span."""
+    model = chat()
+    RunnableParallel(left=model, right=model).invoke(
+        "?", config={"callbacks": [telemetry.handler]}
+    )
+    one_http_child_each(telemetry, CHAT, 2)
+    models = [span["parent"] for span in telemetry.spans if span["name"] == CHAT]
+    assert models == ["RunnableParallel<left,right>"] * 2
+
+
+def test_context_is_the_callers_afterwards(
+    telemetry: Capture, chat: Callable[..., Any]
+) -> None:
+    """A sync call leaves the very context that it found."""
+    from opentelemetry import context  # noqa: PLC0415
+
+    before = context.get_current()
+    chat().invoke("?")
+    assert context.get_current() is before
+    list(chat().stream("?"))
+    assert context.get_current() is before
+    assert len(telemetry.spans) == 4
+
+
+def test_what_the_app_attaches_inside_stays(telemetry: Capture) -> None:
+    """Baggage attached inside a run survives the run's end, the run's span not."""
+    from opentelemetry import baggage, context  # noqa: PLC0415
+
+    def step(_: str) -> str:
+        return "x"
+
+    handler = telemetry.handler
+
+    def work() -> None:
+        import uuid  # noqa: PLC0415
+
+        run_id = uuid.uuid4()
+        handler.on_chain_start({}, "x", run_id=run_id, name="step")
+        context.attach(baggage.set_baggage("team", "flowers"))
+        handler.on_chain_end("y", run_id=run_id)
+        assert baggage.get_baggage("team") == "flowers"
+        assert not trace.get_current_span().get_span_context().is_valid
+
+    contextvars.copy_context().run(work)
+    assert step("x") == "x"
+    assert [span["name"] for span in telemetry.spans] == ["step"]
+
+
+async def test_nothing_is_said_about_detaching(
+    telemetry: Capture,
+    server: FakeOpenAI,
+    chat: Callable[..., Any],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """No call of any kind logs that a context could not be detached."""
+    model = chat()
+    await model.ainvoke("a")
+    stream = model.astream("b")
+    await anext(stream)
+    await asyncio.create_task(stream.aclose())  # type: ignore[attr-defined]
+    await asyncio.gather(*(_astream(model) for _ in range(3)))
+    assert "detach" not in caplog.text
+    assert len(server.requests) == 5
+    assert len(telemetry.spans) == 10
+
+
+async def test_chain_of_stand_ins_does_not_grow(
+    telemetry: Capture, chat: Callable[..., Any]
+) -> None:
+    """After many calls in one task the current stand-in is one step from outside."""
+    model = chat()
+    for _ in range(10):
+        await model.ainvoke("?")
+    current: Any = trace.get_current_span()
+    current.resolve()
+    assert current.outer is trace.INVALID_SPAN
+    assert len(telemetry.spans) == 20

@@ -1,0 +1,221 @@
+"""Every series and label that the stack reads exists, and none is left unread."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any, Final
+
+import pytest
+
+from otel_callbacks.sinks.catalogue import BASE, SERIES, Series
+
+if TYPE_CHECKING:
+    from conftest import Expression
+
+# Prometheus adds these to whatever it scrapes or is sent.
+_TARGET: Final = frozenset({"job", "instance"})
+
+_AGENT = "gen_ai_agent_name"
+_FLOW = "gen_ai_workflow_name"
+_MODEL = "gen_ai_request_model"
+_PROVIDER = "gen_ai_provider_name"
+
+# The names that are agreed and that no code emits yet: a panel that reads one stays
+# empty. A test takes a name off this list as soon as the catalogue has it.
+AGREED: Final = (
+    Series("otel_callbacks_cost_usd_total", "counter", "", (*BASE, "outcome")),
+    Series("otel_callbacks_cost_saved_usd_total", "counter", "", (*BASE, "reason")),
+    Series("otel_callbacks_unpriced_tokens_total", "counter", "", (_PROVIDER, _MODEL)),
+    Series(
+        "gen_ai_invoke_agent_duration_seconds",
+        "histogram",
+        "",
+        (_AGENT, _MODEL, "error_type"),
+    ),
+    Series("gen_ai_invoke_agent_inference_calls", "histogram", "", (_AGENT,)),
+    Series("gen_ai_invoke_agent_tool_calls", "histogram", "", (_AGENT,)),
+    Series("gen_ai_workflow_duration_seconds", "histogram", "", (_FLOW, "error_type")),
+)
+
+_SPAN_LABELS: Final = frozenset(
+    {
+        "service_name",
+        "span_name",
+        "span_kind",
+        "status_code",
+        "gen_ai_operation_name",
+        _PROVIDER,
+        _MODEL,
+        "error_type",
+    }
+)
+
+# What others emit, as seen on the versions that .env pins.
+_ITEMS = "(spans|metric_points|log_records)"
+FOREIGN: Final = {
+    # Collector: https://opentelemetry.io/docs/collector/internal-telemetry/
+    rf"otelcol_receiver_(accepted|refused)_{_ITEMS}_total": {"receiver", "transport"},
+    rf"otelcol_exporter_(sent|send_failed|enqueue_failed)_{_ITEMS}_total": {"exporter"},
+    r"otelcol_exporter_queue_(size|capacity)": {"exporter", "data_type"},
+    r"otelcol_process_(memory_rss_bytes|cpu_seconds_total)": set(),
+    r"otelcol_processor_tail_sampling_global_count_traces_sampled_total": {"sampled"},
+    r"otelcol_processor_tail_sampling_count_traces_sampled_total": {
+        "policy",
+        "sampled",
+    },
+    r"otelcol_processor_tail_sampling_sampling_trace_dropped_too_early_total": set(),
+    r"otelcol_processor_tail_sampling_sampling_traces_on_memory": set(),
+    # The Collector's span_metrics, with the dimensions of deploy/collector.
+    r"traces_span_metrics_calls_total": _SPAN_LABELS,
+    r"traces_span_metrics_duration_seconds_(sum|count)": _SPAN_LABELS,
+    r"traces_span_metrics_duration_seconds_bucket": _SPAN_LABELS | {"le"},
+    # Prometheus: https://prometheus.io/docs/concepts/jobs_instances/
+    r"up|scrape_duration_seconds|scrape_samples_scraped": set(),
+    r"ALERTS": {"alertname", "alertstate", "severity"},
+    # All of ours at once, to count them.
+    r"otel_callbacks_\.\+|gen_ai_\.\+": {"__name__"},
+}
+
+
+def _known(series: tuple[Series, ...]) -> dict[str, frozenset[str]]:
+    """Return the names in Prometheus' text with their labels."""
+    known: dict[str, frozenset[str]] = {}
+    for one in series:
+        labels = _TARGET | set(one.labels)
+        if one.kind == "histogram":
+            known[f"{one.name}_bucket"] = labels | {"le"}
+            known[f"{one.name}_sum"] = known[f"{one.name}_count"] = labels
+        else:
+            known[one.name] = labels
+    return known
+
+
+def _recorded(rules: list[dict[str, Any]]) -> dict[str, frozenset[str]]:
+    """Return the recorded series; their labels are what the rule groups by."""
+    return {
+        rule["record"]: frozenset(
+            label
+            for clause in re.findall(r"by \(([^)]*)\)", rule["expr"])
+            for label in re.split(r"[,\s]+", clause)
+            if label and label != "le"
+        )
+        for rule in rules
+        if "record" in rule
+    }
+
+
+def _unknown(
+    expressions: list[Expression], known: dict[str, frozenset[str]]
+) -> list[str]:
+    """Return what the expressions ask for and nobody has."""
+    troubles = []
+    for expression in expressions:
+        for name, labels in expression.selectors():
+            owned = known.get(name)
+            foreign = [FOREIGN[p] for p in FOREIGN if re.fullmatch(p, name)]
+            if owned is None and foreign:
+                owned = _TARGET | foreign[0]
+            if owned is None:
+                troubles.append(f"{expression.where}: no series {name}")
+            elif not labels <= owned:
+                missing = ", ".join(sorted(labels - owned))
+                troubles.append(f"{expression.where}: {name} has no label {missing}")
+    return troubles
+
+
+@pytest.fixture(scope="module")
+def known(rules: list[dict[str, Any]]) -> dict[str, frozenset[str]]:
+    """Return all series that are ours: emitted, agreed, recorded."""
+    return _known((*AGREED, *SERIES)) | _derived(rules)
+
+
+def _derived(rules: list[dict[str, Any]]) -> dict[str, frozenset[str]]:
+    """Return recorded series, those that are made of recorded ones too."""
+    recorded = _recorded(rules)
+    for rule in rules:
+        name = rule.get("record")
+        if name and not recorded[name]:
+            sources = re.findall(r"[a-z_]+(?::[a-z0-9_]+)+", rule["expr"])
+            recorded[name] = frozenset().union(*(recorded[s] for s in sources))
+        elif name:
+            sources = re.findall(r"[a-z_]+(?::[a-z0-9_]+)+", rule["expr"])
+            recorded[name] |= frozenset().union(*(recorded[s] for s in sources))
+    return recorded
+
+
+def test_dashboards_read_only_what_exists(
+    panel_expressions: list[Expression], known: dict[str, frozenset[str]]
+) -> None:
+    """No panel asks for a series or a label that nobody emits."""
+    assert _unknown(panel_expressions, known) == []
+
+
+def test_rules_and_links_read_only_what_exists(
+    other_expressions: list[Expression], known: dict[str, frozenset[str]]
+) -> None:
+    """No alert, recording rule or link asks for what nobody emits."""
+    assert _unknown(other_expressions, known) == []
+
+
+def test_legends_name_labels_that_the_query_keeps(
+    dashboards: dict[str, dict[str, Any]],
+) -> None:
+    """A legend in braces is a label that its expression groups by."""
+    lost = [
+        f"{name}: {panel['title']}: {label}"
+        for name, dashboard in dashboards.items()
+        for panel in dashboard["panels"]
+        for target in panel.get("targets", ())
+        for label in re.findall(r"{{(\w+)}}", target.get("legendFormat", ""))
+        if not re.search(rf"by \([^)]*\b{label}\b[^)]*\)", target["expr"])
+    ]
+    assert lost == []
+
+
+@pytest.mark.parametrize("series", SERIES, ids=lambda series: series.name)
+def test_every_series_of_the_code_is_on_a_dashboard(
+    series: Series, panel_expressions: list[Expression]
+) -> None:
+    """What is emitted is shown somewhere, by its own name."""
+    names = set(_known((series,)))
+    read = {s.name for expression in panel_expressions for s in expression.selectors()}
+    assert names & read
+
+
+def test_agreed_names_leave_the_list_when_the_code_has_them() -> None:
+    """The list of names to come holds only names to come."""
+    assert {one.name for one in AGREED} & {one.name for one in SERIES} == set()
+
+
+def test_the_choices_of_group_by_are_labels_of_the_cost(
+    dashboards: dict[str, dict[str, Any]], known: dict[str, frozenset[str]]
+) -> None:
+    """Whatever the reader groups the cost by, the cost has."""
+    variables = {v["name"]: v for v in dashboards["spend"]["templating"]["list"]}
+    choices = {option["value"] for option in variables["group"]["options"]}
+    assert choices <= known["otel_callbacks_cost_usd_total"]
+
+
+def test_variables_ask_for_labels_that_exist(
+    dashboards: dict[str, dict[str, Any]], known: dict[str, frozenset[str]]
+) -> None:
+    """The values a reader can choose come from series that exist."""
+    asked = {
+        match.groups()
+        for dashboard in dashboards.values()
+        for variable in dashboard["templating"]["list"]
+        if variable["type"] == "query"
+        for match in [
+            re.fullmatch(
+                r"label_values\((\w+)(?:{.*})?, (\w+)\)", variable["query"]["query"]
+            )
+        ]
+        if match
+    }
+    assert asked == {
+        ("otel_callbacks_operations_total", "job"),
+        ("otel_callbacks_operations_total", _PROVIDER),
+        ("otel_callbacks_operations_total", _MODEL),
+        ("traces_span_metrics_calls_total", "service_name"),
+    }
+    assert {_PROVIDER, _MODEL} <= known["otel_callbacks_operations_total"]

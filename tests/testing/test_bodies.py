@@ -1,0 +1,164 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from langchain_core.messages import AIMessage, HumanMessage, ToolMessage
+from langchain_openai import ChatOpenAI, OpenAI, OpenAIEmbeddings
+
+from otel_callbacks.testing import FakeOpenAI, Reply, Tokens, ToolCall, answer_to
+from otel_callbacks.testing.answers import count_tokens, vector_of
+
+_CALL = ToolCall("price", {"flower": "玫瑰"})
+
+
+@pytest.fixture(scope="module")
+def shared() -> Iterator[FakeOpenAI]:
+    """One server for all tests of this file."""
+    with FakeOpenAI() as server:
+        yield server
+
+
+@pytest.fixture
+def server(shared: FakeOpenAI) -> FakeOpenAI:
+    """Return the server with nothing left of the test before."""
+    shared.reset()
+    return shared
+
+
+def _chat(server: FakeOpenAI, **arguments: object) -> ChatOpenAI:
+    """Return a chat model that talks to the server."""
+    settings = {"base_url": server.base_url, "api_key": "none", "max_retries": 0}
+    return ChatOpenAI(**{"model": "gpt-4o-mini", **settings, **arguments})
+
+
+def test_a_chat_completion_is_what_langchain_reads(server: FakeOpenAI) -> None:
+    """Text, id, dated model, fingerprint, tier, finish reason and usage arrive."""
+    message = _chat(server).invoke("Roses?")
+    assert isinstance(message, AIMessage)
+    assert message.content == answer_to("Roses?")
+    metadata = dict(message.response_metadata)
+    metadata.pop("token_usage")
+    assert metadata == {
+        "id": "chatcmpl-flower000001",
+        "model_name": "gpt-4o-mini-2024-07-18",
+        "model_provider": "openai",
+        "system_fingerprint": "fp_flower_shop",
+        "service_tier": "default",
+        "finish_reason": "stop",
+        "logprobs": None,
+    }
+    output = count_tokens(answer_to("Roses?"))
+    assert server.usage == {"gpt-4o-mini": Tokens(2 + 3, output)}
+    assert message.usage_metadata is not None
+    assert message.usage_metadata["total_tokens"] == 5 + output
+
+
+def test_choices_have_one_usage_together(server: FakeOpenAI) -> None:
+    """With n = 3 the output tokens of all choices are one number."""
+    result = _chat(server, n=3).generate([[HumanMessage("Roses?")]])
+    texts = [generation.text for generation in result.generations[0]]
+    assert texts == [answer_to("Roses?", choice) for choice in range(3)]
+    assert server.total_usage == Tokens(5, sum(map(count_tokens, texts)))
+
+
+def test_usage_details_arrive_as_told(server: FakeOpenAI) -> None:
+    """Cached, reasoning and audio tokens are parts of the totals."""
+    tokens = Tokens(100, 50, 40, 30, 2, 1)
+    server.script(Reply("Tulips.", usage=tokens))
+    message = _chat(server).invoke("x")
+    assert message.usage_metadata == {
+        "input_tokens": 100,
+        "output_tokens": 50,
+        "total_tokens": 150,
+        "input_token_details": {"audio": 2, "cache_read": 40},
+        "output_token_details": {"audio": 1, "reasoning": 30},
+    }
+    assert server.total_usage == tokens
+
+
+def test_usage_can_be_left_out(server: FakeOpenAI) -> None:
+    """A provider that does not say its tokens."""
+    server.script(Reply("Tulips.", send_usage=False))
+    assert _chat(server).invoke("x").usage_metadata is None
+    assert server.usage == {}
+
+
+def test_id_model_and_finish_reason_can_be_told(server: FakeOpenAI) -> None:
+    """What a test needs by name is sent by name."""
+    server.script(
+        Reply("T", response_id="id-1", model="m-2", finish_reason="content_filter")
+    )
+    metadata = _chat(server).invoke("x").response_metadata
+    assert metadata["id"] == "id-1"
+    assert metadata["model_name"] == "m-2"
+    assert metadata["finish_reason"] == "content_filter"
+
+
+def test_a_tool_round_trip_works(server: FakeOpenAI) -> None:
+    """The model asks for a tool, gets its result and answers."""
+    server.when("玫瑰", Reply(tool_calls=(_CALL,)), Reply("29 euros."))
+    llm = _chat(server)
+    question = HumanMessage("玫瑰多少钱")
+    asked = llm.invoke([question])
+    assert asked.tool_calls == [
+        {
+            "name": "price",
+            "args": {"flower": "玫瑰"},
+            "id": "call_000001_0",
+            "type": "tool_call",
+        }
+    ]
+    assert asked.response_metadata["finish_reason"] == "tool_calls"
+    result = ToolMessage("29", tool_call_id="call_000001_0")
+    assert llm.invoke([question, asked, result]).content == "29 euros."
+    assert [received.after_tool for received in server.requests] == [False, True]
+
+
+async def test_prompts_of_a_text_model_share_one_usage(server: FakeOpenAI) -> None:
+    """Two prompts with two choices each: four texts, one total."""
+    llm = OpenAI(
+        model="gpt-3.5-turbo-instruct",
+        base_url=server.base_url,
+        api_key="none",
+        n=2,
+        best_of=2,
+    )
+    result = await llm.agenerate(["Roses?", "郁金香"])
+    texts = [[one.text for one in choices] for choices in result.generations]
+    assert texts == [
+        [answer_to("Roses?", 0), answer_to("Roses?", 1)],
+        [answer_to("郁金香", 0), answer_to("郁金香", 1)],
+    ]
+    output = sum(count_tokens(text) for row in texts for text in row)
+    assert server.total_usage == Tokens(5, output)
+    assert result.llm_output is not None
+    assert result.llm_output["token_usage"] == {
+        "prompt_tokens": 5,
+        "completion_tokens": output,
+        "total_tokens": 5 + output,
+    }
+
+
+def test_embeddings_are_the_documented_vectors(server: FakeOpenAI) -> None:
+    """As base64, the client's own choice, and with the dimensions asked for."""
+    model = OpenAIEmbeddings(
+        model="text-embedding-3-small",
+        base_url=server.base_url,
+        api_key="none",
+        dimensions=8,
+        check_embedding_ctx_length=False,
+    )
+    first, second = model.embed_documents(["red rose", "lily"])
+    assert first == pytest.approx(vector_of("red rose", 8), abs=1e-6)
+    assert second == pytest.approx(vector_of("lily", 8), abs=1e-6)
+    assert server.total_usage == Tokens(3, 0)
+
+
+def test_embeddings_can_be_plain_numbers_and_without_usage(server: FakeOpenAI) -> None:
+    """The API's default encoding, from a provider that says no usage."""
+    server.script(Reply(send_usage=False))
+    client = OpenAIEmbeddings(base_url=server.base_url, api_key="none").client
+    answer = client.create(input=[7, 8], model="m", encoding_format="float")
+    assert answer.data[0].embedding == pytest.approx(vector_of("7 8"))
+    assert server.total_usage == Tokens()
