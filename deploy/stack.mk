@@ -1,10 +1,9 @@
-# The stack's servers, built and driven for real. Included by the Makefile, which
-# says what $(PYTHON) is.
+# The stack's servers, built and driven for real. Included by the Makefile.
 
-.PHONY: stack-binaries e2e
+.PHONY: stack-binaries
+stack-binaries: ## Build Collector, Jaeger and Prometheus with Go, into a cache
+	$(PYTHON) tests/e2e/servers/binaries.py
 
-stack-binaries: $(PYTHON)  ## Build Collector, Jaeger and Prometheus into a cache
-	$(PYTHON) tests/e2e/servers/build.py
-
-e2e: stack-binaries  ## Drive the real servers with the files under deploy/
-	$(PYTHON) -m pytest tests/e2e -m e2e --timeout 300
+.PHONY: e2e
+e2e: $(READY) stack-binaries ## Drive the real servers with the files under deploy/
+	$(BIN)/python -m pytest tests/e2e -m e2e --timeout 300 $(ARGS)

@@ -45,7 +45,6 @@ class Run:
         "reports",
         "request",
         "rollup",
-        "root",
         "start_ns",
         "start_tick",
         "tick",
@@ -56,7 +55,6 @@ class Run:
         self.key = key
         self.request = request
         self.parent = parent
-        self.root: Run = self if parent is None else parent.root
         self.open = True
         self.lost: str = ""
         self.outcome: Outcome | None = None
@@ -68,7 +66,7 @@ class Run:
         self.chunks: list[int] | None = None
         # What ended below the outermost run, for the sums on its span.
         self.rollup: list[tuple[int, int, int, int]] = (
-            [] if parent is None else parent.root.rollup
+            [] if parent is None else parent.rollup
         )
         self.ref: RunRef | None = None
         self.watch: TaskWatch | None = None

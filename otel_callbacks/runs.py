@@ -1,21 +1,13 @@
-"""The table of open runs: parents, chunks, ends, and the runs that are lost.
-
-LangChain does not report the end of every run: a cancelled ``ainvoke`` or async tool
-and a stream that nobody reads on call no callback. So the table keeps no reference
-to a run's id but a weak one, watches the task the run started in, ends open
-descendants with their ancestor, and has limits of time and number. Whichever comes
-first ends the run, once.
-"""
+"""The table of open runs: parents, chunks and ends, bounded in number and time."""
 
 from __future__ import annotations
 
 import time
-from collections import OrderedDict
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from otel_callbacks.echoes import Echoes
-
 from otel_callbacks.forks import tell_after_fork
+from otel_callbacks.lost import REPLACED, SIZE_LIMIT, LostRuns
 from otel_callbacks.operations import (
     ABANDONED,
     CANCELLED,
@@ -26,36 +18,13 @@ from otel_callbacks.operations import (
     Response,
     Sink,
 )
-from otel_callbacks.reaper import Reaper
-from otel_callbacks.run import Run, RunRef
-from otel_callbacks.tasks import TaskWatches
+from otel_callbacks.run import Run
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from uuid import UUID
 
     from otel_callbacks.health import Health
-
-# Why a run was lost, the label ``reason``.
-FORGOTTEN: Final = "forgotten"
-TASK_CANCELLED: Final = "task_cancelled"
-PARENT_ENDED: Final = "parent_ended"
-TIME_LIMIT: Final = "time_limit"
-SIZE_LIMIT: Final = "size_limit"
-REPLACED: Final = "replaced"
-CLOSED: Final = "closed"
-REASONS: Final = (
-    FORGOTTEN,
-    TASK_CANCELLED,
-    PARENT_ENDED,
-    TIME_LIMIT,
-    SIZE_LIMIT,
-    REPLACED,
-    CLOSED,
-)
-
-# Lost runs that are remembered, so that tokens that come late are still counted.
-_REMEMBERED: Final = 1_000
 
 _FAILURES: Final[dict[Outcome, Failure]] = {
     outcome: Failure(outcome, outcome, outcome) for outcome in (CANCELLED, ABANDONED)
@@ -64,6 +33,9 @@ _FAILURES: Final[dict[Outcome, Failure]] = {
 
 class RunTable:
     """The open runs of all handlers that share their providers and registry.
+
+    It keeps no reference to a run's id but a weak one, so that a run that LangChain
+    has forgotten can be told from one that goes on.
 
     Args:
         sinks: Who is told of starts and ends.
@@ -85,20 +57,18 @@ class RunTable:
         self._sinks = tuple(sinks)
         self._health = health
         self._factory = factory
-        self._time_limit_ns = int(time_limit * 1e9)
         self._size_limit = size_limit
         self._open: dict[int, Run] = {}
-        self._lost: OrderedDict[int, Run] = OrderedDict()
         self._echoes = Echoes()
-        self._tasks = TaskWatches(self._task_cancelled)
-        self._reaper = Reaper(self._reap, self._expire, interval=time_limit / 4)
-        self.lost_counts = dict.fromkeys(REASONS, 0)
+        self._lost = LostRuns(self, time_limit=time_limit)
         tell_after_fork(self)
 
-    # -- the path of a call ---------------------------------------------------
-
     def get(self, run_id: UUID) -> Run | None:
-        """Return the open run with this id, if there is one."""
+        """Return the open run with this id, if there is one.
+
+        Args:
+            run_id: The run's id.
+        """
         return self._open.get(run_id.int)
 
     def is_echo(self, run_id: UUID, origin: object) -> bool:
@@ -118,12 +88,12 @@ class RunTable:
         if run.origin == origin:
             run.reports += 1
             return True
+        self._lost.lose(run, REPLACED, ABANDONED)
         self._health.oddity(
             "duplicate_start",
             "a run started with the id of a run that is still open; the first one is "
             "ended as abandoned. Run ids given in a config must be unique.",
         )
-        self.lose(run, REPLACED, ABANDONED)
         return False
 
     def start(
@@ -152,13 +122,10 @@ class RunTable:
             parent.children[key] = run
         elif parent_id is not None:
             run.parent_known = False
-        run.ref = ref = RunRef(run_id, self._forgotten)
-        ref.run = run
-        run.watch = self._tasks.watch(run)
         self._open[key] = run
+        self._lost.watch(run, run_id)
         if len(self._open) > self._size_limit:
-            self._evict()
-        self._reaper.ensure_running()
+            self._lost.lose(next(iter(self._open.values())), SIZE_LIMIT, ABANDONED)
         for sink in self._sinks:
             try:
                 sink.started(run)
@@ -199,12 +166,12 @@ class RunTable:
             failure: Why it failed, if it did.
         """
         if run.children:
-            self._end_descendants(run, CANCELLED if outcome == CANCELLED else ABANDONED)
+            below: Outcome = CANCELLED if outcome == CANCELLED else ABANDONED
+            self._lost.end_descendants(run, below)
         tick = run.tick if run.lost else time.perf_counter_ns()
         chunks = tuple(run.chunks) if run.chunks else ()
-        end = End(outcome, run.end_ns(tick), response, failure, chunks)
         run.outcome = outcome
-        self._tell_ended(run, end)
+        self._tell(run, End(outcome, run.end_ns(tick), response, failure, chunks))
 
     def is_lost(self, run_id: UUID) -> bool:
         """Say whether the run with this id was ended because it seemed lost.
@@ -212,15 +179,7 @@ class RunTable:
         Args:
             run_id: The id of the run.
         """
-        return run_id.int in self._lost
-
-    def _tell_ended(self, run: Run, end: End) -> None:
-        """Tell every sink of an end."""
-        for sink in self._sinks:
-            try:
-                sink.ended(run, end)
-            except Exception as error:  # noqa: BLE001 -- one sink must not stop another
-                self._health.trouble(sink.name, error)
+        return self._lost.recall(run_id.int) is not None
 
     def finish_late(self, run_id: UUID, response: Response) -> None:
         """Count the tokens of a lost run whose end is reported after all.
@@ -229,52 +188,44 @@ class RunTable:
             run_id: The id of the run that ended.
             response: What it gave back.
         """
-        run = self._lost.pop(run_id.int, None)
+        run = self._lost.recall(run_id.int)
         if run is not None and run.outcome is not None:
-            self._tell_ended(run, End(run.outcome, 0, response, late=True))
+            self._tell(run, End(run.outcome, 0, response, late=True))
+            run.outcome = None  # once
 
-    # -- runs that never end --------------------------------------------------
-
-    def lose(self, run: Run, reason: str, outcome: Outcome) -> None:
-        """End a run whose end nobody reported.
+    def end_lost(self, run: Run, outcome: Outcome) -> bool:
+        """End a run that is lost, unless it has ended.
 
         Args:
             run: The run.
-            reason: How that was found out, one of ``REASONS``.
             outcome: ``cancelled`` or ``abandoned``.
-        """
-        if self._open.pop(run.key, None) is not run:
-            return
-        if not run.lost:
-            run.tick = time.perf_counter_ns()
-        run.lost = reason
-        self._leave(run)
-        self.lost_counts[reason] += 1
-        self._lost[run.key] = run
-        if len(self._lost) > _REMEMBERED:
-            self._lost.popitem(last=False)
-        self.finish(run, outcome, failure=_FAILURES[outcome])
 
-    def close(self) -> None:
-        """End every open run as abandoned and stop the thread; safe twice."""
-        for run in list(self._open.values()):
-            # Children first, so that a parent's span ends after theirs.
-            self._end_descendants(run, ABANDONED, reason=CLOSED)
-            self.lose(run, CLOSED, ABANDONED)
-        self._reaper.stop()
+        Returns:
+            Whether it was open.
+        """
+        if self._open.get(run.key) is not run:
+            return False
+        if self._open.pop(run.key, None) is None:  # another thread was faster
+            return False
+        self._leave(run)
+        self.finish(run, outcome, failure=_FAILURES[outcome])
+        return True
+
+    def open_runs(self) -> list[Run]:
+        """Return the open runs, oldest first."""
+        return list(self._open.values())
+
+    def lost_counts(self) -> dict[str, int]:
+        """Return how many runs were lost for each reason."""
+        return dict(self._lost.counts)
 
     def settle(self) -> None:
-        """End now the runs that are known to be lost; for tests and scrapes."""
-        self._reaper.drain()
+        """End now the runs that are known to be lost; a scrape shows them ended."""
+        self._lost.settle()
 
-    def __len__(self) -> int:
-        return len(self._open)
-
-    def __iter__(self) -> Iterator[Run]:
-        return iter(list(self._open.values()))
-
-    def __contains__(self, key: object) -> bool:
-        return key in self._open
+    def close(self) -> None:
+        """End every open run as abandoned; safe twice, and the table works on."""
+        self._lost.close()
 
     def after_fork(self) -> None:
         """Let go of the runs of the process that this one was forked from.
@@ -285,9 +236,16 @@ class RunTable:
             run.ref = None
             self._echoes.expect(run.key, run.reports)
         self._open = {}
-        self._lost = OrderedDict()
-        self._tasks = TaskWatches(self._task_cancelled)
-        self._reaper.restart_after_fork()
+        self._lost.after_fork()
+
+    def __len__(self) -> int:
+        return len(self._open)
+
+    def __iter__(self) -> Iterator[Run]:
+        return iter(self.open_runs())
+
+    def __contains__(self, key: object) -> bool:
+        return key in self._open
 
     def _leave(self, run: Run) -> None:
         """Undo what ties a run to the table, its parent, its id and its task."""
@@ -304,72 +262,19 @@ class RunTable:
         if run.reports > 1:
             self._echoes.expect(run.key, run.reports - 1)
 
+    def _tell(self, run: Run, end: End) -> None:
+        """Tell every sink of an end."""
+        for sink in self._sinks:
+            try:
+                sink.ended(run, end)
+            except Exception as error:  # noqa: BLE001 -- one sink must not stop another
+                self._health.trouble(sink.name, error)
+
     def _end_without_run(self, key: int) -> None:
         """Count an end that is neither a second report nor a lost run's late end."""
-        if not self._echoes.hear(key) and key not in self._lost:
+        if not self._echoes.hear(key) and self._lost.recall(key) is None:
             self._health.oddity(
                 "end_without_start",
                 "a run ended that had not started here, or ended twice. The handler "
                 "must be given before the run starts.",
             )
-
-    def _end_descendants(
-        self, run: Run, outcome: Outcome, reason: str = PARENT_ENDED
-    ) -> None:
-        """End what is open below a run, deepest first, but what still works."""
-        for child in list((run.children or {}).values()):
-            if reason == PARENT_ENDED and self._still_works(child, run):
-                continue
-            self._end_descendants(child, outcome, reason)
-            self.lose(child, reason, outcome)
-
-    @staticmethod
-    def _still_works(child: Run, parent: Run) -> bool:
-        """Say whether a child goes on in a task of its own that is not done.
-
-        A task started in a chain step may well outlive the chain.
-        """
-        watch = child.watch
-        return watch is not None and watch is not parent.watch and watch.is_running()
-
-    def _evict(self) -> None:
-        """End the oldest run because the table is full."""
-        for run in self._open.values():
-            oldest = run
-            break
-        self.lose(oldest, SIZE_LIMIT, ABANDONED)
-
-    def _forgotten(self, ref: Any) -> None:
-        """Mark a run dead whose id is gone; a finalizer, so a store and a put only."""
-        run: Run = ref.run
-        if run.ref is ref and not run.lost:
-            run.tick = time.perf_counter_ns()
-            run.lost = FORGOTTEN
-            run.open = False
-            self._reaper.put(run)
-
-    def _task_cancelled(self, runs: list[Run]) -> None:
-        """Mark the runs of a cancelled task dead."""
-        for run in runs:
-            if not run.lost:
-                run.tick = time.perf_counter_ns()
-                run.lost = TASK_CANCELLED
-                run.open = False
-                self._reaper.put(run)
-
-    def _reap(self, run: Run) -> None:
-        """End a run that was marked dead."""
-        cancelled = run.lost == TASK_CANCELLED or run.watch is not None
-        self.lose(run, run.lost, CANCELLED if cancelled else ABANDONED)
-
-    def _expire(self) -> None:
-        """End the runs without a sign of life, in them or below them, for too long."""
-        runs = list(self._open.values())
-        limit = time.perf_counter_ns() - self._time_limit_ns
-        # Younger ones first: life in a child is life in its parents.
-        for run in reversed(runs):
-            life = run.sign_of_life()
-            if life < limit:
-                self.lose(run, TIME_LIMIT, ABANDONED)
-            elif run.parent is not None:
-                run.parent.tick = max(run.parent.tick, life)

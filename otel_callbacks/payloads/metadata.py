@@ -23,10 +23,6 @@ _TEXTS: Final = (
     ("langgraph_node", semconv.LANGGRAPH_NODE),
 )
 
-_KEYS: Final = frozenset(
-    (*_CONVERSATION_KEYS, *(key for key, _ in _TEXTS), "langgraph_step")
-)
-
 _OWN_TAGS: Final = ("seq:step:", "graph:step:", "map:key:", "langsmith:")
 """LangChain's own tags: the span tree says the same."""
 
@@ -40,6 +36,8 @@ def identifier(value: object) -> str:
     Returns:
         The id, or empty.
     """
+    if type(value) is str:
+        return text(value)
     if type(value) is int:
         return str(value) if value.bit_length() <= LONGEST_TEXT else ""
     if isinstance(value, UUID):
@@ -59,27 +57,25 @@ def add_metadata(
         metadata: The run's metadata as LangChain handed it over.
         tags: The run's tags.
     """
-    if isinstance(metadata, dict) and not _KEYS.isdisjoint(metadata):
-        _add_known(attributes, metadata)
-    if tags and isinstance(tags, list) and (kept := _own_words(tags)):
-        attributes[semconv.RUN_TAGS] = kept
+    if isinstance(metadata, dict):
+        _add_conversation(attributes, metadata)
+        for key, attribute in _TEXTS:
+            if key in metadata and (value := identifier(metadata[key])):
+                attributes[attribute] = value
+        step = metadata.get("langgraph_step")
+        if step is not None and (step := integer(step)) is not None:
+            attributes[semconv.LANGGRAPH_STEP] = step
+    if tags and (words := strings(tags)):
+        own = [tag for tag in words if not tag.startswith(_OWN_TAGS)]
+        if own:
+            attributes[semconv.RUN_TAGS] = tuple(own)
 
 
-def _add_known(
+def _add_conversation(
     attributes: dict[str, AttributeValue], metadata: dict[object, object]
 ) -> None:
-    """Add the conversation, user, agent and node that are there."""
+    """Add the conversation, if one is named."""
     for key in _CONVERSATION_KEYS:
-        if conversation := identifier(metadata.get(key)):
+        if key in metadata and (conversation := identifier(metadata[key])):
             attributes[semconv.CONVERSATION_ID] = conversation
-            break
-    for key, attribute in _TEXTS:
-        if value := identifier(metadata.get(key)):
-            attributes[attribute] = value
-    if (step := integer(metadata.get("langgraph_step"))) is not None:
-        attributes[semconv.LANGGRAPH_STEP] = step
-
-
-def _own_words(tags: list[object]) -> tuple[str, ...]:
-    """Keep the application's tags."""
-    return tuple(tag for tag in strings(tags) or () if not tag.startswith(_OWN_TAGS))
+            return

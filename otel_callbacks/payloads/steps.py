@@ -82,12 +82,7 @@ def retriever_request(
         The request of ``retrieval {source}``.
     """
     about = mapping(metadata)
-    source = (
-        text(name)
-        or text(about.get("ls_vector_store_provider"))
-        or text(about.get("ls_retriever_name"))
-        or _named(serialized, None)
-    )
+    source = _data_source(about, text(name)) or _named(serialized, None)
     attributes: dict[str, AttributeValue] = {
         semconv.OPERATION_NAME: semconv.RETRIEVAL,
     }
@@ -97,6 +92,19 @@ def retriever_request(
         attributes[semconv.RETRIEVAL_TOP_K] = top_k
     add_metadata(attributes, about, tags)
     return Request(semconv.RETRIEVAL, source, attributes=attributes)
+
+
+def _data_source(about: dict[object, object], name: str) -> str:
+    """Name the application's name of a retriever, else its store, else its class.
+
+    Without a name of the application's LangChain gives the class, and the same in
+    small letters and without "Retriever" as ``ls_retriever_name``.
+    """
+    store = text(about.get("ls_vector_store_provider"))
+    own = text(about.get("ls_retriever_name"))
+    if store and name.lower() in ("", f"{own}retriever", f"retriever{own}", own):
+        return store
+    return name or own
 
 
 def _top_k(*places: dict[object, object]) -> int | None:

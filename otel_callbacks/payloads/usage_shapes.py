@@ -18,7 +18,16 @@ if TYPE_CHECKING:
 
 _Raw: TypeAlias = "dict[object, object]"
 
-_TIERS: Final = ("priority", "flex")
+_DETAILS: Final = ("cache_read", "cache_creation", "reasoning")
+_TIERS: Final = (
+    (
+        "priority",
+        ("priority_cache_read", "priority_cache_creation", "priority_reasoning"),
+    ),
+    ("flex", ("flex_cache_read", "flex_cache_creation", "flex_reasoning")),
+)
+"""A service tier -> what langchain-openai calls the details then."""
+
 _EPHEMERAL: Final = ("ephemeral_5m_input_tokens", "ephemeral_1h_input_tokens")
 
 _AUDIO: Final = "AUDIO"
@@ -53,29 +62,33 @@ def langchain(raw: _Raw) -> Usage:
     """
     given = mapping(raw.get("input_token_details"))
     taken = mapping(raw.get("output_token_details"))
-    tier = _tier(given, taken)
+    read, write, reasoning = _detail_keys(given, taken)
     return Usage(
         count(raw.get("input_tokens")),
         count(raw.get("output_tokens")),
-        count(given.get(f"{tier}cache_read")) or 0,
-        count(given.get(f"{tier}cache_creation")) or _anthropic_writes(given),
-        count(taken.get(f"{tier}reasoning")) or 0,
+        count(given.get(read)) or 0,
+        count(given.get(write)) or _anthropic_writes(given),
+        count(taken.get(reasoning)) or 0,
         count(given.get("audio")) or 0,
         count(taken.get("audio")) or 0,
     )
 
 
-def _tier(given: _Raw, taken: _Raw) -> str:
-    """Find what langchain-openai puts before a detail's name, by the service tier."""
-    for tier in _TIERS:
+def _detail_keys(given: _Raw, taken: _Raw) -> tuple[str, str, str]:
+    """Find the names of the details for the service tier that is in them."""
+    for tier, keys in _TIERS:
         if tier in given or tier in taken:
-            return f"{tier}_"
-    return ""
+            return keys
+    return _DETAILS
 
 
 def _anthropic_writes(details: _Raw) -> int:
     """Add up what was written to Anthropic's caches of 5 minutes and of an hour."""
-    return sum(count(details[key]) or 0 for key in _EPHEMERAL if key in details)
+    written = 0
+    for key in _EPHEMERAL:
+        if key in details:
+            written += count(details[key]) or 0
+    return written
 
 
 def openai_chat(raw: _Raw) -> Usage:
@@ -133,11 +146,13 @@ def anthropic(raw: _Raw) -> Usage:
     """
     read = count(raw.get("cache_read_input_tokens"))
     written = count(raw.get("cache_creation_input_tokens"))
+    if written is None and (by_age := raw.get("cache_creation")):
+        written = _anthropic_writes(mapping(by_age))
     return Usage(
         _sum(count(raw.get("input_tokens")), read, written),
         count(raw.get("output_tokens")),
         read or 0,
-        written or _anthropic_writes(mapping(raw.get("cache_creation"))),
+        written or 0,
     )
 
 

@@ -93,6 +93,8 @@ def count(value: object) -> int | None:
     """
     if type(value) is int:
         return value if 0 <= value <= LARGEST_INTEGER else None
+    if value is None:
+        return None
     whole = integer(value)
     return whole if whole is not None and whole >= 0 else None
 
@@ -110,7 +112,9 @@ def strings(value: object) -> tuple[str, ...] | None:
         value = (value,)
     if not isinstance(value, (list, tuple)):
         return None
-    return tuple(filter(None, map(text, value[:MOST_STRINGS]))) or None
+    if len(value) > MOST_STRINGS:
+        value = value[:MOST_STRINGS]
+    return tuple([found for item in value if (found := text(item))]) or None
 
 
 def mapping(value: object) -> dict[object, object]:

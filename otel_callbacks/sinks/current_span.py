@@ -10,12 +10,13 @@ Why not ``detach``: https://github.com/open-telemetry/opentelemetry-python/issue
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from opentelemetry import context as otel_context
 from opentelemetry import trace
 
 from otel_callbacks.run import Run
+from otel_callbacks.sinks.delegate import Delegate
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -32,61 +33,6 @@ RUN_KEY: Final = otel_context.create_key("otel_callbacks-run")
 _NOTHING: Final = otel_context.Context()
 
 
-class Delegate(trace.Span):
-    """A span that answers as another one, found anew each time it is asked."""
-
-    __slots__ = ()
-
-    def resolve(self) -> trace.Span:
-        """Return the span to answer as."""
-        raise NotImplementedError
-
-    def get_span_context(self) -> trace.SpanContext:
-        """Return the other span's context."""
-        return self.resolve().get_span_context()
-
-    def is_recording(self) -> bool:
-        """Say whether the other span records."""
-        return self.resolve().is_recording()
-
-    def set_attribute(self, key: str, value: Any) -> None:
-        """Set an attribute on the other span."""
-        self.resolve().set_attribute(key, value)
-
-    def set_attributes(self, attributes: Mapping[str, Any]) -> None:
-        """Set attributes on the other span."""
-        self.resolve().set_attributes(attributes)
-
-    def add_event(self, name: str, *args: Any, **kwargs: Any) -> None:
-        """Add an event to the other span."""
-        self.resolve().add_event(name, *args, **kwargs)
-
-    def add_link(self, *args: Any, **kwargs: Any) -> None:
-        """Add a link to the other span."""
-        self.resolve().add_link(*args, **kwargs)
-
-    def update_name(self, name: str) -> None:
-        """Rename the other span."""
-        self.resolve().update_name(name)
-
-    def set_status(self, *args: Any, **kwargs: Any) -> None:
-        """Set the other span's status."""
-        self.resolve().set_status(*args, **kwargs)
-
-    def record_exception(self, *args: Any, **kwargs: Any) -> None:
-        """Record an exception on the other span."""
-        self.resolve().record_exception(*args, **kwargs)
-
-    def end(self, end_time: int | None = None) -> None:
-        """Do nothing: the span's owner ends it."""
-
-    def __getattr__(self, name: str) -> Any:
-        # The SDK's spans have more than the API's: name, attributes, parent.
-        if name.startswith("__"):
-            raise AttributeError(name)
-        return getattr(self.resolve(), name)
-
-
 class StandIn(Run, Delegate):
     """A run and the stand-in for its span, in one object.
 
@@ -96,13 +42,23 @@ class StandIn(Run, Delegate):
         parent: The run it is part of, if that is open.
     """
 
-    __slots__ = ("attached", "before", "outer", "outer_run", "shared", "span")
+    __slots__ = (
+        "attached",
+        "before",
+        "outer",
+        "outside",
+        "outside_run",
+        "shared",
+        "span",
+    )
 
     def __init__(self, key: int, request: Request, parent: Run | None) -> None:
         super().__init__(key, request, parent)
         self.span: trace.Span | None = None
         self.outer: trace.Span = trace.INVALID_SPAN
-        self.outer_run: object = None
+        # The first span outward that is no run's, and the run it was opened in.
+        self.outside: trace.Span = trace.INVALID_SPAN
+        self.outside_run: object = None
         self.attached: Context | None = None
         self.before: Context = _NOTHING
         self.shared: Shared | None = None
@@ -138,7 +94,8 @@ class Shared(Delegate):
         "before",
         "open",
         "outer",
-        "outer_run",
+        "outside",
+        "outside_run",
         "runs",
     )
 
@@ -153,7 +110,9 @@ class Shared(Delegate):
         self.open = True
         self.runs: dict[int, StandIn] = {}
         self.outer: trace.Span = trace.INVALID_SPAN
-        self.outer_run: object = None
+        # The first span outward that is no run's, and the run it was opened in.
+        self.outside: trace.Span = trace.INVALID_SPAN
+        self.outside_run: object = None
         self.attached: Context | None = None
         self.before: Context = _NOTHING
 
@@ -179,7 +138,8 @@ class Shared(Delegate):
         self._left -= 1
         self.runs[run.key] = run
         run.shared = self
-        run.outer, run.outer_run = self.outer, self.outer_run
+        run.outer = self.outer
+        run.outside, run.outside_run = self.outside, self.outside_run
 
     def remove(self, run: StandIn) -> bool:
         """Answer no more for a run that has ended.
@@ -209,6 +169,9 @@ class Shared(Delegate):
         self.before = _NOTHING
 
 
+STAND_INS: Final = (StandIn, Shared)
+
+
 def step_aside(span: StandIn | Shared) -> None:
     """Move a stand-in's outer span outward to the nearest one that is open.
 
@@ -216,9 +179,9 @@ def step_aside(span: StandIn | Shared) -> None:
         span: The stand-in; it remembers the way, so that no chain of them grows.
     """
     outer = span.outer
-    while isinstance(outer, StandIn | Shared) and not outer.open:
-        span.outer, span.outer_run = outer.outer, outer.outer_run
-        outer = span.outer
+    while isinstance(outer, STAND_INS) and not outer.open:
+        outer = outer.outer
+    span.outer = outer
 
 
 def parent_of(run: StandIn, context: Context) -> trace.Span:
@@ -232,18 +195,19 @@ def parent_of(run: StandIn, context: Context) -> trace.Span:
     parent = run.parent
     if parent is None and not run.parent_known:
         # Part of a run that we were not shown: the innermost one that we know.
-        if isinstance(current, StandIn | Shared) and not current.open:
+        if isinstance(current, STAND_INS) and not current.open:
             step_aside(current)
             return current.outer
         return current
-    innermost = context.get(RUN_KEY)
     # Look through the stand-ins of runs that merely happen to be current here: ended
     # ones, and streams that somebody still reads.
-    while isinstance(current, StandIn | Shared) and current is not parent:
-        current, innermost = current.outer, current.outer_run
+    if isinstance(current, STAND_INS):
+        outside, innermost = current.outside, current.outside_run
+    else:
+        outside, innermost = current, context.get(RUN_KEY)
     if parent is None or innermost is parent:
         # With a parent: a span of the app's own, opened inside the parent's run.
-        return current
+        return outside
     return parent  # type: ignore[return-value]  # the table makes stand-ins
 
 
@@ -254,12 +218,21 @@ def attach(span: StandIn | Shared, context: Context) -> None:
         span: The stand-in of a run, or of the runs of a batch.
         context: The context it starts in.
     """
-    span.outer = trace.get_current_span(context)
-    span.outer_run = context.get(RUN_KEY)
+    outer = trace.get_current_span(context)
+    if isinstance(outer, STAND_INS):
+        span.outside, span.outside_run = outer.outside, outer.outside_run
+        if not outer.open:
+            step_aside(outer)
+            outer = outer.outer
+            context = _with(
+                outer,
+                outer if isinstance(outer, STAND_INS) else span.outside_run,
+                context,
+            )
+    else:
+        span.outside, span.outside_run = outer, context.get(RUN_KEY)
+    span.outer = outer
     span.before = context
-    if isinstance(span.outer, StandIn | Shared) and not span.outer.open:
-        step_aside(span)
-        span.before = _with(span.outer, span.outer_run, context)
     span.attached = _with(span, span, context)
     otel_context.attach(span.attached)
 
@@ -275,7 +248,8 @@ def put_back(span: StandIn | Shared) -> None:
         otel_context.attach(span.before)
     elif trace.get_current_span(context) is span:
         # The app has put more into the context since: keep that.
-        otel_context.attach(_with(span.outer, span.outer_run, context))
+        run = span.before.get(RUN_KEY)
+        otel_context.attach(_with(span.outer, run, context))
 
 
 def _with(span: trace.Span, run: object, context: Context) -> Context:

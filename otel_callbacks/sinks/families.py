@@ -1,13 +1,14 @@
 """Counters and histograms of our own, cheap to add to in bulk.
 
 prometheus_client's own objects take a lock and several dictionaries for each
-observation; these are added to by one thread at a time, under the collector's lock.
+observation. Here the state of one label set is an object that is found once and then
+added to, by one thread at a time, under the collector's lock.
 """
 
 from __future__ import annotations
 
 from bisect import bisect_left
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from prometheus_client.core import (
     CounterMetricFamily,
@@ -24,14 +25,16 @@ if TYPE_CHECKING:
     from otel_callbacks.sinks.catalogue import Series
     from otel_callbacks.sinks.labels import LabelValues
 
+_SECONDS: Final = 1e-9
+
 
 class Trace(NamedTuple):
     """What an exemplar points to."""
 
     trace_id: int
     span_id: int
-    time: float
-    """Unix time in seconds."""
+    time_ns: int
+    """Unix time in nanoseconds."""
 
     def exemplar(self, value: float) -> Exemplar:
         """Return the exemplar of an observation.
@@ -43,92 +46,139 @@ class Trace(NamedTuple):
             "trace_id": f"{self.trace_id:032x}",
             "span_id": f"{self.span_id:016x}",
         }
-        return Exemplar(ids, value, self.time)
+        return Exemplar(ids, value, self.time_ns * _SECONDS)
+
+
+class Count:
+    """One label set of a counter: its value, and where the last part came from."""
+
+    __slots__ = ("last", "trace", "value")
+
+    def __init__(self) -> None:
+        self.value = 0.0
+        self.last = 0.0
+        self.trace: Trace | None = None
+
+    def add(self, value: float, trace: Trace | None) -> None:
+        """Add to it.
+
+        Args:
+            value: What to add, not negative.
+            trace: Where it comes from, if that span is sampled.
+        """
+        self.value += value
+        if trace is not None:
+            self.last = value
+            self.trace = trace
+
+
+class Distribution:
+    """One label set of a histogram: its buckets, and the last exemplar of each.
+
+    Args:
+        bounds: The buckets' upper bounds without infinity.
+    """
+
+    __slots__ = ("bounds", "counts", "exemplars", "sum")
+
+    def __init__(self, bounds: tuple[float, ...]) -> None:
+        self.bounds = bounds
+        self.counts = [0] * (len(bounds) + 1)
+        self.sum = 0.0
+        self.exemplars: dict[int, tuple[float, Trace]] = {}
+
+    def observe(self, value: float, trace: Trace | None) -> None:
+        """Observe one value.
+
+        Args:
+            value: What was observed, in the series' unit.
+            trace: Where it comes from, if that span is sampled.
+        """
+        bucket = bisect_left(self.bounds, value)
+        self.counts[bucket] += 1
+        self.sum += value
+        if trace is not None:
+            self.exemplars[bucket] = (value, trace)
+
+    def observe_all(self, values: Iterable[float], trace: Trace | None) -> None:
+        """Observe some values of one call.
+
+        Args:
+            values: What was observed, in the series' unit.
+            trace: Where they come from, if that span is sampled.
+        """
+        bounds, counts = self.bounds, self.counts
+        total = 0.0
+        bucket = 0
+        value = 0.0
+        for value in values:
+            bucket = bisect_left(bounds, value)
+            counts[bucket] += 1
+            total += value
+        self.sum += total
+        if trace is not None:
+            self.exemplars[bucket] = (value, trace)
 
 
 class Counters:
-    """One counter family: a value and its last exemplar for each label set.
+    """One counter family.
 
     Args:
         series: What it is.
     """
 
-    __slots__ = ("_values", "series")
+    __slots__ = ("_counts", "series")
 
     def __init__(self, series: Series) -> None:
         self.series = series
-        self._values: dict[LabelValues, tuple[float, float, Trace | None]] = {}
+        self._counts: dict[LabelValues, Count] = {}
 
-    def add(self, labels: LabelValues, value: float, trace: Trace | None) -> None:
-        """Add to a label set.
+    def at(self, labels: LabelValues) -> Count:
+        """Return the state of a label set, new if need be.
 
         Args:
             labels: The label values, in the series' order.
-            value: What to add, not negative.
-            trace: Where it comes from, if that span is sampled.
         """
-        total, last, before = self._values.get(labels, (0.0, 0.0, None))
-        if trace is None:
-            self._values[labels] = (total + value, last, before)
-        else:
-            self._values[labels] = (total + value, value, trace)
+        found = self._counts.get(labels)
+        if found is None:
+            found = self._counts[labels] = Count()
+        return found
 
     def family(self) -> Metric:
         """Return it as prometheus_client writes it out."""
         family = CounterMetricFamily(
             self.series.name, self.series.help, labels=self.series.labels
         )
-        for labels, (total, last, trace) in self._values.items():
-            exemplar = trace.exemplar(last) if trace else None
-            family.add_metric(labels, total, exemplar=exemplar)
+        for labels, count in self._counts.items():
+            exemplar = count.trace.exemplar(count.last) if count.trace else None
+            family.add_metric(labels, count.value, exemplar=exemplar)
         return family
 
 
-class _Buckets:
-    """The state of one label set of a histogram."""
-
-    __slots__ = ("counts", "exemplars", "sum")
-
-    def __init__(self, count: int) -> None:
-        self.counts = [0] * count
-        self.sum = 0.0
-        self.exemplars: dict[int, tuple[float, Trace]] = {}
-
-
 class Histograms:
-    """One histogram family: buckets, sum and each bucket's last exemplar.
+    """One histogram family.
 
     Args:
         series: What it is.
     """
 
-    __slots__ = ("_bounds", "_names", "_states", "series")
+    __slots__ = ("_names", "_states", "series")
 
     def __init__(self, series: Series) -> None:
         self.series = series
-        self._bounds = series.buckets
         self._names = [floatToGoString(b) for b in (*series.buckets, float("inf"))]
-        self._states: dict[LabelValues, _Buckets] = {}
+        self._states: dict[LabelValues, Distribution] = {}
 
-    def observe(
-        self, labels: LabelValues, values: Iterable[float], trace: Trace | None
-    ) -> None:
-        """Observe some values of one label set.
+    def at(self, labels: LabelValues) -> Distribution:
+        """Return the state of a label set, new if need be.
 
         Args:
             labels: The label values, in the series' order.
-            values: What was observed, in the series' unit.
-            trace: Where they come from, if that span is sampled.
         """
-        state = self._states.get(labels)
-        if state is None:
-            state = self._states[labels] = _Buckets(len(self._names))
-        for value in values:
-            bucket = bisect_left(self._bounds, value)
-            state.counts[bucket] += 1
-            state.sum += value
-            if trace is not None:
-                state.exemplars[bucket] = (value, trace)
+        found = self._states.get(labels)
+        if found is None:
+            found = self._states[labels] = Distribution(self.series.buckets)
+        return found
 
     def family(self) -> Metric:
         """Return it as prometheus_client writes it out."""

@@ -1,7 +1,8 @@
 """Folds finished calls into counters and histograms, in bulk.
 
 On the path of a call there is one append; the label sets, sums and buckets are worked
-out here, at scrape time or every so many calls.
+out here, at scrape time or every so many calls. Most calls are alike but for their
+numbers, so what is alike is looked up once.
 """
 
 from __future__ import annotations
@@ -12,29 +13,54 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from otel_callbacks import semconv
 from otel_callbacks.operations import CACHE_HIT
 from otel_callbacks.sinks import catalogue
-from otel_callbacks.sinks.families import Counters, Histograms, Trace
+from otel_callbacks.sinks.families import Count, Counters, Distribution, Histograms
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from prometheus_client.core import Metric
 
-    from otel_callbacks.operations import Failure, Outcome, Request, Usage
+    from otel_callbacks.operations import Usage
+    from otel_callbacks.sinks.families import Trace
     from otel_callbacks.sinks.labels import LabelLimits, LabelValues
 
 _SECONDS: Final = 1e-9
 _CACHE: Final = "cache_hit"
 _TOOL_LABELS: Final = catalogue.TOOL_DURATION.labels
-_ERROR_LABEL: Final = (catalogue.label(semconv.ERROR_TYPE),)
+_ERROR_LABELS: Final = (catalogue.label(semconv.ERROR_TYPE),)
+# Kinds of calls whose states are kept at hand; dropped and found again beyond that.
+_KEPT_AT_MOST: Final = 10_000
+
+# In the order of the fields of Usage after the two totals.
+_DETAILS: Final = (
+    "cache_read",
+    "cache_write",
+    "reasoning",
+    "audio_input",
+    "audio_output",
+)
+
+
+class Kind(NamedTuple):
+    """What calls have in common that count in the same label sets."""
+
+    operation: str
+    provider: str
+    model: str
+    response_model: str
+    server_address: str
+    server_port: int
+    outcome: str
+    error_type: str
+    error_class: str
+    tool: tuple[str, str, str] | None = None
+    """Name, type and agent of a tool."""
 
 
 class Call(NamedTuple):
     """One finished operation, as far as series are concerned."""
 
-    request: Request
-    outcome: Outcome
-    failure: Failure | None
-    response_model: str
+    kind: Kind
     usage: Usage | None
     usage_missing: bool
     duration_ns: int
@@ -43,6 +69,18 @@ class Call(NamedTuple):
     trace: Trace | None
     late: bool = False
     """Tokens of a call that has been counted already."""
+
+
+class _States(NamedTuple):
+    """The states that calls of one kind are added to."""
+
+    base: LabelValues
+    overflowed: tuple[str, ...]
+    operations: Count
+    duration: Distribution
+    tokens: tuple[Count, Count]
+    usage: tuple[Distribution, Distribution] | None
+    """None for tokens that were saved."""
 
 
 class Fold:
@@ -65,6 +103,7 @@ class Fold:
         self._details = Counters(catalogue.TOKEN_DETAILS)
         self._saved = Counters(catalogue.TOKENS_SAVED)
         self._operations = Counters(catalogue.OPERATIONS)
+        self._kinds: dict[Kind, _States] = {}
         self.usage_missing = 0
 
     def add(self, call: Call) -> None:
@@ -73,30 +112,26 @@ class Fold:
         Args:
             call: The call.
         """
-        request = call.request
-        base = self._limits.bound(
-            catalogue.BASE,
-            (
-                request.operation,
-                request.provider,
-                request.model,
-                call.response_model,
-                request.server_address,
-                str(request.server_port) if request.server_port else "",
-            ),
-        )
-        if call.usage is not None:
-            self._add_usage(base, call, call.usage)
-        if call.late:
+        kind, usage, missing, duration_ns, start_tick, chunks, trace, late = call
+        states = self._kinds.get(kind)
+        if states is None:
+            states = self._states_of(kind)
+        elif states.overflowed:
+            self._limits.overflowed.update(states.overflowed)
+        if usage is not None:
+            self._add_usage(states, kind, usage, trace)
+        if late:
             return
-        failure = call.failure
-        self._operations.add(
-            (*base, call.outcome, failure.error_class if failure else ""),
-            1,
-            call.trace,
-        )
-        self.usage_missing += call.usage_missing
-        self._add_durations(base, call)
+        states.operations.add(1, trace)
+        states.duration.observe(duration_ns * _SECONDS, trace)
+        if missing:
+            self.usage_missing += 1
+        if chunks:
+            first = (chunks[0] - start_tick) * _SECONDS
+            self._first_chunk.at(states.base).observe(first, trace)
+            if len(chunks) > 1:
+                gaps = [(b - a) * _SECONDS for a, b in pairwise(chunks)]
+                self._per_chunk.at(states.base).observe_all(gaps, trace)
 
     def families(self) -> Iterator[Metric]:
         """Return the families, ours only where extensions are on."""
@@ -111,60 +146,55 @@ class Fold:
             yield self._saved.family()
             yield self._operations.family()
 
-    def _add_durations(self, base: LabelValues, call: Call) -> None:
-        """Observe how long it took, and a stream's chunks."""
-        error = call.failure.error_type if call.failure else ""
-        error = self._limits.bound(_ERROR_LABEL, (error,))[0]
-        seconds = call.duration_ns * _SECONDS
-        if call.request.operation == semconv.EXECUTE_TOOL:
-            labels = (*self._limits.bound(_TOOL_LABELS[:3], _tool(call.request)), error)
-            self._tool.observe(labels, (seconds,), call.trace)
-            return
-        self._duration.observe((*base, error), (seconds,), call.trace)
-        chunks = call.chunk_ns
-        if chunks:
-            first = (chunks[0] - call.start_tick) * _SECONDS
-            self._first_chunk.observe(base, (first,), call.trace)
-            gaps = [(after - before) * _SECONDS for before, after in pairwise(chunks)]
-            if gaps:
-                self._per_chunk.observe(base, gaps, call.trace)
-
-    def _add_usage(self, base: LabelValues, call: Call, usage: Usage) -> None:
+    def _add_usage(
+        self, states: _States, kind: Kind, usage: Usage, trace: Trace | None
+    ) -> None:
         """Count the tokens: spent ones by outcome, a cache's as saved."""
-        saved = call.outcome == CACHE_HIT
-        for token_type, count in (
-            (semconv.INPUT, usage.input_tokens),
-            (semconv.OUTPUT, usage.output_tokens),
-        ):
-            if count is None:
-                continue
-            if saved:
-                self._saved.add((*base, token_type, _CACHE), count, call.trace)
-                continue
-            self._tokens.add((*base, token_type, call.outcome), count, call.trace)
-            self._usage.observe((*base, token_type), (count,), call.trace)
-        if saved:
-            return
-        for detail, count in zip(_DETAILS, usage[2:], strict=True):
-            if count:
-                self._details.add((*base, detail, call.outcome), count, call.trace)
+        for position in (0, 1):
+            count = usage[position]
+            if count is not None:
+                states.tokens[position].add(count, trace)
+                if states.usage is not None:
+                    states.usage[position].observe(count, trace)
+        if states.usage is not None and any(usage[2:]):
+            for detail, count in zip(_DETAILS, usage[2:], strict=True):
+                if count:
+                    labels = (*states.base, detail, kind.outcome)
+                    self._details.at(labels).add(count, trace)
 
+    def _states_of(self, kind: Kind) -> _States:
+        """Find the states of a kind of calls that has not come before."""
+        if len(self._kinds) >= _KEPT_AT_MOST:
+            self._kinds.clear()
+        port = str(kind.server_port) if kind.server_port else ""
+        base, overflowed = self._limits.bound(
+            catalogue.BASE, (*kind[:5], port)
+        )
+        errors, more = self._limits.bound(_ERROR_LABELS, (kind.error_type,))
+        overflowed += more
+        if kind.tool is None:
+            duration = self._duration.at(base + errors)
+        else:
+            tool, more = self._limits.bound(_TOOL_LABELS[:3], kind.tool)
+            overflowed += more
+            duration = self._tool.at(tool + errors)
+        states = self._kinds[kind] = _States(
+            base,
+            overflowed,
+            self._operations.at((*base, kind.outcome, kind.error_class)),
+            duration,
+            *self._token_states(base, kind.outcome),
+        )
+        return states
 
-# In the order of the fields of Usage after the two totals.
-_DETAILS: Final = (
-    "cache_read",
-    "cache_write",
-    "reasoning",
-    "audio_input",
-    "audio_output",
-)
-
-
-def _tool(request: Request) -> LabelValues:
-    """Return the label values of a tool: name, type, agent."""
-    attributes = request.attributes
-    return (
-        request.target,
-        str(attributes.get(semconv.TOOL_TYPE, "")),
-        str(attributes.get(semconv.AGENT_NAME, "")),
-    )
+    def _token_states(
+        self, base: LabelValues, outcome: str
+    ) -> tuple[tuple[Count, Count], tuple[Distribution, Distribution] | None]:
+        """Return where tokens go: spent and observed, or saved."""
+        types = (semconv.INPUT, semconv.OUTPUT)
+        if outcome == CACHE_HIT:
+            first, second = (self._saved.at((*base, kind, _CACHE)) for kind in types)
+            return (first, second), None
+        first, second = (self._tokens.at((*base, kind, outcome)) for kind in types)
+        one, other = (self._usage.at((*base, kind)) for kind in types)
+        return (first, second), (one, other)

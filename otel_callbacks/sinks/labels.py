@@ -12,8 +12,6 @@ from otel_callbacks import semconv
 
 # Values beyond the limit; error.type has a name of its own for that.
 _BEYOND: Final = {semconv.ERROR_TYPE.replace(".", "_"): semconv.ERROR_TYPE_OTHER}
-# Raw label sets whose bounded form is kept; they are dropped and found again.
-_KEPT_AT_MOST: Final = 10_000
 
 LabelValues = tuple[str, ...]
 
@@ -28,32 +26,20 @@ class LabelLimits:
     def __init__(self, limit: int) -> None:
         self._limit = limit
         self._seen: dict[str, set[str]] = {}
-        self._bounded: dict[
-            tuple[tuple[str, ...], LabelValues], tuple[LabelValues, tuple[str, ...]]
-        ] = {}
         self.overflowed: Counter[str] = Counter()
 
-    def bound(self, names: tuple[str, ...], values: LabelValues) -> LabelValues:
+    def bound(
+        self, names: tuple[str, ...], values: LabelValues
+    ) -> tuple[LabelValues, tuple[str, ...]]:
         """Return label values of which none is one too many, and count those changed.
 
         Args:
             names: The labels' names.
             values: Their values, in the same order; empty ones mean no label.
-        """
-        found = self._bounded.get((names, values))
-        if found is None:
-            if len(self._bounded) >= _KEPT_AT_MOST:
-                self._bounded.clear()
-            found = self._bounded[names, values] = self._bound(names, values)
-        bounded, overflowed = found
-        if overflowed:
-            self.overflowed.update(overflowed)
-        return bounded
 
-    def _bound(
-        self, names: tuple[str, ...], values: LabelValues
-    ) -> tuple[LabelValues, tuple[str, ...]]:
-        """Bound a label set that is new here."""
+        Returns:
+            The values, and the names of the labels that had reached their limit.
+        """
         bounded = []
         overflowed = []
         for name, value in zip(names, values, strict=True):
@@ -66,4 +52,5 @@ class LabelLimits:
             else:
                 bounded.append(_BEYOND.get(name, semconv.OTHER))
                 overflowed.append(name)
+        self.overflowed.update(overflowed)
         return tuple(bounded), tuple(overflowed)

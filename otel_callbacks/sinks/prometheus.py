@@ -10,6 +10,7 @@ import threading
 from collections import Counter, deque
 from typing import TYPE_CHECKING, Final
 
+from opentelemetry import trace
 from prometheus_client.registry import Collector
 
 from otel_callbacks import semconv
@@ -17,7 +18,7 @@ from otel_callbacks.forks import tell_after_fork
 from otel_callbacks.operations import OK
 from otel_callbacks.sinks import catalogue
 from otel_callbacks.sinks.families import Trace, counter, empty, gauge
-from otel_callbacks.sinks.fold import Call, Fold
+from otel_callbacks.sinks.fold import Call, Fold, Kind
 from otel_callbacks.sinks.labels import LabelLimits
 
 if TYPE_CHECKING:
@@ -26,13 +27,12 @@ if TYPE_CHECKING:
     from prometheus_client.core import Metric
 
     from otel_callbacks.health import Health
-    from otel_callbacks.operations import End
+    from otel_callbacks.operations import End, Request
     from otel_callbacks.runs import RunTable
     from otel_callbacks.sinks.current_span import StandIn
 
 _FOLD_AT: Final = 1_000
 _NO_LABELS: Final = ()
-_SECONDS: Final = 1e-9
 
 
 class SeriesCollector(Collector):
@@ -118,7 +118,7 @@ class SeriesCollector(Collector):
         """Return the series about the handler itself."""
         lost: Counter[tuple[str, ...]] = Counter()
         for table in self._tables:
-            lost.update({(reason,): n for reason, n in table.lost_counts.items()})
+            lost.update({(reason,): n for reason, n in table.lost_counts().items()})
         errors = {(where,): n for where, n in self._health.counts().items()}
         overflowed = {(name,): n for name, n in self._limits.overflowed.items()}
         yield gauge(catalogue.IN_FLIGHT, self._in_flight())
@@ -141,7 +141,7 @@ class SeriesCollector(Collector):
         names = catalogue.IN_FLIGHT.labels
         bounded: Counter[tuple[str, ...]] = Counter()
         for labels, count in raw.items():
-            bounded[self._limits.bound(names, labels)] += count
+            bounded[self._limits.bound(names, labels)[0]] += count
         return bounded
 
 
@@ -178,19 +178,27 @@ class PrometheusSink:
         request = run.request
         if not request.operation or not run.counted:
             return
-        response = end.response
-        model = usage = None
-        missing = False
+        model, usage, missing = "", None, False
+        response, failure = end.response, end.failure
         if response is not None:
             model, usage = response.model, response.usage
             if usage is None and end.outcome == OK:
                 missing = self._is_missing(run, end)
+        kind = Kind(
+            request.operation,
+            request.provider,
+            request.model,
+            model,
+            request.server_address,
+            request.server_port,
+            end.outcome,
+            failure.error_type if failure is not None else "",
+            failure.error_class if failure is not None else "",
+            _tool(request) if request.operation == semconv.EXECUTE_TOOL else None,
+        )
         self._collector.append(
             Call(
-                request,
-                end.outcome,
-                end.failure,
-                model or "",
+                kind,
                 usage,
                 missing,
                 end.end_ns - run.start_ns,
@@ -206,7 +214,9 @@ class PrometheusSink:
         request = run.request
         if request.operation not in semconv.MODEL_OPERATIONS or end.late:
             return False
-        if end.response is None or not end.response.usage_expected:
+        # Only in a batch may the usage stand in another run's response.
+        expected = end.response is None or end.response.usage_expected
+        if not expected and request.batch_size > 1:
             return False
         self._health.say_once(
             "usage_missing",
@@ -218,11 +228,21 @@ class PrometheusSink:
         return True
 
 
+def _tool(request: Request) -> tuple[str, str, str]:
+    """Return what a tool's labels say: name, type, agent."""
+    attributes = request.attributes
+    return (
+        request.target,
+        str(attributes.get(semconv.TOOL_TYPE, "")),
+        str(attributes.get(semconv.AGENT_NAME, "")),
+    )
+
+
 def _trace(run: StandIn, end: End) -> Trace | None:
     """Return what an exemplar of this run points to; None if it is not sampled."""
     if run.span is None:
         return None
     context = run.span.get_span_context()
-    if not context.trace_flags.sampled:
+    if not context.trace_flags & trace.TraceFlags.SAMPLED:
         return None
-    return Trace(context.trace_id, context.span_id, end.end_ns * _SECONDS)
+    return Trace(context.trace_id, context.span_id, end.end_ns)

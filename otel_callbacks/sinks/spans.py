@@ -92,11 +92,11 @@ class SpanSink:
 
     def _end(self, run: StandIn, span: trace.Span, end: End) -> None:
         """Write what became known, and end the span."""
-        if run.root is not run:
+        if run.parent is not None:
             rollup.note(run.rollup, run.request.operation, end.response)
         if span.is_recording():
             attributes = _response_attributes(run, end)
-            if run.root is run and run.rollup:
+            if run.parent is None and run.rollup:
                 attributes.update(rollup.attributes(run.rollup))
             if end.failure is not None:
                 attributes[semconv.ERROR_TYPE] = end.failure.error_type

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
@@ -124,7 +125,7 @@ def capture(settings: Settings | None = None) -> Iterator[Capture]:
     handler = OTelCallbackHandler(
         tracer_provider=provider,
         registry=registry,
-        settings=settings or Settings(strict=True),
+        settings=settings or replace(Settings.from_env(), strict=True),
     )
     try:
         yield Capture(handler, provider, exporter, registry)

@@ -97,8 +97,8 @@ def _broken(body: Body, reply: Reply) -> Body:
 
 async def _gone(receive: Receive) -> None:
     """Wait until the client has left or the server is being stopped."""
-    while (await receive())["type"] != "http.disconnect":
-        """Nothing but a disconnect can come: the body has been read."""
+    # The body has been read, so nothing but a disconnect can come.
+    await receive()
 
 
 async def _left(gone: Task[None], seconds: float) -> bool:

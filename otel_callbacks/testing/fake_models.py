@@ -159,11 +159,9 @@ class FakeChatModel(_Behaviour, BaseChatModel):
         **kwargs: Any,
     ) -> Iterator[ChatGenerationChunk]:
         """Answer piece by piece."""
-        del messages, stop, kwargs
+        del messages, stop, run_manager, kwargs
         for chunk in self._message_chunks():
             self.wait()
-            if run_manager is not None:
-                run_manager.on_llm_new_token(chunk.text, chunk=chunk)
             yield chunk
 
     async def _astream(
@@ -174,11 +172,9 @@ class FakeChatModel(_Behaviour, BaseChatModel):
         **kwargs: Any,
     ) -> AsyncIterator[ChatGenerationChunk]:
         """Answer piece by piece in the caller's event loop."""
-        del messages, stop, kwargs
+        del messages, stop, run_manager, kwargs
         for chunk in self._message_chunks():
             await self.await_delay()
-            if run_manager is not None:
-                await run_manager.on_llm_new_token(chunk.text, chunk=chunk)
             yield chunk
 
     def _result(self) -> ChatResult:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import importlib
+import itertools
 import json
 import threading
+from collections import deque
 from collections.abc import Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING, Any, Final, Self
 
@@ -52,13 +54,15 @@ class FakeOpenAI:
 
     Args:
         port: The port to listen on, 0 for a free one.
+        keep: How many requests, the newest, stay in ``requests``.
     """
 
-    def __init__(self, *, port: int = 0) -> None:
+    def __init__(self, *, port: int = 0, keep: int = 10_000) -> None:
         self._port = port
         self._script = Script()
         self._lock = threading.Lock()
-        self._requests: list[Received] = []
+        self._requests: deque[Received] = deque(maxlen=keep)
+        self._numbers = itertools.count(1)
         self._usage: dict[str, Tokens] = {}
         self._server: ThreadedServer | None = None
 
@@ -226,7 +230,7 @@ class FakeOpenAI:
         received = Received.of(path, parsed, dict(headers))
         with self._lock:
             self._requests.append(received)
-            number = len(self._requests)
+            number = next(self._numbers)
         return Exchange(received, self._script.reply(received), number)
 
     def _counter(self, model: str) -> Callable[[Tokens], None]:

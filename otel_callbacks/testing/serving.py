@@ -112,16 +112,21 @@ class _Server(uvicorn.Server):
         self.up.set()
         await self._end.wait()
 
-    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+    async def shutdown(
+        self,
+        sockets: list[socket.socket] | None = None,  # noqa: ARG002 -- the owner's
+    ) -> None:
         """Close what is open and let the requests see it."""
-        for server in self.servers:
-            server.close()
         loop = asyncio.get_running_loop()
         limit = loop.time() + _END_SECONDS / 2
+        # The listener is closed last: a connection that is just being accepted
+        # while it closes leaks its socket (python/cpython issue 109564).
         while self._busy() and loop.time() < limit:
             for connection in self.connections():
                 connection.transport.abort()
             await asyncio.sleep(0)
+        for server in self.servers:
+            server.close()
 
     def _busy(self) -> bool:
         """Say whether there are connections, or tasks beside the one that asks."""

@@ -78,8 +78,9 @@ def trace(jaeger: str, trace_id: str) -> list[Span]:
     try:
         found = get(f"{jaeger}/api/v3/traces/{trace_id}")
     except HTTPError as error:
-        if error.code == _NOT_FOUND:
-            return []
+        with error:  # it holds the connection
+            if error.code == _NOT_FOUND:
+                return []
         raise
     return list(_spans(found["result"]))
 

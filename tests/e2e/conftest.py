@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-sys.path.insert(0, str(Path(__file__).resolve().parent))
+_HERE = Path(__file__).resolve().parent
+sys.path[:0] = [str(_HERE), str(_HERE / "servers")]
 
-from stack import Stack  # noqa: E402 -- importable by the line above
+from stack import Stack  # noqa: E402 -- importable by the lines above
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

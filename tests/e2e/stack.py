@@ -9,18 +9,14 @@ with shorter intervals; rules and everything else stay as they are.
 from __future__ import annotations
 
 import shutil
-import sys
 from pathlib import Path
 
 import yaml
+from binaries import binary
 from processes import Server, free_ports
 
 HERE = Path(__file__).resolve().parent
 DEPLOY = HERE.parents[1] / "deploy"
-sys.path.insert(0, str(HERE / "servers"))
-
-from build import binary  # noqa: E402 -- a script beside its modules, not a package
-
 _INTERVAL = "1s"
 
 

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import yaml
-from stack import DEPLOY, binary
+from binaries import binary
+from stack import DEPLOY
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -58,9 +59,7 @@ def test_jaeger_accepts_its_configuration() -> None:
 
 def test_prometheus_accepts_its_configuration() -> None:
     """``promtool check config`` finds nothing, rules included."""
-    said = _said(
-        binary("promtool"), "check", "config", _PROMETHEUS / "prometheus.yml"
-    )
+    said = _said(binary("promtool"), "check", "config", _PROMETHEUS / "prometheus.yml")
     assert f"SUCCESS: {len(_RULES)} rule files found" in said
 
 

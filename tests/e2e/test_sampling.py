@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from functools import partial
 from typing import TYPE_CHECKING
 
 import pytest
@@ -49,7 +50,7 @@ def test_errors_slow_and_expensive_are_kept_and_all_are_counted(tmp_path: Path) 
             kept["slow"] = slow
         for name, span in kept.items():
             spans = eventually(
-                lambda sent=span: trace(stack.url("jaeger_http"), trace_id(sent)), name
+                partial(trace, stack.url("jaeger_http"), trace_id(span)), name
             )
             assert len(spans) == (1 if name == "slow" else 2), name
         assert trace(stack.url("jaeger_http"), trace_id(ordinary)) == []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from functools import partial
 from typing import TYPE_CHECKING
 
 import pytest
@@ -123,11 +124,13 @@ def test_monitor_tab_has_calls_and_latencies(stack: Stack) -> None:
 def test_every_target_is_read(stack: Stack) -> None:
     """Prometheus scrapes Collector, Jaeger and itself by the committed jobs."""
     eventually(
-        lambda: {
-            each["labels"]["job"]
-            for each in samples(stack.url("prometheus"), "up == 1")
-        }
-        >= {"otel-collector", "jaeger", "prometheus"},
+        lambda: (
+            {
+                each["labels"]["job"]
+                for each in samples(stack.url("prometheus"), "up == 1")
+            }
+            >= {"otel-collector", "jaeger", "prometheus"}
+        ),
         "all targets up",
     )
 
@@ -143,9 +146,7 @@ def test_alerts_read_series_that_the_servers_have(stack: Stack) -> None:
         'otelcol_exporter_queue_capacity{exporter="otlp_grpc/jaeger",data_type="traces"}',
         "otelcol_processor_tail_sampling_sampling_trace_dropped_too_early_total",
     ):
-        eventually(
-            lambda asked=series: samples(stack.url("prometheus"), asked), series
-        )
+        eventually(partial(samples, stack.url("prometheus"), series), series)
 
 
 def test_collector_starts_without_a_complaint(stack: Stack) -> None:

@@ -76,11 +76,13 @@ def _spelled_out(pattern: str) -> list[str]:
     """Write out the names that a pattern with alternatives stands for."""
     group = re.search(r"\(([^()]*)\)", pattern)
     if group is None:
-        return [pattern]
+        return pattern.split("|")
     return [
         name
         for choice in group[1].split("|")
-        for name in _spelled_out(pattern[: group.start()] + choice + pattern[group.end() :])
+        for name in _spelled_out(
+            pattern[: group.start()] + choice + pattern[group.end() :]
+        )
     ]
 
 

@@ -73,7 +73,7 @@ FOREIGN: Final = {
     r"up|scrape_duration_seconds|scrape_samples_scraped": set(),
     r"ALERTS": {"alertname", "alertstate", "severity"},
     # All of ours at once, to count them.
-    r"otel_callbacks_\.\+|gen_ai_\.\+": {"__name__"},
+    r"(otel_callbacks|gen_ai)_\.\+": {"__name__"},
 }
 
 

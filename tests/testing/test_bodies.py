@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import pytest
 from langchain_core.messages import AIMessage, HumanMessage, ToolMessage
@@ -8,6 +8,9 @@ from langchain_openai import ChatOpenAI, OpenAI, OpenAIEmbeddings
 
 from otel_callbacks.testing import FakeOpenAI, Reply, Tokens, ToolCall, answer_to
 from otel_callbacks.testing.answers import count_tokens, vector_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 _CALL = ToolCall("price", {"flower": "玫瑰"})
 

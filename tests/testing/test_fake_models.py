@@ -1,14 +1,17 @@
 from __future__ import annotations
 
 import time
+from typing import TYPE_CHECKING
 
 import pytest
-from langchain_core.language_models import BaseLanguageModel
-from langchain_core.messages import AIMessage, AIMessageChunk
-from langchain_core.messages.ai import UsageMetadata
 from langchain_core.callbacks import BaseCallbackHandler
+from langchain_core.messages import AIMessage, AIMessageChunk
 
 from otel_callbacks.testing import FakeChatModel, FakeTextModel
+
+if TYPE_CHECKING:
+    from langchain_core.language_models import BaseLanguageModel
+    from langchain_core.messages.ai import UsageMetadata
 
 _USAGE: UsageMetadata = {"input_tokens": 7, "output_tokens": 3, "total_tokens": 10}
 
@@ -90,7 +93,7 @@ async def test_a_text_model_streams_its_answer_in_pieces() -> None:
 
 @pytest.mark.parametrize("kind", [FakeChatModel, FakeTextModel])
 async def test_errors_are_raised_in_every_way_to_call(
-    kind: type[FakeChatModel] | type[FakeTextModel],
+    kind: type[FakeChatModel | FakeTextModel],
 ) -> None:
     """Whole calls fail at once, streams where they are told to."""
     llm = kind(answer="abc", error=ConnectionError("gone"), error_after=2)
@@ -100,17 +103,15 @@ async def test_errors_are_raised_in_every_way_to_call(
         await llm.ainvoke("x")
     got: list[str | AIMessageChunk] = []
     with pytest.raises(ConnectionError, match="gone"):
-        for chunk in llm.stream("x"):
-            got.append(chunk)  # noqa: PERF402 -- what came before the error
+        got.extend(llm.stream("x"))
     assert len(got) == 2
     with pytest.raises(ConnectionError, match="gone"):
-        async for _ in llm.astream("x"):
-            pass
+        _ = [chunk async for chunk in llm.astream("x")]
 
 
 @pytest.mark.parametrize("kind", [FakeChatModel, FakeTextModel])
 def test_a_delay_takes_its_time(
-    kind: type[FakeChatModel] | type[FakeTextModel],
+    kind: type[FakeChatModel | FakeTextModel],
 ) -> None:
     """Before an answer and before each piece."""
     llm = kind(answer="ab", chunks=2, delay=0.02)

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import httpx
 import openai
@@ -10,6 +10,9 @@ import pytest
 from langchain_openai import ChatOpenAI
 
 from otel_callbacks.testing import FakeOpenAI, Reply, Tokens
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 
 @pytest.fixture
@@ -133,3 +136,12 @@ def test_a_missing_uvicorn_is_said_with_its_remedy(
     monkeypatch.setitem(sys.modules, "uvicorn", None)
     with pytest.raises(ImportError, match=r'pip install "otel-callbacks\[testing\]"'):
         FakeOpenAI().start()
+
+
+def test_only_the_newest_requests_are_kept() -> None:
+    """A server that runs for days does not fill the memory; ids go on counting."""
+    with FakeOpenAI(keep=1) as server:
+        llm = _chat(server)
+        ids = [llm.invoke(flower).response_metadata["id"] for flower in ("a", "b")]
+        assert [received.text for received in server.requests] == ["b"]
+    assert ids == ["chatcmpl-flower000001", "chatcmpl-flower000002"]

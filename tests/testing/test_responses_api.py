@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import pytest
 from langchain_core.messages import AIMessage, AIMessageChunk
@@ -8,6 +8,9 @@ from langchain_openai import ChatOpenAI
 
 from otel_callbacks.testing import FakeOpenAI, Reply, Tokens, ToolCall, answer_to
 from otel_callbacks.testing.answers import count_tokens
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 _CALL = ToolCall("price", {"flower": "rose"}, id="c1")
 

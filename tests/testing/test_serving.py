@@ -68,3 +68,14 @@ def test_stop_before_start_and_twice_is_harmless() -> None:
     other.stop()
     with pytest.raises(ConnectionRefusedError):
         socket.create_connection((other.host, other.port))
+
+
+def test_only_the_client_that_is_meant_is_hung_up() -> None:
+    """Other connections stay open."""
+    with FakeOpenAI() as server:
+        server.script(Reply(fault="drop"))
+        with closing(socket.create_connection(("127.0.0.1", server.port))) as idle:
+            with pytest.raises(httpx.TransportError):
+                httpx.post(f"{server.base_url}/chat/completions", json={})
+            idle.sendall(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
+            assert idle.recv(100).startswith(b"HTTP/1.1 200")

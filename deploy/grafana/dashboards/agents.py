@@ -56,7 +56,7 @@ def _mean(histogram: str, *by: str) -> str:
 def _headline() -> Row:
     """Six numbers for the time range."""
     agents, tools = increase(count(AGENT)), increase(count(TOOL))
-    retrievals = select(f"{DURATION}count", RETRIEVAL)
+    retrievals = select(f"{DURATION}_count", RETRIEVAL)
     return (
         "Headline",
         [

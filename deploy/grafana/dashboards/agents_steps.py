@@ -25,7 +25,6 @@ def retrieval() -> Row:
     """
     asked = select(f"{DURATION}_count", RETRIEVAL)
     failed = select(f"{DURATION}_count", RETRIEVAL, FAILED)
-    source = "gen_ai_provider_name"
     return (
         "Retrieval",
         [
@@ -41,10 +40,8 @@ def retrieval() -> Row:
                 "Duration of retrievals",
                 "p50 and p95. Each dot is one retrieval: a click on it leads to its "
                 "trace.",
-                over_time(quantile(0.5, DURATION, RETRIEVAL, source), "p50"),
-                over_time(
-                    quantile(0.95, DURATION, RETRIEVAL, source), "p95", exemplars=True
-                ),
+                over_time(quantile(0.5, DURATION, RETRIEVAL), "p50"),
+                over_time(quantile(0.95, DURATION, RETRIEVAL), "p95", exemplars=True),
                 unit="s",
                 empty=_NO_RETRIEVALS,
             ),

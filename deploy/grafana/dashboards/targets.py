@@ -17,11 +17,14 @@ TRACES: Final = model.DataSourceRef(type_val="jaeger", uid="${jaeger}")
 TRACE_URL: Final = "${jaeger_url}/trace/${__value.raw}"
 
 # ${...:percentencode} is Grafana's way to quote a variable inside an address.
-SEARCH_URL: Final = "${jaeger_url}/search?service=${trace_service:percentencode}"
+SEARCH_URL: Final = (
+    "${jaeger_url}/search?service=${trace_service:percentencode}"
+    # Jaeger counts microseconds, Grafana milliseconds.
+    "&lookback=custom&start=${__from}000&end=${__to}000&limit=50"
+)
 MODEL_SEARCH_URL: Final = (
     SEARCH_URL + "&tags=%7B%22gen_ai.request.model%22%3A%22"
     "${__field.labels.gen_ai_request_model}%22%7D"
-    "&start=${__from}000&end=${__to}000"
 )
 
 PrometheusQuery = prometheus.Dataquery

@@ -1,6 +1,6 @@
 """Build the real Collector, Jaeger and Prometheus from their Go modules.
 
-``python tests/e2e/servers/build.py`` builds what is not in the cache yet, one
+``python tests/e2e/servers/binaries.py`` builds what is not in the cache yet, one
 server after another, and prints where each binary is. The cache is
 ``$OTEL_CALLBACKS_STACK_CACHE``, else ``~/.cache/otel-callbacks/stack``; each build
 has a folder named by the hash of its module files, so a changed version is a new
@@ -72,9 +72,7 @@ SERVERS = (
     Server(
         name="jaeger",
         packages={"jaeger": f"{_JAEGER}/cmd/jaeger"},
-        flags=(
-            f"-ldflags=-s -w -X {_JAEGER}/internal/version.latestVersion=v2.13.0",
-        ),
+        flags=(f"-ldflags=-s -w -X {_JAEGER}/internal/version.latestVersion=v2.13.0",),
     ),
 )
 

@@ -1,0 +1,183 @@
+"""Spans as rows of a waterfall: what is drawn, whoever draws it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any, Final, Literal, NamedTuple
+
+from otel_callbacks import semconv
+
+Span = dict[str, Any]
+"""A span as ``otel_callbacks.testing.spans_as_data`` gives it."""
+
+Kind = Literal["model", "tool", "http", "step"]
+
+_NANO: Final = 1e-9
+_FIRST_HTTP_ERROR: Final = 400
+_TOOLS: Final = frozenset({semconv.EXECUTE_TOOL, semconv.RETRIEVAL})
+# The old name and the new one of the same thing:
+# https://opentelemetry.io/docs/specs/semconv/non-normative/http-migration/
+_HTTP_METHODS: Final = ("http.request.method", "http.method")
+_HTTP_STATUSES: Final = ("http.response.status_code", "http.status_code")
+
+OUTCOMES: Final = {
+    "ok": "ok",
+    "error": "error",
+    "cancelled": "cancelled",
+    "abandoned": "abandoned",
+    "cache_hit": "cache hit",
+}
+"""Outcome -> its name for people, in the order of a legend."""
+
+
+class Row(NamedTuple):
+    """One span of a waterfall.
+
+    Args:
+        name: What to call it.
+        guides: For each level above it and for itself, whether more siblings follow.
+        kind: What it is.
+        outcome: How it ended, a key of ``OUTCOMES``.
+        start: Seconds after the beginning of the trace.
+        end: Seconds after the beginning of the trace.
+        first_chunk: Seconds from its start to a stream's first chunk, or None.
+        tokens: Input and output tokens, or None.
+        note: What else there is to say about how it ended.
+        span: All of it.
+    """
+
+    name: str
+    guides: tuple[bool, ...]
+    kind: Kind
+    outcome: str
+    start: float
+    end: float
+    first_chunk: float | None
+    tokens: tuple[int, int] | None
+    note: str
+    span: Span
+
+    @property
+    def seconds(self) -> float:
+        """How long it took."""
+        return self.end - self.start
+
+
+class Timeline(NamedTuple):
+    """One trace.
+
+    Args:
+        name: The name of its first span.
+        trace_id: Its id, as Jaeger writes it.
+        seconds: From its first start to its last end.
+        rows: Its spans, children after their parent.
+    """
+
+    name: str
+    trace_id: str
+    seconds: float
+    rows: tuple[Row, ...]
+
+
+def timelines(spans: Sequence[Span]) -> list[Timeline]:
+    """Put spans together to traces, the oldest first.
+
+    Args:
+        spans: Finished spans of any number of traces.
+    """
+    traces: dict[str, list[Span]] = {}
+    for span in sorted(spans, key=lambda span: int(span["start_ns"])):
+        traces.setdefault(span["trace_id"], []).append(span)
+    return [_timeline(trace_id, trace) for trace_id, trace in traces.items()]
+
+
+def _timeline(trace_id: str, spans: list[Span]) -> Timeline:
+    """Put the spans of one trace in the order of its tree."""
+    begin = spans[0]["start_ns"]
+    known = {span["span_id"] for span in spans}
+    children: dict[str | None, list[Span]] = {}
+    for span in spans:
+        parent = span["parent_id"] if span["parent_id"] in known else None
+        children.setdefault(parent, []).append(span)
+    rows = tuple(_rows(children, None, (), begin))
+    end = max(row.end for row in rows)
+    return Timeline(spans[0]["name"], trace_id, end, rows)
+
+
+def _rows(
+    children: dict[str | None, list[Span]],
+    parent: str | None,
+    guides: tuple[bool, ...],
+    begin: int,
+) -> Iterator[Row]:
+    """Yield the rows below a span."""
+    siblings = children.get(parent, [])
+    for place, span in enumerate(siblings):
+        its_guides = (*guides, place < len(siblings) - 1)
+        yield _row(span, its_guides, begin)
+        yield from _rows(children, span["span_id"], its_guides, begin)
+
+
+def _row(span: Span, guides: tuple[bool, ...], begin: int) -> Row:
+    """Read one span."""
+    attributes = span["attributes"]
+    kind = _kind(attributes)
+    status = _first(attributes, _HTTP_STATUSES)
+    name = f"{span['name']} {status}" if kind == "http" and status else span["name"]
+    outcome = _outcome(span, kind, status)
+    tokens = (
+        attributes.get(semconv.USAGE_INPUT_TOKENS),
+        attributes.get(semconv.USAGE_OUTPUT_TOKENS),
+    )
+    return Row(
+        name=name,
+        guides=guides,
+        kind=kind,
+        outcome=outcome,
+        start=(span["start_ns"] - begin) * _NANO,
+        end=(span["end_ns"] - begin) * _NANO,
+        first_chunk=attributes.get(semconv.RESPONSE_TIME_TO_FIRST_CHUNK),
+        tokens=None if None in tokens else tokens,
+        note=_note(attributes, kind, outcome, status),
+        span=span,
+    )
+
+
+def _kind(attributes: dict[str, Any]) -> Kind:
+    """Return what kind of work a span is."""
+    operation = attributes.get(semconv.OPERATION_NAME)
+    if operation in _TOOLS:
+        return "tool"
+    if operation in semconv.MODEL_OPERATIONS:
+        return "model"
+    return "http" if _first(attributes, _HTTP_METHODS) else "step"
+
+
+def _outcome(span: Span, kind: Kind, status: Any) -> str:
+    """Return how a span ended."""
+    attributes = span["attributes"]
+    if semconv.OUTCOME in attributes:
+        return str(attributes[semconv.OUTCOME])
+    if kind == "http" and status is None and span["status"] != "ERROR":
+        return "cancelled"
+    failed = span["status"] == "ERROR" or (status or 0) >= _FIRST_HTTP_ERROR
+    return "error" if failed else "ok"
+
+
+def _note(attributes: dict[str, Any], kind: Kind, outcome: str, status: Any) -> str:
+    """Return a word on how it ended."""
+    if kind == "http":
+        return "no answer" if status is None else ""
+    if outcome == "error":
+        known = attributes.get(semconv.ERROR_CLASS) or attributes.get(
+            semconv.ERROR_TYPE, "error"
+        )
+        return str(known).replace("_", " ")
+    if outcome != "ok":
+        return OUTCOMES.get(outcome, outcome)
+    return "stream" if attributes.get(semconv.REQUEST_STREAM) else ""
+
+
+def _first(attributes: dict[str, Any], names: tuple[str, ...]) -> Any:
+    """Return the first of some attributes that there is."""
+    return next((attributes[name] for name in names if name in attributes), None)

@@ -1,0 +1,257 @@
+"""The dashboards are what their code says, and every panel keeps our rules."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from typing import TYPE_CHECKING, Any, Final
+
+import pytest
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from conftest import Expression
+
+_UIDS: Final = {
+    "llm": "otel-callbacks-llm",
+    "agents": "otel-callbacks-agents",
+    "spend": "otel-callbacks-spend",
+    "health": "otel-callbacks-health",
+}
+_COUNTERS: Final = re.compile(r"[a-z]\w*_(?:total|count|sum|bucket)\b")
+# A window is a step of the graph, the range of the dashboard, or a choice of the
+# reader; a fixed one is empty when the scrape interval is longer.
+_WINDOWS: Final = {"$__rate_interval", "$__range", "$__range:", "$pace"}
+
+
+def _panels(dashboard: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return the panels without the rows."""
+    return [panel for panel in dashboard["panels"] if panel["type"] != "row"]
+
+
+@pytest.fixture
+def panels(dashboards: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    """Return the panels of all dashboards by dashboard and title."""
+    return {
+        f"{name}: {panel['title']}": panel
+        for name, dashboard in dashboards.items()
+        for panel in _panels(dashboard)
+    }
+
+
+def test_the_committed_json_is_what_the_code_says(root: Path) -> None:
+    """The command that writes the dashboards finds nothing to write."""
+    build = root / "deploy" / "grafana" / "build.py"
+    check = subprocess.run(  # noqa: S603 -- our own script
+        [sys.executable, str(build), "--check"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (check.returncode, check.stdout) == (0, "")
+
+
+def test_the_dashboards_have_their_fixed_ids(
+    dashboards: dict[str, dict[str, Any]],
+) -> None:
+    """Links and bookmarks name these ids."""
+    assert {name: board["uid"] for name, board in dashboards.items()} == _UIDS
+
+
+def test_panels_have_ids_and_places_of_their_own(
+    dashboards: dict[str, dict[str, Any]],
+) -> None:
+    """No two panels of a dashboard share an id or a cell of the grid."""
+    for dashboard in dashboards.values():
+        ids = [panel["id"] for panel in dashboard["panels"]]
+        assert len(ids) == len(set(ids))
+        cells = [
+            (x, y)
+            for place in (panel["gridPos"] for panel in dashboard["panels"])
+            for x in range(place["x"], place["x"] + place["w"])
+            for y in range(place["y"], place["y"] + place["h"])
+        ]
+        assert len(cells) == len(set(cells))
+        assert max(x for x, _ in cells) < 24
+
+
+def test_every_panel_explains_itself(panels: dict[str, dict[str, Any]]) -> None:
+    """Each has a description, and a text where there is no data."""
+    silent = [
+        where
+        for where, panel in panels.items()
+        if not panel.get("description")
+        or not panel["fieldConfig"]["defaults"].get("noValue")
+    ]
+    assert silent == []
+
+
+def test_titles_are_unique_within_a_dashboard(
+    dashboards: dict[str, dict[str, Any]],
+) -> None:
+    """A title is enough to say which panel is meant."""
+    for dashboard in dashboards.values():
+        rows = [panel["title"] for panel in dashboard["panels"]]
+        numbers = [p["title"] for p in _panels(dashboard) if p["type"] == "stat"]
+        graphs = [p["title"] for p in _panels(dashboard) if p["type"] == "timeseries"]
+        assert rows
+        assert len(numbers) == len(set(numbers))
+        assert len(graphs) == len(set(graphs))
+
+
+def test_numbers_and_graphs_have_a_unit(panels: dict[str, dict[str, Any]]) -> None:
+    """A number without a unit is a riddle."""
+    bare = [
+        where
+        for where, panel in panels.items()
+        if panel["type"] in {"stat", "timeseries", "bargauge"}
+        and not panel["fieldConfig"]["defaults"].get("unit")
+    ]
+    assert bare == []
+
+
+def test_expressions_parse(
+    panel_expressions: list[Expression], other_expressions: list[Expression]
+) -> None:
+    """All of them are PromQL; Grafana shows a wrong one as "no data"."""
+    parsed = [one.parsed() for one in (*panel_expressions, *other_expressions)]
+    assert len(parsed) > 150
+
+
+def test_no_counter_is_read_raw(panel_expressions: list[Expression]) -> None:
+    """A raw counter is right only until the process that counts restarts."""
+    raw = [
+        expression.where
+        for expression in panel_expressions
+        for found in _COUNTERS.finditer(expression.text)
+        if not re.search(
+            r"(?:rate|increase)\((?:{__name__=~\")?$", expression.text[: found.start()]
+        )
+    ]
+    assert raw == []
+
+
+def test_windows_follow_the_dashboard(panel_expressions: list[Expression]) -> None:
+    """No expression has a window of its own."""
+    windows = {
+        window
+        for expression in panel_expressions
+        for window in re.findall(r"\[([^\]]+)\]", expression.text)
+    }
+    assert windows <= _WINDOWS
+
+
+def test_numbers_of_the_time_range_ask_once(
+    panels: dict[str, dict[str, Any]],
+) -> None:
+    """What sums over the range is an instant query, what goes by steps is not."""
+    wrong = [
+        where
+        for where, panel in panels.items()
+        for target in panel["targets"]
+        if ("$__rate_interval" if target.get("instant") else "[$__range")
+        in target.get("expr", "")
+    ]
+    assert wrong == []
+
+
+def test_ratios_survive_a_model_that_always_fails(
+    panel_expressions: list[Expression],
+) -> None:
+    """Wherever a subset is divided by its whole, the missing subset counts as 0."""
+    subset = re.compile(r'(?:outcome|error_type|status_code)!?="[^"]*"')
+    divided = [
+        expression
+        for expression in panel_expressions
+        if " / " in expression.text and subset.search(expression.text)
+    ]
+    assert len(divided) >= 6
+    assert [e.where for e in divided if "* 0" not in e.text] == []
+
+
+def test_latency_has_exemplars(panels: dict[str, dict[str, Any]]) -> None:
+    """Every graph and distribution of seconds shows single traces."""
+    blind = [
+        where
+        for where, panel in panels.items()
+        if panel["type"] in {"timeseries", "heatmap"}
+        and any("_seconds_bucket" in t["expr"] for t in panel["targets"])
+        and not any(t.get("exemplar") for t in panel["targets"])
+    ]
+    assert blind == []
+
+
+def test_every_query_uses_the_chosen_data_source(
+    panels: dict[str, dict[str, Any]],
+) -> None:
+    """Panels name the variables, so that a dashboard works on any Grafana."""
+    used = {
+        (target["datasource"]["type"], target["datasource"]["uid"])
+        for panel in panels.values()
+        for target in panel["targets"]
+    }
+    assert used == {("prometheus", "${datasource}"), ("jaeger", "${jaeger}")}
+
+
+def test_every_dashboard_has_the_shared_variables(
+    dashboards: dict[str, dict[str, Any]],
+) -> None:
+    """Links from one dashboard to another carry these along."""
+    shared = ["datasource", "jaeger", "service", "provider", "model", "trace_service"]
+    for dashboard in dashboards.values():
+        names = [variable["name"] for variable in dashboard["templating"]["list"]]
+        assert names[: len(shared)] == shared
+
+
+def test_variables_in_expressions_exist(
+    dashboards: dict[str, dict[str, Any]],
+) -> None:
+    """A variable that a dashboard does not have would stand there as text."""
+    builtin = {"__rate_interval", "__range"}
+    for dashboard in dashboards.values():
+        declared = {v["name"] for v in dashboard["templating"]["list"]} | builtin
+        used = {
+            name
+            for panel in _panels(dashboard)
+            for target in panel["targets"]
+            for text in target.values()
+            if isinstance(text, str)
+            for name in re.findall(r"\$(\w+)", text)
+        }
+        assert used <= declared
+
+
+def test_traces_open_in_jaeger(panels: dict[str, dict[str, Any]]) -> None:
+    """The lists of slow and failed traces link to Jaeger's own pages."""
+    lists = [p for p in panels.values() if p["datasource"]["type"] == "jaeger"]
+    assert len(lists) == 4
+    for panel in lists:
+        assert panel["targets"][0]["queryType"] == "search"
+        (override,) = panel["fieldConfig"]["overrides"]
+        (links,) = override["properties"]
+        assert links["value"][0]["url"] == "${jaeger_url}/trace/${__value.raw}"
+
+
+def test_jaeger_links_to_dashboards_that_exist(
+    root: Path, dashboards: dict[str, dict[str, Any]]
+) -> None:
+    """Addresses in Jaeger's UI name ids and variables of the dashboards."""
+    text = (root / "deploy" / "jaeger" / "ui.json").read_text()
+    assert set(re.findall(r"/d/([\w-]+)", text)) <= set(_UIDS.values())
+    variables = {v["name"] for v in dashboards["llm"]["templating"]["list"]}
+    assert set(re.findall(r"[?&]var-(\w+)=", text)) <= variables
+
+
+def test_the_data_sources_know_each_other(
+    data_sources: dict[str, dict[str, Any]],
+) -> None:
+    """Exemplars lead to Jaeger, spans back to Prometheus, by fixed ids."""
+    assert set(data_sources) == {"prometheus", "jaeger"}
+    exemplars = data_sources["prometheus"]["jsonData"]["exemplarTraceIdDestinations"]
+    assert {link["name"] for link in exemplars} == {"trace_id"}
+    assert [link.get("datasourceUid") for link in exemplars] == [None, "jaeger"]
+    assert exemplars[0]["url"] == "$JAEGER_URL/trace/$${__value.raw}"
+    back = data_sources["jaeger"]["jsonData"]["tracesToMetrics"]
+    assert back["datasourceUid"] == "prometheus"
