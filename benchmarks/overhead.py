@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
 import gc
 import json
 import statistics
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from opentelemetry.trace import Span, Tracer
 
 CHUNKS = 50
+WARM_UP = 2  # rounds that are not counted
 Workload = Callable[[FakeChatModel, list[Any]], None]
 
 
@@ -112,10 +114,8 @@ def streamed(model: FakeChatModel, handlers: list[Any]) -> None:
 def failing(model: FakeChatModel, handlers: list[Any]) -> None:
     """Calls that fail."""
     for _ in range(100):
-        try:
+        with contextlib.suppress(RuntimeError):
             model.invoke("Roses?", {"callbacks": handlers})
-        except RuntimeError:
-            pass
 
 
 USAGE = {"input_tokens": 10, "output_tokens": 20, "total_tokens": 30}
@@ -163,7 +163,7 @@ def overhead(rounds: int) -> dict[str, dict[str, float]]:
     for name, (workload, model) in WORKLOADS.items():
         taking_part = contenders()
         times: dict[str, list[float]] = {who: [] for who in taking_part}
-        for number in range(rounds + 2):
+        for number in range(rounds + WARM_UP):
             for who, (handlers, scrape) in taking_part.items():
 
                 def run(
@@ -176,12 +176,17 @@ def overhead(rounds: int) -> dict[str, dict[str, float]]:
                         scrape()
 
                 spent = measure(run)
-                if number >= 2:  # the first rounds warm up
+                if number >= WARM_UP:
                     times[who].append(spent)
         bare = statistics.median(times["bare"])
         least = statistics.median(times["least"]) - bare
         ours = statistics.median(times["otel_callbacks"]) - bare
-        table[name] = {"bare": bare, "least": least, "ours": ours, "ratio": ours / least}
+        table[name] = {
+            "bare": bare,
+            "least": least,
+            "ours": ours,
+            "ratio": ours / least,
+        }
     return table
 
 
@@ -251,7 +256,9 @@ def main() -> None:
     if options.json:
         print(json.dumps(result, indent=2))
         return
-    print(f"{'a call of':<18}{'bare us':>9}{'least +us':>11}{'ours +us':>10}{'ratio':>7}")
+    print(
+        f"{'a call of':<18}{'bare us':>9}{'least +us':>11}{'ours +us':>10}{'ratio':>7}"
+    )
     for name, row in result["overhead"].items():
         print(
             f"{name:<18}{row['bare']:>9.1f}{row['least']:>11.1f}"

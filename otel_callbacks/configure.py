@@ -8,7 +8,6 @@ from __future__ import annotations
 import atexit
 import logging
 import os
-import threading
 from typing import TYPE_CHECKING, Final
 
 from opentelemetry import trace
@@ -22,6 +21,7 @@ from otel_callbacks.handler import OTelCallbackHandler
 from otel_callbacks.settings import SettingError, Settings, check_sdk_variables
 
 if TYPE_CHECKING:
+    import threading
     from wsgiref.simple_server import WSGIServer
 
     from opentelemetry.sdk.trace.export import SpanExporter
@@ -49,9 +49,7 @@ class ConfiguredHandler(OTelCallbackHandler):
         registry: CollectorRegistry,
         settings: Settings,
     ) -> None:
-        super().__init__(
-            tracer_provider=provider, registry=registry, settings=settings
-        )
+        super().__init__(tracer_provider=provider, registry=registry, settings=settings)
         self.tracer_provider = provider or trace.get_tracer_provider()
         self.metrics_url = ""
         self._provider = provider
@@ -148,9 +146,7 @@ def _provider(service_name: str | None) -> TracerProvider | None:
         return None
     attributes = {"service.name": service_name} if service_name else {}
     # We shut it down ourselves, after the runs that are still open have ended.
-    return TracerProvider(
-        resource=Resource.create(attributes), shutdown_on_exit=False
-    )
+    return TracerProvider(resource=Resource.create(attributes), shutdown_on_exit=False)
 
 
 def _add_exporter(provider: TracerProvider, handler: ConfiguredHandler) -> None:

@@ -147,7 +147,7 @@ class CountingProcessor(BatchSpanProcessor):
         impatient.daemon = True
         impatient.start()
         try:
-            super().shutdown()
+            super().shutdown()  # type: ignore[no-untyped-call]
         finally:
             impatient.cancel()
 
@@ -170,5 +170,5 @@ class _Counted(SpanExporter):
 
 
 def _is_not_about_exports(record: logging.LogRecord) -> bool:
-    """Say whether a log line is about something that `ReportingExporter` does not say."""
+    """Let pass what `ReportingExporter` does not say itself."""
     return record.levelno < logging.WARNING

@@ -5,6 +5,7 @@ https://reference.langchain.com/python/langchain_core/callbacks/
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING, Any, Final, Self
 
 from langchain_core.callbacks import BaseCallbackHandler
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
 
     from opentelemetry.trace import TracerProvider
     from prometheus_client import CollectorRegistry
+
+_tick: Final = time.perf_counter_ns
 
 # What is known of a run whose payload cannot be read.
 _CHAT: Final = Request(semconv.CHAT, "")
@@ -64,13 +67,13 @@ class OTelCallbackHandler(BaseCallbackHandler):
     # can be set, and a call costs a fraction of a thread's.
     run_inline = True
     # Plain attributes in the place of properties: these are read at every event.
-    ignore_llm = False  # type: ignore[assignment]
-    ignore_chat_model = False  # type: ignore[assignment]
-    ignore_chain = False  # type: ignore[assignment]
-    ignore_agent = False  # type: ignore[assignment]
-    ignore_retriever = False  # type: ignore[assignment]
-    ignore_retry = True  # type: ignore[assignment]
-    ignore_custom_event = True  # type: ignore[assignment]
+    ignore_llm = False
+    ignore_chat_model = False
+    ignore_chain = False
+    ignore_agent = False
+    ignore_retriever = False
+    ignore_retry = True
+    ignore_custom_event = True
 
     def __init__(
         self,
@@ -83,6 +86,7 @@ class OTelCallbackHandler(BaseCallbackHandler):
         built = pipeline(tracer_provider, registry, self.settings)
         self.health = built.health
         self._runs = Lifecycle(built)
+        self._find = built.table.find
         self.raise_error = self.settings.strict
         if self.settings.sdk_disabled:
             self.ignore_llm = self.ignore_chat_model = self.ignore_chain = True
@@ -90,7 +94,7 @@ class OTelCallbackHandler(BaseCallbackHandler):
 
     # -- models ---------------------------------------------------------------
 
-    def on_chat_model_start(  # type: ignore[override]
+    def on_chat_model_start(
         self,
         serialized: dict[str, Any],
         messages: list[list[Any]],
@@ -111,7 +115,7 @@ class OTelCallbackHandler(BaseCallbackHandler):
         ids = (run_id, parent_run_id)
         self._runs.start(model_request, args, _CHAT, ids, first_of(messages))
 
-    def on_llm_start(  # type: ignore[override]
+    def on_llm_start(
         self,
         serialized: dict[str, Any],
         prompts: list[str],
@@ -133,16 +137,27 @@ class OTelCallbackHandler(BaseCallbackHandler):
         ids = (run_id, parent_run_id)
         self._runs.start(model_request, args, _TEXT, ids, first_of(prompts))
 
-    def on_llm_new_token(  # type: ignore[override]
-        self, token: str, *, run_id: UUID, **_: Any
+    def on_llm_new_token(
+        self,
+        token: Any,
+        *,
+        run_id: UUID,
+        chunk: Any = None,
+        parent_run_id: UUID | None = None,
+        tags: list[str] | None = None,
+        **_: Any,
     ) -> None:
         """Note the time of a chunk; the first one lets go of the current span."""
-        self._runs.chunk(run_id)
+        run = self._find(run_id.int)
+        if run is not None and run.chunks is not None:
+            run.chunks.append(_tick())
+        else:
+            self._runs.first_chunk(run)
 
     def on_stream_event(self, event: Any, *, run_id: UUID, **_: Any) -> None:
         """Note the time of a chunk of ``stream_events(version="v3")``."""
         if is_chunk(event):
-            self._runs.chunk(run_id)
+            self.on_llm_new_token("", run_id=run_id)
 
     def on_llm_end(self, response: Any, *, run_id: UUID, **_: Any) -> None:
         """End a model's run with what it gave back."""
@@ -161,7 +176,7 @@ class OTelCallbackHandler(BaseCallbackHandler):
 
     # -- chains, tools, retrievers --------------------------------------------
 
-    def on_chain_start(  # type: ignore[override]
+    def on_chain_start(
         self,
         serialized: dict[str, Any] | None,
         inputs: Any,
@@ -186,7 +201,7 @@ class OTelCallbackHandler(BaseCallbackHandler):
         """End a chain's run with an error."""
         self._runs.fail(run_id, error)
 
-    def on_tool_start(  # type: ignore[override]
+    def on_tool_start(
         self,
         serialized: dict[str, Any] | None,
         input_str: str,
@@ -213,7 +228,7 @@ class OTelCallbackHandler(BaseCallbackHandler):
         """End a tool's run with an error."""
         self._runs.fail(run_id, error)
 
-    def on_retriever_start(  # type: ignore[override]
+    def on_retriever_start(
         self,
         serialized: dict[str, Any] | None,
         query: str,

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from uuid import UUID
 
+    from otel_callbacks.run import Run
     from otel_callbacks.sinks import Pipeline
 
 _T = TypeVar("_T")
@@ -84,21 +85,17 @@ class Lifecycle:
         except Exception as error:  # noqa: BLE001 -- never into the app
             self._trouble("start", error)
 
-    def chunk(self, run_id: UUID) -> None:
-        """Note that a chunk of a stream has come.
+    def first_chunk(self, run: Run | None) -> None:
+        """Note the first chunk of a stream, and let go of the current span.
 
         Args:
-            run_id: The run's id.
+            run: The run; None if it is not open, and then nothing is noted.
         """
+        if run is None:
+            return
+        run.chunks = [_tick()]
         try:
-            run = self._table.get(run_id)
-            if run is None:
-                return
-            if run.chunks is None:
-                run.chunks = [_tick()]
-                self._step_out(run)
-            else:
-                run.chunks.append(_tick())
+            self._step_out(run)
         except Exception as error:  # noqa: BLE001 -- never into the app
             self._trouble("chunk", error)
 

@@ -104,8 +104,9 @@ class End(NamedTuple):
 class Sink(Protocol):
     """Where records go. A sink that raises is logged, counted and passed over."""
 
-    name: str
-    """The label ``where`` of ``otel_callbacks_errors_total``."""
+    @property
+    def name(self) -> str:
+        """The label ``where`` of ``otel_callbacks_errors_total``."""
 
     def started(self, run: Any) -> None:
         """Take a run that has just been put in the table."""

@@ -7,14 +7,16 @@ holds its table weakly, so that a table nobody uses goes away with its thread.
 
 from __future__ import annotations
 
+import contextlib
 import queue
 import threading
 import weakref
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
-    from otel_callbacks.runs import Run
+    from collections.abc import Callable
+
+    from otel_callbacks.run import Run
 
 _INTERVAL_AT_LEAST: Final = 0.05
 _INTERVAL_AT_MOST: Final = 5.0
@@ -114,10 +116,8 @@ def _watch(
     """Run the thread until its reaper is gone or has been stopped."""
     while True:
         run: Run | None = None
-        try:
+        with contextlib.suppress(queue.Empty):
             run = runs.get(timeout=interval)
-        except queue.Empty:
-            pass
         reaper = reaper_ref()
         if reaper is None or not reaper.is_current(threading.current_thread()):
             return

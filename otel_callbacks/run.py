@@ -5,15 +5,14 @@ from __future__ import annotations
 import time
 import weakref
 from typing import TYPE_CHECKING
+from uuid import UUID
 
 if TYPE_CHECKING:
-    from uuid import UUID
-
     from otel_callbacks.operations import Outcome, Request
     from otel_callbacks.tasks import TaskWatch
 
 
-class RunRef(weakref.ref["UUID"]):
+class RunRef(weakref.ref[UUID]):
     """A weak reference to a run's id that knows its run."""
 
     __slots__ = ("run",)

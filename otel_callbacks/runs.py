@@ -59,17 +59,12 @@ class RunTable:
         self._factory = factory
         self._size_limit = size_limit
         self._open: dict[int, Run] = {}
+        # Finds the open run with a key, or None; the dictionary's own method, as it
+        # is called for each chunk of a stream.
+        self.find = self._open.get
         self._echoes = Echoes()
         self._lost = LostRuns(self, time_limit=time_limit)
         tell_after_fork(self)
-
-    def get(self, run_id: UUID) -> Run | None:
-        """Return the open run with this id, if there is one.
-
-        Args:
-            run_id: The run's id.
-        """
-        return self._open.get(run_id.int)
 
     def is_echo(self, run_id: UUID, origin: object) -> bool:
         """Say whether this start has been reported already, by another handler.
@@ -235,7 +230,7 @@ class RunTable:
         for run in self._open.values():
             run.ref = None
             self._echoes.expect(run.key, run.reports)
-        self._open = {}
+        self._open.clear()
         self._lost.after_fork()
 
     def __len__(self) -> int:

@@ -118,6 +118,11 @@ def _setting(variable: str, default: Any, parser: Parser, allowed: str) -> Any:
 _YES_OR_NO: Final = "true or false"
 
 
+def _flag_setting(variable: str, *, default: bool) -> Any:
+    """Return a field that is a yes or no."""
+    return _setting(variable, default, _flag, _YES_OR_NO)
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Settings:
     """All settings; `from_env` reads them from the environment.
@@ -140,9 +145,9 @@ class Settings:
         SettingError: A value is not allowed.
     """
 
-    sdk_disabled: bool = _setting("OTEL_SDK_DISABLED", False, _flag, _YES_OR_NO)
-    strict: bool = _setting("OTEL_CALLBACKS_STRICT", False, _flag, _YES_OR_NO)
-    extensions: bool = _setting("OTEL_CALLBACKS_EXTENSIONS", True, _flag, _YES_OR_NO)
+    sdk_disabled: bool = _flag_setting("OTEL_SDK_DISABLED", default=False)
+    strict: bool = _flag_setting("OTEL_CALLBACKS_STRICT", default=False)
+    extensions: bool = _flag_setting("OTEL_CALLBACKS_EXTENSIONS", default=True)
     label_limit: int = _setting(
         "OTEL_CALLBACKS_LABEL_LIMIT",
         100,

@@ -11,11 +11,12 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import weakref
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from otel_callbacks.runs import Run
+    from collections.abc import Callable
+
+    from otel_callbacks.run import Run
 
 
 class TaskWatch:
@@ -59,10 +60,11 @@ class TaskWatches:
         Returns:
             The task's watch; None outside a task.
         """
-        try:
-            task = asyncio.current_task()
-        except RuntimeError:  # no loop runs in this thread
+        # Exported by asyncio, and a fifth of the cost of catching current_task()'s
+        # error in sync code.
+        if asyncio._get_running_loop() is None:  # noqa: SLF001
             return None
+        task = asyncio.current_task()
         if task is None:
             return None
         watch = self._watches.get(id(task))

@@ -181,7 +181,9 @@ def test_dropped_stream(
     assert len(server.requests) == 1
 
 
-async def test_dropped_async_stream(telemetry: Capture, chat: Callable[..., Any]) -> None:
+async def test_dropped_async_stream(
+    telemetry: Capture, chat: Callable[..., Any]
+) -> None:
     """An async stream closed after one chunk, in another task, is abandoned."""
     stream = chat().astream("?")
     await anext(stream)
@@ -202,9 +204,9 @@ def test_held_stream_ends_by_the_time_limit(
         # Read to its end after all: the tokens were spent and are counted.
         list(stream)
         total = server.total_usage
-        assert telemetry.value(
-            "otel_callbacks_tokens_total", outcome="abandoned"
-        ) == (total.input + total.output)
+        assert telemetry.value("otel_callbacks_tokens_total", outcome="abandoned") == (
+            total.input + total.output
+        )
         assert telemetry.value("otel_callbacks_operations_total") == 1
         assert telemetry.value("otel_callbacks_errors_total") == 0
 
@@ -216,7 +218,9 @@ def test_life_in_a_child_keeps_its_parents(telemetry: Capture) -> None:
         handler = captured.handler
         root, middle = uuid4(), uuid4()
         handler.on_chain_start({}, "x", run_id=root, name="root")
-        handler.on_chain_start({}, "x", run_id=middle, parent_run_id=root, name="middle")
+        handler.on_chain_start(
+            {}, "x", run_id=middle, parent_run_id=root, name="middle"
+        )
         until = time.monotonic() + 1.0
         while time.monotonic() < until:
             leaf = uuid4()
@@ -284,7 +288,9 @@ def test_descendants_end_with_their_ancestor(telemetry: Capture) -> None:
     assert telemetry.value("otel_callbacks_errors_total") == 0
 
 
-async def test_child_in_a_task_of_its_own_outlives_its_chain(telemetry: Capture) -> None:
+async def test_child_in_a_task_of_its_own_outlives_its_chain(
+    telemetry: Capture,
+) -> None:
     """A call that a step started in the background ends by itself, and well."""
     handler = telemetry.handler
     root, model = uuid4(), uuid4()
@@ -309,9 +315,13 @@ def test_oldest_run_gives_way(telemetry: Capture) -> None:
     with capture(Settings(strict=True, run_limit=2)) as captured:
         ids = [uuid4() for _ in range(3)]
         for number, run_id in enumerate(ids):
-            captured.handler.on_chain_start({}, "x", run_id=run_id, name=f"run {number}")
+            captured.handler.on_chain_start(
+                {}, "x", run_id=run_id, name=f"run {number}"
+            )
         assert [span["name"] for span in captured.spans] == ["run 0"]
-        assert captured.value("otel_callbacks_runs_lost_total", reason="size_limit") == 1
+        assert (
+            captured.value("otel_callbacks_runs_lost_total", reason="size_limit") == 1
+        )
         assert captured.value("otel_callbacks_open_runs") == 2
 
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 import argparse
 import io
 import sys
-from collections.abc import Sequence
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from otel_callbacks.cli import demo
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 _COMMANDS: Final = (demo,)
 

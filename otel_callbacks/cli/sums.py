@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from otel_callbacks import semconv
+from otel_callbacks.cli.timeline import OUTCOMES
 from otel_callbacks.sinks import catalogue
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from prometheus_client import CollectorRegistry
     from prometheus_client.samples import Sample
 
@@ -17,6 +19,8 @@ if TYPE_CHECKING:
 _MODEL: Final = catalogue.label(semconv.REQUEST_MODEL)
 _OPERATION: Final = catalogue.label(semconv.OPERATION_NAME)
 _TOKEN_TYPE: Final = catalogue.label(semconv.TOKEN_TYPE)
+
+_ORDER: Final = tuple(OUTCOMES)
 
 
 class Sum(NamedTuple):
@@ -114,7 +118,7 @@ def compared(counters: Sums, results: Sums) -> list[Comparison]:
     """
     return [
         Comparison(*key, counters.get(key, Sum()), results.get(key, Sum()))
-        for key in sorted({*counters, *results})
+        for key in sorted({*counters, *results}, key=_place)
     ]
 
 
@@ -139,6 +143,12 @@ def sent(usage: Mapping[str, Tokens]) -> dict[str, tuple[int, int]]:
         usage: What ``FakeOpenAI.usage`` returned.
     """
     return {model: (tokens.input, tokens.output) for model, tokens in usage.items()}
+
+
+def _place(key: tuple[str, str]) -> tuple[str, int]:
+    """Return where a model and an outcome stand in a table."""
+    model, outcome = key
+    return model, _ORDER.index(outcome) if outcome in _ORDER else len(_ORDER)
 
 
 def _add(sums: Sums, sample: Sample) -> None:

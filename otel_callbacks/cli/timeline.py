@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from typing import Any, Final, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
 
 from otel_callbacks import semconv
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
 
 Span = dict[str, Any]
 """A span as ``otel_callbacks.testing.spans_as_data`` gives it."""

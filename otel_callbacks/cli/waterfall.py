@@ -11,6 +11,8 @@ from rich.text import Text
 from otel_callbacks.cli.timeline import OUTCOMES
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from rich.console import Console, ConsoleOptions, RenderResult
 
     from otel_callbacks.cli.timeline import Row, Timeline
@@ -28,6 +30,7 @@ _STEP_STYLE: Final = "bright_black"
 _GUIDE_STYLE: Final = "bright_black"
 _NAME_AT_MOST: Final = 34
 _BAR_AT_LEAST: Final = 12
+_IN_SECONDS_FROM: Final = 0.1
 
 
 class _Pen(NamedTuple):
@@ -56,44 +59,50 @@ _ASCII_GUIDES: Final = ("|- ", "`- ", "|  ", "   ")
 
 
 class Waterfall:
-    """Draws one trace in the width there is.
+    """Draws traces in the width there is, all in the same columns.
 
     Args:
-        timeline: The trace.
+        timelines: The traces.
     """
 
-    def __init__(self, timeline: Timeline) -> None:
-        self._timeline = timeline
+    def __init__(self, timelines: Sequence[Timeline]) -> None:
+        self._timelines = timelines
 
     def __rich_console__(
         self, console: Console, options: ConsoleOptions
     ) -> RenderResult:
         """Yield the lines, as rich asks for them."""
         plain = options.ascii_only
-        names = [_name(row, plain=plain) for row in self._timeline.rows]
-        tokens = [_tokens(row, plain=plain) for row in self._timeline.rows]
-        times = [f"{row.seconds:.2f} s" for row in self._timeline.rows]
-        notes = [row.note for row in self._timeline.rows]
-        name = min(_NAME_AT_MOST, max(cell_len(one.plain) for one in names))
-        rest = sum(max(map(len, column)) for column in (tokens, times, notes))
-        bar = max(_BAR_AT_LEAST, options.max_width - name - rest - 4)
+        if not self._timelines:
+            return
+        rows = [row for timeline in self._timelines for row in timeline.rows]
+        cells = {id(row): _cells(row, plain=plain) for row in rows}
+        name = max(cell_len(one.name.plain) for one in cells.values())
+        name = min(name, _NAME_AT_MOST)
+        texts = [(one.time, one.tokens, one.note) for one in cells.values()]
+        rest = [max(map(cell_len, column)) for column in zip(*texts, strict=True)]
+        bar = max(_BAR_AT_LEAST, options.max_width - name - sum(rest) - 4)
         grid = Table.grid(padding=(0, 1, 0, 0))
         grid.add_column(width=name, no_wrap=True, overflow="ellipsis")
         grid.add_column(width=bar, no_wrap=True, overflow="crop")
-        for _ in range(2):
-            grid.add_column(justify="right", no_wrap=True)
+        grid.add_column(width=rest[0], justify="right", no_wrap=True)
+        grid.add_column(width=rest[1], justify="right", no_wrap=True)
         grid.add_column(no_wrap=True, overflow="ellipsis")
-        scale = Text(_scale(self._timeline.seconds, bar), style=_GUIDE_STYLE)
-        grid.add_row("", scale, "", "", "")
-        lines = zip(names, self._timeline.rows, times, tokens, notes, strict=True)
-        for label, row, time, count, note in lines:
-            drawn = draw(row, self._timeline.seconds, bar, plain=plain)
-            grid.add_row(label, drawn, time, count, Text(note, STYLES[row.outcome]))
+        for place, timeline in enumerate(self._timelines):
+            if place:
+                grid.add_row()
+            grid.add_row("", Text(_scale(timeline.seconds, bar), _GUIDE_STYLE))
+            for row in timeline.rows:
+                label, time, tokens, note = cells[id(row)]
+                drawn = draw(row, timeline.seconds, bar, plain=plain)
+                grid.add_row(
+                    label, drawn, time, tokens, Text(note, STYLES[row.outcome])
+                )
         yield from console.render(grid, options)
 
 
 def legend(*, plain: bool = False) -> Text:
-    """Return one line that says what signs and colours mean.
+    """Return two lines that say what signs and colours mean.
 
     Args:
         plain: With ASCII signs alone.
@@ -102,10 +111,11 @@ def legend(*, plain: bool = False) -> Text:
     text = Text()
     for kind, name in (("model", "model"), ("tool", "tool"), ("http", "HTTP")):
         text.append(f"{pens[kind].full * 2} ").append(f"{name}  ")
-    text.append(f"{pens['model'].waiting * 2} before the first chunk   ")
+    text.append(f"{pens['model'].waiting * 2} before the first chunk  ")
+    text.append(f"33{'>' if plain else '→'}15 tokens in, out\n")
+    text.append("ended:")
     for outcome, name in OUTCOMES.items():
-        text.append(name, STYLES[outcome]).append("  ")
-    text.rstrip()
+        text.append("  ").append(name, STYLES[outcome])
     return text
 
 
@@ -138,6 +148,32 @@ def draw(row: Row, seconds: float, width: int, *, plain: bool = False) -> Text:
         else:
             text.append(" ")
     return text
+
+
+def duration(seconds: float) -> str:
+    """Return a length of time for people.
+
+    Args:
+        seconds: How long it took.
+    """
+    if seconds < _IN_SECONDS_FROM:
+        return f"{seconds * 1000:.0f} ms"
+    return f"{seconds:.2f} s"
+
+
+class _Cells(NamedTuple):
+    """The texts of a row: its name, its time, its tokens, its note."""
+
+    name: Text
+    time: str
+    tokens: str
+    note: str
+
+
+def _cells(row: Row, *, plain: bool) -> _Cells:
+    """Return a row's texts."""
+    time = duration(row.seconds)
+    return _Cells(_name(row, plain=plain), time, _tokens(row, plain=plain), row.note)
 
 
 def _name(row: Row, *, plain: bool) -> Text:

@@ -150,6 +150,9 @@ _CODES: Final = ("code", "type", "status", "grpc_status_code")
 _STATUSES: Final = ("status_code", "status", "http_status", "code")
 
 
+_of_builtins: dict[type, str] = {}
+
+
 def class_of(error: BaseException) -> str:
     """Find the class of an error.
 
@@ -160,6 +163,12 @@ def class_of(error: BaseException) -> str:
     Returns:
         One of ``semconv.ERROR_CLASSES``; ``other`` where nothing tells it.
     """
+    kind = type(error)
+    if kind.__module__ == "builtins" and not error.__dict__ and not _cause(error):
+        # Nothing but its type tells anything of such an error.
+        if kind not in _of_builtins:
+            _of_builtins[kind] = _own_class(error) or semconv.OTHER
+        return _of_builtins[kind]
     current: object = error
     for _ in range(_MOST_CAUSES):
         if not isinstance(current, BaseException):

@@ -34,7 +34,7 @@ def failure(error: BaseException) -> Failure | None:
     kind = type(error)
     if isinstance(error, asyncio.CancelledError) or kind.__name__ in _CANCELLATIONS:
         return _CANCELLED
-    if _is_control_flow(kind):
+    if kind.__module__ != "builtins" and _is_control_flow(kind):
         return None
     name = text(kind.__name__) or semconv.ERROR_TYPE_OTHER
     return Failure(ERROR, name, class_of(error))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple, cast
 
 from otel_callbacks import semconv
 from otel_callbacks.operations import Request
@@ -60,6 +60,12 @@ class _Model(NamedTuple):
 
 _models: dict[int, _Model] = {}
 
+_last: dict[int, tuple[object, tuple[object, ...], Request]] = {}
+"""Of each model object its last call: what was asked, and what was read of that."""
+_CONSTANTS: Final = frozenset({int, float, bool, type(None)})
+_LONG: Final = 1024
+_DEEPEST: Final = 2
+
 
 def model_request(
     operation: str,
@@ -84,13 +90,70 @@ def model_request(
         name: The run's name, if the application gave one.
 
     Returns:
-        The request. Values of a wrong type are left out.
+        The request; the very same one where a model object is called as it was the
+        time before. Values of a wrong type are left out.
 
     Raises:
         Exception: Whatever a payload raises when it is read.
     """
-    params = mapping(invocation_params)
-    about = mapping(metadata)
+    asked = (operation, invocation_params, options, metadata, tags, batch_size, name)
+    last = _last.get(id(serialized))
+    if last is not None and last[0] is serialized and last[1] == asked:
+        return last[2]
+    request = _read_request(
+        operation,
+        serialized,
+        mapping(invocation_params),
+        options,
+        mapping(metadata),
+        tags,
+        batch_size,
+        name,
+    )
+    if serialized is not None:
+        _remember(serialized, asked, request)
+    return request
+
+
+def _remember(serialized: object, asked: tuple[object, ...], request: Request) -> None:
+    """Keep a request for the next call, if what it was read from is plain and small."""
+    try:
+        kept = tuple(_copy(value, _DEEPEST) for value in asked)
+    except _NotPlainError:
+        return
+    if len(_last) >= _MOST_MODELS:
+        _last.clear()
+    _last[id(serialized)] = (serialized, kept, request)
+
+
+class _NotPlainError(Exception):
+    """A payload holds what may change, or what is large."""
+
+
+def _copy(value: object, depth: int) -> object:
+    """Copy a plain value, so that a change made in place is seen as one."""
+    kind = type(value)
+    if kind in _CONSTANTS or (kind is str and len(str(value)) <= _LONG):
+        return value
+    if depth and kind is dict:
+        pairs = mapping(value).items()
+        return {key: _copy(item, depth - 1) for key, item in pairs}
+    if depth and kind is list:
+        return [_copy(item, depth - 1) for item in cast("list[object]", value)]
+    raise _NotPlainError
+
+
+def _read_request(
+    operation: str,
+    serialized: object,
+    params: dict[object, object],
+    options: object,
+    about: dict[object, object],
+    tags: object,
+    batch_size: object,
+    name: object,
+) -> Request:
+    """Read what a model is asked for."""
     model = _model_object(operation, serialized, about.get("ls_provider"), params)
     attributes = model.attributes.copy()
     if asked := _model_name(params, about) or model.name:

@@ -13,6 +13,7 @@ from otel_callbacks import semconv
 from otel_callbacks.operations import NO_ATTRIBUTES, Response
 from otel_callbacks.payloads.openai_api import RESPONSES
 from otel_callbacks.payloads.usage import message_usage, total, usage_of
+from otel_callbacks.payloads.usual import usual_response
 from otel_callbacks.payloads.values import mapping, text
 
 if TYPE_CHECKING:
@@ -66,6 +67,25 @@ def model_response(result: object) -> Response:
     Args:
         result: LangChain's ``LLMResult``, or ``None``. At an error it holds what came
             before the error.
+
+    Returns:
+        The response; what the provider did not send is left empty.
+
+    Raises:
+        Exception: Whatever a payload raises when it is read.
+    """
+    try:
+        usual = usual_response(result)
+    except Exception:  # noqa: BLE001 -- then it is not the usual one
+        usual = None
+    return usual if usual is not None else any_response(result)
+
+
+def any_response(result: object) -> Response:
+    """Read what a model gave back in any of the shapes that there are.
+
+    Args:
+        result: LangChain's ``LLMResult``, or anything.
 
     Returns:
         The response; what the provider did not send is left empty.

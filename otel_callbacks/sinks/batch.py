@@ -53,7 +53,7 @@ def run_being_called(runs: Mapping[int, StandIn]) -> StandIn | None:
             local = _STEPS.get(frame.f_code.co_name)
             if local is not None and _is_langchain(frame):
                 managers = frame.f_locals.get(local)
-                manager = managers[0] if isinstance(managers, list) else managers
+                manager: Any = managers[0] if isinstance(managers, list) else managers
                 return runs.get(manager.run_id.int)
             frame = frame.f_back
     except Exception:  # noqa: BLE001 -- privates may change: then less is nested
@@ -87,7 +87,7 @@ def waiting_context() -> contextvars.Context | None:
 
 def _callbacks(future: asyncio.Future[Any]) -> list[tuple[Any, contextvars.Context]]:
     """Return who waits for a future, each with its context."""
-    return future._callbacks or []  # type: ignore[attr-defined]  # noqa: SLF001
+    return future._callbacks or []  # noqa: SLF001
 
 
 def _is_langchain(frame: FrameType) -> bool:

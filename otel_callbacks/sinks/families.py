@@ -8,7 +8,9 @@ added to, by one thread at a time, under the collector's lock.
 from __future__ import annotations
 
 from bisect import bisect_left
-from typing import TYPE_CHECKING, Final, NamedTuple
+from itertools import repeat
+from operator import sub
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 from prometheus_client.core import (
     CounterMetricFamily,
@@ -20,7 +22,7 @@ from prometheus_client.core import (
 from prometheus_client.utils import floatToGoString
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Mapping, Sequence
 
     from otel_callbacks.sinks.catalogue import Series
     from otel_callbacks.sinks.labels import LabelValues
@@ -28,25 +30,16 @@ if TYPE_CHECKING:
 _SECONDS: Final = 1e-9
 
 
-class Trace(NamedTuple):
-    """What an exemplar points to."""
+Trace: TypeAlias = tuple[int, int, int]
+"""What an exemplar points to: trace id, span id, Unix time in nanoseconds. A plain
+tuple, as one is made for each call and few are ever shown."""
 
-    trace_id: int
-    span_id: int
-    time_ns: int
-    """Unix time in nanoseconds."""
 
-    def exemplar(self, value: float) -> Exemplar:
-        """Return the exemplar of an observation.
-
-        Args:
-            value: What was observed.
-        """
-        ids = {
-            "trace_id": f"{self.trace_id:032x}",
-            "span_id": f"{self.span_id:016x}",
-        }
-        return Exemplar(ids, value, self.time_ns * _SECONDS)
+def _exemplar(trace: Trace, value: float) -> Exemplar:
+    """Return the exemplar of an observation."""
+    trace_id, span_id, time_ns = trace
+    ids = {"trace_id": f"{trace_id:032x}", "span_id": f"{span_id:016x}"}
+    return Exemplar(ids, value, time_ns * _SECONDS)
 
 
 class Count:
@@ -79,10 +72,11 @@ class Distribution:
         bounds: The buckets' upper bounds without infinity.
     """
 
-    __slots__ = ("bounds", "counts", "exemplars", "sum")
+    __slots__ = ("_bounds_ns", "bounds", "counts", "exemplars", "sum")
 
     def __init__(self, bounds: tuple[float, ...]) -> None:
         self.bounds = bounds
+        self._bounds_ns = [round(bound / _SECONDS) for bound in bounds]
         self.counts = [0] * (len(bounds) + 1)
         self.sum = 0.0
         self.exemplars: dict[int, tuple[float, Trace]] = {}
@@ -100,24 +94,22 @@ class Distribution:
         if trace is not None:
             self.exemplars[bucket] = (value, trace)
 
-    def observe_all(self, values: Iterable[float], trace: Trace | None) -> None:
-        """Observe some values of one call.
+    def observe_gaps(self, ticks: Sequence[int], trace: Trace | None) -> None:
+        """Observe the seconds between each two readings of a clock.
 
         Args:
-            values: What was observed, in the series' unit.
+            ticks: The readings in nanoseconds, at least two of them.
             trace: Where they come from, if that span is sampled.
         """
-        bounds, counts = self.bounds, self.counts
-        total = 0.0
+        # All in C and in whole nanoseconds: a stream has many chunks.
+        gaps = list(map(sub, ticks[1:], ticks))
+        counts = self.counts
         bucket = 0
-        value = 0.0
-        for value in values:
-            bucket = bisect_left(bounds, value)
+        for bucket in map(bisect_left, repeat(self._bounds_ns), gaps):
             counts[bucket] += 1
-            total += value
-        self.sum += total
+        self.sum += sum(gaps) * _SECONDS
         if trace is not None:
-            self.exemplars[bucket] = (value, trace)
+            self.exemplars[bucket] = (gaps[-1] * _SECONDS, trace)
 
 
 class Counters:
@@ -150,7 +142,7 @@ class Counters:
             self.series.name, self.series.help, labels=self.series.labels
         )
         for labels, count in self._counts.items():
-            exemplar = count.trace.exemplar(count.last) if count.trace else None
+            exemplar = _exemplar(count.trace, count.last) if count.trace else None
             family.add_metric(labels, count.value, exemplar=exemplar)
         return family
 
@@ -166,7 +158,8 @@ class Histograms:
 
     def __init__(self, series: Series) -> None:
         self.series = series
-        self._names = [floatToGoString(b) for b in (*series.buckets, float("inf"))]
+        bounds = (*series.buckets, float("inf"))
+        self._names = [str(floatToGoString(b)) for b in bounds]  # type: ignore[no-untyped-call]
         self._states: dict[LabelValues, Distribution] = {}
 
     def at(self, labels: LabelValues) -> Distribution:
@@ -194,7 +187,7 @@ class Histograms:
             for bucket, name in enumerate(self._names):
                 count += state.counts[bucket]
                 seen = state.exemplars.get(bucket)
-                exemplar = seen[1].exemplar(seen[0]) if seen else None
+                exemplar = _exemplar(seen[1], seen[0]) if seen else None
                 buckets.append((name, count, exemplar))
             family.add_metric(labels, buckets, state.sum)  # type: ignore[arg-type]
         return family

@@ -7,8 +7,7 @@ numbers, so what is alike is looked up once.
 
 from __future__ import annotations
 
-from itertools import pairwise
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias
 
 from otel_callbacks import semconv
 from otel_callbacks.operations import CACHE_HIT
@@ -31,6 +30,9 @@ _ERROR_LABELS: Final = (catalogue.label(semconv.ERROR_TYPE),)
 # Kinds of calls whose states are kept at hand; dropped and found again beyond that.
 _KEPT_AT_MOST: Final = 10_000
 
+# Where a kind says how the call ended.
+_OUTCOME: Final = 6
+
 # In the order of the fields of Usage after the two totals.
 _DETAILS: Final = (
     "cache_read",
@@ -41,34 +43,20 @@ _DETAILS: Final = (
 )
 
 
-class Kind(NamedTuple):
-    """What calls have in common that count in the same label sets."""
+Kind: TypeAlias = tuple[
+    str, str, str, str, str, int, str, str, str, "tuple[str, str, str] | None"
+]
+"""What calls have in common that count in the same label sets: operation, provider,
+requested model, response's model, server's address and port, outcome, error.type,
+error_class, and of a tool its name, type and agent."""
 
-    operation: str
-    provider: str
-    model: str
-    response_model: str
-    server_address: str
-    server_port: int
-    outcome: str
-    error_type: str
-    error_class: str
-    tool: tuple[str, str, str] | None = None
-    """Name, type and agent of a tool."""
-
-
-class Call(NamedTuple):
-    """One finished operation, as far as series are concerned."""
-
-    kind: Kind
-    usage: Usage | None
-    usage_missing: bool
-    duration_ns: int
-    start_tick: int
-    chunk_ns: tuple[int, ...]
-    trace: Trace | None
-    late: bool = False
-    """Tokens of a call that has been counted already."""
+Call: TypeAlias = tuple[
+    Kind, "Usage | None", bool, int, int, tuple[int, ...], "Trace | None", bool
+]
+"""One finished operation: its kind, its usage, whether that is missing though it should
+be there, nanoseconds that it took, the reading of the clock at its start and at each
+chunk, its trace if sampled, and whether it comes late: tokens of a call that has been
+counted already. Plain tuples, as these are made on the path of a call."""
 
 
 class _States(NamedTuple):
@@ -119,7 +107,7 @@ class Fold:
         elif states.overflowed:
             self._limits.overflowed.update(states.overflowed)
         if usage is not None:
-            self._add_usage(states, kind, usage, trace)
+            self._add_usage(states, usage, kind[_OUTCOME], trace)
         if late:
             return
         states.operations.add(1, trace)
@@ -130,8 +118,7 @@ class Fold:
             first = (chunks[0] - start_tick) * _SECONDS
             self._first_chunk.at(states.base).observe(first, trace)
             if len(chunks) > 1:
-                gaps = [(b - a) * _SECONDS for a, b in pairwise(chunks)]
-                self._per_chunk.at(states.base).observe_all(gaps, trace)
+                self._per_chunk.at(states.base).observe_gaps(chunks, trace)
 
     def families(self) -> Iterator[Metric]:
         """Return the families, ours only where extensions are on."""
@@ -147,7 +134,7 @@ class Fold:
             yield self._operations.family()
 
     def _add_usage(
-        self, states: _States, kind: Kind, usage: Usage, trace: Trace | None
+        self, states: _States, usage: Usage, outcome: str, trace: Trace | None
     ) -> None:
         """Count the tokens: spent ones by outcome, a cache's as saved."""
         for position in (0, 1):
@@ -159,31 +146,30 @@ class Fold:
         if states.usage is not None and any(usage[2:]):
             for detail, count in zip(_DETAILS, usage[2:], strict=True):
                 if count:
-                    labels = (*states.base, detail, kind.outcome)
+                    labels = (*states.base, detail, outcome)
                     self._details.at(labels).add(count, trace)
 
     def _states_of(self, kind: Kind) -> _States:
         """Find the states of a kind of calls that has not come before."""
         if len(self._kinds) >= _KEPT_AT_MOST:
             self._kinds.clear()
-        port = str(kind.server_port) if kind.server_port else ""
-        base, overflowed = self._limits.bound(
-            catalogue.BASE, (*kind[:5], port)
-        )
-        errors, more = self._limits.bound(_ERROR_LABELS, (kind.error_type,))
+        *names, server_port, outcome, error_type, error_class, of_tool = kind
+        port = str(server_port) if server_port else ""
+        base, overflowed = self._limits.bound(catalogue.BASE, (*names, port))
+        errors, more = self._limits.bound(_ERROR_LABELS, (error_type,))
         overflowed += more
-        if kind.tool is None:
+        if of_tool is None:
             duration = self._duration.at(base + errors)
         else:
-            tool, more = self._limits.bound(_TOOL_LABELS[:3], kind.tool)
+            tool, more = self._limits.bound(_TOOL_LABELS[:3], of_tool)
             overflowed += more
             duration = self._tool.at(tool + errors)
         states = self._kinds[kind] = _States(
             base,
             overflowed,
-            self._operations.at((*base, kind.outcome, kind.error_class)),
+            self._operations.at((*base, outcome, error_class)),
             duration,
-            *self._token_states(base, kind.outcome),
+            *self._token_states(base, outcome),
         )
         return states
 

@@ -17,8 +17,8 @@ from otel_callbacks import semconv
 from otel_callbacks.forks import tell_after_fork
 from otel_callbacks.operations import OK
 from otel_callbacks.sinks import catalogue
-from otel_callbacks.sinks.families import Trace, counter, empty, gauge
-from otel_callbacks.sinks.fold import Call, Fold, Kind
+from otel_callbacks.sinks.families import counter, empty, gauge
+from otel_callbacks.sinks.fold import Fold
 from otel_callbacks.sinks.labels import LabelLimits
 
 if TYPE_CHECKING:
@@ -30,9 +30,13 @@ if TYPE_CHECKING:
     from otel_callbacks.operations import End, Request
     from otel_callbacks.runs import RunTable
     from otel_callbacks.sinks.current_span import StandIn
+    from otel_callbacks.sinks.families import Trace
+    from otel_callbacks.sinks.fold import Call
+    from otel_callbacks.sinks.labels import LabelValues
 
 _FOLD_AT: Final = 1_000
 _NO_LABELS: Final = ()
+_SAMPLED: Final = int(trace.TraceFlags.SAMPLED)
 
 
 class SeriesCollector(Collector):
@@ -116,10 +120,12 @@ class SeriesCollector(Collector):
 
     def _own(self) -> Iterator[Metric]:
         """Return the series about the handler itself."""
-        lost: Counter[tuple[str, ...]] = Counter()
+        lost: Counter[LabelValues] = Counter()
         for table in self._tables:
             lost.update({(reason,): n for reason, n in table.lost_counts().items()})
+        errors: dict[LabelValues, float]
         errors = {(where,): n for where, n in self._health.counts().items()}
+        overflowed: dict[LabelValues, float]
         overflowed = {(name,): n for name, n in self._limits.overflowed.items()}
         yield gauge(catalogue.IN_FLIGHT, self._in_flight())
         yield gauge(catalogue.OPEN_RUNS, {_NO_LABELS: sum(map(len, self._tables))})
@@ -128,7 +134,7 @@ class SeriesCollector(Collector):
         yield counter(catalogue.USAGE_MISSING, {_NO_LABELS: self._fold.usage_missing})
         yield counter(catalogue.LABELS_OVERFLOWED, overflowed)
 
-    def _in_flight(self) -> Counter[tuple[str, ...]]:
+    def _in_flight(self) -> Counter[LabelValues]:
         """Count the open operations of each model."""
         requests = (
             run.request for table in self._tables for run in table if run.counted
@@ -139,7 +145,7 @@ class SeriesCollector(Collector):
             if request.operation
         )
         names = catalogue.IN_FLIGHT.labels
-        bounded: Counter[tuple[str, ...]] = Counter()
+        bounded: Counter[LabelValues] = Counter()
         for labels, count in raw.items():
             bounded[self._limits.bound(names, labels)[0]] += count
         return bounded
@@ -184,7 +190,7 @@ class PrometheusSink:
             model, usage = response.model, response.usage
             if usage is None and end.outcome == OK:
                 missing = self._is_missing(run, end)
-        kind = Kind(
+        kind = (
             request.operation,
             request.provider,
             request.model,
@@ -197,7 +203,7 @@ class PrometheusSink:
             _tool(request) if request.operation == semconv.EXECUTE_TOOL else None,
         )
         self._collector.append(
-            Call(
+            (
                 kind,
                 usage,
                 missing,
@@ -243,6 +249,6 @@ def _trace(run: StandIn, end: End) -> Trace | None:
     if run.span is None:
         return None
     context = run.span.get_span_context()
-    if not context.trace_flags & trace.TraceFlags.SAMPLED:
+    if not context.trace_flags & _SAMPLED:
         return None
-    return Trace(context.trace_id, context.span_id, end.end_ns)
+    return context.trace_id, context.span_id, end.end_ns

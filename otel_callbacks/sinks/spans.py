@@ -20,9 +20,9 @@ if TYPE_CHECKING:
     from otel_callbacks.operations import Attributes, AttributeValue, End, Response
     from otel_callbacks.sinks.current_span import StandIn
 
-_CLIENT: Final = frozenset(
-    {semconv.CHAT, semconv.TEXT_COMPLETION, semconv.RETRIEVAL}
-)
+_CALLS: Final = frozenset({semconv.CHAT, semconv.TEXT_COMPLETION, semconv.RETRIEVAL})
+_CLIENT: Final = trace.SpanKind.CLIENT
+_INTERNAL: Final = trace.SpanKind.INTERNAL
 _NANOSECONDS: Final = 1e9
 
 
@@ -73,22 +73,23 @@ class SpanSink:
         """Start the span as a child of the right one, then attach the stand-in."""
         context = otel_context.get_current()
         request = run.request
-        parent = current_span.parent_of(run, context)
+        current = trace.get_current_span(context)
+        parent = current_span.parent_of(run, context, current)
         run.span = self._tracer.start_span(
             f"{request.operation} {request.target}".strip() or "run",
-            context=_below(parent, context),
-            kind=(
-                trace.SpanKind.CLIENT
-                if request.operation in _CLIENT
-                else trace.SpanKind.INTERNAL
+            context=(
+                context
+                if parent is current
+                else trace.set_span_in_context(parent, context)
             ),
+            kind=_CLIENT if request.operation in _CALLS else _INTERNAL,
             attributes=self._allowed(request.attributes),
             start_time=run.start_ns,
         )
         if request.batch_size > 1:
-            _attach_shared(run, context)
+            _attach_shared(run, context, current)
         else:
-            current_span.attach(run, context)
+            current_span.attach(run, context, current)
 
     def _end(self, run: StandIn, span: trace.Span, end: End) -> None:
         """Write what became known, and end the span."""
@@ -133,20 +134,14 @@ class SpanSink:
         }
 
 
-def _below(parent: trace.Span, context: Context) -> Context:
-    """Return a context in which this span is current; the same one if it is."""
-    if trace.get_current_span(context) is parent:
-        return context
-    return trace.set_span_in_context(parent, context)
-
-
-def _attach_shared(run: StandIn, context: Context) -> None:
+def _attach_shared(run: StandIn, context: Context, current: trace.Span) -> None:
     """Share one stand-in among the runs of a batch."""
-    current = trace.get_current_span(context)
-    if not (isinstance(current, current_span.Shared) and current.takes(run)):
-        current = current_span.Shared(batch.run_being_called, run)
-        current_span.attach(current, context)
-    current.add(run)
+    if isinstance(current, current_span.Shared) and current.takes(run):
+        current.add(run)
+        return
+    shared = current_span.Shared(batch.run_being_called, run)
+    current_span.attach(shared, context, current)
+    shared.add(run)
 
 
 def _response_attributes(run: StandIn, end: End) -> dict[str, AttributeValue]:

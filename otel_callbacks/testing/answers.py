@@ -2,8 +2,8 @@
 
 A token is one CJK character, one run of letters or digits, or one other sign.
 A prompt costs the tokens of its texts and three for each message; an answer the
-tokens of its text. That is not what any real tokenizer says, but it is countable
-by hand and adds up.
+tokens of its text and of its tool calls' arguments. That is not what any real
+tokenizer says, but it is countable by hand and adds up.
 """
 
 from __future__ import annotations

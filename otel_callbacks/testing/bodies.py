@@ -89,7 +89,7 @@ class Exchange:
                 "type": "function",
                 "function": {
                     "name": call.name,
-                    "arguments": json.dumps(dict(call.arguments)),
+                    "arguments": json.dumps(dict(call.arguments), ensure_ascii=False),
                 },
             }
             for index, call in enumerate(self.reply.tool_calls)
@@ -104,11 +104,11 @@ class Exchange:
         """Return the usage that the answer is to say, if it says one.
 
         Args:
-            texts: All texts of the answer; a tool call counts by its JSON.
+            texts: All texts of the answer; a tool call counts by its arguments.
         """
         if not self.reply.send_usage or not self.received.wants_usage:
             return None
-        calls = [json.dumps(call["function"]) for call in self.tool_calls()]
+        calls = [call["function"]["arguments"] for call in self.tool_calls()]
         return self.reply.usage or Tokens(
             self.received.prompt_tokens,
             sum(map(answers.count_tokens, [*texts, *calls])),

@@ -148,11 +148,12 @@ class FakeOpenAI:
         self._script.when(match, *replies)
 
     def reset(self) -> None:
-        """Forget requests, usage, rules and the queue; go on serving."""
+        """Forget requests, usage, rules and the queue; count from 1 again."""
         self._script.clear()
         with self._lock:
             self._requests.clear()
             self._usage.clear()
+            self._numbers = itertools.count(1)
 
     def start(self) -> None:
         """Listen, and return when a client can connect; nothing if it runs.

@@ -5,7 +5,6 @@ Source: https://platform.openai.com/docs/api-reference/responses
 
 from __future__ import annotations
 
-import json
 import time
 from typing import Any, Final
 
@@ -61,7 +60,7 @@ def _tokens(exchange: Exchange) -> Tokens | None:
     """Return the usage; this API says it in streams without being asked."""
     if not exchange.reply.send_usage:
         return None
-    calls = [json.dumps(call["function"]) for call in exchange.tool_calls()]
+    calls = [call["function"]["arguments"] for call in exchange.tool_calls()]
     return exchange.reply.usage or Tokens(
         exchange.received.prompt_tokens,
         sum(map(answers.count_tokens, [_text(exchange), *calls])),

@@ -17,6 +17,8 @@ from processes import Server, free_ports
 
 HERE = Path(__file__).resolve().parent
 DEPLOY = HERE.parents[1] / "deploy"
+PROMETHEUS_FLAGS = ("--enable-feature=exemplar-storage", "--web.enable-otlp-receiver")
+
 _INTERVAL = "1s"
 
 
@@ -137,8 +139,7 @@ class Stack:
                 f"--config.file={self._prometheus_file()}",
                 f"--storage.tsdb.path={self.folder / 'tsdb'}",
                 f"--web.listen-address={self.address('prometheus')}",
-                "--enable-feature=exemplar-storage",
-                "--web.enable-otlp-receiver",
+                *PROMETHEUS_FLAGS,
             ],
             {},
             self.folder / "prometheus.log",

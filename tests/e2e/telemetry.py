@@ -12,9 +12,12 @@ from typing import TYPE_CHECKING, Any
 
 from opentelemetry._logs import SeverityNumber
 from opentelemetry.exporter.otlp.proto.grpc._log_exporter import OTLPLogExporter
+from opentelemetry.exporter.otlp.proto.grpc.metric_exporter import OTLPMetricExporter
 from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter
 from opentelemetry.sdk._logs import LoggerProvider
 from opentelemetry.sdk._logs.export import BatchLogRecordProcessor
+from opentelemetry.sdk.metrics import MeterProvider
+from opentelemetry.sdk.metrics.export import PeriodicExportingMetricReader
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import (
@@ -29,6 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from opentelemetry._logs import Logger
+    from opentelemetry.metrics import Meter
     from opentelemetry.trace import Span, Tracer
 
 CHAT = {
@@ -80,6 +84,25 @@ def trace_id(span: Span) -> str:
         span: Any span.
     """
     return format(span.get_span_context().trace_id, "032x")
+
+
+@contextmanager
+def measuring(grpc: str, service: str) -> Iterator[Meter]:
+    """Give a meter whose measurements have been sent when the block ends.
+
+    Args:
+        grpc: Host and port of the Collector.
+        service: The service's name.
+    """
+    exporter = OTLPMetricExporter(f"http://{grpc}", insecure=True)
+    provider = MeterProvider(
+        [PeriodicExportingMetricReader(exporter)],
+        resource=Resource.create({"service.name": service}),
+    )
+    try:
+        yield provider.get_meter("tests")
+    finally:
+        provider.shutdown()
 
 
 class _Writer:

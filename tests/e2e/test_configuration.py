@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
+import re
 import subprocess
 from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 import yaml
 from binaries import binary
-from stack import DEPLOY
+from stack import DEPLOY, PROMETHEUS_FLAGS
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -101,3 +104,35 @@ def test_every_alert_says_what_to_do() -> None:
         assert set(rule["annotations"]) == {"summary", "description", "runbook_url"}
         anchor = rule["alert"].lower()
         assert rule["annotations"]["runbook_url"] == f"docs/alerts.md#{anchor}"
+
+
+def test_every_setting_of_the_collector_is_documented() -> None:
+    """The README beside the configuration lists its variables, each once, no other."""
+    variable = re.compile(r"COLLECTOR_[A-Z_]+")
+    used = variable.findall((DEPLOY / "collector/config.yaml").read_text())
+    rows = (DEPLOY / "collector/README.md").read_text().splitlines()
+    listed = [
+        name
+        for row in rows
+        if row.startswith("| `")
+        for name in variable.findall(row.split("|")[1])
+    ]
+    assert sorted(listed) == sorted(set(used))
+
+
+def test_compose_runs_prometheus_as_these_tests_do() -> None:
+    """The flags that exemplars and pushed metrics need are in the compose file too."""
+    compose = yaml.safe_load((DEPLOY.parent / "docker-compose.yml").read_text())
+    assert set(PROMETHEUS_FLAGS) <= set(compose["services"]["prometheus"]["command"])
+
+
+def test_links_of_jaeger_lead_to_a_dashboard_that_exists() -> None:
+    """Jaeger's links name a provisioned dashboard and variables that it has."""
+    board = json.loads((DEPLOY / "grafana/json/llm.json").read_text())
+    variables = {f"var-{each['name']}" for each in board["templating"]["list"]}
+    ui = json.loads((DEPLOY / "jaeger/ui.json").read_text())
+    assert ui["linkPatterns"]
+    for link in ui["linkPatterns"]:
+        asked = urlsplit(link["url"].replace("#{", "{"))
+        assert asked.path == f"/d/{board['uid']}"
+        assert set(parse_qs(asked.query)) <= variables | {"from", "to"}

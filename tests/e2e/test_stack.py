@@ -11,7 +11,7 @@ from answers import exemplars, get, samples, total, trace
 from opentelemetry import trace as api
 from opentelemetry.trace import StatusCode
 from processes import eventually
-from telemetry import chat, sending, trace_id
+from telemetry import chat, measuring, sending, trace_id
 
 if TYPE_CHECKING:
     from stack import Stack
@@ -119,6 +119,33 @@ def test_monitor_tab_has_calls_and_latencies(stack: Stack) -> None:
 
     assert eventually(lambda: points("calls"), "calls in the Monitor tab")
     assert eventually(lambda: points("latencies", quantile="0.95"), "latencies")
+
+
+def test_pushed_metrics_have_the_scraped_names(stack: Stack) -> None:
+    """What comes over OTLP is the very series that a scrape of the app gives."""
+    labels = {"gen_ai.request.model": "gpt-4.1", "gen_ai.token.type": "input"}
+    with measuring(stack.address("grpc"), "pushed") as meter:
+        meter.create_counter("otel_callbacks.tokens", "{token}").add(7, labels)
+        meter.create_histogram("gen_ai.client.operation.duration", "s").record(
+            0.2, labels
+        )
+    url = stack.url("prometheus")
+    for series, value in (
+        ("otel_callbacks_tokens_total", 7),
+        ("gen_ai_client_operation_duration_seconds_count", 1),
+        ("gen_ai_client_operation_duration_seconds_sum", 0.2),
+    ):
+        query = f'{series}{{job="pushed"}}'
+        found = eventually(partial(samples, url, query), query)
+        assert [each["value"] for each in found] == [value]
+        assert (
+            found[0]["labels"].items()
+            >= {
+                "gen_ai_request_model": "gpt-4.1",
+                "gen_ai_token_type": "input",
+                "service_name": "pushed",
+            }.items()
+        )
 
 
 def test_every_target_is_read(stack: Stack) -> None:

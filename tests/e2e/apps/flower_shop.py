@@ -12,10 +12,12 @@ import sys
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
-from langchain_core.messages import HumanMessage
+from langchain_core.messages import AIMessage, HumanMessage
+from langchain_core.outputs import ChatGeneration
 from langchain_openai import ChatOpenAI
 from opentelemetry import trace
 from opentelemetry.instrumentation.httpx import HTTPX2ClientInstrumentor
+from pydantic import SecretStr
 
 from otel_callbacks import configure
 from otel_callbacks.testing import FakeOpenAI, Reply
@@ -31,7 +33,11 @@ _BETWEEN = 1.5  # more than a scrape, so that rates have something to see
 def _count(results: list[LLMResult], tokens: Counter[str]) -> None:
     """Add up the usage that the results carry, as a bill would."""
     for result in results:
-        usage = result.generations[0][0].message.usage_metadata  # type: ignore[attr-defined]
+        generation = result.generations[0][0]
+        assert isinstance(generation, ChatGeneration)
+        assert isinstance(generation.message, AIMessage)
+        usage = generation.message.usage_metadata
+        assert usage is not None
         tokens["input"] += usage["input_tokens"]
         tokens["output"] += usage["output_tokens"]
 
@@ -41,7 +47,7 @@ async def _work(base_url: str, handler: Any) -> dict[str, Any]:
     tracer = trace.get_tracer("flower_shop")
     llm = ChatOpenAI(
         base_url=base_url,
-        api_key="sk-flower-shop-0123456789abcdef",
+        api_key=SecretStr("sk-flower-shop-0123456789abcdef"),
         model="gpt-4.1-mini",
         stream_usage=True,
         max_retries=0,

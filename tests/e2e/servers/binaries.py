@@ -1,7 +1,8 @@
 """Build the real Collector, Jaeger and Prometheus from their Go modules.
 
 ``python tests/e2e/servers/binaries.py`` builds what is not in the cache yet, one
-server after another, and prints where each binary is. The cache is
+server after another, and says where each is; with names of binaries as arguments it
+prints their paths instead. The cache is
 ``$OTEL_CALLBACKS_STACK_CACHE``, else ``~/.cache/otel-callbacks/stack``; each build
 has a folder named by the hash of its module files, so a changed version is a new
 folder and an old one can be deleted. An interrupted build goes on where Go's own
@@ -196,9 +197,19 @@ def _build(go: str, server: Server) -> None:
     )
 
 
-def main() -> int:
-    """Build every server that is missing and return the exit code."""
+def main(names: list[str]) -> int:
+    """Build every server that is missing, or print where binaries are.
+
+    Args:
+        names: Binaries to print the paths of; none to build.
+
+    Returns:
+        The exit code.
+    """
     try:
+        if names:
+            sys.stdout.writelines(f"{binary(name)}\n" for name in names)
+            return 0
         go = _go()
         with _locked(cache() / "lock"):
             for server in SERVERS:
@@ -210,4 +221,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))
