@@ -148,11 +148,14 @@ class OTelCallbackHandler(BaseCallbackHandler):
         **_: Any,
     ) -> None:
         """Note the time of a chunk; the first one lets go of the current span."""
-        run = self._find(run_id.int)
-        if run is not None and run.chunks is not None:
-            run.chunks.append(_tick())
-        else:
-            self._runs.first_chunk(run)
+        try:
+            run = self._find(run_id.int)
+            if run is not None and run.chunks is not None:
+                run.chunks.append(_tick())
+            elif run is not None:
+                self._runs.first_chunk(run)
+        except Exception as error:  # noqa: BLE001 -- never into the app
+            self._runs.trouble("chunk", error)
 
     def on_stream_event(self, event: Any, *, run_id: UUID, **_: Any) -> None:
         """Note the time of a chunk of ``stream_events(version="v3")``."""
@@ -265,6 +268,13 @@ class OTelCallbackHandler(BaseCallbackHandler):
         self._runs.close()
 
     shutdown = close
+
+    def __copy__(self) -> Self:
+        return self
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
+        # Models are copied with what hangs on them; the table of runs is one.
+        return self
 
     def __enter__(self) -> Self:
         return self

@@ -83,21 +83,16 @@ class Lifecycle:
             if trouble is not None:
                 self._health.trouble("request", trouble)
         except Exception as error:  # noqa: BLE001 -- never into the app
-            self._trouble("start", error)
+            self.trouble("start", error)
 
-    def first_chunk(self, run: Run | None) -> None:
+    def first_chunk(self, run: Run) -> None:
         """Note the first chunk of a stream, and let go of the current span.
 
         Args:
-            run: The run; None if it is not open, and then nothing is noted.
+            run: The run.
         """
-        if run is None:
-            return
         run.chunks = [_tick()]
-        try:
-            self._step_out(run)
-        except Exception as error:  # noqa: BLE001 -- never into the app
-            self._trouble("chunk", error)
+        self._step_out(run)
 
     def end(
         self,
@@ -127,7 +122,7 @@ class Lifecycle:
             if trouble is not None:
                 self._health.trouble("response", trouble)
         except Exception as error:  # noqa: BLE001 -- never into the app
-            self._trouble("end", error)
+            self.trouble("end", error)
 
     def end_tool(self, run_id: UUID, output: Any) -> None:
         """End a tool's run, which may have failed and handled that itself.
@@ -145,7 +140,7 @@ class Lifecycle:
             if trouble is not None:
                 self._health.trouble("tool_output", trouble)
         except Exception as error:  # noqa: BLE001 -- never into the app
-            self._trouble("end", error)
+            self.trouble("end", error)
 
     def fail(self, run_id: UUID, error: BaseException, partial: Any = None) -> None:
         """End a run that failed.
@@ -173,14 +168,22 @@ class Lifecycle:
             if trouble is not None:
                 self._health.trouble("response", trouble)
         except Exception as trouble:  # noqa: BLE001 -- never into the app
-            self._trouble("end", trouble)
+            self.trouble("end", trouble)
 
     def close(self) -> None:
         """End and count what is open; safe twice."""
         self._table.close()
 
-    def _trouble(self, where: str, error: Exception) -> None:
-        """Take an error, once: in strict mode it has been raised on purpose."""
+    def trouble(self, where: str, error: Exception) -> None:
+        """Take an error that nobody nearer has taken.
+
+        Args:
+            where: The place.
+            error: The exception; in strict mode it has been raised on purpose.
+
+        Raises:
+            Exception: ``error`` itself, in strict mode only.
+        """
         if self._health.strict:
             raise error
         self._health.trouble(where, error)

@@ -126,11 +126,13 @@ class LostRuns:
         self._reaper.drain()
 
     def close(self) -> None:
-        """End every open run as abandoned and stop the thread."""
+        """End every open run and stop the thread."""
+        self._reaper.drain()
         for run in self._table.open_runs():
+            outcome = CANCELLED if _was_cancelled(run) else ABANDONED
             # Children first, so that a parent's span ends after theirs.
-            self.end_descendants(run, ABANDONED, CLOSED)
-            self.lose(run, CLOSED, ABANDONED)
+            self.end_descendants(run, outcome, CLOSED)
+            self.lose(run, CLOSED, outcome)
         self._reaper.stop()
 
     def after_fork(self) -> None:
@@ -178,6 +180,12 @@ class LostRuns:
                 self.lose(run, TIME_LIMIT, ABANDONED)
             elif run.parent is not None:
                 run.parent.tick = max(run.parent.tick, life)
+
+
+def _was_cancelled(run: Run) -> bool:
+    """Say whether a run's task was cancelled, though its callbacks wait to be run."""
+    task = run.watch.task() if run.watch is not None else None
+    return task is not None and task.cancelled()
 
 
 def _still_works(child: Run, parent: Run) -> bool:

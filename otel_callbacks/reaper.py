@@ -79,14 +79,21 @@ class Reaper:
     def _start(self) -> None:
         """Start the thread, once."""
         with self._lock:
-            if self._thread is None:
-                self._thread = threading.Thread(
-                    target=_watch,
-                    args=(weakref.ref(self), self._queue, self._interval),
-                    name="otel-callbacks-reaper",
-                    daemon=True,
-                )
-                self._thread.start()
+            if self._thread is not None:
+                return
+            thread = threading.Thread(
+                target=_watch,
+                args=(weakref.ref(self), self._queue, self._interval),
+                name="otel-callbacks-reaper",
+                daemon=True,
+            )
+            self._thread = thread
+            try:
+                thread.start()
+            except RuntimeError:
+                # No threads left, or the interpreter is ending: scrapes and `close`
+                # end lost runs, too, and the next run tries again.
+                self._thread = None
 
     def _end(self, run: Run) -> None:
         """End one run, if its table is still there."""

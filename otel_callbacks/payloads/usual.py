@@ -28,7 +28,9 @@ _NO_RESPONSE: Final = Response()
 _OPENAI: Final = (None, "openai", "azure", "azure_openai")
 
 
-def usual_response(result: Any) -> Response | None:
+def usual_response(  # noqa: PLR0911 -- each return is a way to be unusual
+    result: Any,
+) -> Response | None:
     """Read the usual answer of a chat model.
 
     Args:

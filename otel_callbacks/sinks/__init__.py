@@ -6,6 +6,7 @@ series, so a run that two of them report is one span and is counted once.
 
 from __future__ import annotations
 
+import atexit
 import threading
 import weakref
 from importlib.metadata import version
@@ -118,7 +119,16 @@ def _build(
         size_limit=settings.run_limit,
     )
     registry.collector.add_table(table)
+    # Before the SDK's own farewell: that was registered earlier.
+    atexit.register(_close, weakref.ref(table))
     return Pipeline(table, health, _step_out, settings)
+
+
+def _close(table_ref: weakref.ref[RunTable]) -> None:
+    """End what is open when the process ends."""
+    table = table_ref()
+    if table is not None:
+        table.close()
 
 
 def _step_out(run: Run) -> None:

@@ -86,9 +86,12 @@ class SeriesCollector(Collector):
             call: The call.
         """
         self._calls.append(call)
-        if len(self._calls) >= _FOLD_AT:
-            with self._lock:
+        # Never waits: whoever holds the lock is folding, or will be asked again.
+        if len(self._calls) >= _FOLD_AT and self._lock.acquire(blocking=False):
+            try:
                 self._fold_all()
+            finally:
+                self._lock.release()
 
     def collect(self) -> Iterator[Metric]:
         """Return all families, up to date."""
@@ -164,6 +167,7 @@ class PrometheusSink:
     def __init__(self, collector: SeriesCollector, health: Health) -> None:
         self._collector = collector
         self._health = health
+        self._missing_said = False
 
     def started(self, run: StandIn) -> None:
         """Leave a run alone that another handler of this registry counts.
@@ -224,6 +228,9 @@ class PrometheusSink:
         expected = end.response is None or end.response.usage_expected
         if not expected and request.batch_size > 1:
             return False
+        if self._missing_said:
+            return True
+        self._missing_said = True
         self._health.say_once(
             "usage_missing",
             f"{request.provider or 'a provider'} gave no token usage for model "

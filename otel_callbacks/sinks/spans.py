@@ -5,6 +5,7 @@ https://github.com/open-telemetry/semantic-conventions-genai
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING, Final
 
 from opentelemetry import context as otel_context
@@ -49,9 +50,10 @@ class SpanSink:
         if run.request.operation == semconv.TEXT_COMPLETION:
             waiting = batch.waiting_context()
             if waiting is not None:
-                waiting.run(self._start, run)
-                return
-        self._start(run)
+                with contextlib.suppress(RuntimeError):  # that context is in use
+                    waiting.run(self._start, run)
+        if run.span is None:
+            self._start(run)
 
     def ended(self, run: StandIn, end: End) -> None:
         """End a run's span, and put back what was current before it.

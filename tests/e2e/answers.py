@@ -27,8 +27,12 @@ def get(url: str, **query: str) -> Any:
         HTTPError: The server refused.
     """
     asked = f"{url}?{urlencode(query)}" if query else url
-    with urlopen(asked, timeout=10) as answer:  # noqa: S310 -- http, our own server
-        return json.load(answer)
+    try:
+        with urlopen(asked, timeout=10) as answer:  # noqa: S310 -- http, our own server
+            return json.load(answer)
+    except HTTPError as error:
+        error.close()  # it holds the connection
+        raise
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,9 +82,8 @@ def trace(jaeger: str, trace_id: str) -> list[Span]:
     try:
         found = get(f"{jaeger}/api/v3/traces/{trace_id}")
     except HTTPError as error:
-        with error:  # it holds the connection
-            if error.code == _NOT_FOUND:
-                return []
+        if error.code == _NOT_FOUND:
+            return []
         raise
     return list(_spans(found["result"]))
 

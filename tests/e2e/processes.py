@@ -9,7 +9,7 @@ import subprocess
 import time
 from contextlib import suppress
 from typing import TYPE_CHECKING, TypeVar
-from urllib.error import URLError
+from urllib.error import HTTPError, URLError
 from urllib.request import urlopen
 
 if TYPE_CHECKING:
@@ -122,8 +122,12 @@ class Server:
         if self._process is None or self._process.poll() is not None:
             message = f"{self.name} has ended"
             raise AssertionError(message)
-        with urlopen(self._health, timeout=2) as answer:  # noqa: S310 -- http, ours
-            return bool(answer.status == 200)
+        try:
+            with urlopen(self._health, timeout=2) as answer:  # noqa: S310 -- http, ours
+                return bool(answer.status == 200)
+        except HTTPError as error:
+            error.close()  # it holds the connection
+            return False
 
     def said(self) -> str:
         """Return the log so far."""

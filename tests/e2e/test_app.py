@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.e2e
 
 _ENDS_WITHIN = 30
+_OWN = 'job="app"'  # other tests push series of the same names
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,11 +119,16 @@ def test_three_calls_overlap_with_http_children(app: _App) -> None:
 def test_counters_equal_what_the_results_say(app: _App) -> None:
     """Tokens and calls in Prometheus are those that the app was told, to the token."""
     for kind, expected in app.did["tokens"].items():
-        query = f'sum(otel_callbacks_tokens_total{{gen_ai_token_type="{kind}"}})'
+        query = (
+            f'sum(otel_callbacks_tokens_total{{{_OWN}, gen_ai_token_type="{kind}"}})'
+        )
         eventually(partial(_equal, app.prometheus, query, expected), query)
     for query, expected in (
-        ('sum(otel_callbacks_operations_total{outcome="ok"})', app.did["calls"]),
-        ("sum(otel_callbacks_operations_in_flight)", 0),
+        (
+            f'sum(otel_callbacks_operations_total{{{_OWN}, outcome="ok"}})',
+            app.did["calls"],
+        ),
+        (f"sum(otel_callbacks_operations_in_flight{{{_OWN}}})", 0),
     ):
         eventually(partial(_equal, app.prometheus, query, expected), query)
     spent = sum(
@@ -137,7 +143,7 @@ def test_counters_equal_what_the_results_say(app: _App) -> None:
 
 def test_exemplar_of_a_call_opens_in_jaeger(app: _App) -> None:
     """A dot on the latency panel is a trace that Jaeger has, with a model call."""
-    series = "gen_ai_client_operation_duration_seconds_bucket"
+    series = f"gen_ai_client_operation_duration_seconds_bucket{{{_OWN}}}"
     named = eventually(
         lambda: exemplars(app.prometheus, series, app.began, time.time() + 60),
         "an exemplar",
@@ -155,7 +161,7 @@ def test_failure_is_seen_everywhere(app: _App) -> None:
     assert call.failed
     assert call.attributes["error.type"] == app.did["failure"]
     assert "Rate limit reached" not in repr(spans)
-    failed = 'otel_callbacks_operations_total{outcome="error"}'
+    failed = f'otel_callbacks_operations_total{{{_OWN}, outcome="error"}}'
     found = eventually(lambda: samples(app.prometheus, failed), "the failed call")
     assert [(each["labels"]["error_class"], each["value"]) for each in found] == [
         ("rate_limited", 1.0)
