@@ -129,7 +129,7 @@ class LostRuns:
         """End every open run and stop the thread."""
         self._reaper.drain()
         for run in self._table.open_runs():
-            outcome = CANCELLED if _was_cancelled(run) else ABANDONED
+            outcome: Outcome = CANCELLED if _was_cancelled(run) else ABANDONED
             # Children first, so that a parent's span ends after theirs.
             self.end_descendants(run, outcome, CLOSED)
             self.lose(run, CLOSED, outcome)

@@ -20,6 +20,9 @@ _TOOLS: Final = frozenset({semconv.EXECUTE_TOOL, semconv.RETRIEVAL})
 # The old name and the new one of the same thing:
 # https://opentelemetry.io/docs/specs/semconv/non-normative/http-migration/
 _HTTP_METHODS: Final = ("http.request.method", "http.method")
+# What was spent, or what a cache saved.
+_INPUT_TOKENS: Final = (semconv.USAGE_INPUT_TOKENS, semconv.SAVED_INPUT_TOKENS)
+_OUTPUT_TOKENS: Final = (semconv.USAGE_OUTPUT_TOKENS, semconv.SAVED_OUTPUT_TOKENS)
 _HTTP_STATUSES: Final = ("http.response.status_code", "http.status_code")
 
 OUTCOMES: Final = {
@@ -128,8 +131,8 @@ def _row(span: Span, guides: tuple[bool, ...], begin: int) -> Row:
     name = f"{span['name']} {status}" if kind == "http" and status else span["name"]
     outcome = _outcome(span, kind, status)
     tokens = (
-        attributes.get(semconv.USAGE_INPUT_TOKENS),
-        attributes.get(semconv.USAGE_OUTPUT_TOKENS),
+        _first(attributes, _INPUT_TOKENS),
+        _first(attributes, _OUTPUT_TOKENS),
     )
     return Row(
         name=name,

@@ -18,7 +18,7 @@ from otel_callbacks.sinks import batch, current_span, rollup
 if TYPE_CHECKING:
     from opentelemetry.context import Context
 
-    from otel_callbacks.operations import Attributes, AttributeValue, End, Response
+    from otel_callbacks.operations import Attributes, AttributeValue, End, Usage
     from otel_callbacks.sinks.current_span import StandIn
 
 _CALLS: Final = frozenset({semconv.CHAT, semconv.TEXT_COMPLETION, semconv.RETRIEVAL})
@@ -85,7 +85,11 @@ class SpanSink:
                 else trace.set_span_in_context(parent, context)
             ),
             kind=_CLIENT if request.operation in _CALLS else _INTERNAL,
-            attributes=self._allowed(request.attributes),
+            attributes=(
+                request.attributes
+                if self._extensions
+                else _of_the_conventions(request.attributes)
+            ),
             start_time=run.start_ns,
         )
         if request.batch_size > 1:
@@ -112,7 +116,9 @@ class SpanSink:
             elif end.outcome != OK:
                 attributes[semconv.OUTCOME] = end.outcome
             if attributes:
-                span.set_attributes(self._allowed(attributes))
+                span.set_attributes(
+                    attributes if self._extensions else _of_the_conventions(attributes)
+                )
         span.end(end.end_ns)
 
     def _leave(self, run: StandIn) -> None:
@@ -125,15 +131,14 @@ class SpanSink:
             shared.let_go()
         run.let_go()
 
-    def _allowed(self, attributes: Attributes) -> Attributes:
-        """Return the attributes that the setting lets through."""
-        if self._extensions:
-            return attributes
-        return {
-            key: value
-            for key, value in attributes.items()
-            if key.startswith(semconv.CONVENTION_PREFIXES)
-        }
+
+def _of_the_conventions(attributes: Attributes) -> Attributes:
+    """Return the attributes without those of ours."""
+    return {
+        key: value
+        for key, value in attributes.items()
+        if key.startswith(semconv.CONVENTION_PREFIXES)
+    }
 
 
 def _attach_shared(run: StandIn, context: Context, current: trace.Span) -> None:
@@ -164,14 +169,19 @@ def _response_attributes(run: StandIn, end: End) -> dict[str, AttributeValue]:
             attributes[semconv.RESPONSE_ID] = response.id
         if response.finish_reasons:
             attributes[semconv.RESPONSE_FINISH_REASONS] = response.finish_reasons
-        _add_usage(attributes, response)
+        if response.usage is not None:
+            _add_usage(attributes, response.usage, saved=response.cache_hit)
     return attributes
 
 
-def _add_usage(attributes: dict[str, AttributeValue], response: Response) -> None:
+def _add_usage(
+    attributes: dict[str, AttributeValue], usage: Usage, *, saved: bool
+) -> None:
     """Add the tokens; details only where there are any."""
-    usage = response.usage
-    if usage is None:
+    if saved:
+        # Under names of ours: whoever adds up gen_ai.usage adds up what was spent.
+        attributes[semconv.SAVED_INPUT_TOKENS] = usage.input_tokens or 0
+        attributes[semconv.SAVED_OUTPUT_TOKENS] = usage.output_tokens or 0
         return
     if usage.input_tokens is not None:
         attributes[semconv.USAGE_INPUT_TOKENS] = usage.input_tokens
@@ -183,5 +193,3 @@ def _add_usage(attributes: dict[str, AttributeValue], response: Response) -> Non
         attributes[semconv.USAGE_CACHE_WRITE] = usage.cache_write
     if usage.reasoning:
         attributes[semconv.USAGE_REASONING] = usage.reasoning
-    if response.cache_hit:
-        attributes[semconv.CACHE_HIT] = True
