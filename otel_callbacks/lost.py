@@ -8,6 +8,7 @@ run, once.
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections import OrderedDict
 from typing import TYPE_CHECKING, Any, Final, Protocol
@@ -66,6 +67,7 @@ class LostRuns:
         self._remembered: OrderedDict[int, Run] = OrderedDict()
         self._tasks = TaskWatches(self._task_cancelled)
         self._reaper = Reaper(self._reap, self._expire, interval=time_limit / 4)
+        self._on_forgotten = self._forgotten
         self.counts = dict.fromkeys(REASONS, 0)
 
     def watch(self, run: Run, run_id: UUID) -> None:
@@ -75,10 +77,14 @@ class LostRuns:
             run: The run that starts.
             run_id: Its id, of which only a weak reference is kept.
         """
-        run.ref = ref = RunRef(run_id, self._forgotten)
+        run.ref = ref = RunRef(run_id, self._on_forgotten)
         ref.run = run
-        run.watch = self._tasks.watch(run)
-        self._reaper.ensure_running()
+        # Exported by asyncio, and a fifth of the cost of catching current_task()'s
+        # error in sync code.
+        if asyncio._get_running_loop() is not None:  # noqa: SLF001
+            run.watch = self._tasks.watch(run)
+        if self._reaper.thread is None:
+            self._reaper.start()
 
     def lose(self, run: Run, reason: str, outcome: Outcome) -> None:
         """End a run whose end nobody reported.

@@ -42,14 +42,9 @@ class Reaper:
         self._expire: Any = weakref.WeakMethod(expire)
         self._interval = min(max(interval, _INTERVAL_AT_LEAST), _INTERVAL_AT_MOST)
         self._lock = threading.Lock()
-        self._thread: threading.Thread | None = None
+        self.thread: threading.Thread | None = None
         self._queue: queue.SimpleQueue[Run | None] = queue.SimpleQueue()
         self.put = self._queue.put
-
-    def ensure_running(self) -> None:
-        """Start the thread unless it runs; nearly free when it does."""
-        if self._thread is None:
-            self._start()
 
     def drain(self) -> None:
         """End what is on the queue now, in the caller's thread."""
@@ -65,21 +60,21 @@ class Reaper:
         """End what is on the queue and let the thread end; it may start again."""
         self.drain()
         with self._lock:
-            thread, self._thread = self._thread, None
+            thread, self.thread = self.thread, None
         if thread is not None:
             self._queue.put(None)
 
     def restart_after_fork(self) -> None:
         """Begin with nothing: threads and queued runs stayed in the other process."""
         self._lock = threading.Lock()
-        self._thread = None
+        self.thread = None
         self._queue = queue.SimpleQueue()
         self.put = self._queue.put
 
-    def _start(self) -> None:
-        """Start the thread, once."""
+    def start(self) -> None:
+        """Start the thread unless it runs, which ``thread`` says for nothing."""
         with self._lock:
-            if self._thread is not None:
+            if self.thread is not None:
                 return
             thread = threading.Thread(
                 target=_watch,
@@ -87,13 +82,13 @@ class Reaper:
                 name="otel-callbacks-reaper",
                 daemon=True,
             )
-            self._thread = thread
+            self.thread = thread
             try:
                 thread.start()
             except RuntimeError:
                 # No threads left, or the interpreter is ending: scrapes and `close`
                 # end lost runs, too, and the next run tries again.
-                self._thread = None
+                self.thread = None
 
     def _end(self, run: Run) -> None:
         """End one run, if its table is still there."""
@@ -112,7 +107,7 @@ class Reaper:
 
     def is_current(self, thread: threading.Thread) -> bool:
         """Say whether this thread is still the one that should run."""
-        return self._thread is thread
+        return self.thread is thread
 
 
 def _watch(

@@ -52,7 +52,7 @@ class TaskWatches:
         self._watches: dict[int, TaskWatch] = {}
 
     def watch(self, run: Run) -> TaskWatch | None:
-        """Watch the current task, if there is one, for this run.
+        """Watch the current task, if the running loop has one, for this run.
 
         Args:
             run: The run that starts.
@@ -60,10 +60,6 @@ class TaskWatches:
         Returns:
             The task's watch; None outside a task.
         """
-        # Exported by asyncio, and a fifth of the cost of catching current_task()'s
-        # error in sync code.
-        if asyncio._get_running_loop() is None:  # noqa: SLF001
-            return None
         task = asyncio.current_task()
         if task is None:
             return None

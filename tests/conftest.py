@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from opentelemetry import trace
-from opentelemetry.instrumentation.httpx import HTTPX2ClientInstrumentor
+from opentelemetry.instrumentation import httpx as instrumentation
 
 from otel_callbacks.testing import Capture, FakeOpenAI, capture
 
@@ -44,10 +44,19 @@ def server(running_server: FakeOpenAI) -> FakeOpenAI:
 @pytest.fixture
 def http_spans(telemetry: Capture) -> Iterator[None]:
     """Make the HTTP client's calls spans, as an app's own instrumentation does."""
-    instrumentor = HTTPX2ClientInstrumentor()
+    # OpenAI's client moved from httpx to httpx2 with its version 3.
+    name = "HTTPX2ClientInstrumentor" if _uses_httpx2() else "HTTPXClientInstrumentor"
+    instrumentor = getattr(instrumentation, name)()
     instrumentor.instrument(tracer_provider=telemetry.tracer_provider)
     yield
     instrumentor.uninstrument()
+
+
+def _uses_httpx2() -> bool:
+    """Say which HTTP library OpenAI's client calls."""
+    import openai  # noqa: PLC0415 -- a second of imports
+
+    return int(openai.__version__.split(".")[0]) >= 3
 
 
 @pytest.fixture

@@ -56,6 +56,7 @@ class SeriesCollector(Collector):
         self._calls: deque[Call] = deque()
         self._lock = threading.Lock()
         self._tables: list[RunTable] = []
+        self.is_shared = False
         tell_after_fork(self)
 
     def after_fork(self) -> None:
@@ -69,6 +70,7 @@ class SeriesCollector(Collector):
             table: A table of open runs.
         """
         self._tables.append(table)
+        self.is_shared = len(self._tables) > 1
 
     def is_counted_by_another(self, run: StandIn) -> bool:
         """Say whether a run that starts has started in another table already.
@@ -76,8 +78,7 @@ class SeriesCollector(Collector):
         Args:
             run: The run; it is in the table that asks.
         """
-        tables = self._tables
-        return len(tables) > 1 and sum(run.key in table for table in tables) > 1
+        return sum(run.key in table for table in self._tables) > 1
 
     def append(self, call: Call) -> None:
         """Take a finished call.
@@ -175,7 +176,7 @@ class PrometheusSink:
         Args:
             run: The run that starts.
         """
-        if self._collector.is_counted_by_another(run):
+        if self._collector.is_shared and self._collector.is_counted_by_another(run):
             run.counted = False
 
     def ended(self, run: StandIn, end: End) -> None:

@@ -69,7 +69,11 @@ class SpanSink:
             if span is not None:
                 self._end(run, span, end)
         finally:
-            self._leave(run)
+            if run.shared is None:
+                current_span.put_back(run)
+            else:
+                _leave_shared(run, run.shared)
+            run.let_go()
 
     def _start(self, run: StandIn) -> None:
         """Start the span as a child of the right one, then attach the stand-in."""
@@ -121,16 +125,6 @@ class SpanSink:
                 )
         span.end(end.end_ns)
 
-    def _leave(self, run: StandIn) -> None:
-        """Make current what was before, and let go of what the run held."""
-        shared = run.shared
-        if shared is None:
-            current_span.put_back(run)
-        elif shared.remove(run):
-            current_span.put_back(shared)
-            shared.let_go()
-        run.let_go()
-
 
 def _of_the_conventions(attributes: Attributes) -> Attributes:
     """Return the attributes without those of ours."""
@@ -149,6 +143,13 @@ def _attach_shared(run: StandIn, context: Context, current: trace.Span) -> None:
     shared = current_span.Shared(batch.run_being_called, run)
     current_span.attach(shared, context, current)
     shared.add(run)
+
+
+def _leave_shared(run: StandIn, shared: current_span.Shared) -> None:
+    """Leave a batch; the last one to do so makes current what was before."""
+    if shared.remove(run):
+        current_span.put_back(shared)
+        shared.let_go()
 
 
 def _response_attributes(run: StandIn, end: End) -> dict[str, AttributeValue]:

@@ -76,6 +76,7 @@ def water(plant: str) -> str:
     return f"{plant} has water"
 
 
+@pytest.mark.recent
 def test_a_tool_call_of_a_model() -> None:
     """Name, description and the model's id of the call; no argument."""
     starts = _Starts()
@@ -218,6 +219,7 @@ def test_a_chain_is_named_by_its_run() -> None:
     assert [dict(each.attributes) for each in starts.requests] == [{}] * 3
 
 
+@pytest.mark.recent
 def test_a_handled_failure_of_a_tool() -> None:
     """``handle_tool_error`` makes a message of the exception."""
 

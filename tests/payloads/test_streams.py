@@ -20,6 +20,7 @@ class _Events(BaseCallbackHandler):
         self.chunks.append(is_chunk(event))
 
 
+@pytest.mark.recent
 def test_each_piece_of_output_is_a_chunk() -> None:
     """The events around it are none."""
     events = _Events()

@@ -88,6 +88,7 @@ async def test_async_calls_nest_http(
     one_http_child_each(telemetry, CHAT, count)
 
 
+@pytest.mark.recent
 async def test_stream_events_v3_nests_http(
     telemetry: Capture, chat: Callable[..., Any]
 ) -> None:

@@ -1,0 +1,99 @@
+"""What speaks at an OTLP address: gRPC, HTTP, or something else.
+
+An empty export is a valid request in both protocols, and stores nothing.
+https://opentelemetry.io/docs/specs/otlp/
+"""
+
+from __future__ import annotations
+
+import http.client
+import ssl
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+import grpc
+
+if TYPE_CHECKING:
+    from otel_callbacks.cli.doctor_addresses import Address
+
+_METHOD: Final = "/opentelemetry.proto.collector.trace.v1.TraceService/Export"
+_PATH: Final = "/v1/traces"
+_TYPE: Final = {"Content-Type": "application/x-protobuf"}
+
+
+class Word(NamedTuple):
+    """What a server said to an empty export.
+
+    Args:
+        speaks: Whether it speaks the protocol at all.
+        takes: Whether it took the export.
+        said: Its status and its words, for people.
+    """
+
+    speaks: bool
+    takes: bool
+    said: str
+
+
+def ask(
+    address: Address, protocol: str, seconds: float, authorities: str | None = None
+) -> Word:
+    """Send an empty export.
+
+    Args:
+        address: Where to.
+        protocol: ``grpc`` or ``http/protobuf``.
+        seconds: How long it may take.
+        authorities: A file of certificates to trust; the system's when None.
+    """
+    send = _over_grpc if protocol == "grpc" else _over_http
+    return send(address, seconds, authorities)
+
+
+def _over_grpc(address: Address, seconds: float, authorities: str | None) -> Word:
+    """Ask in gRPC."""
+    target = f"{address.host}:{address.port}"
+    # Else gRPC goes through http_proxy even to this machine.
+    options = [("grpc.enable_http_proxy", 0)]
+    if address.tls:
+        roots = Path(authorities).read_bytes() if authorities else None
+        credentials = grpc.ssl_channel_credentials(roots)
+        channel = grpc.secure_channel(target, credentials, options)
+    else:
+        channel = grpc.insecure_channel(target, options)
+    with channel:
+        try:
+            channel.unary_unary(_METHOD)(b"", timeout=seconds)
+        except grpc.RpcError as error:
+            code = error.code()
+            # No server of gRPC's answers with this one by itself.
+            speaks = code is not grpc.StatusCode.UNAVAILABLE
+            speaks = speaks and code is not grpc.StatusCode.DEADLINE_EXCEEDED
+            return Word(speaks, takes=False, said=f"{code.name}: {error.details()}")
+    return Word(speaks=True, takes=True, said="OK")
+
+
+def _over_http(address: Address, seconds: float, authorities: str | None) -> Word:
+    """Ask in HTTP."""
+    connection: http.client.HTTPConnection
+    if address.tls:
+        context = ssl.create_default_context(cafile=authorities)
+        connection = http.client.HTTPSConnection(
+            address.host, address.port, timeout=seconds, context=context
+        )
+    else:
+        connection = http.client.HTTPConnection(
+            address.host, address.port, timeout=seconds
+        )
+    try:
+        connection.request("POST", _PATH, b"", _TYPE)
+        answer = connection.getresponse()
+        words = answer.read(200).decode(errors="replace").strip()
+    except (OSError, http.client.HTTPException) as error:
+        return Word(speaks=False, takes=False, said=f"{type(error).__name__}: {error}")
+    finally:
+        connection.close()
+    said = f"HTTP {answer.status} {answer.reason}"
+    # A success is binary, a refusal has words.
+    taken = answer.status == http.client.OK
+    return Word(speaks=True, takes=taken, said=said if taken else f"{said} {words}")

@@ -1,0 +1,156 @@
+"""The table of series against the conventions' own numbers."""
+
+from __future__ import annotations
+
+import pytest
+from prometheus_client import CollectorRegistry
+
+from otel_callbacks.health import Health
+from otel_callbacks.sinks import catalogue
+from otel_callbacks.sinks.prometheus import SeriesCollector
+
+SECONDS = (
+    0.01,
+    0.02,
+    0.04,
+    0.08,
+    0.16,
+    0.32,
+    0.64,
+    1.28,
+    2.56,
+    5.12,
+    10.24,
+    20.48,
+    40.96,
+    81.92,
+)
+TOKENS = (
+    1,
+    4,
+    16,
+    64,
+    256,
+    1024,
+    4096,
+    16384,
+    65536,
+    262144,
+    1048576,
+    4194304,
+    16777216,
+    67108864,
+)
+BASE = (
+    "gen_ai_operation_name",
+    "gen_ai_provider_name",
+    "gen_ai_request_model",
+    "gen_ai_response_model",
+    "server_address",
+    "server_port",
+)
+# Name, kind, unit, labels: what dashboards, rules and people rely on.
+EXPECTED = {
+    "gen_ai_client_token_usage": ("histogram", "", (*BASE, "gen_ai_token_type")),
+    "gen_ai_client_operation_duration_seconds": (
+        "histogram",
+        "seconds",
+        (*BASE, "error_type"),
+    ),
+    "gen_ai_client_operation_time_to_first_chunk_seconds": (
+        "histogram",
+        "seconds",
+        BASE,
+    ),
+    "gen_ai_client_operation_time_per_output_chunk_seconds": (
+        "histogram",
+        "seconds",
+        BASE,
+    ),
+    "gen_ai_execute_tool_duration_seconds": (
+        "histogram",
+        "seconds",
+        ("gen_ai_tool_name", "gen_ai_tool_type", "gen_ai_agent_name", "error_type"),
+    ),
+    "otel_callbacks_tokens_total": (
+        "counter",
+        "",
+        (*BASE, "gen_ai_token_type", "outcome"),
+    ),
+    "otel_callbacks_token_details_total": (
+        "counter",
+        "",
+        (*BASE, "detail", "outcome"),
+    ),
+    "otel_callbacks_tokens_saved_total": (
+        "counter",
+        "",
+        (*BASE, "gen_ai_token_type", "reason"),
+    ),
+    "otel_callbacks_operations_total": (
+        "counter",
+        "",
+        (*BASE, "outcome", "error_class"),
+    ),
+    "otel_callbacks_operations_in_flight": ("gauge", "", BASE[:3]),
+    "otel_callbacks_open_runs": ("gauge", "", ()),
+    "otel_callbacks_runs_lost_total": ("counter", "", ("reason",)),
+    "otel_callbacks_errors_total": ("counter", "", ("where",)),
+    "otel_callbacks_usage_missing_total": ("counter", "", ()),
+    "otel_callbacks_labels_overflowed_total": ("counter", "", ("label",)),
+}
+
+
+def test_every_series_is_what_it_is_known_as() -> None:
+    """Names, types, units and labels, all of them and no more."""
+    assert {
+        series.name: (series.kind, series.unit, series.labels)
+        for series in catalogue.SERIES
+    } == EXPECTED
+
+
+def test_buckets_are_the_conventions() -> None:
+    """Durations and tokens fall into the buckets that the conventions advise."""
+    for series in catalogue.SERIES:
+        if series.kind != "histogram":
+            assert series.buckets == ()
+        elif series.unit == "seconds":
+            assert series.buckets == pytest.approx(SECONDS, abs=1e-12)
+        else:
+            assert series.buckets == TOKENS
+
+
+def test_names_end_as_prometheus_advises() -> None:
+    """Counters end in ``_total``, what has a unit ends in it, nothing is unsaid."""
+    for series in catalogue.SERIES:
+        assert series.name.endswith("_total") == (series.kind == "counter")
+        assert series.name.endswith(series.unit)
+        assert series.help.endswith(".")
+
+
+def test_ours_are_told_from_the_conventions() -> None:
+    """What is ours starts with our name, and nothing of ours squats elsewhere."""
+    ours = {series.name for series in catalogue.SERIES if series.is_ours}
+    theirs = {series.name for series in catalogue.SERIES if not series.is_ours}
+    assert all(name.startswith("otel_callbacks_") for name in ours)
+    assert all(name.startswith("gen_ai_") for name in theirs)
+    assert len(theirs) == 5
+
+
+def test_label_is_written_as_prometheus_does() -> None:
+    """Dots become underscores."""
+    assert catalogue.label("gen_ai.request.model") == "gen_ai_request_model"
+
+
+@pytest.mark.parametrize("extensions", [True, False], ids=["all", "conventions"])
+def test_collector_shows_what_the_table_says(*, extensions: bool) -> None:
+    """Described and collected families are those of the table, in both modes."""
+    collector = SeriesCollector(Health(), label_limit=10, extensions=extensions)
+    CollectorRegistry().register(collector)
+    expected = [
+        (series.name.removesuffix("_total"), series.kind, series.unit)
+        for series in catalogue.SERIES
+        if extensions or not series.is_ours
+    ]
+    for families in (collector.describe(), collector.collect()):
+        assert [(one.name, one.type, one.unit) for one in families] == expected

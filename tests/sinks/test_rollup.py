@@ -1,0 +1,44 @@
+"""What a tree of runs did, as sums."""
+
+from __future__ import annotations
+
+from otel_callbacks.operations import Response, Usage
+from otel_callbacks.sinks import rollup
+
+
+def test_model_calls_and_tokens_are_summed() -> None:
+    """Calls count one each, tokens are added, tools are counted apart."""
+    entries: list[tuple[int, int, int, int]] = []
+    rollup.note(entries, "chat", Response(usage=Usage(10, 5, cache_read=4)))
+    rollup.note(entries, "text_completion", Response(usage=Usage(1, 2)))
+    rollup.note(entries, "execute_tool", None)
+    assert rollup.attributes(entries) == {
+        "otel_callbacks.calls": 2,
+        "otel_callbacks.tool_calls": 1,
+        "otel_callbacks.input_tokens": 11,
+        "otel_callbacks.output_tokens": 7,
+    }
+
+
+def test_calls_without_tokens_count() -> None:
+    """A call that failed, said no usage or half of it, is a call all the same."""
+    entries: list[tuple[int, int, int, int]] = []
+    rollup.note(entries, "chat", None)
+    rollup.note(entries, "chat", Response())
+    rollup.note(entries, "chat", Response(usage=Usage(None, 3)))
+    assert entries == [(1, 0, 0, 0), (1, 0, 0, 0), (1, 0, 0, 3)]
+
+
+def test_cache_hits_spend_no_tokens() -> None:
+    """What LangChain's cache answered is a call, but no tokens."""
+    entries: list[tuple[int, int, int, int]] = []
+    rollup.note(entries, "chat", Response(usage=Usage(10, 5), cache_hit=True))
+    assert entries == [(1, 0, 0, 0)]
+
+
+def test_chains_and_retrievals_do_not_count() -> None:
+    """Only calls of models and tools are summed."""
+    entries: list[tuple[int, int, int, int]] = []
+    rollup.note(entries, "", None)
+    rollup.note(entries, "retrieval", Response())
+    assert entries == []
