@@ -49,12 +49,6 @@ _REFUSALS: Final = (
         "Look at its log, at otelcol_receiver_refused_spans_total and at "
         "otelcol_exporter_queue_size: does it reach Jaeger and Prometheus?",
     ),
-    (
-        ("UNIMPLEMENTED", "HTTP 404", "HTTP 405"),
-        "what listens there takes no traces over OTLP",
-        "Is it the Collector's port? Its receiver `otlp` must be in a pipeline of "
-        "traces.",
-    ),
 )
 
 
@@ -100,10 +94,12 @@ def greet(visit: Visit, address: Address, protocol: str) -> Word:
     seconds = visit.deadline.request
     connect(address, _OPTION, seconds, authorities)
     word = ask(address, protocol, seconds, authorities)
-    if word.speaks and "TLS server" not in word.said:
+    if word.takes:
         return word
     if not address.tls and speaks_tls(address, seconds):
         raise plain_text_trouble(address, _OPTION)
+    if word.speaks:
+        return word
     other = _OTHER[protocol]
     where = f"{address.host}:{address.port}"
     if ask(address, other, seconds, authorities).speaks:
@@ -140,12 +136,14 @@ def _refused(word: Word) -> Trouble:
     for signs, reason, remedy in _REFUSALS:
         if word.said.startswith(signs):
             return Trouble(f"{reason} ({word.said})", remedy)
-    reason = f"the Collector took no spans; to an empty request it said {word.said}"
+    # An empty request does not get as far as the memory limiter.
+    reason = "the Collector answers, and refuses the spans"
     remedy = (
-        "Look at its log, and at OTEL_EXPORTER_OTLP_HEADERS, _CERTIFICATE, _COMPRESSION"
-        " and _TIMEOUT."
+        "Is its memory limiter or its queue full (its log; "
+        "otelcol_receiver_refused_spans_total; otelcol_exporter_queue_size)? Else "
+        "check OTEL_EXPORTER_OTLP_HEADERS and _COMPRESSION."
     )
-    return Trouble(reason, remedy)
+    return Trouble(f"{reason} ({word.said})", remedy)
 
 
 @contextmanager

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 _SERVICES: Final = (("/api/v3/services", "services"), ("/api/services", "data"))
 _TRACES: Final = ("/api/v3/traces/", "/api/traces/")
 _OK: Final = 200
-# A trace that is kept is in Jaeger well within this time after it is decided on.
+# A trace that is decided on at once is in Jaeger well within this time.
 _GRACE_SECONDS: Final = 5.0
 
 
@@ -29,7 +29,7 @@ def look(
     visit: Visit,
     address: Address,
     deadline: Deadline,
-    why_missing: Callable[[], Finding | None],
+    why_missing: Callable[[bool], Finding | None],
 ) -> str:
     """Wait for the trace.
 
@@ -37,8 +37,8 @@ def look(
         visit: The hop.
         address: Where Jaeger is.
         deadline: How long the trace is waited for.
-        why_missing: Says what the Collector did with the trace, as soon as that can
-            be known.
+        why_missing: Says what the Collector did with the trace, if that can be
+            known; with True when there is no more time to be sure.
 
     Returns:
         What was seen.
@@ -51,20 +51,13 @@ def look(
     if visit.sent is None:
         return "answers; no trace was sent to look for"
     sent, wanted = visit.sent, len(visit.sent.spans)
-    known: list[Finding] = []
     seen = 0
 
-    def probe() -> int | None:
+    def probe() -> bool | None:
         nonlocal seen
-        seen = _spans(site, sent.trace_id)
-        if seen >= wanted:
-            return seen
-        finding = why_missing()
-        if finding is not None:
-            known[:] = [finding]
-            # The end of waiting, but not before a trace that is on its way is there.
-            return seen if sent.ago > _GRACE_SECONDS else None
-        return None
+        seen = max(seen, _spans(site, sent.trace_id))
+        known = sent.ago > _GRACE_SECONDS and why_missing(False)  # noqa: FBT003
+        return True if seen >= wanted or known else None
 
     deadline.poll(probe)
     if seen >= wanted:
@@ -73,8 +66,9 @@ def look(
         reason = f"only {seen} of {wanted} spans of the trace are there"
         remedy = "Look for refused or failed spans in the Collector's and Jaeger's log."
         raise Trouble(reason, remedy)
-    if known:
-        raise Trouble(known[0].reason, known[0].remedy)
+    finding = why_missing(True)  # noqa: FBT003 -- the one argument it has
+    if finding is not None:
+        raise Trouble(finding.reason, finding.remedy)
     reason = (
         f"the Collector took the trace, and Jaeger does not have it {sent.ago:.0f} s "
         "later"

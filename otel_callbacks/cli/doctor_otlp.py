@@ -18,6 +18,10 @@ if TYPE_CHECKING:
 
 _METHOD: Final = "/opentelemetry.proto.collector.trace.v1.TraceService/Export"
 _PATH: Final = "/v1/traces"
+# What says that there is no OTLP: the client's own codes, and an unknown method.
+_NO_OTLP_GRPC: Final = frozenset({"UNAVAILABLE", "DEADLINE_EXCEEDED", "UNIMPLEMENTED"})
+_NO_OTLP_HTTP: Final = frozenset({301, 302, 307, 308, 404, 405, 501})
+_OK: Final = 200
 _TYPE: Final = {"Content-Type": "application/x-protobuf"}
 
 
@@ -66,10 +70,8 @@ def _over_grpc(address: Address, seconds: float, authorities: str | None) -> Wor
             channel.unary_unary(_METHOD)(b"", timeout=seconds)
         except grpc.RpcError as error:
             code = error.code()
-            # No server of gRPC's answers with this one by itself.
-            speaks = code is not grpc.StatusCode.UNAVAILABLE
-            speaks = speaks and code is not grpc.StatusCode.DEADLINE_EXCEEDED
-            return Word(speaks, takes=False, said=f"{code.name}: {error.details()}")
+            said = f"{code.name}: {error.details()}"
+            return Word(code.name not in _NO_OTLP_GRPC, takes=False, said=said)
     return Word(speaks=True, takes=True, said="OK")
 
 
@@ -94,6 +96,7 @@ def _over_http(address: Address, seconds: float, authorities: str | None) -> Wor
     finally:
         connection.close()
     said = f"HTTP {answer.status} {answer.reason}"
-    # A success is binary, a refusal has words.
-    taken = answer.status == http.client.OK
-    return Word(speaks=True, takes=taken, said=said if taken else f"{said} {words}")
+    if answer.status == _OK:  # and the body is binary
+        return Word(speaks=True, takes=True, said=said)
+    speaks = answer.status not in _NO_OTLP_HTTP
+    return Word(speaks, takes=False, said=f"{said} {words}".strip())

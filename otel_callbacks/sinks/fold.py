@@ -59,16 +59,32 @@ chunk, its trace if sampled, and whether it comes late: tokens of a call that ha
 counted already. Plain tuples, as these are made on the path of a call."""
 
 
-class _States(NamedTuple):
-    """The states that calls of one kind are added to."""
+class _Tokens(NamedTuple):
+    """The states that the tokens of one kind of calls are added to."""
 
-    base: LabelValues
-    overflowed: tuple[str, ...]
-    operations: Count
-    duration: Distribution
-    tokens: tuple[Count, Count]
+    totals: tuple[Count, Count]
     usage: tuple[Distribution, Distribution] | None
     """None for tokens that were saved."""
+
+
+class _States:
+    """The states that calls of one kind are added to."""
+
+    __slots__ = ("base", "duration", "operations", "overflowed", "tokens")
+
+    def __init__(
+        self,
+        base: LabelValues,
+        overflowed: tuple[str, ...],
+        operations: Count,
+        duration: Distribution,
+    ) -> None:
+        self.base = base
+        self.overflowed = overflowed
+        self.operations = operations
+        self.duration = duration
+        # Made with the first usage: a tool's call has none, and no series of zeros.
+        self.tokens: _Tokens | None = None
 
 
 class Fold:
@@ -137,13 +153,16 @@ class Fold:
         self, states: _States, usage: Usage, outcome: str, trace: Trace | None
     ) -> None:
         """Count the tokens: spent ones by outcome, a cache's as saved."""
+        tokens = states.tokens
+        if tokens is None:
+            tokens = states.tokens = self._token_states(states.base, outcome)
         for position in (0, 1):
             count = usage[position]
             if count is not None:
-                states.tokens[position].add(count, trace)
-                if states.usage is not None:
-                    states.usage[position].observe(count, trace)
-        if states.usage is not None and any(usage[2:]):
+                tokens.totals[position].add(count, trace)
+                if tokens.usage is not None:
+                    tokens.usage[position].observe(count, trace)
+        if tokens.usage is not None and any(usage[2:]):
             for detail, count in zip(_DETAILS, usage[2:], strict=True):
                 if count:
                     labels = (*states.base, detail, outcome)
@@ -169,18 +188,15 @@ class Fold:
             overflowed,
             self._operations.at((*base, outcome, error_class)),
             duration,
-            *self._token_states(base, outcome),
         )
         return states
 
-    def _token_states(
-        self, base: LabelValues, outcome: str
-    ) -> tuple[tuple[Count, Count], tuple[Distribution, Distribution] | None]:
+    def _token_states(self, base: LabelValues, outcome: str) -> _Tokens:
         """Return where tokens go: spent and observed, or saved."""
         types = (semconv.INPUT, semconv.OUTPUT)
         if outcome == CACHE_HIT:
             first, second = (self._saved.at((*base, kind, _CACHE)) for kind in types)
-            return (first, second), None
+            return _Tokens((first, second), None)
         first, second = (self._tokens.at((*base, kind, outcome)) for kind in types)
         one, other = (self._usage.at((*base, kind)) for kind in types)
-        return (first, second), (one, other)
+        return _Tokens((first, second), (one, other))

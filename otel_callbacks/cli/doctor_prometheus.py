@@ -1,0 +1,196 @@
+"""The hop to Prometheus: its switches, the app's target and series, span metrics."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import urlsplit
+
+from otel_callbacks.cli.doctor_chain import SERVICE
+from otel_callbacks.cli.doctor_promql import Prometheus, calls_of_the_doctor
+
+if TYPE_CHECKING:
+    from otel_callbacks.cli.doctor_addresses import Address
+    from otel_callbacks.cli.doctor_visit import Sent, Visit
+
+_EXEMPLAR_STORAGE: Final = "exemplar-storage"
+_DURATIONS: Final = (
+    '{__name__=~"traces_span_metrics_duration_(milli)?seconds_bucket",'
+    f'service_name="{SERVICE}"}}'
+)
+_QUEUE: Final = 'sum(otelcol_exporter_queue_size{data_type="metrics"})'
+_PORTS: Final = {"http": 80, "https": 443}
+
+
+def look(
+    visit: Visit,
+    address: Address,
+    metrics: Address | None,
+    calls_before: float,
+    *,
+    span_metrics: bool,
+) -> str:
+    """Look at Prometheus, and wait for what it should have.
+
+    Args:
+        visit: The hop.
+        address: Where Prometheus is.
+        metrics: Where the app's series are, or None not to look for them.
+        calls_before: Spans of the doctor's that span metrics had counted before.
+        span_metrics: Whether to wait for span metrics of the trace.
+
+    Returns:
+        What was seen.
+
+    Raises:
+        Trouble: Prometheus does not answer.
+    """
+    prometheus = Prometheus(address, visit)
+    prometheus.recognise()
+    exemplars, receives = _switches(visit, prometheus)
+    saw = []
+    if metrics is not None:
+        saw.append(_app(visit, prometheus, metrics))
+    if span_metrics and visit.sent is not None and receives:
+        saw.append(
+            _span_metrics(
+                visit, prometheus, visit.sent, calls_before, exemplars=exemplars
+            )
+        )
+    return ", ".join(filter(None, saw)) or "answers"
+
+
+def _switches(visit: Visit, prometheus: Prometheus) -> tuple[bool, bool]:
+    """Return whether exemplars are kept, and whether OTLP is taken in."""
+    flags = prometheus.data("status/flags")
+    if not isinstance(flags, dict):
+        # Mimir, Thanos and others have no flags to show.
+        return True, True
+    features = flags.get("enable-feature", "")
+    exemplars = _EXEMPLAR_STORAGE in features
+    if not exemplars:
+        visit.trouble(
+            "no exemplar storage: no dot of a graph leads to its trace",
+            f"Start Prometheus with --enable-feature={_EXEMPLAR_STORAGE}.",
+        )
+    receives = (
+        flags.get("web.enable-otlp-receiver") == "true"
+        or "otlp-write-receiver" in features
+    )
+    if not receives:
+        visit.trouble(
+            "the OTLP receiver is off: it refuses span metrics and pushed metrics",
+            "Start Prometheus with --web.enable-otlp-receiver.",
+        )
+    return exemplars, receives
+
+
+def _app(visit: Visit, prometheus: Prometheus, metrics: Address) -> str:
+    """Look for the app's target and its series."""
+    part = visit.deadline.share(0.5)
+    part.poll(lambda: _is_decided(_targets(prometheus, metrics)) or None)
+    targets = _targets(prometheus, metrics)
+    if not targets:
+        visit.trouble(
+            f"no target has port {metrics.port}: nobody scrapes the app",
+            "Name it in a file under deploy/prometheus/targets; docs/stack.md says "
+            "how. /targets of Prometheus shows what is scraped.",
+        )
+        return ""
+    up = [target for target in targets if target["health"] == "up"]
+    if not up:
+        error = targets[0]["lastError"] or "it has not been scraped yet"
+        visit.trouble(
+            f"the target {targets[0]['scrapeUrl']} is down: {error}",
+            "Does the app run, and does it listen where Prometheus reaches it? From a "
+            "container, 127.0.0.1 of this machine is not reached: "
+            "OTEL_EXPORTER_PROMETHEUS_HOST=172.17.0.1 or 0.0.0.0.",
+        )
+        return ""
+    count = part.poll(lambda: _series(prometheus, up) or None)
+    if count is None:
+        visit.trouble(
+            f"the target {up[0]['scrapeUrl']} is up, and none of our series is there",
+            "Is it another app's port? Else look for metric_relabel_configs that "
+            "drop otel_callbacks_* and gen_ai_*.",
+        )
+        return ""
+    return f"{count:.0f} series of the app"
+
+
+def _targets(prometheus: Prometheus, metrics: Address) -> list[dict[str, Any]]:
+    """Return the targets on the app's port; its host has another name in there."""
+    found = prometheus.data("targets", state="active") or {}
+    return [
+        target
+        for target in found.get("activeTargets", ())
+        if _port(target["scrapeUrl"]) == metrics.port
+    ]
+
+
+def _port(url: str) -> int:
+    """Return a URL's port."""
+    parts = urlsplit(url)
+    return parts.port or _PORTS[parts.scheme]
+
+
+def _is_decided(targets: list[dict[str, Any]]) -> bool:
+    """Say whether it is known of all targets how they are."""
+    return all(target["health"] != "unknown" for target in targets)
+
+
+def _series(prometheus: Prometheus, targets: list[dict[str, Any]]) -> float | None:
+    """Count our series of targets; None if there is none."""
+    instances = "|".join(
+        str(target["labels"]["instance"]).replace(".", r"\\.") for target in targets
+    )
+    return prometheus.value(
+        f'count({{__name__=~"(otel_callbacks|gen_ai)_.+",instance=~"{instances}"}})'
+    )
+
+
+def _span_metrics(
+    visit: Visit,
+    prometheus: Prometheus,
+    sent: Sent,
+    calls_before: float,
+    *,
+    exemplars: bool,
+) -> str:
+    """Wait for the span metrics that the Collector has made of the trace."""
+
+    def named() -> bool:
+        found = prometheus.traces_of_exemplars(_DURATIONS, sent.wall, time.time())
+        return sent.trace_id in found
+
+    def probe() -> bool | None:
+        if exemplars and named():
+            return True
+        # Not "more than": a Collector that has been restarted counts from 0.
+        calls = calls_of_the_doctor(prometheus)
+        return True if calls and calls != calls_before else None
+
+    if not visit.deadline.poll(probe):
+        _say_why(visit, prometheus, sent)
+        return ""
+    if exemplars and not named():
+        visit.caution(
+            "span metrics of the trace are there, without an exemplar that names it",
+            "Switch exemplars on in the Collector's span_metrics connector.",
+        )
+    return f"span metrics of the trace after {sent.ago:.1f} s"
+
+
+def _say_why(visit: Visit, prometheus: Prometheus, sent: Sent) -> None:
+    """Say where the span metrics are."""
+    if prometheus.value(_QUEUE):
+        visit.trouble(
+            "span metrics wait in the Collector's queue: it cannot reach Prometheus",
+            "Check COLLECTOR_PROMETHEUS_URL, and `docker compose logs otel-collector`.",
+        )
+        return
+    visit.trouble(
+        f"no span metrics of the trace {sent.ago:.0f} s later",
+        "They come every COLLECTOR_SPAN_METRICS_INTERVAL (15s): more --timeout; or "
+        "the Collector has no span_metrics connector: --skip span-metrics.",
+    )
