@@ -7,6 +7,8 @@ import weakref
 from typing import TYPE_CHECKING
 from uuid import UUID
 
+from otel_callbacks.semconv import INVOKE_AGENT
+
 if TYPE_CHECKING:
     from otel_callbacks.operations import Outcome, Request
     from otel_callbacks.tasks import TaskWatch
@@ -35,6 +37,7 @@ class Run:
         "counted",
         "key",
         "lost",
+        "of_agent",
         "open",
         "origin",
         "outcome",
@@ -63,6 +66,14 @@ class Run:
         self.counted = True
         self.children: dict[int, Run] | None = None
         self.chunks: list[int] | None = None
+        # What ended below the nearest agent, for its own series.
+        self.of_agent: list[tuple[int, int, int, int]] | None = (
+            []
+            if request.operation == INVOKE_AGENT
+            else None
+            if parent is None
+            else parent.of_agent
+        )
         # What ended below the outermost run, for the sums on its span.
         self.rollup: list[tuple[int, int, int, int]] = (
             [] if parent is None else parent.rollup

@@ -95,6 +95,8 @@ CHAT: Final = "chat"
 TEXT_COMPLETION: Final = "text_completion"
 EXECUTE_TOOL: Final = "execute_tool"
 RETRIEVAL: Final = "retrieval"
+INVOKE_AGENT: Final = "invoke_agent"
+INVOKE_WORKFLOW: Final = "invoke_workflow"
 MODEL_OPERATIONS: Final = frozenset({CHAT, TEXT_COMPLETION})
 
 # gen_ai.tool.type

@@ -7,12 +7,12 @@ import io
 import sys
 from typing import TYPE_CHECKING, Final
 
-from otel_callbacks.cli import demo
+from otel_callbacks.cli import demo, doctor
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-_COMMANDS: Final = (demo,)
+_COMMANDS: Final = (demo, doctor)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -117,11 +117,12 @@ def address(variable: str, url: str) -> Address:
     """
     try:
         parts = urlsplit(url)
-        port = parts.port or _SCHEME_PORTS[parts.scheme]
+        usual = _SCHEME_PORTS[parts.scheme]
+        port = usual if parts.port is None else parts.port
         host = parts.hostname or ""
     except (ValueError, KeyError):
-        host = ""
-    if not host:
+        host, port = "", 0
+    if not host or not port:
         allowed = "a URL such as http://127.0.0.1:9090"
         raise SettingError(variable, _without_login(url), allowed)
     without = parts._replace(netloc=parts.netloc.rpartition("@")[2])

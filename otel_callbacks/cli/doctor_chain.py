@@ -6,6 +6,7 @@ import os
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
+from langchain_core.messages.ai import UsageMetadata
 from langchain_core.runnables import RunnableLambda
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
@@ -17,6 +18,7 @@ from prometheus_client import CollectorRegistry
 from otel_callbacks import semconv
 from otel_callbacks.cli.doctor_report import Trouble
 from otel_callbacks.handler import OTelCallbackHandler
+from otel_callbacks.testing.capturing import spans_as_data
 from otel_callbacks.testing.fake_models import FakeChatModel
 
 if TYPE_CHECKING:
@@ -32,7 +34,7 @@ a new one each time would be a new series each time."""
 _SAMPLER: Final = "OTEL_TRACES_SAMPLER"
 _RATIO: Final = "OTEL_TRACES_SAMPLER_ARG"
 _NEVER: Final = frozenset({"always_off", "parentbased_always_off"})
-_USAGE: Final = {"input_tokens": 3, "output_tokens": 2, "total_tokens": 5}
+_USAGE: Final = UsageMetadata(input_tokens=3, output_tokens=2, total_tokens=5)
 
 
 def run_chain(
@@ -101,7 +103,7 @@ def trace_id(spans: Sequence[ReadableSpan]) -> str:
     Args:
         spans: At least one; all of one trace.
     """
-    return f"{spans[0].get_span_context().trace_id:032x}"
+    return str(spans_as_data(spans)[0]["trace_id"])
 
 
 def _check_switches(
@@ -136,10 +138,8 @@ def _check_switches(
 
 def _is_whole(spans: Sequence[ReadableSpan]) -> bool:
     """Say whether the model call is there, below the chain."""
-    ids = {span.get_span_context().span_id for span in spans}
     return any(
-        span.attributes.get(semconv.OPERATION_NAME) in semconv.MODEL_OPERATIONS
-        and span.parent is not None
-        and span.parent.span_id in ids
-        for span in spans
+        span["attributes"].get(semconv.OPERATION_NAME) in semconv.MODEL_OPERATIONS
+        and span["parent"] is not None
+        for span in spans_as_data(spans)
     )

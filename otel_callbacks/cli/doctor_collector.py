@@ -46,8 +46,10 @@ _REFUSALS: Final = (
     (
         ("RESOURCE_EXHAUSTED", "HTTP 429", "HTTP 503"),
         "the Collector refuses for now: its memory limiter or its queue is full",
-        "Look at its log, at otelcol_receiver_refused_spans_total and at "
-        "otelcol_exporter_queue_size: does it reach Jaeger and Prometheus?",
+        (
+            "Look at its log, at otelcol_receiver_refused_spans_total and at "
+            "otelcol_exporter_queue_size: does it reach Jaeger and Prometheus?"
+        ),
     ),
 )
 

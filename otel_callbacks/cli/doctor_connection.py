@@ -97,6 +97,11 @@ def _check_certificate(
     where = f"{address.host}:{address.port}"
     try:
         context = ssl.create_default_context(cafile=authorities)
+    except OSError as error:
+        reason = f"the certificates of {authorities} cannot be read ({error.strerror})"
+        remedy = "Check OTEL_EXPORTER_OTLP_CERTIFICATE: a file in PEM."
+        raise Trouble(reason, remedy) from error
+    try:
         context.wrap_socket(plain, server_hostname=address.host).close()
     except ssl.SSLCertVerificationError as error:
         reason = f"TLS: the certificate of {where} is not trusted: " + (
@@ -108,13 +113,10 @@ def _check_certificate(
             "name that the certificate has."
         )
         raise Trouble(reason, remedy) from error
-    except (ssl.SSLError, ConnectionError, TimeoutError) as error:
+    except OSError as error:
         reason = f"TLS mismatch: we speak TLS, {where} does not ({error})"
         remedy = (
             f"Write http:// in its address: {option} URL. An OTLP address without "
             "a scheme is TLS unless OTEL_EXPORTER_OTLP_INSECURE=true."
         )
         raise Trouble(reason, remedy) from error
-    except OSError as error:
-        reason = f"the certificates of {authorities} cannot be read ({error.strerror})"
-        raise Trouble(reason, "Check OTEL_EXPORTER_OTLP_CERTIFICATE.") from error

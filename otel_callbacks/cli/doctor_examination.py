@@ -26,12 +26,13 @@ if TYPE_CHECKING:
     from opentelemetry.sdk.trace import ReadableSpan
 
     from otel_callbacks.cli.doctor_addresses import Address, Addresses
-    from otel_callbacks.cli.doctor_report import Finding
+    from otel_callbacks.cli.doctor_report import State
     from otel_callbacks.settings import Settings
 
 HOPS: Final = ("handler", "collector", "jaeger", "metrics", "prometheus", "grafana")
 """The hops, in the order of the chain."""
 
+_FOLLOW_THE_TRACE: Final = frozenset({"collector", "jaeger", "prometheus"})
 # Prometheus and Grafana want a part of the time, too.
 _JAEGERS_SHARE: Final = 0.5
 
@@ -79,7 +80,7 @@ class Examination:
             hop = self._hop(name, address, look)
             ended(hop)
             hops.append(hop)
-        trace = doctor_chain.trace_id(self._spans) if self._spans else ""
+        trace = self._sent.trace_id if self._sent else ""
         seconds = time.monotonic() - began
         service = doctor_chain.SERVICE
         return Report(service, self._instance, trace, seconds, tuple(hops))
@@ -117,16 +118,14 @@ class Examination:
             saw = look(visit)
         except Trouble as trouble:
             visit.troubles.append(trouble.finding)
-        follows = name in {"collector", "jaeger", "prometheus"}
+        state: State = "reached"
+        if visit.troubles:
+            state = "broken"
+        elif name in _FOLLOW_THE_TRACE and self._sent is None:
+            state = "answers"
         return Hop(
             name=name,
-            state=(
-                "broken"
-                if visit.troubles
-                else "answers"
-                if follows and self._sent is None
-                else "reached"
-            ),
+            state=state,
             address=url,
             saw=saw,
             seconds=time.monotonic() - began,
@@ -152,21 +151,16 @@ class Examination:
 
     def _jaeger(self, visit: Visit) -> str:
         """Wait for the trace."""
-        sent = visit.sent
-
-        def why_missing(at_last: bool) -> Finding | None:  # noqa: FBT001
-            if sent is None:
-                return None
-            return self._evidence.why_missing(sent, at_last=at_last)
-
         part = _JAEGERS_SHARE if "prometheus" not in self.skip else 1.0
         deadline = self._deadline.share(part)
-        return doctor_jaeger.look(visit, self.addresses.jaeger, deadline, why_missing)
+        return doctor_jaeger.look(
+            visit, self.addresses.jaeger, deadline, self._evidence
+        )
 
     def _metrics(self, visit: Visit) -> str:
         """Read the app's series."""
-        assert self.addresses.metrics is not None  # noqa: S101 -- _hop has asked
-        return doctor_metrics.look(visit, self.addresses.metrics)
+        address = self.addresses.metrics
+        return doctor_metrics.look(visit, address) if address else ""
 
     def _prometheus(self, visit: Visit) -> str:
         """Look for the app's series and the trace's span metrics."""

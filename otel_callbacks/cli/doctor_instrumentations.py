@@ -64,7 +64,8 @@ def look_for_others(
     modules = sys.modules if loaded is None else loaded
     variables = os.environ if environ is None else environ
     points = _installed() if installed is None else installed
-    active, idle = [], []
+    active: list[str] = []
+    idle: list[str] = []
     for point in points:
         if point.name in _SAME_CALLS and not point.module.startswith(_OURS):
             (active if point.module in modules else idle).append(point.module)

@@ -11,10 +11,8 @@ from otel_callbacks.cli.doctor_report import Trouble
 from otel_callbacks.cli.doctor_visit import Site
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from otel_callbacks.cli.doctor_addresses import Address
-    from otel_callbacks.cli.doctor_report import Finding
+    from otel_callbacks.cli.doctor_sampling import Evidence
     from otel_callbacks.cli.doctor_visit import Deadline, Visit
 
 # API v3 first: Jaeger after 2.20 has no other one.
@@ -29,7 +27,7 @@ def look(
     visit: Visit,
     address: Address,
     deadline: Deadline,
-    why_missing: Callable[[bool], Finding | None],
+    evidence: Evidence,
 ) -> str:
     """Wait for the trace.
 
@@ -37,8 +35,7 @@ def look(
         visit: The hop.
         address: Where Jaeger is.
         deadline: How long the trace is waited for.
-        why_missing: Says what the Collector did with the trace, if that can be
-            known; with True when there is no more time to be sure.
+        evidence: Knows what the Collector did with the trace.
 
     Returns:
         What was seen.
@@ -56,8 +53,9 @@ def look(
     def probe() -> bool | None:
         nonlocal seen
         seen = max(seen, _spans(site, sent.trace_id))
-        known = sent.ago > _GRACE_SECONDS and why_missing(False)  # noqa: FBT003
-        return True if seen >= wanted or known else None
+        if seen < wanted and sent.ago > _GRACE_SECONDS:
+            return True if evidence.why_missing(sent, at_last=False) else None
+        return True if seen >= wanted else None
 
     deadline.poll(probe)
     if seen >= wanted:
@@ -66,7 +64,7 @@ def look(
         reason = f"only {seen} of {wanted} spans of the trace are there"
         remedy = "Look for refused or failed spans in the Collector's and Jaeger's log."
         raise Trouble(reason, remedy)
-    finding = why_missing(True)  # noqa: FBT003 -- the one argument it has
+    finding = evidence.why_missing(sent, at_last=True)
     if finding is not None:
         raise Trouble(finding.reason, finding.remedy)
     reason = (

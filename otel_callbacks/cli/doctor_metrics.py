@@ -19,7 +19,9 @@ _OPEN_METRICS: Final = "application/openmetrics-text"
 # What Prometheus asks for.
 _ACCEPT: Final = f"{_OPEN_METRICS};version=1.0.0,text/plain;version=0.0.4;q=0.5"
 _FAMILY: Final = re.compile(r"^# TYPE ((?:otel_callbacks|gen_ai)_\w+) ", re.MULTILINE)
-_EXEMPLAR: Final = re.compile(r"^(?:otel_callbacks|gen_ai)_.* # \{.*trace_id=", re.M)
+_EXEMPLAR: Final = re.compile(
+    r"^(?:otel_callbacks|gen_ai)_.* # \{.*trace_id=", re.MULTILINE
+)
 _OK: Final = 200
 
 

@@ -11,7 +11,8 @@ import ssl
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-import grpc
+# It ships no types.
+import grpc  # type: ignore[import-untyped]
 
 if TYPE_CHECKING:
     from otel_callbacks.cli.doctor_addresses import Address

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -45,8 +46,7 @@ class Hop:
         state: How it is.
         address: Where it is, without a password; empty for the handler.
         saw: What was seen there.
-        seconds: How long it took; for a hop that the trace reached, from the moment
-            it was sent.
+        seconds: How long it was looked at.
         troubles: Why it is broken.
         cautions: What does not break it, and should be known.
     """
@@ -79,7 +79,7 @@ class Report:
     Args:
         service: The ``service.name`` that the fake chain went under.
         instance: Its ``service.instance.id``, the mark of this examination.
-        trace_id: Its trace, in hex; empty when the chain made none.
+        trace_id: Its trace, in hex; empty when it was not sent.
         seconds: How long all took.
         hops: The hops, in the order of the chain.
     """
@@ -105,6 +105,10 @@ class Report:
             "seconds": round(self.seconds, 3),
             "hops": [hop.as_data() for hop in self.hops],
         }
+
+    def as_json(self) -> str:
+        """Return it as JSON, with a line's end."""
+        return json.dumps(self.as_data(), indent=2, ensure_ascii=False) + "\n"
 
 
 def _as_data(finding: Finding) -> dict[str, str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import json
+import re
 import ssl
 import time
 import urllib.error
@@ -34,6 +35,9 @@ _LEAST_SECONDS: Final = 0.5
 _POLL_SECONDS: Final = 0.25
 _SKEW_SECONDS: Final = 5.0
 _LOOPBACK: Final = ("127.", "localhost", "::1")
+# What Go's servers and nginx say to plain text on a port for TLS.
+_WANTS_TLS: Final = re.compile("HTTP request (to an HTTPS server|was sent to HTTPS)")
+_NOT_READY: Final = frozenset({502, 503, 504})
 _LOGIN_NEEDED: Final = (401, 403)
 
 
@@ -203,6 +207,8 @@ class Site:
             answer = self._ask(request)
         except (OSError, http.client.HTTPException) as error:
             raise self._why(error) from error
+        if not self._address.tls and _WANTS_TLS.search(answer.text[:500]):
+            raise plain_text_trouble(self._address, self._option)
         self._compare_clocks(answer.headers.get("Date"), (began + time.time()) / 2)
         return answer
 
@@ -229,7 +235,7 @@ class Site:
             return Trouble(reason, self.login_remedy())
         reason = f"what answers there is not {self._name} (HTTP {answer.status})"
         remedy = f"Say where {self._name} is: {self._option} URL."
-        if answer.status in {502, 503, 504}:
+        if answer.status in _NOT_READY:
             reason = f"HTTP {answer.status}: it is not ready, or behind a broken proxy"
             remedy = f"Wait, or look at `docker compose logs {self._name}`."
         return Trouble(reason, remedy)

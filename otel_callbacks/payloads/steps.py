@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from otel_callbacks import semconv
 from otel_callbacks.operations import ERROR, Failure, Request
+from otel_callbacks.payloads.graphs import graph_operation
 from otel_callbacks.payloads.metadata import add_metadata
 from otel_callbacks.payloads.providers import class_name
 from otel_callbacks.payloads.values import count, mapping, text
@@ -129,12 +130,14 @@ def chain_request(
         name: The run's name; for a node of a graph the node's.
 
     Returns:
-        The request of an inner step: it has no operation of the conventions.
+        The request of ``invoke_agent`` or ``invoke_workflow`` for a graph; an inner
+        step has no operation of the conventions.
     """
-    attributes: dict[str, AttributeValue] = {}
+    operation, target, attributes = graph_operation(
+        _named(serialized, name), mapping(metadata), tags
+    )
     add_metadata(attributes, metadata, tags)
-    target = _named(serialized, name)
-    return Request("", target, attributes=attributes)
+    return Request(operation, target, attributes=attributes)
 
 
 def tool_failed(output: object) -> Failure | None:

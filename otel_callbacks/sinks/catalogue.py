@@ -65,6 +65,7 @@ _TOKEN: Final = label(semconv.TOKEN_TYPE)
 _AGENT: Final = label(semconv.AGENT_NAME)
 
 _SECONDS: Final = tuple(0.01 * 2**power for power in range(14))
+_CALLS: Final = tuple(float(2**power) for power in range(8))
 _TOKENS: Final = tuple(float(4**power) for power in range(14))
 
 TOKEN_USAGE: Final = Series(
@@ -105,6 +106,36 @@ TOOL_DURATION: Final = Series(
     (label(semconv.TOOL_NAME), label(semconv.TOOL_TYPE), _AGENT, _ERROR),
     "seconds",
     _SECONDS,
+)
+AGENT_DURATION: Final = Series(
+    "gen_ai_invoke_agent_duration_seconds",
+    "histogram",
+    "Seconds that one invocation of an agent took.",
+    (_AGENT, label(semconv.REQUEST_MODEL), _ERROR),
+    "seconds",
+    tuple(0.1 * 2**power for power in range(13)),
+)
+AGENT_CALLS: Final = Series(
+    "gen_ai_invoke_agent_inference_calls",
+    "histogram",
+    "Model calls of one invocation of an agent.",
+    (_AGENT,),
+    buckets=_CALLS,
+)
+AGENT_TOOL_CALLS: Final = Series(
+    "gen_ai_invoke_agent_tool_calls",
+    "histogram",
+    "Tool calls of one invocation of an agent.",
+    (_AGENT,),
+    buckets=_CALLS,
+)
+WORKFLOW_DURATION: Final = Series(
+    "gen_ai_workflow_duration_seconds",
+    "histogram",
+    "Seconds that one workflow took.",
+    (label(semconv.WORKFLOW_NAME), _ERROR),
+    "seconds",
+    (1.0, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1800.0, 3600.0, 7200.0),
 )
 TOKENS: Final = Series(
     "otel_callbacks_tokens_total",
@@ -171,6 +202,10 @@ SERIES: Final = (
     TIME_TO_FIRST_CHUNK,
     TIME_PER_OUTPUT_CHUNK,
     TOOL_DURATION,
+    AGENT_DURATION,
+    AGENT_CALLS,
+    AGENT_TOOL_CALLS,
+    WORKFLOW_DURATION,
     TOKENS,
     TOKEN_DETAILS,
     TOKENS_SAVED,

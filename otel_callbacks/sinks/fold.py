@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 _SECONDS: Final = 1e-9
 _CACHE: Final = "cache_hit"
-_TOOL_LABELS: Final = catalogue.TOOL_DURATION.labels
+_AGENT_LABELS: Final = catalogue.AGENT_DURATION.labels[:-1]
 _ERROR_LABELS: Final = (catalogue.label(semconv.ERROR_TYPE),)
 # Kinds of calls whose states are kept at hand; dropped and found again beyond that.
 _KEPT_AT_MOST: Final = 10_000
@@ -44,19 +44,29 @@ _DETAILS: Final = (
 
 
 Kind: TypeAlias = tuple[
-    str, str, str, str, str, int, str, str, str, "tuple[str, str, str] | None"
+    str, str, str, str, str, int, str, str, str, "tuple[str, ...] | None"
 ]
 """What calls have in common that count in the same label sets: operation, provider,
 requested model, response's model, server's address and port, outcome, error.type,
-error_class, and of a tool its name, type and agent."""
+error_class, and for a histogram of the operation's own (a tool's, an agent's, a
+workflow's) the label values that it has beside ``error_type``."""
 
 Call: TypeAlias = tuple[
-    Kind, "Usage | None", bool, int, int, tuple[int, ...], "Trace | None", bool
+    Kind,
+    "Usage | None",
+    bool,
+    int,
+    int,
+    tuple[int, ...],
+    "Trace | None",
+    bool,
+    "tuple[int, int] | None",
 ]
 """One finished operation: its kind, its usage, whether that is missing though it should
 be there, nanoseconds that it took, the reading of the clock at its start and at each
-chunk, its trace if sampled, and whether it comes late: tokens of a call that has been
-counted already. Plain tuples, as these are made on the path of a call."""
+chunk, its trace if sampled, whether it comes late (tokens of a call that has been
+counted already), and an agent's calls of models and tools. Plain tuples, as these are
+made on the path of a call."""
 
 
 class _Tokens(NamedTuple):
@@ -103,6 +113,16 @@ class Fold:
         self._first_chunk = Histograms(catalogue.TIME_TO_FIRST_CHUNK)
         self._per_chunk = Histograms(catalogue.TIME_PER_OUTPUT_CHUNK)
         self._tool = Histograms(catalogue.TOOL_DURATION)
+        self._agent = Histograms(catalogue.AGENT_DURATION)
+        self._agent_calls = Histograms(catalogue.AGENT_CALLS)
+        self._agent_tool_calls = Histograms(catalogue.AGENT_TOOL_CALLS)
+        self._workflow = Histograms(catalogue.WORKFLOW_DURATION)
+        # Operations whose length is in a histogram of their own.
+        self._own = {
+            semconv.EXECUTE_TOOL: self._tool,
+            semconv.INVOKE_AGENT: self._agent,
+            semconv.INVOKE_WORKFLOW: self._workflow,
+        }
         self._tokens = Counters(catalogue.TOKENS)
         self._details = Counters(catalogue.TOKEN_DETAILS)
         self._saved = Counters(catalogue.TOKENS_SAVED)
@@ -116,7 +136,7 @@ class Fold:
         Args:
             call: The call.
         """
-        kind, usage, missing, duration_ns, start_tick, chunks, trace, late = call
+        kind, usage, missing, duration_ns, start, chunks, trace, late, calls = call
         states = self._kinds.get(kind)
         if states is None:
             states = self._states_of(kind)
@@ -130,8 +150,12 @@ class Fold:
         states.duration.observe(duration_ns * _SECONDS, trace)
         if missing:
             self.usage_missing += 1
+        if calls is not None and kind[-1] is not None:
+            agent = self._limits.bound(_AGENT_LABELS, kind[-1])[0][:1]
+            self._agent_calls.at(agent).observe(calls[0], trace)
+            self._agent_tool_calls.at(agent).observe(calls[1], trace)
         if chunks:
-            first = (chunks[0] - start_tick) * _SECONDS
+            first = (chunks[0] - start) * _SECONDS
             self._first_chunk.at(states.base).observe(first, trace)
             if len(chunks) > 1:
                 self._per_chunk.at(states.base).observe_gaps(chunks, trace)
@@ -143,6 +167,10 @@ class Fold:
         yield self._first_chunk.family()
         yield self._per_chunk.family()
         yield self._tool.family()
+        yield self._agent.family()
+        yield self._agent_calls.family()
+        yield self._agent_tool_calls.family()
+        yield self._workflow.family()
         if self._extensions:
             yield self._tokens.family()
             yield self._details.family()
@@ -172,17 +200,18 @@ class Fold:
         """Find the states of a kind of calls that has not come before."""
         if len(self._kinds) >= _KEPT_AT_MOST:
             self._kinds.clear()
-        *names, server_port, outcome, error_type, error_class, of_tool = kind
+        *names, server_port, outcome, error_type, error_class, values = kind
         port = str(server_port) if server_port else ""
         base, overflowed = self._limits.bound(catalogue.BASE, (*names, port))
         errors, more = self._limits.bound(_ERROR_LABELS, (error_type,))
         overflowed += more
-        if of_tool is None:
+        own = self._own.get(kind[0])
+        if own is None or values is None:
             duration = self._duration.at(base + errors)
         else:
-            tool, more = self._limits.bound(_TOOL_LABELS[:3], of_tool)
+            bounded, more = self._limits.bound(own.series.labels[:-1], values)
             overflowed += more
-            duration = self._tool.at(tool + errors)
+            duration = own.at(bounded + errors)
         states = self._kinds[kind] = _States(
             base,
             overflowed,

@@ -16,7 +16,7 @@ from prometheus_client.registry import Collector
 from otel_callbacks import semconv
 from otel_callbacks.forks import tell_after_fork
 from otel_callbacks.operations import OK
-from otel_callbacks.sinks import catalogue
+from otel_callbacks.sinks import catalogue, rollup
 from otel_callbacks.sinks.families import counter, empty, gauge
 from otel_callbacks.sinks.fold import Fold
 from otel_callbacks.sinks.labels import LabelLimits
@@ -36,6 +36,8 @@ if TYPE_CHECKING:
 
 _FOLD_AT: Final = 1_000
 _NO_LABELS: Final = ()
+# Operations whose length is in the histogram of calls.
+_CALLS: Final = frozenset({semconv.CHAT, semconv.TEXT_COMPLETION, semconv.RETRIEVAL})
 _SAMPLED: Final = int(trace.TraceFlags.SAMPLED)
 
 
@@ -205,7 +207,7 @@ class PrometheusSink:
             end.outcome,
             failure.error_type if failure is not None else "",
             failure.error_class if failure is not None else "",
-            _tool(request) if request.operation == semconv.EXECUTE_TOOL else None,
+            None if request.operation in _CALLS else _own_labels(request),
         )
         self._collector.append(
             (
@@ -217,6 +219,12 @@ class PrometheusSink:
                 end.chunk_ns,
                 _trace(run, end),
                 end.late,
+                (
+                    rollup.counts(run.of_agent)
+                    if request.operation == semconv.INVOKE_AGENT
+                    and run.of_agent is not None
+                    else None
+                ),
             )
         )
 
@@ -242,14 +250,15 @@ class PrometheusSink:
         return True
 
 
-def _tool(request: Request) -> tuple[str, str, str]:
-    """Return what a tool's labels say: name, type, agent."""
+def _own_labels(request: Request) -> tuple[str, ...]:
+    """Return the labels of an operation that has a histogram of its own."""
     attributes = request.attributes
-    return (
-        request.target,
-        str(attributes.get(semconv.TOOL_TYPE, "")),
-        str(attributes.get(semconv.AGENT_NAME, "")),
-    )
+    agent = str(attributes.get(semconv.AGENT_NAME, ""))
+    if request.operation == semconv.EXECUTE_TOOL:
+        return request.target, str(attributes.get(semconv.TOOL_TYPE, "")), agent
+    if request.operation == semconv.INVOKE_AGENT:
+        return agent, request.model
+    return (request.target,)
 
 
 def _trace(run: StandIn, end: End) -> Trace | None:

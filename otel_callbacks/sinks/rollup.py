@@ -1,4 +1,4 @@
-"""What a whole tree of runs did, written on its root span.
+"""What a whole tree of runs did: on its root span, and in its agent's series.
 
 So Jaeger can search for requests that made many calls or used many tokens.
 """
@@ -23,10 +23,10 @@ _NAMES: Final = (
 
 
 def note(entries: list[Entry], operation: str, response: Response | None) -> None:
-    """Add one ended run to its root's sums.
+    """Add one ended run to the sums of its root, or of its agent.
 
     Args:
-        entries: The outermost run's entries.
+        entries: The entries of the outermost run, or of the nearest agent.
         operation: The ended run's operation; chains and retrievals do not count.
         response: What it gave back.
     """
@@ -44,6 +44,15 @@ def note(entries: list[Entry], operation: str, response: Response | None) -> Non
         return
     # An append needs no lock, whichever thread the branches of a tree end in.
     entries.append(entry)
+
+
+def counts(entries: list[Entry]) -> tuple[int, int]:
+    """Return how many model calls and tool calls there were.
+
+    Args:
+        entries: What `note` has added.
+    """
+    return sum(entry[0] for entry in entries), sum(entry[1] for entry in entries)
 
 
 def attributes(entries: list[Entry]) -> dict[str, AttributeValue]:

@@ -105,6 +105,8 @@ class SpanSink:
         """Write what became known, and end the span."""
         if run.parent is not None:
             rollup.note(run.rollup, run.request.operation, end.response)
+            if run.of_agent is not None:
+                rollup.note(run.of_agent, run.request.operation, end.response)
         if span.is_recording():
             attributes = _response_attributes(run, end)
             if run.parent is None and run.rollup:

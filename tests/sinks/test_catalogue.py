@@ -41,6 +41,41 @@ TOKENS = (
     16777216,
     67108864,
 )
+CALLS = (1, 2, 4, 8, 16, 32, 64, 128)
+# Those that differ from the usual ones.
+BUCKETS = {
+    "gen_ai_client_token_usage": TOKENS,
+    "gen_ai_invoke_agent_duration_seconds": (
+        0.1,
+        0.2,
+        0.4,
+        0.8,
+        1.6,
+        3.2,
+        6.4,
+        12.8,
+        25.6,
+        51.2,
+        102.4,
+        204.8,
+        409.6,
+    ),
+    "gen_ai_invoke_agent_inference_calls": CALLS,
+    "gen_ai_invoke_agent_tool_calls": CALLS,
+    "gen_ai_workflow_duration_seconds": (
+        1,
+        5,
+        10,
+        30,
+        60,
+        120,
+        300,
+        600,
+        1800,
+        3600,
+        7200,
+    ),
+}
 BASE = (
     "gen_ai_operation_name",
     "gen_ai_provider_name",
@@ -71,6 +106,18 @@ EXPECTED = {
         "histogram",
         "seconds",
         ("gen_ai_tool_name", "gen_ai_tool_type", "gen_ai_agent_name", "error_type"),
+    ),
+    "gen_ai_invoke_agent_duration_seconds": (
+        "histogram",
+        "seconds",
+        ("gen_ai_agent_name", "gen_ai_request_model", "error_type"),
+    ),
+    "gen_ai_invoke_agent_inference_calls": ("histogram", "", ("gen_ai_agent_name",)),
+    "gen_ai_invoke_agent_tool_calls": ("histogram", "", ("gen_ai_agent_name",)),
+    "gen_ai_workflow_duration_seconds": (
+        "histogram",
+        "seconds",
+        ("gen_ai_workflow_name", "error_type"),
     ),
     "otel_callbacks_tokens_total": (
         "counter",
@@ -114,10 +161,9 @@ def test_buckets_are_the_conventions() -> None:
     for series in catalogue.SERIES:
         if series.kind != "histogram":
             assert series.buckets == ()
-        elif series.unit == "seconds":
-            assert series.buckets == pytest.approx(SECONDS, abs=1e-12)
         else:
-            assert series.buckets == TOKENS
+            expected = BUCKETS.get(series.name, SECONDS)
+            assert series.buckets == pytest.approx(expected, abs=1e-12)
 
 
 def test_names_end_as_prometheus_advises() -> None:
@@ -134,7 +180,7 @@ def test_ours_are_told_from_the_conventions() -> None:
     theirs = {series.name for series in catalogue.SERIES if not series.is_ours}
     assert all(name.startswith("otel_callbacks_") for name in ours)
     assert all(name.startswith("gen_ai_") for name in theirs)
-    assert len(theirs) == 5
+    assert len(theirs) == 9
 
 
 def test_label_is_written_as_prometheus_does() -> None:

@@ -47,10 +47,11 @@ def call(
     missing: bool = False,
     chunks: tuple[int, ...] = (),
     late: bool = False,
+    calls: tuple[int, int] | None = None,
 ) -> Any:
     """Return a call of 30 milliseconds."""
     duration = 30 * MILLISECOND
-    return (of or kind(), usage, missing, duration, 0, chunks, None, late)
+    return (of or kind(), usage, missing, duration, 0, chunks, None, late, calls)
 
 
 def new_fold(limit: int = 10, *, extensions: bool = True) -> Fold:
@@ -242,7 +243,10 @@ def test_overflow_counts_every_call() -> None:
     fold = Fold(limits, extensions=True)
     fold.add(call())
     flood = kind(
-        operation="execute_tool", model="n", error_type="E", outcome="error",
+        operation="execute_tool",
+        model="n",
+        error_type="E",
+        outcome="error",
         tool=("a", "function", ""),
     )
     for _ in range(3):
@@ -255,15 +259,19 @@ def test_overflow_counts_every_call() -> None:
         "gen_ai_tool_name": 1,
         "error_type": 1,
     }
-    assert value(
-        fold, "otel_callbacks_operations_total", gen_ai_request_model="other"
-    ) == 3
-    assert value(
-        fold,
-        "gen_ai_execute_tool_duration_seconds_count",
-        gen_ai_tool_name="other",
-        error_type="_OTHER",
-    ) == 1
+    assert (
+        value(fold, "otel_callbacks_operations_total", gen_ai_request_model="other")
+        == 3
+    )
+    assert (
+        value(
+            fold,
+            "gen_ai_execute_tool_duration_seconds_count",
+            gen_ai_tool_name="other",
+            error_type="_OTHER",
+        )
+        == 1
+    )
 
 
 def test_kinds_at_hand_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -275,4 +283,6 @@ def test_kinds_at_hand_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
             fold.add(call(kind(model=f"m{number}")))
     assert len(fold._kinds) <= 2
     assert value(fold, "otel_callbacks_operations_total") == 10
-    assert value(fold, "otel_callbacks_operations_total", gen_ai_request_model="m0") == 2
+    assert (
+        value(fold, "otel_callbacks_operations_total", gen_ai_request_model="m0") == 2
+    )

@@ -26,15 +26,6 @@ AGREED: Final = (
     Series("otel_callbacks_cost_usd_total", "counter", "", (*BASE, "outcome")),
     Series("otel_callbacks_cost_saved_usd_total", "counter", "", (*BASE, "reason")),
     Series("otel_callbacks_unpriced_tokens_total", "counter", "", (_PROVIDER, _MODEL)),
-    Series(
-        "gen_ai_invoke_agent_duration_seconds",
-        "histogram",
-        "",
-        (_AGENT, _MODEL, "error_type"),
-    ),
-    Series("gen_ai_invoke_agent_inference_calls", "histogram", "", (_AGENT,)),
-    Series("gen_ai_invoke_agent_tool_calls", "histogram", "", (_AGENT,)),
-    Series("gen_ai_workflow_duration_seconds", "histogram", "", (_FLOW, "error_type")),
 )
 
 _SPAN_LABELS: Final = frozenset(

@@ -1,0 +1,43 @@
+"""Fixtures of the doctor's tests; the servers beside this file are importable."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from otel_callbacks.cli import doctor_jaeger, doctor_visit
+from otel_callbacks.cli.doctor_visit import Deadline, Visit
+
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+
+from servers import FakeStack  # noqa: E402 -- importable by the line above
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+@pytest.fixture(autouse=True)
+def _no_settings_of_the_developer(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keep the variables of this machine out, and wait less."""
+    for name in os.environ:
+        if name.startswith(("OTEL_", "LANGSMITH_", "LANGCHAIN_")):
+            monkeypatch.delenv(name)
+    monkeypatch.setattr(doctor_jaeger, "_GRACE_SECONDS", 0.0)
+    monkeypatch.setattr(doctor_visit, "_POLL_SECONDS", 0.01)
+
+
+@pytest.fixture
+def stack() -> Iterator[FakeStack]:
+    """All servers, and all is well."""
+    with FakeStack() as servers:
+        yield servers
+
+
+@pytest.fixture
+def visit() -> Visit:
+    """A hop with little time."""
+    return Visit(Deadline(0.5))

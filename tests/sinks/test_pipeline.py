@@ -1,0 +1,272 @@
+"""Handlers, tracer providers and registries: what they share and what not."""
+
+from __future__ import annotations
+
+import gc
+import logging
+import subprocess
+import sys
+import weakref
+from typing import TYPE_CHECKING, Any
+from uuid import uuid4
+
+import pytest
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from prometheus_client import CollectorRegistry, Counter
+
+from otel_callbacks import OTelCallbackHandler, sinks
+from otel_callbacks.operations import Request
+from otel_callbacks.run import Run
+from otel_callbacks.settings import Settings
+from otel_callbacks.sinks import pipeline
+from otel_callbacks.testing import FakeChatModel
+
+if TYPE_CHECKING:
+    from opentelemetry.sdk.trace import ReadableSpan
+
+    from otel_callbacks.testing import Capture
+
+OPERATIONS = "otel_callbacks_operations_total"
+USAGE: Any = {"input_tokens": 7, "output_tokens": 3, "total_tokens": 10}
+STRICT = Settings(strict=True)
+PATIENCE = 60
+
+
+def provider() -> tuple[TracerProvider, InMemorySpanExporter]:
+    """Return a tracer provider and where its spans are kept."""
+    exporter = InMemorySpanExporter()
+    made = TracerProvider(shutdown_on_exit=False)
+    made.add_span_processor(SimpleSpanProcessor(exporter))
+    return made, exporter
+
+
+def handler(
+    tracer_provider: TracerProvider,
+    registry: CollectorRegistry,
+    settings: Settings = STRICT,
+) -> OTelCallbackHandler:
+    """Return a handler on these."""
+    return OTelCallbackHandler(
+        tracer_provider=tracer_provider, registry=registry, settings=settings
+    )
+
+
+def value(registry: CollectorRegistry, name: str, **labels: str) -> float:
+    """Return the sum of a registry's samples of a name with these labels."""
+    return sum(
+        sample.value
+        for family in registry.collect()
+        for sample in family.samples
+        if sample.name == name and labels.items() <= sample.labels.items()
+    )
+
+
+def finished(exporter: InMemorySpanExporter) -> tuple[ReadableSpan, ...]:
+    """Return the spans that have ended."""
+    return tuple(exporter.get_finished_spans())
+
+
+def run_script(script: str) -> str:
+    """Run a script in a process of its own and return what it printed."""
+    done = subprocess.run(  # noqa: S603 -- our own interpreter, our own script
+        [sys.executable, "-c", script],
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+        check=True,
+    )
+    assert "Traceback" not in done.stderr
+    return done.stdout
+
+
+def test_registries_do_not_meet() -> None:
+    """What one registry counts another one does not show."""
+    tracer_provider, exporter = provider()
+    registries = CollectorRegistry(), CollectorRegistry()
+    first, _ = (handler(tracer_provider, registry) for registry in registries)
+    FakeChatModel(usage=USAGE, callbacks=[first]).invoke("?")
+    assert [value(registry, OPERATIONS) for registry in registries] == [1, 0]
+    assert len(finished(exporter)) == 1
+
+
+def test_second_handler_on_one_registry() -> None:
+    """It is no conflict of names: both count into one set of series."""
+    tracer_provider, exporter = provider()
+    registry = CollectorRegistry()
+    for _ in range(2):
+        model = FakeChatModel(
+            usage=USAGE, callbacks=[handler(tracer_provider, registry)]
+        )
+        model.invoke("?")
+    assert value(registry, OPERATIONS) == 2
+    assert value(registry, "otel_callbacks_tokens_total") == 20
+    assert len(finished(exporter)) == 2
+
+
+def test_two_handlers_report_one_run_once() -> None:
+    """On the same providers that is one span and one count, and no trouble."""
+    tracer_provider, exporter = provider()
+    registry = CollectorRegistry()
+    first, second = (handler(tracer_provider, registry) for _ in range(2))
+    model = FakeChatModel(usage=USAGE, callbacks=[first, second])
+    model.invoke("?")
+    list(model.stream("?"))
+    assert value(registry, OPERATIONS) == 2
+    assert value(registry, "otel_callbacks_tokens_total") == 20
+    assert value(registry, "otel_callbacks_errors_total") == 0
+    assert len(finished(exporter)) == 2
+
+
+def test_handler_given_twice_reports_once(telemetry: Capture) -> None:
+    """At the model and at the request, and twice in a list: one span, one count."""
+    one = telemetry.handler
+    FakeChatModel(usage=USAGE, callbacks=[one, one]).invoke(
+        "?", config={"callbacks": [one]}
+    )
+    assert [span["name"] for span in telemetry.spans] == ["chat fake-model"]
+    assert telemetry.value(OPERATIONS) == 1
+    assert telemetry.value("otel_callbacks_tokens_total") == 10
+    assert telemetry.value("otel_callbacks_errors_total") == 0
+
+
+def test_two_tracer_providers_on_one_registry() -> None:
+    """Each has its span of a run that both report; it is counted once."""
+    (first, one), (second, other) = provider(), provider()
+    registry = CollectorRegistry()
+    both: list[Any] = [handler(first, registry), handler(second, registry)]
+    seen: list[float] = []
+
+    class Looks(FakeChatModel):
+        """A model that looks at the series while it is called."""
+
+        def _result(self) -> Any:
+            seen.append(value(registry, "otel_callbacks_operations_in_flight"))
+            return super()._result()
+
+    Looks(usage=USAGE, callbacks=both).invoke("?")
+    assert [len(finished(exporter)) for exporter in (one, other)] == [1, 1]
+    assert value(registry, OPERATIONS) == 1
+    assert value(registry, "otel_callbacks_tokens_total") == 10
+    assert seen == [1]
+    FakeChatModel(usage=USAGE, callbacks=both[1:]).invoke("?")
+    assert value(registry, OPERATIONS) == 2
+    assert [len(finished(exporter)) for exporter in (one, other)] == [1, 2]
+
+
+def test_pipeline_is_shared() -> None:
+    """The same providers have one table and one health; another has another table."""
+    tracer_provider, _ = provider()
+    registry = CollectorRegistry()
+    first = pipeline(tracer_provider, registry, STRICT)
+    assert pipeline(tracer_provider, registry, STRICT) is first
+    other = pipeline(provider()[0], registry, STRICT)
+    assert other.table is not first.table
+    assert other.health is first.health
+    assert pipeline(tracer_provider, CollectorRegistry(), STRICT).health is not (
+        first.health
+    )
+
+
+def test_other_settings_are_said_once(caplog: pytest.LogCaptureFixture) -> None:
+    """The first handler's settings stay in force, and one line says so."""
+    tracer_provider, _ = provider()
+    registry = CollectorRegistry()
+    first = pipeline(tracer_provider, registry, STRICT)
+    with caplog.at_level(logging.WARNING, "otel_callbacks"):
+        assert pipeline(tracer_provider, registry, STRICT) is first
+        assert caplog.records == []
+        for limit in (3, 4):
+            other = Settings(strict=True, run_limit=limit)
+            assert pipeline(tracer_provider, registry, other) is first
+    assert first.settings is STRICT
+    assert len(caplog.records) == 1
+    assert "the first one's stay in force" in caplog.records[0].getMessage()
+
+
+def test_name_that_is_taken_is_refused() -> None:
+    """A registry that has a series of our name already says so at the start."""
+    registry = CollectorRegistry()
+    Counter("otel_callbacks_tokens", "Somebody else's.", registry=registry)
+    with pytest.raises(ValueError, match="otel_callbacks_tokens"):
+        pipeline(provider()[0], registry, STRICT)
+
+
+def test_defaults_are_the_global_ones(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without arguments it is the process's registry and tracer provider."""
+    registry = CollectorRegistry()
+    monkeypatch.setattr(sinks, "REGISTRY", registry)
+    found = pipeline(None, None, STRICT)
+    assert pipeline(None, registry, STRICT) is found
+
+
+def test_global_provider_may_be_set_later() -> None:
+    """A handler that is made first sends its spans to the provider set afterwards."""
+    printed = run_script(
+        """
+from opentelemetry import trace
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from prometheus_client import REGISTRY
+from otel_callbacks import OTelCallbackHandler
+from otel_callbacks.testing import FakeChatModel
+
+handler = OTelCallbackHandler()
+exporter = InMemorySpanExporter()
+provider = TracerProvider()
+provider.add_span_processor(SimpleSpanProcessor(exporter))
+trace.set_tracer_provider(provider)
+FakeChatModel(callbacks=[handler]).invoke("?")
+print([span.name for span in exporter.get_finished_spans()])
+print(REGISTRY.get_sample_value("otel_callbacks_open_runs") == 0)
+"""
+    )
+    assert printed.splitlines() == ["['chat fake-model']", "True"]
+
+
+def test_process_that_ends_ends_its_runs() -> None:
+    """What is open at exit is abandoned, before the SDK says its farewell."""
+    printed = run_script(
+        """
+import uuid
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import BatchSpanProcessor, ConsoleSpanExporter
+from otel_callbacks import OTelCallbackHandler
+
+provider = TracerProvider()
+line = lambda span: f"{span.name}: {span.attributes['error.type']}\\n"
+provider.add_span_processor(BatchSpanProcessor(ConsoleSpanExporter(formatter=line)))
+handler = OTelCallbackHandler(tracer_provider=provider)
+run_id = uuid.uuid4()
+handler.on_chain_start({}, "x", run_id=run_id, name="step")
+"""
+    )
+    assert printed.splitlines() == ["step: abandoned"]
+
+
+def test_farewell_ends_runs_of_a_table_that_is_there() -> None:
+    """What is called at exit closes a table, and does nothing where none is left."""
+    tracer_provider, exporter = provider()
+    registry = CollectorRegistry()
+    one = handler(tracer_provider, registry)
+    built = pipeline(tracer_provider, registry, STRICT)
+    run_id = uuid4()
+    one.on_chain_start({}, "x", run_id=run_id, name="step")
+    table_ref = weakref.ref(built.table)
+    sinks._close(table_ref)
+    assert [span.name for span in finished(exporter)] == ["step"]
+    assert value(registry, "otel_callbacks_runs_lost_total", reason="closed") == 1
+    del one, built, registry, tracer_provider
+    gc.collect()
+    assert table_ref() is None
+    sinks._close(table_ref)
+
+
+def test_stepping_out_of_a_plain_run_does_nothing() -> None:
+    """Only a run that stands in for its span was ever current."""
+    built = pipeline(provider()[0], CollectorRegistry(), STRICT)
+    run = Run(1, Request("chat", "m"), None)
+    built.step_out(run)
+    assert run.open

@@ -1,0 +1,444 @@
+"""What a scrape shows: every label, exemplars, calls in flight, our own troubles."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from typing import TYPE_CHECKING, Any
+from uuid import uuid4
+
+import pytest
+from langchain_core.documents import Document
+from langchain_core.retrievers import BaseRetriever
+from langchain_core.runnables import RunnableLambda
+from langchain_core.tools import tool
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.sampling import ALWAYS_OFF
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.openmetrics.exposition import (
+    generate_latest as generate_openmetrics,
+)
+from prometheus_client.openmetrics.parser import text_string_to_metric_families
+
+from otel_callbacks import OTelCallbackHandler
+from otel_callbacks.health import Health
+from otel_callbacks.operations import End, Request, Response, Usage
+from otel_callbacks.settings import Settings
+from otel_callbacks.sinks.current_span import StandIn
+from otel_callbacks.sinks.prometheus import PrometheusSink, SeriesCollector
+from otel_callbacks.testing import FakeChatModel, Reply, Tokens, capture
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from otel_callbacks.testing import Capture, FakeOpenAI
+
+OPERATIONS = "otel_callbacks_operations_total"
+IN_FLIGHT = "otel_callbacks_operations_in_flight"
+OVERFLOWED = "otel_callbacks_labels_overflowed_total"
+USAGE: Any = {"input_tokens": 7, "output_tokens": 3, "total_tokens": 10}
+
+
+def labels_of(telemetry: Capture, name: str) -> list[dict[str, str]]:
+    """Return the labels of every sample of a name."""
+    return [dict(labels) for one, labels in telemetry.samples if one == name]
+
+
+def base(server: FakeOpenAI, **more: str) -> dict[str, str]:
+    """Return the labels that every series of a chat call has."""
+    return {
+        "gen_ai_operation_name": "chat",
+        "gen_ai_provider_name": "openai",
+        "gen_ai_request_model": "gpt-4o-mini",
+        "gen_ai_response_model": "gpt-4o-mini-2024-07-18",
+        "server_address": "127.0.0.1",
+        "server_port": str(server.port),
+        **more,
+    }
+
+
+def collector(
+    registry: CollectorRegistry | None = None, *, strict: bool = False, limit: int = 100
+) -> SeriesCollector:
+    """Return a collector with a health of its own."""
+    made = SeriesCollector(Health(strict=strict), label_limit=limit, extensions=True)
+    if registry is not None:
+        registry.register(made)
+    return made
+
+
+def run_of(operation: str = "chat", **fields: Any) -> StandIn:
+    """Return a run of a model named m."""
+    request = Request(operation, "m", "openai", "m", "host", 443, **fields)
+    return StandIn(uuid4().int, request, None)
+
+
+def ended(run: StandIn, response: Response | None = None, **fields: Any) -> End:
+    """Return how a run ended well after a second."""
+    return End("ok", run.start_ns + 10**9, response, **fields)
+
+
+def value(registry: CollectorRegistry, name: str, **labels: str) -> float:
+    """Return the sum of a registry's samples of a name with these labels."""
+    return sum(
+        sample.value
+        for family in registry.collect()
+        for sample in family.samples
+        if sample.name == name and labels.items() <= sample.labels.items()
+    )
+
+
+def test_every_label_of_a_stream(
+    telemetry: Capture, server: FakeOpenAI, chat: Callable[..., Any]
+) -> None:
+    """A streamed call is in every series of model calls, each with all its labels."""
+    server.script(Reply(usage=Tokens(9, 4, cached=2)))
+    list(chat(stream_usage=True).stream("Roses?"))
+    both = [
+        base(server, gen_ai_token_type=token_type) for token_type in ("input", "output")
+    ]
+    assert labels_of(telemetry, "gen_ai_client_token_usage_count") == both
+    assert labels_of(telemetry, "gen_ai_client_operation_duration_seconds_count") == [
+        base(server, error_type="")
+    ]
+    for name in ("time_to_first_chunk", "time_per_output_chunk"):
+        series = f"gen_ai_client_operation_{name}_seconds_count"
+        assert labels_of(telemetry, series) == [base(server)]
+        assert telemetry.value(series) >= 1
+    assert labels_of(telemetry, "otel_callbacks_tokens_total") == [
+        {**labels, "outcome": "ok"} for labels in both
+    ]
+    assert labels_of(telemetry, "otel_callbacks_token_details_total") == [
+        base(server, detail="cache_read", outcome="ok")
+    ]
+    assert labels_of(telemetry, OPERATIONS) == [
+        base(server, outcome="ok", error_class="")
+    ]
+
+
+def test_every_label_of_an_error(
+    telemetry: Capture, server: FakeOpenAI, chat: Callable[..., Any]
+) -> None:
+    """A refused call has its type and its class, and no model that answered."""
+    server.script(Reply.failing(429))
+    with pytest.raises(Exception, match="429"):
+        chat().invoke("Roses?")
+    labels = base(server, gen_ai_response_model="")
+    assert labels_of(telemetry, "gen_ai_client_operation_duration_seconds_count") == [
+        {**labels, "error_type": "OpenAIRateLimitError"}
+    ]
+    assert labels_of(telemetry, OPERATIONS) == [
+        {**labels, "outcome": "error", "error_class": "rate_limited"}
+    ]
+
+
+def test_every_label_of_a_tool(telemetry: Capture) -> None:
+    """A tool is known by its name, its type and the agent that called it."""
+
+    @tool
+    def florist() -> str:
+        """Ask the florist."""
+        return "roses"
+
+    florist.invoke(
+        {},
+        {
+            "callbacks": [telemetry.handler],
+            "metadata": {"lc_agent_name": "shop"},
+        },
+    )
+    assert labels_of(telemetry, "gen_ai_execute_tool_duration_seconds_count") == [
+        {
+            "gen_ai_tool_name": "florist",
+            "gen_ai_tool_type": "function",
+            "gen_ai_agent_name": "shop",
+            "error_type": "",
+        }
+    ]
+    assert telemetry.value("gen_ai_client_operation_duration_seconds_count") == 0
+    assert telemetry.value(OPERATIONS, gen_ai_operation_name="execute_tool") == 1
+
+
+def test_retrieval_is_counted_and_a_chain_is_not(telemetry: Capture) -> None:
+    """A retrieval is an operation without tokens; an inner chain is none."""
+
+    class Catalogue(BaseRetriever):
+        """A retriever that finds two flowers."""
+
+        def _get_relevant_documents(self, query: str, **_: Any) -> list[Document]:
+            return [Document(query), Document("tulip")]
+
+    config: Any = {"callbacks": [telemetry.handler]}
+    Catalogue().invoke("rose", config)
+    RunnableLambda(str, name="step").invoke("x", config)
+    assert telemetry.value(OPERATIONS) == 1
+    assert telemetry.value(OPERATIONS, gen_ai_operation_name="retrieval") == 1
+    assert telemetry.value("otel_callbacks_usage_missing_total") == 0
+    assert telemetry.value("otel_callbacks_tokens_total") == 0
+
+
+def exemplars(registry: CollectorRegistry) -> dict[str, list[dict[str, str]]]:
+    """Return the exemplars' labels of an OpenMetrics scrape by the sample's name."""
+    found: dict[str, list[dict[str, str]]] = {}
+    text = generate_openmetrics(registry).decode()
+    for family in text_string_to_metric_families(text):
+        for sample in family.samples:
+            if sample.exemplar is not None:
+                found.setdefault(sample.name, []).append(sample.exemplar.labels)
+    return found
+
+
+def test_exemplars_point_to_the_span(telemetry: Capture) -> None:
+    """On an OpenMetrics scrape counters and buckets carry the span's ids."""
+    list(FakeChatModel(callbacks=[telemetry.handler], usage=USAGE).stream("?"))
+    span = telemetry.span("chat fake-model")
+    ids = {"trace_id": span["trace_id"], "span_id": span["span_id"]}
+    found = exemplars(telemetry.registry)
+    assert found.keys() == {
+        "gen_ai_client_token_usage_bucket",
+        "gen_ai_client_operation_duration_seconds_bucket",
+        "gen_ai_client_operation_time_to_first_chunk_seconds_bucket",
+        "gen_ai_client_operation_time_per_output_chunk_seconds_bucket",
+        "otel_callbacks_tokens_total",
+        OPERATIONS,
+    }
+    assert all(one == ids for some in found.values() for one in some)
+
+
+def test_plain_scrape_has_no_exemplars(telemetry: Capture) -> None:
+    """Prometheus' older text format knows none."""
+    FakeChatModel(callbacks=[telemetry.handler], usage=USAGE).invoke("?")
+    text = generate_latest(telemetry.registry).decode()
+    assert OPERATIONS in text
+    assert "trace_id" not in text
+
+
+def test_calls_that_are_not_sampled_count() -> None:
+    """With the sampler off there is no span and no exemplar, but every number."""
+    registry = CollectorRegistry()
+    provider = TracerProvider(sampler=ALWAYS_OFF, shutdown_on_exit=False)
+    handler = OTelCallbackHandler(
+        tracer_provider=provider, registry=registry, settings=Settings(strict=True)
+    )
+    list(FakeChatModel(callbacks=[handler], usage=USAGE).stream("?"))
+    assert value(registry, OPERATIONS, outcome="ok") == 1
+    assert value(registry, "otel_callbacks_tokens_total") == 10
+    assert value(registry, "gen_ai_client_operation_duration_seconds_count") == 1
+    assert exemplars(registry) == {}
+
+
+def test_in_flight_during_a_call(telemetry: Capture) -> None:
+    """While a call is made it is in flight, below a chain that is only a run."""
+    seen: list[tuple[float, float, list[dict[str, str]]]] = []
+
+    class Looks(FakeChatModel):
+        """A model that looks at the series while it is called."""
+
+        def _result(self) -> Any:
+            seen.append(
+                (
+                    telemetry.value(IN_FLIGHT),
+                    telemetry.value("otel_callbacks_open_runs"),
+                    labels_of(telemetry, IN_FLIGHT),
+                )
+            )
+            return super()._result()
+
+    model = Looks(usage=USAGE)
+    RunnableLambda(model.invoke, name="step").invoke(
+        "?", config={"callbacks": [telemetry.handler]}
+    )
+    labels = {
+        "gen_ai_operation_name": "chat",
+        "gen_ai_provider_name": "fake",
+        "gen_ai_request_model": "fake-model",
+    }
+    assert seen == [(1, 2, [labels])]
+    assert labels_of(telemetry, IN_FLIGHT) == []
+
+
+def test_restricted_registry_shows_what_is_asked_for(telemetry: Capture) -> None:
+    """``name[]`` of a scrape finds our families by their samples' names."""
+    FakeChatModel(callbacks=[telemetry.handler], usage=USAGE).invoke("?")
+    restricted = telemetry.registry.restricted_registry(
+        ["otel_callbacks_tokens_total", "gen_ai_client_token_usage_sum"]
+    )
+    names = {one.name for family in restricted.collect() for one in family.samples}
+    assert names == {"otel_callbacks_tokens_total", "gen_ai_client_token_usage_sum"}
+
+
+def test_thousand_calls_are_folded_without_a_scrape() -> None:
+    """What waits to be folded never grows beyond a thousand calls."""
+    registry = CollectorRegistry()
+    made = collector(registry)
+    sink = PrometheusSink(made, Health())
+    run = run_of()
+    for _ in range(999):
+        sink.ended(run, ended(run, Response("m", usage=Usage(1, 1))))
+    assert len(made._calls) == 999
+    sink.ended(run, ended(run, Response("m", usage=Usage(1, 1))))
+    assert len(made._calls) == 0
+    assert value(registry, OPERATIONS) == 1_000
+    assert value(registry, "otel_callbacks_tokens_total") == 2_000
+
+
+def test_call_never_waits_for_a_scrape() -> None:
+    """While somebody else folds, a finished call is kept for later."""
+    registry = CollectorRegistry()
+    made = collector(registry)
+    sink = PrometheusSink(made, Health())
+    run = run_of()
+    with made._lock:
+        for _ in range(1_001):
+            sink.ended(run, ended(run))
+        assert len(made._calls) == 1_001
+    assert value(registry, OPERATIONS) == 1_001
+
+
+def test_forked_child_does_not_wait_for_its_parents_lock() -> None:
+    """A lock that a thread of the parent holds is not the child's."""
+    registry = CollectorRegistry()
+    made = collector(registry)
+    made._lock.acquire()
+    made.after_fork()
+    assert value(registry, "otel_callbacks_open_runs") == 0
+
+
+def test_fold_that_fails_is_counted(caplog: pytest.LogCaptureFixture) -> None:
+    """A call that cannot be folded costs itself; the scrape shows the rest."""
+    registry = CollectorRegistry()
+    made = collector(registry)
+    sink = PrometheusSink(made, Health())
+    run = run_of()
+    broken: Any = None
+    made.append(broken)
+    sink.ended(run, ended(run))
+    made.append(broken)
+    with caplog.at_level(logging.WARNING, "otel_callbacks"):
+        assert value(registry, OPERATIONS) == 1
+    assert value(registry, "otel_callbacks_errors_total", where="fold") == 2
+    assert len(caplog.records) == 1
+    assert caplog.records[0].exc_info is not None
+
+
+def test_fold_that_fails_raises_when_strict() -> None:
+    """In tests it is raised, and the next scrape goes on."""
+    registry = CollectorRegistry()
+    made = collector(registry, strict=True)
+    broken: Any = None
+    made.append(broken)
+    with pytest.raises(TypeError):
+        list(made.collect())
+    assert value(registry, "otel_callbacks_errors_total", where="fold") == 1
+
+
+def test_labels_are_bounded() -> None:
+    """Beyond the limit a model is ``other``, an error ``_OTHER``, and it is counted."""
+    with capture(Settings(strict=True, label_limit=1)) as telemetry:
+        config: Any = {"callbacks": [telemetry.handler]}
+        FakeChatModel(model_name="a").invoke("?", config)
+        for _ in range(2):
+            FakeChatModel(model_name="b").invoke("?", config)
+        for error in (ValueError("no"), KeyError("no")):
+            with pytest.raises(type(error)):
+                FakeChatModel(model_name="a", error=error).invoke("?", config)
+        assert telemetry.value(OPERATIONS, gen_ai_request_model="a") == 3
+        assert telemetry.value(OPERATIONS, gen_ai_request_model="other") == 2
+        duration = "gen_ai_client_operation_duration_seconds_count"
+        assert telemetry.value(duration, error_type="ValueError") == 1
+        assert telemetry.value(duration, error_type="_OTHER") == 1
+        assert telemetry.value(OVERFLOWED, label="gen_ai_request_model") == 2
+        assert telemetry.value(OVERFLOWED, label="error_type") == 1
+        assert telemetry.value(OVERFLOWED) == 3
+
+
+def test_labels_in_flight_are_bounded() -> None:
+    """Calls in flight of models beyond the limit are one sum."""
+    with capture(Settings(strict=True, label_limit=1)) as telemetry:
+        ids = [uuid4() for _ in range(3)]
+        for number, run_id in enumerate(ids):
+            telemetry.handler.on_chat_model_start(
+                {},
+                [[str(number)]],
+                run_id=run_id,
+                metadata={"ls_model_name": f"m{number}", "ls_provider": "fake"},
+            )
+        assert telemetry.value(IN_FLIGHT, gen_ai_request_model="m0") == 1
+        assert telemetry.value(IN_FLIGHT, gen_ai_request_model="other") == 2
+
+
+def test_lost_runs_are_shown_by_reason(telemetry: Capture) -> None:
+    """What the handler gave up is in the scrape."""
+    run_id = uuid4()
+    telemetry.handler.on_chain_start({}, "x", run_id=run_id, name="step")
+    telemetry.handler.close()
+    assert telemetry.value("otel_callbacks_runs_lost_total", reason="closed") == 1
+    assert telemetry.value("otel_callbacks_runs_lost_total") == 1
+
+
+def test_missing_usage_is_said_once(caplog: pytest.LogCaptureFixture) -> None:
+    """Each call without usage is counted, the first one is logged."""
+    registry = CollectorRegistry()
+    sink = PrometheusSink(collector(registry), Health())
+    nameless = StandIn(1, Request("chat", ""), None)
+    with caplog.at_level(logging.WARNING, "otel_callbacks"):
+        for _ in range(2):
+            sink.ended(nameless, ended(nameless, Response()))
+    assert value(registry, "otel_callbacks_usage_missing_total") == 2
+    assert len(caplog.records) == 1
+    message = caplog.records[0].getMessage()
+    assert "a provider gave no token usage" in message
+    assert "stream_usage=True" in message
+
+
+def test_usage_is_expected_where_it_can_be() -> None:
+    """Not in a batch's later runs, not late, not of tools and retrievals."""
+    registry = CollectorRegistry()
+    sink = PrometheusSink(collector(registry), Health())
+    unexpected = Response("m", usage_expected=False)
+    later = run_of("text_completion", batch_size=2)
+    sink.ended(later, ended(later, unexpected))
+    late = run_of()
+    sink.ended(late, ended(late, Response("m"), late=True))
+    found = run_of("retrieval")
+    sink.ended(found, ended(found, Response()))
+    silent = run_of()
+    sink.ended(silent, ended(silent, None))
+    assert value(registry, "otel_callbacks_usage_missing_total") == 0
+    alone = run_of("text_completion")
+    sink.ended(alone, ended(alone, unexpected))
+    assert value(registry, "otel_callbacks_usage_missing_total") == 1
+
+
+def test_run_that_another_counts_is_left_alone() -> None:
+    """Neither a chain nor a run that another handler counts is counted."""
+    registry = CollectorRegistry()
+    sink = PrometheusSink(collector(registry), Health())
+    chain = StandIn(1, Request("", "step"), None)
+    sink.started(chain)
+    sink.ended(chain, ended(chain))
+    other = run_of()
+    other.counted = False
+    sink.ended(other, ended(other))
+    assert value(registry, OPERATIONS) == 0
+
+
+def test_threads_lose_no_call() -> None:
+    """Many threads that end calls while others scrape: every call is counted."""
+    registry = CollectorRegistry()
+    sink = PrometheusSink(collector(registry), Health(strict=True))
+
+    def calls() -> None:
+        run = run_of()
+        for _ in range(2_500):
+            sink.ended(run, ended(run, Response("m", usage=Usage(1, 0))))
+
+    threads = [threading.Thread(target=calls) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    while any(thread.is_alive() for thread in threads):
+        value(registry, OPERATIONS)
+    for thread in threads:
+        thread.join()
+    assert value(registry, OPERATIONS) == 10_000
+    assert value(registry, "otel_callbacks_tokens_total") == 10_000

@@ -1,0 +1,310 @@
+"""What the documents say is so: names, defaults, links, and the README's example."""
+
+from __future__ import annotations
+
+import ast
+import dataclasses
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import pytest
+
+from otel_callbacks import semconv
+from otel_callbacks.lost import REASONS
+from otel_callbacks.settings import (
+    _READ_BY_THE_SDK,
+    _SAMPLER_ARGUMENT,
+    _TRACES_PROTOCOL,
+    Settings,
+)
+from otel_callbacks.sinks.catalogue import BASE, SERIES
+from otel_callbacks.sinks.prometheus import PrometheusSink
+from otel_callbacks.sinks.spans import SpanSink
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from otel_callbacks.testing import FakeOpenAI
+
+_ROOT: Final = Path(__file__).parent.parent
+_DOCS: Final = _ROOT / "docs"
+_PACKAGE: Final = _ROOT / "otel_callbacks"
+_PAGES: Final = (
+    _ROOT / "README.md",
+    _ROOT / "CHANGELOG.md",
+    _ROOT / "CONTRIBUTING.md",
+    *sorted(_DOCS.glob("*.md")),
+)
+
+_CODE: Final = re.compile(r"`([^`]+)`")
+_LINK: Final = re.compile(r"\]\(([^)\s]+)\)|(?:href|src)=\"([^\"]+)\"")
+_BLOCK: Final = re.compile(r"^```.*?^```$", re.MULTILINE | re.DOTALL)
+_EXTERNAL: Final = re.compile(r"[a-z]+:", re.IGNORECASE)
+_NOT_IN_A_HEADING: Final = re.compile(r"[^\w\- ]")
+
+# Commands, not the handler: they have a `trouble` of their own, or emit nothing.
+_OUTSIDE: Final = ("cli", "testing")
+# What uses names of attributes for labels.
+_LABELS_ONLY: Final = ("sinks/catalogue.py", "sinks/labels.py")
+
+# Written in two parts, so that this file does not name what it looks for.
+_MACHINE: Final = tuple(
+    "/" + name for name in ("work/", "root/", "tmp/v", "home/runner")
+)
+_INDEX_HOSTS: Final = tuple(
+    ".".join(parts)
+    for parts in (
+        ("pypi", "org"),
+        ("files", "pythonhosted", "org"),
+        ("proxy", "golang", "org"),
+    )
+)
+
+
+def _page(name: str) -> str:
+    """Return a page under docs."""
+    return (_DOCS / name).read_text(encoding="utf-8")
+
+
+def _rows(text: str, first_cell: str) -> list[list[str]]:
+    """Return the rows of every table whose head begins with this cell."""
+    rows: list[list[str]] = []
+    inside = False
+    for line in text.splitlines():
+        cells = [cell.strip() for cell in line.strip().strip("|").split("|")]
+        if not line.startswith("|"):
+            inside = False
+        elif cells[0] == first_cell:
+            inside = True
+        elif inside and not cells[0].startswith("---"):
+            rows.append(cells)
+    return rows
+
+
+def _names(cells: list[list[str]]) -> list[str]:
+    """Return the code words of the first cells."""
+    return [name for row in cells for name in _CODE.findall(row[0])]
+
+
+def _sources() -> Iterator[tuple[str, ast.Module]]:
+    """Yield the modules of the package that emit something, by their path in it."""
+    for path in sorted(_PACKAGE.rglob("*.py")):
+        name = path.relative_to(_PACKAGE).as_posix()
+        if not name.startswith(_OUTSIDE):
+            yield name, ast.parse(path.read_text(encoding="utf-8"))
+
+
+def _labels(cell: str) -> tuple[str, ...]:
+    """Return the labels of a table's cell, ``base`` written out."""
+    base = BASE if cell.startswith("base") else ()
+    return (*base, *_CODE.findall(cell))
+
+
+def _where() -> set[str]:
+    """Return every place that the package counts failures at."""
+    found = {SpanSink.name, PrometheusSink.name}
+    for _, tree in _sources():
+        for node in ast.walk(tree):
+            if (
+                isinstance(node, ast.Call)
+                and isinstance(node.func, ast.Attribute)
+                and node.func.attr in {"trouble", "oddity"}
+                and isinstance(node.args[0], ast.Constant)
+            ):
+                found.add(node.args[0].value)
+    return found
+
+
+def _span_attributes() -> set[str]:
+    """Return every attribute that the package writes on spans."""
+    used = {
+        node.attr
+        for name, tree in _sources()
+        if name not in _LABELS_ONLY
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Attribute)
+        and isinstance(node.value, ast.Name)
+        and node.value.id == "semconv"
+    }
+    values = {getattr(semconv, name) for name in used}
+    return {value for value in values if isinstance(value, str) and "." in value}
+
+
+def _shown(default: object) -> str:
+    """Return a default as the page writes it."""
+    if isinstance(default, bool):
+        return str(default).lower()
+    if isinstance(default, float):
+        return f"{default:g}"
+    return str(default)
+
+
+def _tracked() -> list[Path]:
+    """Return the files of the repository, tracked and new ones."""
+    listed = subprocess.run(
+        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],  # noqa: S607
+        cwd=_ROOT,
+        check=True,
+        capture_output=True,
+        timeout=60,
+    ).stdout.decode()
+    paths = (_ROOT / name for name in listed.split("\0") if name)
+    return [path for path in paths if path.is_file()]
+
+
+def _anchors(page: Path) -> set[str]:
+    """Return the anchors that a page's headings make."""
+    text = _BLOCK.sub("", page.read_text(encoding="utf-8"))
+    titles = re.findall(r"^#+ (.+)$", text, re.MULTILINE)
+    return {
+        _NOT_IN_A_HEADING.sub("", title.lower()).replace(" ", "-") for title in titles
+    }
+
+
+def _links(page: Path) -> Iterator[str]:
+    """Yield the links of a page that lead into the repository."""
+    text = _BLOCK.sub("", page.read_text(encoding="utf-8"))
+    for in_brackets, in_tag in _LINK.findall(text):
+        target = in_brackets or in_tag
+        if not _EXTERNAL.match(target):
+            yield target
+
+
+def _example() -> tuple[int, str]:
+    """Return the first Python block of the README and the line it starts at."""
+    readme = (_ROOT / "README.md").read_text(encoding="utf-8")
+    before, _, rest = readme.partition("```python\n")
+    return before.count("\n") + 1, rest.partition("```")[0]
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/series.md"])
+def test_the_tables_have_every_series_and_no_other(page: str) -> None:
+    """Series, types and labels are exactly those of the catalogue."""
+    rows = _rows((_ROOT / page).read_text(encoding="utf-8"), "series")
+    told = [(_names([row])[0], row[1], _labels(row[2])) for row in rows]
+
+    assert told == [(series.name, series.kind, series.labels) for series in SERIES]
+
+
+def test_no_page_names_a_series_that_does_not_exist() -> None:
+    """The page of series names none beside those of the catalogue."""
+    named = re.findall(
+        r"\b(?:otel_callbacks_\w+|gen_ai_client_\w+|gen_ai_execute_\w+)",
+        _page("series.md"),
+    )
+    samples = {
+        series.name + suffix
+        for series in SERIES
+        for suffix in ("", "_bucket", "_sum", "_count")
+    }
+
+    assert set(named) <= samples
+
+
+def test_every_reason_of_a_lost_run_is_told() -> None:
+    """The table of reasons has all of them, and no other."""
+    rows = _rows(_page("series.md"), "`reason`")
+
+    assert sorted(_names(rows)) == sorted(REASONS)
+
+
+def test_every_place_of_a_failure_is_told() -> None:
+    """The table of places has every value of the label ``where``, and no other."""
+    rows = _rows(_page("series.md"), "`where`")
+
+    assert sorted(_names(rows)) == sorted(_where())
+
+
+def test_every_error_class_is_told() -> None:
+    """The row of ``error_class`` has the whole closed set, in its order."""
+    rows = _rows(_page("series.md"), "label")
+    told = next(row[1] for row in rows if row[0] == "`error_class`")
+
+    assert tuple(_CODE.findall(told)) == semconv.ERROR_CLASSES
+
+
+def test_the_tables_have_every_span_attribute_and_no_other() -> None:
+    """Every attribute that the package writes stands in one table's row, once."""
+    told = _names(_rows(_page("spans.md"), "attribute"))
+
+    assert sorted(told) == sorted(_span_attributes())
+
+
+def test_the_tables_have_every_setting_with_its_default() -> None:
+    """Variables, defaults and field names are exactly those of `Settings`."""
+    rows = [row for row in _rows(_page("settings.md"), "variable") if len(row) == 4]
+    told = {tuple(_CODE.findall(cell)[0] for cell in row[:3]) for row in rows}
+
+    assert told == {
+        (field.metadata["variable"], _shown(field.default), field.name)
+        for field in dataclasses.fields(Settings)
+    }
+    assert len(rows) == len(told)
+
+
+def test_the_variables_of_the_sdk_that_we_check_are_told() -> None:
+    """The table of OpenTelemetry's own variables has all that are refused if wrong."""
+    rows = [row for row in _rows(_page("settings.md"), "variable") if len(row) == 2]
+
+    assert sorted(_names(rows)) == sorted((*_READ_BY_THE_SDK, _SAMPLER_ARGUMENT))
+    assert f"`{_TRACES_PROTOCOL}`" in _page("settings.md")
+
+
+@pytest.mark.parametrize("page", _PAGES, ids=lambda page: page.name)
+def test_links_lead_somewhere(page: Path) -> None:
+    """Every relative link of a page names a file, and a heading in it."""
+    broken = []
+    for link in _links(page):
+        name, _, anchor = link.partition("#")
+        target = (page.parent / name).resolve() if name else page
+        if not target.exists() or (anchor and anchor not in _anchors(target)):
+            broken.append(link)
+
+    assert broken == []
+
+
+def test_no_file_names_a_machine_or_an_index() -> None:
+    """No file of the repository holds a path of one machine or an index's host."""
+    unwanted = re.compile("|".join(map(re.escape, (*_MACHINE, *_INDEX_HOSTS))))
+    found = []
+    for path in _tracked():
+        text = path.read_bytes().decode("utf-8", "ignore")
+        name = path.relative_to(_ROOT).as_posix()
+        found += [f"{name}: {match.group()}" for match in unwanted.finditer(text)]
+
+    assert found == []
+
+
+def test_the_example_is_short_and_early() -> None:
+    """The README's first Python block has 12 lines at most, by line 25."""
+    line, example = _example()
+
+    assert line <= 25
+    assert 0 < len(example.splitlines()) <= 12
+
+
+def test_the_example_runs_as_it_stands(server: FakeOpenAI) -> None:
+    """The README's first Python block runs by itself and asks what it says it asks."""
+    _, example = _example()
+    environment = {
+        **{k: v for k, v in os.environ.items() if not k.startswith("OTEL_")},
+        "OPENAI_BASE_URL": server.base_url,
+        "OPENAI_API_KEY": "none",
+        "OTEL_TRACES_EXPORTER": "none",
+        "OTEL_EXPORTER_PROMETHEUS_PORT": "0",
+        "PYTHONIOENCODING": "utf-8",
+    }
+    ran = subprocess.run(  # noqa: S603 -- our own example
+        [sys.executable, "-W", "error::DeprecationWarning:__main__", "-c", example],
+        env=environment,
+        check=False,
+        capture_output=True,
+        timeout=90,
+    )
+
+    assert ran.returncode == 0, ran.stderr.decode()
+    assert len(ran.stdout.decode().splitlines()) >= len(server.requests) >= 1
