@@ -265,18 +265,25 @@ def test_error_before_an_answer_costs_nothing(
     assert telemetry.value(OPERATIONS, outcome="error") == 1
 
 
-@pytest.mark.parametrize("way", ["invoke", "ainvoke"])
-async def test_failed_structured_output_was_paid(
-    telemetry: Capture, server: FakeOpenAI, chat: Callable[..., Any], way: str
+def test_failed_structured_output_was_paid(
+    telemetry: Capture, server: FakeOpenAI, chat: Callable[..., Any]
 ) -> None:
     """An answer that does not fit its schema was paid: it counts under error."""
     server.script(Reply("no bouquet"))
     model = chat().with_structured_output(Bouquet, method="json_schema")
     with pytest.raises(Exception, match="Bouquet"):
-        if way == "invoke":
-            model.invoke("Roses?")
-        else:
-            await model.ainvoke("Roses?")
+        model.invoke("Roses?")
+    assert_to_the_token(telemetry, server, 1, "error")
+
+
+async def test_failed_structured_output_was_paid_in_async_code(
+    telemetry: Capture, server: FakeOpenAI, chat: Callable[..., Any]
+) -> None:
+    """The same in async code."""
+    server.script(Reply("no bouquet"))
+    model = chat().with_structured_output(Bouquet, method="json_schema")
+    with pytest.raises(Exception, match="Bouquet"):
+        await model.ainvoke("Roses?")
     assert_to_the_token(telemetry, server, 1, "error")
 
 

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 _BROKEN: Final = 1
 _CANNOT: Final = 2
+_INTERRUPTED: Final = 130
 _SKIPPABLE: Final = (
     "collector",
     "jaeger",
@@ -91,6 +92,8 @@ def run(options: argparse.Namespace) -> int:
         report = _report(options)
     except SettingError as error:
         return _refused(str(error))
+    except KeyboardInterrupt:
+        return _INTERRUPTED
     return _BROKEN if report.broken else 0
 
 

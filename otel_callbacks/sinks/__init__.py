@@ -57,6 +57,7 @@ class _Registry:
         self.pipelines: weakref.WeakKeyDictionary[TracerProvider, Pipeline] = (
             weakref.WeakKeyDictionary()
         )
+        self.before_global: Pipeline | None = None
         registry.register(self.collector)
 
 
@@ -90,8 +91,15 @@ def pipeline(
         if known is None:
             known = _registries[series] = _Registry(series, settings)
         found = known.pipelines.get(provider)
+        if found is None and provider is trace.get_tracer_provider():
+            # A handler made before the global provider was set uses it by now.
+            found = known.before_global
+            if found is not None:
+                known.pipelines[provider] = found
         if found is None:
             found = known.pipelines[provider] = _build(provider, known, settings)
+            if isinstance(provider, trace.ProxyTracerProvider):
+                known.before_global = found
     if found.settings != settings:
         found.health.say_once(
             "settings",

@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 
 _SECONDS: Final = 1e-9
 _CACHE: Final = "cache_hit"
-_AGENT_LABELS: Final = catalogue.AGENT_DURATION.labels[:-1]
 _ERROR_LABELS: Final = (catalogue.label(semconv.ERROR_TYPE),)
 # Kinds of calls whose states are kept at hand; dropped and found again beyond that.
 _KEPT_AT_MOST: Final = 10_000
@@ -80,7 +79,14 @@ class _Tokens(NamedTuple):
 class _States:
     """The states that calls of one kind are added to."""
 
-    __slots__ = ("base", "duration", "operations", "overflowed", "tokens")
+    __slots__ = (
+        "base",
+        "duration",
+        "labels",
+        "operations",
+        "overflowed",
+        "tokens",
+    )
 
     def __init__(
         self,
@@ -88,8 +94,11 @@ class _States:
         overflowed: tuple[str, ...],
         operations: Count,
         duration: Distribution,
+        labels: LabelValues,
     ) -> None:
         self.base = base
+        # Those of the operation's own histogram.
+        self.labels = labels
         self.overflowed = overflowed
         self.operations = operations
         self.duration = duration
@@ -150,8 +159,8 @@ class Fold:
         states.duration.observe(duration_ns * _SECONDS, trace)
         if missing:
             self.usage_missing += 1
-        if calls is not None and kind[-1] is not None:
-            agent = self._limits.bound(_AGENT_LABELS, kind[-1])[0][:1]
+        if calls is not None:
+            agent = states.labels[:1]
             self._agent_calls.at(agent).observe(calls[0], trace)
             self._agent_tool_calls.at(agent).observe(calls[1], trace)
         if chunks:
@@ -206,17 +215,19 @@ class Fold:
         errors, more = self._limits.bound(_ERROR_LABELS, (error_type,))
         overflowed += more
         own = self._own.get(kind[0])
+        labels: LabelValues = ()
         if own is None or values is None:
             duration = self._duration.at(base + errors)
         else:
-            bounded, more = self._limits.bound(own.series.labels[:-1], values)
+            labels, more = self._limits.bound(own.series.labels[:-1], values)
             overflowed += more
-            duration = own.at(bounded + errors)
+            duration = own.at(labels + errors)
         states = self._kinds[kind] = _States(
             base,
             overflowed,
             self._operations.at((*base, outcome, error_class)),
             duration,
+            labels,
         )
         return states
 

@@ -29,13 +29,14 @@ class LabelLimits:
         self.overflowed: Counter[str] = Counter()
 
     def bound(
-        self, names: tuple[str, ...], values: LabelValues
+        self, names: tuple[str, ...], values: LabelValues, *, count: bool = True
     ) -> tuple[LabelValues, tuple[str, ...]]:
         """Return label values of which none is one too many, and count those changed.
 
         Args:
             names: The labels' names.
             values: Their values, in the same order; empty ones mean no label.
+            count: Whether an overflow counts; not where the same is shown again.
 
         Returns:
             The values, and the names of the labels that had reached their limit.
@@ -52,5 +53,6 @@ class LabelLimits:
             else:
                 bounded.append(_BEYOND.get(name, semconv.OTHER))
                 overflowed.append(name)
-        self.overflowed.update(overflowed)
+        if count:
+            self.overflowed.update(overflowed)
         return tuple(bounded), tuple(overflowed)

@@ -153,7 +153,7 @@ class SeriesCollector(Collector):
         names = catalogue.IN_FLIGHT.labels
         bounded: Counter[LabelValues] = Counter()
         for labels, count in raw.items():
-            bounded[self._limits.bound(names, labels)[0]] += count
+            bounded[self._limits.bound(names, labels, count=False)[0]] += count
         return bounded
 
 

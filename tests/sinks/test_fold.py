@@ -12,6 +12,8 @@ from otel_callbacks.sinks.fold import Fold
 from otel_callbacks.sinks.labels import LabelLimits
 
 MILLISECOND = 1_000_000
+INPUT = {"gen_ai_token_type": "input"}
+OUTPUT = {"gen_ai_token_type": "output"}
 BASE = {
     "gen_ai_operation_name": "chat",
     "gen_ai_provider_name": "openai",
@@ -154,8 +156,8 @@ def test_half_a_usage_counts_as_what_it_is() -> None:
     fold = new_fold()
     fold.add(call(usage=Usage(None, 7)))
     name = "gen_ai_client_token_usage_count"
-    assert value(fold, name, gen_ai_token_type="input") == 0
-    assert value(fold, name, gen_ai_token_type="output") == 1
+    assert value(fold, name, **INPUT) == 0
+    assert value(fold, name, **OUTPUT) == 1
     assert value(fold, "otel_callbacks_tokens_total") == 7
 
 
@@ -164,8 +166,8 @@ def test_cache_hit_saves() -> None:
     fold = new_fold()
     fold.add(call(kind(outcome="cache_hit"), Usage(10, 5, cache_read=3)))
     saved = "otel_callbacks_tokens_saved_total"
-    assert value(fold, saved, gen_ai_token_type="input", reason="cache_hit") == 10
-    assert value(fold, saved, gen_ai_token_type="output", reason="cache_hit") == 5
+    assert value(fold, saved, **INPUT, reason="cache_hit") == 10
+    assert value(fold, saved, **OUTPUT, reason="cache_hit") == 5
     assert value(fold, "otel_callbacks_tokens_total") == 0
     assert value(fold, "gen_ai_client_token_usage_count") == 0
     assert value(fold, "otel_callbacks_token_details_total") == 0
@@ -227,6 +229,55 @@ def test_tool_has_a_duration_of_its_own() -> None:
     ]
     assert value(fold, "gen_ai_client_operation_duration_seconds_count") == 0
     assert value(fold, "otel_callbacks_operations_total") == 1
+
+
+def test_agent_has_series_of_its_own() -> None:
+    """An agent's time and calls are under its name, and not among the model calls."""
+    fold = new_fold()
+    agent = kind(operation="invoke_agent", tool=("florist", "m"))
+    fold.add(call(agent, calls=(3, 2)))
+    fold.add(call(agent, calls=(1, 0)))
+    duration = "gen_ai_invoke_agent_duration_seconds"
+    assert label_sets(fold, f"{duration}_sum") == [
+        {
+            "gen_ai_agent_name": "florist",
+            "gen_ai_request_model": "m",
+            "error_type": "",
+        }
+    ]
+    assert value(fold, f"{duration}_count") == 2
+    for name, total in (("inference_calls", 4), ("tool_calls", 2)):
+        series = f"gen_ai_invoke_agent_{name}"
+        assert label_sets(fold, f"{series}_sum") == [{"gen_ai_agent_name": "florist"}]
+        assert value(fold, f"{series}_sum") == total
+        assert value(fold, f"{series}_count") == 2
+    assert value(fold, "gen_ai_client_operation_duration_seconds_count") == 0
+
+
+def test_workflow_has_a_duration_of_its_own() -> None:
+    """A workflow's time is under its name."""
+    fold = new_fold()
+    fold.add(call(kind(operation="invoke_workflow", tool=("shop",))))
+    assert label_sets(fold, "gen_ai_workflow_duration_seconds_sum") == [
+        {"gen_ai_workflow_name": "shop", "error_type": ""}
+    ]
+    assert value(fold, "gen_ai_client_operation_duration_seconds_count") == 0
+
+
+def test_overflow_of_agents_counts_once_a_call() -> None:
+    """An agent beyond the limit is counted as one value for each of its calls."""
+    limits = LabelLimits(1)
+    fold = Fold(limits, extensions=True)
+    for name in ("florist", "baker", "baker"):
+        agent = kind(operation="invoke_agent", tool=(name, "m"))
+        fold.add(call(agent, calls=(1, 0)))
+    assert (
+        value(
+            fold, "gen_ai_invoke_agent_inference_calls_count", gen_ai_agent_name="other"
+        )
+        == 2
+    )
+    assert limits.overflowed == {"gen_ai_agent_name": 2}
 
 
 def test_conventions_alone() -> None:

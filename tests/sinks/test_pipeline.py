@@ -202,7 +202,7 @@ def test_defaults_are_the_global_ones(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_global_provider_may_be_set_later() -> None:
-    """A handler that is made first sends its spans to the provider set afterwards."""
+    """A handler made first uses the provider set afterwards, as does one made then."""
     printed = run_script(
         """
 from opentelemetry import trace
@@ -218,7 +218,8 @@ exporter = InMemorySpanExporter()
 provider = TracerProvider()
 provider.add_span_processor(SimpleSpanProcessor(exporter))
 trace.set_tracer_provider(provider)
-FakeChatModel(callbacks=[handler]).invoke("?")
+second = OTelCallbackHandler()
+FakeChatModel(callbacks=[handler, second]).invoke("?")
 print([span.name for span in exporter.get_finished_spans()])
 print(REGISTRY.get_sample_value("otel_callbacks_open_runs") == 0)
 """

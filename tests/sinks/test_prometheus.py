@@ -88,6 +88,24 @@ def value(registry: CollectorRegistry, name: str, **labels: str) -> float:
     )
 
 
+def test_overflow_in_flight_does_not_count(telemetry: Capture) -> None:
+    """Scraping while a call of one model too many is open counts nothing."""
+    del telemetry
+    with capture(Settings(strict=True, label_limit=1)) as captured:
+        params = [{"model": "one"}, {"model": "two"}]
+        ids = [uuid4(), uuid4()]
+        for run_id, asked in zip(ids, params, strict=True):
+            captured.handler.on_chat_model_start(
+                {}, [["?"]], run_id=run_id, invocation_params=asked
+            )
+        overflowed = "otel_callbacks_labels_overflowed_total"
+        assert [captured.value(overflowed) for _ in range(3)] == [0, 0, 0]
+        in_flight = "otel_callbacks_operations_in_flight"
+        assert captured.value(in_flight, gen_ai_request_model="other") == 1
+        for run_id in ids:
+            captured.handler.on_llm_end(None, run_id=run_id)
+
+
 def test_every_label_of_a_stream(
     telemetry: Capture, server: FakeOpenAI, chat: Callable[..., Any]
 ) -> None:
@@ -157,6 +175,34 @@ def test_every_label_of_a_tool(telemetry: Capture) -> None:
     ]
     assert telemetry.value("gen_ai_client_operation_duration_seconds_count") == 0
     assert telemetry.value(OPERATIONS, gen_ai_operation_name="execute_tool") == 1
+
+
+def test_every_label_of_an_agent(telemetry: Capture) -> None:
+    """An agent is known by its name; its calls and those below them are counted."""
+    agent, step = uuid4(), uuid4()
+    handler = telemetry.handler
+    about = {"ls_integration": "langchain_create_agent", "lc_agent_name": "florist"}
+    handler.on_chain_start({}, "x", run_id=agent, name="florist", metadata=about)
+    handler.on_chain_start(
+        {}, "x", run_id=step, parent_run_id=agent, name="step", tags=["graph:step:1"]
+    )
+    for number in range(2):
+        model = uuid4()
+        handler.on_chat_model_start(
+            {}, [[str(number)]], run_id=model, parent_run_id=step
+        )
+        handler.on_llm_error(ValueError("no"), run_id=model)
+    handler.on_chain_end("y", run_id=step)
+    handler.on_chain_end("y", run_id=agent)
+    name = {"gen_ai_agent_name": "florist"}
+    assert labels_of(telemetry, "gen_ai_invoke_agent_duration_seconds_count") == [
+        {**name, "gen_ai_request_model": "", "error_type": ""}
+    ]
+    calls = "gen_ai_invoke_agent_inference_calls_sum"
+    assert labels_of(telemetry, calls) == [name]
+    assert telemetry.value(calls) == 2
+    assert telemetry.value("gen_ai_invoke_agent_tool_calls_sum") == 0
+    assert telemetry.value("gen_ai_invoke_agent_tool_calls_count") == 1
 
 
 def test_retrieval_is_counted_and_a_chain_is_not(telemetry: Capture) -> None:

@@ -42,3 +42,13 @@ def test_chains_and_retrievals_do_not_count() -> None:
     rollup.note(entries, "", None)
     rollup.note(entries, "retrieval", Response())
     assert entries == []
+
+
+def test_calls_of_an_agent_are_counted_by_kind() -> None:
+    """An agent's series want its model calls and its tool calls, and no tokens."""
+    entries: list[tuple[int, int, int, int]] = []
+    assert rollup.counts(entries) == (0, 0)
+    rollup.note(entries, "chat", Response(usage=Usage(10, 5)))
+    rollup.note(entries, "chat", None)
+    rollup.note(entries, "execute_tool", None)
+    assert rollup.counts(entries) == (2, 1)

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+import socket
 import ssl
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 from urllib.parse import parse_qsl, urlsplit
 
@@ -31,7 +33,7 @@ class Page(NamedTuple):
 
     body: Any = ""
     status: int = 200
-    headers: dict[str, str] = {}
+    headers: Mapping[str, str] = MappingProxyType({})
 
 
 Pages = dict[str, Page | Callable[[dict[str, str]], Page]]
@@ -191,8 +193,8 @@ class Receiver:
 
 def closed_port() -> int:
     """Return a port of loopback that nobody listens on."""
-    with closing(ThreadingHTTPServer(("127.0.0.1", 0), BaseHTTPRequestHandler)) as one:
-        return one.server_port
+    with closing(socket.create_server(("127.0.0.1", 0))) as one:
+        return int(one.getsockname()[1])
 
 
 def success(data: Any) -> Page:

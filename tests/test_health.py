@@ -1,0 +1,155 @@
+"""Our own troubles: logged once, counted always, raised only where asked for."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from typing import TYPE_CHECKING
+
+import pytest
+
+from otel_callbacks.health import Health
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+@pytest.fixture
+def logged(caplog: pytest.LogCaptureFixture) -> Iterator[pytest.LogCaptureFixture]:
+    """Keep what our own logger says."""
+    with caplog.at_level(logging.DEBUG, "otel_callbacks"):
+        yield caplog
+
+
+def caught(error: Exception) -> Exception:
+    """Return an exception that has been raised, so that it has a traceback."""
+    try:
+        raise error
+    except type(error) as seen:
+        return seen
+
+
+def test_trouble_is_counted_always_and_logged_once(
+    logged: pytest.LogCaptureFixture,
+) -> None:
+    """The first of many equal errors is one line with its traceback."""
+    health = Health()
+    for _ in range(3):
+        health.trouble("spans", caught(KeyError("roses")))
+    assert health.counts() == {"spans": 3}
+    (record,) = logged.records
+    assert record.name == "otel_callbacks"
+    assert record.levelno == logging.WARNING
+    assert record.exc_info is not None
+    assert record.exc_info[0] is KeyError
+    message = record.getMessage()
+    assert "spans failed; the app goes on with less telemetry" in message
+    assert "otel_callbacks_errors_total{where='spans'}" in message
+    assert "in caught" in logged.text
+
+
+def test_each_place_and_kind_has_a_line(logged: pytest.LogCaptureFixture) -> None:
+    """Another kind of error, and another place, are news."""
+    health = Health()
+    health.trouble("spans", KeyError("a"))
+    health.trouble("spans", TypeError("b"))
+    health.trouble("prometheus", KeyError("c"))
+    health.trouble("spans", KeyError("d"))
+    assert health.counts() == {"spans": 3, "prometheus": 1}
+    assert len(logged.records) == 3
+
+
+def test_strict_raises_and_counts(logged: pytest.LogCaptureFixture) -> None:
+    """In strict mode the very error is raised, counted and not logged."""
+    health = Health(strict=True)
+    error = KeyError("roses")
+    with pytest.raises(KeyError) as raised:
+        health.trouble("spans", error)
+    assert raised.value is error
+    assert health.counts() == {"spans": 1}
+    assert logged.records == []
+
+
+def test_oddity_is_counted_always_and_logged_once(
+    logged: pytest.LogCaptureFixture,
+) -> None:
+    """What is odd but no exception is said once, without a traceback."""
+    health = Health(strict=True)
+    health.oddity("export", "spans are lost.", count=5)
+    health.oddity("export", "spans are lost.")
+    assert health.counts() == {"export": 6}
+    (record,) = logged.records
+    assert record.getMessage() == "otel_callbacks: spans are lost."
+    assert record.levelno == logging.WARNING
+    assert record.exc_info is None
+
+
+def test_said_once_and_not_counted(logged: pytest.LogCaptureFixture) -> None:
+    """A hint is no failure: one line for each subject, and no count."""
+    health = Health()
+    health.say_once("settings", "first")
+    health.say_once("settings", "second")
+    health.say_once("usage_missing", "third")
+    assert health.counts() == {}
+    assert [record.getMessage() for record in logged.records] == [
+        "otel_callbacks: first",
+        "otel_callbacks: third",
+    ]
+
+
+def test_kinds_that_are_remembered_are_bounded(
+    logged: pytest.LogCaptureFixture,
+) -> None:
+    """Error classes that are made anew each time fill neither memory nor log."""
+    health = Health()
+    for number in range(1_005):
+        health.trouble("spans", type(f"Error{number}", (Exception,), {})())
+    assert health.counts() == {"spans": 1_005}
+    assert len(logged.records) == 1_000
+
+
+def test_counts_are_a_copy() -> None:
+    """Whoever reads the counts cannot change them."""
+    health = Health()
+    health.oddity("export", "x")
+    health.counts()["export"] = 99
+    assert health.counts() == {"export": 1}
+
+
+def test_threads_lose_no_count() -> None:
+    """Errors of several threads are all counted."""
+    health = Health()
+    threads = [
+        threading.Thread(
+            target=lambda: [health.oddity("export", "x") for _ in range(500)]
+        )
+        for _ in range(4)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert health.counts() == {"export": 2_000}
+
+
+def test_forked_child_waits_for_no_thread_of_its_parent() -> None:
+    """A lock that a thread held at the fork does not hold up the child."""
+    health = Health()
+    held = threading.Event()
+    release = threading.Event()
+
+    def hold() -> None:
+        with health._lock:
+            held.set()
+            release.wait(30)
+
+    old = health._lock
+    thread = threading.Thread(target=hold)
+    thread.start()
+    held.wait(30)
+    assert not old.acquire(blocking=False)
+    health.after_fork()
+    health.oddity("export", "x")
+    assert health.counts() == {"export": 1}
+    release.set()
+    thread.join()

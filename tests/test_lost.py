@@ -1,0 +1,306 @@
+"""How lost runs are found, and what they leave."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import threading
+import time
+from typing import TYPE_CHECKING
+from uuid import UUID, uuid4
+
+import pytest
+
+from otel_callbacks import lost
+from otel_callbacks.lost import LostRuns
+from otel_callbacks.operations import Request
+from otel_callbacks.run import Run
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+# Far more than it takes.
+PATIENCE = 10.0
+HOUR = 3600.0
+
+
+class Table:
+    """A table of open runs that keeps who was lost."""
+
+    def __init__(self, time_limit: float = HOUR) -> None:
+        self.open: dict[int, Run] = {}
+        self.ended: list[tuple[str, str, str]] = []
+        self.lost = LostRuns(self, time_limit=time_limit)
+
+    def start(self, run_id: UUID, name: str = "run", parent: Run | None = None) -> Run:
+        """Put a run in."""
+        run = Run(run_id.int, Request("", name), parent)
+        if parent is not None:
+            parent.children = {**(parent.children or {}), run.key: run}
+        self.open[run.key] = run
+        self.lost.watch(run, run_id)
+        return run
+
+    def leave(self, run: Run) -> None:
+        """Take a run out, as its end was reported."""
+        del self.open[run.key]
+        run.ref = None
+
+    def end_lost(self, run: Run, outcome: str) -> bool:
+        """Take a lost run out, unless it has ended."""
+        if self.open.pop(run.key, None) is None:
+            return False
+        run.ref = None
+        self.ended.append((run.request.target, outcome, run.lost))
+        return True
+
+    def open_runs(self) -> list[Run]:
+        """Return the open runs, oldest first."""
+        return list(self.open.values())
+
+
+@pytest.fixture
+def table() -> Iterator[Table]:
+    """Return a table whose thread has been stopped after the test."""
+    table = Table()
+    yield table
+    table.lost.close()
+
+
+def wait_for_end(table: Table) -> None:
+    """Wait until the thread has ended a run."""
+    until = time.monotonic() + PATIENCE
+    while not table.ended:
+        assert time.monotonic() < until, "no run was ended"
+        time.sleep(0.005)
+
+
+def test_reasons_are_these() -> None:
+    """Each reason has a count from the start, so that rates begin at zero."""
+    expected = (
+        "forgotten",
+        "task_cancelled",
+        "parent_ended",
+        "time_limit",
+        "size_limit",
+        "replaced",
+        "closed",
+    )
+    assert expected == lost.REASONS
+    assert Table().lost.counts == dict.fromkeys(expected, 0)
+
+
+def test_run_whose_id_is_gone_is_abandoned(table: Table) -> None:
+    """Outside a task, a run that LangChain has forgotten was abandoned."""
+    run_id = uuid4()
+    run = table.start(run_id)
+    del run_id
+    gc.collect()
+    assert not run.open
+    wait_for_end(table)
+    assert table.ended == [("run", "abandoned", "forgotten")]
+    assert table.lost.counts["forgotten"] == 1
+    assert table.lost.recall(run.key) is run
+
+
+async def test_run_forgotten_in_a_task_is_cancelled(table: Table) -> None:
+    """Inside a task, a run that is forgotten without a word was cancelled."""
+    run_id = uuid4()
+    table.start(run_id)
+    del run_id
+    gc.collect()
+    table.lost.settle()
+    wait_for_end(table)
+    assert table.ended == [("run", "cancelled", "forgotten")]
+
+
+async def test_run_of_a_cancelled_task_is_cancelled(table: Table) -> None:
+    """A cancelled task's runs are lost, though somebody keeps their ids."""
+    run_id = uuid4()
+
+    async def start() -> None:
+        table.start(run_id)
+        await asyncio.Event().wait()
+
+    task = asyncio.create_task(start())
+    await asyncio.sleep(0)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    await asyncio.sleep(0)
+    table.lost.settle()
+    wait_for_end(table)
+    assert table.ended == [("run", "cancelled", "task_cancelled")]
+    del run_id
+    gc.collect()
+    table.lost.settle()
+    assert sum(table.lost.counts.values()) == 1
+
+
+async def test_two_signs_make_one_loss(table: Table) -> None:
+    """The first sign counts; a second one changes nothing."""
+    run_id = uuid4()
+    run = table.start(run_id)
+    table.lost._task_cancelled([run])
+    table.lost._task_cancelled([run])
+    ref = run.ref
+    table.lost._forgotten(ref)
+    table.lost.settle()
+    wait_for_end(table)
+    assert table.ended == [("run", "cancelled", "task_cancelled")]
+    assert sum(table.lost.counts.values()) == 1
+
+
+def test_id_that_goes_after_the_end_means_nothing(table: Table) -> None:
+    """A run that has ended and let go of its reference is not lost."""
+    run_id = uuid4()
+    run = table.start(run_id)
+    ref = run.ref
+    table.leave(run)
+    table.lost._forgotten(ref)
+    assert not run.lost
+    assert table.ended == []
+
+
+def test_loss_of_a_run_that_has_ended_is_not_counted(table: Table) -> None:
+    """Whoever comes too late counts nothing and remembers nothing."""
+    run_id = uuid4()
+    run = table.start(run_id)
+    table.leave(run)
+    table.lost.lose(run, lost.TIME_LIMIT, "abandoned")
+    assert sum(table.lost.counts.values()) == 0
+    assert table.lost.recall(run.key) is None
+
+
+def test_time_limit_counts_from_the_last_sign_of_life() -> None:
+    """A run is given up when neither it nor what is below it has done anything."""
+    table = Table(time_limit=0.2)
+    silent, root, leaf = uuid4(), uuid4(), uuid4()
+    table.start(silent, "silent")
+    parent = table.start(root, "root")
+    child = table.start(leaf, "leaf", parent)
+    until = time.monotonic() + PATIENCE
+    while not table.ended:
+        child.chunks = [*(child.chunks or []), time.perf_counter_ns()]
+        assert time.monotonic() < until
+        time.sleep(0.005)
+    assert table.ended == [("silent", "abandoned", "time_limit")]
+    assert parent.tick > parent.start_tick
+    assert table.open_runs() == [parent, child]
+    table.lost.close()
+
+
+def test_lost_runs_that_are_remembered_are_bounded(table: Table) -> None:
+    """Of very many lost runs the oldest are forgotten."""
+    ids = [uuid4() for _ in range(1_001)]
+    for run_id in ids:
+        table.lost.lose(table.start(run_id), lost.SIZE_LIMIT, "abandoned")
+    assert table.lost.recall(ids[0].int) is None
+    assert table.lost.recall(ids[1].int) is not None
+    assert table.lost.recall(ids[-1].int) is not None
+    assert table.lost.counts["size_limit"] == 1_001
+
+
+async def test_close_tells_cancelled_from_abandoned(table: Table) -> None:
+    """A run whose task was cancelled, and is not told yet, was cancelled."""
+    kept, other = uuid4(), uuid4()
+
+    async def start() -> None:
+        table.start(kept, "cancelled one")
+        await asyncio.Event().wait()
+
+    task = asyncio.create_task(start())
+    await asyncio.sleep(0)
+    table.start(other, "open one")
+    task.cancel()
+    # Before the task's callbacks, which the loop calls a turn later.
+    task.add_done_callback(lambda _: None)
+    watch = next(iter(table.open.values())).watch
+    assert watch is not None
+    while not task.done():
+        await _one_turn(task)
+    table.lost.close()
+    assert sorted(table.ended) == [
+        ("cancelled one", "cancelled", table.ended[0][2]),
+        ("open one", "abandoned", "closed"),
+    ]
+    with pytest.raises(asyncio.CancelledError):
+        await task
+
+
+async def _one_turn(task: asyncio.Task[None]) -> None:
+    """Let the loop do a step, and come back before the task's callbacks if we can."""
+    del task
+    await asyncio.sleep(0)
+
+
+def test_close_ends_children_first(table: Table) -> None:
+    """A parent's span ends after those of its children, also at the very end."""
+    root, middle, leaf = uuid4(), uuid4(), uuid4()
+    parent = table.start(root, "root")
+    table.start(leaf, "leaf", table.start(middle, "middle", parent))
+    table.lost.close()
+    assert [name for name, _, _ in table.ended] == ["leaf", "middle", "root"]
+    assert table.lost.counts["closed"] == 3
+
+
+async def test_child_that_still_works_outlives_its_parent(table: Table) -> None:
+    """A run in a task of its own goes on when its parent ends, until its task ends."""
+    root, leaf, same = uuid4(), uuid4(), uuid4()
+    parent = table.start(root, "root")
+    table.start(same, "same task", parent)
+    release = asyncio.Event()
+
+    async def work() -> None:
+        table.start(leaf, "own task", parent)
+        await release.wait()
+
+    task = asyncio.create_task(work())
+    await asyncio.sleep(0)
+    table.lost.end_descendants(parent, "abandoned")
+    assert table.ended == [("same task", "abandoned", "parent_ended")]
+    release.set()
+    await task
+    table.lost.end_descendants(parent, "abandoned")
+    assert table.ended[1:] == [("own task", "abandoned", "parent_ended")]
+
+
+def test_forked_child_forgets_the_parents_losses(table: Table) -> None:
+    """In a child nothing is remembered, and its own losses are found."""
+    run_id = uuid4()
+    run = table.start(run_id)
+    table.lost.lose(run, lost.SIZE_LIMIT, "abandoned")
+    table.lost.after_fork()
+    assert table.lost.recall(run.key) is None
+    child = uuid4()
+    table.ended.clear()
+    table.start(child, "child's")
+    del child
+    gc.collect()
+    wait_for_end(table)
+    assert table.ended == [("child's", "abandoned", "forgotten")]
+
+
+def test_close_waits_for_the_thread() -> None:
+    """When ``close()`` returns, no span is still being ended in the thread."""
+    began, release = threading.Event(), threading.Event()
+
+    class Slow(Table):
+        """A table whose sinks take their time."""
+
+        def end_lost(self, run: Run, outcome: str) -> bool:
+            """End a run slowly."""
+            began.set()
+            release.wait(PATIENCE)
+            return super().end_lost(run, outcome)
+
+    table = Slow()
+    run_id = uuid4()
+    table.start(run_id)
+    table.open_runs = list  # type: ignore[assignment, method-assign]
+    del run_id
+    gc.collect()
+    assert began.wait(PATIENCE)
+    threading.Timer(0.2, release.set).start()
+    table.lost.close()
+    assert table.ended == [("run", "abandoned", "forgotten")]

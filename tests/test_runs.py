@@ -1,0 +1,516 @@
+"""The table of open runs: parents, chunks and ends, bounded in number and time."""
+
+from __future__ import annotations
+
+import gc
+import logging
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+from uuid import UUID, uuid4
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from otel_callbacks.health import Health
+from otel_callbacks.operations import (
+    ABANDONED,
+    CANCELLED,
+    ERROR,
+    OK,
+    End,
+    Failure,
+    Request,
+    Response,
+    Usage,
+)
+from otel_callbacks.run import Run
+from otel_callbacks.runs import RunTable
+from otel_callbacks.settings import Settings
+from otel_callbacks.testing import capture
+
+if TYPE_CHECKING:
+    from otel_callbacks.testing import Capture
+
+REQUEST = Request("chat", "gpt-4o-mini")
+CHAIN = Request("", "step")
+
+
+class Recorder:
+    """A sink that keeps what it is told."""
+
+    name = "recorder"
+
+    def __init__(self) -> None:
+        self.starts: list[Run] = []
+        self.ends: list[tuple[Run, End]] = []
+
+    def started(self, run: Run) -> None:
+        """Keep a start."""
+        self.starts.append(run)
+
+    def ended(self, run: Run, end: End) -> None:
+        """Keep an end."""
+        self.ends.append((run, end))
+
+    def outcomes(self) -> list[tuple[str, str, str]]:
+        """Return target, outcome and reason of each run that ended."""
+        return [(run.request.target, end.outcome, run.lost) for run, end in self.ends]
+
+
+class Broken(Recorder):
+    """A sink that fails."""
+
+    name = "broken"
+
+    def started(self, run: Run) -> None:
+        """Fail."""
+        super().started(run)
+        message = "start"
+        raise ValueError(message)
+
+    def ended(self, run: Run, end: End) -> None:
+        """Fail."""
+        super().ended(run, end)
+        message = "end"
+        raise TypeError(message)
+
+
+@dataclass
+class Bench:
+    """A table with a sink that records."""
+
+    table: RunTable
+    sink: Recorder
+    health: Health
+
+
+def bench(*sinks: Recorder, strict: bool = True, **options: Any) -> Bench:
+    """Return a table whose last sink records."""
+    health, sink = Health(strict=strict), Recorder()
+    return Bench(RunTable((*sinks, sink), health, **options), sink, health)
+
+
+def test_start_and_end_are_told() -> None:
+    """A sink gets each run with its request, and its end with all that is known."""
+    one = bench()
+    run_id = uuid4()
+    started = time.time_ns()
+    run = one.table.start(run_id, None, REQUEST, 7)
+    assert one.sink.starts == [run]
+    assert (run.key, run.request, run.parent, run.origin) == (
+        run_id.int,
+        REQUEST,
+        None,
+        7,
+    )
+    assert run.key in one.table
+    assert len(one.table) == 1
+    run.chunks = [run.start_tick + 5, run.start_tick + 9]
+    response = Response("gpt-4o-mini-2024-07-18", usage=Usage(3, 4))
+    taken = one.table.take(run_id)
+    assert taken is run
+    assert len(one.table) == 0
+    one.table.finish(run, OK, response)
+    ((ended, end),) = one.sink.ends
+    assert ended is run
+    assert end == End(
+        OK,
+        end.end_ns,
+        response,
+        None,
+        (run.start_tick + 5, run.start_tick + 9),
+        late=False,
+    )
+    assert started <= run.start_ns <= end.end_ns
+    assert run.outcome == OK
+    assert not run.open
+
+
+def test_failure_is_told() -> None:
+    """A failed run's end carries why."""
+    one = bench()
+    run_id = uuid4()
+    one.table.start(run_id, None, REQUEST)
+    failure = Failure(ERROR, "RateLimitError", "rate_limited")
+    run = one.table.take(run_id)
+    assert run is not None
+    one.table.finish(run, ERROR, None, failure)
+    assert one.sink.ends[0][1].failure == failure
+    assert one.sink.outcomes() == [("gpt-4o-mini", "error", "")]
+
+
+def test_children_know_their_parent_and_it_knows_them() -> None:
+    """Runs are linked while they are open, and let go of each other afterwards."""
+    one = bench()
+    root_id, child_id = uuid4(), uuid4()
+    root = one.table.start(root_id, None, CHAIN)
+    child = one.table.start(child_id, root_id, REQUEST)
+    assert child.parent is root
+    assert root.children == {child.key: child}
+    assert root.tick == child.start_tick
+    assert list(one.table) == [root, child]
+    assert one.table.open_runs() == [root, child]
+    assert one.table.find(child.key) is child
+    one.table.take(child_id)
+    assert root.children == {}
+    assert root.tick > child.start_tick
+    one.table.take(root_id)
+    assert one.table.open_runs() == []
+
+
+def test_parent_without_children_left_may_be_reported() -> None:
+    """A child that outlives its parent's record ends all the same."""
+    one = bench()
+    root_id, child_id = uuid4(), uuid4()
+    root = one.table.start(root_id, None, CHAIN)
+    one.table.start(child_id, root_id, REQUEST)
+    root.children = None
+    child = one.table.take(child_id)
+    assert child is not None
+    one.table.finish(child, OK)
+    assert one.sink.outcomes() == [("gpt-4o-mini", "ok", "")]
+    one.table.take(root_id)
+
+
+def test_parent_that_was_not_shown_is_unknown() -> None:
+    """A run of a chain that the handler was not given to says so."""
+    one = bench()
+    run_id = uuid4()
+    run = one.table.start(run_id, uuid4(), REQUEST)
+    assert run.parent is None
+    assert not run.parent_known
+    alone = uuid4()
+    assert one.table.start(alone, None, REQUEST).parent_known
+
+
+def test_only_a_weak_reference_to_the_id_is_kept() -> None:
+    """The table does not keep a run's id alive; one that is gone ends its run."""
+    one = bench()
+    run_id = uuid4()
+    run = one.table.start(run_id, None, REQUEST)
+    assert run.ref is not None
+    assert run.ref() is run_id
+    del run_id
+    gc.collect()
+    one.table.settle()
+    assert len(one.table) == 0
+    assert one.sink.outcomes() == [("gpt-4o-mini", "abandoned", "forgotten")]
+    assert one.table.lost_counts()["forgotten"] == 1
+
+
+def test_sink_that_fails_stops_no_other(caplog: pytest.LogCaptureFixture) -> None:
+    """The sinks after a broken one are told, the run leaves the table, errors count."""
+    broken = Broken()
+    one = bench(broken, strict=False)
+    ids = [uuid4() for _ in range(3)]
+    with caplog.at_level(logging.WARNING, "otel_callbacks"):
+        for run_id in ids:
+            one.table.start(run_id, None, REQUEST)
+            run = one.table.take(run_id)
+            assert run is not None
+            one.table.finish(run, OK)
+    assert len(one.sink.starts) == len(one.sink.ends) == 3
+    assert len(broken.starts) == len(broken.ends) == 3
+    assert len(one.table) == 0
+    assert one.health.counts() == {"broken": 6}
+    # One line for each kind of failure, with its traceback.
+    assert len(caplog.records) == 2
+    assert all(record.exc_info for record in caplog.records)
+
+
+def test_sink_that_fails_raises_when_strict() -> None:
+    """In strict mode a broken sink raises, after the run has left the table."""
+    one = bench(Broken())
+    run_id = uuid4()
+    with pytest.raises(ValueError, match="start"):
+        one.table.start(run_id, None, REQUEST)
+    run = one.table.take(run_id)
+    assert run is not None
+    with pytest.raises(TypeError, match="end"):
+        one.table.finish(run, OK)
+    assert len(one.table) == 0
+
+
+def test_second_report_of_a_start_is_an_echo() -> None:
+    """A start whose payload is the same object has been reported by another handler."""
+    one = bench()
+    run_id = uuid4()
+    assert not one.table.is_echo(run_id, 7)
+    run = one.table.start(run_id, None, REQUEST, 7)
+    assert one.table.is_echo(run_id, 7)
+    assert run.reports == 2
+    assert one.table.take(run_id) is run
+    assert one.table.take(run_id) is None
+    assert one.health.counts() == {}
+    # A third end was not announced.
+    assert one.table.take(run_id) is None
+    assert one.health.counts() == {"end_without_start": 1}
+
+
+def test_start_with_the_id_of_an_open_run_replaces_it(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Another payload under the same id is another run: the first one is lost."""
+    one = bench()
+    run_id = uuid4()
+    with caplog.at_level(logging.WARNING, "otel_callbacks"):
+        for origin in (1, 2, 3):
+            assert not one.table.is_echo(run_id, origin)
+            one.table.start(run_id, None, REQUEST, origin)
+    assert len(one.table) == 1
+    assert one.sink.outcomes() == [("gpt-4o-mini", "abandoned", "replaced")] * 2
+    assert one.table.lost_counts()["replaced"] == 2
+    assert one.health.counts() == {"duplicate_start": 2}
+    assert len(caplog.records) == 1
+    run = one.table.take(run_id)
+    assert run is not None
+    one.table.finish(run, OK)
+    assert one.sink.outcomes()[-1] == ("gpt-4o-mini", "ok", "")
+
+
+def test_end_without_a_start_is_said_once(caplog: pytest.LogCaptureFixture) -> None:
+    """An end of a run that never started is counted, and one line says why."""
+    one = bench()
+    with caplog.at_level(logging.WARNING, "otel_callbacks"):
+        assert one.table.take(uuid4()) is None
+        assert one.table.take(uuid4()) is None
+    assert one.health.counts() == {"end_without_start": 2}
+    assert len(caplog.records) == 1
+    assert "must be given before the run starts" in caplog.text
+    assert one.sink.ends == []
+
+
+def test_late_tokens_of_a_lost_run_are_told_once() -> None:
+    """A lost run that is reported after all gives its tokens, once, and no echo."""
+    one = bench()
+    run_id = uuid4()
+    run = one.table.start(run_id, None, REQUEST)
+    assert not one.table.is_lost(run_id)
+    assert one.table.end_lost(run, ABANDONED)
+    one.table._lost._remembered[run.key] = run
+    assert one.table.is_lost(run_id)
+    assert one.table.take(run_id) is None
+    response = Response(usage=Usage(1, 2))
+    one.table.finish_late(run_id, response)
+    one.table.finish_late(run_id, response)
+    one.table.finish_late(uuid4(), response)
+    assert [end for _, end in one.sink.ends][1:] == [
+        End("abandoned", 0, response, late=True)
+    ]
+    assert one.health.counts() == {}
+
+
+def test_lost_run_ends_once() -> None:
+    """A run that ended in the meantime is not ended again as lost."""
+    one = bench()
+    run_id = uuid4()
+    run = one.table.start(run_id, None, REQUEST)
+    assert one.table.end_lost(run, CANCELLED)
+    assert not one.table.end_lost(run, CANCELLED)
+    ((_, end),) = one.sink.ends
+    assert end.failure == Failure("cancelled", "cancelled", "cancelled")
+
+
+def test_lost_run_that_another_thread_ends_first() -> None:
+    """Two threads that end one run at the same moment make one end."""
+
+    class Raced(dict[int, Run]):
+        """A dictionary in which another thread is always faster."""
+
+        def pop(self, *_: Any) -> Any:
+            """Find nothing any more."""
+            return None
+
+    one = bench()
+    run_id = uuid4()
+    run = one.table.start(run_id, None, REQUEST)
+    open_runs, one.table._open = one.table._open, Raced({run.key: run})
+    assert not one.table.end_lost(run, ABANDONED)
+    assert one.sink.ends == []
+    one.table._open = open_runs
+    assert one.table.take(run_id) is run
+
+
+def test_oldest_run_gives_way_to_the_newest() -> None:
+    """Beyond the size limit the oldest run is ended as abandoned."""
+    one = bench(size_limit=2)
+    ids = [uuid4() for _ in range(4)]
+    for number, run_id in enumerate(ids):
+        one.table.start(run_id, None, Request("", f"run {number}"))
+    assert [run.request.target for run in one.table] == ["run 2", "run 3"]
+    assert one.sink.outcomes() == [
+        ("run 0", "abandoned", "size_limit"),
+        ("run 1", "abandoned", "size_limit"),
+    ]
+
+
+def test_run_without_a_sign_of_life_is_given_up() -> None:
+    """Its end is the moment at which that was found out, and not later."""
+    one = bench(time_limit=0.1)
+    run_id = uuid4()
+    run = one.table.start(run_id, None, REQUEST)
+    until = time.monotonic() + 10
+    while not one.sink.ends:
+        assert time.monotonic() < until, "it was never ended"
+        time.sleep(0.01)
+    ((_, end),) = one.sink.ends
+    assert run.lost == "time_limit"
+    assert end.end_ns == run.end_ns(run.tick)
+    assert end.end_ns - run.start_ns >= 100_000_000
+
+
+@pytest.mark.parametrize(("outcome", "below"), [(OK, ABANDONED), (CANCELLED,) * 2])
+def test_descendants_end_before_their_ancestor(outcome: Any, below: str) -> None:
+    """What is open below a run that ends is told first, deepest first."""
+    one = bench()
+    ids = [uuid4() for _ in range(3)]
+    parent: UUID | None = None
+    for number, run_id in enumerate(ids):
+        one.table.start(run_id, parent, Request("", f"depth {number}"))
+        parent = run_id
+    root = one.table.take(ids[0])
+    assert root is not None
+    one.table.finish(root, outcome)
+    assert one.sink.outcomes() == [
+        ("depth 2", below, "parent_ended"),
+        ("depth 1", below, "parent_ended"),
+        ("depth 0", outcome, ""),
+    ]
+
+
+def test_close_ends_all_and_the_table_works_on() -> None:
+    """``close()`` ends each open run as abandoned, twice does no harm."""
+    one = bench()
+    ids = [uuid4() for _ in range(3)]
+    for run_id in ids:
+        one.table.start(run_id, None, REQUEST)
+    one.table.close()
+    one.table.close()
+    assert one.sink.outcomes() == [("gpt-4o-mini", "abandoned", "closed")] * 3
+    assert one.table.lost_counts()["closed"] == 3
+    again = uuid4()
+    one.table.start(again, None, REQUEST)
+    assert len(one.table) == 1
+
+
+def test_forked_child_lets_go_of_its_parents_runs() -> None:
+    """In a child the table is empty, and the parent's runs may end there unheard."""
+    one = bench()
+    run_id = uuid4()
+    run = one.table.start(run_id, None, REQUEST, 7)
+    assert one.table.is_echo(run_id, 7)
+    one.table.after_fork()
+    assert len(one.table) == 0
+    assert run.ref is None
+    # Both reports of the end may come in the child, and mean nothing there.
+    assert one.table.take(run_id) is None
+    assert one.table.take(run_id) is None
+    assert one.health.counts() == {}
+    assert one.sink.ends == []
+    child = uuid4()
+    one.table.start(child, None, REQUEST)
+    del child
+    gc.collect()
+    one.table.settle()
+    assert one.sink.outcomes() == [("gpt-4o-mini", "abandoned", "forgotten")]
+
+
+# -- any order of calls ------------------------------------------------------------
+
+# What may happen to one of three runs of a kind, in any order.
+EVENTS = ("start", "again", "other", "chunk", "event", "end", "error", "lose", "scrape")
+KINDS = ("chain", "chat", "llm", "tool", "retriever")
+STEPS = st.lists(
+    st.tuples(
+        st.sampled_from(EVENTS),
+        st.sampled_from(KINDS),
+        st.integers(0, 2),
+        st.none() | st.integers(0, 2),
+    ),
+    max_size=40,
+)
+
+
+class Play:
+    """Plays steps on a handler, and keeps how many spans there must be."""
+
+    def __init__(self, telemetry: Capture) -> None:
+        self.handler: Any = telemetry.handler
+        self.telemetry = telemetry
+        self.ids: dict[int, UUID] = {}
+        self.payloads: dict[UUID, Any] = {}
+        self.starts = 0
+
+    def step(self, event: str, kind: str, slot: int, parent: int | None) -> None:
+        """Do one step to the run in a slot."""
+        run_id = self.ids.get(slot) or self.ids.setdefault(slot, uuid4())
+        if event in {"start", "again", "other"}:
+            self.start(event, kind, run_id, self.ids.get(parent or 0))
+        elif event == "chunk":
+            self.handler.on_llm_new_token("rose", run_id=run_id)
+        elif event == "event":
+            delta = {"event": "content-block-delta"}
+            self.handler.on_stream_event(delta, run_id=run_id)
+        elif event == "end":
+            getattr(self.handler, f"on_{_stem(kind)}_end")(None, run_id=run_id)
+        elif event == "error":
+            error = getattr(self.handler, f"on_{_stem(kind)}_error")
+            error(ValueError("no roses"), run_id=run_id)
+        elif event == "lose":
+            self.payloads.pop(run_id, None)
+            del self.ids[slot], run_id
+        else:
+            self.telemetry.value("otel_callbacks_open_runs")
+
+    def start(self, event: str, kind: str, run_id: UUID, parent: UUID | None) -> None:
+        """Start a run: a new one, the same once more, or another of its id."""
+        is_open = run_id.int in self.handler._runs._table
+        if event == "start" and is_open:
+            return  # a distinct start has an id of its own
+        payload = self.payloads.get(run_id)
+        if not is_open or event == "other":
+            payload = [object()]
+            self.starts += 1
+        self.payloads[run_id] = payload
+        wrapped = [payload] if kind in {"chat", "llm"} else payload
+        start = {"chat": "on_chat_model_start", "llm": "on_llm_start"}.get(
+            kind, f"on_{kind}_start"
+        )
+        getattr(self.handler, start)(
+            {}, wrapped, run_id=run_id, parent_run_id=parent, name="run"
+        )
+
+
+def _stem(kind: str) -> str:
+    """Return the word of a kind's end and error callbacks."""
+    return "llm" if kind == "chat" else kind
+
+
+@settings(
+    max_examples=150,
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow],
+)
+@given(STEPS)
+def test_any_order_of_calls_gives_one_span_for_each_start(
+    steps: list[tuple[str, str, int, int | None]],
+) -> None:
+    """Whatever comes in whatever order: no exception, a span for each start, ended."""
+    with capture(Settings(strict=False)) as telemetry:
+        play = Play(telemetry)
+        for step in steps:
+            play.step(*step)
+        telemetry.handler.close()
+        spans = telemetry.spans
+        assert len(spans) == play.starts
+        assert all(span["end_ns"] >= span["start_ns"] for span in spans)
+        assert len({span["span_id"] for span in spans}) == play.starts
+        assert telemetry.value("otel_callbacks_open_runs") == 0
+        assert telemetry.value("otel_callbacks_operations_in_flight") == 0
+        operations = telemetry.value("otel_callbacks_operations_total")
+        named = [s for s in spans if "gen_ai.operation.name" in s["attributes"]]
+        assert operations == len(named)
+        allowed = {"duplicate_start", "end_without_start"}
+        assert set(telemetry.handler.health.counts()) <= allowed
