@@ -92,10 +92,11 @@ def test_share_of_traces_is_a_caution(
     monkeypatch.setenv("OTEL_TRACES_SAMPLER", "parentbased_traceidratio")
     monkeypatch.setenv("OTEL_TRACES_SAMPLER_ARG", "0.1")
     assert len(run_chain(visit, "mark", Settings())) == 3
-    assert [one.reason for one in visit.cautions] == [
+    (caution,) = visit.cautions
+    assert caution.reason == (
         "OTEL_TRACES_SAMPLER=parentbased_traceidratio: only 10% of traces are sent; "
-        + "the doctor's own is sent always"
-    ]
+        "the doctor's own is sent always"
+    )
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,255 @@
+"""Bad input: no exception into the app, no lost span, one line, one count."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Any
+from uuid import UUID, uuid4
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from langchain_core.messages import AIMessage, HumanMessage
+from langchain_core.outputs import ChatGeneration, LLMResult
+
+from otel_callbacks.settings import Settings
+from otel_callbacks.testing import FakeChatModel, capture
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from otel_callbacks.testing import Capture
+
+LENIENT = Settings(strict=False)
+
+
+@pytest.fixture
+def lenient() -> Iterator[Capture]:
+    """Fresh telemetry as it is in production: nothing raises."""
+    with capture(LENIENT) as captured:
+        yield captured
+
+
+class Raises:
+    """A payload that raises whatever is done with it."""
+
+    def __getattribute__(self, name: str) -> Any:
+        if name == "__class__":
+            return object
+        message = f"{name} cannot be read"
+        raise RuntimeError(message)
+
+    def __eq__(self, other: object) -> bool:
+        message = "cannot be compared"
+        raise RuntimeError(message)
+
+    __hash__ = None  # type: ignore[assignment]
+
+
+def answer(usage: Any = None, metadata: Any = None) -> LLMResult:
+    """Return what a chat model gave back."""
+    message = AIMessage.model_construct(
+        content="hi", usage_metadata=usage, response_metadata=metadata or {}
+    )
+    generation = ChatGeneration.model_construct(
+        text="hi", message=message, generation_info=None
+    )
+    return LLMResult.model_construct(generations=[[generation]], llm_output=None)
+
+
+def assert_one_trouble(
+    telemetry: Capture, caplog: pytest.LogCaptureFixture, where: str
+) -> None:
+    """Assert one count at a place, and one line that names it."""
+    assert telemetry.value("otel_callbacks_errors_total", where=where) == 1
+    assert telemetry.value("otel_callbacks_errors_total") == 1
+    lines = [one for one in caplog.records if one.levelno >= logging.WARNING]
+    lines = [one for one in lines if "no token usage" not in one.getMessage()]
+    assert len(lines) == 1
+
+
+STARTS: dict[str, dict[str, Any]] = {
+    "nothing": {},
+    "no serialized": {"metadata": {"ls_provider": "openai"}},
+    "no model": {"invocation_params": {"model": None, "model_name": None}},
+    "wrong types": {
+        "invocation_params": {"temperature": "hot", "max_tokens": -1, "stop": 5},
+        "metadata": ["x"],
+        "tags": 7,
+        "options": "y",
+        "batch_size": None,
+    },
+    "surrogates": {
+        "invocation_params": {"model": "\ud800\udfff\ud800"},
+        "name": "\ud900",
+    },
+    "unknown arguments": {"something": object(), "new": 1},
+}
+
+
+@pytest.mark.parametrize("start", STARTS)
+def test_odd_start_is_a_span(
+    lenient: Capture, caplog: pytest.LogCaptureFixture, start: str
+) -> None:
+    """Whatever LangChain leaves out or gets wrong, there is a span of the call."""
+    run_id = uuid4()
+    messages: Any = [["no message", HumanMessage("x"), 5]]
+    lenient.handler.on_chat_model_start(None, messages, run_id=run_id, **STARTS[start])
+    lenient.handler.on_llm_end(answer(), run_id=run_id)
+    (span,) = lenient.spans
+    assert span["name"].startswith("chat")
+    assert span["status"] == "UNSET"
+    span["name"].encode()
+    assert "failed" not in caplog.text
+    assert lenient.value("otel_callbacks_errors_total") == 0
+
+
+def test_start_that_cannot_be_read(
+    lenient: Capture, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A payload that raises when read costs attributes, not the span."""
+    run_id = uuid4()
+    lenient.handler.on_chat_model_start(
+        {}, [["x"]], run_id=run_id, invocation_params={"model": Raises()}
+    )
+    lenient.handler.on_llm_end(answer(), run_id=run_id)
+    assert [span["status"] for span in lenient.spans] == ["UNSET"]
+    assert lenient.value("otel_callbacks_operations_total", outcome="ok") == 1
+    assert "cannot be read" not in str(lenient.spans)
+    del caplog
+
+
+@pytest.mark.parametrize("what", ["answer", "error"])
+def test_end_that_cannot_be_read(
+    lenient: Capture, caplog: pytest.LogCaptureFixture, what: str
+) -> None:
+    """A response or a partial one that raises when read still ends its run."""
+    run_id = uuid4()
+    lenient.handler.on_chat_model_start({}, [["x"]], run_id=run_id)
+    if what == "answer":
+        lenient.handler.on_llm_end(Raises(), run_id=run_id)
+    else:
+        lenient.handler.on_llm_error(ValueError(), run_id=run_id, response=Raises())
+    assert len(lenient.spans) == 1
+    assert lenient.value("otel_callbacks_operations_total") == 1
+    assert_one_trouble(lenient, caplog, "response")
+
+
+@pytest.mark.parametrize(
+    "usage",
+    [
+        {"input_tokens": "12", "output_tokens": 3},
+        {"input_tokens": None, "output_tokens": True},
+        {"input_tokens": -4, "output_tokens": float("nan")},
+        {"input_tokens": 10**30, "output_tokens": [1]},
+        "twelve",
+        [12],
+    ],
+)
+def test_wrong_usage_invents_nothing(lenient: Capture, usage: Any) -> None:
+    """Numbers that are none are left out; the call is counted all the same."""
+    run_id = uuid4()
+    lenient.handler.on_chat_model_start({}, [["x"]], run_id=run_id)
+    lenient.handler.on_llm_end(answer(usage), run_id=run_id)
+    assert lenient.value("otel_callbacks_tokens_total") in {0, 3}
+    assert lenient.value("otel_callbacks_operations_total", outcome="ok") == 1
+
+
+def test_end_without_start(lenient: Capture, caplog: pytest.LogCaptureFixture) -> None:
+    """An end that nothing began is said once and counted."""
+    lenient.handler.on_llm_end(answer(), run_id=uuid4())
+    assert lenient.spans == []
+    assert_one_trouble(lenient, caplog, "end_without_start")
+    lenient.handler.on_chain_end("x", run_id=uuid4())
+    assert lenient.value("otel_callbacks_errors_total") == 2
+    assert caplog.text.count("ended that had not started") == 1
+
+
+def test_two_ends(lenient: Capture, caplog: pytest.LogCaptureFixture) -> None:
+    """The second end of a run changes nothing and is counted."""
+    run_id = uuid4()
+    lenient.handler.on_tool_start({"name": "t"}, "x", run_id=run_id)
+    lenient.handler.on_tool_end("y", run_id=run_id)
+    lenient.handler.on_tool_error(ValueError(), run_id=run_id)
+    assert [span["status"] for span in lenient.spans] == ["UNSET"]
+    assert_one_trouble(lenient, caplog, "end_without_start")
+
+
+def test_two_starts_with_one_id(
+    lenient: Capture, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Both runs are spans: the first one ended as abandoned, the second as it ends."""
+    run_id = uuid4()
+    lenient.handler.on_chat_model_start({}, [["a"]], run_id=run_id)
+    lenient.handler.on_chat_model_start({}, [["b"]], run_id=run_id)
+    lenient.handler.on_llm_end(answer(), run_id=run_id)
+    assert [span["status"] for span in lenient.spans] == ["ERROR", "UNSET"]
+    assert lenient.value("otel_callbacks_runs_lost_total", reason="replaced") == 1
+    assert lenient.value("otel_callbacks_operations_total") == 2
+    assert_one_trouble(lenient, caplog, "duplicate_start")
+
+
+def test_id_that_is_none(lenient: Capture, caplog: pytest.LogCaptureFixture) -> None:
+    """Ids of a wrong type reach nobody but the log."""
+    odd: Any = "not a uuid"
+    lenient.handler.on_chain_start({}, "x", run_id=odd)
+    lenient.handler.on_llm_new_token("x", run_id=odd)
+    lenient.handler.on_chain_end("x", run_id=odd)
+    lenient.handler.on_tool_end("x", run_id=odd)
+    lenient.handler.on_chain_error(ValueError(), run_id=odd)
+    assert lenient.value("otel_callbacks_errors_total") == 5
+    assert len(caplog.records) == 3  # start, chunk, end
+
+
+def test_prompt_of_ten_megabytes(lenient: Capture) -> None:
+    """A huge prompt is neither copied nor kept in any signal."""
+    FakeChatModel(callbacks=[lenient.handler]).invoke("rose " * 2_000_000)
+    assert "rose rose" not in str(lenient.spans)
+    assert lenient.value("otel_callbacks_operations_total", outcome="ok") == 1
+
+
+IDS = [UUID(int=number) for number in range(1, 4)]
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from(
+                ["chat", "text", "chain", "tool", "chunk", "end", "error", "tool_end"]
+            ),
+            st.sampled_from(IDS),
+            st.sampled_from([None, *IDS]),
+        ),
+        max_size=30,
+    )
+)
+def test_no_order_of_events_is_too_odd(events: list[tuple[str, UUID, Any]]) -> None:
+    """Any sequence of callbacks gives one span for each start, and an empty table."""
+    with capture(LENIENT) as telemetry:
+        handler = telemetry.handler
+        starts = 0
+        kept = []  # payloads with an identity of their own
+        for event, run_id, parent_id in events:
+            ids: Any = {"run_id": run_id, "parent_run_id": parent_id}
+            kept.append([object()])
+            if event in {"chat", "text", "chain", "tool"}:
+                starts += 1
+            if event == "chat":
+                handler.on_chat_model_start({}, kept[-1], **ids)
+            elif event == "text":
+                handler.on_llm_start({}, kept[-1], **ids)
+            elif event == "chain":
+                handler.on_chain_start({}, kept[-1], **ids)
+            elif event == "tool":
+                handler.on_tool_start({}, kept[-1], **ids)
+            elif event == "chunk":
+                handler.on_llm_new_token("x", run_id=run_id)
+            elif event == "end":
+                handler.on_llm_end(answer(), run_id=run_id)
+            elif event == "tool_end":
+                handler.on_tool_end("x", run_id=run_id)
+            else:
+                handler.on_llm_error(ValueError(), run_id=run_id)
+        handler.close()
+        assert len(telemetry.spans) == starts
+        assert telemetry.value("otel_callbacks_open_runs") == 0
