@@ -88,7 +88,8 @@ def _switches(visit: Visit, prometheus: Prometheus) -> tuple[bool, bool]:
 def _app(visit: Visit, prometheus: Prometheus, metrics: Address) -> str:
     """Look for the app's target and its series."""
     part = visit.deadline.share(0.5)
-    part.poll(lambda: _is_decided(_targets(prometheus, metrics)) or None)
+    before = _targets(prometheus, metrics)
+    part.poll(lambda: _is_decided(_targets(prometheus, metrics), before) or None)
     targets = _targets(prometheus, metrics)
     if not targets:
         visit.trouble(
@@ -134,9 +135,16 @@ def _port(url: str) -> int:
     return parts.port or _PORTS[parts.scheme]
 
 
-def _is_decided(targets: list[dict[str, Any]]) -> bool:
-    """Say whether it is known of all targets how they are."""
-    return all(target["health"] != "unknown" for target in targets)
+def _is_decided(targets: list[dict[str, Any]], before: list[dict[str, Any]]) -> bool:
+    """Say whether one is up, or all were scraped anew: an app may just have started."""
+    if any(target["health"] == "up" for target in targets):
+        return True
+    old = {(target["scrapeUrl"], target["lastScrape"]) for target in before}
+    return all(
+        target["health"] == "down"
+        and (target["scrapeUrl"], target["lastScrape"]) not in old
+        for target in targets
+    )
 
 
 def _series(prometheus: Prometheus, targets: list[dict[str, Any]]) -> float | None:

@@ -245,6 +245,7 @@ class FakeStack:
             "scrapeUrl": f"http://app:{self.metrics.port}/metrics",
             "health": "up",
             "lastError": "",
+            "lastScrape": "2026-11-21T06:00:39.8Z",
             "labels": {"instance": f"app:{self.metrics.port}", "job": "app"},
         }
         self.target = target

@@ -142,6 +142,36 @@ def test_target_that_is_down_is_named(
     assert "172.17.0.1" in _trouble(visit).remedy
 
 
+def test_app_that_has_just_started_is_given_a_scrape(
+    visit: Visit, stack: FakeStack
+) -> None:
+    """What the last scrape found may be over: the next one decides."""
+    scrapes = ["down", "down", "up"]
+
+    def targets(_: dict[str, str]) -> Page:
+        health = scrapes.pop(0) if len(scrapes) > 1 else scrapes[0]
+        return success({"activeTargets": [{**stack.target, "health": health}]})
+
+    stack.prometheus.pages["/api/v1/targets"] = targets
+    assert _look(visit, stack) == "12 series of the app"
+    assert visit.troubles == []
+
+
+def test_app_that_stays_down_is_not_waited_for(stack: FakeStack) -> None:
+    """One more scrape that fails is enough."""
+    visit = Visit(Deadline(60))
+    scrapes = ["1", "1", "2"]
+
+    def targets(_: dict[str, str]) -> Page:
+        last = scrapes.pop(0) if len(scrapes) > 1 else scrapes[0]
+        changes = {"health": "down", "lastError": "refused", "lastScrape": last}
+        return success({"activeTargets": [{**stack.target, **changes}]})
+
+    stack.prometheus.pages["/api/v1/targets"] = targets
+    _look(visit, stack)
+    assert _trouble(visit).reason.endswith("is down: refused")
+
+
 def test_missing_series_are_named(visit: Visit, stack: FakeStack) -> None:
     """The target is up, and has nothing of ours."""
     del stack.series["otel_callbacks|gen_ai"]

@@ -1,0 +1,426 @@
+"""The life of a run as a handler sees it; what cannot be read costs an attribute."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import logging
+import time
+from typing import TYPE_CHECKING, Any
+from uuid import UUID, uuid4
+
+import pytest
+from langchain_core.messages import AIMessage, ToolMessage
+from langchain_core.outputs import ChatGeneration, LLMResult
+
+from otel_callbacks.health import Health
+from otel_callbacks.lifecycle import Lifecycle
+from otel_callbacks.operations import End, Failure, Request, Response, Usage
+from otel_callbacks.payloads.response import model_response
+from otel_callbacks.runs import RunTable
+from otel_callbacks.settings import Settings
+from otel_callbacks.sinks import Pipeline
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from otel_callbacks.run import Run
+
+READ = Request("chat", "gpt-4o-mini")
+UNREAD = Request("chat", "")
+USAGE = {"input_tokens": 3, "output_tokens": 4, "total_tokens": 7}
+
+
+class Recorder:
+    """A sink that keeps what it is told."""
+
+    name = "recorder"
+
+    def __init__(self) -> None:
+        self.starts: list[Run] = []
+        self.ends: list[End] = []
+
+    def started(self, run: Run) -> None:
+        """Keep a start."""
+        self.starts.append(run)
+
+    def ended(self, run: Run, end: End) -> None:
+        """Keep an end."""
+        assert run.key
+        self.ends.append(end)
+
+
+class Life:
+    """A lifecycle on a real table, and what its sink was told."""
+
+    def __init__(self, *, strict: bool = False) -> None:
+        self.health = Health(strict=strict)
+        self.sink = Recorder()
+        self.table = RunTable((self.sink,), self.health)
+        self.stepped_out: list[Run] = []
+        settings = Settings(strict=strict)
+        built = Pipeline(self.table, self.health, self.stepped_out.append, settings)
+        self.runs = Lifecycle(built)
+
+    def start(
+        self,
+        run_id: UUID,
+        reader: Callable[..., Request] = lambda *_: READ,
+        parent: UUID | None = None,
+        payload: object = None,
+    ) -> Run:
+        """Start a run."""
+        ids = (run_id, parent)
+        self.runs.start(reader, ("asked",), UNREAD, ids, payload)
+        return self.sink.starts[-1]
+
+
+@pytest.fixture
+def life() -> Iterator[Life]:
+    """Return a lifecycle that logs its troubles; afterwards no run is open."""
+    life = Life()
+    yield life
+    life.runs.close()
+
+
+@pytest.fixture
+def logged(caplog: pytest.LogCaptureFixture) -> Iterator[pytest.LogCaptureFixture]:
+    """Keep what our own logger says."""
+    with caplog.at_level(logging.DEBUG, "otel_callbacks"):
+        yield caplog
+
+
+def unreadable(*_: Any) -> Any:
+    """Fail as a reader of a broken payload does."""
+    message = "cannot be read"
+    raise ValueError(message)
+
+
+class Unreadable:
+    """A payload that raises whatever is looked at."""
+
+    def __getattribute__(self, name: str) -> Any:
+        message = f"{name} cannot be read"
+        raise ValueError(message)
+
+
+def answer() -> LLMResult:
+    """Return what a chat model gives back."""
+    message = AIMessage("Roses.", usage_metadata=USAGE)  # type: ignore[arg-type]
+    return LLMResult(generations=[[ChatGeneration(message=message)]])
+
+
+def test_start_and_end(life: Life) -> None:
+    """A run starts with what its reader read, and ends with the response."""
+    run_id = uuid4()
+    run = life.start(run_id)
+    assert run.request is READ
+    life.runs.end(run_id, model_response, answer())
+    (end,) = life.sink.ends
+    assert (end.outcome, end.failure) == ("ok", None)
+    assert end.response is not None
+    assert end.response.usage == Usage(3, 4)
+    assert life.health.counts() == {}
+
+
+def test_end_without_a_reader(life: Life) -> None:
+    """A chain's end has no response."""
+    run_id = uuid4()
+    life.start(run_id)
+    life.runs.end(run_id)
+    (end,) = life.sink.ends
+    assert end == End("ok", end.end_ns)
+
+
+def test_cache_hit_is_an_outcome(life: Life) -> None:
+    """What a cache answered ended as a hit."""
+    run_id = uuid4()
+    life.start(run_id)
+    life.runs.end(run_id, lambda _: Response(cache_hit=True), "answer")
+    assert [end.outcome for end in life.sink.ends] == ["cache_hit"]
+
+
+def test_first_chunk_is_noted_and_lets_go(life: Life) -> None:
+    """The first chunk's time is kept, and the current span is put back."""
+    run_id = uuid4()
+    run = life.start(run_id)
+    before = time.perf_counter_ns()
+    life.runs.first_chunk(run)
+    assert run.chunks is not None
+    assert before <= run.chunks[0] <= time.perf_counter_ns()
+    assert life.stepped_out == [run]
+
+
+def test_request_that_cannot_be_read(
+    life: Life, logged: pytest.LogCaptureFixture
+) -> None:
+    """The run starts all the same, as what little is known of it."""
+    for _ in range(2):
+        run_id = uuid4()
+        assert life.start(run_id, unreadable).request is UNREAD
+        life.runs.end(run_id)
+    assert [end.outcome for end in life.sink.ends] == ["ok", "ok"]
+    assert life.health.counts() == {"request": 2}
+    assert len(logged.records) == 1
+
+
+def test_response_that_cannot_be_read(
+    life: Life, logged: pytest.LogCaptureFixture
+) -> None:
+    """The run ends well, with a response of which nothing is known."""
+    for _ in range(2):
+        run_id = uuid4()
+        life.start(run_id)
+        life.runs.end(run_id, unreadable, "answer")
+    assert [(end.outcome, end.response) for end in life.sink.ends] == [
+        ("ok", Response())
+    ] * 2
+    assert life.health.counts() == {"response": 2}
+    assert len(logged.records) == 1
+
+
+def test_tool_output_that_cannot_be_read(
+    life: Life, logged: pytest.LogCaptureFixture
+) -> None:
+    """A tool whose output cannot be looked at ended well."""
+    for _ in range(2):
+        run_id = uuid4()
+        life.start(run_id)
+        life.runs.end_tool(run_id, Unreadable())
+    assert [(end.outcome, end.failure) for end in life.sink.ends] == [("ok", None)] * 2
+    assert life.health.counts() == {"tool_output": 2}
+    assert len(logged.records) == 1
+
+
+def test_error_that_cannot_be_read(
+    life: Life, logged: pytest.LogCaptureFixture
+) -> None:
+    """An exception that cannot be looked at is a failure of the other kind."""
+    run_id = uuid4()
+    life.start(run_id)
+    life.runs.fail(run_id, Raising())
+    (end,) = life.sink.ends
+    assert end.outcome == "error"
+    assert end.failure == Failure("error", "_OTHER", "other")
+    assert life.health.counts() == {"response": 1}
+    assert len(logged.records) == 1
+
+
+class _Meta(type):
+    """A metaclass whose classes have no name that can be read."""
+
+    def __getattribute__(cls, name: str) -> Any:
+        if name in {"__name__", "__mro__", "__module__"}:
+            unreadable()
+        return super().__getattribute__(name)
+
+
+class Raising(Exception, metaclass=_Meta):  # noqa: N818
+    """An exception whose class cannot be read."""
+
+
+def test_failure_keeps_what_was_spent(life: Life) -> None:
+    """Tokens of an answer that came before the error are in the end."""
+    run_id = uuid4()
+    life.start(run_id)
+    life.runs.fail(run_id, ValueError("no"), answer())
+    (end,) = life.sink.ends
+    assert end.failure == Failure("error", "ValueError", end.failure.error_class)  # type: ignore[union-attr]
+    assert end.response is not None
+    assert end.response.usage == Usage(3, 4)
+
+
+def test_partial_answer_that_cannot_be_read(
+    life: Life, logged: pytest.LogCaptureFixture
+) -> None:
+    """The failure is told, though what came before it cannot be read."""
+    run_id = uuid4()
+    life.start(run_id)
+    life.runs.fail(run_id, ValueError("no"), Unreadable())
+    (end,) = life.sink.ends
+    assert (end.outcome, end.response) == ("error", None)
+    assert end.failure is not None
+    assert end.failure.error_type == "ValueError"
+    assert life.health.counts() == {"response": 1}
+    assert len(logged.records) == 1
+
+
+def test_control_flow_is_no_failure(life: Life) -> None:
+    """An exception that LangGraph steers with ends a run well."""
+    from langgraph.errors import GraphInterrupt  # noqa: PLC0415 -- a slow import
+
+    run_id = uuid4()
+    life.start(run_id)
+    life.runs.fail(run_id, GraphInterrupt())
+    assert [(end.outcome, end.failure) for end in life.sink.ends] == [("ok", None)]
+
+
+def test_cancellation_is_no_error(life: Life) -> None:
+    """A cancelled run is cancelled, an abandoned stream abandoned."""
+    for error in (asyncio.CancelledError(), GeneratorExit()):
+        run_id = uuid4()
+        life.start(run_id)
+        life.runs.fail(run_id, error)
+    assert [end.outcome for end in life.sink.ends] == ["cancelled", "abandoned"]
+
+
+def test_tool_that_failed_and_handled_it(life: Life) -> None:
+    """A tool's error message is a failure of the tool."""
+    run_id = uuid4()
+    life.start(run_id)
+    message = ToolMessage("no roses", tool_call_id="1", status="error")
+    life.runs.end_tool(run_id, message)
+    assert [end.failure for end in life.sink.ends] == [
+        Failure("error", "tool_error", "other")
+    ]
+
+
+@pytest.mark.parametrize("way", ["end", "fail", "tool"])
+def test_end_that_nobody_started(
+    life: Life, logged: pytest.LogCaptureFixture, way: str
+) -> None:
+    """An end without a start reads nothing, tells nothing, and is counted."""
+    ends: dict[str, Callable[[UUID], None]] = {
+        "end": lambda run_id: life.runs.end(run_id, unreadable, "answer"),
+        "fail": lambda run_id: life.runs.fail(run_id, ValueError(), Unreadable()),
+        "tool": lambda run_id: life.runs.end_tool(run_id, Unreadable()),
+    }
+    ends[way](uuid4())
+    ends[way](uuid4())
+    assert life.sink.ends == []
+    assert life.health.counts() == {"end_without_start": 2}
+    assert len(logged.records) == 1
+
+
+@pytest.mark.parametrize("way", ["end", "fail"])
+def test_end_of_a_lost_run_brings_its_tokens(life: Life, way: str) -> None:
+    """A run that was given up and ends after all has its tokens counted."""
+    run_id = uuid4()
+    life.start(run_id)
+    life.runs.close()
+    for _ in range(2):
+        if way == "end":
+            life.runs.end(run_id, model_response, answer())
+        else:
+            life.runs.fail(run_id, ValueError(), answer())
+    first, late = life.sink.ends
+    assert (first.outcome, first.late) == ("abandoned", False)
+    assert (late.outcome, late.late) == ("abandoned", True)
+    assert late.response is not None
+    assert late.response.usage == Usage(3, 4)
+    assert life.health.counts() == {}
+
+
+@pytest.mark.parametrize("way", ["end", "fail"])
+def test_end_of_a_lost_run_that_cannot_be_read(
+    life: Life, logged: pytest.LogCaptureFixture, way: str
+) -> None:
+    """A late end that cannot be read is told as empty, and counted as a trouble."""
+    run_id = uuid4()
+    life.start(run_id)
+    life.runs.close()
+    if way == "end":
+        life.runs.end(run_id, unreadable, "answer")
+    else:
+        life.runs.fail(run_id, ValueError(), Unreadable())
+    assert life.sink.ends[1].response == Response()
+    assert life.health.counts() == {"response": 1}
+    assert len(logged.records) == 1
+
+
+def test_second_report_starts_nothing(life: Life) -> None:
+    """The same start, reported by a second handler, makes no second run."""
+    run_id, payload = uuid4(), object()
+    life.start(run_id, payload=payload)
+    life.start(run_id, payload=payload)
+    assert len(life.sink.starts) == 1
+    life.runs.end(run_id)
+    life.runs.end(run_id)
+    assert len(life.sink.ends) == 1
+    assert life.health.counts() == {}
+
+
+def test_parent_is_the_one_that_is_named(life: Life) -> None:
+    """A start that names its parent is part of that."""
+    outer, inner = uuid4(), uuid4()
+    parent = life.start(outer)
+    assert life.start(inner, parent=outer).parent is parent
+
+
+def test_parent_comes_from_the_code_that_calls(life: Life) -> None:
+    """A start that LangChain gives no parent is part of the step that calls it."""
+    from langchain_core.callbacks import CallbackManager  # noqa: PLC0415
+    from langchain_core.runnables.config import (  # noqa: PLC0415
+        var_child_runnable_config,
+    )
+
+    outer, inner = uuid4(), uuid4()
+    parent = life.start(outer)
+    manager = CallbackManager([], parent_run_id=outer)
+    token = var_child_runnable_config.set({"callbacks": manager})
+    try:
+        child = life.start(inner)
+    finally:
+        var_child_runnable_config.reset(token)
+    assert child.parent is parent
+
+
+class BrokenId:
+    """A run id that is none."""
+
+
+@pytest.mark.parametrize("way", ["start", "end", "fail", "tool"])
+def test_run_id_that_is_none(
+    life: Life, logged: pytest.LogCaptureFixture, way: str
+) -> None:
+    """What cannot even be found in the table never reaches the app."""
+    odd: Any = BrokenId()
+    calls: dict[str, Callable[[], None]] = {
+        "start": lambda: life.runs.start(lambda *_: READ, (), UNREAD, (odd, None), 1),
+        "end": lambda: life.runs.end(odd, model_response, answer()),
+        "fail": lambda: life.runs.fail(odd, ValueError()),
+        "tool": lambda: life.runs.end_tool(odd, "roses"),
+    }
+    calls[way]()
+    calls[way]()
+    where = "start" if way == "start" else "end"
+    assert life.health.counts() == {where: 2}
+    assert len(logged.records) == 1
+    assert life.sink.ends == []
+
+
+@pytest.mark.parametrize("way", ["start", "end", "fail", "tool"])
+def test_strict_raises(way: str) -> None:
+    """In strict mode troubles are raised: once each, and the run has ended."""
+    life = Life(strict=True)
+    run_id = uuid4()
+    if way == "start":
+        with pytest.raises(ValueError, match="cannot be read"):
+            life.start(run_id, unreadable)
+        assert len(life.sink.starts) == 1
+        life.runs.end(run_id)
+        assert life.health.counts() == {"request": 1}
+        return
+    life.start(run_id)
+    with pytest.raises(ValueError, match="cannot be read"):
+        if way == "end":
+            life.runs.end(run_id, unreadable, "answer")
+        elif way == "fail":
+            life.runs.fail(run_id, ValueError(), Unreadable())
+        else:
+            life.runs.end_tool(run_id, Unreadable())
+    assert len(life.sink.ends) == 1
+    assert sum(life.health.counts().values()) == 1
+
+
+def test_close_ends_what_is_open(life: Life) -> None:
+    """Closing ends the open runs; a second time there is nothing to do."""
+    ids = [uuid4(), uuid4()]
+    for run_id in ids:
+        life.start(run_id)
+    life.runs.close()
+    life.runs.close()
+    assert [end.outcome for end in life.sink.ends] == ["abandoned", "abandoned"]
+    assert len(life.table) == 0
+    gc.collect()
+    assert life.health.counts() == {}

@@ -1,0 +1,84 @@
+"""What apps may import, and nothing by chance."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from importlib import metadata, resources
+
+import otel_callbacks
+from otel_callbacks import testing
+
+PUBLIC = [
+    "ConfiguredHandler",
+    "OTelCallbackHandler",
+    "SettingError",
+    "Settings",
+    "configure",
+]
+TESTING = [
+    "Capture",
+    "FakeChatModel",
+    "FakeOpenAI",
+    "FakeTextModel",
+    "Received",
+    "Reply",
+    "Span",
+    "Tokens",
+    "ToolCall",
+    "answer_to",
+    "capture",
+    "count_tokens",
+    "spans_as_data",
+    "tree_of",
+]
+
+
+def test_public_names_are_these() -> None:
+    """The package's names are these, sorted, and each is there."""
+    assert otel_callbacks.__all__ == PUBLIC
+    assert sorted(PUBLIC) == PUBLIC
+    assert all(hasattr(otel_callbacks, name) for name in PUBLIC)
+
+
+def test_names_for_tests_are_these() -> None:
+    """The testing package's names are these, sorted, and each is there."""
+    assert testing.__all__ == TESTING
+    assert sorted(TESTING) == TESTING
+    assert all(hasattr(testing, name) for name in TESTING)
+
+
+def test_names_say_what_they_are_for() -> None:
+    """Each public name has a docstring."""
+    for name in PUBLIC:
+        assert getattr(otel_callbacks, name).__doc__, name
+
+
+def test_types_are_shipped() -> None:
+    """Type checkers are told that the package is typed."""
+    assert resources.files("otel_callbacks").joinpath("py.typed").is_file()
+
+
+def test_handler_can_be_had_without_the_extras() -> None:
+    """The handler imports neither a provider's package nor a server."""
+    script = (
+        "import sys, otel_callbacks\n"
+        "heavy = {'langchain_openai', 'openai', 'starlette', 'uvicorn', 'rich',\n"
+        "         'grpc', 'langgraph'}\n"
+        "print(sorted(heavy & sys.modules.keys()))\n"
+    )
+    done = subprocess.run(  # noqa: S603 -- our own interpreter
+        [sys.executable, "-c", script],
+        capture_output=True,
+        check=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.stdout.strip() == "[]"
+
+
+def test_command_is_installed() -> None:
+    """``otel-callbacks`` is a command of the package."""
+    (entry,) = metadata.entry_points(group="console_scripts", name="otel-callbacks")
+    assert entry.value == "otel_callbacks.cli:main"
+    assert callable(entry.load())

@@ -1,0 +1,260 @@
+"""Settings: read once, refused by name, value and what is allowed."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import pytest
+
+from otel_callbacks.settings import SettingError, Settings, check_sdk_variables
+
+DEFAULTS = {
+    "sdk_disabled": False,
+    "strict": False,
+    "extensions": True,
+    "label_limit": 100,
+    "run_time_limit": 3600.0,
+    "run_limit": 20_000,
+    "traces_exporter": "otlp",
+    "metrics_exporter": "prometheus",
+    "protocol": "grpc",
+    "prometheus_host": "127.0.0.1",
+    "prometheus_port": 9464,
+}
+
+# variable, field, text, value
+READ = [
+    ("OTEL_SDK_DISABLED", "sdk_disabled", "true", True),
+    ("OTEL_SDK_DISABLED", "sdk_disabled", "False", False),
+    ("OTEL_CALLBACKS_STRICT", "strict", "1", True),
+    ("OTEL_CALLBACKS_STRICT", "strict", "YES", True),
+    ("OTEL_CALLBACKS_EXTENSIONS", "extensions", "off", False),
+    ("OTEL_CALLBACKS_EXTENSIONS", "extensions", "0", False),
+    ("OTEL_CALLBACKS_EXTENSIONS", "extensions", "no", False),
+    ("OTEL_CALLBACKS_LABEL_LIMIT", "label_limit", "1", 1),
+    ("OTEL_CALLBACKS_LABEL_LIMIT", "label_limit", "1000000", 1_000_000),
+    ("OTEL_CALLBACKS_RUN_TIME_LIMIT", "run_time_limit", "0.5", 0.5),
+    ("OTEL_CALLBACKS_RUN_TIME_LIMIT", "run_time_limit", " 90 ", 90.0),
+    ("OTEL_CALLBACKS_RUN_LIMIT", "run_limit", "7", 7),
+    ("OTEL_TRACES_EXPORTER", "traces_exporter", "console", "console"),
+    ("OTEL_TRACES_EXPORTER", "traces_exporter", "none", "none"),
+    ("OTEL_METRICS_EXPORTER", "metrics_exporter", "none", "none"),
+    ("OTEL_EXPORTER_OTLP_PROTOCOL", "protocol", "http/protobuf", "http/protobuf"),
+    ("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "protocol", "http/protobuf", None),
+    ("OTEL_EXPORTER_PROMETHEUS_HOST", "prometheus_host", "0.0.0.0", None),  # noqa: S104
+    ("OTEL_EXPORTER_PROMETHEUS_PORT", "prometheus_port", "0", 0),
+    ("OTEL_EXPORTER_PROMETHEUS_PORT", "prometheus_port", "65535", 65_535),
+]
+
+YES_OR_NO = "true or false"
+A_MILLION = "a whole number from 1 to 1000000"
+# variable, field, texts that are refused, what is allowed
+REFUSED: list[tuple[str, str, list[Any], str]] = [
+    ("OTEL_SDK_DISABLED", "sdk_disabled", ["maybe", "2"], YES_OR_NO),
+    ("OTEL_CALLBACKS_STRICT", "strict", ["ja"], YES_OR_NO),
+    ("OTEL_CALLBACKS_EXTENSIONS", "extensions", ["-"], YES_OR_NO),
+    (
+        "OTEL_CALLBACKS_LABEL_LIMIT",
+        "label_limit",
+        ["0", "-1", "1000001", "ten", "1.5"],
+        A_MILLION,
+    ),
+    (
+        "OTEL_CALLBACKS_RUN_TIME_LIMIT",
+        "run_time_limit",
+        ["0", "-1", "nan", "inf", "1e99", "an hour"],
+        "a number of seconds above 0",
+    ),
+    ("OTEL_CALLBACKS_RUN_LIMIT", "run_limit", ["0", "many"], A_MILLION),
+    (
+        "OTEL_TRACES_EXPORTER",
+        "traces_exporter",
+        ["zipkin", "OTLP"],
+        "otlp, console or none",
+    ),
+    (
+        "OTEL_METRICS_EXPORTER",
+        "metrics_exporter",
+        ["otlp", "console"],
+        "prometheus or none",
+    ),
+    (
+        "OTEL_EXPORTER_OTLP_PROTOCOL",
+        "protocol",
+        ["http/json", "http"],
+        "grpc or http/protobuf",
+    ),
+    (
+        "OTEL_EXPORTER_PROMETHEUS_PORT",
+        "prometheus_port",
+        ["-1", "65536", "http"],
+        "a port from 0 to 65535",
+    ),
+]
+
+URL = "a URL such as http://localhost:4317"
+SECONDS = "a number of seconds above 0"
+MILLISECONDS = "a whole number of milliseconds above 0"
+WHOLE = "a whole number above 0"
+COMPRESSION = "none, gzip or deflate"
+SAMPLERS = (
+    "always_on, always_off, traceidratio, parentbased_always_on, "
+    "parentbased_always_off, parentbased_traceidratio"
+)
+# variable, texts that are right, texts that are refused, what is allowed
+OF_THE_SDK = [
+    (
+        "OTEL_EXPORTER_OTLP_ENDPOINT",
+        ["http://localhost:4317", "collector:4317", "https://otel.example", "[::1]:4"],
+        ["ftp://a", "http://", "http://a:99999", "http://a:0", "://"],
+        URL,
+    ),
+    ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", ["http://a/v1/traces"], ["http://:1"], URL),
+    ("OTEL_EXPORTER_OTLP_TIMEOUT", ["10", "0.5"], ["0", "soon", "nan"], SECONDS),
+    ("OTEL_EXPORTER_OTLP_TRACES_TIMEOUT", ["3"], ["-3"], SECONDS),
+    (
+        "OTEL_EXPORTER_OTLP_COMPRESSION",
+        ["none", "gzip", "deflate"],
+        ["zip"],
+        COMPRESSION,
+    ),
+    ("OTEL_EXPORTER_OTLP_TRACES_COMPRESSION", ["gzip"], ["GZIP "], COMPRESSION),
+    ("OTEL_EXPORTER_OTLP_INSECURE", ["true", "false"], ["perhaps"], YES_OR_NO),
+    ("OTEL_TRACES_SAMPLER", ["always_on", "traceidratio"], ["sometimes"], SAMPLERS),
+    ("OTEL_BSP_SCHEDULE_DELAY", ["1", "5000"], ["0", "1.5"], MILLISECONDS),
+    ("OTEL_BSP_EXPORT_TIMEOUT", ["30000"], ["-1"], MILLISECONDS),
+    ("OTEL_BSP_MAX_QUEUE_SIZE", ["2048"], ["0", "all"], WHOLE),
+    ("OTEL_BSP_MAX_EXPORT_BATCH_SIZE", ["512"], ["none"], WHOLE),
+]
+
+
+def test_defaults() -> None:
+    """An empty environment gives the documented defaults."""
+    assert dataclasses.asdict(Settings.from_env({})) == DEFAULTS
+    assert Settings() == Settings.from_env({})
+
+
+def test_own_environment_is_the_default(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without an argument the process's variables are read."""
+    monkeypatch.setenv("OTEL_CALLBACKS_LABEL_LIMIT", "3")
+    assert Settings.from_env().label_limit == 3
+
+
+@pytest.mark.parametrize(("variable", "field", "text", "value"), READ)
+def test_variable_is_read(variable: str, field: str, text: str, value: Any) -> None:
+    """Each variable sets its field and no other."""
+    expected = DEFAULTS | {field: text if value is None else value}
+    assert dataclasses.asdict(Settings.from_env({variable: text})) == expected
+
+
+@pytest.mark.parametrize("text", ["", "   "])
+def test_empty_variable_is_not_set(text: str) -> None:
+    """A variable that is empty counts as not set, as OpenTelemetry says."""
+    names = {name for name, *_ in READ} | {name for name, *_ in OF_THE_SDK}
+    environ = dict.fromkeys(names, text)
+    assert dataclasses.asdict(Settings.from_env(environ)) == DEFAULTS
+    check_sdk_variables(environ)
+
+
+@pytest.mark.parametrize(
+    ("variable", "field", "text", "allowed"),
+    [
+        (variable, field, text, allowed)
+        for variable, field, texts, allowed in REFUSED
+        for text in texts
+    ],
+)
+def test_wrong_value_is_refused_by_name(
+    variable: str, field: str, text: str, allowed: str
+) -> None:
+    """A wrong value is refused with its variable, itself, and what is allowed."""
+    expected = f"{variable}={text}: allowed is {allowed}"
+    with pytest.raises(SettingError) as from_environment:
+        Settings.from_env({variable: text})
+    assert str(from_environment.value) == expected
+    assert from_environment.value.variable == variable
+    assert from_environment.value.value == text
+    assert from_environment.value.allowed == allowed
+    given: dict[str, Any] = {field: text}
+    with pytest.raises(SettingError) as from_argument:
+        Settings(**given)
+    assert str(from_argument.value) == expected
+
+
+def test_protocol_of_traces_comes_first() -> None:
+    """The protocol for traces alone is preferred to the one for all signals."""
+    both = {
+        "OTEL_EXPORTER_OTLP_PROTOCOL": "grpc",
+        "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL": "http/protobuf",
+    }
+    assert Settings.from_env(both).protocol == "http/protobuf"
+    with pytest.raises(SettingError) as refused:
+        Settings.from_env({"OTEL_EXPORTER_OTLP_TRACES_PROTOCOL": "http/json"})
+    assert str(refused.value) == (
+        "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL=http/json: allowed is grpc or http/protobuf"
+    )
+
+
+def test_settings_are_frozen() -> None:
+    """Nobody changes settings after the start; only keywords make them."""
+    settings = Settings(label_limit=7)
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        settings.label_limit = 8  # type: ignore[misc]
+    positional: Any = Settings
+    with pytest.raises(TypeError):
+        positional(True)  # noqa: FBT003
+
+
+@pytest.mark.parametrize(
+    ("variable", "text"),
+    [(variable, text) for variable, texts, _, _ in OF_THE_SDK for text in texts],
+)
+def test_right_values_of_the_sdk_pass(variable: str, text: str) -> None:
+    """What OpenTelemetry's SDK understands is not refused."""
+    check_sdk_variables({variable: text})
+
+
+@pytest.mark.parametrize(
+    ("variable", "text", "allowed"),
+    [
+        (variable, text, allowed)
+        for variable, _, texts, allowed in OF_THE_SDK
+        for text in texts
+    ],
+)
+def test_wrong_values_of_the_sdk_are_refused(
+    variable: str, text: str, allowed: str
+) -> None:
+    """Where the SDK would silently take its default, the variable is refused."""
+    with pytest.raises(SettingError) as refused:
+        check_sdk_variables({variable: text})
+    assert str(refused.value) == f"{variable}={text.strip()}: allowed is {allowed}"
+
+
+@pytest.mark.parametrize("sampler", ["traceidratio", "parentbased_traceidratio"])
+def test_sampler_ratio_is_checked_where_it_counts(sampler: str) -> None:
+    """The ratio must be a share, if a sampler that uses it is chosen."""
+    for text in ("0", "0.25", "1"):
+        check_sdk_variables(
+            {"OTEL_TRACES_SAMPLER": sampler, "OTEL_TRACES_SAMPLER_ARG": text}
+        )
+    for text in ("-0.1", "1.1", "half", "nan"):
+        with pytest.raises(SettingError) as refused:
+            check_sdk_variables(
+                {"OTEL_TRACES_SAMPLER": sampler, "OTEL_TRACES_SAMPLER_ARG": text}
+            )
+        assert str(refused.value) == (
+            f"OTEL_TRACES_SAMPLER_ARG={text}: allowed is a number from 0 to 1"
+        )
+    # Another sampler's argument is its own affair.
+    check_sdk_variables(
+        {"OTEL_TRACES_SAMPLER": "always_on", "OTEL_TRACES_SAMPLER_ARG": "half"}
+    )
+
+
+def test_sdk_variables_of_the_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without an argument the process's variables are checked."""
+    monkeypatch.setenv("OTEL_BSP_MAX_QUEUE_SIZE", "none")
+    with pytest.raises(SettingError, match="OTEL_BSP_MAX_QUEUE_SIZE=none"):
+        check_sdk_variables()
