@@ -88,9 +88,9 @@ def _switches(visit: Visit, prometheus: Prometheus) -> tuple[bool, bool]:
 def _app(visit: Visit, prometheus: Prometheus, metrics: Address) -> str:
     """Look for the app's target and its series."""
     part = visit.deadline.share(0.5)
-    before = _targets(prometheus, metrics)
-    part.poll(lambda: _is_decided(_targets(prometheus, metrics), before) or None)
-    targets = _targets(prometheus, metrics)
+    before = _active(prometheus)
+    part.poll(lambda: _is_decided(_active(prometheus), before, metrics.port) or None)
+    targets = _on(metrics.port, _active(prometheus))
     if not targets:
         visit.trouble(
             f"no target has port {metrics.port}: nobody scrapes the app",
@@ -119,14 +119,15 @@ def _app(visit: Visit, prometheus: Prometheus, metrics: Address) -> str:
     return f"{count:.0f} series of the app"
 
 
-def _targets(prometheus: Prometheus, metrics: Address) -> list[dict[str, Any]]:
-    """Return the targets on the app's port; its host has another name in there."""
+def _active(prometheus: Prometheus) -> list[dict[str, Any]]:
+    """Return all targets."""
     found = prometheus.data("targets", state="active") or {}
-    return [
-        target
-        for target in found.get("activeTargets", ())
-        if _port(target["scrapeUrl"]) == metrics.port
-    ]
+    return list(found.get("activeTargets", ()))
+
+
+def _on(port: int, targets: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return the targets on the app's port; its host has another name in there."""
+    return [target for target in targets if _port(target["scrapeUrl"]) == port]
 
 
 def _port(url: str) -> int:
@@ -135,15 +136,21 @@ def _port(url: str) -> int:
     return parts.port or _PORTS[parts.scheme]
 
 
-def _is_decided(targets: list[dict[str, Any]], before: list[dict[str, Any]]) -> bool:
+def _is_decided(
+    targets: list[dict[str, Any]], before: list[dict[str, Any]], port: int
+) -> bool:
     """Say whether one is up, or all were scraped anew: an app may just have started."""
-    if any(target["health"] == "up" for target in targets):
+    if not targets:
+        # Prometheus has just started: it scrapes at least itself.
+        return False
+    ours = _on(port, targets)
+    if any(target["health"] == "up" for target in ours):
         return True
     old = {(target["scrapeUrl"], target["lastScrape"]) for target in before}
     return all(
         target["health"] == "down"
         and (target["scrapeUrl"], target["lastScrape"]) not in old
-        for target in targets
+        for target in ours
     )
 
 

@@ -77,7 +77,7 @@ async def test_a_scene_ends_as_it_is_meant_to(
     """And its results are what the counters say."""
     shop = _shop(provider, telemetry)
     said = await _BY_NAME[name].play(shop)
-    while telemetry.value("otel_callbacks_open_runs"):  # noqa: ASYNC110
+    while telemetry.value("otel_callbacks_open_runs"):
         await asyncio.sleep(0.01)
     assert len(said) == results
     assert all(question and answer for question, answer in said)

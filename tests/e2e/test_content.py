@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.e2e
 
-_SECRET = "the bride's address is 4 Rose Lane"  # noqa: S105 -- content, no password
+_SECRET = "the bride's address is 4 Rose Lane"
 _KEYS = {
     "openai": "sk-proj-abcdefghijklmnopqrstuvwx",
     "anthropic": "sk-ant-api03-abcdefghijklmnopqrst",

@@ -145,12 +145,13 @@ def test_target_that_is_down_is_named(
 def test_app_that_has_just_started_is_given_a_scrape(
     visit: Visit, stack: FakeStack
 ) -> None:
-    """What the last scrape found may be over: the next one decides."""
-    scrapes = ["down", "down", "up"]
+    """So is a Prometheus that has just started, and has no targets yet."""
+    down = {**stack.target, "health": "down"}
+    scrapes = [[], [], [down], [down], [stack.target]]
 
     def targets(_: dict[str, str]) -> Page:
-        health = scrapes.pop(0) if len(scrapes) > 1 else scrapes[0]
-        return success({"activeTargets": [{**stack.target, "health": health}]})
+        found = scrapes.pop(0) if len(scrapes) > 1 else scrapes[0]
+        return success({"activeTargets": found})
 
     stack.prometheus.pages["/api/v1/targets"] = targets
     assert _look(visit, stack) == "12 series of the app"

@@ -1,0 +1,91 @@
+"""The record of one open run: what it knows from the start, and its clock."""
+
+from __future__ import annotations
+
+import gc
+import time
+from uuid import UUID, uuid4
+
+import pytest
+
+from otel_callbacks.operations import Request
+from otel_callbacks.run import Run, RunRef
+
+CHAT = Request("chat", "gpt-4o-mini")
+CHAIN = Request("", "step")
+AGENT = Request("invoke_agent", "florist")
+
+
+def test_new_run_is_open_and_empty() -> None:
+    """A run starts open, reported once, with nothing below it and no chunks."""
+    run = Run(7, CHAT, None)
+    assert (run.key, run.request, run.parent) == (7, CHAT, None)
+    assert (run.open, run.counted, run.parent_known) == (True, True, True)
+    assert (run.lost, run.outcome, run.reports) == ("", None, 1)
+    assert (run.children, run.chunks, run.ref, run.watch) == (None, None, None, None)
+
+
+def test_run_holds_nothing_beside_its_slots() -> None:
+    """Ten thousand open runs are small: a run has no dictionary."""
+    assert not hasattr(Run(1, CHAT, None), "__dict__")
+
+
+def test_sums_are_those_of_the_outermost_run() -> None:
+    """All runs of one tree add to one list, those of another tree to another."""
+    root = Run(1, CHAIN, None)
+    leaf = Run(3, CHAT, Run(2, CHAIN, root))
+    assert leaf.rollup is root.rollup
+    assert Run(4, CHAIN, None).rollup is not root.rollup
+
+
+def test_sums_of_an_agent_are_those_of_the_nearest() -> None:
+    """What an agent's runs add goes to the nearest agent above them, if any."""
+    root = Run(1, CHAIN, None)
+    outer = Run(2, AGENT, root)
+    inner = Run(3, AGENT, Run(4, CHAIN, outer))
+    assert root.of_agent is None
+    assert Run(5, CHAT, root).of_agent is None
+    assert outer.of_agent == []
+    assert inner.of_agent is not outer.of_agent
+    assert Run(6, CHAT, outer).of_agent is outer.of_agent
+    assert Run(7, CHAT, inner).of_agent is inner.of_agent
+
+
+def test_end_is_counted_on_the_clock_that_nobody_sets_back(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A run's length comes from the steady clock, whatever happens to the wall's."""
+    run = Run(1, CHAT, None)
+    monkeypatch.setattr(time, "time_ns", lambda: 0)
+    assert run.end_ns(run.start_tick) == run.start_ns
+    assert run.end_ns(run.start_tick + 5_000) == run.start_ns + 5_000
+
+
+def test_last_sign_of_life_is_the_later_one() -> None:
+    """A chunk is a sign of life, and so is what happens below a run."""
+    run = Run(1, CHAT, None)
+    assert run.sign_of_life() == run.start_tick
+    run.chunks = [run.start_tick + 1, run.start_tick + 2]
+    assert run.sign_of_life() == run.start_tick + 2
+    run.tick = run.start_tick + 3
+    assert run.sign_of_life() == run.start_tick + 3
+
+
+def test_reference_tells_which_run_is_forgotten() -> None:
+    """When the id is gone, the callback is given the reference and so its run."""
+    forgotten: list[Run] = []
+
+    def tell(ref: object) -> None:
+        assert isinstance(ref, RunRef)
+        forgotten.append(ref.run)
+
+    run_id = uuid4()
+    run = Run(run_id.int, CHAT, None)
+    run.ref = RunRef(run_id, tell)
+    run.ref.run = run
+    assert run.ref() == UUID(int=run.key)
+    assert forgotten == []
+    del run_id
+    gc.collect()
+    assert forgotten == [run]
+    assert run.ref() is None
