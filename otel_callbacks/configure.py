@@ -8,6 +8,9 @@ from __future__ import annotations
 import atexit
 import logging
 import os
+import socket
+import weakref
+from errno import EADDRNOTAVAIL
 from typing import TYPE_CHECKING, Final
 
 from opentelemetry import trace
@@ -32,6 +35,9 @@ _DEFAULT_TARGETS: Final = {
     "grpc": "http://localhost:4317",
     "http/protobuf": "http://localhost:4318",
 }
+
+
+_closed: weakref.WeakSet[TracerProvider] = weakref.WeakSet()
 
 
 class ConfiguredHandler(OTelCallbackHandler):
@@ -68,10 +74,15 @@ class ConfiguredHandler(OTelCallbackHandler):
         try:
             self._server = start_http_server(port, host, registry)
         except OSError as error:
+            if isinstance(error, socket.gaierror) or error.errno == EADDRNOTAVAIL:
+                variable = "OTEL_EXPORTER_PROMETHEUS_HOST"
+                allowed = f"a name or address of this machine ({error.strerror})"
+                raise SettingError(variable, host, allowed) from error
             variable = "OTEL_EXPORTER_PROMETHEUS_PORT"
             allowed = f"a port that is free on {host} ({error.strerror}); 0 finds one"
             raise SettingError(variable, port, allowed) from error
-        self.metrics_url = f"http://{host}:{self._server[0].server_port}/metrics"
+        named = f"[{host}]" if ":" in host else host
+        self.metrics_url = f"http://{named}:{self._server[0].server_port}/metrics"
 
     def close(self) -> None:
         """End and count what is open, send what waits, stop serving; safe twice."""
@@ -79,6 +90,7 @@ class ConfiguredHandler(OTelCallbackHandler):
         atexit.unregister(self.close)
         provider, self._provider = self._provider, None
         if provider is not None:
+            _closed.add(provider)
             provider.shutdown()
         server, self._server = self._server, None
         if server is not None:
@@ -125,19 +137,22 @@ def configure(
     try:
         if chosen.metrics_exporter == "prometheus":
             handler.serve_metrics(series)
-    except SettingError:
+        if provider is not None:
+            _add_exporter(provider, handler)
+            if not isinstance(trace.get_tracer_provider(), TracerProvider):
+                trace.set_tracer_provider(provider)
+    except BaseException:
         handler.close()
         raise
-    if provider is not None:
-        _add_exporter(provider, handler)
-        trace.set_tracer_provider(provider)
     atexit.register(handler.close)
     return handler
 
 
 def _provider(service_name: str | None) -> TracerProvider | None:
     """Return a new tracer provider, or None if the app has one."""
-    if isinstance(trace.get_tracer_provider(), TracerProvider):
+    known = trace.get_tracer_provider()
+    # One of ours that was closed sends nothing any more, though it stays global.
+    if isinstance(known, TracerProvider) and known not in _closed:
         _logger.warning(
             "otel_callbacks: configure() found a tracer provider that is set up "
             "already; spans go through that one, and OTEL_EXPORTER_OTLP_* and "

@@ -11,12 +11,17 @@ import os
 import threading
 from typing import TYPE_CHECKING, Final
 
-from opentelemetry.sdk.environment_variables import OTEL_BSP_MAX_QUEUE_SIZE
+from opentelemetry.sdk.environment_variables import (
+    OTEL_BSP_MAX_EXPORT_BATCH_SIZE,
+    OTEL_BSP_MAX_QUEUE_SIZE,
+)
 from opentelemetry.sdk.trace.export import (
     BatchSpanProcessor,
     SpanExporter,
     SpanExportResult,
 )
+
+from otel_callbacks.forks import tell_after_fork
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -32,7 +37,10 @@ _TALKATIVE: Final = (
     "opentelemetry.exporter.otlp.common.http",
     "opentelemetry.sdk._shared_internal",
 )
+# The SDK's own defaults.
 _MAX_QUEUE_SIZE: Final = 2_048
+_MAX_EXPORT_BATCH_SIZE: Final = 512
+_OTHER_SIGNALS: Final = ("metrics", "logs")
 _PATIENCE: Final = 2.0
 
 _logger: Final = logging.getLogger("otel_callbacks")
@@ -103,13 +111,24 @@ class CountingProcessor(BatchSpanProcessor):
     """
 
     def __init__(self, exporter: ReportingExporter, health: Health) -> None:
-        size = os.environ.get(OTEL_BSP_MAX_QUEUE_SIZE, "").strip()
-        self._size = int(size) if size else _MAX_QUEUE_SIZE
+        self._size = _number(OTEL_BSP_MAX_QUEUE_SIZE, _MAX_QUEUE_SIZE)
+        batch = _number(OTEL_BSP_MAX_EXPORT_BATCH_SIZE, _MAX_EXPORT_BATCH_SIZE)
         self._waiting = 0
         self._lock = threading.Lock()
         self._health = health
         self._out = exporter
-        super().__init__(_Counted(exporter, self), max_queue_size=self._size)
+        super().__init__(
+            _Counted(exporter, self),
+            max_queue_size=self._size,
+            # The SDK refuses a batch that is longer than the queue.
+            max_export_batch_size=min(batch, self._size),
+        )
+        tell_after_fork(self)
+
+    def after_fork(self) -> None:
+        """Begin with nothing: the SDK empties the queue in a forked child."""
+        self._lock = threading.Lock()
+        self._waiting = 0
 
     def on_end(self, span: ReadableSpan) -> None:
         """Queue an ended span.
@@ -171,4 +190,13 @@ class _Counted(SpanExporter):
 
 def _is_not_about_exports(record: logging.LogRecord) -> bool:
     """Let pass what `ReportingExporter` does not say itself."""
-    return record.levelno < logging.WARNING
+    if record.levelno < logging.WARNING:
+        return True
+    # An app's own exporters of other signals log under the same names.
+    return any(signal in record.getMessage() for signal in _OTHER_SIGNALS)
+
+
+def _number(variable: str, default: int) -> int:
+    """Read a number that `check_sdk_variables` has let pass."""
+    text = os.environ.get(variable, "").strip()
+    return int(text) if text else default

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 _INTERVAL_AT_LEAST: Final = 0.05
 _INTERVAL_AT_MOST: Final = 5.0
+_PATIENCE: Final = 5.0
 
 
 class Reaper:
@@ -63,6 +64,9 @@ class Reaper:
             thread, self.thread = self.thread, None
         if thread is not None:
             self._queue.put(None)
+            if thread is not threading.current_thread():
+                # It may be in the middle of ending a run.
+                thread.join(_PATIENCE)
 
     def restart_after_fork(self) -> None:
         """Begin with nothing: threads and queued runs stayed in the other process."""

@@ -50,6 +50,7 @@ class Run:
         "start_ns",
         "start_tick",
         "tick",
+        "told",
         "watch",
     )
 
@@ -60,6 +61,8 @@ class Run:
         self.open = True
         self.lost: str = ""
         self.outcome: Outcome | None = None
+        # Whether the sinks have been told of its start.
+        self.told = False
         self.reports = 1
         self.origin: object = None
         self.parent_known = True

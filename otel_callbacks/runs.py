@@ -120,12 +120,15 @@ class RunTable:
         self._open[key] = run
         self._lost.watch(run, run_id)
         if len(self._open) > self._size_limit:
-            self._lost.lose(next(iter(self._open.values())), SIZE_LIMIT, ABANDONED)
+            self._evict()
         for sink in self._sinks:
             try:
                 sink.started(run)
             except Exception as error:  # noqa: BLE001 -- one sink must not stop another
                 self._health.trouble(sink.name, error)
+        run.told = True
+        if run.lost:  # by another thread, which left its end to us
+            self._lost.lose(run, run.lost, ABANDONED)
         return run
 
     def take(self, run_id: UUID) -> Run | None:
@@ -198,7 +201,8 @@ class RunTable:
         Returns:
             Whether it was open.
         """
-        if self._open.get(run.key) is not run:
+        # An end that the sinks hear of before the start would lose the span.
+        if not run.told or self._open.get(run.key) is not run:
             return False
         if self._open.pop(run.key, None) is None:  # another thread was faster
             return False
@@ -241,6 +245,14 @@ class RunTable:
 
     def __contains__(self, key: object) -> bool:
         return key in self._open
+
+    def _evict(self) -> None:
+        """End the oldest run, unless other threads make room at this moment."""
+        try:
+            oldest = next(iter(self._open.values()))
+        except (RuntimeError, StopIteration):
+            return
+        self._lost.lose(oldest, SIZE_LIMIT, ABANDONED)
 
     def _leave(self, run: Run) -> None:
         """Undo what ties a run to the table, its parent, its id and its task."""

@@ -197,7 +197,10 @@ class Settings:
     def __post_init__(self) -> None:
         for field in dataclasses.fields(self):
             value = getattr(self, field.name)
-            _read(field.metadata["variable"], str(value), field.metadata)
+            spec = field.metadata
+            if _read(spec["variable"], str(value), spec) != value:
+                # Text that would do in the environment is no number in code.
+                raise SettingError(spec["variable"], repr(value), spec["allowed"])
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str] | None = None) -> Settings:

@@ -46,6 +46,27 @@ class Raises:
     __hash__ = None  # type: ignore[assignment]
 
 
+class Broken(dict[str, Any]):
+    """A mapping, as LangChain hands over, that raises when it is read."""
+
+    def _raise(self, *_: Any) -> Any:
+        """Raise."""
+        message = "cannot be read"
+        raise RuntimeError(message)
+
+    get = __getitem__ = __iter__ = items = values = keys = _raise
+
+
+class Speechless(Exception):  # noqa: N818
+    """An exception that cannot say what it is."""
+
+    def __str__(self) -> str:
+        message = "no words"
+        raise RuntimeError(message)
+
+    __repr__ = __str__
+
+
 def answer(usage: Any = None, metadata: Any = None) -> LLMResult:
     """Return what a chat model gave back."""
     message = AIMessage.model_construct(
@@ -117,6 +138,62 @@ def test_start_that_cannot_be_read(
     assert lenient.value("otel_callbacks_operations_total", outcome="ok") == 1
     assert "cannot be read" not in str(lenient.spans)
     del caplog
+
+
+@pytest.mark.parametrize(
+    "argument", ["serialized", "invocation_params", "metadata", "options"]
+)
+def test_mapping_that_raises_at_the_start(
+    lenient: Capture, caplog: pytest.LogCaptureFixture, argument: str
+) -> None:
+    """A model's run starts and ends, whatever part of it cannot be read."""
+    for _ in range(2):
+        run_id = uuid4()
+        given: dict[str, Any] = {"serialized": {}, argument: Broken(model="x")}
+        lenient.handler.on_chat_model_start(messages=[["x"]], run_id=run_id, **given)
+        lenient.handler.on_llm_end(answer(), run_id=run_id)
+    assert [span["status"] for span in lenient.spans] == ["UNSET"] * 2
+    assert lenient.value("otel_callbacks_operations_total", outcome="ok") == 2
+    assert lenient.value("otel_callbacks_errors_total", where="request") == 2
+    assert lenient.value("otel_callbacks_errors_total") == 2
+    assert caplog.text.count("request failed") == 1
+
+
+@pytest.mark.parametrize("kind", ["chain", "tool", "retriever"])
+def test_step_that_cannot_be_read(
+    lenient: Capture, caplog: pytest.LogCaptureFixture, kind: str
+) -> None:
+    """A chain, a tool and a retriever are a span, too, when their metadata raises."""
+    run_id = uuid4()
+    start = getattr(lenient.handler, f"on_{kind}_start")
+    start(None, "x", run_id=run_id, metadata=Broken(a=1))
+    getattr(lenient.handler, f"on_{kind}_end")(None, run_id=run_id)
+    assert [span["status"] for span in lenient.spans] == ["UNSET"]
+    assert_one_trouble(lenient, caplog, "request")
+
+
+@pytest.mark.parametrize("error", [Speechless(), ValueError("\ud800"), None, "boom"])
+def test_error_that_is_odd(lenient: Capture, error: Any) -> None:
+    """An error without words, with broken ones, or that is none, still ends a run."""
+    run_id = uuid4()
+    lenient.handler.on_chat_model_start({}, [["x"]], run_id=run_id)
+    lenient.handler.on_llm_error(error, run_id=run_id)
+    (span,) = lenient.spans
+    assert span["status"] == "ERROR"
+    names = {"Speechless", "ValueError", "_OTHER"}
+    assert span["attributes"]["error.type"] in names
+    assert lenient.value("otel_callbacks_operations_total", outcome="error") == 1
+
+
+@pytest.mark.parametrize("response", [None, 5, "x", [], {}, {"generations": None}])
+def test_response_of_an_unknown_kind(lenient: Capture, response: Any) -> None:
+    """What is no result of a model ends the run well, and has no tokens."""
+    run_id = uuid4()
+    lenient.handler.on_chat_model_start({}, [["x"]], run_id=run_id)
+    lenient.handler.on_llm_end(response, run_id=run_id)
+    assert [span["status"] for span in lenient.spans] == ["UNSET"]
+    assert lenient.value("otel_callbacks_tokens_total") == 0
+    assert lenient.value("otel_callbacks_errors_total") == 0
 
 
 @pytest.mark.parametrize("what", ["answer", "error"])
@@ -252,4 +329,45 @@ def test_no_order_of_events_is_too_odd(events: list[tuple[str, UUID, Any]]) -> N
                 handler.on_llm_error(ValueError(), run_id=run_id)
         handler.close()
         assert len(telemetry.spans) == starts
+        assert telemetry.value("otel_callbacks_open_runs") == 0
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.integers(0, 4),
+            st.sampled_from([None, 0, 1, 2, 3]),
+            st.sampled_from(["ends", "fails", "streams", "is left open"]),
+            st.integers(1, 3),
+        ),
+        max_size=5,
+        unique_by=lambda run: run[0],
+    )
+)
+def test_any_number_of_handlers_reports_one_run(
+    runs: list[tuple[int, int | None, str, int]],
+) -> None:
+    """However often each start and end is reported, a run is one span and one count."""
+    ids = [uuid4() for _ in range(5)]
+    with capture(LENIENT) as telemetry:
+        handler = telemetry.handler
+        payloads = [[object()] for _ in runs]
+        for (number, parent, _, times), payload in zip(runs, payloads, strict=True):
+            parent_id = None if parent is None else ids[parent]
+            for _ in range(times):
+                handler.on_chat_model_start(
+                    {}, [payload], run_id=ids[number], parent_run_id=parent_id
+                )
+        for number, _, how, times in reversed(runs):
+            for _ in range(times):
+                if how == "streams":
+                    handler.on_llm_new_token("x", run_id=ids[number])
+                if how == "fails":
+                    handler.on_llm_error(ValueError(), run_id=ids[number])
+                elif how != "is left open":
+                    handler.on_llm_end(answer(), run_id=ids[number])
+        handler.close()
+        assert len(telemetry.spans) == len(runs)
+        assert telemetry.value("otel_callbacks_operations_total") == len(runs)
+        assert telemetry.value("otel_callbacks_errors_total") == 0
         assert telemetry.value("otel_callbacks_open_runs") == 0

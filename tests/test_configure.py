@@ -7,6 +7,7 @@ import logging
 import subprocess
 import sys
 import threading
+import urllib.parse
 import urllib.request
 from concurrent.futures import ThreadPoolExecutor
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -21,7 +22,7 @@ from opentelemetry.proto.collector.trace.v1 import (
 )
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import ConsoleSpanExporter
-from prometheus_client import CollectorRegistry
+from prometheus_client import CollectorRegistry, start_http_server
 
 from otel_callbacks import SettingError, Settings, configure
 from otel_callbacks.testing import FakeChatModel
@@ -191,6 +192,77 @@ def test_port_in_use_is_refused_by_name() -> None:
             configure(settings=taken, registry=CollectorRegistry())
 
 
+def test_close_gives_the_port_back() -> None:
+    """``close()`` undoes what was set up; a second time there is nothing to do."""
+    handler = configure(settings=QUIET, registry=CollectorRegistry())
+    assert handler.metrics_url.endswith("/metrics")
+    port = int(handler.metrics_url.split(":")[2].split("/")[0])
+    handler.close()
+    handler.shutdown()
+    trace._TRACER_PROVIDER = None
+    again = Settings(traces_exporter="none", prometheus_port=port)
+    with configure(settings=again, registry=CollectorRegistry()) as second:
+        assert second.metrics_url == handler.metrics_url
+
+
+def test_address_that_is_not_ours_is_refused() -> None:
+    """A host on which nothing can be served is refused, with the reason."""
+    # Reserved for documentation, RFC 5737: no machine has it.
+    elsewhere = Settings(
+        traces_exporter="none", prometheus_host="192.0.2.1", prometheus_port=0
+    )
+    with pytest.raises(SettingError, match=r"192\.0\.2\.1"):
+        configure(settings=elsewhere, registry=CollectorRegistry())
+    assert not isinstance(trace.get_tracer_provider(), TracerProvider)
+
+
+def test_host_that_is_none_is_refused_by_name() -> None:
+    """A name that cannot be resolved is the host's fault and not the port's."""
+    wrong = Settings(
+        traces_exporter="none", prometheus_host="no-host.invalid", prometheus_port=0
+    )
+    with pytest.raises(SettingError) as refused:
+        configure(settings=wrong, registry=CollectorRegistry())
+    assert refused.value.variable == "OTEL_EXPORTER_PROMETHEUS_HOST"
+    assert refused.value.value == "no-host.invalid"
+
+
+def test_metrics_url_of_an_ipv6_address(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The address stands in brackets, as a browser wants it."""
+    # Not each machine has IPv6: only the address in the settings is of that kind.
+    monkeypatch.setattr(
+        sys.modules["otel_callbacks.configure"],
+        "start_http_server",
+        lambda port, _, registry: start_http_server(port, "127.0.0.1", registry),
+    )
+    settings = Settings(
+        traces_exporter="none", prometheus_host="::1", prometheus_port=0
+    )
+    with configure(settings=settings, registry=CollectorRegistry()) as handler:
+        parts = urllib.parse.urlsplit(handler.metrics_url)
+    assert (parts.hostname, parts.path) == ("::1", "/metrics")
+    assert parts.netloc == f"[::1]:{parts.port}"
+
+
+def test_configured_again_after_close(
+    receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A process that sets up, closes and sets up again has its spans both times."""
+    endpoint = f"http://127.0.0.1:{receiver.grpc_port}"
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", endpoint)
+    for name in ("first", "second"):
+        registry = CollectorRegistry()
+        settings = Settings(prometheus_port=0)
+        with configure(
+            service_name=name, settings=settings, registry=registry
+        ) as handler:
+            FakeChatModel(callbacks=[handler]).invoke("Roses?")
+    assert receiver.spans() == [
+        ("first", "chat fake-model"),
+        ("second", "chat fake-model"),
+    ]
+
+
 def test_no_metrics_where_none_are_wanted() -> None:
     """``OTEL_METRICS_EXPORTER=none`` opens no port."""
     settings = Settings(traces_exporter="none", metrics_exporter="none")
@@ -212,6 +284,10 @@ def test_provider_of_the_app_is_kept(caplog: pytest.LogCaptureFixture) -> None:
     with configure(settings=QUIET, registry=CollectorRegistry()) as handler:
         assert handler.tracer_provider is provider
     assert "set up already" in caplog.text
+    # What the app has made is the app's to end.
+    with trace.get_tracer("app").start_as_current_span("later") as span:
+        assert span.is_recording()
+    provider.shutdown()
 
 
 def test_disabled_does_nothing(monkeypatch: pytest.MonkeyPatch) -> None:

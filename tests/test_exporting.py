@@ -8,12 +8,17 @@ import signal
 import threading
 import time
 import warnings
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
-from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
-from opentelemetry.sdk.trace.sampling import ALWAYS_OFF
+from opentelemetry.sdk.trace.sampling import (
+    ALWAYS_OFF,
+    Decision,
+    Sampler,
+    SamplingResult,
+)
 
 from otel_callbacks import exporting
 from otel_callbacks.exporting import CountingProcessor, ReportingExporter
@@ -21,8 +26,6 @@ from otel_callbacks.health import Health
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
-
-    from opentelemetry.sdk.trace import ReadableSpan
 
 TARGET = "http://localhost:4317"
 TALKATIVE = (
@@ -165,13 +168,20 @@ def test_lines_of_the_sdk_are_replaced(
     logged: pytest.LogCaptureFixture, name: str
 ) -> None:
     """The SDK's own warnings of each retry are not said beside ours."""
-    ReportingExporter(Line(), TARGET, Health())
-    ReportingExporter(Line(), TARGET, Health())
+    for _ in range(2):
+        ReportingExporter(Line(), TARGET, Health())
     logger = logging.getLogger(name)
-    logger.error("Failed to export")
-    logger.warning("Transient error")
+    logger.error("Failed to export traces")
+    logger.warning("Transient error while exporting traces")
     logger.info("started")
-    assert [record.getMessage() for record in logged.records] == ["started"]
+    # An app's own exporters of other signals log under the same names.
+    logger.warning("Transient error while exporting metrics")
+    logger.error("Failed to export logs")
+    assert [record.getMessage() for record in logged.records] == [
+        "started",
+        "Transient error while exporting metrics",
+        "Failed to export logs",
+    ]
     assert logger.filters.count(exporting._is_not_about_exports) == 1
 
 
@@ -181,12 +191,11 @@ def test_lines_of_the_sdk_are_replaced(
 class Way:
     """A provider whose spans go out through the processor."""
 
-    def __init__(self, line: Line, *, sampled: bool = True) -> None:
+    def __init__(self, line: Line, sampler: Sampler | None = None) -> None:
         self.line = line
         self.health = Health()
         exporter = ReportingExporter(line, TARGET, self.health)
         self.processor = CountingProcessor(exporter, self.health)
-        sampler = None if sampled else ALWAYS_OFF
         self.provider = TracerProvider(sampler=sampler, shutdown_on_exit=False)
         self.provider.add_span_processor(self.processor)
 
@@ -246,10 +255,23 @@ def test_spans_that_find_the_queue_full_are_counted(
     assert way.health.counts() == {"span_queue_full": 3, "export": 2}
 
 
-def test_spans_that_are_not_sampled_do_not_wait() -> None:
+class RecordsOnly(Sampler):
+    """A sampler whose spans are recorded and not sent."""
+
+    def should_sample(self, *_: Any, **__: Any) -> SamplingResult:
+        """Record."""
+        return SamplingResult(Decision.RECORD_ONLY)
+
+    def get_description(self) -> str:
+        """Say what it does."""
+        return "RecordsOnly"
+
+
+@pytest.mark.parametrize("sampler", [ALWAYS_OFF, RecordsOnly()])
+def test_spans_that_are_not_sampled_do_not_wait(sampler: Sampler) -> None:
     """What the sampler left out takes no place and is not missed."""
     line = Line()
-    way = Way(line, sampled=False)
+    way = Way(line, sampler)
     way.make(3)
     way.provider.shutdown()
     assert line.names == []
@@ -257,10 +279,8 @@ def test_spans_that_are_not_sampled_do_not_wait() -> None:
     assert way.health.counts() == {}
 
 
-def test_span_that_is_dropped_by_hand_does_not_wait() -> None:
+def test_span_without_a_context_does_not_wait() -> None:
     """A span without a context is passed over, as the SDK does."""
-    from opentelemetry.sdk.trace import ReadableSpan  # noqa: PLC0415
-
     way = Way(Line())
     way.processor.on_end(ReadableSpan("odd"))
     assert way.processor._waiting == 0
@@ -365,3 +385,24 @@ def _ended(pid: int) -> int:
         time.sleep(0.01)
     os.kill(pid, signal.SIGKILL)
     return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+
+
+def test_fork_leaves_the_queue_to_the_parent() -> None:
+    """What a child is told after a fork: an own lock, and nothing that waits."""
+    way = Way(Line())
+    lock = way.processor._lock
+    way.processor._waiting = 3
+    way.processor.after_fork()
+    assert way.processor._lock is not lock
+    assert way.processor._waiting == 0
+    way.provider.shutdown()
+
+
+def test_lines_about_other_signals_pass(caplog: pytest.LogCaptureFixture) -> None:
+    """An app's own exporters of metrics and logs keep their lines."""
+    way = Way(Line())
+    logger = logging.getLogger("opentelemetry.exporter.otlp.proto.grpc.exporter")
+    logger.warning("Failed to export %s", "metrics")
+    logger.warning("Failed to export %s", "traces")
+    assert caplog.messages == ["Failed to export metrics"]
+    way.provider.shutdown()

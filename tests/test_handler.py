@@ -1,427 +1,554 @@
-"""Every callback of LangChain, sync and async, and what a handler is beside that."""
+"""LangChain's callbacks, translated and delegated."""
 
 from __future__ import annotations
 
 import asyncio
 import copy
 import inspect
+import logging
 import threading
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 import pytest
-from langchain_core.callbacks import BaseCallbackHandler, dispatch_custom_event
+from langchain_core.callbacks import (
+    AsyncCallbackManager,
+    BaseCallbackHandler,
+    CallbackManager,
+    dispatch_custom_event,
+)
 from langchain_core.documents import Document
+from langchain_core.messages import HumanMessage
 from langchain_core.retrievers import BaseRetriever
 from langchain_core.runnables import RunnableLambda
-from langchain_core.tools import StructuredTool
+from langchain_core.tools import tool
 from opentelemetry import trace
 from prometheus_client import CollectorRegistry
 
-from otel_callbacks import OTelCallbackHandler, Settings
+from otel_callbacks import OTelCallbackHandler, SettingError, Settings
 from otel_callbacks.testing import FakeChatModel, FakeTextModel, capture
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from langchain_core.callbacks import (
-        AsyncCallbackManagerForRetrieverRun,
-        CallbackManagerForRetrieverRun,
-    )
-    from langchain_core.runnables import Runnable
+    from langchain_core.callbacks import CallbackManagerForRetrieverRun
 
     from otel_callbacks.testing import Capture
 
 OPERATIONS = "otel_callbacks_operations_total"
-# What a run can do without being a span or a series.
-NOT_OURS = {"on_agent_action", "on_agent_finish", "on_custom_event", "on_retry"}
-NOT_OURS |= {"on_text"}
+ERRORS = "otel_callbacks_errors_total"
+
+# Callbacks that a run can make and that say nothing about a span.
+IGNORED = {
+    "on_agent_action",
+    "on_agent_finish",
+    "on_custom_event",
+    "on_retry",
+    "on_text",
+}
 
 
-class Shelf(BaseRetriever):
-    """A retriever that finds one flower, or breaks."""
-
-    broken: bool = False
+class Garden(BaseRetriever):
+    """A retriever that always finds two documents."""
 
     def _get_relevant_documents(
         self, query: str, *, run_manager: CallbackManagerForRetrieverRun
     ) -> list[Document]:
-        """Find a flower."""
+        """Find them."""
         del run_manager
-        return self._found(query)
-
-    async def _aget_relevant_documents(
-        self, query: str, *, run_manager: AsyncCallbackManagerForRetrieverRun
-    ) -> list[Document]:
-        """Find a flower in the caller's task."""
-        del run_manager
-        return self._found(query)
-
-    def _found(self, query: str) -> list[Document]:
-        """Return what is there."""
-        if self.broken:
-            message = "the shelf is empty"
+        if query == "weeds":
+            message = "no weeds here"
             raise LookupError(message)
-        return [Document(page_content=query), Document(page_content=query)]
+        return [Document("roses"), Document("tulips")]
 
 
-def _step(flower: str) -> str:
-    """Do one step of a chain."""
-    if flower == "weeds":
-        message = "no weeds"
-        raise LookupError(message)
-    return flower
+@tool
+def florist(flower: str) -> str:
+    """Ask the florist."""
+    return f"3 {flower}"
 
 
-async def _astep(flower: str) -> str:
-    """Do one step of a chain in async code."""
-    return _step(flower)
+@pytest.fixture
+def lenient() -> Iterator[Capture]:
+    """Fresh telemetry as it is in production: nothing raises."""
+    with capture(Settings(strict=False)) as captured:
+        yield captured
 
 
-def made(kind: str, *, broken: bool) -> tuple[Runnable[Any, Any], Any]:
-    """Return something of a kind to run, and its input."""
-    error = LookupError("sold out") if broken else None
-    flower = "weeds" if broken else "roses"
-    if kind == "chat":
-        return FakeChatModel(error=error), flower
-    if kind == "text":
-        return FakeTextModel(error=error), flower
-    if kind == "retriever":
-        return Shelf(broken=broken), flower
-    if kind == "chain":
-        return RunnableLambda(_step, _astep, name="step"), flower
-    tool = StructuredTool.from_function(_step, _astep, name="bind")
-    return tool, {"flower": flower}
+def config(telemetry: Capture) -> Any:
+    """Return a request's config with the handler."""
+    return {"callbacks": [telemetry.handler]}
 
 
-# kind -> span's name, span's kind, operation
-KINDS = {
-    "chat": ("chat fake-model", "CLIENT", "chat"),
-    "text": ("text_completion fake-model", "CLIENT", "text_completion"),
-    "retriever": ("retrieval Shelf", "CLIENT", "retrieval"),
-    "chain": ("step", "INTERNAL", None),
-    "tool": ("execute_tool bind", "INTERNAL", "execute_tool"),
-}
+# -- what LangChain asks of a handler ------------------------------------------
 
 
-@pytest.mark.parametrize("broken", [False, True], ids=["ends", "fails"])
-@pytest.mark.parametrize("way", ["invoke", "ainvoke"])
-@pytest.mark.parametrize("kind", KINDS)
-async def test_start_and_end_of_every_kind(
-    telemetry: Capture, kind: str, way: str, *, broken: bool
-) -> None:
-    """Each kind of run is one span that ends as the run did, sync and async."""
-    name, span_kind, operation = KINDS[kind]
-    runnable, given = made(kind, broken=broken)
-    config: Any = {"callbacks": [telemetry.handler]}
-    failed = None
-    try:
-        if way == "invoke":
-            runnable.invoke(given, config)
-        else:
-            await runnable.ainvoke(given, config)
-    except LookupError as error:
-        failed = error
-    assert (failed is not None) is broken
+def test_every_callback_is_taken_or_ignored_on_purpose() -> None:
+    """Of what a LangChain run can call, nothing has been overlooked."""
+    offered = {name for name in dir(BaseCallbackHandler) if name.startswith("on_")}
+    taken = {name for name in vars(OTelCallbackHandler) if name.startswith("on_")}
+    assert offered - taken <= IGNORED
+    assert not taken & IGNORED
+
+
+def test_callbacks_take_what_comes_later() -> None:
+    """Each callback accepts keywords that LangChain may add one day."""
+    for name, callback in vars(OTelCallbackHandler).items():
+        if name.startswith("on_"):
+            parameters = inspect.signature(callback).parameters.values()
+            assert any(one.kind is one.VAR_KEYWORD for one in parameters), name
+
+
+def test_it_is_called_inline_and_for_all_but_retries_and_custom_events() -> None:
+    """Flags are plain class attributes: LangChain reads them at every event."""
+    flags = {
+        name: value
+        for name, value in vars(OTelCallbackHandler).items()
+        if name.startswith("ignore_") or name == "run_inline"
+    }
+    assert flags == {
+        "run_inline": True,
+        "ignore_llm": False,
+        "ignore_chat_model": False,
+        "ignore_chain": False,
+        "ignore_agent": False,
+        "ignore_retriever": False,
+        "ignore_retry": True,
+        "ignore_custom_event": True,
+    }
+
+
+def test_arguments_are_keywords() -> None:
+    """Providers cannot be mixed up by their position."""
+    positional: Any = OTelCallbackHandler
+    with pytest.raises(TypeError):
+        positional(trace.NoOpTracerProvider())
+
+
+def test_settings_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without settings the environment's are read, and wrong ones refused."""
+    monkeypatch.setenv("OTEL_CALLBACKS_LABEL_LIMIT", "7")
+    handler = OTelCallbackHandler(registry=CollectorRegistry())
+    assert handler.settings.label_limit == 7
+    monkeypatch.setenv("OTEL_CALLBACKS_LABEL_LIMIT", "seven")
+    with pytest.raises(SettingError, match="OTEL_CALLBACKS_LABEL_LIMIT=seven"):
+        OTelCallbackHandler(registry=CollectorRegistry())
+
+
+@pytest.mark.parametrize("strict", [True, False])
+def test_only_strict_lets_langchain_raise(*, strict: bool) -> None:
+    """LangChain raises a handler's errors only where that was asked for."""
+    with capture(Settings(strict=strict)) as telemetry:
+        assert telemetry.handler.raise_error is strict
+        assert telemetry.handler.health.strict is strict
+
+
+def test_disabled_sdk_switches_all_off() -> None:
+    """With OTEL_SDK_DISABLED nothing is called, spanned or counted."""
+    with capture(Settings(sdk_disabled=True)) as telemetry:
+        given = config(telemetry)
+        FakeChatModel().invoke("?", given)
+        FakeTextModel().invoke("?", given)
+        Garden().invoke("?", given)
+        florist.invoke({"flower": "roses"}, given)
+        RunnableLambda(str).invoke("?", given)
+        assert telemetry.spans == []
+        assert telemetry.value(OPERATIONS) == 0
+
+
+def test_copies_are_the_same_handler(telemetry: Capture) -> None:
+    """Models are copied with their handlers; there is one table of runs."""
+    handler = telemetry.handler
+    assert copy.copy(handler) is handler
+    assert copy.deepcopy(handler) is handler
+    model = FakeChatModel(callbacks=[handler])
+    model.model_copy(deep=True).invoke("?")
+    copy.deepcopy(model).invoke("?")
+    assert [span["name"] for span in telemetry.spans] == ["chat fake-model"] * 2
+
+
+# -- each kind of run ------------------------------------------------------------
+
+
+def start_and_end(telemetry: Capture) -> dict[str, Callable[[], Any]]:
+    """Return a way to make one run of each kind."""
+    given = config(telemetry)
+    return {
+        "chat fake-model": lambda: FakeChatModel().invoke("?", given),
+        "text_completion fake-model": lambda: FakeTextModel().invoke("?", given),
+        "execute_tool florist": lambda: florist.invoke({"flower": "roses"}, given),
+        "retrieval Garden": lambda: Garden().invoke("?", given),
+        "wrap": lambda: RunnableLambda(str, name="wrap").invoke("?", given),
+    }
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [
+        ("chat fake-model", "CLIENT"),
+        ("text_completion fake-model", "CLIENT"),
+        ("execute_tool florist", "INTERNAL"),
+        ("retrieval Garden", "CLIENT"),
+        ("wrap", "INTERNAL"),
+    ],
+)
+def test_each_kind_of_run_is_a_span(telemetry: Capture, name: str, kind: str) -> None:
+    """Models, tools, retrievers and chains end well as one span each."""
+    start_and_end(telemetry)[name]()
     (span,) = telemetry.spans
-    assert (span["name"], span["kind"]) == (name, span_kind)
-    assert span["attributes"].get("gen_ai.operation.name") == operation
-    assert span["status"] == ("ERROR" if broken else "UNSET")
-    expected = "LookupError" if broken else None
-    assert span["attributes"].get("error.type") == expected
-    outcome = "error" if broken else "ok"
-    assert telemetry.value(OPERATIONS, outcome=outcome) == (operation is not None)
+    assert (span["name"], span["kind"], span["status"]) == (name, kind, "UNSET")
+    assert telemetry.value(OPERATIONS) == (0 if name == "wrap" else 1)
+    assert telemetry.value(ERRORS) == 0
 
 
-def test_documents_are_counted(telemetry: Capture) -> None:
-    """A retriever's end says how many documents it found, and not what they say."""
-    Shelf().invoke("peonies", {"callbacks": [telemetry.handler]})
-    attributes = telemetry.span("retrieval Shelf")["attributes"]
-    assert attributes["otel_callbacks.document_count"] == 2
-    assert "peonies" not in str(attributes)
+def test_each_kind_of_run_may_fail(telemetry: Capture) -> None:
+    """An error in any of them is an error of its span, and the app's to handle."""
+
+    def fail(_: Any) -> Any:
+        raise LookupError
+
+    @tool
+    def wilted() -> str:
+        """Fail."""
+        raise LookupError
+
+    given = config(telemetry)
+    calls: list[Callable[[], Any]] = [
+        lambda: FakeChatModel(error=LookupError()).invoke("?", given),
+        lambda: FakeTextModel(error=LookupError()).invoke("?", given),
+        lambda: wilted.invoke({}, given),
+        lambda: Garden().invoke("weeds", given),
+        lambda: RunnableLambda(fail).invoke("?", given),
+    ]
+    for call in calls:
+        with pytest.raises(LookupError):
+            call()
+    spans = telemetry.spans
+    assert len(spans) == 5
+    assert {span["status"] for span in spans} == {"ERROR"}
+    assert {span["attributes"]["error.type"] for span in spans} == {"LookupError"}
+    assert telemetry.value(OPERATIONS, outcome="error") == 4
+
+
+async def test_one_class_serves_async_code(telemetry: Capture) -> None:
+    """The same handler, called inline, in async code."""
+    given = config(telemetry)
+    await asyncio.gather(
+        FakeChatModel().ainvoke("?", given),
+        FakeTextModel().ainvoke("?", given),
+        florist.ainvoke({"flower": "roses"}, given),
+        Garden().ainvoke("?", given),
+        RunnableLambda(str, name="wrap").ainvoke("?", given),
+    )
+    assert sorted(span["name"] for span in telemetry.spans) == sorted(
+        start_and_end(telemetry)
+    )
+
+
+async def test_each_kind_of_run_may_fail_in_async_code(telemetry: Capture) -> None:
+    """The same errors, awaited: one span each, an error, and nothing left open."""
+
+    async def fail(_: Any) -> Any:
+        raise LookupError
+
+    @tool
+    async def wilted() -> str:
+        """Fail."""
+        raise LookupError
+
+    given = config(telemetry)
+    failures = await asyncio.gather(
+        FakeChatModel(error=LookupError()).ainvoke("?", given),
+        FakeTextModel(error=LookupError()).ainvoke("?", given),
+        wilted.ainvoke({}, given),
+        Garden().ainvoke("weeds", given),
+        RunnableLambda(fail).ainvoke("?", given),
+        return_exceptions=True,
+    )
+    assert {type(failure) for failure in failures} == {LookupError}
+    spans = telemetry.spans
+    assert len(spans) == 5
+    assert {span["attributes"]["error.type"] for span in spans} == {"LookupError"}
+    assert telemetry.value(OPERATIONS, outcome="error") == 4
+    assert telemetry.value(ERRORS) == 0
+
+
+Seen = list[tuple[str, threading.Thread]]
+
+
+class Looks(FakeChatModel):
+    """A model that notes the current span and the thread while it is called."""
+
+    seen: Any = None
+
+    def _generate(self, *args: Any, **kwargs: Any) -> Any:
+        """Look around."""
+        self._look()
+        return super()._generate(*args, **kwargs)
+
+    async def _agenerate(self, *args: Any, **kwargs: Any) -> Any:
+        """Look around."""
+        self._look()
+        return await super()._agenerate(*args, **kwargs)
+
+    def _look(self) -> None:
+        """Note the current span's id and the thread."""
+        span_id = trace.get_current_span().get_span_context().span_id
+        self.seen.append((f"{span_id:016x}", threading.current_thread()))
+
+
+@pytest.mark.parametrize("way", ["invoke", "ainvoke"])
+async def test_span_is_current_in_the_callers_own_task(
+    telemetry: Capture, way: str
+) -> None:
+    """Inside a call its span is current, sync and async, and no thread is needed."""
+    before = threading.active_count()
+    seen: Seen = []
+    model = Looks(seen=seen, callbacks=[telemetry.handler])
+    if way == "invoke":
+        model.invoke("?")
+    else:
+        await model.ainvoke("?")
+    span_id = telemetry.span("chat fake-model")["span_id"]
+    assert seen == [(span_id, threading.current_thread())]
+    # At most our own, which looks for lost runs.
+    assert threading.active_count() <= before + 1
 
 
 @pytest.mark.parametrize("model", [FakeChatModel, FakeTextModel])
 @pytest.mark.parametrize("way", ["stream", "astream"])
-async def test_chunks_of_a_stream(
+async def test_stream_is_one_span_with_its_chunks(
     telemetry: Capture, model: type[Any], way: str
 ) -> None:
-    """Each chunk of a stream is noted, whoever reports it and however."""
-    made = model(chunks=4, callbacks=[telemetry.handler])
+    """Whoever reports the chunks of a stream, and however: they are noted."""
+    streaming = model(chunks=4, callbacks=[telemetry.handler])
     if way == "stream":
-        pieces = list(made.stream("Roses?"))
+        pieces = list(streaming.stream("?"))
     else:
-        pieces = [piece async for piece in made.astream("Roses?")]
-    # LangChain may close a stream with an empty piece of its own.
-    text = [getattr(one, "content", one) for one in pieces]
-    assert "".join(text) == "Twelve red roses."
+        pieces = [piece async for piece in streaming.astream("?")]
+    text = "".join(getattr(piece, "content", piece) for piece in pieces)
+    assert text == "Twelve red roses."
     (span,) = telemetry.spans
-    assert span["attributes"]["otel_callbacks.chunk_count"] >= 4
     assert span["attributes"]["gen_ai.request.stream"] is True
+    assert span["attributes"]["otel_callbacks.chunk_count"] >= 4
 
 
-def test_protocol_events_are_chunks_where_they_bring_output(
-    telemetry: Capture,
-) -> None:
-    """Of the third version's events those with output count, the others do not."""
-    handler, run_id = telemetry.handler, uuid4()
-    handler.on_chat_model_start({}, [["?"]], run_id=run_id)
-    odd: Any = ("content-block-delta", None)
-    for event in (
-        {"event": "message-start"},
-        {"event": "content-block-delta", "delta": {"type": "text-delta"}},
-        {"event": "content-block-delta", "delta": {"type": "text-delta"}},
-        {"event": "message-finish"},
-        odd,
-    ):
-        handler.on_stream_event(event, run_id=run_id, tags=[], unknown=1)
-    handler.on_llm_end(None, run_id=run_id)
-    attributes = telemetry.span("chat")["attributes"]
-    assert attributes["otel_callbacks.chunk_count"] == 2
-    assert attributes["gen_ai.request.stream"] is True
-
-
-def test_chunk_of_a_run_that_is_not_open_is_nothing(telemetry: Capture) -> None:
-    """A late chunk starts nothing and is no trouble."""
-    telemetry.handler.on_llm_new_token("x", run_id=uuid4())
-    assert telemetry.spans == []
-    assert telemetry.value("otel_callbacks_errors_total") == 0
-
-
-def test_every_callback_is_ours_or_left_out_on_purpose() -> None:
-    """A callback that a new LangChain brings is noticed here."""
-    theirs = {name for name in dir(BaseCallbackHandler) if name.startswith("on_")}
-    ours = {name for name in vars(OTelCallbackHandler) if name.startswith("on_")}
-    assert theirs - ours == NOT_OURS
-    # The oldest LangChain that is allowed has no such event yet.
-    assert ours - theirs <= {"on_stream_event"}
-
-
-def test_token_is_passed_by_its_name() -> None:
-    """Sync managers pass the token by keyword, async ones by position."""
-    parameters = list(
-        inspect.signature(OTelCallbackHandler.on_llm_new_token).parameters.values()
-    )
-    assert parameters[1].name == "token"
-    assert parameters[1].kind is inspect.Parameter.POSITIONAL_OR_KEYWORD
-
-
-def test_what_is_not_a_run_is_ignored(telemetry: Capture) -> None:
-    """Custom events make neither spans nor troubles."""
-
-    def step(flower: str) -> str:
-        """Say something on the way."""
-        dispatch_custom_event("watered", {"flower": flower})
-        return flower
-
-    config: Any = {"callbacks": [telemetry.handler]}
-    RunnableLambda(step).invoke("roses", config)
-    assert [span["name"] for span in telemetry.spans] == ["step"]
-    assert telemetry.span("step")["events"] == []
-
-
-CALLS: dict[str, tuple[str, tuple[Any, ...]]] = {
-    "on_llm_start": ("on_llm_end", ({}, ["?"])),
-    "on_chat_model_start": ("on_llm_end", ({}, [["?"]])),
-    "on_chain_start": ("on_chain_end", ({}, "?")),
-    "on_tool_start": ("on_tool_end", ({}, "?")),
-    "on_retriever_start": ("on_retriever_end", ({}, "?")),
-}
-
-
-@pytest.mark.parametrize("failing", [False, True], ids=["end", "error"])
-@pytest.mark.parametrize("start", CALLS)
-def test_arguments_of_the_future_are_ignored(
-    telemetry: Capture, start: str, *, failing: bool
-) -> None:
-    """An argument that a later LangChain adds breaks nothing."""
-    end, args = CALLS[start]
-    handler, run_id = telemetry.handler, uuid4()
-    getattr(handler, start)(*args, run_id=run_id, of_the_future=object())
-    if failing:
-        end = end.replace("_end", "_error")
-        getattr(handler, end)(ValueError(), run_id=run_id, of_the_future=1)
-    else:
-        getattr(handler, end)(None, run_id=run_id, of_the_future=1)
-    (span,) = telemetry.spans
-    assert span["status"] == ("ERROR" if failing else "UNSET")
-
-
-class Looks(FakeChatModel):
-    """A model that looks around while it is called."""
-
-    def _generate(self, *args: Any, **kwargs: Any) -> Any:
-        """Note the current span and the thread."""
-        SEEN.append((trace.get_current_span(), threading.current_thread()))
-        return super()._generate(*args, **kwargs)
-
-    async def _agenerate(self, *args: Any, **kwargs: Any) -> Any:
-        """Note the current span and the thread."""
-        SEEN.append((trace.get_current_span(), threading.current_thread()))
-        return await super()._agenerate(*args, **kwargs)
-
-
-SEEN: list[tuple[trace.Span, threading.Thread]] = []
-
-
-@pytest.fixture
-def seen() -> Iterator[list[tuple[trace.Span, threading.Thread]]]:
-    """Return what models have seen, nothing at first."""
-    SEEN.clear()
-    yield SEEN
-    SEEN.clear()
-
-
-@pytest.mark.parametrize("way", ["invoke", "ainvoke"])
-async def test_called_in_the_callers_own_task(
-    telemetry: Capture, seen: list[tuple[trace.Span, threading.Thread]], way: str
-) -> None:
-    """The span is current inside the call, in async code too, without a thread."""
-    assert OTelCallbackHandler.run_inline is True
-    before = threading.active_count()
-    model = Looks(callbacks=[telemetry.handler])
-    ids = []
-    if way == "invoke":
-        model.invoke("?")
-    else:
-        task = asyncio.create_task(model.ainvoke("?"))
-        await task
-    ((current, thread),) = seen
-    ids.append(f"{current.get_span_context().span_id:016x}")
-    assert thread is threading.current_thread()
-    # At most our own, which looks for lost runs; no thread pool for callbacks.
-    assert threading.active_count() <= before + 1
-    (span,) = telemetry.spans
-    # What was current steps aside when its run ends; the two were one span.
-    assert span["name"] == "chat fake-model"
-    assert ids != [span["span_id"]]
-
-
-async def test_current_inside_is_the_runs_own_span(telemetry: Capture) -> None:
-    """A span that a model's code opens is a child of the call."""
-    tracer = telemetry.tracer_provider.get_tracer("app")
-
-    class Asks(FakeChatModel):
-        """A model with a span of its own."""
-
-        async def _agenerate(self, *args: Any, **kwargs: Any) -> Any:
-            """Open a span."""
-            with tracer.start_as_current_span("POST"):
-                return await super()._agenerate(*args, **kwargs)
-
-    await asyncio.gather(
-        *(Asks(callbacks=[telemetry.handler]).ainvoke("?") for _ in range(3))
-    )
-    calls = {s["span_id"] for s in telemetry.spans if s["name"] != "POST"}
-    asked = {s["parent_id"] for s in telemetry.spans if s["name"] == "POST"}
-    assert len(calls) == 3
-    assert asked == calls
-
-
-@pytest.mark.parametrize(
-    "where", ["model", "request", "both", "twice", "two handlers"]
-)
-def test_given_anywhere_is_one_span(telemetry: Capture, where: str) -> None:
-    """At the model, at the request, at both: one span, counted once."""
+@pytest.mark.parametrize("how", ["given twice", "two handlers"])
+def test_run_that_is_reported_twice_counts_once(telemetry: Capture, how: str) -> None:
+    """Handlers on the same provider and registry share one span and one count."""
     handler = telemetry.handler
     second = OTelCallbackHandler(
         tracer_provider=telemetry.tracer_provider,
         registry=telemetry.registry,
         settings=handler.settings,
     )
-    on_model: dict[str, list[Any]] = {
-        "model": [handler],
-        "request": [],
-        "both": [handler],
-        "twice": [handler, handler],
-        "two handlers": [handler],
-    }
-    on_request: dict[str, list[Any]] = {
-        "model": [],
-        "request": [handler],
-        "both": [handler],
-        "twice": [],
-        "two handlers": [second],
-    }
     usage: Any = {"input_tokens": 2, "output_tokens": 3, "total_tokens": 5}
-    model = FakeChatModel(usage=usage, callbacks=on_model[where])
-    model.invoke("?", {"callbacks": on_request[where]})
+    both: list[BaseCallbackHandler] = [
+        handler,
+        handler if how == "given twice" else second,
+    ]
+    FakeChatModel(usage=usage, callbacks=both).invoke("?")
     assert telemetry.tree() == "chat fake-model"
     assert telemetry.value(OPERATIONS) == 1
     assert telemetry.value("otel_callbacks_tokens_total") == 5
-    assert telemetry.value("otel_callbacks_errors_total") == 0
+    assert telemetry.value(ERRORS) == 0
 
 
-def test_children_inherit(telemetry: Capture) -> None:
-    """What is called inside a chain that has the handler is below it."""
+def test_handler_at_construction_and_request(telemetry: Capture) -> None:
+    """Given at both places it makes one span, and reports no trouble."""
+    FakeChatModel(callbacks=[telemetry.handler]).invoke("?", config(telemetry))
+    assert len(telemetry.spans) == 1
+    assert telemetry.value(OPERATIONS) == 1
+    assert telemetry.value(ERRORS) == 0
+
+
+def test_handler_is_inherited_by_what_is_called_inside(telemetry: Capture) -> None:
+    """Given to a chain, the handler sees its models and tools as children."""
     model = FakeChatModel()
-    chain = RunnableLambda(lambda x: model.invoke(x), name="shop")
-    chain.invoke("?", {"callbacks": [telemetry.handler]})
-    assert telemetry.tree() == "shop\n  chat fake-model"
+
+    def step(flower: str) -> str:
+        model.invoke(flower)
+        return str(florist.invoke({"flower": flower}))
+
+    RunnableLambda(step, name="step").invoke("roses", config(telemetry))
+    assert telemetry.tree().splitlines() == [
+        "step",
+        "  chat fake-model",
+        "  execute_tool florist",
+    ]
 
 
-@pytest.mark.parametrize("copied", [copy.copy, copy.deepcopy])
-def test_copies_are_the_handler(
-    telemetry: Capture, copied: Callable[[Any], Any]
+def test_custom_events_are_ignored(telemetry: Capture) -> None:
+    """An app's own events change nothing."""
+
+    def step(flower: str) -> str:
+        dispatch_custom_event("wilted", {"flower": flower})
+        return flower
+
+    RunnableLambda(step, name="step").invoke("roses", config(telemetry))
+    assert [(span["name"], span["events"]) for span in telemetry.spans] == [
+        ("step", [])
+    ]
+
+
+# -- chunks ----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("manager", [CallbackManager, AsyncCallbackManager])
+async def test_token_is_taken_by_position_and_by_name(
+    telemetry: Capture, manager: Any
 ) -> None:
-    """A model that is copied keeps its handler: there is one table of runs."""
-    assert copied(telemetry.handler) is telemetry.handler
-    model = copied(FakeChatModel(callbacks=[telemetry.handler]))
-    assert model.callbacks == [telemetry.handler]
-    model.invoke("?")
-    assert telemetry.value(OPERATIONS, outcome="ok") == 1
-
-
-@pytest.mark.parametrize("way", ["close", "shutdown"])
-def test_close_ends_what_is_open(telemetry: Capture, way: str) -> None:
-    """``close`` and ``shutdown`` end the open runs, twice as well as once."""
+    """Sync managers pass it by keyword, async ones by position: both are chunks."""
     run_id = uuid4()
-    telemetry.handler.on_tool_start({"name": "bind"}, "x", run_id=run_id)
-    assert telemetry.value("otel_callbacks_open_runs") == 1
-    getattr(telemetry.handler, way)()
-    getattr(telemetry.handler, way)()
-    span = telemetry.span("execute_tool bind")
-    assert span["attributes"]["error.type"] == "abandoned"
+    started: Any = manager.configure([telemetry.handler]).on_chat_model_start(
+        {}, [[HumanMessage("?")]], run_id=run_id
+    )
+    (run,) = await started if inspect.isawaitable(started) else started
+    for _ in range(3):
+        told = run.on_llm_new_token("rose")
+        if inspect.isawaitable(told):
+            await told
+    ended = run.on_llm_end(None)
+    if inspect.isawaitable(ended):
+        await ended
+    (span,) = telemetry.spans
+    assert span["attributes"]["otel_callbacks.chunk_count"] == 3
+    assert span["attributes"]["gen_ai.request.stream"] is True
+    assert span["attributes"]["gen_ai.response.time_to_first_chunk"] > 0
+
+
+def test_chunk_of_an_unknown_run_is_nothing(telemetry: Capture) -> None:
+    """A chunk whose run is not open, or is a stranger's, is passed over."""
+    run_id = uuid4()
+    telemetry.handler.on_llm_new_token("rose", run_id=run_id)
+    telemetry.handler.on_stream_event({"event": "message-start"}, run_id=run_id)
+    telemetry.handler.on_stream_event({"event": "content-block-delta"}, run_id=run_id)
+    assert telemetry.spans == []
+    assert telemetry.value(ERRORS) == 0
+
+
+def test_events_that_bring_output_are_chunks(telemetry: Capture) -> None:
+    """Of the third version's events, the deltas count and the marks do not."""
+    handler, run_id = telemetry.handler, uuid4()
+    handler.on_chat_model_start({}, [["?"]], run_id=run_id)
+    for event in ("message-start", "content-block-delta", "content-block-delta"):
+        handler.on_stream_event({"event": event}, run_id=run_id)
+    handler.on_stream_event(None, run_id=run_id)
+    handler.on_llm_end(None, run_id=run_id)
+    (span,) = telemetry.spans
+    assert span["attributes"]["otel_callbacks.chunk_count"] == 2
+
+
+def test_chunk_that_fails_does_not_reach_the_app(
+    lenient: Capture, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Trouble with a chunk is one line and a count, and the stream goes on."""
+    odd: Any = "no uuid"
+    with caplog.at_level(logging.WARNING, "otel_callbacks"):
+        for _ in range(3):
+            lenient.handler.on_llm_new_token("rose", run_id=odd)
+    assert lenient.value(ERRORS, where="chunk") == 3
+    assert len(caplog.records) == 1
+
+
+def test_chunk_that_fails_raises_when_strict(telemetry: Capture) -> None:
+    """In strict mode it raises, once, and is not counted as the app's."""
+    odd: Any = "no uuid"
+    with pytest.raises(AttributeError):
+        telemetry.handler.on_llm_new_token("rose", run_id=odd)
+
+
+# -- parents that we were not shown ------------------------------------------------
+
+
+def test_run_of_a_chain_that_was_not_shown(telemetry: Capture) -> None:
+    """Its parent is the innermost run that we know, or what the app has current."""
+    handler = telemetry.handler
+    tracer = telemetry.tracer_provider.get_tracer("app")
+    outer, inner, alone = uuid4(), uuid4(), uuid4()
+    handler.on_chain_start({}, "x", run_id=outer, name="outer")
+    handler.on_chat_model_start({}, [["?"]], run_id=inner, parent_run_id=uuid4())
+    handler.on_llm_end(None, run_id=inner)
+    handler.on_chain_end("y", run_id=outer)
+    with tracer.start_as_current_span("app"):
+        handler.on_tool_start({"name": "t"}, "x", run_id=alone, parent_run_id=uuid4())
+        handler.on_tool_end("y", run_id=alone)
+    assert telemetry.tree().splitlines() == [
+        "outer",
+        "  chat",
+        "app",
+        "  execute_tool t",
+    ]
+
+
+async def test_run_of_a_chain_that_was_not_shown_after_another(
+    telemetry: Capture,
+) -> None:
+    """An ended run that is still current in a task is nobody's parent."""
+    handler = telemetry.handler
+    outer, first, second = uuid4(), uuid4(), uuid4()
+    handler.on_chain_start({}, "x", run_id=outer, name="outer")
+    handler.on_chat_model_start({}, [["?"]], run_id=first, parent_run_id=outer)
+
+    async def end() -> None:
+        handler.on_llm_end(None, run_id=first)
+
+    # As LangChain ends a run in async code: in a task, with a copy of the context.
+    await asyncio.create_task(end())
+    handler.on_tool_start({"name": "t"}, "x", run_id=second, parent_run_id=uuid4())
+    handler.on_tool_end("y", run_id=second)
+    handler.on_chain_end("z", run_id=outer)
+    assert telemetry.tree().splitlines() == ["outer", "  chat", "  execute_tool t"]
+
+
+def test_between_the_calls_of_a_batch_no_run_is_current(telemetry: Capture) -> None:
+    """While no call of a batch is being made, the span outside is current."""
+    handler = telemetry.handler
+    tracer = telemetry.tracer_provider.get_tracer("app")
+    ids = [uuid4(), uuid4()]
+    with tracer.start_as_current_span("request") as request:
+        for run_id in ids:
+            handler.on_chat_model_start({}, [[run_id]], run_id=run_id, batch_size=2)
+        current = trace.get_current_span()
+        assert current is not request
+        assert current.get_span_context() == request.get_span_context()
+        for run_id in ids:
+            handler.on_llm_end(None, run_id=run_id)
+        assert trace.get_current_span() is request
+    assert telemetry.tree().splitlines() == ["request", "  chat", "  chat"]
+
+
+# -- the end -------------------------------------------------------------------------
+
+
+def test_with_closes(telemetry: Capture) -> None:
+    """Leaving the block ends what is open, also after an error."""
+    run_id = uuid4()
+    message = "the app's own"
+
+    def work() -> None:
+        with telemetry.handler as handler:
+            assert handler is telemetry.handler
+            handler.on_chain_start({}, "x", run_id=run_id, name="open")
+            raise RuntimeError(message)
+
+    with pytest.raises(RuntimeError, match=message):
+        work()
+    (span,) = telemetry.spans
+    assert span["attributes"] == {
+        "error.type": "abandoned",
+        "otel_callbacks.error_class": "abandoned",
+        "otel_callbacks.lost_reason": "closed",
+        "otel_callbacks.outcome": "abandoned",
+    }
+
+
+def test_shutdown_is_close(telemetry: Capture) -> None:
+    """Both names do the same, and twice is once."""
+    run_id = uuid4()
+    telemetry.handler.on_chain_start({}, "x", run_id=run_id, name="open")
+    telemetry.handler.shutdown()
+    telemetry.handler.close()
+    telemetry.handler.shutdown()
+    assert len(telemetry.spans) == 1
     assert telemetry.value("otel_callbacks_runs_lost_total", reason="closed") == 1
-    assert telemetry.value("otel_callbacks_open_runs") == 0
-
-
-def test_context_manager_closes(telemetry: Capture) -> None:
-    """Leaving the block ends what is open, and lets an error through."""
-    run_id, message = uuid4(), "wilted"
-    with pytest.raises(LookupError, match=message), telemetry.handler as handler:
-        assert handler is telemetry.handler
-        handler.on_chain_start({}, "x", run_id=run_id, name="left open")
-        raise LookupError(message)
-    assert telemetry.span("left open")["attributes"]["error.type"] == "abandoned"
-
-
-def test_disabled_makes_nothing() -> None:
-    """``OTEL_SDK_DISABLED`` has LangChain pass the handler over."""
-    with capture(Settings(sdk_disabled=True, strict=True)) as telemetry:
-        config: Any = {"callbacks": [telemetry.handler]}
-        for kind in KINDS:
-            runnable, given = made(kind, broken=False)
-            runnable.invoke(given, config)
-        assert telemetry.spans == []
-        assert telemetry.value(OPERATIONS) == 0
-
-
-def test_settings_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A handler without settings reads the process's variables."""
-    monkeypatch.setenv("OTEL_CALLBACKS_LABEL_LIMIT", "7")
-    monkeypatch.setenv("OTEL_CALLBACKS_STRICT", "1")
-    with OTelCallbackHandler(registry=CollectorRegistry()) as handler:
-        assert handler.settings.label_limit == 7
-        assert handler.raise_error is True
-    with OTelCallbackHandler(
-        registry=CollectorRegistry(), settings=Settings()
-    ) as handler:
-        assert handler.raise_error is False
-
-
-def test_arguments_are_keywords() -> None:
-    """Providers cannot be mixed up by their place."""
-    handler: Any = OTelCallbackHandler
-    with pytest.raises(TypeError, match="positional"):
-        handler(None)

@@ -119,12 +119,12 @@ def test_counts_are_a_copy() -> None:
 def test_threads_lose_no_count() -> None:
     """Errors of several threads are all counted."""
     health = Health()
-    threads = [
-        threading.Thread(
-            target=lambda: [health.oddity("export", "x") for _ in range(500)]
-        )
-        for _ in range(4)
-    ]
+
+    def work() -> None:
+        for _ in range(500):
+            health.oddity("export", "x")
+
+    threads = [threading.Thread(target=work) for _ in range(4)]
     for thread in threads:
         thread.start()
     for thread in threads:

@@ -106,7 +106,7 @@ class Unreadable:
 
 def answer() -> LLMResult:
     """Return what a chat model gives back."""
-    message = AIMessage("Roses.", usage_metadata=USAGE)  # type: ignore[arg-type]
+    message = AIMessage("Roses.", usage_metadata=USAGE)
     return LLMResult(generations=[[ChatGeneration(message=message)]])
 
 
@@ -402,13 +402,13 @@ def test_strict_raises(way: str) -> None:
         assert life.health.counts() == {"request": 1}
         return
     life.start(run_id)
+    ends: dict[str, Callable[[], None]] = {
+        "end": lambda: life.runs.end(run_id, unreadable, "answer"),
+        "fail": lambda: life.runs.fail(run_id, ValueError(), Unreadable()),
+        "tool": lambda: life.runs.end_tool(run_id, Unreadable()),
+    }
     with pytest.raises(ValueError, match="cannot be read"):
-        if way == "end":
-            life.runs.end(run_id, unreadable, "answer")
-        elif way == "fail":
-            life.runs.fail(run_id, ValueError(), Unreadable())
-        else:
-            life.runs.end_tool(run_id, Unreadable())
+        ends[way]()
     assert len(life.sink.ends) == 1
     assert sum(life.health.counts().values()) == 1
 

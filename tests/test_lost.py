@@ -118,11 +118,11 @@ async def test_run_of_a_cancelled_task_is_cancelled(table: Table) -> None:
     """A cancelled task's runs are lost, though somebody keeps their ids."""
     run_id = uuid4()
 
-    async def start() -> None:
-        table.start(run_id)
+    async def start(own_id: UUID) -> None:
+        table.start(own_id)
         await asyncio.Event().wait()
 
-    task = asyncio.create_task(start())
+    task = asyncio.create_task(start(run_id))
     await asyncio.sleep(0)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
@@ -131,7 +131,7 @@ async def test_run_of_a_cancelled_task_is_cancelled(table: Table) -> None:
     table.lost.settle()
     wait_for_end(table)
     assert table.ended == [("run", "cancelled", "task_cancelled")]
-    del run_id
+    del run_id, task
     gc.collect()
     table.lost.settle()
     assert sum(table.lost.counts.values()) == 1
@@ -287,7 +287,7 @@ def test_close_waits_for_the_thread() -> None:
     table = Slow()
     run_id = uuid4()
     table.start(run_id)
-    table.open_runs = list  # type: ignore[assignment, method-assign]
+    table.open_runs = list  # type: ignore[method-assign]
     del run_id
     gc.collect()
     assert began.wait(PATIENCE)

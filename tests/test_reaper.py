@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from otel_callbacks import reaper as module
 from otel_callbacks.operations import Request
 from otel_callbacks.reaper import Reaper
 from otel_callbacks.run import Run
@@ -143,7 +142,7 @@ def test_no_thread_can_be_had(table: Table, monkeypatch: pytest.MonkeyPatch) -> 
             raise RuntimeError(message)
 
     with monkeypatch.context() as patch:
-        patch.setattr(module.threading, "Thread", NoThread)
+        patch.setattr(threading, "Thread", NoThread)
         table.reaper.start()
     assert table.reaper.thread is None
     table.reaper.start()
@@ -156,7 +155,10 @@ def test_table_that_nobody_uses_goes_with_its_thread() -> None:
     table = Table(interval=0.0)
     table.reaper.start()
     thread, ref = table.reaper.thread, weakref.ref(table)
-    wait_for(lambda: table.looks)
+    until = time.monotonic() + PATIENCE
+    while not table.looks:
+        assert time.monotonic() < until
+        time.sleep(0.005)
     del table
     gc.collect()
     assert ref() is None
@@ -191,3 +193,22 @@ def test_forked_child_begins_anew(table: Table) -> None:
     assert table.reaper.is_current(table.reaper.thread)  # type: ignore[arg-type]
     assert old is not None
     assert not table.reaper.is_current(old)
+
+
+def test_thread_can_stop_itself() -> None:
+    """A run that is ended in the thread may close its table there: no deadlock."""
+    table = Table()
+
+    def close(run: Run) -> None:
+        table.reaped.append((run.key, "closed"))
+        table.reaper.stop()
+
+    table.reap = close  # type: ignore[method-assign]
+    table.reaper._reap = lambda: close
+    table.reaper.start()
+    thread = table.reaper.thread
+    assert thread is not None
+    table.reaper.put(a_run(1))
+    thread.join(PATIENCE)
+    assert not thread.is_alive()
+    assert table.reaped == [(1, "closed")]

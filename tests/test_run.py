@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import gc
 import time
+from typing import TYPE_CHECKING
 from uuid import UUID, uuid4
-
-import pytest
 
 from otel_callbacks.operations import Request
 from otel_callbacks.run import Run, RunRef
+
+if TYPE_CHECKING:
+    import pytest
 
 CHAT = Request("chat", "gpt-4o-mini")
 CHAIN = Request("", "step")

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import gc
 import logging
+import sys
+import threading
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -346,6 +348,90 @@ def test_oldest_run_gives_way_to_the_newest() -> None:
     ]
 
 
+def test_run_that_is_lost_while_it_starts() -> None:
+    """A run that gives way before all sinks know it is told as started, then ended."""
+    told: list[tuple[str, str]] = []
+
+    class Crowding(Recorder):
+        """A sink in whose start another run starts, as in another thread."""
+
+        def started(self, run: Run) -> None:
+            """Start one more, once."""
+            if run.request.target == "first":
+                one.table.start(ids[1], None, Request("", "second"))
+
+    class Ordered(Recorder):
+        """A sink that keeps the order of starts and ends."""
+
+        def started(self, run: Run) -> None:
+            """Keep a start."""
+            told.append((run.request.target, "start"))
+
+        def ended(self, run: Run, end: End) -> None:
+            """Keep an end."""
+            told.append((run.request.target, end.outcome))
+
+    ids = [uuid4(), uuid4()]
+    one = bench(Crowding(), Ordered(), size_limit=1)
+    one.table.start(ids[0], None, Request("", "first"))
+    one.table.close()
+    assert [what for name, what in told if name == "first"] == ["start", "abandoned"]
+    assert [what for name, what in told if name == "second"] == ["start", "abandoned"]
+    assert len(one.table) == 0
+
+
+def test_room_that_other_threads_make_is_not_made_twice() -> None:
+    """Where the table changes while the oldest run is looked for, none gives way."""
+
+    class Busy(dict[int, Run]):
+        """A dictionary that other threads change all the time."""
+
+        def values(self) -> Any:
+            """Fail as Python does."""
+            message = "dictionary changed size during iteration"
+            raise RuntimeError(message)
+
+    one = bench(size_limit=1)
+    ids = [uuid4(), uuid4()]
+    first = one.table.start(ids[0], None, REQUEST)
+    open_runs, one.table._open = one.table._open, Busy({first.key: first})
+    second = one.table.start(ids[1], None, REQUEST)
+    one.table._open = open_runs
+    one.table._open[second.key] = second
+    assert one.sink.ends == []
+    assert one.sink.starts == [first, second]
+    assert one.health.counts() == {}
+
+
+def test_threads_at_the_size_limit_lose_no_span() -> None:
+    """Each start is a span that ends, however many threads crowd the table."""
+    threads, starts = 6, 300
+    before = sys.getswitchinterval()
+    with capture(Settings(strict=False, run_limit=5)) as telemetry:
+        handler = telemetry.handler
+        ids = [[uuid4() for _ in range(starts)] for _ in range(threads)]
+
+        def work(own: list[UUID]) -> None:
+            for number, run_id in enumerate(own):
+                handler.on_chain_start({}, object(), run_id=run_id, name="x")
+                if number % 3 == 0:
+                    handler.on_chain_end("y", run_id=run_id)
+
+        workers = [threading.Thread(target=work, args=(own,)) for own in ids]
+        sys.setswitchinterval(1e-6)
+        try:
+            for worker in workers:
+                worker.start()
+            for worker in workers:
+                worker.join()
+        finally:
+            sys.setswitchinterval(before)
+        handler.close()
+        assert len(telemetry.spans) == threads * starts
+        assert telemetry.value("otel_callbacks_open_runs") == 0
+        assert telemetry.value("otel_callbacks_errors_total", where="start") == 0
+
+
 def test_run_without_a_sign_of_life_is_given_up() -> None:
     """Its end is the moment at which that was found out, and not later."""
     one = bench(time_limit=0.1)
@@ -514,3 +600,36 @@ def test_any_order_of_calls_gives_one_span_for_each_start(
         assert operations == len(named)
         allowed = {"duplicate_start", "end_without_start"}
         assert set(telemetry.handler.health.counts()) <= allowed
+
+
+def test_room_that_others_make_is_room() -> None:
+    """A table that changes while the oldest run is looked for loses no start."""
+
+    class Changing(dict[int, Run]):
+        """A dictionary that another thread changes just now."""
+
+        def values(self) -> Any:
+            """Raise what an iterator raises then."""
+            message = "dictionary changed size during iteration"
+            raise RuntimeError(message)
+
+    told: list[str] = []
+
+    class Told:
+        """A sink that keeps what it is told."""
+
+        name = "told"
+
+        def started(self, run: Run) -> None:
+            """Keep the start."""
+            told.append(run.request.target)
+
+        def ended(self, run: Run, end: Any) -> None:
+            """Take the end."""
+
+    table = RunTable((Told(),), Health(strict=True), size_limit=1)
+    table._open = Changing()
+    ids = [uuid4(), uuid4()]
+    for number, run_id in enumerate(ids):
+        table.start(run_id, None, Request("", f"run {number}"))
+    assert told == ["run 0", "run 1"]

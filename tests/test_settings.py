@@ -179,7 +179,44 @@ def test_wrong_value_is_refused_by_name(
     given: dict[str, Any] = {field: text}
     with pytest.raises(SettingError) as from_argument:
         Settings(**given)
-    assert str(from_argument.value) == expected
+    assert from_argument.value.variable == variable
+    assert from_argument.value.allowed == allowed
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "message"),
+    [
+        ("label_limit", 0, f"OTEL_CALLBACKS_LABEL_LIMIT=0: allowed is {A_MILLION}"),
+        (
+            "label_limit",
+            "5",
+            f"OTEL_CALLBACKS_LABEL_LIMIT='5': allowed is {A_MILLION}",
+        ),
+        ("strict", "no", f"OTEL_CALLBACKS_STRICT='no': allowed is {YES_OR_NO}"),
+        ("strict", None, f"OTEL_CALLBACKS_STRICT=None: allowed is {YES_OR_NO}"),
+        ("run_limit", True, f"OTEL_CALLBACKS_RUN_LIMIT=True: allowed is {A_MILLION}"),
+        (
+            "run_time_limit",
+            float("nan"),
+            f"OTEL_CALLBACKS_RUN_TIME_LIMIT=nan: allowed is {SECONDS}",
+        ),
+    ],
+)
+def test_wrong_argument_is_refused_by_name(
+    field: str, value: Any, message: str
+) -> None:
+    """In code, text that would do in the environment is no number and no flag."""
+    given = {field: value}
+    with pytest.raises(SettingError) as refused:
+        Settings(**given)
+    assert str(refused.value) == message
+
+
+def test_right_arguments_are_kept() -> None:
+    """Whole seconds do as well as parts of them."""
+    settings = Settings(run_time_limit=90, label_limit=1, extensions=False)
+    assert (settings.run_time_limit, settings.label_limit) == (90, 1)
+    assert settings.extensions is False
 
 
 def test_protocol_of_traces_comes_first() -> None:
@@ -258,3 +295,12 @@ def test_sdk_variables_of_the_process(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OTEL_BSP_MAX_QUEUE_SIZE", "none")
     with pytest.raises(SettingError, match="OTEL_BSP_MAX_QUEUE_SIZE=none"):
         check_sdk_variables()
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"label_limit": "5"}, {"sdk_disabled": "false"}, {"strict": None}]
+)
+def test_text_is_no_number_in_code(wrong: dict[str, Any]) -> None:
+    """What would do in the environment is refused as an argument of another type."""
+    with pytest.raises(SettingError):
+        Settings(**wrong)

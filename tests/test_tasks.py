@@ -174,11 +174,11 @@ async def test_done_callback_keeps_no_context_alive() -> None:
     span = Span()
     ref = weakref.ref(span)
 
-    def start() -> None:
-        variable.set(span)
+    def start(current: Span) -> None:
+        variable.set(current)
         owner.watches.watch(a_run(1))
 
-    contextvars.copy_context().run(start)
-    del span, start
+    contextvars.copy_context().run(start, span)
+    del span
     gc.collect()
     assert ref() is None

@@ -140,10 +140,11 @@ def _is_decided(
     targets: list[dict[str, Any]], before: list[dict[str, Any]], port: int
 ) -> bool:
     """Say whether one is up, or all were scraped anew: an app may just have started."""
-    if not targets:
-        # Prometheus has just started: it scrapes at least itself.
-        return False
     ours = _on(port, targets)
+    if not ours:
+        # Prometheus may just have started, and finds its targets one after another.
+        known = [target["health"] != "unknown" for target in targets]
+        return bool(known) and all(known)
     if any(target["health"] == "up" for target in ours):
         return True
     old = {(target["scrapeUrl"], target["lastScrape"]) for target in before}

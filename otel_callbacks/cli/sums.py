@@ -163,5 +163,5 @@ def _add(sums: Sums, sample: Sample) -> None:
         more = (0, number, 0) if is_input else (0, 0, number)
     else:
         return
-    if number:
+    if number:  # a series of zeros is no row
         sums[key] = sums.get(key, Sum()).plus(*more)

@@ -49,3 +49,12 @@ def test_spent_leaves_out_what_a_cache_has_saved() -> None:
     }
     assert sums.spent(found) == {"a": (3, 4)}
     assert sums.sent({"a": Tokens(3, 4, cached=1)}) == {"a": (3, 4)}
+
+
+def test_series_of_zeros_are_no_rows() -> None:
+    """A call without tokens counts as a call, its tokens as nothing."""
+    with capture() as telemetry:
+        usage = {"input_tokens": 0, "output_tokens": 2, "total_tokens": 2}
+        FakeChatModel(usage=usage, callbacks=[telemetry.handler]).invoke("?")
+        read = sums.counted(telemetry.registry)
+    assert read == {("fake-model", "ok"): Sum(1, 0, 2)}

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 import pytest
+from opentelemetry import trace
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
@@ -271,3 +272,21 @@ def test_stepping_out_of_a_plain_run_does_nothing() -> None:
     run = Run(1, Request("chat", "m"), None)
     built.step_out(run)
     assert run.open
+
+
+def test_handler_made_before_the_global_provider_shares(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Handlers made before and after the global provider is set share one table."""
+    monkeypatch.setattr(trace, "_TRACER_PROVIDER", None)
+    registry = CollectorRegistry()
+    before = pipeline(None, registry, STRICT)
+    provider = TracerProvider(shutdown_on_exit=False)
+    monkeypatch.setattr(trace, "_TRACER_PROVIDER", provider)
+    assert pipeline(None, registry, STRICT) is before
+    assert pipeline(provider, registry, STRICT) is before
+    other = TracerProvider(shutdown_on_exit=False)
+    assert pipeline(other, registry, STRICT) is not before
+    # Where no handler was made before, there is none to share with.
+    fresh = CollectorRegistry()
+    assert pipeline(provider, fresh, STRICT) is pipeline(None, fresh, STRICT)

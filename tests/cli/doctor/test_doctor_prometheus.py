@@ -142,16 +142,24 @@ def test_target_that_is_down_is_named(
     assert "172.17.0.1" in _trouble(visit).remedy
 
 
-def test_app_that_has_just_started_is_given_a_scrape(
-    visit: Visit, stack: FakeStack
+@pytest.mark.parametrize("before", ["down", "unknown", "other unknown", "none"])
+def test_what_has_just_started_is_given_a_scrape(
+    visit: Visit, stack: FakeStack, before: str
 ) -> None:
-    """So is a Prometheus that has just started, and has no targets yet."""
-    down = {**stack.target, "health": "down"}
-    scrapes = [[], [], [down], [down], [stack.target]]
+    """An app, and a Prometheus that finds its targets one after another."""
+    other = {**stack.target, "scrapeUrl": "http://j:1/m", "health": "unknown"}
+    found = {
+        "down": [{**stack.target, "health": "down"}],
+        "unknown": [{**stack.target, "health": "unknown"}],
+        "other unknown": [other],
+        "none": [],
+    }[before]
+    scrapes = [found, found, found, [stack.target, other]]
 
     def targets(_: dict[str, str]) -> Page:
-        found = scrapes.pop(0) if len(scrapes) > 1 else scrapes[0]
-        return success({"activeTargets": found})
+        return success(
+            {"activeTargets": scrapes.pop(0) if len(scrapes) > 1 else scrapes[0]}
+        )
 
     stack.prometheus.pages["/api/v1/targets"] = targets
     assert _look(visit, stack) == "12 series of the app"
