@@ -97,11 +97,15 @@ class LostRuns:
         if not run.lost:
             run.lost = reason
             run.tick = time.perf_counter_ns()
-        if self._table.end_lost(run, outcome):
-            self.counts[reason] += 1
-            self._remembered[run.key] = run
-            if len(self._remembered) > _REMEMBERED:
-                self._remembered.popitem(last=False)
+        # Remembered first: its end may be reported by another thread at this moment.
+        run.outcome = outcome
+        self._remembered[run.key] = run
+        if not self._table.end_lost(run, outcome):
+            self._remembered.pop(run.key, None)
+            return
+        self.counts[reason] += 1
+        if len(self._remembered) > _REMEMBERED:
+            self._remembered.popitem(last=False)
 
     def end_descendants(
         self, run: Run, outcome: Outcome, reason: str = PARENT_ENDED

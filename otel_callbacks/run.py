@@ -7,7 +7,7 @@ import weakref
 from typing import TYPE_CHECKING
 from uuid import UUID
 
-from otel_callbacks.semconv import INVOKE_AGENT
+from otel_callbacks.semconv import INVOKE_AGENT, MODEL_OPERATIONS
 
 if TYPE_CHECKING:
     from otel_callbacks.operations import Outcome, Request
@@ -67,7 +67,10 @@ class Run:
         self.origin: object = None
         self.parent_known = True
         self.counted = True
-        self.children: dict[int, Run] | None = None
+        # Made at once where children are usual, as two threads may add the first.
+        self.children: dict[int, Run] | None = (
+            None if request.operation in MODEL_OPERATIONS else {}
+        )
         self.chunks: list[int] | None = None
         # What ended below the nearest agent, for its own series.
         self.of_agent: list[tuple[int, int, int, int]] | None = (

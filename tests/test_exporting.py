@@ -11,7 +11,7 @@ import warnings
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
+from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 from opentelemetry.sdk.trace.sampling import (
     ALWAYS_OFF,
@@ -26,6 +26,8 @@ from otel_callbacks.health import Health
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+
+    from opentelemetry.sdk.trace import ReadableSpan
 
 TARGET = "http://localhost:4317"
 TALKATIVE = (
@@ -277,15 +279,6 @@ def test_spans_that_are_not_sampled_do_not_wait(sampler: Sampler) -> None:
     assert line.names == []
     assert way.processor._waiting == 0
     assert way.health.counts() == {}
-
-
-def test_span_without_a_context_does_not_wait() -> None:
-    """A span without a context is passed over, as the SDK does."""
-    way = Way(Line())
-    way.processor.on_end(ReadableSpan("odd"))
-    assert way.processor._waiting == 0
-    way.provider.shutdown()
-    assert way.line.names == []
 
 
 @pytest.mark.parametrize("text", ["", "  ", None])

@@ -134,6 +134,7 @@ def test_every_label_of_a_stream(
     ]
 
 
+@pytest.mark.recent
 def test_every_label_of_an_error(
     telemetry: Capture, server: FakeOpenAI, chat: Callable[..., Any]
 ) -> None:

@@ -121,6 +121,7 @@ def test_stream(
     assert 1 <= count <= chunks
 
 
+@pytest.mark.recent
 def test_error(
     telemetry: Capture, server: FakeOpenAI, chat: Callable[..., Any]
 ) -> None:
@@ -245,6 +246,7 @@ def test_tool_that_fails(telemetry: Capture) -> None:
     assert shape(span) == ("INTERNAL", "ERROR", "ValueError")
 
 
+@pytest.mark.recent
 def test_tool_that_handles_its_error(telemetry: Capture) -> None:
     """What it made a message of is an error on the tool's span and on no other."""
     handling = florist.model_copy(update={"handle_tool_error": True})
