@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from otel_callbacks.configure import ConfiguredHandler, configure
 from otel_callbacks.handler import OTelCallbackHandler
-from otel_callbacks.settings import SettingError, Settings
+from otel_callbacks.setting_values import SettingError
+from otel_callbacks.settings import Settings
 
 __all__ = [
     "ConfiguredHandler",

@@ -21,7 +21,9 @@ from prometheus_client import REGISTRY, start_http_server
 
 from otel_callbacks.exporting import CountingProcessor, ReportingExporter
 from otel_callbacks.handler import OTelCallbackHandler
-from otel_callbacks.settings import SettingError, Settings, check_sdk_variables
+from otel_callbacks.sdk_variables import check_sdk_variables
+from otel_callbacks.setting_values import SettingError
+from otel_callbacks.settings import Settings
 
 if TYPE_CHECKING:
     import threading

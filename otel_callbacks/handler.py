@@ -5,6 +5,7 @@ https://reference.langchain.com/python/langchain_core/callbacks/
 
 from __future__ import annotations
 
+import sys
 import time
 from typing import TYPE_CHECKING, Any, Final, Self
 
@@ -12,7 +13,7 @@ from langchain_core.callbacks import BaseCallbackHandler
 
 from otel_callbacks import semconv
 from otel_callbacks.lifecycle import Lifecycle
-from otel_callbacks.operations import Request
+from otel_callbacks.operations import Refusal, Request
 from otel_callbacks.payloads.documents import retriever_response
 from otel_callbacks.payloads.request import model_request
 from otel_callbacks.payloads.response import model_response
@@ -23,21 +24,24 @@ from otel_callbacks.payloads.steps import (
 )
 from otel_callbacks.payloads.streams import first_of, is_chunk
 from otel_callbacks.settings import Settings
-from otel_callbacks.sinks import pipeline
+from otel_callbacks.sinks import Providers, pipeline
 
 if TYPE_CHECKING:
     from types import TracebackType
     from uuid import UUID
 
+    from opentelemetry._logs import LoggerProvider
+    from opentelemetry.metrics import MeterProvider
     from opentelemetry.trace import TracerProvider
     from prometheus_client import CollectorRegistry
+
+    from otel_callbacks.payloads.content import Redact
 
 _tick: Final = time.perf_counter_ns
 
 # What is known of a run whose payload cannot be read.
-_CHAT: Final = Request(semconv.CHAT, "")
+_STEP, _CHAT = Request("", ""), Request(semconv.CHAT, "")
 _TEXT: Final = Request(semconv.TEXT_COMPLETION, "")
-_CHAIN: Final = Request("", "")
 _TOOL: Final = Request(semconv.EXECUTE_TOOL, "")
 _RETRIEVAL: Final = Request(semconv.RETRIEVAL, "")
 
@@ -46,13 +50,15 @@ class OTelCallbackHandler(BaseCallbackHandler):
     """Makes every LangChain run a span, and counts its tokens, time and errors.
 
     Give it to a model (``callbacks=[handler]``), to a request
-    (``config={"callbacks": [handler]}``), or to both: that is still one span. It
-    serves sync and async code and any number of threads and tasks.
+    (``config={"callbacks": [handler]}``), or to both: that is still one span.
 
     Args:
         tracer_provider: Makes the spans; the global one by default.
+        meter_provider: Takes pushed series; the global one by default.
+        logger_provider: Takes events; the global one by default.
         registry: Shows the series; prometheus_client's own by default.
         settings: The settings; from the environment by default.
+        redact: Given an attribute's name and value, returns the value to send.
 
     Raises:
         SettingError: A setting has a value that is not allowed.
@@ -63,8 +69,7 @@ class OTelCallbackHandler(BaseCallbackHandler):
         >>> llm = ChatOpenAI(model="gpt-4o-mini", callbacks=[handler])
     """
 
-    # Called in the caller's own task also from async code: there the current span
-    # can be set, and a call costs a fraction of a thread's.
+    # In the caller's own task: there the current span can be set.
     run_inline = True
     # Plain attributes in the place of properties: these are read at every event.
     ignore_llm = False
@@ -79,18 +84,26 @@ class OTelCallbackHandler(BaseCallbackHandler):
         self,
         *,
         tracer_provider: TracerProvider | None = None,
+        meter_provider: MeterProvider | None = None,
+        logger_provider: LoggerProvider | None = None,
         registry: CollectorRegistry | None = None,
         settings: Settings | None = None,
+        redact: Redact | None = None,
     ) -> None:
         self.settings = Settings.from_env() if settings is None else settings
-        built = pipeline(tracer_provider, registry, self.settings)
+        providers = Providers(tracer_provider, meter_provider, logger_provider)
+        built = pipeline(providers, registry, self.settings)
         self.health = built.health
-        self._runs = Lifecycle(built)
+        self._runs = Lifecycle(built, redact)
         self._find = built.table.find
-        self.raise_error = self.settings.strict
         if self.settings.sdk_disabled:
-            self.ignore_llm = self.ignore_chat_model = self.ignore_chain = True
-            self.ignore_agent = self.ignore_retriever = True
+            for kind in ("llm", "chat_model", "chain", "agent", "retriever"):
+                setattr(self, f"ignore_{kind}", True)
+
+    @property
+    def raise_error(self) -> bool:  # type: ignore[override]
+        """Whether LangChain lets the exception at hand go into the app."""
+        return self.settings.strict or isinstance(sys.exception(), Refusal)
 
     # -- models ---------------------------------------------------------------
 
@@ -113,7 +126,8 @@ class OTelCallbackHandler(BaseCallbackHandler):
         read = (semconv.CHAT, serialized, invocation_params, options, metadata, tags)
         args = (*read, batch_size, name)
         ids = (run_id, parent_run_id)
-        self._runs.start(model_request, args, _CHAT, ids, first_of(messages))
+        said = first_of(messages)
+        self._runs.start(model_request, args, _CHAT, ids, said, invocation_params)
 
     def on_llm_start(
         self,
@@ -135,7 +149,8 @@ class OTelCallbackHandler(BaseCallbackHandler):
         read = (operation, serialized, invocation_params, options, metadata, tags)
         args = (*read, batch_size, name)
         ids = (run_id, parent_run_id)
-        self._runs.start(model_request, args, _TEXT, ids, first_of(prompts))
+        said = first_of(prompts)
+        self._runs.start(model_request, args, _TEXT, ids, said, invocation_params)
 
     def on_llm_new_token(
         self,
@@ -194,11 +209,11 @@ class OTelCallbackHandler(BaseCallbackHandler):
         """Start a chain's or a graph node's run."""
         args = (serialized, metadata, tags, name)
         ids = (run_id, parent_run_id)
-        self._runs.start(chain_request, args, _CHAIN, ids, inputs)
+        self._runs.start(chain_request, args, _STEP, ids, inputs)
 
     def on_chain_end(self, outputs: Any, *, run_id: UUID, **_: Any) -> None:
         """End a chain's run."""
-        self._runs.end(run_id)
+        self._runs.end(run_id, None, outputs)
 
     def on_chain_error(self, error: BaseException, *, run_id: UUID, **_: Any) -> None:
         """End a chain's run with an error."""
@@ -221,7 +236,7 @@ class OTelCallbackHandler(BaseCallbackHandler):
         """Start a tool's run."""
         args = (serialized, metadata, tags, name, tool_call_id, inputs)
         ids = (run_id, parent_run_id)
-        self._runs.start(tool_request, args, _TOOL, ids, input_str)
+        self._runs.start(tool_request, args, _TOOL, ids, input_str, inputs)
 
     def on_tool_end(self, output: Any, *, run_id: UUID, **_: Any) -> None:
         """End a tool's run; an error it handled itself is an error on its span."""
@@ -261,10 +276,7 @@ class OTelCallbackHandler(BaseCallbackHandler):
     # -- the end --------------------------------------------------------------
 
     def close(self) -> None:
-        """End and count what is open, as abandoned; safe twice.
-
-        The handler works on afterwards. What `configure` created is flushed.
-        """
+        """End and count what is open; safe twice, and the handler works on."""
         self._runs.close()
 
     shutdown = close

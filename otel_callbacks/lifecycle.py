@@ -18,6 +18,7 @@ from otel_callbacks.operations import (
     Request,
     Response,
 )
+from otel_callbacks.payloads.content import Capture
 from otel_callbacks.payloads.enclosing import enclosing_run_id
 from otel_callbacks.payloads.errors import failure
 from otel_callbacks.payloads.response import model_response
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from uuid import UUID
 
+    from otel_callbacks.operations import Content, Outcome
+    from otel_callbacks.payloads.content import Redact
     from otel_callbacks.run import Run
     from otel_callbacks.sinks import Pipeline
 
@@ -42,12 +45,17 @@ class Lifecycle:
 
     Args:
         pipeline: The table, and who is told of troubles.
+        redact: Changes what was said before it goes anywhere.
     """
 
-    __slots__ = ("_health", "_step_out", "_table")
+    __slots__ = ("_capture", "_health", "_step_out", "_table")
 
-    def __init__(self, pipeline: Pipeline) -> None:
+    def __init__(self, pipeline: Pipeline, redact: Redact | None = None) -> None:
         self._table = pipeline.table
+        self._capture: Capture | None = None
+        if pipeline.settings.capture_content != "NO_CONTENT":
+            limit = pipeline.settings.content_limit
+            self._capture = Capture(redact, limit, pipeline.health.trouble)
         self._health = pipeline.health
         self._step_out = pipeline.step_out
 
@@ -58,6 +66,7 @@ class Lifecycle:
         unread: Request,
         ids: tuple[UUID, UUID | None],
         payload: object,
+        more: object = None,
     ) -> None:
         """Start a run.
 
@@ -66,9 +75,14 @@ class Lifecycle:
             args: What it reads.
             unread: The request where it cannot be read.
             ids: The ids of the run and of its parent.
-            payload: What the run works on; only its identity matters.
+            payload: What the run works on; its identity tells a second report.
+            more: What else may hold content: a call's parameters, a tool's arguments.
+
+        Raises:
+            BudgetExceeded: A budget of the app's refuses the call.
         """
         run_id, parent_id = ids
+        refusal = None
         try:
             if self._table.is_echo(run_id, id(payload)):
                 return
@@ -79,11 +93,19 @@ class Lifecycle:
                 request, trouble = unread, error
             if parent_id is None:
                 parent_id = enclosing_run_id()
-            self._table.start(run_id, parent_id, request, id(payload))
+            content = None
+            if self._capture is not None:
+                content = self._capture.of_start(request, payload, more)
+            run = self._table.start(run_id, parent_id, request, id(payload), content)
+            refusal = run.refusal
+            if refusal is not None:
+                self.fail(run_id, refusal)
             if trouble is not None:
                 self._health.trouble("request", trouble)
         except Exception as error:  # noqa: BLE001 -- never into the app
             self.trouble("start", error)
+        if refusal is not None:
+            raise refusal
 
     def first_chunk(self, run: Run) -> None:
         """Note the first chunk of a stream, and let go of the current span.
@@ -118,7 +140,9 @@ class Lifecycle:
                 self._table.finish_late(run_id, response or _UNREAD)
             else:
                 hit = response is not None and response.cache_hit
-                self._table.finish(run, CACHE_HIT if hit else OK, response)
+                content = self._content(run, payload)
+                outcome: Outcome = CACHE_HIT if hit else OK
+                self._table.finish(run, outcome, response, None, content)
             if trouble is not None:
                 self._health.trouble("response", trouble)
         except Exception as error:  # noqa: BLE001 -- never into the app
@@ -136,7 +160,9 @@ class Lifecycle:
             if run is None:
                 return
             failed, trouble = _read(tool_failed, output)
-            self._table.finish(run, failed.outcome if failed else OK, None, failed)
+            outcome = failed.outcome if failed else OK
+            content = self._content(run, output)
+            self._table.finish(run, outcome, None, failed, content)
             if trouble is not None:
                 self._health.trouble("tool_output", trouble)
         except Exception as error:  # noqa: BLE001 -- never into the app
@@ -163,12 +189,19 @@ class Lifecycle:
                 if unread is not None:
                     failed = _UNREAD_FAILURE
                 outcome = failed.outcome if failed else OK
-                self._table.finish(run, outcome, response, failed)
+                content = self._content(run, partial)
+                self._table.finish(run, outcome, response, failed, content)
                 trouble = trouble or unread
             if trouble is not None:
                 self._health.trouble("response", trouble)
         except Exception as trouble:  # noqa: BLE001 -- never into the app
             self.trouble("end", trouble)
+
+    def _content(self, run: Run, payload: object) -> Content | None:
+        """Read what came back, where capture is on."""
+        if self._capture is None or payload is None:
+            return None
+        return self._capture.of_end(run.request, payload)
 
     def close(self) -> None:
         """End and count what is open; safe twice."""

@@ -8,7 +8,8 @@ dataclass, which counts on the path of a model call.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from decimal import Decimal
 from typing import Any, Final, Literal, NamedTuple, Protocol, TypeAlias
 
 AttributeValue: TypeAlias = str | bool | int | float | tuple[str, ...]
@@ -16,6 +17,10 @@ AttributeValue: TypeAlias = str | bool | int | float | tuple[str, ...]
 
 Attributes: TypeAlias = Mapping[str, AttributeValue]
 """Span attributes by the name of the convention (``semconv``)."""
+
+Content: TypeAlias = Mapping[str, Any]
+"""What was said, by the name of the convention (``semconv.INPUT_MESSAGES``): lists and
+dictionaries as JSON knows them, redacted and cut. Only where capture is on."""
 
 Outcome: TypeAlias = Literal["ok", "error", "cancelled", "abandoned", "cache_hit"]
 """How a run ended, the label ``outcome``."""
@@ -27,6 +32,13 @@ ABANDONED: Final = "abandoned"
 CACHE_HIT: Final = "cache_hit"
 
 NO_ATTRIBUTES: Final[Attributes] = {}
+
+
+class Refusal(Exception):  # noqa: N818 -- what derives from it says what it is
+    """A call must not be made, because the app has asked for a limit.
+
+    The one exception that goes from here into the app.
+    """
 
 
 class Request(NamedTuple):
@@ -44,6 +56,8 @@ class Request(NamedTuple):
     """All span attributes known at the start, those of the fields above too."""
     batch_size: int = 1
     """How many runs LangChain starts before it makes the first call of them."""
+    labels: tuple[str, ...] = ()
+    """Values of the labels that the settings allow, in their order."""
 
 
 class Usage(NamedTuple):
@@ -74,6 +88,8 @@ class Response(NamedTuple):
     """Answered by LangChain's own LLM cache: saved, not spent."""
     attributes: Attributes = NO_ATTRIBUTES
     """Further span attributes, by the convention's name."""
+    reported_cost: Decimal | None = None
+    """US dollars, where the provider said itself what the call cost."""
 
 
 class Failure(NamedTuple):
@@ -84,6 +100,8 @@ class Failure(NamedTuple):
     """``error.type``: the exception's class name, ``cancelled``, ``abandoned``."""
     error_class: str
     """One of the closed set in ``semconv.ERROR_CLASSES``."""
+    attributes: Attributes = NO_ATTRIBUTES
+    """Further span attributes: what the provider's refusal said about itself."""
 
 
 class End(NamedTuple):
@@ -99,6 +117,26 @@ class End(NamedTuple):
     late: bool = False
     """The run had been given up as lost and was told as such before; what is new is
     its response."""
+    cost: Decimal | None = None
+    """US dollars: spent, or saved where a cache answered. None where the price is not
+    known, or nothing was said of the tokens."""
+    content: Content | None = None
+    """What came back, where capture is on."""
+
+
+Price: TypeAlias = Callable[[Request, Response, int], Decimal | None]
+"""Says what a call cost in US dollars, by its request, its response and the Unix time
+in nanoseconds of its start; None where that is not known. Never raises."""
+
+
+def no_price(request: Request, response: Response, start_ns: int) -> None:
+    """Know no prices.
+
+    Args:
+        request: What was asked.
+        response: What came back.
+        start_ns: When it was asked, Unix time in nanoseconds.
+    """
 
 
 class Sink(Protocol):

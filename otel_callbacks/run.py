@@ -10,8 +10,14 @@ from uuid import UUID
 from otel_callbacks.semconv import INVOKE_AGENT, MODEL_OPERATIONS
 
 if TYPE_CHECKING:
-    from otel_callbacks.operations import Outcome, Request
+    from decimal import Decimal
+
+    from otel_callbacks.operations import Content, Outcome, Refusal, Request
     from otel_callbacks.tasks import TaskWatch
+
+    Tally = tuple[int, int, int, int, Decimal | int]
+    """What one ended run adds to the sums of those above it: calls, tool calls, tokens
+    in and out, US dollars."""
 
 
 class RunRef(weakref.ref[UUID]):
@@ -32,9 +38,12 @@ class Run:
     """
 
     __slots__ = (
+        "account",
         "children",
         "chunks",
+        "content",
         "counted",
+        "expected",
         "key",
         "lost",
         "of_agent",
@@ -44,6 +53,7 @@ class Run:
         "parent",
         "parent_known",
         "ref",
+        "refusal",
         "reports",
         "request",
         "rollup",
@@ -73,7 +83,7 @@ class Run:
         )
         self.chunks: list[int] | None = None
         # What ended below the nearest agent, for its own series.
-        self.of_agent: list[tuple[int, int, int, int]] | None = (
+        self.of_agent: list[Tally] | None = (
             []
             if request.operation == INVOKE_AGENT
             else None
@@ -81,9 +91,14 @@ class Run:
             else parent.of_agent
         )
         # What ended below the outermost run, for the sums on its span.
-        self.rollup: list[tuple[int, int, int, int]] = (
-            [] if parent is None else parent.rollup
-        )
+        self.rollup: list[Tally] = [] if parent is None else parent.rollup
+        self.content: Content | None = None
+        # Tokens that go in, estimated before the call; only where a budget asks.
+        self.expected = 0
+        # Whose account this run is on, for the ledger.
+        self.account: object = None
+        # Why the call must not be made: a budget is spent.
+        self.refusal: Refusal | None = None
         self.ref: RunRef | None = None
         self.watch: TaskWatch | None = None
         self.start_ns = time.time_ns()

@@ -17,6 +17,7 @@ from otel_callbacks.operations import (
     Request,
     Response,
     Sink,
+    no_price,
 )
 from otel_callbacks.run import Run
 
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from otel_callbacks.health import Health
+    from otel_callbacks.operations import Content, Price
 
 _FAILURES: Final[dict[Outcome, Failure]] = {
     outcome: Failure(outcome, outcome, outcome) for outcome in (CANCELLED, ABANDONED)
@@ -41,6 +43,7 @@ class RunTable:
         sinks: Who is told of starts and ends.
         health: Who is told of troubles.
         factory: Makes a run's record.
+        price: Says what a call cost; it never raises.
         time_limit: Seconds without a sign of life after which a run is lost.
         size_limit: Open runs beyond which the oldest is lost.
     """
@@ -51,16 +54,17 @@ class RunTable:
         health: Health,
         *,
         factory: Callable[[int, Request, Run | None], Run] = Run,
+        price: Price = no_price,
         time_limit: float = 3600.0,
         size_limit: int = 20_000,
     ) -> None:
         self._sinks = tuple(sinks)
         self._health = health
         self._factory = factory
+        self._price = price
         self._size_limit = size_limit
         self._open: dict[int, Run] = {}
-        # Finds the open run with a key, or None; the dictionary's own method, as it
-        # is called for each chunk of a stream.
+        # The dictionary's own method, as it is called for each chunk of a stream.
         self.find = self._open.get
         self._echoes = Echoes()
         self._lost = LostRuns(self, time_limit=time_limit)
@@ -97,6 +101,8 @@ class RunTable:
         parent_id: UUID | None,
         request: Request,
         origin: object = None,
+        content: Content | None = None,
+        expected: int = 0,
     ) -> Run:
         """Put a run in the table and tell the sinks.
 
@@ -105,11 +111,13 @@ class RunTable:
             parent_id: The id of the run it is part of.
             request: What is known at the start.
             origin: The identity of its payload, see `is_echo`.
+            content: What goes in, where capture is on.
+            expected: Tokens that go in, estimated, where a budget asks.
         """
         key = run_id.int
         parent = None if parent_id is None else self._open.get(parent_id.int)
         run = self._factory(key, request, parent)
-        run.origin = origin
+        run.origin, run.content, run.expected = origin, content, expected
         if parent is not None:
             parent.tick = run.start_tick
             if parent.children is None:
@@ -154,6 +162,7 @@ class RunTable:
         outcome: Outcome,
         response: Response | None = None,
         failure: Failure | None = None,
+        content: Content | None = None,
     ) -> None:
         """Tell the sinks how a run ended that `take` returned.
 
@@ -162,6 +171,7 @@ class RunTable:
             outcome: How it ended.
             response: What it gave back, if anything.
             failure: Why it failed, if it did.
+            content: What came back, where capture is on.
         """
         if run.children:
             below: Outcome = CANCELLED if outcome == CANCELLED else ABANDONED
@@ -169,7 +179,9 @@ class RunTable:
         tick = run.tick if run.lost else time.perf_counter_ns()
         chunks = tuple(run.chunks) if run.chunks else ()
         run.outcome = outcome
-        self._tell(run, End(outcome, run.end_ns(tick), response, failure, chunks))
+        cost = response and self._price(run.request, response, run.start_ns)
+        end = run.end_ns(tick), response, failure, chunks, False, cost, content
+        self._tell(run, End(outcome, *end))
 
     def is_lost(self, run_id: UUID) -> bool:
         """Say whether the run with this id was ended because it seemed lost.
@@ -188,7 +200,8 @@ class RunTable:
         """
         run = self._lost.recall(run_id.int)
         if run is not None and run.outcome is not None:
-            self._tell(run, End(run.outcome, 0, response, late=True))
+            cost = self._price(run.request, response, run.start_ns)
+            self._tell(run, End(run.outcome, 0, response, late=True, cost=cost))
             run.outcome = None  # once
 
     def end_lost(self, run: Run, outcome: Outcome) -> bool:

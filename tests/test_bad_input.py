@@ -257,8 +257,9 @@ def test_two_starts_with_one_id(
 ) -> None:
     """Both runs are spans: the first one ended as abandoned, the second as it ends."""
     run_id = uuid4()
-    lenient.handler.on_chat_model_start({}, [["a"]], run_id=run_id)
-    lenient.handler.on_chat_model_start({}, [["b"]], run_id=run_id)
+    first, second = [["a"]], [["b"]]  # both alive: a payload is told by its identity
+    lenient.handler.on_chat_model_start({}, first, run_id=run_id)
+    lenient.handler.on_chat_model_start({}, second, run_id=run_id)
     lenient.handler.on_llm_end(answer(), run_id=run_id)
     assert [span["status"] for span in lenient.spans] == ["ERROR", "UNSET"]
     assert lenient.value("otel_callbacks_runs_lost_total", reason="replaced") == 1

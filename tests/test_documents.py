@@ -15,12 +15,8 @@ import pytest
 
 from otel_callbacks import semconv
 from otel_callbacks.lost import REASONS
-from otel_callbacks.settings import (
-    _READ_BY_THE_SDK,
-    _SAMPLER_ARGUMENT,
-    _TRACES_PROTOCOL,
-    Settings,
-)
+from otel_callbacks.sdk_variables import _READ_BY_THE_SDK, _SAMPLER_ARGUMENT
+from otel_callbacks.settings import _TRACES_PROTOCOL, Settings
 from otel_callbacks.sinks.catalogue import BASE, SERIES
 from otel_callbacks.sinks.prometheus import PrometheusSink
 from otel_callbacks.sinks.spans import SpanSink

@@ -35,7 +35,9 @@ CORE = {
 ARROWS = {
     "operations": set(),
     "semconv": set(),
-    "settings": set(),
+    "setting_values": set(),
+    "sdk_variables": {"setting_values"},
+    "settings": {"setting_values"},
     "forks": set(),
     "echoes": set(),
     "health": {"forks"},
@@ -57,8 +59,14 @@ ARROWS = {
         "sinks",
     },
     "exporting": {"forks", "health"},
-    "configure": {"exporting", "handler", "settings"},
-    "__init__": {"configure", "handler", "settings"},
+    "configure": {
+        "exporting",
+        "handler",
+        "sdk_variables",
+        "setting_values",
+        "settings",
+    },
+    "__init__": {"configure", "handler", "setting_values", "settings"},
 }
 # Who may import what from outside; everyone else may not.
 OUTSIDE = {

@@ -7,7 +7,9 @@ from typing import Any
 
 import pytest
 
-from otel_callbacks.settings import SettingError, Settings, check_sdk_variables
+from otel_callbacks.sdk_variables import check_sdk_variables
+from otel_callbacks.setting_values import SettingError
+from otel_callbacks.settings import Settings
 
 DEFAULTS = {
     "sdk_disabled": False,
@@ -21,7 +23,20 @@ DEFAULTS = {
     "protocol": "grpc",
     "prometheus_host": "127.0.0.1",
     "prometheus_port": 9464,
+    "logs_exporter": "otlp",
+    "capture_content": "NO_CONTENT",
+    "content_limit": 32_768,
+    "emit_event": None,
+    "prices": "",
+    "labels": "",
+    "budget_tokens": None,
+    "budget_cost_usd": None,
+    "budget_calls": None,
+    "budget_on_exceed": "raise",
 }
+
+CAPTURE = "OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT"
+EMIT = "OTEL_INSTRUMENTATION_GENAI_EMIT_EVENT"
 
 # variable, field, text, value
 READ = [
@@ -40,6 +55,17 @@ READ = [
     ("OTEL_TRACES_EXPORTER", "traces_exporter", "console", "console"),
     ("OTEL_TRACES_EXPORTER", "traces_exporter", "none", "none"),
     ("OTEL_METRICS_EXPORTER", "metrics_exporter", "none", "none"),
+    ("OTEL_METRICS_EXPORTER", "metrics_exporter", "both", "both"),
+    ("OTEL_METRICS_EXPORTER", "metrics_exporter", "otlp, prometheus", "both"),
+    ("OTEL_LOGS_EXPORTER", "logs_exporter", "console", "console"),
+    (CAPTURE, "capture_content", "span_and_event", "SPAN_AND_EVENT"),
+    (EMIT, "emit_event", "true", True),
+    ("OTEL_CALLBACKS_CONTENT_LIMIT", "content_limit", "1024", 1_024),
+    ("OTEL_CALLBACKS_PRICES", "prices", "prices.toml", "prices.toml"),
+    ("OTEL_CALLBACKS_BUDGET_TOKENS", "budget_tokens", "1000", 1_000),
+    ("OTEL_CALLBACKS_BUDGET_COST_USD", "budget_cost_usd", "0.5", 0.5),
+    ("OTEL_CALLBACKS_BUDGET_CALLS", "budget_calls", "10", 10),
+    ("OTEL_CALLBACKS_BUDGET_ON_EXCEED", "budget_on_exceed", "warn", "warn"),
     ("OTEL_EXPORTER_OTLP_PROTOCOL", "protocol", "http/protobuf", "http/protobuf"),
     ("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "protocol", "http/protobuf", None),
     ("OTEL_EXPORTER_PROMETHEUS_HOST", "prometheus_host", "0.0.0.0", None),  # noqa: S104
@@ -48,6 +74,7 @@ READ = [
 ]
 
 YES_OR_NO = "true or false"
+ABOVE_0 = "a whole number above 0"
 A_MILLION = "a whole number from 1 to 1000000"
 # variable, field, texts that are refused, what is allowed
 REFUSED: list[tuple[str, str, list[Any], str]] = [
@@ -76,8 +103,8 @@ REFUSED: list[tuple[str, str, list[Any], str]] = [
     (
         "OTEL_METRICS_EXPORTER",
         "metrics_exporter",
-        ["otlp", "console"],
-        "prometheus or none",
+        ["statsd", "console", "otlp,console", ","],
+        "prometheus, otlp, both or none",
     ),
     (
         "OTEL_EXPORTER_OTLP_PROTOCOL",
@@ -90,6 +117,34 @@ REFUSED: list[tuple[str, str, list[Any], str]] = [
         "prometheus_port",
         ["-1", "65536", "http"],
         "a port from 0 to 65535",
+    ),
+    ("OTEL_LOGS_EXPORTER", "logs_exporter", ["file"], "otlp, console or none"),
+    (
+        CAPTURE,
+        "capture_content",
+        ["yes", "true"],
+        "NO_CONTENT, SPAN_ONLY, EVENT_ONLY, SPAN_AND_EVENT",
+    ),
+    (EMIT, "emit_event", ["perhaps"], YES_OR_NO),
+    (
+        "OTEL_CALLBACKS_CONTENT_LIMIT",
+        "content_limit",
+        ["0", "1000"],
+        "a number of bytes from 1024 to 1000000",
+    ),
+    ("OTEL_CALLBACKS_BUDGET_TOKENS", "budget_tokens", ["0", "-5", "1.5"], ABOVE_0),
+    (
+        "OTEL_CALLBACKS_BUDGET_COST_USD",
+        "budget_cost_usd",
+        ["0", "-1", "nan", "inf", "$5"],
+        "an amount of dollars above 0",
+    ),
+    ("OTEL_CALLBACKS_BUDGET_CALLS", "budget_calls", ["0", "few"], ABOVE_0),
+    (
+        "OTEL_CALLBACKS_BUDGET_ON_EXCEED",
+        "budget_on_exceed",
+        ["stop"],
+        "raise or warn",
     ),
 ]
 

@@ -7,7 +7,9 @@ import os
 import sys
 from typing import TYPE_CHECKING, Final
 
-from otel_callbacks.settings import SettingError, Settings, check_sdk_variables
+from otel_callbacks.sdk_variables import check_sdk_variables
+from otel_callbacks.setting_values import SettingError
+from otel_callbacks.settings import Settings
 
 if TYPE_CHECKING:
     import argparse

@@ -25,6 +25,8 @@ from otel_callbacks.sinks.spans import SpanSink
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from opentelemetry._logs import LoggerProvider
+    from opentelemetry.metrics import MeterProvider
     from opentelemetry.trace import TracerProvider
     from prometheus_client import CollectorRegistry
 
@@ -32,6 +34,14 @@ if TYPE_CHECKING:
     from otel_callbacks.settings import Settings
 
 _SCOPE: Final = "otel_callbacks"
+
+
+class Providers(NamedTuple):
+    """Where a handler's signals go; the global ones where nothing is said."""
+
+    tracer: TracerProvider | None = None
+    meter: MeterProvider | None = None
+    logger: LoggerProvider | None = None
 
 
 class Pipeline(NamedTuple):
@@ -68,15 +78,15 @@ _registries: weakref.WeakKeyDictionary[CollectorRegistry, _Registry] = (
 
 
 def pipeline(
-    tracer_provider: TracerProvider | None,
+    providers: Providers,
     registry: CollectorRegistry | None,
     settings: Settings,
 ) -> Pipeline:
     """Return the pipeline of these providers, made now if nobody has asked before.
 
     Args:
-        tracer_provider: Makes the spans; the global one by default, also when that
-            is set later.
+        providers: Take the spans, series and events; the global ones by default, also
+            when these are set later.
         registry: Shows the series; prometheus_client's own by default.
         settings: The settings; where the pipeline is there already, the first
             handler's stay in force, and a difference is logged.
@@ -84,7 +94,7 @@ def pipeline(
     Raises:
         ValueError: The registry has a series with one of our names already.
     """
-    provider = tracer_provider or trace.get_tracer_provider()
+    provider = providers.tracer or trace.get_tracer_provider()
     series = REGISTRY if registry is None else registry
     with _lock:
         known = _registries.get(series)
@@ -119,7 +129,11 @@ def _build(
         # Series first: an exemplar needs the span that the other one lets go of.
         (
             PrometheusSink(registry.collector, health),
-            SpanSink(tracer, extensions=settings.extensions),
+            SpanSink(
+                tracer,
+                extensions=settings.extensions,
+                content=settings.capture_content in {"SPAN_ONLY", "SPAN_AND_EVENT"},
+            ),
         ),
         health,
         factory=StandIn,

@@ -10,9 +10,8 @@ from typing import TYPE_CHECKING, Final
 from otel_callbacks import semconv
 
 if TYPE_CHECKING:
-    from otel_callbacks.operations import AttributeValue, Response
-
-    Entry = tuple[int, int, int, int]
+    from otel_callbacks.operations import AttributeValue, End
+    from otel_callbacks.run import Tally
 
 _NAMES: Final = (
     semconv.ROLLUP_CALLS,
@@ -22,31 +21,31 @@ _NAMES: Final = (
 )
 
 
-def note(entries: list[Entry], operation: str, response: Response | None) -> None:
+def note(entries: list[Tally], operation: str, end: End) -> None:
     """Add one ended run to the sums of its root, or of its agent.
 
     Args:
         entries: The entries of the outermost run, or of the nearest agent.
         operation: The ended run's operation; chains and retrievals do not count.
-        response: What it gave back.
+        end: How it ended; what a cache answered is not spent.
     """
+    entry: Tally
     if operation in semconv.MODEL_OPERATIONS:
-        usage = response.usage if response and not response.cache_hit else None
-        entry = (
-            1,
-            0,
-            (usage and usage.input_tokens) or 0,
-            (usage and usage.output_tokens) or 0,
-        )
+        response = end.response
+        if response is None or response.cache_hit:
+            entry = (1, 0, 0, 0, 0)
+        else:
+            given, taken = response.usage[:2] if response.usage else (0, 0)
+            entry = (1, 0, given or 0, taken or 0, end.cost or 0)
     elif operation == semconv.EXECUTE_TOOL:
-        entry = (0, 1, 0, 0)
+        entry = (0, 1, 0, 0, 0)
     else:
         return
     # An append needs no lock, whichever thread the branches of a tree end in.
     entries.append(entry)
 
 
-def counts(entries: list[Entry]) -> tuple[int, int]:
+def counts(entries: list[Tally]) -> tuple[int, int]:
     """Return how many model calls and tool calls there were.
 
     Args:
@@ -55,10 +54,17 @@ def counts(entries: list[Entry]) -> tuple[int, int]:
     return sum(entry[0] for entry in entries), sum(entry[1] for entry in entries)
 
 
-def attributes(entries: list[Entry]) -> dict[str, AttributeValue]:
+def attributes(entries: list[Tally]) -> dict[str, AttributeValue]:
     """Return the sums as span attributes.
 
     Args:
         entries: What `note` has added.
     """
-    return dict(zip(_NAMES, map(sum, zip(*entries, strict=True)), strict=True))
+    sums: dict[str, AttributeValue] = {
+        name: int(sum(entry[position] for entry in entries))
+        for position, name in enumerate(_NAMES)
+    }
+    # Left out where it is nothing: the price of no call below may be known.
+    if cost := sum(entry[4] for entry in entries):
+        sums[semconv.COST_USD] = float(cost)
+    return sums

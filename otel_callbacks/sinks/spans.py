@@ -12,19 +12,22 @@ from opentelemetry import context as otel_context
 from opentelemetry import trace
 
 from otel_callbacks import semconv
-from otel_callbacks.operations import OK
 from otel_callbacks.sinks import batch, current_span, rollup
+from otel_callbacks.sinks.span_attributes import (
+    as_json,
+    end_attributes,
+    of_the_conventions,
+)
 
 if TYPE_CHECKING:
     from opentelemetry.context import Context
 
-    from otel_callbacks.operations import Attributes, AttributeValue, End, Usage
+    from otel_callbacks.operations import End
     from otel_callbacks.sinks.current_span import StandIn
 
 _CALLS: Final = frozenset({semconv.CHAT, semconv.TEXT_COMPLETION, semconv.RETRIEVAL})
 _CLIENT: Final = trace.SpanKind.CLIENT
 _INTERNAL: Final = trace.SpanKind.INTERNAL
-_NANOSECONDS: Final = 1e9
 
 
 class SpanSink:
@@ -33,13 +36,17 @@ class SpanSink:
     Args:
         tracer: Makes the spans.
         extensions: Whether attributes that the conventions lack are written too.
+        content: Whether what was said is written, where it was captured.
     """
 
     name: Final = "spans"
 
-    def __init__(self, tracer: trace.Tracer, *, extensions: bool = True) -> None:
+    def __init__(
+        self, tracer: trace.Tracer, *, extensions: bool = True, content: bool = False
+    ) -> None:
         self._tracer = tracer
         self._extensions = extensions
+        self._content = content
 
     def started(self, run: StandIn) -> None:
         """Start a run's span and make its stand-in current.
@@ -92,10 +99,12 @@ class SpanSink:
             attributes=(
                 request.attributes
                 if self._extensions
-                else _of_the_conventions(request.attributes)
+                else of_the_conventions(request.attributes)
             ),
             start_time=run.start_ns,
         )
+        if run.content and self._content and run.span.is_recording():
+            run.span.set_attributes(as_json(run.content))
         if request.batch_size > 1:
             _attach_shared(run, context, current)
         else:
@@ -104,37 +113,21 @@ class SpanSink:
     def _end(self, run: StandIn, span: trace.Span, end: End) -> None:
         """Write what became known, and end the span."""
         if run.parent is not None:
-            rollup.note(run.rollup, run.request.operation, end.response)
+            rollup.note(run.rollup, run.request.operation, end)
             if run.of_agent is not None:
-                rollup.note(run.of_agent, run.request.operation, end.response)
+                rollup.note(run.of_agent, run.request.operation, end)
         if span.is_recording():
-            attributes = _response_attributes(run, end)
+            attributes = end_attributes(run, end, content=self._content)
             if run.parent is None and run.rollup:
                 attributes.update(rollup.attributes(run.rollup))
             if end.failure is not None:
-                attributes[semconv.ERROR_TYPE] = end.failure.error_type
-                attributes[semconv.ERROR_CLASS] = end.failure.error_class
-                attributes[semconv.OUTCOME] = end.outcome
-                if run.lost:
-                    attributes[semconv.LOST_REASON] = run.lost
                 # The description is the type alone: messages may hold content.
                 span.set_status(trace.StatusCode.ERROR, end.failure.error_type)
-            elif end.outcome != OK:
-                attributes[semconv.OUTCOME] = end.outcome
             if attributes:
                 span.set_attributes(
-                    attributes if self._extensions else _of_the_conventions(attributes)
+                    attributes if self._extensions else of_the_conventions(attributes)
                 )
         span.end(end.end_ns)
-
-
-def _of_the_conventions(attributes: Attributes) -> Attributes:
-    """Return the attributes without those of ours."""
-    return {
-        key: value
-        for key, value in attributes.items()
-        if key.startswith(semconv.CONVENTION_PREFIXES)
-    }
 
 
 def _attach_shared(run: StandIn, context: Context, current: trace.Span) -> None:
@@ -152,47 +145,3 @@ def _leave_shared(run: StandIn, shared: current_span.Shared) -> None:
     if shared.remove(run):
         current_span.put_back(shared)
         shared.let_go()
-
-
-def _response_attributes(run: StandIn, end: End) -> dict[str, AttributeValue]:
-    """Return the attributes of what a run gave back."""
-    attributes: dict[str, AttributeValue] = {}
-    if end.chunk_ns:
-        attributes[semconv.REQUEST_STREAM] = True
-        attributes[semconv.RESPONSE_TIME_TO_FIRST_CHUNK] = (
-            end.chunk_ns[0] - run.start_tick
-        ) / _NANOSECONDS
-        attributes[semconv.CHUNK_COUNT] = len(end.chunk_ns)
-    response = end.response
-    if response is not None:
-        attributes.update(response.attributes)
-        if response.model:
-            attributes[semconv.RESPONSE_MODEL] = response.model
-        if response.id:
-            attributes[semconv.RESPONSE_ID] = response.id
-        if response.finish_reasons:
-            attributes[semconv.RESPONSE_FINISH_REASONS] = response.finish_reasons
-        if response.usage is not None:
-            _add_usage(attributes, response.usage, saved=response.cache_hit)
-    return attributes
-
-
-def _add_usage(
-    attributes: dict[str, AttributeValue], usage: Usage, *, saved: bool
-) -> None:
-    """Add the tokens; details only where there are any."""
-    if saved:
-        # Under names of ours: whoever adds up gen_ai.usage adds up what was spent.
-        attributes[semconv.SAVED_INPUT_TOKENS] = usage.input_tokens or 0
-        attributes[semconv.SAVED_OUTPUT_TOKENS] = usage.output_tokens or 0
-        return
-    if usage.input_tokens is not None:
-        attributes[semconv.USAGE_INPUT_TOKENS] = usage.input_tokens
-    if usage.output_tokens is not None:
-        attributes[semconv.USAGE_OUTPUT_TOKENS] = usage.output_tokens
-    if usage.cache_read:
-        attributes[semconv.USAGE_CACHE_READ] = usage.cache_read
-    if usage.cache_write:
-        attributes[semconv.USAGE_CACHE_WRITE] = usage.cache_write
-    if usage.reasoning:
-        attributes[semconv.USAGE_REASONING] = usage.reasoning

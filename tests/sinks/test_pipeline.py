@@ -21,7 +21,7 @@ from otel_callbacks import OTelCallbackHandler, sinks
 from otel_callbacks.operations import Request
 from otel_callbacks.run import Run
 from otel_callbacks.settings import Settings
-from otel_callbacks.sinks import pipeline
+from otel_callbacks.sinks import Providers, pipeline
 from otel_callbacks.testing import FakeChatModel
 
 if TYPE_CHECKING:
@@ -160,27 +160,27 @@ def test_pipeline_is_shared() -> None:
     """The same providers have one table and one health; another has another table."""
     tracer_provider, _ = provider()
     registry = CollectorRegistry()
-    first = pipeline(tracer_provider, registry, STRICT)
-    assert pipeline(tracer_provider, registry, STRICT) is first
-    other = pipeline(provider()[0], registry, STRICT)
+    first = pipeline(Providers(tracer_provider), registry, STRICT)
+    assert pipeline(Providers(tracer_provider), registry, STRICT) is first
+    other = pipeline(Providers(provider()[0]), registry, STRICT)
     assert other.table is not first.table
     assert other.health is first.health
-    assert pipeline(tracer_provider, CollectorRegistry(), STRICT).health is not (
-        first.health
-    )
+    assert pipeline(
+        Providers(tracer_provider), CollectorRegistry(), STRICT
+    ).health is not (first.health)
 
 
 def test_other_settings_are_said_once(caplog: pytest.LogCaptureFixture) -> None:
     """The first handler's settings stay in force, and one line says so."""
     tracer_provider, _ = provider()
     registry = CollectorRegistry()
-    first = pipeline(tracer_provider, registry, STRICT)
+    first = pipeline(Providers(tracer_provider), registry, STRICT)
     with caplog.at_level(logging.WARNING, "otel_callbacks"):
-        assert pipeline(tracer_provider, registry, STRICT) is first
+        assert pipeline(Providers(tracer_provider), registry, STRICT) is first
         assert caplog.records == []
         for limit in (3, 4):
             other = Settings(strict=True, run_limit=limit)
-            assert pipeline(tracer_provider, registry, other) is first
+            assert pipeline(Providers(tracer_provider), registry, other) is first
     assert first.settings is STRICT
     assert len(caplog.records) == 1
     assert "the first one's stay in force" in caplog.records[0].getMessage()
@@ -191,15 +191,15 @@ def test_name_that_is_taken_is_refused() -> None:
     registry = CollectorRegistry()
     Counter("otel_callbacks_tokens", "Somebody else's.", registry=registry)
     with pytest.raises(ValueError, match="otel_callbacks_tokens"):
-        pipeline(provider()[0], registry, STRICT)
+        pipeline(Providers(provider()[0]), registry, STRICT)
 
 
 def test_defaults_are_the_global_ones(monkeypatch: pytest.MonkeyPatch) -> None:
     """Without arguments it is the process's registry and tracer provider."""
     registry = CollectorRegistry()
     monkeypatch.setattr(sinks, "REGISTRY", registry)
-    found = pipeline(None, None, STRICT)
-    assert pipeline(None, registry, STRICT) is found
+    found = pipeline(Providers(), None, STRICT)
+    assert pipeline(Providers(), registry, STRICT) is found
 
 
 def test_global_provider_may_be_set_later() -> None:
@@ -253,7 +253,7 @@ def test_farewell_ends_runs_of_a_table_that_is_there() -> None:
     tracer_provider, exporter = provider()
     registry = CollectorRegistry()
     one = handler(tracer_provider, registry)
-    built = pipeline(tracer_provider, registry, STRICT)
+    built = pipeline(Providers(tracer_provider), registry, STRICT)
     run_id = uuid4()
     one.on_chain_start({}, "x", run_id=run_id, name="step")
     table_ref = weakref.ref(built.table)
@@ -268,7 +268,7 @@ def test_farewell_ends_runs_of_a_table_that_is_there() -> None:
 
 def test_stepping_out_of_a_plain_run_does_nothing() -> None:
     """Only a run that stands in for its span was ever current."""
-    built = pipeline(provider()[0], CollectorRegistry(), STRICT)
+    built = pipeline(Providers(provider()[0]), CollectorRegistry(), STRICT)
     run = Run(1, Request("chat", "m"), None)
     built.step_out(run)
     assert run.open
@@ -280,13 +280,15 @@ def test_handler_made_before_the_global_provider_shares(
     """Handlers made before and after the global provider is set share one table."""
     monkeypatch.setattr(trace, "_TRACER_PROVIDER", None)
     registry = CollectorRegistry()
-    before = pipeline(None, registry, STRICT)
+    before = pipeline(Providers(), registry, STRICT)
     provider = TracerProvider(shutdown_on_exit=False)
     monkeypatch.setattr(trace, "_TRACER_PROVIDER", provider)
-    assert pipeline(None, registry, STRICT) is before
-    assert pipeline(provider, registry, STRICT) is before
+    assert pipeline(Providers(), registry, STRICT) is before
+    assert pipeline(Providers(provider), registry, STRICT) is before
     other = TracerProvider(shutdown_on_exit=False)
-    assert pipeline(other, registry, STRICT) is not before
+    assert pipeline(Providers(other), registry, STRICT) is not before
     # Where no handler was made before, there is none to share with.
     fresh = CollectorRegistry()
-    assert pipeline(provider, fresh, STRICT) is pipeline(None, fresh, STRICT)
+    assert pipeline(Providers(provider), fresh, STRICT) is pipeline(
+        Providers(), fresh, STRICT
+    )

@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
-from otel_callbacks.operations import Response, Usage
+from typing import TYPE_CHECKING
+
+from otel_callbacks.operations import OK, End, Response, Usage
 from otel_callbacks.sinks import rollup
+
+if TYPE_CHECKING:
+    from otel_callbacks.run import Tally
+
+
+def _end(response: Response | None) -> End:
+    """Return the end of a run that gave this back."""
+    return End(OK, 0, response)
 
 
 def test_model_calls_and_tokens_are_summed() -> None:
     """Calls count one each, tokens are added, tools are counted apart."""
-    entries: list[tuple[int, int, int, int]] = []
-    rollup.note(entries, "chat", Response(usage=Usage(10, 5, cache_read=4)))
-    rollup.note(entries, "text_completion", Response(usage=Usage(1, 2)))
-    rollup.note(entries, "execute_tool", None)
+    entries: list[Tally] = []
+    rollup.note(entries, "chat", _end(Response(usage=Usage(10, 5, cache_read=4))))
+    rollup.note(entries, "text_completion", _end(Response(usage=Usage(1, 2))))
+    rollup.note(entries, "execute_tool", _end(None))
     assert rollup.attributes(entries) == {
         "otel_callbacks.calls": 2,
         "otel_callbacks.tool_calls": 1,
@@ -22,33 +32,33 @@ def test_model_calls_and_tokens_are_summed() -> None:
 
 def test_calls_without_tokens_count() -> None:
     """A call that failed, said no usage or half of it, is a call all the same."""
-    entries: list[tuple[int, int, int, int]] = []
-    rollup.note(entries, "chat", None)
-    rollup.note(entries, "chat", Response())
-    rollup.note(entries, "chat", Response(usage=Usage(None, 3)))
-    assert entries == [(1, 0, 0, 0), (1, 0, 0, 0), (1, 0, 0, 3)]
+    entries: list[Tally] = []
+    rollup.note(entries, "chat", _end(None))
+    rollup.note(entries, "chat", _end(Response()))
+    rollup.note(entries, "chat", _end(Response(usage=Usage(None, 3))))
+    assert entries == [(1, 0, 0, 0, 0), (1, 0, 0, 0, 0), (1, 0, 0, 3, 0)]
 
 
 def test_cache_hits_spend_no_tokens() -> None:
     """What LangChain's cache answered is a call, but no tokens."""
-    entries: list[tuple[int, int, int, int]] = []
-    rollup.note(entries, "chat", Response(usage=Usage(10, 5), cache_hit=True))
-    assert entries == [(1, 0, 0, 0)]
+    entries: list[Tally] = []
+    rollup.note(entries, "chat", _end(Response(usage=Usage(10, 5), cache_hit=True)))
+    assert entries == [(1, 0, 0, 0, 0)]
 
 
 def test_chains_and_retrievals_do_not_count() -> None:
     """Only calls of models and tools are summed."""
-    entries: list[tuple[int, int, int, int]] = []
-    rollup.note(entries, "", None)
-    rollup.note(entries, "retrieval", Response())
+    entries: list[Tally] = []
+    rollup.note(entries, "", _end(None))
+    rollup.note(entries, "retrieval", _end(Response()))
     assert entries == []
 
 
 def test_calls_of_an_agent_are_counted_by_kind() -> None:
     """An agent's series want its model calls and its tool calls, and no tokens."""
-    entries: list[tuple[int, int, int, int]] = []
+    entries: list[Tally] = []
     assert rollup.counts(entries) == (0, 0)
-    rollup.note(entries, "chat", Response(usage=Usage(10, 5)))
-    rollup.note(entries, "chat", None)
-    rollup.note(entries, "execute_tool", None)
+    rollup.note(entries, "chat", _end(Response(usage=Usage(10, 5))))
+    rollup.note(entries, "chat", _end(None))
+    rollup.note(entries, "execute_tool", _end(None))
     assert rollup.counts(entries) == (2, 1)
