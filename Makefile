@@ -3,6 +3,7 @@
 
 PYTHON ?= python3
 VENV := .venv
+OTHERS := .venv-others
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 REQUIREMENTS := requirements/dev.txt
@@ -48,6 +49,15 @@ format: $(READY) ## Format the code
 .PHONY: bench
 bench: $(READY) ## Measure what a call costs (ARGS="--rounds 50")
 	$(BIN)/python benchmarks/overhead.py $(ARGS)
+
+.PHONY: bench-others
+bench-others: ## Measure the other tracers beside it, in an environment of its own
+	$(PYTHON) -m venv $(OTHERS)
+	$(OTHERS)/bin/python -m pip install --quiet --disable-pip-version-check \
+	  --require-hashes -r requirements/bench.txt
+	$(OTHERS)/bin/python -m pip install --quiet --disable-pip-version-check \
+	  --no-deps -e .
+	$(OTHERS)/bin/python benchmarks/overhead.py $(ARGS)
 
 .PHONY: test-lowest
 test-lowest: ## Run the tests with the lowest versions that are allowed

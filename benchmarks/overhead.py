@@ -5,8 +5,11 @@ is measured is the CPU time of all threads. "Least" is a handler that makes one 
 span of 12 attributes for each call and does nothing else: no handler that makes spans
 can cost less. Series are scraped within the measured time, as a server would.
 
+Other tracers that are installed take part, too (`other_tracers`).
+
     make bench
     make bench ARGS="--rounds 60 --json"
+    make bench-others
 """
 
 from __future__ import annotations
@@ -26,6 +29,7 @@ from uuid import uuid4
 from langchain_core.callbacks import BaseCallbackHandler
 from opentelemetry.sdk.trace import SpanProcessor, TracerProvider
 from opentelemetry.trace import SpanKind
+from other_tracers import others
 from prometheus_client import CollectorRegistry, generate_latest
 
 from otel_callbacks import OTelCallbackHandler, Settings
@@ -154,11 +158,12 @@ def contenders() -> dict[str, tuple[list[Any], Callable[[], object]]]:
         "bare": ([], lambda: None),
         "least": ([Least(provider.get_tracer("least"))], lambda: None),
         "otel_callbacks": ([ours], lambda: generate_latest(registry)),
+        **{name: ([handler], lambda: None) for name, handler in others().items()},
     }
 
 
 def overhead(rounds: int) -> dict[str, dict[str, float]]:
-    """Return the added microseconds a call of each workload, and the ratio."""
+    """Return, for each workload, the microseconds of a call and what each adds."""
     table = {}
     for name, (workload, model) in WORKLOADS.items():
         taking_part = contenders()
@@ -178,15 +183,9 @@ def overhead(rounds: int) -> dict[str, dict[str, float]]:
                 spent = measure(run)
                 if number >= WARM_UP:
                     times[who].append(spent)
-        bare = statistics.median(times["bare"])
-        least = statistics.median(times["least"]) - bare
-        ours = statistics.median(times["otel_callbacks"]) - bare
-        table[name] = {
-            "bare": bare,
-            "least": least,
-            "ours": ours,
-            "ratio": ours / least,
-        }
+        bare = statistics.median(times.pop("bare"))
+        added = {who: statistics.median(spent) - bare for who, spent in times.items()}
+        table[name] = {"bare": bare, **added}
     return table
 
 
@@ -256,14 +255,14 @@ def main() -> None:
     if options.json:
         print(json.dumps(result, indent=2))
         return
-    print(
-        f"{'a call of':<18}{'bare us':>9}{'least +us':>11}{'ours +us':>10}{'ratio':>7}"
-    )
     for name, row in result["overhead"].items():
-        print(
-            f"{name:<18}{row['bare']:>9.1f}{row['least']:>11.1f}"
-            f"{row['ours']:>10.1f}{row['ratio']:>7.2f}"
-        )
+        print(f"\n{name}: {row.pop('bare'):.0f} us without a handler; with one")
+        for who, added in row.items():
+            times, ours = added / row["least"], added / row["otel_callbacks"]
+            print(
+                f"  {who:<24}{added:>+8.1f} us  {times:>6.2f} times the least"
+                f"{ours:>8.2f} times ours"
+            )
     print("\nopen runs beside it   us for one start and end")
     for count, spent in result["growth"].items():
         print(f"{count:>19,}   {spent:>8.1f}")

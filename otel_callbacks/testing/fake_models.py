@@ -88,7 +88,8 @@ class _Behaviour(BaseModel):
             sent: How many pieces of a stream have been sent; None for a whole call.
         """
         if self.error is not None and sent in {None, self.error_after}:
-            raise self.error
+            # Without the frames of the time before, which would grow by each call.
+            raise self.error.with_traceback(None)
 
 
 class FakeChatModel(_Behaviour, BaseChatModel):
