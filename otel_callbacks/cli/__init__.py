@@ -7,12 +7,12 @@ import io
 import sys
 from typing import TYPE_CHECKING, Final
 
-from otel_callbacks.cli import demo, doctor
+from otel_callbacks.cli import demo, doctor, prices, reconcile, report
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-_COMMANDS: Final = (demo, doctor)
+_COMMANDS: Final = (demo, doctor, prices, report, reconcile)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -1,0 +1,214 @@
+"""What is known of a model's prices: whose they are, and since when."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+from datetime import date
+from typing import TYPE_CHECKING, Any, Final
+
+from genai_prices import __version__
+from genai_prices.data_snapshot import get_snapshot
+
+from otel_callbacks.operations import Usage
+from otel_callbacks.prices import rates
+from otel_callbacks.prices.file import ALWAYS, PriceFile
+from otel_callbacks.prices.known import Sold, compiled, seller
+
+if TYPE_CHECKING:
+    from datetime import datetime
+    from decimal import Decimal
+
+    from genai_prices.types import ModelPrice
+
+    from otel_callbacks.prices.rates import Rates, Tiers
+
+EXAMPLE: Final = Usage(1_000_000, 100_000)
+"""Tokens that the worked example has."""
+
+_NEAR: Final = 5
+_ELSE: Final = "else"
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Period:
+    """Prices that hold, or held, under one condition.
+
+    Args:
+        when: The condition, for people.
+        rates: The prices.
+        now: Whether they are in force at the time that was asked for.
+    """
+
+    when: str
+    rates: Rates
+    now: bool = False
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Found:
+    """One model, as one provider sells it.
+
+    Args:
+        provider: Who sells it.
+        model: Its name in the list.
+        source: Where the prices are from.
+        periods: All prices, as they are listed.
+        cost: What the example's tokens cost at the time that was asked for.
+        remark: What the list says beside the prices.
+    """
+
+    provider: str
+    model: str
+    source: str
+    periods: tuple[Period, ...]
+    cost: Decimal | None
+    remark: str = ""
+
+
+def find(model: str, provider: str, at: datetime, own: PriceFile) -> tuple[Found, ...]:
+    """Find a model: the user's prices first, then all who sell it.
+
+    Args:
+        model: Its name.
+        provider: ``gen_ai.provider.name``, or the list's own id; empty for all.
+        at: The moment whose price is worked out.
+        own: The user's prices.
+    """
+    return (*_own(model, provider, at, own), *_known(model, provider, at))
+
+
+def near(model: str) -> tuple[str, ...]:
+    """Name models whose names are like this one.
+
+    Args:
+        model: The name.
+    """
+    names = {one.id for seller in get_snapshot().providers for one in seller.models}
+    found = difflib.get_close_matches(model.lower(), sorted(names), _NEAR, 0.5)
+    inside = sorted(name for name in names if model.lower() in name.lower())
+    return tuple(dict.fromkeys((*found, *inside)))[:_NEAR]
+
+
+def source() -> str:
+    """Name the list of known prices, with how new it is."""
+    days = [
+        price.constraint.start_date
+        for seller in get_snapshot().providers
+        for model in seller.models
+        for price in _conditions(model)
+        if isinstance(getattr(price.constraint, "start_date", None), date)
+    ]
+    newest = max((day for day in days if day <= date.today()), default=None)  # noqa: DTZ011
+    return f"genai-prices {__version__}, newest price of {newest}"
+
+
+def _own(model: str, provider: str, at: datetime, own: PriceFile) -> list[Found]:
+    """Find the user's prices of a model, for any server."""
+    chosen = own.find(provider, "", 0, model, at)
+    periods = [
+        Period(
+            ", ".join(
+                filter(
+                    None,
+                    (
+                        "" if entry.since == ALWAYS else f"from {entry.since}",
+                        entry.server and f"at {entry.server}",
+                        entry.provider and f"of {entry.provider}",
+                    ),
+                )
+            )
+            or "always",
+            entry.rates,
+            entry.rates is chosen,
+        )
+        for entry in own.entries
+        if entry.names(model)
+    ]
+    if not periods:
+        return []
+    cost = None if chosen is None else chosen.cost(EXAMPLE)
+    return [Found(provider or "any", model, "your file", tuple(periods), cost)]
+
+
+def _known(model: str, provider: str, at: datetime) -> list[Found]:
+    """Find a model in the list, at one provider or at all."""
+    snapshot = get_snapshot()
+    sellers = snapshot.providers
+    if provider:
+        one = seller(snapshot, provider, "", 0)
+        sellers = [p for p in sellers if p is one or p.id == provider]
+    found = []
+    for one in sellers:
+        known = one.find_model(model, all_providers=snapshot.providers)
+        # What one provider sells for another is listed there.
+        if known is None or not (provider or any(known is own for own in one.models)):
+            continue
+        sold = Sold(one, known)
+        found.append(
+            Found(
+                one.id,
+                known.id,
+                source(),
+                tuple(_periods(sold, at)),
+                compiled(sold.prices(at, "")).cost(EXAMPLE),
+                known.price_comments or "",
+            )
+        )
+    return found
+
+
+def _periods(sold: Sold, at: datetime) -> list[Period]:
+    """Return a model's prices under each condition."""
+    now = sold.prices(at, "")
+    listed = _conditions(sold.model)
+    if not listed:
+        plain: Any = sold.model.prices
+        periods = [Period("always", compiled(plain), now=True)]
+    else:
+        periods = [
+            Period(_when(one.constraint), compiled(one.prices), one.prices is now)
+            for one in listed
+        ]
+    for variant in sold.model.price_variants or ():
+        words = " ".join(f"{key} {value}" for key, value in variant.when.items())
+        if variant.constraint is not None:
+            words += f", {_when(variant.constraint)}"
+        periods.append(Period(words, compiled(_merged(now, variant.prices))))
+    return periods
+
+
+def _merged(standard: ModelPrice, variant: ModelPrice) -> ModelPrice:
+    """Return the prices of a tier, which names only what differs."""
+    merged: ModelPrice = type(standard)(**{**vars(standard), **vars(variant)})
+    return merged
+
+
+def _when(constraint: Any) -> str:
+    """Write when a price holds."""
+    if constraint is None:
+        return _ELSE
+    if (day := getattr(constraint, "start_date", None)) is not None:
+        return f"from {day}"
+    return f"{constraint.start_time:%H:%M} to {constraint.end_time:%H:%M} UTC"
+
+
+def _conditions(model: Any) -> list[Any]:
+    """Return the prices that hold under a condition."""
+    return model.prices if isinstance(model.prices, list) else []
+
+
+def written(tiers: Tiers | None) -> str:
+    """Write a price for a million tokens, with the tokens from which another holds.
+
+    Args:
+        tiers: The price; None where there is none.
+    """
+    if tiers is None:
+        return ""
+    first, *others = [(above, f"{amount.normalize():f}") for above, amount in tiers]
+    return first[1] + "".join(f"\n{amount} above {above:,}" for above, amount in others)
+
+
+KINDS: Final = (*rates.TOKENS, rates.PER_CALL)
+"""Kinds of prices, in the order they are printed."""

@@ -1,0 +1,162 @@
+"""A provider's usage export, read: tokens and cost by model and day.
+
+| format | told by | source |
+|---|---|---|
+| JSON of OpenAI's usage API | buckets of ``organization.usage...`` results | 1 |
+| JSON of OpenAI's costs API | buckets of ``organization.costs.result`` | 2 |
+| CSV export of OpenAI's usage page | ``start_time_iso``, ``input_tokens`` | 1 |
+| CSV export of OpenAI's costs page | ``start_time_iso``, ``amount_value`` | 2 |
+| any CSV | ``date``, ``model``, ``input_tokens``, ``output_tokens``, ``cost`` | |
+
+1. https://platform.openai.com/docs/api-reference/usage/completions
+2. https://platform.openai.com/docs/api-reference/usage/costs
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from datetime import UTC, date, datetime
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, NoReturn
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
+
+_DAYS: Final = ("date", "day", "start_time_iso", "start_time", "timestamp")
+_MODELS: Final = ("model", "line_item", "snapshot_id")
+_INPUT: Final = ("input_tokens", "prompt_tokens", "n_context_tokens_total")
+_OUTPUT: Final = ("output_tokens", "completion_tokens", "n_generated_tokens_total")
+_COST: Final = ("cost", "cost_usd", "amount_value", "amount")
+_USD: Final = "usd"
+
+
+class ExportError(Exception):
+    """An export cannot be read; the message says what is wrong with it."""
+
+
+class Item(NamedTuple):
+    """What a provider counted for a model on a day, UTC."""
+
+    day: date
+    model: str
+    """Empty where the export does not tell models apart."""
+    input_tokens: int | None = None
+    output_tokens: int | None = None
+    cost_usd: float | None = None
+
+
+class Export(NamedTuple):
+    """What an export says."""
+
+    items: tuple[Item, ...]
+    is_openai: bool
+    """It holds what OpenAI counted, and nothing of others."""
+
+
+def read_export(path: Path) -> Export:
+    """Read an export.
+
+    Args:
+        path: Where it is.
+
+    Raises:
+        ExportError: It cannot be read, or is none that is known.
+    """
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        _refuse(getattr(error, "strerror", None) or "it is not UTF-8")
+    is_json = text.lstrip()[:1] in {"{", "["}
+    try:
+        items = tuple(_of_json(text) if is_json else _of_csv(text))
+    except (ValueError, TypeError, KeyError, AttributeError, csv.Error) as error:
+        _refuse(f"it is no usage export that is known ({error})")
+    if not items:
+        _refuse("it holds no usage")
+    return Export(items, is_json or "start_time_iso" in text.partition("\n")[0])
+
+
+def _refuse(why: str) -> NoReturn:
+    """Say what is wrong with an export."""
+    raise ExportError(why)
+
+
+def _of_json(text: str) -> Iterator[Item]:
+    """Read the pages of OpenAI's usage and costs APIs, one or a list of them."""
+    pages: Any = json.loads(text)
+    for page in pages if isinstance(pages, list) else [pages]:
+        if page.get("has_more"):
+            _refuse("it is one page of several ('has_more'): fetch all of them first")
+        for bucket in page["data"]:
+            day = _day(bucket["start_time"])
+            for result in bucket.get("results") or bucket.get("result") or ():
+                yield _of_result(day, result)
+
+
+def _of_result(day: date, result: Mapping[str, Any]) -> Item:
+    """Read one result of a bucket: of usage, or of costs."""
+    amount = result.get("amount")
+    if amount is None:
+        given, taken = int(result["input_tokens"]), result.get("output_tokens")
+        return Item(day, result.get("model") or "", given, int(taken or 0))
+    if str(amount.get("currency", _USD)).lower() != _USD:
+        _refuse(f"its costs are in {amount['currency']}, not in US dollars")
+    return Item(day, _of_line(result.get("line_item")), cost_usd=float(amount["value"]))
+
+
+def _of_csv(text: str) -> Iterator[Item]:
+    """Read a sheet, by the names of its columns."""
+    rows = csv.DictReader(io.StringIO(text))
+    columns = {name: name.strip().lower() for name in rows.fieldnames or ()}
+    names = set(columns.values())
+    day = next((name for name in _DAYS if name in names), None)
+    if day is None or not names & {*_INPUT, *_OUTPUT, *_COST}:
+        wanted = "date, model, input_tokens, output_tokens, cost"
+        _refuse(f"its columns are {', '.join(sorted(names))}; wanted are {wanted}")
+    for row in rows:
+        # A row that is too long has its rest under no name.
+        cells = {columns[name]: row[name] or "" for name in columns}
+        item = Item(
+            _day(cells[day]),
+            _of_line(_first(cells, _MODELS)),
+            _whole(_first(cells, _INPUT)),
+            _whole(_first(cells, _OUTPUT)),
+            _amount(cells),
+        )
+        if item[2:] != (None, None, None):  # a day on which nothing was used
+            yield item
+
+
+def _first(cells: Mapping[str, str], names: tuple[str, ...]) -> str:
+    """Return the first cell that is not empty."""
+    return next((cells[name] for name in names if cells.get(name)), "")
+
+
+def _whole(text: str) -> int | None:
+    """Read a number of tokens."""
+    return int(float(text)) if text else None
+
+
+def _amount(cells: Mapping[str, str]) -> float | None:
+    """Read US dollars."""
+    text = _first(cells, _COST).lstrip("$")
+    currency = cells.get("amount_currency", "") or _USD
+    if text and currency.lower() != _USD:
+        _refuse(f"its costs are in {currency}, not in US dollars")
+    return float(text) if text else None
+
+
+def _of_line(text: object) -> str:
+    """Take the model from a line of a bill: ``gpt-4o-mini-2024-07-18, input``."""
+    return text.partition(",")[0].strip() if isinstance(text, str) else ""
+
+
+def _day(value: object) -> date:
+    """Read a day, of Unix seconds or as ISO 8601 writes it."""
+    text = str(value).strip()
+    if text.replace(".", "", 1).isdigit():
+        return datetime.fromtimestamp(float(text), UTC).date()
+    moment = datetime.fromisoformat(text)
+    return (moment if moment.tzinfo is None else moment.astimezone(UTC)).date()

@@ -1,0 +1,266 @@
+"""The user's file of prices: TOML or JSON, read once, refused if wrong.
+
+```toml
+[[prices]]
+model = "qwen-*"          # exact, or a pattern
+provider = "openai"       # optional: gen_ai.provider.name
+server = "llm.example"    # optional: server.address, or address:port
+from = 2026-01-01         # optional: the first day, UTC
+input = 0.4               # US dollars for a million tokens
+output = 1.2
+cache_read = 0.04         # a part that is not given costs as its whole
+
+[[servers]]
+server = "gateway.example"   # behind this address
+provider = "openai"          # is this provider, at its prices
+```
+"""
+
+from __future__ import annotations
+
+import json
+import tomllib
+from datetime import date
+from decimal import Decimal
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, NoReturn
+
+from otel_callbacks.prices.rates import INPUT, OUTPUT, TOKENS, Rates, flat
+from otel_callbacks.setting_values import SettingError
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from otel_callbacks.prices.rates import Tiers
+
+VARIABLE: Final = "OTEL_CALLBACKS_PRICES"
+_PRICES: Final = "prices"
+_SERVERS: Final = "servers"
+_TEXTS: Final = ("model", "provider", "server")
+_FROM: Final = "from"
+_KEYS: Final = frozenset({*_TEXTS, _FROM, *TOKENS})
+_SERVER_KEYS: Final = frozenset({"server", "provider"})
+ALWAYS: Final = date.min
+"""Since when a price holds that says no day."""
+
+_PATTERN: Final = frozenset("*?[")
+
+
+class _WrongError(ValueError):
+    """What is wrong with a file, for people."""
+
+
+def _refuse(why: str) -> NoReturn:
+    """Say what is wrong with a file."""
+    raise _WrongError(why)
+
+
+class Entry(NamedTuple):
+    """One price of the user's."""
+
+    model: str
+    provider: str
+    server: str
+    since: date
+    rates: Rates
+
+    def is_for(
+        self, provider: str, servers: tuple[str, ...], model: str, day: date
+    ) -> bool:
+        """Say whether the price is one for a call.
+
+        Args:
+            provider: ``gen_ai.provider.name``.
+            servers: The server's address, without and with its port.
+            model: The model's name.
+            day: The day of the call, UTC.
+        """
+        return (
+            self.since <= day
+            and self.provider in {"", provider}
+            and self.server in {"", *servers}
+            and self.names(model)
+        )
+
+    def names(self, model: str) -> bool:
+        """Say whether the price is one of a model.
+
+        Args:
+            model: The model's name.
+        """
+        return fnmatchcase(model.lower(), self.model)
+
+    def rank(self) -> tuple[bool, bool, bool, date]:
+        """Say how much the price is made for what it fits; the greatest counts."""
+        exact = _PATTERN.isdisjoint(self.model)
+        return exact, bool(self.server), bool(self.provider), self.since
+
+
+class PriceFile(NamedTuple):
+    """The user's prices, and whose servers are behind which address."""
+
+    entries: tuple[Entry, ...] = ()
+    servers: tuple[tuple[str, str], ...] = ()
+
+    @classmethod
+    def read(cls, path: str) -> PriceFile:
+        """Read a file.
+
+        Args:
+            path: Where it is; its name ends in ``.toml`` or ``.json``. With an empty
+                path there are no prices.
+
+        Raises:
+            SettingError: The file cannot be read, or says something that is wrong.
+        """
+        if not path:
+            return cls()
+        try:
+            content = _parsed(Path(path))
+            return cls(
+                tuple(_listed(content, _PRICES, _entry)),
+                tuple(_listed(content, _SERVERS, _server)),
+            )
+        except _WrongError as wrong:
+            allowed = f"a file of prices; {wrong}"
+            raise SettingError(VARIABLE, path, allowed) from None
+
+    def find(
+        self, provider: str, address: str, port: int, model: str, at: datetime
+    ) -> Rates | None:
+        """Return the price of a model; of several that fit, the most exact one.
+
+        Args:
+            provider: ``gen_ai.provider.name``.
+            address: ``server.address``, or empty.
+            port: ``server.port``, or 0.
+            model: The model's name.
+            at: The moment of the call, in UTC.
+        """
+        servers = _names(address, port)
+        day = at.date()
+        fitting = [
+            entry
+            for entry in self.entries
+            if entry.is_for(provider, servers, model, day)
+        ]
+        # Of equals the last one: what is added below corrects what is above.
+        best = max(reversed(fitting), key=Entry.rank, default=None)
+        return None if best is None else best.rates
+
+    def seller(self, provider: str, address: str, port: int) -> tuple[str, str]:
+        """Return whose prices hold at a server: provider, and address or empty.
+
+        Args:
+            provider: ``gen_ai.provider.name``.
+            address: ``server.address``, or empty.
+            port: ``server.port``, or 0.
+        """
+        for name in reversed(_names(address, port)):
+            for server, behind in reversed(self.servers):
+                if server == name:
+                    return behind, ""
+        return provider, address
+
+
+def _names(address: str, port: int) -> tuple[str, ...]:
+    """Return what a server may be called in the file."""
+    address = address.lower()
+    return (address, f"{address}:{port}") if address else ()
+
+
+def _parsed(path: Path) -> dict[str, Any]:
+    """Read the file as what its name says that it is."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        why = getattr(error, "strerror", None) or "it is not UTF-8"
+        _refuse(f"it cannot be read: {why}")
+    try:
+        if path.suffix == ".json":
+            content = json.loads(text, parse_float=Decimal)
+        elif path.suffix == ".toml":
+            content = tomllib.loads(text, parse_float=Decimal)
+        else:
+            _refuse("its name must end in .toml or .json")
+    except (tomllib.TOMLDecodeError, json.JSONDecodeError, RecursionError) as error:
+        _refuse(f"{error}")
+    if not isinstance(content, dict) or not content.keys() <= {_PRICES, _SERVERS}:
+        _refuse(f"it has tables {_PRICES!r} and {_SERVERS!r} and nothing else")
+    if not content:
+        _refuse("it is empty")
+    return content
+
+
+def _listed(content: dict[str, Any], name: str, read: Any) -> Any:
+    """Read each of a list, and name the one that is wrong."""
+    entries = content.get(name, [])
+    if not isinstance(entries, list):
+        _refuse(f"{name!r} must be a list")
+    for number, entry in enumerate(entries, 1):
+        try:
+            if not isinstance(entry, dict):
+                _refuse("it must be a table")
+            yield read(entry)
+        except _WrongError as wrong:
+            _refuse(f"entry {number} of {name!r}: {wrong}")
+
+
+def _entry(entry: dict[str, Any]) -> Entry:
+    """Read one price."""
+    _only(entry, _KEYS)
+    model, provider, server = (_text(entry, key) for key in _TEXTS)
+    if not model:
+        _refuse("it has no 'model'")
+    prices: dict[str, Tiers] = {
+        kind: flat(_price(kind, entry[kind])) for kind in TOKENS if kind in entry
+    }
+    if prices.keys().isdisjoint({INPUT, OUTPUT}):
+        _refuse("it has no price for 'input' or 'output'")
+    since = _day(entry.get(_FROM, ALWAYS))
+    return Entry(model.lower(), provider, server.lower(), since, Rates(prices))
+
+
+def _server(entry: dict[str, Any]) -> tuple[str, str]:
+    """Read whose models are behind an address."""
+    _only(entry, _SERVER_KEYS)
+    server, provider = _text(entry, "server"), _text(entry, "provider")
+    if not server or not provider:
+        _refuse("it needs 'server' and 'provider'")
+    return server.lower(), provider
+
+
+def _only(entry: dict[str, Any], keys: frozenset[str]) -> None:
+    """Refuse keys that mean nothing; a price with a typing error would be free."""
+    if unknown := sorted(entry.keys() - keys):
+        _refuse(f"{unknown[0]!r} is none of {', '.join(sorted(keys))}")
+
+
+def _text(entry: dict[str, Any], key: str) -> str:
+    """Read a text that need not be there."""
+    value = entry.get(key, "")
+    if not isinstance(value, str):
+        _refuse(f"{key!r} must be text")
+    return value
+
+
+def _price(kind: str, value: object) -> Decimal:
+    """Read US dollars for a million tokens."""
+    if isinstance(value, int) and not isinstance(value, bool):
+        value = Decimal(value)
+    if not isinstance(value, Decimal) or not value.is_finite() or value < 0:
+        _refuse(f"{kind!r} must be US dollars for a million tokens, 0 or more")
+    return value
+
+
+def _day(value: object) -> date:
+    """Read a day; JSON has none but text."""
+    if isinstance(value, str):
+        try:
+            value = date.fromisoformat(value)
+        except ValueError:
+            value = None
+    if type(value) is not date:
+        _refuse(f"{_FROM!r} must be a day such as 2026-01-31")
+    return value

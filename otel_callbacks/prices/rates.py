@@ -1,0 +1,160 @@
+"""The sum: what tokens cost at one model's prices, exactly.
+
+A price list says what each kind of token costs, and a part costs what it says
+instead of what its whole does. So the cost is one product for each kind of token,
+with the difference to its whole as the factor. All of it is integers, and does not
+depend on the decimal context that the app has set.
+"""
+
+from __future__ import annotations
+
+from decimal import Context, Decimal
+from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from otel_callbacks.operations import Usage
+
+    Tiers: TypeAlias = tuple[tuple[int, Decimal], ...]
+    """Input tokens above which a price holds, and the price; the first one is 0."""
+
+INPUT: Final = "input"
+OUTPUT: Final = "output"
+CACHE_READ: Final = "cache_read"
+CACHE_WRITE: Final = "cache_write"
+REASONING: Final = "reasoning"
+AUDIO_INPUT: Final = "audio_input"
+AUDIO_OUTPUT: Final = "audio_output"
+PER_CALL: Final = "per_call"
+
+PARTS_OF_INPUT: Final = (CACHE_READ, CACHE_WRITE, AUDIO_INPUT)
+PARTS_OF_OUTPUT: Final = (REASONING, AUDIO_OUTPUT)
+TOKENS: Final = (INPUT, OUTPUT, *PARTS_OF_INPUT, *PARTS_OF_OUTPUT)
+"""Kinds of tokens, as prices name them."""
+
+_PER_MILLION: Final = 6
+_EXACT: Final = Context(prec=200)
+_ALWAYS: Final = 0
+
+
+class _Band(NamedTuple):
+    """Factors that hold above a number of input tokens, as integers."""
+
+    above: int
+    input: int
+    output: int
+    cache_read: int
+    cache_write: int
+    audio_input: int
+    reasoning: int
+    audio_output: int
+    per_call: int
+
+
+class Rates:
+    """The prices of one model at one time.
+
+    Args:
+        prices: US dollars for a million tokens by their kind (`TOKENS`), for a
+            million calls under `PER_CALL`. A kind that is not named costs what its
+            whole does; with no price for a whole its tokens have none.
+        free: Nothing costs anything.
+    """
+
+    __slots__ = (
+        "_bands",
+        "_has_input",
+        "_has_output",
+        "_scale",
+        "free",
+        "known",
+        "prices",
+    )
+
+    def __init__(self, prices: Mapping[str, Tiers], *, free: bool = False) -> None:
+        self.prices = dict(prices)
+        self.free = free
+        self.known = frozenset(prices)
+        self._has_input = free or INPUT in prices
+        self._has_output = free or OUTPUT in prices
+        amounts = [amount for tiers in prices.values() for _, amount in tiers]
+        places = max((-_exponent(amount) for amount in amounts), default=0)
+        self._scale = -(max(places, 0) + _PER_MILLION)
+        starts = {above for tiers in prices.values() for above, _ in tiers}
+        self._bands = tuple(
+            self._band(above, max(places, 0))
+            for above in sorted(starts | {_ALWAYS}, reverse=True)
+        )
+
+    def cost(self, usage: Usage) -> Decimal | None:
+        """Say what tokens cost.
+
+        Args:
+            usage: The tokens of one call.
+
+        Returns:
+            US dollars, exactly; None where the tokens have no price here, or where
+            their parts are more than the whole.
+        """
+        given, taken = usage.input_tokens or 0, usage.output_tokens or 0
+        if (given and not self._has_input) or (taken and not self._has_output):
+            return None
+        for band in self._bands:
+            if given > band.above:
+                break
+        total = given * band.input + taken * band.output + band.per_call
+        if usage.cache_read or usage.cache_write or usage.audio_input:
+            if not self._is_part(usage, PARTS_OF_INPUT, given):
+                return None
+            total += usage.cache_read * band.cache_read
+            total += usage.cache_write * band.cache_write
+            total += usage.audio_input * band.audio_input
+        if usage.reasoning or usage.audio_output:
+            if not self._is_part(usage, PARTS_OF_OUTPUT, taken):
+                return None
+            total += usage.reasoning * band.reasoning
+            total += usage.audio_output * band.audio_output
+        return Decimal(total).scaleb(self._scale, _EXACT)
+
+    def _is_part(self, usage: Usage, parts: Iterable[str], whole: int) -> bool:
+        """Say whether the parts that have a price fit into their whole."""
+        priced = [getattr(usage, part) for part in parts if part in self.known]
+        return int(sum(priced)) <= whole
+
+    def _band(self, above: int, places: int) -> _Band:
+        """Return the factors for more input tokens than this."""
+        amounts = {
+            kind: int(_at(tiers, above).scaleb(places, _EXACT))
+            for kind, tiers in self.prices.items()
+        }
+        given, taken = amounts.get(INPUT, 0), amounts.get(OUTPUT, 0)
+        return _Band(
+            above,
+            given,
+            taken,
+            **{part: amounts.get(part, given) - given for part in PARTS_OF_INPUT},
+            **{part: amounts.get(part, taken) - taken for part in PARTS_OF_OUTPUT},
+            per_call=amounts.get(PER_CALL, 0),
+        )
+
+
+def flat(amount: Decimal) -> Tiers:
+    """Return a price that does not depend on the number of tokens.
+
+    Args:
+        amount: US dollars for a million.
+    """
+    return ((_ALWAYS, amount),)
+
+
+def _at(tiers: Tiers, above: int) -> Decimal:
+    """Return the price above a number of input tokens."""
+    return [amount for start, amount in tiers if start <= above][-1]
+
+
+def _exponent(amount: Decimal) -> int:
+    """Return the power of ten of a price's last digit."""
+    exponent = amount.as_tuple().exponent
+    assert isinstance(exponent, int)  # noqa: S101 -- prices are finite
+    return exponent

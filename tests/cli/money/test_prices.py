@@ -1,0 +1,96 @@
+from __future__ import annotations
+
+import importlib.util
+import json
+from typing import TYPE_CHECKING
+
+from otel_callbacks.cli import main
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import pytest
+
+
+def test_what_is_known_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
+    """Periods, a worked example, and where it is from."""
+    arguments = ["prices", "o3", "--provider", "openai", "--at", "2025-01-01"]
+    assert main(arguments) == 0
+    text = capsys.readouterr().out
+    lines = [line.split() for line in text.splitlines()]
+    assert ["from", "2025-06-10", "2", "8", "0.5"] in lines
+    assert "1,000,000 tokens in and 100,000 out, on 2025-01-01 00:00 UTC: $14" in text
+    assert "genai-prices" in text
+    assert max(map(len, text.splitlines())) <= 100
+
+
+def test_free_models_and_models_without_a_sum(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Nothing costs nothing; what has no price for output has no sum."""
+    assert main(["prices", "gemma-3", "--provider", "google"]) == 0
+    assert "always: free" in capsys.readouterr().out
+    assert main(["prices", "text-embedding-3-small", "--provider", "openai"]) == 0
+    assert "UTC: no price" in capsys.readouterr().out
+
+
+def test_json(capsys: pytest.CaptureFixture[str]) -> None:
+    """Money is text there, so that it stays exact."""
+    assert main(["prices", "gpt-4o-mini", "--provider", "openai", "--json"]) == 0
+    (found,) = json.loads(capsys.readouterr().out)
+    assert found["example_usd"] == "0.21"
+    (now,) = [period for period in found["periods"] if period["now"]]
+    assert now["usd_per_million"]["input"] == [{"above": 0, "usd": "0.15"}]
+
+
+def test_an_unknown_model(capsys: pytest.CaptureFixture[str]) -> None:
+    """Names like it, and what to do."""
+    assert main(["prices", "gpt4o-minii", "--provider", "openai"]) == 1
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert "no price of 'gpt4o-minii' of openai is known" in said.err
+    assert "gpt-4o-mini" in said.err
+    assert "--prices FILE" in said.err
+    assert main(["prices", "§", "--json"]) == 1
+    said = capsys.readouterr()
+    assert json.loads(said.out) == []
+    assert "Names like it: none" in said.err
+
+
+def test_the_users_prices(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """By option or by environment; a wrong file is refused."""
+    path = tmp_path / "prices.toml"
+    path.write_text('[[prices]]\nmodel = "rose-1"\ninput = 1\noutput = 10\n')
+    assert main(["prices", "rose-1", "--prices", str(path)]) == 0
+    assert "your file" in capsys.readouterr().out
+    monkeypatch.setenv("OTEL_CALLBACKS_PRICES", str(path))
+    assert main(["prices", "rose-1", "--json"]) == 0
+    capsys.readouterr()
+    path.write_text("roses")
+    assert main(["prices", "rose-1"]) == 2
+    said = capsys.readouterr().err
+    assert said.startswith("otel-callbacks prices: OTEL_CALLBACKS_PRICES=")
+
+
+def test_without_rich_there_is_json(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What prints tables is an extra."""
+    monkeypatch.setattr(importlib.util, "find_spec", lambda _: None)
+    assert main(["prices", "gpt-4o-mini"]) == 2
+    assert "or --json" in capsys.readouterr().err
+    assert main(["prices", "gpt-4o-mini", "--provider", "openai", "--json"]) == 0
+
+
+def test_long_remarks_are_cut(capsys: pytest.CaptureFixture[str]) -> None:
+    """The list explains at length; a short remark is whole, none is no line."""
+    assert main(["prices", "gpt-4o-mini", "--provider", "openai"]) == 0
+    assert " ...\n" in capsys.readouterr().out
+    assert main(["prices", "claude-opus-4-6", "--provider", "anthropic"]) == 0
+    text = capsys.readouterr().out
+    assert "One-hour cache writes cost 2x the base input price." in text
+    assert " ...\n" not in text

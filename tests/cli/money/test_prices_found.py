@@ -1,0 +1,106 @@
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import TYPE_CHECKING
+
+from genai_prices import __version__
+
+from otel_callbacks.cli.prices_found import find, near, source, written
+from otel_callbacks.prices.file import PriceFile
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+NOW = datetime(2026, 11, 21, tzinfo=UTC)
+NONE = PriceFile()
+
+
+def test_all_periods_with_the_one_in_force() -> None:
+    """A price that changed, and the tiers of today."""
+    (found,) = find("o3", "openai", NOW, NONE)
+    when = [period.when for period in found.periods]
+    assert when[:2] == ["else", "from 2025-06-10"]
+    assert "service_tier flex, from 2026-10-12" in when
+    assert [period.when for period in found.periods if period.now] == [when[1]]
+    assert found.cost == Decimal("2.8")
+    (before,) = find("o3", "openai", datetime(2025, 1, 1, tzinfo=UTC), NONE)
+    assert before.cost == 14
+    assert [period.when for period in before.periods if period.now] == ["else"]
+
+
+def test_a_tier_names_only_what_differs() -> None:
+    """The batch list of this model has no price for cached tokens."""
+    (found,) = find("gpt-4o-mini", "openai", NOW, NONE)
+    batch = next(p for p in found.periods if p.when.startswith("processing batch"))
+    assert written(batch.rates.prices["cache_read"]) == "0.075"
+    assert written(batch.rates.prices["input"]) == "0.075"
+
+
+def test_times_of_day() -> None:
+    """Night is cheaper."""
+    (found,) = find("deepseek-chat", "deepseek", NOW, NONE)
+    assert [period.when for period in found.periods] == ["else", "00:30 to 16:30 UTC"]
+
+
+def test_one_price_for_ever() -> None:
+    """Most models have one."""
+    (found,) = find("text-embedding-3-small", "openai", NOW, NONE)
+    assert [(period.when, period.now) for period in found.periods] == [("always", True)]
+    assert found.cost is None  # it has no output to be priced
+
+
+def test_all_who_sell_a_model() -> None:
+    """Without a provider, each of those whose list has it."""
+    sellers = [found.provider for found in find("gpt-4o-mini", "", NOW, NONE)]
+    assert {"openai", "github-copilot"} <= set(sellers)
+    assert [found.provider for found in find("gpt-4o-mini", "azure", NOW, NONE)] == [
+        "azure"
+    ]
+    assert find("gpt-4o-mini", "garden", NOW, NONE) == ()
+    # Google sells Anthropic's models from its own list or from theirs.
+    (google,) = find("claude-haiku-4-5", "gcp.vertex_ai", NOW, NONE)
+    assert google.provider == "google"
+
+
+def test_the_users_prices_come_first(tmp_path: Path) -> None:
+    """With when and where they hold."""
+    path = tmp_path / "prices.toml"
+    path.write_text(
+        '[[prices]]\nmodel = "rose-*"\ninput = 1\noutput = 10\n'
+        '[[prices]]\nmodel = "rose-1"\ninput = 2\noutput = 10\nfrom = 2026-01-01\n'
+        '[[prices]]\nmodel = "rose-1"\ninput = 3\nserver = "a.example"\n'
+        'provider = "garden"\n'
+        '[[prices]]\nmodel = "tulip"\ninput = 3\n'
+    )
+    own = PriceFile.read(str(path))
+    (found,) = find("rose-1", "", NOW, own)
+    assert [(period.when, period.now) for period in found.periods] == [
+        ("always", False),
+        ("from 2026-01-01", True),
+        ("at a.example, of garden", False),
+    ]
+    assert found.cost == 3
+    assert found.source == "your file"
+    path.write_text('[[prices]]\nmodel = "rose-1"\ninput = 2\nfrom = 2027-01-01\n')
+    (later,) = find("rose-1", "", NOW, PriceFile.read(str(path)))
+    assert later.cost is None
+
+
+def test_names_like_it() -> None:
+    """A slip of the finger finds what was meant."""
+    assert "gpt-4o-mini" in near("gpt4o-minii")
+    assert near("§") == ()
+
+
+def test_the_source_says_how_new_it_is() -> None:
+    """The list has no date of its own, its newest price has."""
+    assert source().startswith(f"genai-prices {__version__}, newest price of 20")
+
+
+def test_prices_are_written_in_full() -> None:
+    """Without an exponent, and with the tokens from which another price holds."""
+    assert written(None) == ""
+    assert written(((0, Decimal("1E+1")), (200_000, Decimal("0.50")))) == (
+        "10\n0.5 above 200,000"
+    )

@@ -1,0 +1,158 @@
+from __future__ import annotations
+
+import importlib.util
+import json
+from typing import TYPE_CHECKING
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+from report_servers import answering
+
+from otel_callbacks.cli import main
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+HEAD = "date,model,input_tokens,output_tokens,cost\n"
+RIGHT = "2026-11-20,gpt-4o-mini,1200500,100000,0.240075\n2026-11-20,rose-1,70,0,\n"
+
+
+@pytest.fixture
+def export(tmp_path: Path) -> Path:
+    """Return where an export is that agrees with our series."""
+    path = tmp_path / "usage.csv"
+    path.write_text(HEAD + RIGHT)
+    return path
+
+
+def test_all_agrees(
+    metrics: str, export: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """To the token, and the sums of /metrics only."""
+    arguments = ["reconcile", str(export), "--metrics", metrics, "--tolerance", "0"]
+    assert main(arguments) == 0
+    text = capsys.readouterr().out
+    assert "All 4 numbers agree within 0 %." in text
+    assert "/metrics counts since the process started, the export is of" in " ".join(
+        text.split()
+    )
+
+
+def test_a_gap_is_named(
+    metrics: str, export: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """By model, with how much it is, and by the exit code."""
+    export.write_text(HEAD + RIGHT.replace("100000", "110000"))
+    assert main(["reconcile", str(export), "--metrics", metrics]) == 1
+    text = capsys.readouterr().out
+    rows = [line.split() for line in text.splitlines()]
+    assert ["output", "tokens", "100,000", "110,000", "-10,000", "-9.09"] in rows
+    assert "1 of 4 numbers differ by more than 1 %." in text
+    arguments = ["reconcile", str(export), "--metrics", metrics, "--tolerance", "10"]
+    assert main(arguments) == 0
+
+
+def test_what_only_we_have(
+    metrics: str, export: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A model that the export lacks is a gap, unless its provider is left out."""
+    export.write_text(HEAD + RIGHT.splitlines(keepends=True)[0])
+    assert main(["reconcile", str(export), "--metrics", metrics, "--json"]) == 1
+    content = json.loads(capsys.readouterr().out)
+    (gap,) = [row for row in content["rows"] if not row["ok"]]
+    assert (gap["model"], gap["ours"], gap["percent"]) == ("rose-1", 70, None)
+    assert main(["reconcile", str(export), "--metrics", metrics]) == 1
+    assert "not theirs" in capsys.readouterr().out
+    arguments = ["reconcile", str(export), "--metrics", metrics]
+    assert main([*arguments, "--provider", "openai"]) == 0
+
+
+def test_openais_costs(
+    metrics: str, export: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """One sum for a day, beside the calls to OpenAI only."""
+    bucket = {
+        "start_time": 1730419200,
+        "results": [{"amount": {"value": 0.240075, "currency": "usd"}}],
+    }
+    export.write_text(json.dumps({"data": [bucket]}))
+    assert main(["reconcile", str(export), "--metrics", metrics]) == 0
+    assert "all" in capsys.readouterr().out
+
+
+def test_days_are_asked_of_a_prometheus(
+    export: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Each day of the export by itself, with what is an estimate."""
+    export.write_text(
+        f"{HEAD}2026-11-19,rose-1,10,,\n2026-11-20,rose-1,30,,\n2026-11-20,rose-2,5,,\n"
+    )
+    midnights = {"1795219200": "30", "1795132800": "10"}
+
+    def answer(path: str) -> tuple[int, str]:
+        asked = parse_qs(urlsplit(path).query)
+        query, at = asked["query"][0], asked["time"][0].partition(".")[0]
+        found = []
+        if "tokens" in query and "(" in query:
+            labels = {"gen_ai_request_model": "rose-1", "gen_ai_token_type": "input"}
+            value = "1" if query.startswith("resets") else midnights[at]
+            found = [{"metric": labels, "value": [0, value]}]
+        return 200, json.dumps({"data": {"result": found}})
+
+    with answering(answer) as (url, _):
+        assert main(["reconcile", str(export), "--prometheus", url]) == 1
+        text = capsys.readouterr().out
+        export.write_text(f"{HEAD}2026-11-19,rose-1,10,,\n")
+        assert main(["reconcile", str(export), "--prometheus", url, "--json"]) == 0
+    rows = [line.split() for line in text.splitlines()]
+    one = ["rose-1", "input", "tokens"]
+    assert ["2026-11-19", *one, "10", "10", "0", "+0.00"] in rows
+    assert ["2026-11-20", *one, "30", "30", "0", "+0.00"] in rows
+    assert "2 counters began anew in a day" in text
+    assert json.loads(capsys.readouterr().out)["rows"][0]["day"] == "2026-11-19"
+
+
+def test_without_restarts_nothing_is_an_estimate(
+    export: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Then days are exact."""
+    empty = json.dumps({"data": {"result": []}})
+    with answering(lambda _: (200, empty)) as (url, _):
+        assert main(["reconcile", str(export), "--prometheus", url, "--json"]) == 1
+    assert json.loads(capsys.readouterr().out)["remarks"] == ["Days are UTC."]
+
+
+def test_what_cannot_be_read(
+    metrics: str, export: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """One sentence on the error output, and exit code 2."""
+    assert main(["reconcile", "missing.csv", "--metrics", metrics]) == 2
+    said = capsys.readouterr().err
+    assert said.startswith("otel-callbacks reconcile: missing.csv: No such file")
+    assert "date, model, input_tokens" in said
+    assert main(["reconcile", str(export), "--metrics", "http://127.0.0.1:9"]) == 2
+    assert "does not answer" in capsys.readouterr().err
+    assert main(["reconcile", str(export), "--prometheus", "roses"]) == 2
+    assert "--prometheus=roses" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("wrong", ["-1", "nan", "inf", "much"])
+def test_a_wrong_tolerance(wrong: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """It is a part in percent."""
+    with pytest.raises(SystemExit) as caught:
+        main(["reconcile", "usage.csv", f"--tolerance={wrong}"])
+    assert caught.value.code == 2
+    assert "--tolerance" in capsys.readouterr().err
+
+
+def test_without_rich_there_is_json(
+    metrics: str,
+    export: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """What prints tables is an extra."""
+    monkeypatch.setattr(importlib.util, "find_spec", lambda _: None)
+    assert main(["reconcile", str(export), "--metrics", metrics]) == 2
+    assert "or --json" in capsys.readouterr().err
+    assert main(["reconcile", str(export), "--metrics", metrics, "--json"]) == 0

@@ -1,0 +1,121 @@
+from __future__ import annotations
+
+import json
+from datetime import date
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from otel_callbacks.cli.reconcile_export import ExportError, Item, read_export
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+DAY = date(2024, 11, 1)
+BUCKET = {"object": "bucket", "start_time": 1730419200, "end_time": 1730505600}
+USAGE_RESULT = {
+    "object": "organization.usage.completions.result",
+    "input_tokens": 1000,
+    "output_tokens": 500,
+    "input_cached_tokens": 800,
+    "num_model_requests": 5,
+    "project_id": None,
+    "model": "gpt-4o-mini-2024-07-18",
+    "batch": None,
+}
+COSTS_RESULT = {
+    "object": "organization.costs.result",
+    "amount": {"value": 0.06, "currency": "usd"},
+    "line_item": "gpt-4o-mini-2024-07-18, input",
+    "project_id": None,
+}
+USAGE_CSV = """\
+start_time,end_time,start_time_iso,end_time_iso,project_id,num_model_requests,model,\
+batch,input_tokens,output_tokens,input_cached_tokens
+1730419200,1730505600,2024-11-01T00:00:00+00:00,2024-11-02T00:00:00+00:00,p,5,\
+gpt-4o-mini-2024-07-18,,1000,500,800
+1730505600,1730592000,2024-11-02T00:00:00+00:00,2024-11-03T00:00:00+00:00,,,,,,,
+"""
+COSTS_CSV = """\
+start_time,end_time,start_time_iso,end_time_iso,amount_value,amount_currency,\
+line_item,project_id,organization_id,organization_name
+1730419200,1730505600,2024-11-01T00:00:00+00:00,2024-11-02T00:00:00+00:00,\
+0.06,usd,,,org-1,Flowers
+1730505600,1730592000,2024-11-02T00:00:00+00:00,2024-11-03T00:00:00+00:00,,,,,,
+"""
+
+
+def page(*results: Any, **more: Any) -> str:
+    """Return a page as OpenAI's API gives it."""
+    data = [{**BUCKET, "results": list(results)}]
+    content = {"object": "page", "data": data, "has_more": False, "next_page": None}
+    return json.dumps(content | more)
+
+
+@pytest.mark.parametrize(
+    ("text", "item"),
+    [
+        (page(USAGE_RESULT), Item(DAY, "gpt-4o-mini-2024-07-18", 1000, 500)),
+        (page(USAGE_RESULT | {"model": None}), Item(DAY, "", 1000, 500)),
+        (f"[{page(USAGE_RESULT)}]", Item(DAY, "gpt-4o-mini-2024-07-18", 1000, 500)),
+        (page(COSTS_RESULT), Item(DAY, "gpt-4o-mini-2024-07-18", cost_usd=0.06)),
+        (page(COSTS_RESULT | {"line_item": None}), Item(DAY, "", cost_usd=0.06)),
+        (USAGE_CSV, Item(DAY, "gpt-4o-mini-2024-07-18", 1000, 500)),
+        (COSTS_CSV, Item(DAY, "", cost_usd=0.06)),
+    ],
+)
+def test_exports_of_openai(tmp_path: Path, text: str, item: Item) -> None:
+    """Usage and costs, of the API and of the pages."""
+    path = tmp_path / "export"
+    path.write_text(text)
+    export = read_export(path)
+    assert export.items == (item,)
+    assert export.is_openai
+
+
+def test_any_sheet(tmp_path: Path) -> None:
+    """Columns by their names, in any order, with a mark at the start as Excel has."""
+    path = tmp_path / "usage.csv"
+    path.write_text(
+        "\ufeffModel,Date,Completion_Tokens,prompt_tokens,cost,more\n"
+        "rose-1,2024-11-01,5,70,$0.5,x,too,long\n"
+        "rose-2,1730419200.5,,7\n"
+        "rose-3,2024-11-01T23:30:00-05:00,,7,,\n"
+    )
+    export = read_export(path)
+    assert export.items == (
+        Item(DAY, "rose-1", 70, 5, 0.5),
+        Item(DAY, "rose-2", 7),
+        Item(date(2024, 11, 2), "rose-3", 7),
+    )
+    assert not export.is_openai
+
+
+@pytest.mark.parametrize(
+    ("content", "why"),
+    [
+        (b"", "its columns are"),
+        (b"a,b\n1,2\n", "wanted are date, model, input_tokens"),
+        (b"date,model,cost\n", "it holds no usage"),
+        (b"date,cost\nyesterday,1\n", "no usage export that is known"),
+        (b"date,cost,amount_currency\n2024-11-01,1,eur\n", "in eur, not in US dollars"),
+        (b"\xff\xfe", "it is not UTF-8"),
+        (b"{", "no usage export that is known"),
+        (b"[1]", "no usage export that is known"),
+        (page(has_more=True).encode(), "one page of several"),
+        (page({"x": 1}).encode(), "no usage export that is known"),
+        (page().encode(), "it holds no usage"),
+        (
+            page(COSTS_RESULT | {"amount": {"value": 1, "currency": "eur"}}).encode(),
+            "in eur, not in US dollars",
+        ),
+    ],
+)
+def test_what_is_no_export(tmp_path: Path, content: bytes, why: str) -> None:
+    """It is said what is wrong."""
+    path = tmp_path / "export"
+    path.write_bytes(content)
+    with pytest.raises(ExportError, match=why):
+        read_export(path)
+    with pytest.raises(ExportError, match="No such file"):
+        read_export(tmp_path / "missing")

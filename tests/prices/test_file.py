@@ -1,0 +1,169 @@
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from otel_callbacks.operations import Usage
+from otel_callbacks.prices.file import PriceFile
+from otel_callbacks.setting_values import SettingError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from otel_callbacks.prices.rates import Rates
+
+MILLION = Usage(1_000_000, 0)
+TODAY = datetime(2026, 11, 21, tzinfo=UTC)
+PRICES = """
+[[prices]]
+model = "qwen-*"
+input = 0.4
+output = 1.2
+
+[[prices]]
+model = "qwen-plus"
+input = 0.3
+
+[[prices]]
+model = "qwen-plus"
+server = "llm.example"
+input = 0.2
+
+[[prices]]
+model = "qwen-plus"
+server = "llm.example:8000"
+provider = "openai"
+from = 2026-01-01
+input = 0.1
+
+[[servers]]
+server = "gateway.example"
+provider = "anthropic"
+
+[[servers]]
+server = "gateway.example:8000"
+provider = "openai"
+"""
+
+
+def read(folder: Path, text: str, name: str = "prices.toml") -> PriceFile:
+    """Write a file and read it."""
+    path = folder / name
+    path.write_text(text, encoding="utf-8")
+    return PriceFile.read(str(path))
+
+
+def dollars(rates: Rates | None) -> Decimal | None:
+    """Return what a million input tokens cost."""
+    assert rates is not None
+    return rates.cost(MILLION)
+
+
+def test_no_file_has_no_prices() -> None:
+    """Nothing is asked for by default."""
+    own = PriceFile.read("")
+    assert own.find("openai", "", 0, "gpt-4o-mini", TODAY) is None
+    assert own.seller("openai", "llm.example", 80) == ("openai", "llm.example")
+
+
+def test_the_most_exact_price_counts(tmp_path: Path) -> None:
+    """An exact name before a pattern, a server before none."""
+    own = read(tmp_path, PRICES)
+    assert dollars(own.find("openai", "", 0, "qwen-max", TODAY)) == Decimal("0.4")
+    assert dollars(own.find("openai", "", 0, "Qwen-Plus", TODAY)) == Decimal("0.3")
+    at = own.find("x", "LLM.example", 8000, "qwen-plus", TODAY)
+    assert dollars(at) == Decimal("0.2")
+    at = own.find("openai", "llm.example", 8000, "qwen-plus", TODAY)
+    assert dollars(at) == Decimal("0.1")
+    assert own.find("openai", "", 0, "gpt-4o-mini", TODAY) is None
+
+
+def test_a_price_holds_from_its_day_on(tmp_path: Path) -> None:
+    """The day before has the price from before."""
+    own = read(tmp_path, PRICES)
+    args = "openai", "llm.example", 8000, "qwen-plus"
+    before = own.find(*args, datetime(2025, 12, 31, 23, 59, tzinfo=UTC))
+    assert dollars(before) == Decimal("0.2")
+    first = own.find(*args, datetime(2026, 1, 1, tzinfo=UTC))
+    assert dollars(first) == Decimal("0.1")
+
+
+def test_of_equals_the_last_one_counts(tmp_path: Path) -> None:
+    """What is added at the end corrects what is above."""
+    entry = '[[prices]]\nmodel = "a"\ninput = '
+    own = read(tmp_path, f"{entry}1\n{entry}2\n")
+    assert dollars(own.find("", "", 0, "a", TODAY)) == 2
+
+
+def test_whose_servers_are_behind_an_address(tmp_path: Path) -> None:
+    """A gateway's models cost what its provider's do."""
+    own = read(tmp_path, PRICES)
+    assert own.seller("openai", "gateway.example", 443) == ("anthropic", "")
+    assert own.seller("x", "Gateway.example", 8000) == ("openai", "")
+    assert own.seller("openai", "", 0) == ("openai", "")
+
+
+def test_json_says_the_same(tmp_path: Path) -> None:
+    """A day is text there, a price is read to its last digit."""
+    entry = {"model": "a", "input": 0.1, "output": 3, "from": "2026-01-01"}
+    own = read(tmp_path, json.dumps({"prices": [entry]}), "prices.json")
+    assert dollars(own.find("", "", 0, "a", TODAY)) == Decimal("0.1")
+    assert own.find("", "", 0, "a", datetime(2025, 1, 1, tzinfo=UTC)) is None
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("", "it is empty"),
+        ("[[price]]\nmodel = 'a'", "it has tables 'prices' and 'servers'"),
+        ("prices = 1", "'prices' must be a list"),
+        ("prices = [1]", "entry 1 of 'prices': it must be a table"),
+        ("[[prices]]\ninput = 1", "entry 1 of 'prices': it has no 'model'"),
+        ("[[prices]]\nmodel = 'a'", "no price for 'input' or 'output'"),
+        ("[[prices]]\nmodel = 1\ninput = 1", "'model' must be text"),
+        ("[[prices]]\nmodel = 'a'\ninput = -1", "'input' must be US dollars"),
+        ("[[prices]]\nmodel = 'a'\ninput = nan", "'input' must be US dollars"),
+        ("[[prices]]\nmodel = 'a'\ninput = true", "'input' must be US dollars"),
+        ("[[prices]]\nmodel = 'a'\ninput = '1'", "'input' must be US dollars"),
+        ("[[prices]]\nmodel = 'a'\ninputs = 1", "'inputs' is none of audio_input"),
+        ("[[prices]]\nmodel = 'a'\ninput = 1\nfrom = 'may'", "'from' must be a day"),
+        (
+            "[[prices]]\nmodel = 'a'\ninput = 1\nfrom = 2026-01-01T00:00:00Z",
+            "'from' must be a day",
+        ),
+        ("[[servers]]\nserver = 'a'", "entry 1 of 'servers': it needs 'server' and"),
+        ("[[prices]\n", "line 1"),
+    ],
+)
+def test_a_wrong_file_is_refused(tmp_path: Path, text: str, why: str) -> None:
+    """By the variable, the path, the entry, and what is wrong with it."""
+    with pytest.raises(SettingError) as caught:
+        read(tmp_path, text)
+    assert str(caught.value).startswith("OTEL_CALLBACKS_PRICES=")
+    assert str(tmp_path) in str(caught.value)
+    assert why in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "why"),
+    [
+        ("prices.json", b"{", "line 1"),
+        ("prices.json", b"[]", "it has tables"),
+        ("prices.yaml", b"a: 1", "must end in .toml or .json"),
+        ("prices.toml", b"\xff", "it is not UTF-8"),
+        (None, b"", "No such file"),
+    ],
+)
+def test_what_is_no_file_of_prices(
+    tmp_path: Path, name: str | None, content: bytes, why: str
+) -> None:
+    """Another format, bytes, or nothing at all."""
+    path: Any = tmp_path / (name or "missing.toml")
+    if name:
+        path.write_bytes(content)
+    with pytest.raises(SettingError, match=why):
+        PriceFile.read(str(path))

@@ -1,0 +1,266 @@
+"""Costs equal those of genai-prices, for every provider, model and day."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, date, datetime, time, timedelta, timezone
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from genai_prices import Usage as KnownUsage
+from genai_prices import calc_price
+from genai_prices.data_snapshot import DataSnapshot, get_snapshot
+from genai_prices.types import (
+    ClauseEquals,
+    ConditionalPrice,
+    ModelInfo,
+    ModelPrice,
+    Provider,
+    StartDateConstraint,
+    TimeOfDateConstraint,
+)
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from otel_callbacks.operations import Usage
+from otel_callbacks.prices.known import _PROVIDERS, Sold, compiled, seller, sold
+
+SNAPSHOT = get_snapshot()
+SOLD = [Sold(seller, model) for seller in SNAPSHOT.providers for model in seller.models]
+TIERS = ("", "default", "flex", "priority", "scale")
+
+
+@st.composite
+def usages(draw: st.DrawFn) -> Usage:
+    """Make a usage whose parts fit into their wholes."""
+    few = st.integers(0, 200_000)
+    read, write, audio = draw(few), draw(few), draw(few)
+    thought, spoken = draw(few), draw(few)
+    given = read + write + audio + draw(few)
+    taken = thought + spoken + draw(few)
+    return Usage(given, taken, read, write, thought, audio, spoken)
+
+
+def as_known(usage: Usage) -> KnownUsage:
+    """Return the same usage for genai-prices.
+
+    Which of the cached tokens were audio no usage says; none, for both.
+    """
+    return KnownUsage(
+        input_tokens=usage.input_tokens,
+        output_tokens=usage.output_tokens,
+        cache_read_tokens=usage.cache_read,
+        cache_write_tokens=usage.cache_write,
+        output_reasoning_tokens=usage.reasoning,
+        input_audio_tokens=usage.audio_input,
+        output_audio_tokens=usage.audio_output,
+        cache_audio_read_tokens=0,
+    )
+
+
+@settings(max_examples=1_000, deadline=None)
+@given(
+    st.sampled_from(SOLD),
+    usages(),
+    st.datetimes(datetime(2024, 1, 1), datetime(2027, 6, 1), timezones=st.just(UTC)),  # noqa: DTZ001
+    st.sampled_from(TIERS),
+)
+def test_costs_equal_those_of_genai_prices(
+    model: Sold, usage: Usage, at: datetime, tier: str
+) -> None:
+    """For any model, usage, moment and tier, to the last digit."""
+    expected = model.model.calc_price(
+        as_known(usage),
+        model.provider,
+        genai_request_timestamp=at,
+        price_context={"service_tier": tier} if tier else None,
+    ).total_price
+    prices = model.prices(at, tier)
+    cost = compiled(prices).cost(usage)
+    if cost is None:
+        # Sold by the hour, the page or the image: tokens have no price.
+        named = {key for key, value in vars(prices).items() if value is not None}
+        assert not {"input_mtok", "output_mtok"} <= named
+    else:
+        assert cost == expected
+
+
+def test_each_model_of_the_tables_is_priced() -> None:
+    """Every model that has a price for tokens, at every provider of the list."""
+    at = datetime(2026, 11, 21, 12, tzinfo=UTC)
+    usage = Usage(1234, 56, 78)
+    for model in SOLD:
+        prices = model.prices(at, "")
+        if {"input_mtok", "output_mtok"} <= vars(prices).keys():
+            expected = prices.calc_price(as_known(usage))["total_price"]
+            assert compiled(prices).cost(usage) == expected
+
+
+def test_the_price_of_the_day() -> None:
+    """On each day on which a price changed, the day before and the day after."""
+    changed = 0
+    usage = Usage(1_000, 100, 10)
+    for model in SOLD:
+        conditions = model.model.prices
+        for one in conditions if isinstance(conditions, list) else ():
+            if not isinstance(one.constraint, StartDateConstraint):
+                continue
+            start = datetime.combine(one.constraint.start_date, time(), UTC)
+            for at in (start - timedelta(seconds=1), start, start + timedelta(days=1)):
+                expected = model.model.get_prices(at).calc_price(as_known(usage))
+                cost = compiled(model.prices(at, "")).cost(usage)
+                assert cost in {expected["total_price"], None}
+            changed += 1
+    assert changed > 100
+
+
+def test_openai_halved_a_price_on_a_day() -> None:
+    """A call is paid at the price of its own day, not of today."""
+    before = compiled(_o3().prices(datetime(2025, 6, 9, 23, 59, 59, tzinfo=UTC), ""))
+    after = compiled(_o3().prices(datetime(2025, 6, 10, tzinfo=UTC), ""))
+    assert before.cost(Usage(1_000_000, 0)) == 10
+    assert after.cost(Usage(1_000_000, 0)) == 2
+
+
+def _o3() -> Sold:
+    """Return a model whose price is known to have changed."""
+    found = sold(SNAPSHOT, "openai", "", 0, "o3")
+    assert found is not None
+    return found
+
+
+@pytest.mark.parametrize(
+    ("provider", "address", "port", "model", "seller_id"),
+    [
+        ("openai", "api.openai.com", 443, "gpt-4o-mini", "openai"),
+        ("openai", "", 0, "gpt-4o-mini-2024-07-18", "openai"),
+        ("openai", "openrouter.ai", 443, "openai/gpt-4o-mini", "openrouter"),
+        ("openai", "api.groq.com", 443, "llama-3.1-8b-instant", "groq"),
+        ("openai", "api.deepseek.com", 443, "deepseek-chat", "deepseek"),
+        ("anthropic", "api.anthropic.com", 443, "claude-sonnet-4-5", "anthropic"),
+        ("azure.ai.openai", "flowers.openai.azure.com", 443, "gpt-4o-mini", "azure"),
+        ("azure.ai.openai", "llm.flowers.example", 443, "gpt-4o-mini", "azure"),
+        ("aws.bedrock", "", 0, "anthropic.claude-3-haiku-20240307-v1:0", "aws"),
+        ("gcp.gemini", "", 0, "gemini-2.5-flash", "google"),
+        (
+            "gcp.vertex_ai",
+            "eu-aiplatform.googleapis.com",
+            443,
+            "gemini-2.5-pro",
+            "google",
+        ),
+        ("x_ai", "api.x.ai", 443, "grok-4-0709", "x-ai"),
+        ("mistral_ai", "api.mistral.ai", 443, "mistral-small-latest", "mistral"),
+        ("litellm", "", 0, "openai/gpt-4o-mini", "openai"),
+    ],
+)
+def test_who_sells(
+    provider: str, address: str, port: int, model: str, seller_id: str
+) -> None:
+    """The server's address says it, else the provider's name does."""
+    found = sold(SNAPSHOT, provider, address, port, model)
+    assert found is not None
+    assert found.provider.id == seller_id
+
+
+@pytest.mark.parametrize(
+    ("provider", "address", "port", "model"),
+    [
+        ("openai", "127.0.0.1", 8000, "gpt-4o-mini"),
+        ("openai", "dashscope.aliyuncs.com", 443, "qwen-plus"),
+        ("openai", "llm.flowers.example", 443, "gpt-4o-mini"),
+        ("anthropic", "llm.flowers.example", 443, "claude-sonnet-4-5"),
+        ("ollama", "127.0.0.1", 11434, "llama3.2"),
+        ("openai", "api.openai.com", 443, "bouquet-1"),
+        ("openai", "api.openai.com", 443, ""),
+        ("", "", 0, "gpt-4o-mini"),
+        ("litellm", "", 0, "bouquet/gpt-4o-mini"),
+        ("litellm", "", 0, "gpt-4o-mini"),
+    ],
+)
+def test_who_does_not_sell(provider: str, address: str, port: int, model: str) -> None:
+    """A server that only speaks like OpenAI's has no price of OpenAI's."""
+    assert sold(SNAPSHOT, provider, address, port, model) is None
+
+
+def test_providers_of_the_table_are_known() -> None:
+    """A renamed provider of genai-prices would leave its models unpriced."""
+    assert set(_PROVIDERS.values()) <= {one.id for one in SNAPSHOT.providers}
+    assert seller(SNAPSHOT, "openai", "", 0) is not None
+
+
+def test_free_models_cost_nothing() -> None:
+    """A model that is listed without a price is free."""
+    found = sold(SNAPSHOT, "gcp.gemini", "", 0, "gemma-3-27b-it")
+    assert found is not None
+    rates = compiled(found.prices(datetime(2026, 1, 1, tzinfo=UTC), ""))
+    assert rates.cost(Usage(10, 10)) == Decimal(0)
+
+
+def _model(*prices: ConditionalPrice) -> Sold:
+    """Return a model with prices of our own."""
+    model = ModelInfo(id="rose", match=ClauseEquals("rose"), prices=list(prices))
+    provider = Provider(id="garden", name="Garden", api_pattern="x", models=[model])
+    return Sold(provider, model)
+
+
+def _price(constraint: Any, dollars: int) -> ConditionalPrice:
+    """Return a price under a condition."""
+    return ConditionalPrice(constraint, prices=ModelPrice(input_mtok=Decimal(dollars)))
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    st.datetimes(datetime(2026, 1, 1), datetime(2026, 1, 4), timezones=st.just(UTC)),  # noqa: DTZ001
+    st.integers(-12, 12),
+    st.times(),
+    st.times(),
+)
+def test_prices_hold_for_as_long_as_they_say(
+    at: datetime, zone: int, start: time, end: time
+) -> None:
+    """Between the two times that are returned, no price changes."""
+    there = timezone(timedelta(hours=zone))
+    start = start.replace(microsecond=0, tzinfo=there)
+    end = end.replace(microsecond=0, tzinfo=there)
+    at = at.replace(microsecond=0)
+    model = _model(
+        _price(None, 1),
+        _price(StartDateConstraint(date(2026, 1, 2)), 2),
+        _price(TimeOfDateConstraint(start, end), 3),
+    )
+    since, until = model.holds(at)
+    assert since <= at.timestamp() * 10**9 < until
+    expected = model.prices(at, "")
+    for share in (0, 0.25, 0.5, 0.75, 0.999):
+        inside = (since + (until - since) * share) / 10**9
+        assert model.prices(datetime.fromtimestamp(inside, UTC), "") == expected
+
+
+def test_tiers_of_another_provider_are_not_its_own() -> None:
+    """Azure sells OpenAI's models and not OpenAI's tiers."""
+    at = datetime(2026, 11, 21, tzinfo=UTC)
+    azure = sold(SNAPSHOT, "azure.ai.openai", "", 0, "gpt-5")
+    openai = sold(SNAPSHOT, "openai", "", 0, "gpt-5")
+    assert azure is not None
+    assert openai is not None
+    assert openai.prices(at, "priority") != openai.prices(at, "")
+    for tier in TIERS:
+        known = calc_price(
+            KnownUsage(input_tokens=1_000_000),
+            "gpt-5",
+            provider_id="azure",
+            genai_request_timestamp=at,
+            price_context={"service_tier": tier},
+        )
+        cost = compiled(azure.prices(at, tier)).cost(Usage(1_000_000, 0))
+        assert cost == known.total_price
+
+
+def test_addresses_are_those_of_the_list() -> None:
+    """A port that is not HTTPS's is part of the address."""
+    own = Provider(id="own", name="Own", api_pattern=re.escape("https://a.example:81"))
+    snapshot = DataSnapshot(providers=[own], from_auto_update=False)
+    assert seller(snapshot, "", "a.example", 81) is own
+    assert seller(snapshot, "", "a.example", 443) is None

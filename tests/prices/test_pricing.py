@@ -1,0 +1,238 @@
+from __future__ import annotations
+
+import logging
+import time
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from genai_prices.data_snapshot import DataSnapshot, get_snapshot, set_custom_snapshot
+
+from otel_callbacks import Settings
+from otel_callbacks.health import Health
+from otel_callbacks.operations import Request, Response, Usage
+from otel_callbacks.prices import pricing
+from otel_callbacks.prices.pricing import Pricing
+from otel_callbacks.testing import capture
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from otel_callbacks.testing import FakeOpenAI
+
+REQUEST = Request("chat", "x", "openai", "gpt-4o-mini", "api.openai.com", 443)
+RESPONSE = Response("gpt-4o-mini-2024-07-18", usage=Usage(1_000_000, 0))
+NOW = int(datetime(2026, 11, 21, 12, tzinfo=UTC).timestamp()) * 10**9
+
+
+@pytest.fixture
+def health() -> Health:
+    """Raise what would be a line in the log."""
+    return Health(strict=True)
+
+
+@pytest.fixture
+def known() -> Iterator[None]:
+    """Put genai-prices' own prices back."""
+    yield
+    set_custom_snapshot(None)
+
+
+def test_known_models_have_their_price(health: Health) -> None:
+    """By the model that answered."""
+    price = Pricing(health).price
+    assert price(REQUEST, RESPONSE, NOW) == Decimal("0.15")
+    assert price(REQUEST, RESPONSE, NOW) == Decimal("0.15")
+
+
+def test_the_model_that_was_asked_for_helps_out(health: Health) -> None:
+    """Where the one that answered is not known, or not said."""
+    price = Pricing(health).price
+    assert price(REQUEST, RESPONSE._replace(model=""), NOW) == Decimal("0.15")
+    assert price(REQUEST, RESPONSE._replace(model="rose-1"), NOW) == Decimal("0.15")
+
+
+def test_embeddings_have_a_price(health: Health) -> None:
+    """They have no output."""
+    request = REQUEST._replace(operation="embeddings", model="text-embedding-3-small")
+    response = Response(usage=Usage(1_000_000))
+    assert Pricing(health).price(request, response, NOW) == Decimal("0.02")
+
+
+def test_the_tier_that_answered_counts(health: Health) -> None:
+    """Priority costs more."""
+    price = Pricing(health).price
+    first = RESPONSE._replace(attributes={"openai.response.service_tier": "priority"})
+    assert price(REQUEST, first, NOW) == Decimal("0.25")
+    assert price(REQUEST, RESPONSE, NOW) == Decimal("0.15")
+
+
+def test_the_providers_own_word_comes_first(health: Health, tmp_path: Path) -> None:
+    """Before the user's price and the known one, and without any."""
+    own = tmp_path / "prices.toml"
+    own.write_text('[[prices]]\nmodel = "gpt-4o-mini*"\ninput = 3\n')
+    price = Pricing(health, str(own)).price
+    assert price(REQUEST, RESPONSE, NOW) == 3
+    told = RESPONSE._replace(reported_cost=Decimal("0.5"))
+    assert price(REQUEST, told, NOW) == Decimal("0.5")
+    assert price(REQUEST, Response(reported_cost=Decimal(0)), NOW) == 0
+
+
+def test_what_is_no_model_call_has_no_cost(health: Health) -> None:
+    """An agent's usage is that of the calls below it."""
+    agent = REQUEST._replace(operation="invoke_agent")
+    told = RESPONSE._replace(reported_cost=Decimal("0.5"))
+    assert Pricing(health).price(agent, told, NOW) is None
+
+
+@pytest.mark.parametrize("usage", [None, Usage(), Usage(None, None, 5)])
+def test_nothing_said_costs_nothing_known(
+    health: Health, usage: Usage | None, caplog: pytest.LogCaptureFixture
+) -> None:
+    """No usage is no price, and no reason to complain about one."""
+    response = RESPONSE._replace(usage=usage, model="rose-1")
+    request = REQUEST._replace(model="rose-2")
+    assert Pricing(health).price(request, response, NOW) is None
+    assert not caplog.records
+
+
+def test_prices_change_at_midnight_and_in_the_day(health: Health) -> None:
+    """What is remembered does not outlive a change, in either direction."""
+    price = Pricing(health).price
+    o3 = REQUEST._replace(model="o3"), Response(usage=Usage(1_000_000, 0))
+    changed = int(datetime(2025, 6, 10, tzinfo=UTC).timestamp()) * 10**9
+    assert price(*o3, changed - 1) == 10
+    assert price(*o3, changed) == 2
+    assert price(*o3, changed - 1) == 10
+    deepseek = Request("chat", "x", "deepseek", "deepseek-reasoner")
+    hour = 3_600 * 10**9
+    day = NOW - 12 * hour
+    night = price(deepseek, o3[1], day)
+    noon = price(deepseek, o3[1], day + 12 * hour)
+    assert night is not None
+    assert noon is not None
+    assert night < noon
+    assert price(deepseek, o3[1], day + 16 * hour + hour // 2) == night
+    assert price(deepseek, o3[1], day + 16 * hour + hour // 2 - 1) == noon
+
+
+@pytest.mark.usefixtures("known")
+def test_newer_prices_are_used_when_they_come(health: Health) -> None:
+    """An app may run genai-prices' updater."""
+    price = Pricing(health).price
+    assert price(REQUEST, RESPONSE, NOW) == Decimal("0.15")
+    set_custom_snapshot(DataSnapshot(providers=[], from_auto_update=True))
+    assert price(REQUEST, RESPONSE, NOW) is None
+    set_custom_snapshot(None)
+    assert price(REQUEST, RESPONSE, NOW) == Decimal("0.15")
+
+
+def test_a_model_without_a_price_is_said_once(
+    caplog: pytest.LogCaptureFixture, health: Health
+) -> None:
+    """By provider, model and server, with what to do."""
+    price = Pricing(health).price
+    request = REQUEST._replace(model="rose-1", server_address="llm.example")
+    response = RESPONSE._replace(model="")
+    assert price(request, response, NOW) is None
+    assert price(request, response, NOW) is None
+    (line,) = caplog.messages
+    for said in ("'rose-1'", "'openai'", "llm.example", "OTEL_CALLBACKS_PRICES"):
+        assert said in line
+    nowhere = request._replace(server_address="", provider="garden")
+    assert price(nowhere, response, NOW) is None
+    assert "garden" in caplog.messages[-1]
+    assert " at " not in caplog.messages[-1]
+
+
+@pytest.mark.parametrize(
+    ("provider", "address"),
+    [("openai", "127.0.0.1"), ("openai", "localhost"), ("ollama", "::1"), ("fake", "")],
+)
+def test_nobody_sends_a_bill_for_these(
+    caplog: pytest.LogCaptureFixture, health: Health, provider: str, address: str
+) -> None:
+    """A model on this machine, or a fake one, has no price and needs none."""
+    request = REQUEST._replace(provider=provider, server_address=address)
+    assert Pricing(health).price(request, RESPONSE, NOW) is None
+    assert not caplog.records
+
+
+def test_lines_are_bounded(caplog: pytest.LogCaptureFixture, health: Health) -> None:
+    """A thousand models make no thousand lines."""
+    price = Pricing(health).price
+    for number in range(1_000):
+        request = REQUEST._replace(model=f"rose-{number}")
+        price(request, RESPONSE._replace(model=""), NOW)
+    assert len(caplog.records) == pricing._SAID_AT_MOST
+
+
+def test_it_can_be_silent(caplog: pytest.LogCaptureFixture, health: Health) -> None:
+    """Without our own series there is nothing to complain about."""
+    price = Pricing(health, says=False).price
+    assert (
+        price(REQUEST._replace(model=""), Response("rose", usage=Usage(1)), 0) is None
+    )
+    assert not caplog.records
+
+
+def test_memory_is_bounded(monkeypatch: pytest.MonkeyPatch, health: Health) -> None:
+    """An app may make up a model's name for each call."""
+    monkeypatch.setattr(pricing, "_KEPT_AT_MOST", 10)
+    made = Pricing(health, says=False)
+    before = len(get_snapshot()._provider_cache)
+    for number in range(100):
+        made.price(REQUEST, RESPONSE._replace(model=f"rose-{number}"), NOW)
+        assert len(made._found) <= 10
+    assert len(get_snapshot()._provider_cache) <= before + 1
+
+
+def test_a_trouble_is_no_failure(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A list of prices that cannot be read costs the cost, and is counted."""
+
+    def broken(*_: Any) -> None:
+        message = "no prices today"
+        raise RuntimeError(message)
+
+    monkeypatch.setattr(pricing, "sold", broken)
+    health = Health()
+    price = Pricing(health).price
+    assert price(REQUEST, RESPONSE, NOW) is None
+    assert health.counts() == {"price": 1}
+    assert "no prices today" in caplog.text
+    with pytest.raises(RuntimeError):
+        Pricing(Health(strict=True)).price(REQUEST, RESPONSE, NOW)
+
+
+def test_a_calls_cost_is_on_its_span(server: FakeOpenAI, tmp_path: Path) -> None:
+    """Through the handler, with a server that stands for the provider."""
+    from langchain_openai import ChatOpenAI  # noqa: PLC0415 -- a second of imports
+
+    path = tmp_path / "prices.toml"
+    path.write_text('[[servers]]\nserver = "127.0.0.1"\nprovider = "openai"\n')
+    settings = Settings(prices=str(path), strict=True)
+    with capture(settings=settings) as telemetry:
+        model = ChatOpenAI(
+            model="gpt-4o-mini",
+            base_url=server.base_url,
+            api_key="sk-test",
+            callbacks=[telemetry.handler],
+        )
+        model.invoke("roses?")
+        span = telemetry.span("chat gpt-4o-mini")
+    (tokens,) = server.usage.values()
+    expected = Decimal(tokens.input * 15 + tokens.output * 60) / 10**8
+    assert span["attributes"]["otel_callbacks.cost_usd"] == float(expected)
+
+
+def test_log_lines_are_warnings(
+    caplog: pytest.LogCaptureFixture, health: Health
+) -> None:
+    """They are seen in an app that has set up no logging."""
+    price = Pricing(health).price
+    price(REQUEST._replace(model="rose-1"), Response(usage=Usage(1)), time.time_ns())
+    assert [line.levelno for line in caplog.records] == [logging.WARNING]

@@ -1,0 +1,87 @@
+from __future__ import annotations
+
+from decimal import Decimal, localcontext
+
+import pytest
+
+from otel_callbacks.operations import Usage
+from otel_callbacks.prices.rates import PER_CALL, Rates, flat
+
+
+def rates(**prices: str) -> Rates:
+    """Return rates of flat prices."""
+    return Rates({kind: flat(Decimal(price)) for kind, price in prices.items()})
+
+
+def test_parts_cost_what_they_say() -> None:
+    """Each token once: a part at its own price, the rest at the whole's."""
+    asked = rates(
+        input="2",
+        output="8",
+        cache_read="0.5",
+        cache_write="2.5",
+        reasoning="10",
+        audio_input="40",
+        audio_output="80",
+    )
+    usage = Usage(1000, 100, 200, 50, 30, 10, 5)
+    millionths = 740 * 2 + 200 * Decimal("0.5") + 50 * Decimal("2.5") + 10 * 40
+    millionths += 65 * 8 + 30 * 10 + 5 * 80
+    assert asked.cost(usage) == millionths / 1_000_000
+
+
+def test_a_part_without_a_price_costs_as_its_whole() -> None:
+    """Nothing is free because its price is not named."""
+    asked = rates(input="2", output="8")
+    assert asked.cost(Usage(10, 10, 5, 5, 5, 5, 5)) == asked.cost(Usage(10, 10))
+
+
+def test_tokens_without_a_price_have_no_cost() -> None:
+    """An embedding model has no price for output, and needs none."""
+    asked = rates(input="0.02")
+    assert asked.cost(Usage(1_000_000, None)) == Decimal("0.02")
+    assert asked.cost(Usage(10, 0)) is not None
+    assert asked.cost(Usage(10, 1)) is None
+    assert rates(output="1").cost(Usage(1, 1)) is None
+
+
+@pytest.mark.parametrize(
+    "usage",
+    [Usage(10, 10, cache_read=11), Usage(None, 10, 5, 6), Usage(10, 10, reasoning=11)],
+)
+def test_parts_beyond_the_whole_have_no_cost(usage: Usage) -> None:
+    """What contradicts itself is not paid for with a guess."""
+    asked = rates(input="2", output="8", cache_read="1", cache_write="1", reasoning="9")
+    assert asked.cost(usage) is None
+    assert rates(input="2", output="8").cost(usage) is not None
+
+
+def test_tiers_hold_for_all_tokens_of_a_call() -> None:
+    """Above a number of input tokens, all of the call is at another price."""
+    tiers = ((0, Decimal(1)), (200, Decimal(2)))
+    asked = Rates({"input": tiers, "output": flat(Decimal(5))})
+    assert asked.cost(Usage(200, 10)) == Decimal(250) / 1_000_000
+    assert asked.cost(Usage(201, 10)) == Decimal(452) / 1_000_000
+    assert asked.cost(Usage(0, 10)) == Decimal(50) / 1_000_000
+
+
+def test_a_free_model_costs_nothing() -> None:
+    """Zero is a cost, and not the same as none."""
+    assert Rates({}, free=True).cost(Usage(10, 10, 5)) == 0
+    assert rates(input="0", output="0").cost(Usage(10, 10)) == 0
+
+
+def test_a_price_for_each_call() -> None:
+    """Some sell the call beside the tokens."""
+    asked = rates(input="1", output="1", **{PER_CALL: "5000"})
+    assert asked.cost(Usage(10, 10)) == Decimal("0.00502")
+
+
+def test_it_is_exact_whatever_the_app_has_set() -> None:
+    """Neither the app's decimal context nor large numbers change the sum."""
+    asked = rates(input="0.000000123456789", output="3e2")
+    with localcontext(prec=2):
+        cost = asked.cost(Usage(2**53, 2**53))
+    expected = 2**53 * 123456789 + 2**53 * 300 * 10**15
+    assert cost is not None
+    assert cost.as_integer_ratio() == Decimal(f"{expected}e-21").as_integer_ratio()
