@@ -1,0 +1,1 @@
+"""How far what an app exports keeps to OpenTelemetry's GenAI conventions."""

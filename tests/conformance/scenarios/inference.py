@@ -1,0 +1,17 @@
+"""One question to a chat model, with the parameters an app sets."""
+
+from __future__ import annotations
+
+from langchain_openai import ChatOpenAI
+
+model = ChatOpenAI(
+    model="gpt-4o-mini",
+    temperature=0.4,
+    top_p=0.8,
+    max_tokens=90,
+    frequency_penalty=0.1,
+    presence_penalty=0.1,
+    stop=["###"],
+    seed=7,
+)
+model.invoke([("system", "You sell flowers."), ("human", "Which tulips are in?")])
