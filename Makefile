@@ -34,6 +34,14 @@ test: $(READY) ## Run the tests with branch coverage (ARGS for pytest)
 	$(BIN)/python -m pytest --cov --cov-report=term-missing:skip-covered \
 	  --cov-fail-under=100 $(ARGS)
 
+.PHONY: conformance
+conformance: $(READY) ## Run OpenTelemetry's nine scenarios, print what they carry
+	$(BIN)/python -m pytest -q tests/conformance $(ARGS)
+
+.PHONY: conformance-page
+conformance-page: $(READY) ## Write the table of docs/conformance.md anew
+	$(BIN)/python tests/conformance/measure/page.py
+
 .PHONY: check
 check: $(READY) ## Lint, format, types, layering
 	$(BIN)/ruff check .

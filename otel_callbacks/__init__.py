@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from otel_callbacks.accounting import BudgetExceeded, TrackedUsage, track_usage
 from otel_callbacks.configure import ConfiguredHandler, configure
 from otel_callbacks.handler import OTelCallbackHandler
 from otel_callbacks.setting_values import SettingError
 from otel_callbacks.settings import Settings
 
 __all__ = [
+    "BudgetExceeded",
     "ConfiguredHandler",
     "OTelCallbackHandler",
     "SettingError",
     "Settings",
+    "TrackedUsage",
     "configure",
+    "track_usage",
 ]

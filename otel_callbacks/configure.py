@@ -19,8 +19,10 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import ConsoleSpanExporter, SimpleSpanProcessor
 from prometheus_client import REGISTRY, start_http_server
 
+from otel_callbacks import event_export
 from otel_callbacks.exporting import CountingProcessor, ReportingExporter
 from otel_callbacks.handler import OTelCallbackHandler
+from otel_callbacks.metric_export import PushedMetrics
 from otel_callbacks.sdk_variables import check_sdk_variables
 from otel_callbacks.setting_values import SettingError
 from otel_callbacks.settings import Settings
@@ -29,8 +31,11 @@ if TYPE_CHECKING:
     import threading
     from wsgiref.simple_server import WSGIServer
 
+    from opentelemetry.sdk._logs import LoggerProvider
     from opentelemetry.sdk.trace.export import SpanExporter
     from prometheus_client import CollectorRegistry
+
+    from otel_callbacks.payloads.content import Redact
 
 _logger: Final = logging.getLogger("otel_callbacks")
 _DEFAULT_TARGETS: Final = {
@@ -49,6 +54,9 @@ class ConfiguredHandler(OTelCallbackHandler):
         provider: Made for this handler; None if one was there already.
         registry: Shows the series.
         settings: The settings.
+        event_provider: Takes events; made for this handler, None if there was one.
+        redact: Changes what was said before it goes anywhere.
+        pushed: Pushes the series; made for this handler.
     """
 
     def __init__(
@@ -56,8 +64,20 @@ class ConfiguredHandler(OTelCallbackHandler):
         provider: TracerProvider | None,
         registry: CollectorRegistry,
         settings: Settings,
+        event_provider: LoggerProvider | None = None,
+        redact: Redact | None = None,
+        pushed: PushedMetrics | None = None,
     ) -> None:
-        super().__init__(tracer_provider=provider, registry=registry, settings=settings)
+        super().__init__(
+            tracer_provider=provider,
+            meter_provider=None if pushed is None else pushed.provider,
+            logger_provider=event_provider,
+            registry=registry,
+            settings=settings,
+            redact=redact,
+        )
+        self._event_provider = event_provider
+        self._pushed = pushed
         self.tracer_provider = provider or trace.get_tracer_provider()
         self.metrics_url = ""
         self._provider = provider
@@ -94,6 +114,11 @@ class ConfiguredHandler(OTelCallbackHandler):
         if provider is not None:
             _closed.add(provider)
             provider.shutdown()
+        if self._pushed is not None:
+            self._pushed.close()
+        events, self._event_provider = self._event_provider, None
+        if events is not None:
+            event_export.close_events(events)
         server, self._server = self._server, None
         if server is not None:
             server[0].shutdown()
@@ -108,6 +133,7 @@ def configure(
     service_name: str | None = None,
     settings: Settings | None = None,
     registry: CollectorRegistry | None = None,
+    redact: Redact | None = None,
 ) -> ConfiguredHandler:
     """Set up tracing and ``/metrics``, and return the handler to give to LangChain.
 
@@ -121,6 +147,7 @@ def configure(
         service_name: The service's name in traces; ``OTEL_SERVICE_NAME`` by default.
         settings: The settings; from the environment by default.
         registry: Shows the series; prometheus_client's own by default.
+        redact: Given an attribute's name and value, returns the value to send.
 
     Returns:
         The handler; ``close()`` undoes what was set up here.
@@ -135,10 +162,15 @@ def configure(
     if chosen.sdk_disabled:
         return ConfiguredHandler(None, series, chosen)
     provider = _provider(service_name)
-    handler = ConfiguredHandler(provider, series, chosen)
+    events = event_export.event_provider(chosen, service_name)
+    pushed = PushedMetrics(chosen, service_name)
+    handler = ConfiguredHandler(provider, series, chosen, events, redact, pushed)
     try:
-        if chosen.metrics_exporter == "prometheus":
+        pushed.start(handler.health)
+        if chosen.metrics_exporter in {"prometheus", "both"}:
             handler.serve_metrics(series)
+        if events is not None:
+            event_export.send_events(events, chosen, handler.health)
         if provider is not None:
             _add_exporter(provider, handler)
             if not isinstance(trace.get_tracer_provider(), TracerProvider):

@@ -31,9 +31,14 @@ def tell_after_fork(forkable: Forkable) -> None:
 
 
 def _in_child() -> None:
-    """Tell every object that is still there."""
-    for forkable in list(_forkables):
+    """Tell every object that is still there; last those that use others' locks."""
+    for forkable in sorted(_forkables, key=_uses_others):
         forkable.after_fork()
+
+
+def _uses_others(forkable: Forkable) -> bool:
+    """Say whether an object reads others when it starts anew."""
+    return getattr(forkable, "forks_last", False)
 
 
 os.register_at_fork(after_in_child=_in_child)

@@ -204,10 +204,10 @@ class OTelCallbackHandler(BaseCallbackHandler):
         tags: list[str] | None = None,
         metadata: dict[str, Any] | None = None,
         name: str | None = None,
-        **_: Any,
+        **more: Any,
     ) -> None:
         """Start a chain's or a graph node's run."""
-        args = (serialized, metadata, tags, name)
+        args = (serialized, metadata, tags, name, parent_run_id is None, inputs, more)
         ids = (run_id, parent_run_id)
         self._runs.start(chain_request, args, _STEP, ids, inputs)
 

@@ -10,6 +10,8 @@ import time
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from otel_callbacks import semconv
+from otel_callbacks.accounts import budgets_in_use
+from otel_callbacks.label_choices import label_choices
 from otel_callbacks.operations import (
     CACHE_HIT,
     ERROR,
@@ -18,9 +20,11 @@ from otel_callbacks.operations import (
     Request,
     Response,
 )
-from otel_callbacks.payloads.content import Capture
+from otel_callbacks.payloads.content import NOTHING, Capture, tell_agent
 from otel_callbacks.payloads.enclosing import enclosing_run_id
-from otel_callbacks.payloads.errors import failure
+from otel_callbacks.payloads.errors import failure, interruption
+from otel_callbacks.payloads.estimate import input_tokens
+from otel_callbacks.payloads.labels import add_labels
 from otel_callbacks.payloads.response import model_response
 from otel_callbacks.payloads.steps import tool_failed
 
@@ -28,8 +32,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from uuid import UUID
 
-    from otel_callbacks.operations import Content, Outcome
-    from otel_callbacks.payloads.content import Redact
+    from otel_callbacks.operations import Outcome
+    from otel_callbacks.payloads.content import Captured, Redact
     from otel_callbacks.run import Run
     from otel_callbacks.sinks import Pipeline
 
@@ -48,14 +52,21 @@ class Lifecycle:
         redact: Changes what was said before it goes anywhere.
     """
 
-    __slots__ = ("_capture", "_health", "_step_out", "_table")
+    __slots__ = ("_capture", "_health", "_labels", "_step_out", "_table")
 
     def __init__(self, pipeline: Pipeline, redact: Redact | None = None) -> None:
         self._table = pipeline.table
         self._capture: Capture | None = None
-        if pipeline.settings.capture_content != "NO_CONTENT":
-            limit = pipeline.settings.content_limit
-            self._capture = Capture(redact, limit, pipeline.health.trouble)
+        settings = pipeline.settings
+        if settings.capture_content != "NO_CONTENT":
+            self._capture = Capture(
+                redact,
+                settings.content_limit,
+                extensions=settings.extensions,
+                exceptions=settings.has_events,
+            )
+        choices = label_choices(settings.labels)
+        self._labels = [(choice.key, choice.is_tag) for choice in choices]
         self._health = pipeline.health
         self._step_out = pipeline.step_out
 
@@ -89,19 +100,27 @@ class Lifecycle:
             trouble = None
             try:
                 request = reader(*args)
+                if self._labels:
+                    request = add_labels(request, reader, args, self._labels)
             except Exception as error:  # noqa: BLE001 -- the span matters more
                 request, trouble = unread, error
             if parent_id is None:
                 parent_id = enclosing_run_id()
-            content = None
-            if self._capture is not None:
-                content = self._capture.of_start(request, payload, more)
-            run = self._table.start(run_id, parent_id, request, id(payload), content)
+            capture = self._capture
+            said = capture.of_start(request, payload, more) if capture else NOTHING
+            content = said.content
+            expected = 0
+            if budgets_in_use() and request.operation in semconv.MODEL_OPERATIONS:
+                expected = input_tokens(payload)
+            run = self._table.start(
+                run_id, parent_id, request, id(payload), content, expected
+            )
             refusal = run.refusal
             if refusal is not None:
                 self.fail(run_id, refusal)
             if trouble is not None:
                 self._health.trouble("request", trouble)
+            self._tell(said, run)
         except Exception as error:  # noqa: BLE001 -- never into the app
             self.trouble("start", error)
         if refusal is not None:
@@ -140,9 +159,10 @@ class Lifecycle:
                 self._table.finish_late(run_id, response or _UNREAD)
             else:
                 hit = response is not None and response.cache_hit
-                content = self._content(run, payload)
+                said = self._said(run, payload)
                 outcome: Outcome = CACHE_HIT if hit else OK
-                self._table.finish(run, outcome, response, None, content)
+                self._table.finish(run, outcome, response, None, said.content)
+                self._tell(said)
             if trouble is not None:
                 self._health.trouble("response", trouble)
         except Exception as error:  # noqa: BLE001 -- never into the app
@@ -161,8 +181,9 @@ class Lifecycle:
                 return
             failed, trouble = _read(tool_failed, output)
             outcome = failed.outcome if failed else OK
-            content = self._content(run, output)
-            self._table.finish(run, outcome, None, failed, content)
+            said = self._said(run, output)
+            self._table.finish(run, outcome, None, failed, said.content)
+            self._tell(said)
             if trouble is not None:
                 self._health.trouble("tool_output", trouble)
         except Exception as error:  # noqa: BLE001 -- never into the app
@@ -188,20 +209,32 @@ class Lifecycle:
                 failed, unread = _read(failure, error)
                 if unread is not None:
                     failed = _UNREAD_FAILURE
+                if failed is None:
+                    response = interruption(error)
                 outcome = failed.outcome if failed else OK
-                content = self._content(run, partial)
-                self._table.finish(run, outcome, response, failed, content)
+                said = self._said(run, partial, error)
+                self._table.finish(run, outcome, response, failed, said.content)
+                self._tell(said)
                 trouble = trouble or unread
             if trouble is not None:
                 self._health.trouble("response", trouble)
         except Exception as trouble:  # noqa: BLE001 -- never into the app
             self.trouble("end", trouble)
 
-    def _content(self, run: Run, payload: object) -> Content | None:
+    def _said(
+        self, run: Run, payload: object, error: BaseException | None = None
+    ) -> Captured:
         """Read what came back, where capture is on."""
-        if self._capture is None or payload is None:
-            return None
-        return self._capture.of_end(run.request, payload)
+        if self._capture is None:
+            return NOTHING
+        return self._capture.of_end(run.request, run.content, payload, error)
+
+    def _tell(self, said: Captured, started: Run | None = None) -> None:
+        """Tell an agent of its call, and what content could not be had."""
+        if started is not None and said.content is not None:
+            tell_agent(started)
+        for where, error in said.troubles:
+            self._health.trouble(where, error)
 
     def close(self) -> None:
         """End and count what is open; safe twice."""

@@ -58,6 +58,10 @@ class Request(NamedTuple):
     """How many runs LangChain starts before it makes the first call of them."""
     labels: tuple[str, ...] = ()
     """Values of the labels that the settings allow, in their order."""
+    thread: str = ""
+    """The thread that a graph keeps its state under, if it keeps any."""
+    resumes: bool = False
+    """Whether a graph goes on where its thread was interrupted."""
 
 
 class Usage(NamedTuple):

@@ -12,12 +12,22 @@ from otel_callbacks.semconv import INVOKE_AGENT, MODEL_OPERATIONS
 if TYPE_CHECKING:
     from decimal import Decimal
 
-    from otel_callbacks.operations import Content, Outcome, Refusal, Request
+    from otel_callbacks.operations import (
+        Content,
+        Outcome,
+        Refusal,
+        Request,
+        Response,
+    )
     from otel_callbacks.tasks import TaskWatch
 
     Tally = tuple[int, int, int, int, Decimal | int]
     """What one ended run adds to the sums of those above it: calls, tool calls, tokens
     in and out, US dollars."""
+
+    AgentTally = tuple[int, int, Request | None, Response | None]
+    """What one ended run adds to the sums of its agent: calls, tool calls; of a model's
+    call what was asked and what came back."""
 
 
 class RunRef(weakref.ref[UUID]):
@@ -83,7 +93,7 @@ class Run:
         )
         self.chunks: list[int] | None = None
         # What ended below the nearest agent, for its own series.
-        self.of_agent: list[Tally] | None = (
+        self.of_agent: list[AgentTally] | None = (
             []
             if request.operation == INVOKE_AGENT
             else None

@@ -33,6 +33,7 @@ _SAMPLERS: Final = (
     "parentbased_always_off",
     "parentbased_traceidratio",
 )
+_TEMPORALITIES: Final = ("cumulative", "delta", "lowmemory")
 
 _MILLISECONDS: Final = (whole(1, 3_600_000), "a whole number of milliseconds above 0")
 _SECONDS: Final = (seconds, "a number of seconds above 0")
@@ -53,6 +54,26 @@ _READ_BY_THE_SDK: Final[Mapping[str, tuple[Parser, str]]] = {
     "OTEL_BSP_EXPORT_TIMEOUT": _MILLISECONDS,
     "OTEL_BSP_MAX_QUEUE_SIZE": _COUNT,
     "OTEL_BSP_MAX_EXPORT_BATCH_SIZE": _COUNT,
+    "OTEL_EXPORTER_OTLP_LOGS_ENDPOINT": _URL,
+    "OTEL_EXPORTER_OTLP_LOGS_TIMEOUT": _SECONDS,
+    "OTEL_EXPORTER_OTLP_LOGS_COMPRESSION": _COMPRESSION,
+    "OTEL_EXPORTER_OTLP_METRICS_ENDPOINT": _URL,
+    "OTEL_EXPORTER_OTLP_METRICS_TIMEOUT": _SECONDS,
+    "OTEL_EXPORTER_OTLP_METRICS_COMPRESSION": _COMPRESSION,
+    "OTEL_EXPORTER_OTLP_METRICS_PROTOCOL": (
+        one_of("grpc", "http/protobuf"),
+        "grpc or http/protobuf",
+    ),
+    "OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE": (
+        lambda text: one_of(*_TEMPORALITIES)(text.lower()),
+        ", ".join(_TEMPORALITIES),
+    ),
+    "OTEL_METRIC_EXPORT_INTERVAL": _MILLISECONDS,
+    "OTEL_METRIC_EXPORT_TIMEOUT": _MILLISECONDS,
+    "OTEL_BLRP_SCHEDULE_DELAY": _MILLISECONDS,
+    "OTEL_BLRP_EXPORT_TIMEOUT": _MILLISECONDS,
+    "OTEL_BLRP_MAX_QUEUE_SIZE": _COUNT,
+    "OTEL_BLRP_MAX_EXPORT_BATCH_SIZE": _COUNT,
 }
 _SAMPLER_ARGUMENT: Final = "OTEL_TRACES_SAMPLER_ARG"
 

@@ -10,6 +10,7 @@ import dataclasses
 import os
 from typing import TYPE_CHECKING, Any, Final
 
+from otel_callbacks.label_choices import labels
 from otel_callbacks.setting_values import (
     CONTENT_MODES,
     PORT_AT_MOST,
@@ -154,7 +155,7 @@ class Settings:
     )
     prices: str = _setting("OTEL_CALLBACKS_PRICES", "", str, "the path of a file")
     labels: str = _setting(
-        "OTEL_CALLBACKS_LABELS", "", str, "names of labels, divided by commas"
+        "OTEL_CALLBACKS_LABELS", "", labels, "names of labels, divided by commas"
     )
     budget_tokens: int | None = _setting(
         "OTEL_CALLBACKS_BUDGET_TOKENS", None, whole(1, 10**15), _ABOVE_0
@@ -181,6 +182,13 @@ class Settings:
             if read_setting(spec["variable"], str(value), spec) != value:
                 # Text that would do in the environment is no number in code.
                 raise SettingError(spec["variable"], repr(value), spec["allowed"])
+
+    @property
+    def has_events(self) -> bool:
+        """Whether events are emitted: as it was said, else where content is in them."""
+        if self.emit_event is None:
+            return "EVENT" in self.capture_content
+        return self.emit_event
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str] | None = None) -> Settings:

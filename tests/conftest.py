@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 import gc
+import json
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import jsonschema
 import pytest
 from opentelemetry import trace
 from opentelemetry.instrumentation import httpx as instrumentation
@@ -85,3 +89,38 @@ def text(telemetry: Capture, server: FakeOpenAI) -> Callable[..., Any]:
         return OpenAI(base_url=server.base_url, api_key="sk-test", **options)
 
     return make
+
+
+@pytest.fixture(scope="session")
+def check_schema() -> Callable[[str, Any], None]:
+    """Hold a value of content against the conventions' schema, read strictly.
+
+    The schemas let any object with a type pass as a generic part; here a part of a
+    type that they know must be what they say of that type.
+    """
+    folder = Path(__file__).parent / "conventions" / "schemas"
+
+    @functools.cache
+    def validators(name: str) -> tuple[Any, dict[str, Any]]:
+        file = name.replace(".", "-").replace("_", "-") + ".json"
+        schema = json.loads((folder / file).read_text())
+        whole = jsonschema.Draft202012Validator(schema)
+        defined = schema.get("$defs", {})
+        parts = {
+            part["properties"]["type"]["const"]: whole.evolve(
+                schema={**part, "$defs": defined}
+            )
+            for part in defined.values()
+            if "const" in part.get("properties", {}).get("type", {})
+        }
+        return whole, parts
+
+    def check(name: str, value: Any) -> None:
+        whole, parts = validators(name)
+        whole.validate(value)
+        for message in value if isinstance(value, list) else []:
+            for part in message.get("parts", [message]):
+                if part.get("type") in parts:
+                    parts[part["type"]].validate(part)
+
+    return check

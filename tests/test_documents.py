@@ -15,9 +15,11 @@ import pytest
 
 from otel_callbacks import semconv
 from otel_callbacks.lost import REASONS
+from otel_callbacks.payloads.content import CONTENT, REDACT
 from otel_callbacks.sdk_variables import _READ_BY_THE_SDK, _SAMPLER_ARGUMENT
 from otel_callbacks.settings import _TRACES_PROTOCOL, Settings
 from otel_callbacks.sinks.catalogue import BASE, SERIES
+from otel_callbacks.sinks.events import EventSink
 from otel_callbacks.sinks.prometheus import PrometheusSink
 from otel_callbacks.sinks.spans import SpanSink
 
@@ -45,7 +47,12 @@ _NOT_IN_A_HEADING: Final = re.compile(r"[^\w\- ]")
 # Commands, not the handler: they have a `trouble` of their own, or emit nothing.
 _OUTSIDE: Final = ("cli", "testing")
 # What uses names of attributes for labels.
-_LABELS_ONLY: Final = ("sinks/catalogue.py", "sinks/labels.py")
+_LABELS_ONLY: Final = (
+    "label_choices.py",
+    "sinks/catalogue.py",
+    "sinks/labels.py",
+    "sinks/metric_names.py",
+)
 
 # Written in two parts, so that this file does not name what it looks for.
 _MACHINES: Final = ("/" + "work/", "/" + "root/", "/" + "tmp/v", "/" + "home/runner")
@@ -93,7 +100,7 @@ def _labels(cell: str) -> tuple[str, ...]:
 
 def _where() -> set[str]:
     """Return every place that the package counts failures at."""
-    found = {SpanSink.name, PrometheusSink.name}
+    found = {SpanSink.name, PrometheusSink.name, EventSink.name, CONTENT, REDACT}
     for _, tree in _sources():
         for node in ast.walk(tree):
             if (
@@ -118,6 +125,7 @@ def _span_attributes() -> set[str]:
         and node.value.id == "semconv"
     }
     values = {getattr(semconv, name) for name in used}
+    values -= {semconv.DETAILS_EVENT, semconv.EXCEPTION_EVENT}
     return {value for value in values if isinstance(value, str) and "." in value}
 
 

@@ -1,20 +1,77 @@
-"""What was said, for spans and events: redacted and cut. Only where capture is on.
+"""What was said, for spans and events: read, redacted and cut. Only where it is wanted.
 
 https://github.com/open-telemetry/semantic-conventions-genai
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, TypeAlias
+from itertools import chain
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias
 
 from otel_callbacks import semconv
+from otel_callbacks.payloads.chain_messages import messages_in, messages_out
+from otel_callbacks.payloads.content_shapes import has_shape
+from otel_callbacks.payloads.cutting import cut
+from otel_callbacks.payloads.messages import SYSTEM, input_messages, output_messages
+from otel_callbacks.payloads.plain_json import Work, plain
+from otel_callbacks.payloads.tool_content import documents, tool_arguments, tool_result
+from otel_callbacks.payloads.tool_definitions import tool_definitions
+from otel_callbacks.payloads.values import mapping
 
 if TYPE_CHECKING:
     from otel_callbacks.operations import Content, Request
 
 Redact: TypeAlias = Callable[[str, Any], Any]
 """Is given an attribute's name and its value, and returns the value to send."""
+
+CONTENT: Final = "content"
+REDACT: Final = "redact"
+"""Places of ``otel_callbacks_errors_total{where}``."""
+
+# https://ai.google.dev/api and others take the system's words beside the messages;
+# where they are a message like others the conventions want them among these.
+_SYSTEM_APART: Final = frozenset(
+    {"anthropic", "aws.bedrock", "gcp.gemini", "gcp.vertex_ai"}
+)
+_INSTRUCTIONS: Final = "instructions"
+_GRAPHS: Final = frozenset({semconv.INVOKE_AGENT, semconv.INVOKE_WORKFLOW})
+_KEYS: Final = re.compile(r"(?i)\b(sk-|bearer\s+)[\w.*-]{6,}")
+"""A provider may say in an exception which key it was that it did not take."""
+
+_DEEPEST: Final = 64
+_LEAST_BYTES: Final = 6
+"""Of a value with its name or its comma: more values than fit need not be read."""
+
+_MOST_VALUES: Final = 20_000
+
+
+class ContentError(Exception):
+    """Content could not be read or redacted; names the exception, not its message.
+
+    A message might quote what must not be sent.
+    """
+
+
+class Captured(NamedTuple):
+    """What was read, and what went wrong."""
+
+    content: Content | None = None
+    troubles: tuple[tuple[str, ContentError], ...] = ()
+    """The place and the exception, for each attribute that could not be had."""
+
+
+NOTHING: Final = Captured()
+_Read: TypeAlias = Callable[[Work], Any]
+
+_READ_AT_END: Final[dict[str, tuple[str, Callable[[object, Work], Any]]]] = {
+    semconv.INVOKE_AGENT: (semconv.OUTPUT_MESSAGES, messages_out),
+    semconv.INVOKE_WORKFLOW: (semconv.OUTPUT_MESSAGES, messages_out),
+    semconv.EXECUTE_TOOL: (semconv.TOOL_CALL_RESULT, tool_result),
+    semconv.RETRIEVAL: (semconv.RETRIEVAL_DOCUMENTS, documents),
+}
+_OF_AGENT: Final = (semconv.SYSTEM_INSTRUCTIONS, semconv.TOOL_DEFINITIONS)
 
 
 class Capture:
@@ -23,24 +80,26 @@ class Capture:
     Args:
         redact: Changes what was said before it goes anywhere.
         limit: Bytes of one attribute.
-        trouble: Told of the place and the exception where content cannot be read.
+        extensions: Whether attributes of ours say what was cut.
+        exceptions: Whether the messages of exceptions are content, too.
     """
 
-    __slots__ = ("_limit", "_redact", "_trouble")
+    __slots__ = ("_exceptions", "_extensions", "_limit", "_redact")
 
     def __init__(
         self,
         redact: Redact | None,
         limit: int,
-        trouble: Callable[[str, Exception], None],
+        *,
+        extensions: bool = True,
+        exceptions: bool = False,
     ) -> None:
         self._redact = redact
         self._limit = limit
-        self._trouble = trouble
+        self._extensions = extensions
+        self._exceptions = exceptions
 
-    def of_start(
-        self, request: Request, payload: object, more: object
-    ) -> Content | None:
+    def of_start(self, request: Request, payload: object, more: object) -> Captured:
         """Read what goes in.
 
         Args:
@@ -48,15 +107,170 @@ class Capture:
             payload: Messages, a prompt, a tool's input, a query, a chain's inputs.
             more: A call's parameters, or a tool's arguments.
         """
-        if request.operation == semconv.RETRIEVAL:
-            return {semconv.RETRIEVAL_QUERY_TEXT: str(payload)[: self._limit]}
-        return None
+        operation = request.operation
+        if operation in semconv.MODEL_OPERATIONS:
+            apart = request.provider in _SYSTEM_APART
+            return self._capture(
+                (semconv.INPUT_MESSAGES, lambda work: _said(payload, work, apart)),
+                (
+                    semconv.SYSTEM_INSTRUCTIONS,
+                    lambda work: _instructions(payload, more, work, apart),
+                ),
+                (semconv.TOOL_DEFINITIONS, lambda work: tool_definitions(more, work)),
+            )
+        if operation in _GRAPHS:
+            return self._capture(
+                (semconv.INPUT_MESSAGES, lambda work: messages_in(payload, work))
+            )
+        if operation == semconv.EXECUTE_TOOL:
+            return self._capture(
+                (
+                    semconv.TOOL_CALL_ARGUMENTS,
+                    lambda work: tool_arguments(payload, more, work),
+                )
+            )
+        if operation == semconv.RETRIEVAL:
+            return self._capture(
+                (semconv.RETRIEVAL_QUERY_TEXT, lambda work: plain(payload, work))
+            )
+        return NOTHING
 
-    def of_end(self, request: Request, payload: object) -> Content | None:
+    def of_end(
+        self,
+        request: Request,
+        given: Content | None,
+        payload: object,
+        error: BaseException | None = None,
+    ) -> Captured:
         """Read what came back.
 
         Args:
             request: What was known of the run at its start.
-            payload: LangChain's result.
+            given: What went in; an agent's model calls have told it more.
+            payload: LangChain's result; at an error what came until then.
+            error: Why it failed; known forms of keys in its message are left out.
         """
-        return None
+        read: tuple[tuple[str, _Read], ...] = ()
+        if payload is not None:
+            read = _result(request.operation, payload, finished=error is None)
+        if error is not None and self._exceptions:
+            message: tuple[str, _Read] = (
+                semconv.EXCEPTION_MESSAGE,
+                lambda _: _KEYS.sub("REDACTED", str(error)[: 4 * self._limit]),
+            )
+            read += (message,)
+        said = self._capture(*read)
+        if request.operation == semconv.INVOKE_AGENT and given:
+            told = {name: given[name] for name in _OF_AGENT if name in given}
+            return Captured({**(said.content or {}), **told} or None, said.troubles)
+        return said
+
+    def _capture(self, *attributes: tuple[str, _Read]) -> Captured:
+        """Read attributes; one that fails costs no other."""
+        content: dict[str, Any] = {}
+        troubles: list[tuple[str, ContentError]] = []
+        for name, read in attributes:
+            try:
+                found = read(Work(min(_MOST_VALUES, self._limit // _LEAST_BYTES)))
+            except Exception as error:  # noqa: BLE001 -- told by the caller
+                troubles.append((CONTENT, _error_of(error)))
+                continue
+            try:
+                self._add(content, name, found)
+            except Exception as error:  # noqa: BLE001 -- told by the caller
+                troubles.append((REDACT, _error_of(error)))
+        return Captured(content or None, tuple(troubles))
+
+    def _add(self, content: dict[str, Any], name: str, found: Any) -> None:
+        """Redact and cut one attribute, and note what was left out."""
+        value, unread = found if isinstance(found, tuple) else (found, 0)
+        if value in ([], {}, ""):
+            return
+        if self._redact is not None:
+            value = self._redact(name, value)
+            if value is None:
+                return
+            value = plain(value, Work(strict=True), _DEEPEST)
+            if not has_shape(name, value):
+                message = f"redact gave back something that is no {name}"
+                raise ContentError(message)
+        left, length, dropped = cut(name, value, self._limit)
+        content[name] = left
+        if self._extensions:
+            short = name.removeprefix("gen_ai.")
+            if length:
+                content[f"{semconv.CONTENT_LENGTH}.{short}"] = length
+            if dropped + unread:
+                content[f"{semconv.CONTENT_DROPPED}.{short}"] = dropped + unread
+
+
+def tell_agent(run: Any) -> None:
+    """Tell an agent what its model call says of it: its tools, its system's words.
+
+    Its own run does not say them.
+
+    Args:
+        run: The run that has started; only a model's call with content tells.
+    """
+    content: Content | None = run.content
+    if not content or run.request.operation not in semconv.MODEL_OPERATIONS:
+        return
+    agent = run.parent
+    while agent is not None and agent.request.operation != semconv.INVOKE_AGENT:
+        agent = agent.parent
+    if agent is None:
+        return
+    told = {name: content[name] for name in _OF_AGENT if name in content}
+    if semconv.SYSTEM_INSTRUCTIONS not in told:
+        said = content.get(semconv.INPUT_MESSAGES, [])
+        apart = [message["parts"] for message in said if message["role"] == SYSTEM]
+        if apart:
+            told[semconv.SYSTEM_INSTRUCTIONS] = [*chain.from_iterable(apart)]
+    agent.content = {**told, **(agent.content or {})}
+
+
+def _result(
+    operation: str, payload: object, *, finished: bool
+) -> tuple[tuple[str, _Read], ...]:
+    """Say how the result of an operation is read, if it is content."""
+    if operation in semconv.MODEL_OPERATIONS:
+        name = semconv.OUTPUT_MESSAGES
+        return ((name, lambda work: output_messages(payload, work, finished=finished)),)
+    if operation not in _READ_AT_END:
+        return ()
+    name, read = _READ_AT_END[operation]
+    return ((name, lambda work: read(payload, work)),)
+
+
+def _said(payload: object, work: Work, apart: bool) -> tuple[Any, int]:  # noqa: FBT001
+    """Read the messages of a call, without the system's where that goes apart."""
+    messages, unread = input_messages(payload, work)
+    if apart:
+        messages = [message for message in messages if message["role"] != SYSTEM]
+    return messages, unread
+
+
+def _instructions(
+    payload: object,
+    params: object,
+    work: Work,
+    apart: bool,  # noqa: FBT001
+) -> list[Any]:
+    """Read the system's words where they go beside the messages."""
+    parts: list[Any] = []
+    own = mapping(params).get(_INSTRUCTIONS)
+    if isinstance(own, str) and own:
+        parts.append({"type": "text", "content": str.__str__(own)})
+    if apart and isinstance(payload, list):
+        said = [each for each in payload if getattr(each, "type", None) == SYSTEM]
+        for message in input_messages(said, work)[0]:
+            parts += message["parts"]
+    return parts
+
+
+def _error_of(error: Exception) -> ContentError:
+    """Return an exception that says where something failed, and quotes nothing."""
+    if isinstance(error, ContentError):
+        return error
+    told = ContentError(type(error).__qualname__)
+    return told.with_traceback(error.__traceback__)

@@ -16,7 +16,7 @@ from otel_callbacks.payloads.values import mapping, text
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-_MOST_CAUSES: Final = 3
+MOST_CAUSES: Final = 3
 """Errors looked at, the outer one and its causes."""
 
 _BY_LANGCHAIN: Final = {
@@ -57,8 +57,12 @@ _BY_NAME: Final = {
     # botocore.exceptions
     "NoCredentialsError": semconv.AUTH,
     "EndpointConnectionError": semconv.CONNECTION,
+    "PartialCredentialsError": semconv.AUTH,
+    "CredentialRetrievalError": semconv.AUTH,
     "ReadTimeoutError": semconv.TIMEOUT,
     "ConnectTimeoutError": semconv.TIMEOUT,
+    "ConnectionClosedError": semconv.CONNECTION,
+    "MaxRetryError": semconv.CONNECTION,
 }
 """A class among an error's bases -> ``error_class``; the nearest counts."""
 
@@ -164,18 +168,18 @@ def class_of(error: BaseException) -> str:
         One of ``semconv.ERROR_CLASSES``; ``other`` where nothing tells it.
     """
     kind = type(error)
-    if kind.__module__ == "builtins" and not error.__dict__ and not _cause(error):
+    if kind.__module__ == "builtins" and not error.__dict__ and not cause_of(error):
         # Nothing but its type tells anything of such an error.
         if kind not in _of_builtins:
             _of_builtins[kind] = _own_class(error) or semconv.OTHER
         return _of_builtins[kind]
     current: object = error
-    for _ in range(_MOST_CAUSES):
+    for _ in range(MOST_CAUSES):
         if not isinstance(current, BaseException):
             break
         if found := _own_class(current):
             return found
-        current = _cause(current)
+        current = cause_of(current)
     return semconv.OTHER
 
 
@@ -196,15 +200,24 @@ def _first(names: Iterable[str], table: dict[str, str]) -> str:
     return next((table[name] for name in names if name in table), "")
 
 
-def _cause(error: BaseException) -> object:
-    """Take the error behind an error, or the first of a group."""
+def cause_of(error: BaseException) -> object:
+    """Take the error behind an error, or the first of a group.
+
+    Args:
+        error: An exception.
+    """
     if isinstance(error, BaseExceptionGroup):
         return error.exceptions[0]
     return error.__cause__
 
 
-def _read(owner: object, name: str) -> object:
-    """Read an attribute; clients have some that raise, and the class is still due."""
+def read(owner: object, name: str) -> object:
+    """Read an attribute; clients have some that raise, and the rest is still due.
+
+    Args:
+        owner: An error, or a part of one.
+        name: The attribute.
+    """
     try:
         return getattr(owner, name, None)
     except Exception:  # noqa: BLE001 -- see the docstring
@@ -214,11 +227,11 @@ def _read(owner: object, name: str) -> object:
 def _codes(error: BaseException) -> Iterator[object]:
     """List what an error has for a code."""
     for attribute in _CODES:
-        code = _read(error, attribute)
+        code = read(error, attribute)
         if attribute == "code" and callable(code):  # grpc.RpcError
             code = _called(code)
-        yield code if isinstance(code, str) else _read(code, "name")
-    body = mapping(_read(error, "body"))
+        yield code if isinstance(code, str) else read(code, "name")
+    body = mapping(read(error, "body"))
     for place in (body, mapping(body.get("error")), _botocore(error, "Error")):
         yield place.get("code")
         yield place.get("type")
@@ -235,13 +248,13 @@ def _called(code: Callable[[], object]) -> object:
 
 def _botocore(error: BaseException, part: str) -> dict[object, object]:
     """Take a part of the response that botocore's errors hold."""
-    return mapping(mapping(_read(error, "response")).get(part))
+    return mapping(mapping(read(error, "response")).get(part))
 
 
 def _by_status(error: BaseException) -> str:
     """Find the class of an error by its HTTP status."""
-    places = [_read(error, attribute) for attribute in _STATUSES]
-    places.append(_read(_read(error, "response"), "status_code"))
+    places = [read(error, attribute) for attribute in _STATUSES]
+    places.append(read(read(error, "response"), "status_code"))
     places.append(_botocore(error, "ResponseMetadata").get("HTTPStatusCode"))
     for status in places:
         if isinstance(status, int):

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 
 from otel_callbacks import semconv
 from otel_callbacks.operations import NO_ATTRIBUTES, Response
+from otel_callbacks.payloads.costs import reported_cost
 from otel_callbacks.payloads.openai_api import RESPONSES
 from otel_callbacks.payloads.usage import message_usage, total, usage_of
 from otel_callbacks.payloads.usual import usual_response
@@ -112,6 +113,7 @@ def any_response(result: object) -> Response:
         not cached and not _is_later(message, output),
         cached,
         _attributes(metadata, output),
+        reported_cost(getattr(message, "usage_metadata", None), metadata, output),
     )
 
 

@@ -5,13 +5,20 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from otel_callbacks import semconv
-from otel_callbacks.operations import ERROR, Failure, Request
-from otel_callbacks.payloads.graphs import graph_operation
+from otel_callbacks.operations import ERROR, NO_ATTRIBUTES, Failure, Request
+from otel_callbacks.payloads.graphs import (
+    graph_operation,
+    is_composed,
+    is_resumed,
+    thread_of,
+)
 from otel_callbacks.payloads.metadata import add_metadata
 from otel_callbacks.payloads.providers import class_name
 from otel_callbacks.payloads.values import count, mapping, text
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from otel_callbacks.operations import AttributeValue
 
 TOOL_ERROR: Final = "tool_error"
@@ -119,7 +126,13 @@ def _top_k(*places: dict[object, object]) -> int | None:
 
 
 def chain_request(
-    serialized: object, metadata: object, tags: object, name: object
+    serialized: object,
+    metadata: object,
+    tags: object,
+    name: object,
+    outermost: bool = False,  # noqa: FBT001, FBT002 -- one of a reader's arguments
+    inputs: object = "",
+    more: Mapping[str, object] = NO_ATTRIBUTES,
 ) -> Request:
     """Read what a chain or a LangGraph node is started with.
 
@@ -128,16 +141,24 @@ def chain_request(
         metadata: The run's metadata.
         tags: The run's tags.
         name: The run's name; for a node of a graph the node's.
+        outermost: Whether it is part of no run.
+        inputs: What it is started with, which tells whether a graph goes on.
+        more: Further arguments of the callback, which tell a chain made of others.
 
     Returns:
-        The request of ``invoke_agent`` or ``invoke_workflow`` for a graph; an inner
-        step has no operation of the conventions.
+        The request of ``invoke_agent`` or ``invoke_workflow`` for a graph and for an
+        outermost chain with a name; an inner step has no operation of the conventions.
     """
-    operation, target, attributes = graph_operation(
-        _named(serialized, name), mapping(metadata), tags
-    )
+    about = mapping(metadata)
+    whole = outermost and is_composed(serialized, inputs, more)
+    own = _named(serialized, name)
+    operation, target, attributes = graph_operation(own, about, tags, whole)
     add_metadata(attributes, metadata, tags)
-    return Request(operation, target, attributes=attributes)
+    thread = thread_of(about) if operation else ""
+    resumes = thread != "" and is_resumed(inputs)
+    return Request(
+        operation, target, attributes=attributes, thread=thread, resumes=resumes
+    )
 
 
 def tool_failed(output: object) -> Failure | None:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from otel_callbacks import semconv
 from otel_callbacks.operations import NO_ATTRIBUTES, Response, Usage
+from otel_callbacks.payloads.costs import TOLD_BESIDE, TOLD_IN_USAGE
 from otel_callbacks.payloads.usage_shapes import langchain
 from otel_callbacks.payloads.values import LARGEST_INTEGER, LONGEST_TEXT
 
@@ -19,9 +20,10 @@ if TYPE_CHECKING:
     from otel_callbacks.operations import Attributes
 
 # Where one of these stands in the metadata, other shapes must be looked at.
-_UNUSUAL: Final = frozenset(
-    {"body", "status", "object", "model", "stop_reason", "stopReason", "done_reason"}
-)
+_UNUSUAL: Final = TOLD_BESIDE | {
+    *("body", "status", "object"),
+    *("model", "stop_reason", "stopReason", "done_reason"),
+}
 # What comes with most errors.
 _NO_GENERATION: Final[list[list[object]]] = [[]]
 _NO_RESPONSE: Final = Response()
@@ -52,6 +54,9 @@ def usual_response(  # noqa: PLR0911 -- each return is a way to be unusual
     usage = _usage(message.usage_metadata)
     if usage is None or not _UNUSUAL.isdisjoint(metadata):
         return None
+    told = metadata.get("token_usage") or metadata.get("usage")
+    if told is not None and not TOLD_IN_USAGE.isdisjoint(told):
+        return None  # the provider says what it cost
     model = metadata.get("model_name", "")
     identifier = metadata.get("id", "")
     if result.llm_output and not (model and identifier):

@@ -13,14 +13,21 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from opentelemetry import trace
+from opentelemetry._logs import get_logger
 from prometheus_client import REGISTRY
 
+from otel_callbacks.accounts import Account, use_budget
+from otel_callbacks.budgets import limits
+from otel_callbacks.counts import Counts
 from otel_callbacks.health import Health
+from otel_callbacks.prices.pricing import Pricing
 from otel_callbacks.runs import RunTable
 from otel_callbacks.sinks import current_span
 from otel_callbacks.sinks.current_span import StandIn
-from otel_callbacks.sinks.prometheus import PrometheusSink, SeriesCollector
+from otel_callbacks.sinks.events import EventSink
+from otel_callbacks.sinks.ledger import LedgerSink
 from otel_callbacks.sinks.spans import SpanSink
+from otel_callbacks.sinks.ways_out import WaysOut
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -30,6 +37,7 @@ if TYPE_CHECKING:
     from opentelemetry.trace import TracerProvider
     from prometheus_client import CollectorRegistry
 
+    from otel_callbacks.budgets import Limits
     from otel_callbacks.run import Run
     from otel_callbacks.settings import Settings
 
@@ -57,18 +65,13 @@ class Pipeline(NamedTuple):
 class _Registry:
     """What hangs on one Prometheus registry."""
 
-    def __init__(self, registry: CollectorRegistry, settings: Settings) -> None:
+    def __init__(self, settings: Settings) -> None:
         self.health = Health(strict=settings.strict)
-        self.collector = SeriesCollector(
-            self.health,
-            label_limit=settings.label_limit,
-            extensions=settings.extensions,
-        )
+        self.series = WaysOut(self.health, settings)
         self.pipelines: weakref.WeakKeyDictionary[TracerProvider, Pipeline] = (
             weakref.WeakKeyDictionary()
         )
         self.before_global: Pipeline | None = None
-        registry.register(self.collector)
 
 
 _lock = threading.Lock()
@@ -99,7 +102,9 @@ def pipeline(
     with _lock:
         known = _registries.get(series)
         if known is None:
-            known = _registries[series] = _Registry(series, settings)
+            known = _Registry(settings)
+        known.series.open(series, providers.meter, settings)
+        _registries[series] = known
         found = known.pipelines.get(provider)
         if found is None and provider is trace.get_tracer_provider():
             # A handler made before the global provider was set uses it by now.
@@ -107,7 +112,9 @@ def pipeline(
             if found is not None:
                 known.pipelines[provider] = found
         if found is None:
-            found = known.pipelines[provider] = _build(provider, known, settings)
+            found = known.pipelines[provider] = _build(
+                provider, known, settings, providers.logger
+            )
             if isinstance(provider, trace.ProxyTracerProvider):
                 known.before_global = found
     if found.settings != settings:
@@ -120,15 +127,22 @@ def pipeline(
 
 
 def _build(
-    provider: TracerProvider, registry: _Registry, settings: Settings
+    provider: TracerProvider,
+    registry: _Registry,
+    settings: Settings,
+    logger: LoggerProvider | None,
 ) -> Pipeline:
     """Wire the sinks to a new table."""
     tracer = trace.get_tracer(_SCOPE, version("otel-callbacks"), provider)
     health = registry.health
+    price = Pricing(health, settings.prices, says=settings.extensions).price
+    exceeded = registry.series.calls.budget_exceeded
     table = RunTable(
         # Series first: an exemplar needs the span that the other one lets go of.
         (
-            PrometheusSink(registry.collector, health),
+            *registry.series.sinks,
+            *_events(logger, settings),
+            LedgerSink(price, health, exceeded, _process_account(settings, health)),
             SpanSink(
                 tracer,
                 extensions=settings.extensions,
@@ -137,13 +151,64 @@ def _build(
         ),
         health,
         factory=StandIn,
+        price=price,
         time_limit=settings.run_time_limit,
         size_limit=settings.run_limit,
     )
-    registry.collector.add_table(table)
+    registry.series.calls.add_table(table)
     # Before the SDK's own farewell: that was registered earlier.
     atexit.register(_close, weakref.ref(table))
     return Pipeline(table, health, _step_out, settings)
+
+
+def ledger_only(settings: Settings) -> Pipeline:
+    """Return a pipeline that keeps accounts and does nothing else.
+
+    Args:
+        settings: The settings.
+    """
+    health = Health(strict=settings.strict)
+    price = Pricing(health, settings.prices, says=False).price
+    sink = LedgerSink(price, health, Counts(), has_spans=False)
+    return Pipeline(RunTable((sink,), health, price=price), health, _stay, settings)
+
+
+def _stay(run: Run) -> None:
+    """Leave the current span alone: these runs have none."""
+
+
+_process: list[tuple[Limits, Account]] = []
+
+
+def _process_account(settings: Settings, health: Health) -> Account | None:
+    """Return the account of the whole process, if settings give it a budget."""
+    asked = limits(
+        settings.budget_tokens,
+        settings.budget_cost_usd,
+        settings.budget_calls,
+        settings.budget_on_exceed,
+    )
+    if asked is not None and not _process:
+        _process.append((asked, Account(asked)))
+        use_budget(1)
+    if asked is not None and asked != _process[0][0]:
+        health.say_once(
+            "budget",
+            "a second handler has another budget for the process; the first one's "
+            "stays in force.",
+        )
+    return _process[0][1] if _process else None
+
+
+def _events(
+    provider: LoggerProvider | None, settings: Settings
+) -> tuple[EventSink, ...]:
+    """Return the sink of events, where they are asked for."""
+    if not settings.has_events:
+        return ()
+    logger = get_logger(_SCOPE, version("otel-callbacks"), provider)
+    content = settings.capture_content in {"EVENT_ONLY", "SPAN_AND_EVENT"}
+    return (EventSink(logger, extensions=settings.extensions, content=content),)
 
 
 def _close(table_ref: weakref.ref[RunTable]) -> None:

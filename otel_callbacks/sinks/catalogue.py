@@ -39,6 +39,14 @@ class Series(NamedTuple):
         """Whether the conventions do not have it."""
         return self.name.startswith("otel_callbacks_")
 
+    def with_labels(self, names: tuple[str, ...]) -> Series:
+        """Return it with the labels that an app has chosen beside its own.
+
+        Args:
+            names: The further labels' names.
+        """
+        return self._replace(labels=(*self.labels, *names))
+
 
 def label(attribute: str) -> str:
     """Return an attribute's name as Prometheus writes it: dots become underscores.
@@ -155,11 +163,29 @@ TOKENS_SAVED: Final = Series(
     "Tokens that were not spent because a cache answered.",
     (*BASE, _TOKEN, semconv.LABEL_REASON),
 )
+COST: Final = Series(
+    "otel_callbacks_cost_usd_total",
+    "counter",
+    "US dollars that model calls cost, by how the call ended.",
+    (*BASE, semconv.LABEL_OUTCOME),
+)
+COST_SAVED: Final = Series(
+    "otel_callbacks_cost_saved_usd_total",
+    "counter",
+    "US dollars that were not spent because a cache answered.",
+    (*BASE, semconv.LABEL_REASON),
+)
 OPERATIONS: Final = Series(
     "otel_callbacks_operations_total",
     "counter",
     "Operations that ended, by how they ended.",
     (*BASE, semconv.LABEL_OUTCOME, semconv.LABEL_ERROR_CLASS),
+)
+UNPRICED: Final = Series(
+    "otel_callbacks_unpriced_tokens_total",
+    "counter",
+    "Tokens of models without a known price: they are missing in the cost.",
+    (label(semconv.PROVIDER_NAME), label(semconv.REQUEST_MODEL)),
 )
 IN_FLIGHT: Final = Series(
     "otel_callbacks_operations_in_flight",
@@ -195,6 +221,15 @@ LABELS_OVERFLOWED: Final = Series(
     "Values put into 'other' because a label had reached its limit of values.",
     (semconv.LABEL_LABEL,),
 )
+BUDGET_EXCEEDED: Final = Series(
+    "otel_callbacks_budget_exceeded_total",
+    "counter",
+    "Model calls that a budget refused or warned of.",
+    (semconv.LABEL_BUDGET, semconv.LABEL_ACTION),
+)
+
+# Series of spend: they get the labels that an app chooses.
+SPEND: Final = (TOKENS, TOKEN_DETAILS, TOKENS_SAVED, COST, COST_SAVED, OPERATIONS)
 
 SERIES: Final = (
     TOKEN_USAGE,
@@ -209,11 +244,15 @@ SERIES: Final = (
     TOKENS,
     TOKEN_DETAILS,
     TOKENS_SAVED,
+    COST,
+    COST_SAVED,
     OPERATIONS,
+    UNPRICED,
     IN_FLIGHT,
     OPEN_RUNS,
     RUNS_LOST,
     ERRORS,
     USAGE_MISSING,
     LABELS_OVERFLOWED,
+    BUDGET_EXCEEDED,
 )

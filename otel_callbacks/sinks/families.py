@@ -8,9 +8,10 @@ added to, by one thread at a time, under the collector's lock.
 from __future__ import annotations
 
 from bisect import bisect_left
+from decimal import Context, Decimal
 from itertools import repeat
 from operator import sub
-from typing import TYPE_CHECKING, Final, TypeAlias
+from typing import TYPE_CHECKING, Final, Generic, TypeAlias, TypeVar
 
 from prometheus_client.core import (
     CounterMetricFamily,
@@ -22,12 +23,15 @@ from prometheus_client.core import (
 from prometheus_client.utils import floatToGoString
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from otel_callbacks.sinks.catalogue import Series
     from otel_callbacks.sinks.labels import LabelValues
 
 _SECONDS: Final = 1e-9
+# Digits of a sum of money: no app comes to an end of them. A context of our own, as
+# the thread's may be set to less by the app.
+_MONEY: Final = Context(prec=50, traps=[])
 
 
 Trace: TypeAlias = tuple[int, int, int]
@@ -60,6 +64,29 @@ class Count:
             trace: Where it comes from, if that span is sampled.
         """
         self.value += value
+        if trace is not None:
+            self.last = value
+            self.trace = trace
+
+
+class Amount:
+    """One label set of a counter of money, which is exact: floats would drift."""
+
+    __slots__ = ("last", "trace", "value")
+
+    def __init__(self) -> None:
+        self.value = Decimal(0)
+        self.last = Decimal(0)
+        self.trace: Trace | None = None
+
+    def add(self, value: Decimal, trace: Trace | None) -> None:
+        """Add to it.
+
+        Args:
+            value: What to add in US dollars, not negative.
+            trace: Where it comes from, if that span is sampled.
+        """
+        self.value = _MONEY.add(self.value, value)
         if trace is not None:
             self.last = value
             self.trace = trace
@@ -112,20 +139,25 @@ class Distribution:
             self.exemplars[bucket] = (gaps[-1] * _SECONDS, trace)
 
 
-class Counters:
+_Count = TypeVar("_Count", Count, Amount)
+
+
+class Counters(Generic[_Count]):
     """One counter family.
 
     Args:
         series: What it is.
+        new: Makes the state of a label set.
     """
 
-    __slots__ = ("_counts", "series")
+    __slots__ = ("_counts", "_new", "series")
 
-    def __init__(self, series: Series) -> None:
+    def __init__(self, series: Series, new: Callable[[], _Count]) -> None:
         self.series = series
-        self._counts: dict[LabelValues, Count] = {}
+        self._new: Callable[[], _Count] = new
+        self._counts: dict[LabelValues, _Count] = {}
 
-    def at(self, labels: LabelValues) -> Count:
+    def at(self, labels: LabelValues) -> _Count:
         """Return the state of a label set, new if need be.
 
         Args:
@@ -133,7 +165,7 @@ class Counters:
         """
         found = self._counts.get(labels)
         if found is None:
-            found = self._counts[labels] = Count()
+            found = self._counts[labels] = self._new()
         return found
 
     def family(self) -> Metric:
@@ -142,8 +174,9 @@ class Counters:
             self.series.name, self.series.help, labels=self.series.labels
         )
         for labels, count in self._counts.items():
-            exemplar = _exemplar(count.trace, count.last) if count.trace else None
-            family.add_metric(labels, count.value, exemplar=exemplar)
+            last = float(count.last)
+            exemplar = _exemplar(count.trace, last) if count.trace else None
+            family.add_metric(labels, float(count.value), exemplar=exemplar)
         return family
 
 
@@ -193,27 +226,56 @@ class Histograms:
         return family
 
 
-def gauge(series: Series, values: Mapping[LabelValues, float]) -> Metric:
-    """Return a gauge family with these values.
+class OwnStore:
+    """Keeps families here, for a collector to show."""
+
+    def __init__(self) -> None:
+        self._families: list[Counters[Count] | Counters[Amount] | Histograms] = []
+
+    def counters(self, series: Series) -> Counters[Count]:
+        """Keep a counter.
+
+        Args:
+            series: What it is.
+        """
+        family = Counters(series, Count)
+        self._families.append(family)
+        return family
+
+    def amounts(self, series: Series) -> Counters[Amount]:
+        """Keep a counter of money.
+
+        Args:
+            series: What it is.
+        """
+        family = Counters(series, Amount)
+        self._families.append(family)
+        return family
+
+    def histograms(self, series: Series) -> Histograms:
+        """Keep a histogram.
+
+        Args:
+            series: What it is.
+        """
+        family = Histograms(series)
+        self._families.append(family)
+        return family
+
+    def families(self) -> Iterator[Metric]:
+        """Return the families, in the order in which they were asked for."""
+        return (family.family() for family in self._families)
+
+
+def shown(series: Series, values: Mapping[LabelValues, float]) -> Metric:
+    """Return a gauge or a counter with these values, which are counted elsewhere.
 
     Args:
         series: What it is.
         values: A value for each label set.
     """
-    family = GaugeMetricFamily(series.name, series.help, labels=series.labels)
-    for labels, value in values.items():
-        family.add_metric(labels, value)
-    return family
-
-
-def counter(series: Series, values: Mapping[LabelValues, float]) -> Metric:
-    """Return a counter family with these values, which are counted elsewhere.
-
-    Args:
-        series: What it is.
-        values: A value for each label set.
-    """
-    family = CounterMetricFamily(series.name, series.help, labels=series.labels)
+    made = GaugeMetricFamily if series.kind == "gauge" else CounterMetricFamily
+    family = made(series.name, series.help, labels=series.labels)
     for labels, value in values.items():
         family.add_metric(labels, value)
     return family

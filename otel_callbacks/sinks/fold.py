@@ -12,19 +12,18 @@ from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias
 from otel_callbacks import semconv
 from otel_callbacks.operations import CACHE_HIT
 from otel_callbacks.sinks import catalogue
-from otel_callbacks.sinks.families import Count, Counters, Distribution, Histograms
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from prometheus_client.core import Metric
+    from decimal import Decimal
 
     from otel_callbacks.operations import Usage
     from otel_callbacks.sinks.families import Trace
     from otel_callbacks.sinks.labels import LabelLimits, LabelValues
+    from otel_callbacks.sinks.store import Adds, AddsMoney, Observes, Store
 
 _SECONDS: Final = 1e-9
 _CACHE: Final = "cache_hit"
+_PRICED: Final = semconv.MODEL_OPERATIONS | {semconv.EMBEDDINGS}
 _ERROR_LABELS: Final = (catalogue.label(semconv.ERROR_TYPE),)
 # Kinds of calls whose states are kept at hand; dropped and found again beyond that.
 _KEPT_AT_MOST: Final = 10_000
@@ -43,12 +42,23 @@ _DETAILS: Final = (
 
 
 Kind: TypeAlias = tuple[
-    str, str, str, str, str, int, str, str, str, "tuple[str, ...] | None"
+    str,
+    str,
+    str,
+    str,
+    str,
+    int,
+    str,
+    str,
+    str,
+    "tuple[str, ...] | None",
+    "tuple[str, ...]",
 ]
 """What calls have in common that count in the same label sets: operation, provider,
 requested model, response's model, server's address and port, outcome, error.type,
-error_class, and for a histogram of the operation's own (a tool's, an agent's, a
-workflow's) the label values that it has beside ``error_type``."""
+error_class, for a histogram of the operation's own (a tool's, an agent's, a
+workflow's) the label values that it has beside ``error_type``, and the values of the
+labels that the app has chosen."""
 
 Call: TypeAlias = tuple[
     Kind,
@@ -60,19 +70,20 @@ Call: TypeAlias = tuple[
     "Trace | None",
     bool,
     "tuple[int, int] | None",
+    "Decimal | None",
 ]
 """One finished operation: its kind, its usage, whether that is missing though it should
 be there, nanoseconds that it took, the reading of the clock at its start and at each
 chunk, its trace if sampled, whether it comes late (tokens of a call that has been
-counted already), and an agent's calls of models and tools. Plain tuples, as these are
-made on the path of a call."""
+counted already), an agent's calls of models and tools, and US dollars, if known. Plain
+tuples, as these are made on the path of a call."""
 
 
 class _Tokens(NamedTuple):
     """The states that the tokens of one kind of calls are added to."""
 
-    totals: tuple[Count, Count]
-    usage: tuple[Distribution, Distribution] | None
+    totals: tuple[Adds, ...]
+    usage: tuple[Observes, ...] | None
     """None for tokens that were saved."""
 
 
@@ -81,61 +92,74 @@ class _States:
 
     __slots__ = (
         "base",
+        "chosen",
+        "cost",
         "duration",
         "labels",
         "operations",
         "overflowed",
         "tokens",
+        "unpriced",
     )
 
     def __init__(
         self,
         base: LabelValues,
+        chosen: LabelValues,
         overflowed: tuple[str, ...],
-        operations: Count,
-        duration: Distribution,
+        operations: Adds,
+        duration: Observes,
         labels: LabelValues,
     ) -> None:
         self.base = base
+        self.chosen = chosen
         # Those of the operation's own histogram.
         self.labels = labels
         self.overflowed = overflowed
         self.operations = operations
         self.duration = duration
-        # Made with the first usage: a tool's call has none, and no series of zeros.
+        # Made when first needed: a tool's call has none, and no series of zeros.
         self.tokens: _Tokens | None = None
+        self.cost: AddsMoney | None = None
+        self.unpriced: Adds | None = None
 
 
 class Fold:
     """All counters and histograms of one registry; not safe for threads.
 
     Args:
+        store: Keeps them.
         limits: Bounds the label values.
-        extensions: Whether the series that the conventions lack are kept.
+        names: The labels of the series of spend that the app has chosen.
     """
 
-    def __init__(self, limits: LabelLimits, *, extensions: bool) -> None:
-        self._limits = limits
-        self._extensions = extensions
-        self._usage = Histograms(catalogue.TOKEN_USAGE)
-        self._duration = Histograms(catalogue.OPERATION_DURATION)
-        self._first_chunk = Histograms(catalogue.TIME_TO_FIRST_CHUNK)
-        self._per_chunk = Histograms(catalogue.TIME_PER_OUTPUT_CHUNK)
-        self._tool = Histograms(catalogue.TOOL_DURATION)
-        self._agent = Histograms(catalogue.AGENT_DURATION)
-        self._agent_calls = Histograms(catalogue.AGENT_CALLS)
-        self._agent_tool_calls = Histograms(catalogue.AGENT_TOOL_CALLS)
-        self._workflow = Histograms(catalogue.WORKFLOW_DURATION)
-        # Operations whose length is in a histogram of their own.
+    def __init__(
+        self, store: Store, limits: LabelLimits, names: tuple[str, ...] = ()
+    ) -> None:
+        self.limits = limits
+        self._names = names
+        self._usage = store.histograms(catalogue.TOKEN_USAGE)
+        self._duration = store.histograms(catalogue.OPERATION_DURATION)
+        self._first_chunk = store.histograms(catalogue.TIME_TO_FIRST_CHUNK)
+        self._per_chunk = store.histograms(catalogue.TIME_PER_OUTPUT_CHUNK)
+        self._tool = store.histograms(catalogue.TOOL_DURATION)
+        self._agent = store.histograms(catalogue.AGENT_DURATION)
+        self._agent_calls = store.histograms(catalogue.AGENT_CALLS)
+        self._agent_tool_calls = store.histograms(catalogue.AGENT_TOOL_CALLS)
+        self._workflow = store.histograms(catalogue.WORKFLOW_DURATION)
+        # Operations whose length is in a histogram of their own, and its labels.
         self._own = {
-            semconv.EXECUTE_TOOL: self._tool,
-            semconv.INVOKE_AGENT: self._agent,
-            semconv.INVOKE_WORKFLOW: self._workflow,
+            semconv.EXECUTE_TOOL: (self._tool, catalogue.TOOL_DURATION),
+            semconv.INVOKE_AGENT: (self._agent, catalogue.AGENT_DURATION),
+            semconv.INVOKE_WORKFLOW: (self._workflow, catalogue.WORKFLOW_DURATION),
         }
-        self._tokens = Counters(catalogue.TOKENS)
-        self._details = Counters(catalogue.TOKEN_DETAILS)
-        self._saved = Counters(catalogue.TOKENS_SAVED)
-        self._operations = Counters(catalogue.OPERATIONS)
+        self._tokens = store.counters(catalogue.TOKENS.with_labels(names))
+        self._details = store.counters(catalogue.TOKEN_DETAILS.with_labels(names))
+        self._saved = store.counters(catalogue.TOKENS_SAVED.with_labels(names))
+        self._cost = store.amounts(catalogue.COST.with_labels(names))
+        self._cost_saved = store.amounts(catalogue.COST_SAVED.with_labels(names))
+        self._operations = store.counters(catalogue.OPERATIONS.with_labels(names))
+        self._unpriced = store.counters(catalogue.UNPRICED)
         self._kinds: dict[Kind, _States] = {}
         self.usage_missing = 0
 
@@ -145,14 +169,18 @@ class Fold:
         Args:
             call: The call.
         """
-        kind, usage, missing, duration_ns, start, chunks, trace, late, calls = call
+        kind, usage, missing, duration_ns, _, chunks, trace, late, calls, cost = call
         states = self._kinds.get(kind)
         if states is None:
             states = self._states_of(kind)
         elif states.overflowed:
-            self._limits.overflowed.update(states.overflowed)
+            self.limits.overflowed.update(states.overflowed)
         if usage is not None:
-            self._add_usage(states, usage, kind[_OUTCOME], trace)
+            self._add_usage(states, usage, kind, trace)
+        if cost is not None:
+            self._add_cost(states, cost, kind, trace)
+        elif usage is not None:
+            self._add_unpriced(states, usage, kind, trace)
         if late:
             return
         states.operations.add(1, trace)
@@ -164,79 +192,107 @@ class Fold:
             self._agent_calls.at(agent).observe(calls[0], trace)
             self._agent_tool_calls.at(agent).observe(calls[1], trace)
         if chunks:
-            first = (chunks[0] - start) * _SECONDS
-            self._first_chunk.at(states.base).observe(first, trace)
-            if len(chunks) > 1:
-                self._per_chunk.at(states.base).observe_gaps(chunks, trace)
+            self._add_chunks(states, call)
 
-    def families(self) -> Iterator[Metric]:
-        """Return the families, ours only where extensions are on."""
-        yield self._usage.family()
-        yield self._duration.family()
-        yield self._first_chunk.family()
-        yield self._per_chunk.family()
-        yield self._tool.family()
-        yield self._agent.family()
-        yield self._agent_calls.family()
-        yield self._agent_tool_calls.family()
-        yield self._workflow.family()
-        if self._extensions:
-            yield self._tokens.family()
-            yield self._details.family()
-            yield self._saved.family()
-            yield self._operations.family()
+    def _add_chunks(self, states: _States, call: Call) -> None:
+        """Observe a stream's first chunk and the time between each two."""
+        _, _, _, _, start, chunks, trace, *_ = call
+        first = (chunks[0] - start) * _SECONDS
+        self._first_chunk.at(states.base).observe(first, trace)
+        if len(chunks) > 1:
+            self._per_chunk.at(states.base).observe_gaps(chunks, trace)
 
     def _add_usage(
-        self, states: _States, usage: Usage, outcome: str, trace: Trace | None
+        self, states: _States, usage: Usage, kind: Kind, trace: Trace | None
     ) -> None:
         """Count the tokens: spent ones by outcome, a cache's as saved."""
+        outcome = kind[_OUTCOME]
         tokens = states.tokens
         if tokens is None:
-            tokens = states.tokens = self._token_states(states.base, outcome)
-        for position in (0, 1):
+            tokens = states.tokens = self._token_states(states, kind[0], outcome)
+        # As many as the operation has types of tokens: embeddings go in alone.
+        for position, total in enumerate(tokens.totals):
             count = usage[position]
             if count is not None:
-                tokens.totals[position].add(count, trace)
+                total.add(count, trace)
                 if tokens.usage is not None:
                     tokens.usage[position].observe(count, trace)
         if tokens.usage is not None and any(usage[2:]):
             for detail, count in zip(_DETAILS, usage[2:], strict=True):
                 if count:
-                    labels = (*states.base, detail, outcome)
+                    labels = (*states.base, detail, outcome, *states.chosen)
                     self._details.at(labels).add(count, trace)
+
+    def _add_cost(
+        self, states: _States, cost: Decimal, kind: Kind, trace: Trace | None
+    ) -> None:
+        """Count the money: spent by outcome, or saved where a cache answered."""
+        state = states.cost
+        if state is None:
+            outcome, chosen = kind[_OUTCOME], states.chosen
+            state = states.cost = (
+                self._cost_saved.at((*states.base, _CACHE, *chosen))
+                if outcome == CACHE_HIT
+                else self._cost.at((*states.base, outcome, *chosen))
+            )
+        state.add(cost, trace)
+
+    def _add_unpriced(
+        self, states: _States, usage: Usage, kind: Kind, trace: Trace | None
+    ) -> None:
+        """Count tokens that were spent and have no price."""
+        tokens = (usage[0] or 0) + (usage[1] or 0)
+        if not tokens or kind[0] not in _PRICED or kind[_OUTCOME] == CACHE_HIT:
+            return
+        if states.unpriced is None:
+            states.unpriced = self._unpriced.at(states.base[1:3])
+        states.unpriced.add(tokens, trace)
 
     def _states_of(self, kind: Kind) -> _States:
         """Find the states of a kind of calls that has not come before."""
         if len(self._kinds) >= _KEPT_AT_MOST:
             self._kinds.clear()
-        *names, server_port, outcome, error_type, error_class, values = kind
+        *names, server_port, outcome, error_type, error_class, values, chosen = kind
         port = str(server_port) if server_port else ""
-        base, overflowed = self._limits.bound(catalogue.BASE, (*names, port))
-        errors, more = self._limits.bound(_ERROR_LABELS, (error_type,))
+        base, overflowed = self.limits.bound(catalogue.BASE, (*names, port))
+        errors, more = self.limits.bound(_ERROR_LABELS, (error_type,))
         overflowed += more
+        if len(chosen) != len(self._names):
+            # What could not be read, or a handler with other settings.
+            chosen = ("",) * len(self._names)
+        if chosen:
+            chosen, more = self.limits.bound(self._names, chosen)
+            overflowed += more
         own = self._own.get(kind[0])
         labels: LabelValues = ()
         if own is None or values is None:
             duration = self._duration.at(base + errors)
         else:
-            labels, more = self._limits.bound(own.series.labels[:-1], values)
+            labels, more = self.limits.bound(own[1].labels[:-1], values)
             overflowed += more
-            duration = own.at(labels + errors)
+            duration = own[0].at(labels + errors)
         states = self._kinds[kind] = _States(
             base,
+            chosen,
             overflowed,
-            self._operations.at((*base, outcome, error_class)),
+            self._operations.at((*base, outcome, error_class, *chosen)),
             duration,
             labels,
         )
         return states
 
-    def _token_states(self, base: LabelValues, outcome: str) -> _Tokens:
+    def _token_states(self, states: _States, operation: str, outcome: str) -> _Tokens:
         """Return where tokens go: spent and observed, or saved."""
-        types = (semconv.INPUT, semconv.OUTPUT)
+        base, chosen = states.base, states.chosen
+        types: tuple[str, ...] = (semconv.INPUT, semconv.OUTPUT)
+        if operation == semconv.EMBEDDINGS:
+            types = (semconv.INPUT,)
         if outcome == CACHE_HIT:
-            first, second = (self._saved.at((*base, kind, _CACHE)) for kind in types)
-            return _Tokens((first, second), None)
-        first, second = (self._tokens.at((*base, kind, outcome)) for kind in types)
-        one, other = (self._usage.at((*base, kind)) for kind in types)
-        return _Tokens((first, second), (one, other))
+            saved = self._saved
+            return _Tokens(
+                tuple(saved.at((*base, one, _CACHE, *chosen)) for one in types), None
+            )
+        return _Tokens(
+            tuple(self._tokens.at((*base, one, outcome, *chosen)) for one in types),
+            tuple(self._usage.at((*base, one)) for one in types),
+        )

@@ -6,9 +6,12 @@ https://prometheus.io/docs/practices/instrumentation/#do-not-overuse-labels
 from __future__ import annotations
 
 from collections import Counter
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from otel_callbacks import semconv
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 # Values beyond the limit; error.type has a name of its own for that.
 _BEYOND: Final = {semconv.ERROR_TYPE.replace(".", "_"): semconv.ERROR_TYPE_OTHER}
@@ -21,10 +24,12 @@ class LabelLimits:
 
     Args:
         limit: Distinct values for each label.
+        own: Labels with a limit of their own.
     """
 
-    def __init__(self, limit: int) -> None:
+    def __init__(self, limit: int, own: Mapping[str, int] | None = None) -> None:
         self._limit = limit
+        self._own = own or {}
         self._seen: dict[str, set[str]] = {}
         self.overflowed: Counter[str] = Counter()
 
@@ -47,7 +52,7 @@ class LabelLimits:
             seen = self._seen.setdefault(name, set())
             if not value or value in seen:
                 bounded.append(value)
-            elif len(seen) < self._limit:
+            elif len(seen) < self._own.get(name, self._limit):
                 seen.add(value)
                 bounded.append(value)
             else:

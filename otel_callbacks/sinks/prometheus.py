@@ -1,25 +1,21 @@
-"""The series, as one collector on a Prometheus registry.
+"""The series, as one collector on a Prometheus registry, and the sink that feeds them.
 
-A finished call costs one append. Calls are folded when somebody scrapes, or when a
-thousand have come together; calls in flight are read from the table of open runs.
+A finished call costs one append; calls in flight are read from the table of open runs.
 """
 
 from __future__ import annotations
 
-import threading
-from collections import Counter, deque
 from typing import TYPE_CHECKING, Final
 
 from opentelemetry import trace
 from prometheus_client.registry import Collector
 
 from otel_callbacks import semconv
-from otel_callbacks.forks import tell_after_fork
 from otel_callbacks.operations import OK
-from otel_callbacks.sinks import catalogue, rollup
-from otel_callbacks.sinks.families import counter, empty, gauge
+from otel_callbacks.sinks import agent_sums, catalogue, rollup
+from otel_callbacks.sinks.families import OwnStore, empty, shown
 from otel_callbacks.sinks.fold import Fold
-from otel_callbacks.sinks.labels import LabelLimits
+from otel_callbacks.sinks.store import Silent
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -27,17 +23,18 @@ if TYPE_CHECKING:
     from prometheus_client.core import Metric
 
     from otel_callbacks.health import Health
-    from otel_callbacks.operations import End, Request
-    from otel_callbacks.runs import RunTable
+    from otel_callbacks.operations import End
+    from otel_callbacks.run import Run
+    from otel_callbacks.sinks.calls import CallQueue
     from otel_callbacks.sinks.current_span import StandIn
     from otel_callbacks.sinks.families import Trace
-    from otel_callbacks.sinks.fold import Call
-    from otel_callbacks.sinks.labels import LabelValues
+    from otel_callbacks.sinks.labels import LabelLimits
 
-_FOLD_AT: Final = 1_000
-_NO_LABELS: Final = ()
 # Operations whose length is in the histogram of calls.
-_CALLS: Final = frozenset({semconv.CHAT, semconv.TEXT_COMPLETION, semconv.RETRIEVAL})
+_CALLS: Final = frozenset(
+    {semconv.CHAT, semconv.TEXT_COMPLETION, semconv.EMBEDDINGS, semconv.RETRIEVAL}
+)
+_SAY_TOKENS: Final = semconv.MODEL_OPERATIONS | {semconv.EMBEDDINGS}
 _SAMPLED: Final = int(trace.TraceFlags.SAMPLED)
 
 
@@ -45,66 +42,35 @@ class SeriesCollector(Collector):
     """Everything that one registry shows of us.
 
     Args:
-        health: Counts the troubles that the registry shows.
-        label_limit: Distinct values for each label.
+        calls: The finished calls.
+        limits: Bounds the label values.
         extensions: Whether the series that the conventions lack are shown.
+        names: The labels of the series of spend that the app has chosen.
     """
 
-    def __init__(self, health: Health, *, label_limit: int, extensions: bool) -> None:
-        self._health = health
+    def __init__(
+        self,
+        calls: CallQueue,
+        limits: LabelLimits,
+        *,
+        extensions: bool,
+        names: tuple[str, ...] = (),
+    ) -> None:
+        self._calls = calls
         self._extensions = extensions
-        self._limits = LabelLimits(label_limit)
-        self._fold = Fold(self._limits, extensions=extensions)
-        self._calls: deque[Call] = deque()
-        self._lock = threading.Lock()
-        self._tables: list[RunTable] = []
-        self.is_shared = False
-        tell_after_fork(self)
-
-    def after_fork(self) -> None:
-        """Take a new lock; a thread that is not here may hold the old one."""
-        self._lock = threading.Lock()
-
-    def add_table(self, table: RunTable) -> None:
-        """Show a table's runs, too.
-
-        Args:
-            table: A table of open runs.
-        """
-        self._tables.append(table)
-        self.is_shared = len(self._tables) > 1
-
-    def is_counted_by_another(self, run: StandIn) -> bool:
-        """Say whether a run that starts has started in another table already.
-
-        Args:
-            run: The run; it is in the table that asks.
-        """
-        return sum(run.key in table for table in self._tables) > 1
-
-    def append(self, call: Call) -> None:
-        """Take a finished call.
-
-        Args:
-            call: The call.
-        """
-        self._calls.append(call)
-        # Never waits: whoever holds the lock is folding, or will be asked again.
-        if len(self._calls) >= _FOLD_AT and self._lock.acquire(blocking=False):
-            try:
-                self._fold_all()
-            finally:
-                self._lock.release()
+        self._store = OwnStore()
+        store = self._store if extensions else Silent(self._store, OwnStore())
+        self._fold = Fold(store, limits, names)
+        calls.folds.append(self._fold)
 
     def collect(self) -> Iterator[Metric]:
         """Return all families, up to date."""
-        for table in self._tables:
-            table.settle()
-        with self._lock:
-            self._fold_all()
-            families = list(self._fold.families())
+        self._calls.settle()
+        with self._calls.lock:
+            families = list(self._store.families())
             if self._extensions:
-                families.extend(self._own())
+                about = self._calls.about(self._fold)
+                families.extend(shown(series, values) for series, values in about)
         return iter(families)
 
     def describe(self) -> Iterator[Metric]:
@@ -115,61 +81,25 @@ class SeriesCollector(Collector):
             if self._extensions or not series.is_ours
         )
 
-    def _fold_all(self) -> None:
-        """Fold what has come, under the lock."""
-        calls = self._calls
-        while calls:
-            try:
-                self._fold.add(calls.popleft())
-            except Exception as error:  # noqa: BLE001 -- a scrape must show the rest
-                self._health.trouble("fold", error)
-
-    def _own(self) -> Iterator[Metric]:
-        """Return the series about the handler itself."""
-        lost: Counter[LabelValues] = Counter()
-        for table in self._tables:
-            lost.update({(reason,): n for reason, n in table.lost_counts().items()})
-        errors: dict[LabelValues, float]
-        errors = {(where,): n for where, n in self._health.counts().items()}
-        overflowed: dict[LabelValues, float]
-        overflowed = {(name,): n for name, n in self._limits.overflowed.items()}
-        yield gauge(catalogue.IN_FLIGHT, self._in_flight())
-        yield gauge(catalogue.OPEN_RUNS, {_NO_LABELS: sum(map(len, self._tables))})
-        yield counter(catalogue.RUNS_LOST, lost)
-        yield counter(catalogue.ERRORS, errors)
-        yield counter(catalogue.USAGE_MISSING, {_NO_LABELS: self._fold.usage_missing})
-        yield counter(catalogue.LABELS_OVERFLOWED, overflowed)
-
-    def _in_flight(self) -> Counter[LabelValues]:
-        """Count the open operations of each model."""
-        requests = (
-            run.request for table in self._tables for run in table if run.counted
-        )
-        raw = Counter(
-            (request.operation, request.provider, request.model)
-            for request in requests
-            if request.operation
-        )
-        names = catalogue.IN_FLIGHT.labels
-        bounded: Counter[LabelValues] = Counter()
-        for labels, count in raw.items():
-            bounded[self._limits.bound(names, labels, count=False)[0]] += count
-        return bounded
-
 
 class PrometheusSink:
-    """Gives the ends of runs to a registry's collector.
+    """Gives the ends of runs to the series of a registry.
 
     Args:
-        collector: The registry's collector.
+        calls: Takes the finished calls.
         health: Says once that usage is missing.
+        chain_at: Where among the chosen labels the name of the outermost run goes.
     """
 
     name: Final = "prometheus"
 
-    def __init__(self, collector: SeriesCollector, health: Health) -> None:
-        self._collector = collector
+    def __init__(
+        self, calls: CallQueue, health: Health, chain_at: int | None = None
+    ) -> None:
+        self._calls = calls
+        self._append = calls.append
         self._health = health
+        self._chain_at = chain_at
         self._missing_said = False
 
     def started(self, run: StandIn) -> None:
@@ -178,7 +108,7 @@ class PrometheusSink:
         Args:
             run: The run that starts.
         """
-        if self._collector.is_shared and self._collector.is_counted_by_another(run):
+        if self._calls.is_shared and self._calls.is_counted_by_another(run):
             run.counted = False
 
     def ended(self, run: StandIn, end: End) -> None:
@@ -207,9 +137,10 @@ class PrometheusSink:
             end.outcome,
             failure.error_type if failure is not None else "",
             failure.error_class if failure is not None else "",
-            None if request.operation in _CALLS else _own_labels(request),
+            None if request.operation in _CALLS else _own_labels(run),
+            request.labels if self._chain_at is None else self._with_chain(run),
         )
-        self._collector.append(
+        self._append(
             (
                 kind,
                 usage,
@@ -225,17 +156,30 @@ class PrometheusSink:
                     and run.of_agent is not None
                     else None
                 ),
+                end.cost,
             )
         )
+
+    def _with_chain(self, run: StandIn) -> tuple[str, ...]:
+        """Return the chosen labels with the name of the outermost run."""
+        outermost: Run = run
+        while outermost.parent is not None:
+            outermost = outermost.parent
+        labels = list(run.request.labels)
+        if outermost is not run and self._chain_at is not None and labels:
+            labels[self._chain_at] = outermost.request.target
+        return tuple(labels)
 
     def _is_missing(self, run: StandIn, end: End) -> bool:
         """Say whether the provider should have said the tokens, and log that once."""
         request = run.request
-        if request.operation not in semconv.MODEL_OPERATIONS or end.late:
+        if request.operation not in _SAY_TOKENS or end.late:
             return False
-        # Only in a batch may the usage stand in another run's response.
         expected = end.response is None or end.response.usage_expected
-        if not expected and request.batch_size > 1:
+        # Of text, only in a batch may the usage stand in another run's response.
+        if not expected and (
+            request.batch_size > 1 or request.operation == semconv.EMBEDDINGS
+        ):
             return False
         if self._missing_said:
             return True
@@ -250,14 +194,15 @@ class PrometheusSink:
         return True
 
 
-def _own_labels(request: Request) -> tuple[str, ...]:
+def _own_labels(run: StandIn) -> tuple[str, ...]:
     """Return the labels of an operation that has a histogram of its own."""
+    request = run.request
     attributes = request.attributes
     agent = str(attributes.get(semconv.AGENT_NAME, ""))
     if request.operation == semconv.EXECUTE_TOOL:
         return request.target, str(attributes.get(semconv.TOOL_TYPE, "")), agent
     if request.operation == semconv.INVOKE_AGENT:
-        return agent, request.model
+        return agent, agent_sums.model(run.of_agent or ())
     return (request.target,)
 
 

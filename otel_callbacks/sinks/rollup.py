@@ -1,4 +1,4 @@
-"""What a whole tree of runs did: on its root span, and in its agent's series.
+"""What a whole tree of runs did: on its root span.
 
 So Jaeger can search for requests that made many calls or used many tokens.
 """
@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING, Final
 from otel_callbacks import semconv
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from otel_callbacks.operations import AttributeValue, End
-    from otel_callbacks.run import Tally
+    from otel_callbacks.run import AgentTally, Tally
 
 _NAMES: Final = (
     semconv.ROLLUP_CALLS,
@@ -22,10 +24,10 @@ _NAMES: Final = (
 
 
 def note(entries: list[Tally], operation: str, end: End) -> None:
-    """Add one ended run to the sums of its root, or of its agent.
+    """Add one ended run to the sums of its root.
 
     Args:
-        entries: The entries of the outermost run, or of the nearest agent.
+        entries: The entries of the outermost run.
         operation: The ended run's operation; chains and retrievals do not count.
         end: How it ended; what a cache answered is not spent.
     """
@@ -45,12 +47,13 @@ def note(entries: list[Tally], operation: str, end: End) -> None:
     entries.append(entry)
 
 
-def counts(entries: list[Tally]) -> tuple[int, int]:
+def counts(entries: Iterable[Tally | AgentTally]) -> tuple[int, int]:
     """Return how many model calls and tool calls there were.
 
     Args:
-        entries: What `note` has added.
+        entries: What `note` has added, here or in `agent_sums`.
     """
+    entries = tuple(entries)
     return sum(entry[0] for entry in entries), sum(entry[1] for entry in entries)
 
 

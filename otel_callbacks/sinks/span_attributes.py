@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from otel_callbacks import semconv
 from otel_callbacks.operations import CACHE_HIT, OK
+from otel_callbacks.sinks.chunk_times import add_chunk_times
 
 if TYPE_CHECKING:
     from otel_callbacks.operations import (
@@ -17,8 +18,6 @@ if TYPE_CHECKING:
         Usage,
     )
     from otel_callbacks.run import Run
-
-_NANOSECONDS: Final = 1e9
 
 
 def end_attributes(run: Run, end: End, *, content: bool) -> dict[str, AttributeValue]:
@@ -48,17 +47,19 @@ def end_attributes(run: Run, end: End, *, content: bool) -> dict[str, AttributeV
     return attributes
 
 
-def as_json(content: Content) -> dict[str, str]:
+def as_json(content: Content) -> dict[str, str | int]:
     """Return content as a span can hold it: as JSON, where other letters stay text.
 
     Args:
-        content: Lists and dictionaries by the attribute's name.
+        content: Lists and dictionaries by the attribute's name. An exception's
+            message is left to its event.
     """
     return {
         name: value
-        if isinstance(value, str)
+        if isinstance(value, str | int)
         else json.dumps(value, ensure_ascii=False, separators=(",", ":"))
         for name, value in content.items()
+        if name != semconv.EXCEPTION_MESSAGE
     }
 
 
@@ -79,11 +80,7 @@ def _response_attributes(run: Run, end: End) -> dict[str, AttributeValue]:
     """Return the attributes of what a run gave back."""
     attributes: dict[str, AttributeValue] = {}
     if end.chunk_ns:
-        attributes[semconv.REQUEST_STREAM] = True
-        attributes[semconv.RESPONSE_TIME_TO_FIRST_CHUNK] = (
-            end.chunk_ns[0] - run.start_tick
-        ) / _NANOSECONDS
-        attributes[semconv.CHUNK_COUNT] = len(end.chunk_ns)
+        add_chunk_times(attributes, run.start_tick, end.chunk_ns)
     response = end.response
     if response is not None:
         attributes.update(response.attributes)

@@ -12,7 +12,9 @@ from opentelemetry import context as otel_context
 from opentelemetry import trace
 
 from otel_callbacks import semconv
-from otel_callbacks.sinks import batch, current_span, rollup
+from otel_callbacks.operations import OK
+from otel_callbacks.sinks import agent_sums, batch, current_span, rollup
+from otel_callbacks.sinks.resumes import Threads
 from otel_callbacks.sinks.span_attributes import (
     as_json,
     end_attributes,
@@ -22,7 +24,8 @@ from otel_callbacks.sinks.span_attributes import (
 if TYPE_CHECKING:
     from opentelemetry.context import Context
 
-    from otel_callbacks.operations import End
+    from otel_callbacks.operations import End, Response
+    from otel_callbacks.run import Run
     from otel_callbacks.sinks.current_span import StandIn
 
 _CALLS: Final = frozenset({semconv.CHAT, semconv.TEXT_COMPLETION, semconv.RETRIEVAL})
@@ -47,6 +50,9 @@ class SpanSink:
         self._tracer = tracer
         self._extensions = extensions
         self._content = content
+        self._threads = Threads()
+        # Keys of open runs below which a run waits for somebody.
+        self._interrupted: set[int] = set()
 
     def started(self, run: StandIn) -> None:
         """Start a run's span and make its stand-in current.
@@ -101,8 +107,11 @@ class SpanSink:
                 if self._extensions
                 else of_the_conventions(request.attributes)
             ),
+            links=self._threads.links(request) if request.thread else None,
             start_time=run.start_ns,
         )
+        if request.thread:
+            self._threads.remember(request, run.span)
         if run.content and self._content and run.span.is_recording():
             run.span.set_attributes(as_json(run.content))
         if request.batch_size > 1:
@@ -114,12 +123,20 @@ class SpanSink:
         """Write what became known, and end the span."""
         if run.parent is not None:
             rollup.note(run.rollup, run.request.operation, end)
-            if run.of_agent is not None:
-                rollup.note(run.of_agent, run.request.operation, end)
+            # Of an agent itself: the one outside, as its own list is for what is below.
+            outer = run.parent.of_agent
+            if outer is not None:
+                agent_sums.note(outer, run, end)
+            if end.response is not None and end.outcome == OK:
+                self._tell_interrupt(run.parent, end.response)
         if span.is_recording():
             attributes = end_attributes(run, end, content=self._content)
             if run.parent is None and run.rollup:
                 attributes.update(rollup.attributes(run.rollup))
+            if run.of_agent and run.request.operation == semconv.INVOKE_AGENT:
+                attributes.update(agent_sums.attributes(run.of_agent))
+            if self._interrupted and run.key in self._interrupted:
+                attributes[semconv.INTERRUPTED] = True
             if end.failure is not None:
                 # The description is the type alone: messages may hold content.
                 span.set_status(trace.StatusCode.ERROR, end.failure.error_type)
@@ -128,6 +145,12 @@ class SpanSink:
                     attributes if self._extensions else of_the_conventions(attributes)
                 )
         span.end(end.end_ns)
+        self._interrupted.discard(run.key)
+
+    def _tell_interrupt(self, parent: Run, response: Response) -> None:
+        """Note for a run that one below it waits; a graph itself ends as if done."""
+        if semconv.INTERRUPTED in response.attributes:
+            self._interrupted.add(parent.key)
 
 
 def _attach_shared(run: StandIn, context: Context, current: trace.Span) -> None:

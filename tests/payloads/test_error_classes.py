@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import http
+import re
 import socket
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -16,7 +18,9 @@ from langchain_core import exceptions
 from langchain_openai.chat_models import base
 
 from otel_callbacks import semconv
+from otel_callbacks.payloads import error_classes
 from otel_callbacks.payloads.error_classes import class_of
+from otel_callbacks.payloads.refused import REQUEST_ID_HEADERS
 
 REQUEST = httpx.Request("POST", "http://127.0.0.1/v1/chat/completions")
 
@@ -258,3 +262,33 @@ ODD = (
 def test_any_error_has_a_class_of_the_closed_set(attributes: dict[str, Any]) -> None:
     """The label is bounded whatever is raised."""
     assert class_of(_own("Odd", **attributes)) in semconv.ERROR_CLASSES
+
+
+def test_the_page_says_what_the_tables_say() -> None:
+    """Each name, code and status of ``docs/errors.md`` is of the class beside it."""
+    page = (Path(__file__).parents[2] / "docs" / "errors.md").read_text("utf-8")
+    rows = re.findall(r"^\| `(\w+)` \| (.+) \| (.+) \| (.+) \|$", page, re.MULTILINE)
+    assert {row[0] for row in rows} == set(semconv.ERROR_CLASSES)
+    by_name = {
+        **error_classes._LAST_BY_NAME,
+        **error_classes._BY_NAME,
+        **error_classes._BY_LANGCHAIN,
+    }
+    for found, names, codes, statuses in rows:
+        for name in re.findall(r"`(\w+)`", names):
+            assert by_name.get(name, found) == found, name
+            assert name in by_name or found in {"cancelled", "abandoned", "other"}
+        for code in re.findall(r"`(\w+)`", codes):
+            assert error_classes._BY_CODE[code] == found
+        for status in re.findall(r"\b\d{3}\b", statuses):
+            assert error_classes._BY_STATUS[int(status)] == found
+    told = {int(each) for *_, said in rows for each in re.findall(r"\b\d{3}\b", said)}
+    assert told == set(error_classes._BY_STATUS)
+
+
+def test_the_page_names_every_header_that_is_read() -> None:
+    """And no header but these is asked for."""
+    page = (Path(__file__).parents[2] / "docs" / "errors.md").read_text("utf-8")
+    row = next(line for line in page.splitlines() if "provider_request_id" in line)
+    said = set(re.findall(r"`([a-z]+(?:-[a-z]+)+)`", row)) | {"request-id"}
+    assert said == set(REQUEST_ID_HEADERS)

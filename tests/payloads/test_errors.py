@@ -16,7 +16,7 @@ from langgraph.errors import (
 from langgraph.types import Command
 
 from otel_callbacks.operations import Failure
-from otel_callbacks.payloads.errors import failure
+from otel_callbacks.payloads.errors import failure, interruption
 
 
 @pytest.mark.parametrize(
@@ -87,3 +87,13 @@ def test_an_odd_class_name_can_be_sent(name: str, error_type: str) -> None:
     """It is bounded and never empty."""
     found = failure(type(name, (Exception,), {})())
     assert found == Failure("error", error_type, "other")
+
+
+def test_who_waits_is_interrupted() -> None:
+    """A jump to another graph is no interrupt, and neither is a namesake."""
+    waiting = interruption(GraphInterrupt())
+    assert waiting is not None
+    assert waiting.attributes == {"otel_callbacks.interrupted": True}
+    assert not waiting.usage_expected
+    assert interruption(ParentCommand(Command(goto="elsewhere"))) is None
+    assert interruption(type("GraphInterrupt", (Exception,), {})()) is None

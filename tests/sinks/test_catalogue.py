@@ -7,6 +7,8 @@ from prometheus_client import CollectorRegistry
 
 from otel_callbacks.health import Health
 from otel_callbacks.sinks import catalogue
+from otel_callbacks.sinks.calls import CallQueue
+from otel_callbacks.sinks.labels import LabelLimits
 from otel_callbacks.sinks.prometheus import SeriesCollector
 
 SECONDS = (
@@ -134,6 +136,8 @@ EXPECTED = {
         "",
         (*BASE, "gen_ai_token_type", "reason"),
     ),
+    "otel_callbacks_cost_usd_total": ("counter", "", (*BASE, "outcome")),
+    "otel_callbacks_cost_saved_usd_total": ("counter", "", (*BASE, "reason")),
     "otel_callbacks_operations_total": (
         "counter",
         "",
@@ -145,6 +149,12 @@ EXPECTED = {
     "otel_callbacks_errors_total": ("counter", "", ("where",)),
     "otel_callbacks_usage_missing_total": ("counter", "", ()),
     "otel_callbacks_labels_overflowed_total": ("counter", "", ("label",)),
+    "otel_callbacks_budget_exceeded_total": ("counter", "", ("budget", "action")),
+    "otel_callbacks_unpriced_tokens_total": (
+        "counter",
+        "",
+        ("gen_ai_provider_name", "gen_ai_request_model"),
+    ),
 }
 
 
@@ -191,7 +201,8 @@ def test_label_is_written_as_prometheus_does() -> None:
 @pytest.mark.parametrize("extensions", [True, False], ids=["all", "conventions"])
 def test_collector_shows_what_the_table_says(*, extensions: bool) -> None:
     """Described and collected families are those of the table, in both modes."""
-    collector = SeriesCollector(Health(), label_limit=10, extensions=extensions)
+    calls = CallQueue(Health())
+    collector = SeriesCollector(calls, LabelLimits(10), extensions=extensions)
     CollectorRegistry().register(collector)
     expected = [
         (series.name.removesuffix("_total"), series.kind, series.unit)

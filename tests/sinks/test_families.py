@@ -9,12 +9,13 @@ from prometheus_client.core import Exemplar
 
 from otel_callbacks.sinks.catalogue import Series
 from otel_callbacks.sinks.families import (
+    Amount,
+    Count,
     Counters,
     Distribution,
     Histograms,
-    counter,
     empty,
-    gauge,
+    shown,
 )
 
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ def samples(family: Metric) -> list[tuple[str, dict[str, str], float, Any]]:
 
 def test_counter_adds_up() -> None:
     """Each label set adds up for itself; without a trace there is no exemplar."""
-    counters = Counters(COUNTER)
+    counters = Counters(COUNTER, Count)
     counters.at(("red",)).add(2, None)
     counters.at(("red",)).add(3, None)
     counters.at(("white",)).add(1, None)
@@ -54,7 +55,7 @@ def test_counter_adds_up() -> None:
 
 def test_counter_points_to_the_last_sampled_part() -> None:
     """The exemplar is the last addition that had a trace, with its own value."""
-    counters = Counters(COUNTER)
+    counters = Counters(COUNTER, Count)
     counters.at(("red",)).add(2, TRACE)
     counters.at(("red",)).add(3, None)
     assert samples(counters.family()) == [
@@ -120,10 +121,10 @@ def test_gaps_and_values_meet_in_the_same_buckets() -> None:
 
 def test_gauge_and_counter_take_values_from_elsewhere() -> None:
     """What is counted elsewhere is shown as it is."""
-    family = gauge(GAUGE, {("here",): 3})
+    family = shown(GAUGE, {("here",): 3})
     assert family.type == "gauge"
     assert samples(family) == [("open", {"shop": "here"}, 3, None)]
-    family = counter(COUNTER, {("red",): 4})
+    family = shown(COUNTER, {("red",): 4})
     assert family.type == "counter"
     assert samples(family) == [("roses_total", {"colour": "red"}, 4, None)]
 

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from typing import Any
 
 import pytest
 
 from otel_callbacks.operations import Usage
 from otel_callbacks.sinks import fold as fold_module
+from otel_callbacks.sinks.families import OwnStore
 from otel_callbacks.sinks.fold import Fold
 from otel_callbacks.sinks.labels import LabelLimits
+from otel_callbacks.sinks.store import Silent
 
 MILLISECOND = 1_000_000
 INPUT = {"gen_ai_token_type": "input"}
@@ -37,6 +40,7 @@ def kind(**changes: Any) -> tuple[Any, ...]:
         "error_type": "",
         "error_class": "",
         "tool": None,
+        "labels": (),
     }
     assert changes.keys() <= fields.keys()
     return tuple({**fields, **changes}.values())
@@ -50,18 +54,33 @@ def call(
     chunks: tuple[int, ...] = (),
     late: bool = False,
     calls: tuple[int, int] | None = None,
+    cost: Decimal | None = None,
 ) -> Any:
     """Return a call of 30 milliseconds."""
     duration = 30 * MILLISECOND
-    return (of or kind(), usage, missing, duration, 0, chunks, None, late, calls)
+    return (of or kind(), usage, missing, duration, 0, chunks, None, late, calls, cost)
 
 
-def new_fold(limit: int = 10, *, extensions: bool = True) -> Fold:
+class _Fold(Fold):
+    """A fold that shows what its store keeps."""
+
+    def __init__(
+        self, limit: int, names: tuple[str, ...] = (), *, extensions: bool
+    ) -> None:
+        store = OwnStore()
+        self.families = store.families
+        kept = store if extensions else Silent(store, OwnStore())
+        super().__init__(kept, LabelLimits(limit), names)
+
+
+def new_fold(
+    limit: int = 10, names: tuple[str, ...] = (), *, extensions: bool = True
+) -> _Fold:
     """Return a fold with nothing in it."""
-    return Fold(LabelLimits(limit), extensions=extensions)
+    return _Fold(limit, names, extensions=extensions)
 
 
-def value(fold: Fold, name: str, **labels: str) -> float:
+def value(fold: _Fold, name: str, **labels: str) -> float:
     """Return the sum of the samples of a name with these labels."""
     wanted = labels.items()
     return sum(
@@ -72,7 +91,7 @@ def value(fold: Fold, name: str, **labels: str) -> float:
     )
 
 
-def label_sets(fold: Fold, name: str) -> list[dict[str, str]]:
+def label_sets(fold: _Fold, name: str) -> list[dict[str, str]]:
     """Return the labels of all samples of a name."""
     return [
         sample.labels
@@ -266,8 +285,8 @@ def test_workflow_has_a_duration_of_its_own() -> None:
 
 def test_overflow_of_agents_counts_once_a_call() -> None:
     """An agent beyond the limit is counted as one value for each of its calls."""
-    limits = LabelLimits(1)
-    fold = Fold(limits, extensions=True)
+    fold = new_fold(1)
+    limits = fold.limits
     for name in ("florist", "baker", "baker"):
         agent = kind(operation="invoke_agent", tool=(name, "m"))
         fold.add(call(agent, calls=(1, 0)))
@@ -290,8 +309,8 @@ def test_conventions_alone() -> None:
 
 def test_overflow_counts_every_call() -> None:
     """A call beyond a limit goes to ``other``, and each such call is counted."""
-    limits = LabelLimits(1)
-    fold = Fold(limits, extensions=True)
+    fold = new_fold(1)
+    limits = fold.limits
     fold.add(call())
     flood = kind(
         operation="execute_tool",

@@ -25,6 +25,8 @@ from otel_callbacks.health import Health
 from otel_callbacks.operations import End, Request, Response, Usage
 from otel_callbacks.settings import Settings
 from otel_callbacks.sinks.current_span import StandIn
+from otel_callbacks.sinks.calls import CallQueue
+from otel_callbacks.sinks.labels import LabelLimits
 from otel_callbacks.sinks.prometheus import PrometheusSink, SeriesCollector
 from otel_callbacks.testing import FakeChatModel, Reply, Tokens, capture
 
@@ -57,14 +59,15 @@ def base(server: FakeOpenAI, **more: str) -> dict[str, str]:
     }
 
 
-def collector(
+def queue(
     registry: CollectorRegistry | None = None, *, strict: bool = False, limit: int = 100
-) -> SeriesCollector:
-    """Return a collector with a health of its own."""
-    made = SeriesCollector(Health(strict=strict), label_limit=limit, extensions=True)
+) -> CallQueue:
+    """Return a queue of calls that a registry shows."""
+    calls = CallQueue(Health(strict=strict))
+    made = SeriesCollector(calls, LabelLimits(limit), extensions=True)
     if registry is not None:
         registry.register(made)
-    return made
+    return calls
 
 
 def run_of(operation: str = "chat", **fields: Any) -> StandIn:
@@ -247,6 +250,7 @@ def test_exemplars_point_to_the_span(telemetry: Capture) -> None:
         "gen_ai_client_operation_time_to_first_chunk_seconds_bucket",
         "gen_ai_client_operation_time_per_output_chunk_seconds_bucket",
         "otel_callbacks_tokens_total",
+        "otel_callbacks_unpriced_tokens_total",
         OPERATIONS,
     }
     assert all(one == ids for some in found.values() for one in some)
@@ -317,7 +321,7 @@ def test_restricted_registry_shows_what_is_asked_for(telemetry: Capture) -> None
 def test_thousand_calls_are_folded_without_a_scrape() -> None:
     """What waits to be folded never grows beyond a thousand calls."""
     registry = CollectorRegistry()
-    made = collector(registry)
+    made = queue(registry)
     sink = PrometheusSink(made, Health())
     run = run_of()
     for _ in range(999):
@@ -332,10 +336,10 @@ def test_thousand_calls_are_folded_without_a_scrape() -> None:
 def test_call_never_waits_for_a_scrape() -> None:
     """While somebody else folds, a finished call is kept for later."""
     registry = CollectorRegistry()
-    made = collector(registry)
+    made = queue(registry)
     sink = PrometheusSink(made, Health())
     run = run_of()
-    with made._lock:
+    with made.lock:
         for _ in range(1_001):
             sink.ended(run, ended(run))
         assert len(made._calls) == 1_001
@@ -345,8 +349,8 @@ def test_call_never_waits_for_a_scrape() -> None:
 def test_forked_child_does_not_wait_for_its_parents_lock() -> None:
     """A lock that a thread of the parent holds is not the child's."""
     registry = CollectorRegistry()
-    made = collector(registry)
-    made._lock.acquire()
+    made = queue(registry)
+    made.lock.acquire()
     made.after_fork()
     assert value(registry, "otel_callbacks_open_runs") == 0
 
@@ -354,7 +358,7 @@ def test_forked_child_does_not_wait_for_its_parents_lock() -> None:
 def test_fold_that_fails_is_counted(caplog: pytest.LogCaptureFixture) -> None:
     """A call that cannot be folded costs itself; the scrape shows the rest."""
     registry = CollectorRegistry()
-    made = collector(registry)
+    made = queue(registry)
     sink = PrometheusSink(made, Health())
     run = run_of()
     broken: Any = None
@@ -371,11 +375,11 @@ def test_fold_that_fails_is_counted(caplog: pytest.LogCaptureFixture) -> None:
 def test_fold_that_fails_raises_when_strict() -> None:
     """In tests it is raised, and the next scrape goes on."""
     registry = CollectorRegistry()
-    made = collector(registry, strict=True)
+    made = queue(registry, strict=True)
     broken: Any = None
     made.append(broken)
     with pytest.raises(TypeError):
-        list(made.collect())
+        made.settle()
     assert value(registry, "otel_callbacks_errors_total", where="fold") == 1
 
 
@@ -426,7 +430,7 @@ def test_lost_runs_are_shown_by_reason(telemetry: Capture) -> None:
 def test_missing_usage_is_said_once(caplog: pytest.LogCaptureFixture) -> None:
     """Each call without usage is counted, the first one is logged."""
     registry = CollectorRegistry()
-    sink = PrometheusSink(collector(registry), Health())
+    sink = PrometheusSink(queue(registry), Health())
     nameless = StandIn(1, Request("chat", ""), None)
     with caplog.at_level(logging.WARNING, "otel_callbacks"):
         for _ in range(2):
@@ -441,7 +445,7 @@ def test_missing_usage_is_said_once(caplog: pytest.LogCaptureFixture) -> None:
 def test_usage_is_expected_where_it_can_be() -> None:
     """Not in a batch's later runs, not late, not of tools and retrievals."""
     registry = CollectorRegistry()
-    sink = PrometheusSink(collector(registry), Health())
+    sink = PrometheusSink(queue(registry), Health())
     unexpected = Response("m", usage_expected=False)
     later = run_of("text_completion", batch_size=2)
     sink.ended(later, ended(later, unexpected))
@@ -460,7 +464,7 @@ def test_usage_is_expected_where_it_can_be() -> None:
 def test_run_that_another_counts_is_left_alone() -> None:
     """Neither a chain nor a run that another handler counts is counted."""
     registry = CollectorRegistry()
-    sink = PrometheusSink(collector(registry), Health())
+    sink = PrometheusSink(queue(registry), Health())
     chain = StandIn(1, Request("", "step"), None)
     sink.started(chain)
     sink.ended(chain, ended(chain))
@@ -473,7 +477,7 @@ def test_run_that_another_counts_is_left_alone() -> None:
 def test_threads_lose_no_call() -> None:
     """Many threads that end calls while others scrape: every call is counted."""
     registry = CollectorRegistry()
-    sink = PrometheusSink(collector(registry), Health(strict=True))
+    sink = PrometheusSink(queue(registry), Health(strict=True))
 
     def calls() -> None:
         run = run_of()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from typing import TYPE_CHECKING
 
 from otel_callbacks.operations import OK, End, Response, Usage
@@ -52,6 +53,15 @@ def test_chains_and_retrievals_do_not_count() -> None:
     rollup.note(entries, "", _end(None))
     rollup.note(entries, "retrieval", _end(Response()))
     assert entries == []
+
+
+def test_cost_is_summed() -> None:
+    """Only where the price of a call is known."""
+    entries: list[Tally] = []
+    rollup.note(entries, "chat", _end(Response())._replace(cost=Decimal("0.25")))
+    rollup.note(entries, "chat", _end(Response())._replace(cost=Decimal("0.5")))
+    rollup.note(entries, "chat", _end(Response()))
+    assert rollup.attributes(entries)["otel_callbacks.cost_usd"] == 0.75
 
 
 def test_calls_of_an_agent_are_counted_by_kind() -> None:

@@ -22,6 +22,7 @@ from opentelemetry.sdk.trace.sampling import (
     SamplingResult,
 )
 from prometheus_client import CollectorRegistry
+from pydantic import SecretStr
 
 from otel_callbacks import OTelCallbackHandler
 from otel_callbacks.operations import End, Request, Response, Usage
@@ -113,6 +114,9 @@ def test_stream(
     span = telemetry.span(CHAT)
     first = span["attributes"].pop("gen_ai.response.time_to_first_chunk")
     count = span["attributes"].pop("otel_callbacks.chunk_count")
+    rate = span["attributes"].pop("otel_callbacks.chunks_per_second")
+    gap = span["attributes"].pop("otel_callbacks.longest_chunk_gap")
+    assert 0 < gap <= (count - 1) / rate
     expected = answered(server, **{"gen_ai.request.stream": True})
     del expected["gen_ai.response.id"]
     assert span["attributes"] == expected
@@ -134,6 +138,7 @@ def test_error(
         **asked(server),
         "error.type": "OpenAIRateLimitError",
         "otel_callbacks.error_class": "rate_limited",
+        "otel_callbacks.http.status_code": 429,
         "otel_callbacks.outcome": "error",
     }
     assert shape(span) == ("CLIENT", "ERROR", "OpenAIRateLimitError")
@@ -620,3 +625,18 @@ def test_usage_that_is_half_known(telemetry: Capture) -> None:
         "gen_ai.usage.output_tokens": 4,
         "gen_ai.usage.cache_creation.input_tokens": 2,
     }
+
+
+def test_content_is_on_the_span_where_it_is_wanted(server: FakeOpenAI) -> None:
+    """What goes in is written at the start, what comes back at the end."""
+    from langchain_openai import ChatOpenAI  # noqa: PLC0415 -- a second of imports
+
+    server.script(Reply("Two."))
+    with capture(Settings(capture_content="SPAN_ONLY", strict=True)) as captured:
+        model = ChatOpenAI(
+            base_url=server.base_url, api_key=SecretStr("x"), model="gpt-4o-mini"
+        )
+        model.invoke("Roses?", {"callbacks": [captured.handler]})
+        said = captured.span(CHAT)["attributes"]
+    assert "Roses?" in str(said["gen_ai.input.messages"])
+    assert "Two." in str(said["gen_ai.output.messages"])

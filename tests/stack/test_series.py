@@ -20,14 +20,6 @@ _FLOW = "gen_ai_workflow_name"
 _MODEL = "gen_ai_request_model"
 _PROVIDER = "gen_ai_provider_name"
 
-# The names that are agreed and that no code emits yet: a panel that reads one stays
-# empty. A test takes a name off this list as soon as the catalogue has it.
-AGREED: Final = (
-    Series("otel_callbacks_cost_usd_total", "counter", "", (*BASE, "outcome")),
-    Series("otel_callbacks_cost_saved_usd_total", "counter", "", (*BASE, "reason")),
-    Series("otel_callbacks_unpriced_tokens_total", "counter", "", (_PROVIDER, _MODEL)),
-)
-
 _SPAN_LABELS: Final = frozenset(
     {
         "service_name",
@@ -116,8 +108,8 @@ def _unknown(
 
 @pytest.fixture(scope="module")
 def known(rules: list[dict[str, Any]]) -> dict[str, frozenset[str]]:
-    """Return all series that are ours: emitted, agreed, recorded."""
-    return _known((*AGREED, *SERIES)) | _derived(rules)
+    """Return all series that are ours: emitted, recorded."""
+    return _known(SERIES) | _derived(rules)
 
 
 def _derived(rules: list[dict[str, Any]]) -> dict[str, frozenset[str]]:
@@ -171,11 +163,6 @@ def test_every_series_of_the_code_is_on_a_dashboard(
     names = set(_known((series,)))
     read = {s.name for expression in panel_expressions for s in expression.selectors()}
     assert names & read
-
-
-def test_agreed_names_leave_the_list_when_the_code_has_them() -> None:
-    """The list of names to come holds only names to come."""
-    assert {one.name for one in AGREED} & {one.name for one in SERIES} == set()
 
 
 def test_the_choices_of_group_by_are_labels_of_the_cost(

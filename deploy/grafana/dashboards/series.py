@@ -22,6 +22,7 @@ CACHE_READ: Final = select(
 COST: Final = select("otel_callbacks_cost_usd_total")
 SAVED: Final = select("otel_callbacks_cost_saved_usd_total")
 SAVED_TOKENS: Final = select("otel_callbacks_tokens_saved_total")
+BEYOND_BUDGET: Final = select("otel_callbacks_budget_exceeded_total", SERVICE)
 IN_FLIGHT: Final = select("otel_callbacks_operations_in_flight")
 
 DURATION: Final = "gen_ai_client_operation_duration_seconds"

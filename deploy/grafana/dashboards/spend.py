@@ -15,6 +15,7 @@ from dashboards.promql import (
     share,
 )
 from dashboards.series import (
+    BEYOND_BUDGET,
     BY_MODEL,
     COST,
     OPERATIONS,
@@ -96,6 +97,14 @@ def _over_time() -> Row:
                 unit=USD,
                 stacked=True,
                 empty="No cache hits",
+            ),
+            lines(
+                "Calls beyond a budget",
+                "Calls in a second that a budget of the app refused or warned of.",
+                over_time(
+                    rate(BEYOND_BUDGET, "budget", "action"), "{{budget}}: {{action}}"
+                ),
+                empty="None",
             ),
         ],
     )

@@ -1,0 +1,81 @@
+"""The handler that LangChain adds by itself where no handler of ours was given.
+
+LangChain asks registered hooks whenever it makes a callback manager
+(``register_configure_hook``). There is one hook: it answers with the handler of
+`instrument`, else with one that keeps accounts where `track_usage` is active, else
+with none. LangChain adds it where no handler of this class is there yet.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from langchain_core.tracers.context import register_configure_hook
+
+from otel_callbacks import accounts
+from otel_callbacks.handler import OTelCallbackHandler
+from otel_callbacks.lifecycle import Lifecycle
+from otel_callbacks.settings import Settings
+from otel_callbacks.sinks import ledger_only
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+class _LedgerHandler(OTelCallbackHandler):
+    """Keeps accounts and does nothing else: no spans, no series."""
+
+    def __init__(self) -> None:  # the parent's would make spans and series
+        self.settings = Settings()
+        built = ledger_only(self.settings)
+        self.health = built.health
+        self._runs = Lifecycle(built)
+        self._find = built.table.find
+
+
+class _Hook:
+    """What LangChain asks; it has the one method of a context variable that is used.
+
+    A real one would not be seen by threads that begin with an empty context.
+    """
+
+    def __init__(self) -> None:
+        self.instrumenting: OTelCallbackHandler | None = None
+        self.is_registered = False
+        self._ledger: _LedgerHandler | None = None
+
+    def get(self) -> OTelCallbackHandler | None:
+        """Return the handler to add, if any."""
+        if self.instrumenting is not None:
+            return self.instrumenting
+        if not accounts.current.get():
+            return None
+        if self._ledger is None:
+            self._ledger = _LedgerHandler()
+        return self._ledger
+
+
+_hook: Final = _Hook()
+
+
+def register() -> None:
+    """Let LangChain ask the hook, from the first time on that somebody needs it."""
+    if not _hook.is_registered:
+        _hook.is_registered = True
+        ask: Callable[..., Any] = register_configure_hook
+        ask(_hook, inheritable=True, handle_class=OTelCallbackHandler)
+
+
+def instrument_with(handler: OTelCallbackHandler | None) -> None:
+    """Let LangChain add a handler everywhere, or stop that.
+
+    Args:
+        handler: The handler; None for none.
+    """
+    register()
+    _hook.instrumenting = handler
+
+
+def instrumenting() -> OTelCallbackHandler | None:
+    """Return the handler that LangChain adds everywhere, if any."""
+    return _hook.instrumenting

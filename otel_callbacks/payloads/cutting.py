@@ -1,0 +1,278 @@
+"""Content cut to a number of bytes, in its structure, without reading all of it.
+
+Messages that are longer together than the limit are shortened text by text, the
+longest first; where that is not enough the oldest messages go. What is left has the
+schema's shape: it is never cut in the middle of JSON. The work depends on the limit and
+on the number of values, not on the length of the texts.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any, Final, NamedTuple
+
+from otel_callbacks import semconv
+from otel_callbacks.payloads.binary_data import without_data
+from otel_callbacks.payloads.content_shapes import has_shape
+
+_FLOOR: Final = 256
+"""Bytes of a text below which it is not shortened before others are dropped."""
+
+_MARK: Final = 32
+"""Bytes that the note of a shortened text may take."""
+
+_SHORTEST: Final = 64
+"""Bytes of each text where even one message is too long."""
+
+_TRIES: Final = 5
+_NEWEST_LAST: Final = frozenset({semconv.INPUT_MESSAGES, semconv.OUTPUT_MESSAGES})
+# Without these an entry says nothing, or has not the shape of its schema.
+_KEPT: Final = frozenset(
+    {
+        "role",
+        "type",
+        "name",
+        "modality",
+        "finish_reason",
+        "id",
+        "mime_type",
+        "file_id",
+        "uri",
+        "content",
+        "parts",
+        "response",
+        "server_tool_call",
+        "server_tool_call_response",
+    }
+)
+_NO_SCORE: Final = (int, float, bool, type(None))
+
+
+class Cut(NamedTuple):
+    """What is left of a value, and what it was."""
+
+    value: Any
+    length: int = 0
+    """Characters of all texts before, where something was cut; else 0."""
+    dropped: int = 0
+    """How many messages, documents or other items were left out."""
+
+
+def cut(name: str, value: Any, limit: int) -> Cut:
+    """Cut a value to a limit, and put notes in the place of binary data.
+
+    Args:
+        name: The attribute's name.
+        value: Its value, as JSON knows it; not changed.
+        limit: UTF-8 bytes of the value as JSON.
+    """
+    if _size(value, limit) <= limit:
+        whole = _clean(value, limit)
+        if size_of(whole) <= limit:
+            return Cut(whole)
+    length = _length(value)
+    room = limit
+    for _ in range(_TRIES):
+        left, dropped = _fit(name, value, room)
+        left = _clean(left, limit)
+        if size_of(left) <= limit and has_shape(name, left):
+            return Cut(left, length, dropped)
+        room //= 2  # escapes and notes took more than was thought
+    return Cut(type(value)(), length, len(value) if isinstance(value, list) else 0)
+
+
+def size_of(value: Any) -> int:
+    """Return the bytes of a value as JSON.
+
+    Args:
+        value: What JSON knows.
+    """
+    text = value if isinstance(value, str) else to_json(value)
+    return len(text.encode())
+
+
+def to_json(value: Any) -> str:
+    """Return a value as JSON, where other letters stay text.
+
+    Args:
+        value: What JSON knows.
+    """
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+
+
+def _fit(name: str, value: Any, room: int) -> tuple[Any, int]:
+    """Shorten texts, then drop items, until a value fits."""
+    if isinstance(value, str):
+        return _shorten(value, room - _MARK), 0
+    if isinstance(value, dict):
+        return _fit_items([value], room)[0][0], 0
+    ordered = value[::-1] if name in _NEWEST_LAST else value
+    kept, dropped = _fit_items(ordered, room)
+    return (kept[::-1] if name in _NEWEST_LAST else kept), dropped
+
+
+def _fit_items(items: list[Any], room: int) -> tuple[list[Any], int]:
+    """Keep as many items from the first on as fit with their texts shortened."""
+    left = room - 2
+    kept: list[Any] = []
+    costs: list[int] = []
+    for item in items:
+        texts: list[int] = []
+        base = _weigh(item, texts, room) + 1
+        least = base + sum(min(cost, _FLOOR + _MARK) for cost in texts)
+        if least > left:
+            break
+        left -= least
+        kept.append(item)
+        costs += texts
+    if not kept:
+        return [_prune(items[0], room - 2)], len(items) - 1
+    spare = left + sum(min(cost, _FLOOR + _MARK) for cost in costs)
+    level = _level(costs, spare)
+    return [_shortened(item, level) for item in kept], len(items) - len(kept)
+
+
+def _level(costs: list[int], room: int) -> int:
+    """Return the bytes that a long text may have so that all texts fit together."""
+    for count, cost in enumerate(sorted(costs)):
+        share = room // (len(costs) - count)
+        if cost > share:
+            return max(share - _MARK, _FLOOR)
+        room -= cost
+    return max(costs, default=_FLOOR)
+
+
+def _weigh(value: Any, texts: list[int], most: int) -> int:
+    """Return the bytes of a value without its texts, and note each text's."""
+    if isinstance(value, str):
+        texts.append(_bytes(value, most))
+        return 2
+    if isinstance(value, dict):
+        return 2 + sum(
+            _bytes(key, most) + 4 + _weigh(item, texts, most)
+            for key, item in value.items()
+        )
+    if isinstance(value, list):
+        return 2 + sum(1 + _weigh(item, texts, most) for item in value)
+    return len(str(value)) + 1
+
+
+def _size(value: Any, most: int) -> int:
+    """Return about how many bytes a value has."""
+    texts: list[int] = []
+    return _weigh(value, texts, most) + sum(texts)
+
+
+def _length(value: Any) -> int:
+    """Return the characters of all texts."""
+    if isinstance(value, str):
+        return len(value)
+    if isinstance(value, dict):
+        return sum(_length(item) for item in value.values())
+    return sum(map(_length, value)) if isinstance(value, list) else 0
+
+
+def _bytes(text: str, most: int) -> int:
+    """Return the bytes of a text; of one far beyond the limit only that it is."""
+    if text.isascii() or len(text) > most:
+        return len(text)
+    return len(text.encode(errors="surrogatepass"))
+
+
+def _shortened(value: Any, level: int) -> Any:
+    """Copy a value with its texts shortened."""
+    if isinstance(value, str):
+        return _shorten(value, level)
+    if isinstance(value, dict):
+        return {key: _shortened(item, level) for key, item in value.items()}
+    return [_shortened(item, level) for item in value] if _is_list(value) else value
+
+
+def _is_list(value: Any) -> bool:
+    """Say whether a value is a list."""
+    return isinstance(value, list)
+
+
+def _shorten(text: str, most: int) -> str:
+    """Keep the beginning of a text, and note how much is left out."""
+    if _bytes(text, most) <= most:
+        return text
+    # Where data are only begun no digest can be right: they are noted whole first.
+    head = _scanned(text, most)
+    while head and _bytes(head, most) > most:
+        head = head[: most * len(head) // max(_bytes(head, most), len(head)) - 1]
+    return f"{head}…[+{len(text) - len(head)} characters]"
+
+
+def _scanned(text: str, most: int) -> str:
+    """Return the beginning of a text with notes in the place of binary data."""
+    window = text[: 4 * most + 4096]
+    return without_data(window, whole=len(window) == len(text))[:most]
+
+
+def _clean(value: Any, limit: int) -> Any:
+    """Copy a value with valid texts, and notes in the place of binary data."""
+    if isinstance(value, str):
+        text = without_data(value)
+        try:
+            text.encode()
+        except UnicodeEncodeError:
+            return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+        return text
+    if isinstance(value, dict):
+        return {_clean(k, limit): _clean(item, limit) for k, item in value.items()}
+    return [_clean(item, limit) for item in value] if _is_list(value) else value
+
+
+def _prune(value: Any, room: int) -> Any:
+    """Cut one item that is too long even with short texts: entries go, too."""
+    if isinstance(value, str):
+        return _shorten(value, max(min(room - _MARK, _FLOOR), 0))
+    if isinstance(value, list):
+        return _prune_list(value, room)
+    if isinstance(value, dict):
+        return _prune_dictionary(value, room)
+    return value
+
+
+def _prune_list(items: list[Any], room: int) -> list[Any]:
+    """Keep the first items that there is room for."""
+    kept: list[Any] = []
+    left = room - 2
+    for item in items:
+        pruned = _prune(item, left // 2)
+        left -= size_about(pruned) + 1
+        if left < 0:
+            break
+        kept.append(pruned)
+    return kept
+
+
+def _prune_dictionary(entries: dict[str, Any], room: int) -> dict[str, Any]:
+    """Keep what gives an entry its shape, and of the rest what there is room for."""
+    kept: dict[str, Any] = {}
+    left = room - 2
+    # Texts first: what is nested takes what they leave.
+    for key in sorted(entries, key=lambda key: isinstance(entries[key], dict | list)):
+        item = entries[key]
+        needed = key in _KEPT
+        if isinstance(item, str):
+            pruned: Any = _shorten(
+                item, _SHORTEST if needed else min(_FLOOR, left // 2)
+            )
+        else:
+            pruned = _prune(item, max(left - len(key) - 8, 0))
+        size = size_about(pruned) + _bytes(key, room) + 4
+        if needed or size <= left:
+            kept[key] = pruned
+            left -= size
+    return {key: kept[key] for key in entries if key in kept}
+
+
+def size_about(value: Any) -> int:
+    """Return about how many bytes a small value has.
+
+    Args:
+        value: What JSON knows.
+    """
+    return _size(value, 1 << 20)

@@ -1,0 +1,253 @@
+"""Parts of messages: what LangChain and the providers call content blocks.
+
+The parts are those of the conventions' schemas; what these have no part for goes into
+a generic one, under its own type.
+https://github.com/open-telemetry/semantic-conventions-genai
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from otel_callbacks.payloads.media import media_part
+from otel_callbacks.payloads.plain_json import MORE, parsed, plain
+from otel_callbacks.payloads.server_tools import (
+    SERVER_CALLS,
+    SERVER_RESULTS,
+    server_call,
+    server_result,
+)
+from otel_callbacks.payloads.values import mapping, text
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from otel_callbacks.payloads.plain_json import Work
+
+_TEXTS: Final = ("text", "input_text", "output_text", "text-plain", "plain_text")
+_TEXT_KEYS: Final = ("text", "content", "data")
+_REASONING: Final = ("reasoning", "thinking", "reasoning_content")
+_REASONING_KEYS: Final = ("reasoning", "thinking", "text", "content")
+_TOOL_CALLS: Final = (
+    "tool_call",
+    "tool_call_chunk",
+    "invalid_tool_call",
+    "tool_use",
+    "function_call",
+    "custom_tool_call",
+)
+_TOOL_RESULTS: Final = (
+    "tool_result",
+    "tool_call_response",
+    "function_call_output",
+    "function_response",
+)
+_MEDIA: Final = (
+    "image",
+    "image_url",
+    "input_image",
+    "image_generation_call",
+    "audio",
+    "input_audio",
+    "output_audio",
+    "video",
+    "video_url",
+    "file",
+    "input_file",
+    "document",
+    "media",
+)
+# Bedrock's Converse API and Google's parts have no type, but the one key that says it.
+_BY_KEY: Final = {
+    "toolUse": "tool_use",
+    "toolResult": "tool_result",
+    "reasoningContent": "reasoning",
+    "functionCall": "function_call",
+    "functionResponse": "function_response",
+    "executableCode": "executable_code",
+    "codeExecutionResult": "code_execution_result",
+    "inlineData": "media",
+    "fileData": "media",
+    "image": "image",
+    "video": "video",
+    "document": "document",
+    "audio": "audio",
+    "text": "text",
+}
+_NOISE: Final = frozenset({"index", "cache_control", "signature", "encrypted_content"})
+"""What says nothing to a reader of a generic part."""
+
+Part = dict[str, Any]
+"""One part of a message."""
+
+
+def content_parts(content: object, work: Work) -> list[Part]:
+    """Read a message's content.
+
+    Args:
+        content: A string, or a list of strings and content blocks.
+        work: How much may be read.
+    """
+    if isinstance(content, str):
+        return [{"type": "text", "content": str.__str__(content)}] if content else []
+    if isinstance(content, dict):
+        content = [content]
+    if not isinstance(content, list | tuple):
+        return []
+    return [part for block in content for part in _block_parts(block, work)]
+
+
+def tool_call_part(call: dict[object, object], work: Work) -> Part:
+    """Read a tool call of LangChain's or of a provider's own shape.
+
+    Args:
+        call: ``{"name", "args", "id"}`` or the like.
+        work: How much may be read.
+    """
+    inner = mapping(call.get("function")) or call
+    arguments = next(
+        (inner[key] for key in ("args", "arguments", "input") if inner.get(key)), {}
+    )
+    part: Part = {"type": "tool_call"}
+    identifier = call.get("call_id") or call.get("id") or call.get("toolUseId")
+    if found := text(identifier):
+        part["id"] = found
+    part["name"] = text(inner.get("name"))
+    part["arguments"] = plain(parsed(arguments), work)
+    return part
+
+
+def response_part(identifier: object, content: object, work: Work) -> Part:
+    """Read what a tool gave back to the model.
+
+    Args:
+        identifier: The id of the call.
+        content: A string, content blocks, or anything.
+        work: How much may be read.
+    """
+    part: Part = {"type": "tool_call_response"}
+    if found := text(identifier):
+        part["id"] = found
+    if isinstance(content, list | tuple):
+        part["response"] = content_parts(content, work)
+    else:
+        part["response"] = plain(content, work)
+    return part
+
+
+def _block_parts(block: object, work: Work) -> Iterator[Part]:
+    """Read one content block; nearly always it is one part."""
+    if work.left <= 0:
+        return
+    work.left -= 1
+    if isinstance(block, str):
+        yield {"type": "text", "content": str.__str__(block)}
+        return
+    said = mapping(block)
+    kind = text(said.get("type"))
+    if not kind:
+        key = next((key for key in _BY_KEY if key in said), "")
+        kind = _BY_KEY.get(key, "unknown")
+        said = said if kind in _TEXTS else mapping(said.get(key)) or said
+    if kind == "non_standard" and isinstance(said.get("value"), dict):
+        yield from _block_parts(said["value"], work)
+        return
+    read = _READERS.get(kind)
+    part = read(kind, said, work) if read is not None else None
+    yield part if part is not None else _generic(kind, said, work)
+
+
+def _text(_: str, block: dict[object, object], __: Work) -> Part | None:
+    """Read a text."""
+    for key in _TEXT_KEYS:
+        value = block.get(key)
+        if isinstance(value, str):
+            return {"type": "text", "content": str.__str__(value)}
+    return None
+
+
+def _reasoning(_: str, block: dict[object, object], __: Work) -> Part | None:
+    """Read a model's reasoning, in full or in summary."""
+    for key in _REASONING_KEYS:
+        value = block.get(key)
+        if isinstance(value, str):
+            return {"type": "reasoning", "content": str.__str__(value)}
+    inner = mapping(block.get("reasoning_content") or block.get("reasoningText"))
+    if isinstance(inner.get("text"), str):
+        return {"type": "reasoning", "content": inner["text"]}
+    summary = block.get("summary")
+    if isinstance(summary, list | tuple):
+        said = [mapping(each).get("text") for each in summary]
+        texts = [str.__str__(each) for each in said if isinstance(each, str)]
+        return {"type": "reasoning", "content": "\n".join(texts)}
+    return None
+
+
+def _tool_call(_: str, block: dict[object, object], work: Work) -> Part:
+    """Read a tool call among the content."""
+    return tool_call_part(block, work)
+
+
+def _tool_result(_: str, block: dict[object, object], work: Work) -> Part:
+    """Read a tool's result among the content."""
+    keys = ("tool_use_id", "tool_call_id", "call_id", "toolUseId", "id", "name")
+    identifier = next((block[key] for key in keys if block.get(key)), None)
+    results = ("content", "output", "response")
+    content = next((block[key] for key in results if key in block), None)
+    return response_part(identifier, content, work)
+
+
+def _refusal(_: str, block: dict[object, object], __: Work) -> Part | None:
+    """Read a refusal, which the schemas have no part of their own for."""
+    said = block.get("refusal")
+    if not isinstance(said, str):
+        return None
+    return {"type": "refusal", "content": str.__str__(said)}
+
+
+def _medium(kind: str, block: dict[object, object], work: Work) -> Part | None:
+    """Read a medium, or a document that is text."""
+    source = mapping(block.get("source"))
+    if source.get("type") == "text":
+        return _text(kind, source, work)
+    if isinstance(source.get("content"), list):
+        return _generic("document_content", source, work)
+    return media_part(kind, block)
+
+
+def _compaction(_: str, block: dict[object, object], __: Work) -> Part:
+    """Read the summary that stands for older messages."""
+    part: Part = {"type": "compaction"}
+    if identifier := text(block.get("id")):
+        part["id"] = identifier
+    if isinstance(content := block.get("content"), str):
+        part["content"] = str.__str__(content)
+    return part
+
+
+def _generic(kind: str, block: dict[object, object], work: Work) -> Part:
+    """Copy a block that no part is made for."""
+    kept = {key: value for key, value in block.items() if key not in _NOISE}
+    copied = plain(kept, work)
+    said = copied if isinstance(copied, dict) else {"content": MORE}
+    # A part of a known type says what its type must say; this one does not.
+    name = kind if kind not in _READERS and kind not in _RESERVED else f"other_{kind}"
+    return {**said, "type": name}
+
+
+_RESERVED: Final = frozenset(
+    {"blob", "uri", "tool_call_response", "server_tool_call_response"}
+)
+_READERS: Final[dict[str, Callable[[str, dict[object, object], Work], Part | None]]] = {
+    **dict.fromkeys(_TEXTS, _text),
+    **dict.fromkeys(_REASONING, _reasoning),
+    **dict.fromkeys(_TOOL_CALLS, _tool_call),
+    **dict.fromkeys(_TOOL_RESULTS, _tool_result),
+    **dict.fromkeys(SERVER_CALLS, server_call),
+    **dict.fromkeys(SERVER_RESULTS, server_result),
+    **dict.fromkeys(_MEDIA, _medium),
+    "refusal": _refusal,
+    "compaction": _compaction,
+}
+"""A block's type -> its reader; None from one means that the block lacks what its
+type promises."""

@@ -1,0 +1,224 @@
+"""LangChain's messages as the conventions' schemas have them."""
+
+from __future__ import annotations
+
+from itertools import chain
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
+
+from otel_callbacks.payloads.finish_reasons import UNFINISHED, finish_reason
+from otel_callbacks.payloads.message_parts import (
+    Part,
+    content_parts,
+    response_part,
+    tool_call_part,
+)
+from otel_callbacks.payloads.values import mapping, text
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from otel_callbacks.payloads.plain_json import Work
+
+Message: TypeAlias = dict[str, Any]
+"""One message of the conventions' schemas."""
+
+SYSTEM: Final = "system"
+_ASSISTANT: Final = "assistant"
+_TOOL: Final = "tool"
+_ROLES: Final = {
+    "human": "user",
+    "ai": _ASSISTANT,
+    "model": _ASSISTANT,
+    "function": _TOOL,
+    "HumanMessageChunk": "user",
+    "AIMessageChunk": _ASSISTANT,
+    "SystemMessageChunk": SYSTEM,
+    "ToolMessageChunk": _TOOL,
+    "FunctionMessageChunk": _TOOL,
+}
+"""LangChain's types and shorthands -> the conventions' roles; others stay."""
+
+_REMOVE: Final = "remove"
+_VALUES_OF_A_MESSAGE: Final = 4
+"""A role, a part, its type and its content."""
+
+
+
+def input_messages(said: object, work: Work) -> tuple[list[Message], int]:
+    """Read what a model is given: the newest first, for as long as the work allows.
+
+    Args:
+        said: Messages, or a prompt, or one message.
+        work: How much may be read.
+
+    Returns:
+        The messages, oldest first, and how many older ones were not read.
+    """
+    given: Sequence[object] = said if isinstance(said, list | tuple) else [said]
+    read: list[Message] = []
+    for count, each in enumerate(reversed(given)):
+        if work.left <= 0:
+            return read[::-1], len(given) - count
+        work.left -= _VALUES_OF_A_MESSAGE
+        message = one_message(each, work)
+        if message is not None:
+            read.append(message)
+    return read[::-1], 0
+
+
+def output_messages(result: object, work: Work, *, finished: bool) -> list[Message]:
+    """Read what a model gave back, one message for each choice.
+
+    Args:
+        result: LangChain's ``LLMResult``; at an error what came before it.
+        work: How much may be read.
+        finished: Whether the run ended well.
+    """
+    generations = getattr(result, "generations", None)
+    if not isinstance(generations, list | tuple):
+        return []
+    messages = []
+    for choice in chain.from_iterable(_lists(generations)):
+        message = _choice(choice, work)
+        if message["parts"] or finished:
+            said = getattr(choice, "message", None)
+            reason = finish_reason(choice, said) if finished else UNFINISHED
+            messages.append({**message, "finish_reason": reason})
+    return messages
+
+
+def final_message(said: object, work: Work) -> Message | None:
+    """Read the message that an agent or a workflow ends with.
+
+    Args:
+        said: A message in any of the forms that LangChain takes.
+        work: How much may be read.
+    """
+    message = one_message(said, work)
+    if message is None:
+        return None
+    return {**message, "finish_reason": finish_reason(None, said)}
+
+
+def one_message(said: object, work: Work) -> Message | None:
+    """Read a message.
+
+    Args:
+        said: A message, a prompt, ``(role, content)`` or ``{"role", "content"}``.
+        work: How much may be read.
+
+    Returns:
+        The message; None where it is none, or one that only removes another.
+    """
+    if isinstance(said, str):
+        return {"role": "user", "parts": content_parts(said, work)}
+    if isinstance(said, tuple) and len(said) == 2:  # noqa: PLR2004 -- a pair
+        return {"role": _role(text(said[0])), "parts": content_parts(said[1], work)}
+    if isinstance(said, dict):
+        return _of_dictionary(said, work)
+    kind = text(getattr(said, "type", None))
+    if not kind or kind == _REMOVE or not hasattr(said, "content"):
+        return None
+    extra = mapping(getattr(said, "additional_kwargs", None))
+    return _message(
+        text(getattr(said, "role", None))
+        or text(extra.get("__openai_role__"))
+        or _role(kind),
+        {
+            "content": getattr(said, "content", None),
+            "name": getattr(said, "name", None),
+            "tool_call_id": getattr(said, "tool_call_id", None),
+            "tool_calls": [
+                *_calls(getattr(said, "tool_calls", None)),
+                *_calls(getattr(said, "invalid_tool_calls", None)),
+            ]
+            or _calls(extra.get("tool_calls"))
+            or _calls([extra.get("function_call")]),
+            "reasoning_content": extra.get("reasoning_content"),
+            "refusal": extra.get("refusal"),
+        },
+        work,
+    )
+
+
+def is_message(value: object) -> bool:
+    """Say whether a value is one of LangChain's messages, or the dictionary of one.
+
+    Args:
+        value: Anything.
+    """
+    if isinstance(value, dict):
+        return "content" in value and ("role" in value or "type" in value)
+    return hasattr(value, "content") and isinstance(getattr(value, "type", None), str)
+
+
+def _of_dictionary(said: dict[object, object], work: Work) -> Message | None:
+    """Read a message in the form that providers take."""
+    role = text(said.get("role")) or text(said.get("type"))
+    if not role:
+        return None
+    found = {**said, "tool_calls": _calls(said.get("tool_calls"))}
+    return _message(_role(role), found, work)
+
+
+def _message(role: str, said: dict[Any, Any], work: Work) -> Message:
+    """Put a message together."""
+    if role == _TOOL:
+        parts = [response_part(said.get("tool_call_id"), said.get("content"), work)]
+    else:
+        parts = _parts(said, work)
+    message: Message = {"role": role, "parts": parts}
+    if name := text(said.get("name")):
+        message["name"] = name
+    return message
+
+
+def _parts(said: dict[Any, Any], work: Work) -> list[Part]:
+    """Read content and tool calls; a call that stands in both is read once."""
+    calls = [tool_call_part(call, work) for call in said["tool_calls"]]
+    by_id = {call["id"]: call for call in calls if "id" in call}
+    parts: list[Part] = []
+    for key in ("reasoning_content", "refusal"):
+        if isinstance(extra := said.get(key), str) and extra:
+            kind = key.partition("_")[0]
+            parts.append({"type": kind, "content": str.__str__(extra)})
+    for part in content_parts(said.get("content"), work):
+        if part["type"] == "tool_call":
+            # A stream's block may lack the arguments that LangChain put together.
+            whole = by_id.pop(part.get("id"), None)
+            if whole is not None:
+                calls.remove(whole)
+                parts.append(whole)
+                continue
+            if part in calls:
+                continue
+        parts.append(part)
+    return parts + calls
+
+
+def _choice(choice: object, work: Work) -> Message:
+    """Read one of a model's answers."""
+    message = getattr(choice, "message", None)
+    if message is not None:
+        read = one_message(message, work)
+        if read is not None:
+            return read
+    said = getattr(choice, "text", None)
+    return {"role": _ASSISTANT, "parts": content_parts(said, work)}
+
+
+def _lists(values: Sequence[object]) -> list[Sequence[object]]:
+    """Keep the lists among values."""
+    return [value for value in values if isinstance(value, list | tuple)]
+
+
+def _calls(value: object) -> list[dict[object, object]]:
+    """Return the tool calls of a list."""
+    if not isinstance(value, list | tuple):
+        return []
+    return [call for call in value if isinstance(call, dict)]
+
+
+def _role(kind: str) -> str:
+    """Return the convention's role."""
+    return _ROLES.get(kind, kind) or "user"

@@ -1,0 +1,204 @@
+"""Foreign values as JSON knows them: no objects, no credentials, no endless work."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime as dt
+import enum
+import json
+import uuid
+from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
+from decimal import Decimal
+from pathlib import PurePath
+from typing import Any, Final
+
+from langchain_core.documents import Document
+from langchain_core.load.serializable import Serializable
+from langchain_core.messages import BaseMessage
+from pydantic import BaseModel
+
+from otel_callbacks.payloads.binary_data import note
+
+MORE: Final = "…"
+"""Stands for what was too deep or too much."""
+
+_MOST_VALUES: Final = 20_000
+_DEEPEST: Final = 24
+_INT64: Final = 1 << 63
+"""OTLP knows no larger integer."""
+
+_LONGEST_JSON: Final = 1 << 20
+"""Characters of JSON in a string that are parsed."""
+
+_NAMES_LONGEST: Final = 256
+_BY_THEIR_TEXT: Final = (
+    Decimal,
+    uuid.UUID,
+    dt.date,
+    dt.time,
+    dt.timedelta,
+    PurePath,
+)
+_CREDENTIALS: Final = frozenset(
+    {
+        "access_token",
+        "api_key",
+        "apikey",
+        "authorization",
+        "client_secret",
+        "cookie",
+        "password",
+        "proxy_authorization",
+        "refresh_token",
+        "secret_key",
+        "set_cookie",
+        "x_api_key",
+    }
+)
+
+
+class NotPlainError(TypeError):
+    """A value is not what JSON knows."""
+
+
+class Work:
+    """How much may still be read of one attribute.
+
+    Args:
+        left: Values: entries of dictionaries and items of lists.
+        strict: Whether an object that JSON does not know raises.
+    """
+
+    __slots__ = ("left", "strict")
+
+    def __init__(self, left: int = _MOST_VALUES, *, strict: bool = False) -> None:
+        self.left = left
+        self.strict = strict
+
+
+def plain(  # noqa: PLR0911 -- one for each kind of value
+    value: object, work: Work, depth: int = _DEEPEST
+) -> Any:
+    """Copy a value as JSON knows it; strings are not copied.
+
+    Args:
+        value: Anything.
+        work: How much may be read; counted down.
+        depth: Levels that may be read.
+
+    Returns:
+        A string, number, boolean, None, or fresh lists and dictionaries of these.
+
+    Raises:
+        NotPlainError: An object, if ``work`` is strict.
+    """
+    kind = type(value)
+    if kind is str or value is None or kind is bool:
+        return value
+    if isinstance(value, int | float | str):
+        return _constant(value)
+    if depth <= 0 or work.left <= 0:
+        return MORE
+    if isinstance(value, Mapping):
+        return _dictionary(value.items(), work, depth)
+    if isinstance(value, bytes | bytearray | memoryview):
+        return note(bytes(value))
+    if isinstance(value, Sequence | AbstractSet):
+        return _items(value, work, depth)
+    if work.strict:
+        raise NotPlainError(kind.__name__)
+    return _object(value, work, depth)
+
+
+def parsed(value: object) -> object:
+    """Parse JSON in a string, as providers give the arguments of tools.
+
+    Args:
+        value: Anything; what is no JSON is returned as it is.
+    """
+    if not isinstance(value, str) or len(value) > _LONGEST_JSON:
+        return value
+    try:
+        return json.loads(value)
+    except (ValueError, RecursionError):  # unfinished, none, or too deep
+        return str.__str__(value)
+
+
+def _constant(value: float | str) -> Any:
+    """Return a number that JSON and OTLP know, or a text in its place."""
+    if isinstance(value, enum.Enum):
+        return plain(value.value, Work())
+    if isinstance(value, str):
+        return str.__str__(value)
+    if isinstance(value, int):
+        if -_INT64 <= value < _INT64:
+            return int(value)
+        return f"an integer of {value.bit_length()} bits"
+    # Neither infinities nor "not a number" are JSON.
+    return float(value) if value - value == 0 else float.__repr__(value)
+
+
+def _dictionary(
+    pairs: Iterable[tuple[object, object]], work: Work, depth: int
+) -> dict[str, Any]:
+    """Copy a dictionary as far as the work goes."""
+    copied: dict[str, Any] = {}
+    for key, value in pairs:
+        if work.left <= 0:
+            copied[MORE] = MORE
+            break
+        work.left -= 1
+        name = _name(key)
+        if isinstance(value, str) and name.lower().replace("-", "_") in _CREDENTIALS:
+            copied[name] = "REDACTED"
+        else:
+            copied[name] = plain(value, work, depth - 1)
+    return copied
+
+
+def _items(values: Iterable[object], work: Work, depth: int) -> list[Any]:
+    """Copy a list as far as the work goes."""
+    copied: list[Any] = []
+    for value in values:
+        if work.left <= 0:
+            copied.append(MORE)
+            break
+        work.left -= 1
+        copied.append(plain(value, work, depth - 1))
+    return copied
+
+
+def _name(key: object) -> str:
+    """Return the name of an entry."""
+    if isinstance(key, str):
+        return str.__str__(key)[:_NAMES_LONGEST]
+    if key is None or isinstance(key, int | float):
+        return str(_constant(key) if key is not None else key)
+    return f"<{type(key).__name__}>"
+
+
+def _object(  # noqa: PLR0911 -- one for each kind of object
+    value: object, work: Work, depth: int
+) -> Any:
+    """Copy what an object says, if it is one that holds data.
+
+    Others are named by their class alone: a client or a model knows its API key.
+    """
+    if isinstance(value, enum.Enum):
+        return plain(value.value, work, depth - 1)
+    if isinstance(value, _BY_THEIR_TEXT):
+        return str(value)
+    if isinstance(value, BaseMessage):
+        said: dict[str, object] = {"type": value.type, "content": value.content}
+        return _dictionary(said.items(), work, depth)
+    if isinstance(value, Document):
+        said = {"content": value.page_content, "metadata": value.metadata}
+        return _dictionary(said.items(), work, depth)
+    if isinstance(value, BaseModel) and not isinstance(value, Serializable):
+        return _dictionary(vars(value).items(), work, depth)
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        fields = [field.name for field in dataclasses.fields(value)]
+        pairs = ((name, getattr(value, name, None)) for name in fields)
+        return _dictionary(pairs, work, depth)
+    return f"<{type(value).__name__}>"

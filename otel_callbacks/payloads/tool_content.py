@@ -1,0 +1,91 @@
+"""What tools are given and give back, and what retrievers find."""
+
+from __future__ import annotations
+
+from itertools import islice
+from typing import TYPE_CHECKING, Any, Final
+
+from otel_callbacks.payloads.message_parts import content_parts
+from otel_callbacks.payloads.plain_json import parsed, plain
+from otel_callbacks.payloads.values import mapping, number, text
+
+if TYPE_CHECKING:
+    from otel_callbacks.payloads.plain_json import Work
+
+_CONTENT: Final = "content"
+_INPUT: Final = "input"
+_SCORES: Final = ("score", "relevance_score", "similarity_score", "_score")
+_DOCUMENTS_AT_MOST: Final = 1_000
+
+
+def tool_arguments(said: object, inputs: object, work: Work) -> dict[str, Any]:
+    """Read a tool's arguments, which the convention wants to be an object.
+
+    Args:
+        said: The tool's input as a string.
+        inputs: Its arguments, without what LangChain has put in itself.
+        work: How much may be read.
+    """
+    found = inputs if isinstance(inputs, dict) else parsed(said)
+    copied = plain(found, work)
+    return copied if isinstance(copied, dict) else {_INPUT: copied}
+
+
+def tool_result(output: object, work: Work) -> dict[str, Any]:
+    """Read what a tool gave back, which the convention wants to be an object.
+
+    Args:
+        output: A string, a message, LangGraph's ``Command``, or anything.
+        work: How much may be read.
+    """
+    update = getattr(output, "update", None)
+    if isinstance(update, dict) and not isinstance(output, dict):
+        messages = update.get("messages")
+        is_one = isinstance(messages, list | tuple) and len(messages) == 1
+        output = messages[0] if is_one and messages else update
+    if hasattr(output, "tool_call_id"):
+        output = getattr(output, _CONTENT, None)
+    if isinstance(output, str):
+        found = parsed(output)
+        output = found if isinstance(found, dict) else output
+    elif isinstance(output, list) and any(map(_is_block, output)):
+        return {_CONTENT: content_parts(output, work)}
+    copied = plain(output, work)
+    return copied if isinstance(copied, dict) else {_CONTENT: copied}
+
+
+def documents(found: object, work: Work) -> tuple[list[dict[str, Any]], int]:
+    """Read the documents of a retriever.
+
+    Args:
+        found: Documents, the best first.
+        work: How much may be read.
+
+    Returns:
+        The documents, and how many were not read.
+    """
+    if not isinstance(found, list | tuple):
+        return [], 0
+    read = [_document(each, work) for each in islice(found, _DOCUMENTS_AT_MOST)]
+    return read, len(found) - len(read)
+
+
+def _document(document: object, work: Work) -> dict[str, Any]:
+    """Read one document."""
+    about = mapping(getattr(document, "metadata", None))
+    read: dict[str, Any] = {}
+    if identifier := text(getattr(document, "id", None)):
+        read["id"] = identifier
+    scores = (number(about.get(key)) for key in _SCORES)
+    score = next((score for score in scores if score is not None), None)
+    if score is not None:
+        read["score"] = score
+    read[_CONTENT] = plain(getattr(document, "page_content", None), work)
+    if about:
+        read["metadata"] = plain(about, work)
+    return read
+
+
+def _is_block(item: object) -> bool:
+    """Say whether an item is a content block."""
+    return isinstance(item, dict) and isinstance(item.get("type"), str)

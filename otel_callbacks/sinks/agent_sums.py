@@ -1,0 +1,109 @@
+"""What an agent's model calls had in common, and what they used: on the agent's span.
+
+The conventions want on ``invoke_agent`` the request of its calls, the reason why the
+last one finished, and the tokens of the whole invocation:
+https://github.com/open-telemetry/semantic-conventions-genai
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from otel_callbacks import semconv
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from otel_callbacks.operations import AttributeValue, End, Request, Response
+    from otel_callbacks.run import AgentTally, Run
+
+_TOOL: Final[AgentTally] = (0, 1, None, None)
+
+_IN_COMMON: Final = (
+    semconv.REQUEST_MODEL,
+    semconv.REQUEST_TEMPERATURE,
+    semconv.REQUEST_TOP_P,
+    semconv.REQUEST_MAX_TOKENS,
+    semconv.REQUEST_STOP_SEQUENCES,
+    semconv.REQUEST_FREQUENCY_PENALTY,
+    semconv.REQUEST_PRESENCE_PENALTY,
+    semconv.REQUEST_SEED,
+    semconv.REQUEST_CHOICE_COUNT,
+    semconv.OUTPUT_TYPE,
+)
+"""Said of the agent where all its calls say the same."""
+
+
+def note(entries: list[AgentTally], run: Run, end: End) -> None:
+    """Add one ended run to what its agent did.
+
+    Args:
+        entries: The entries of the nearest agent outside of the run.
+        run: The ended run; chains and retrievals do not count.
+        end: How it ended.
+    """
+    operation = run.request.operation
+    # An append needs no lock, whichever thread the branches of a tree end in.
+    if operation in semconv.MODEL_OPERATIONS:
+        entries.append((1, 0, run.request, end.response))
+    elif operation == semconv.EXECUTE_TOOL:
+        entries.append(_TOOL)
+    elif operation == semconv.INVOKE_AGENT and run.of_agent:
+        # An invocation is all that it caused: the outer agent's has the inner one's.
+        entries.extend(run.of_agent)
+
+
+def attributes(entries: Sequence[AgentTally]) -> dict[str, AttributeValue]:
+    """Return what is said of an agent's calls on its span.
+
+    Args:
+        entries: What `note` has added.
+    """
+    requests = [request for _, _, request, _ in entries if request is not None]
+    if not requests:
+        return {}
+    answers = [response for *_, response in entries if response is not None]
+    said = _in_common(requests)
+    if answers and answers[-1].finish_reasons:
+        said[semconv.RESPONSE_FINISH_REASONS] = answers[-1].finish_reasons
+    _add_usage(said, answers)
+    return said
+
+
+def model(entries: Sequence[AgentTally]) -> str:
+    """Return the model that all calls of an agent asked for, else nothing.
+
+    Args:
+        entries: What `note` has added.
+    """
+    asked = {request.model for _, _, request, _ in entries if request is not None}
+    return asked.pop() if len(asked) == 1 else ""
+
+
+def _in_common(requests: list[Request]) -> dict[str, AttributeValue]:
+    """Return the parameters that all requests have with the same value."""
+    first = requests[0].attributes
+    # A model that is called alike has one request for all its calls.
+    others = [each.attributes for each in requests if each.attributes is not first]
+    return {
+        name: first[name]
+        for name in _IN_COMMON
+        if name in first and all(each.get(name) == first[name] for each in others)
+    }
+
+
+def _add_usage(said: dict[str, AttributeValue], answers: list[Response]) -> None:
+    """Add the tokens that were spent, where any call said them."""
+    spent = [
+        each.usage for each in answers if each.usage is not None and not each.cache_hit
+    ]
+    given = [each.input_tokens for each in spent if each.input_tokens is not None]
+    taken = [each.output_tokens for each in spent if each.output_tokens is not None]
+    if given:
+        said[semconv.USAGE_INPUT_TOKENS] = sum(given)
+    if taken:
+        said[semconv.USAGE_OUTPUT_TOKENS] = sum(taken)
+    if read := sum(each.cache_read for each in spent):
+        said[semconv.USAGE_CACHE_READ] = read
+    if written := sum(each.cache_write for each in spent):
+        said[semconv.USAGE_CACHE_WRITE] = written

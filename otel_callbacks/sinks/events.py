@@ -1,0 +1,114 @@
+"""Model calls as events: log records with a name, the trace's ids and the content.
+
+https://github.com/open-telemetry/semantic-conventions-genai/blob/main/docs/gen-ai/gen-ai-events.md
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from opentelemetry import trace
+from opentelemetry._logs import LogRecord, SeverityNumber
+from opentelemetry.context import Context
+
+from otel_callbacks import semconv
+from otel_callbacks.operations import ERROR
+from otel_callbacks.sinks.span_attributes import end_attributes, of_the_conventions
+
+if TYPE_CHECKING:
+    from opentelemetry._logs import Logger
+
+    from otel_callbacks.operations import Content, End
+    from otel_callbacks.sinks.current_span import StandIn
+
+_CLIENTS: Final = semconv.MODEL_OPERATIONS | {semconv.EMBEDDINGS, semconv.RETRIEVAL}
+"""Operations whose exceptions the conventions have an event for."""
+
+
+class EventSink:
+    """An event for each model call, and one for each exception of a client's.
+
+    Args:
+        logger: Takes the events; its processor must not wait for a network.
+        extensions: Whether attributes that the conventions lack are written too.
+        content: Whether what was said is written, where it was captured.
+    """
+
+    name: Final = "events"
+
+    def __init__(
+        self, logger: Logger, *, extensions: bool = True, content: bool = False
+    ) -> None:
+        self._logger = logger
+        self._extensions = extensions
+        self._content = content
+
+    def started(self, run: StandIn) -> None:
+        """Take a run that starts; an event tells of all of it at its end.
+
+        Args:
+            run: The run.
+        """
+
+    def ended(self, run: StandIn, end: End) -> None:
+        """Emit the events of a run.
+
+        Args:
+            run: The run that ended, while its span is still known.
+            end: How it ended.
+        """
+        operation = run.request.operation
+        if end.late or operation not in _CLIENTS:
+            return
+        if operation in semconv.MODEL_OPERATIONS:
+            self._emit(run, end, semconv.DETAILS_EVENT, self._details(run, end), None)
+        if end.failure is not None and end.outcome == ERROR:
+            about = {semconv.EXCEPTION_TYPE: end.failure.error_type}
+            said = (end.content or {}).get(semconv.EXCEPTION_MESSAGE)
+            if said and self._content:
+                about[semconv.EXCEPTION_MESSAGE] = said
+            self._emit(run, end, semconv.EXCEPTION_EVENT, about, SeverityNumber.WARN)
+
+    def _details(self, run: StandIn, end: End) -> dict[str, Any]:
+        """Return all that the span says, and the content in its structure."""
+        about = {**run.request.attributes, **end_attributes(run, end, content=False)}
+        if not self._extensions:
+            about = {**of_the_conventions(about)}
+        if self._content:
+            return {**about, **_said(run.content), **_said(end.content)}
+        return about
+
+    def _emit(
+        self,
+        run: StandIn,
+        end: End,
+        name: str,
+        attributes: dict[str, Any],
+        severity: SeverityNumber | None,
+    ) -> None:
+        """Hand an event over, with the ids of the run's span."""
+        context = Context()
+        if run.span is not None:
+            # Not the span itself: a queue of events must not keep it alive.
+            known = trace.NonRecordingSpan(run.span.get_span_context())
+            context = trace.set_span_in_context(known, context)
+        self._logger.emit(
+            LogRecord(
+                timestamp=end.end_ns,
+                observed_timestamp=end.end_ns,
+                context=context,
+                severity_number=severity,
+                severity_text=None if severity is None else severity.name,
+                attributes=attributes,
+                event_name=name,
+            )
+        )
+
+
+def _said(content: Content | None) -> Content:
+    """Return content without what is another event's."""
+    return {
+        name: value
+        for name, value in (content or {}).items()
+        if name != semconv.EXCEPTION_MESSAGE
+    }

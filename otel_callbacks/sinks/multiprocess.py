@@ -1,0 +1,220 @@
+"""The series of one of several worker processes, by prometheus_client's own objects.
+
+Its multiprocess mode keeps values in files that any worker's scrape adds up. It knows
+no collectors of ours, so here every call goes into its own objects at once:
+https://prometheus.github.io/client_python/multiprocess/
+"""
+
+from __future__ import annotations
+
+import threading
+from operator import sub
+from typing import TYPE_CHECKING, Any, Final
+
+from prometheus_client import Counter, Gauge, Histogram, values
+
+from otel_callbacks.forks import tell_after_fork
+from otel_callbacks.sinks import catalogue
+from otel_callbacks.sinks.families import OwnStore
+from otel_callbacks.sinks.fold import Fold
+from otel_callbacks.sinks.store import Silent
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from decimal import Decimal
+
+    from prometheus_client import CollectorRegistry
+
+    from otel_callbacks.operations import End
+    from otel_callbacks.sinks.calls import CallQueue
+    from otel_callbacks.sinks.catalogue import Series
+    from otel_callbacks.sinks.current_span import StandIn
+    from otel_callbacks.sinks.families import Trace
+    from otel_callbacks.sinks.labels import LabelLimits, LabelValues
+
+_SECONDS: Final = 1e-9
+_COUNTED: Final = (
+    catalogue.RUNS_LOST,
+    catalogue.ERRORS,
+    catalogue.USAGE_MISSING,
+    catalogue.LABELS_OVERFLOWED,
+    catalogue.BUDGET_EXCEEDED,
+)
+
+
+def is_multiprocess() -> bool:
+    """Say whether prometheus_client was imported with ``PROMETHEUS_MULTIPROC_DIR``."""
+    return values.ValueClass is not values.MutexValue
+
+
+class MultiprocessSink:
+    """Writes each call into this worker's files, and what is open.
+
+    Args:
+        calls: The finished calls; the sink that feeds them comes before this one.
+        limits: Bounds the label values.
+        registry: Shows this worker's part.
+        extensions: Whether the series that the conventions lack are kept.
+        names: The labels of the series of spend that the app has chosen.
+    """
+
+    name: Final = "prometheus"
+
+    def __init__(
+        self,
+        calls: CallQueue,
+        limits: LabelLimits,
+        registry: CollectorRegistry,
+        *,
+        extensions: bool,
+        names: tuple[str, ...] = (),
+    ) -> None:
+        plain = PlainStore(registry)
+        store = plain if extensions else Silent(plain, OwnStore())
+        self._calls = calls
+        self._fold = Fold(store, limits, names)
+        self._counters = {
+            series.name: plain.counters(series) for series in _COUNTED if extensions
+        }
+        self._told: dict[tuple[str, LabelValues], float] = {}
+        self._gauges = tuple(
+            Gauge(
+                series.name,
+                series.help,
+                series.labels,
+                registry=registry,
+                multiprocess_mode="livesum",
+            )
+            for series in (catalogue.IN_FLIGHT, catalogue.OPEN_RUNS)
+            if extensions
+        )
+        self._lock = threading.Lock()
+        calls.folds.append(self._fold)
+        tell_after_fork(self)
+
+    def after_fork(self) -> None:
+        """Take a new lock; a thread that is not here may hold the old one."""
+        self._lock = threading.Lock()
+
+    def started(self, run: StandIn) -> None:
+        """Count a run as open.
+
+        Args:
+            run: The run that starts.
+        """
+        self._open(run, 1)
+
+    def ended(self, run: StandIn, end: End) -> None:
+        """Bring the files up to date.
+
+        Args:
+            run: The run that ended.
+            end: How it ended.
+        """
+        if not end.late:
+            self._open(run, -1)
+        self._calls.fold()
+        if self._counters:
+            with self._lock:
+                self._count()
+
+    def _open(self, run: StandIn, change: int) -> None:
+        """Change how many runs are open."""
+        if not self._gauges:
+            return
+        in_flight, open_runs = self._gauges
+        open_runs.inc(change)
+        request = run.request
+        if request.operation and run.counted:
+            labels = request.operation, request.provider, request.model
+            names = catalogue.IN_FLIGHT.labels
+            with self._calls.lock:
+                bounded, _ = self._fold.limits.bound(names, labels, count=False)
+            in_flight.labels(*bounded).inc(change)
+
+    def _count(self) -> None:
+        """Add what has been counted elsewhere since the last time."""
+        for series, counts in self._calls.counted(self._fold):
+            for labels, count in counts.items():
+                at = series.name, labels
+                new = count - self._told.get(at, 0)
+                if new:
+                    self._told[at] = count
+                    self._counters[series.name].at(labels).add(new, None)
+
+
+class PlainStore:
+    """Keeps series as objects of prometheus_client.
+
+    Args:
+        registry: Shows them.
+    """
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self._registry = registry
+
+    def counters(self, series: Series) -> _Family:
+        """Keep a counter.
+
+        Args:
+            series: What it is.
+        """
+        return _Family(
+            Counter(series.name, series.help, series.labels, registry=self._registry)
+        )
+
+    amounts = counters
+
+    def histograms(self, series: Series) -> _Family:
+        """Keep a histogram.
+
+        Args:
+            series: What it is.
+        """
+        return _Family(
+            Histogram(
+                series.name,
+                series.help,
+                series.labels,
+                buckets=series.buckets,
+                registry=self._registry,
+            )
+        )
+
+
+class _Family:
+    """The label sets of one object of prometheus_client."""
+
+    def __init__(self, metric: Any) -> None:
+        self._metric = metric
+        self._states: dict[LabelValues, _State] = {}
+
+    def at(self, labels: LabelValues) -> _State:
+        """Return the state of a label set, new if need be."""
+        found = self._states.get(labels)
+        if found is None:
+            child = self._metric.labels(*labels) if labels else self._metric
+            found = self._states[labels] = _State(child)
+        return found
+
+
+class _State:
+    """One label set; the files have no room for exemplars."""
+
+    __slots__ = ("_child",)
+
+    def __init__(self, child: Any) -> None:
+        self._child = child
+
+    def add(self, value: float | Decimal, _: Trace | None) -> None:
+        """Add to a counter."""
+        self._child.inc(float(value))
+
+    def observe(self, value: float, _: Trace | None) -> None:
+        """Observe a value."""
+        self._child.observe(value)
+
+    def observe_gaps(self, ticks: Sequence[int], _: Trace | None) -> None:
+        """Observe the seconds between each two readings of a clock."""
+        for gap in map(sub, ticks[1:], ticks):
+            self._child.observe(gap * _SECONDS)

@@ -1,0 +1,124 @@
+"""How the series of one Prometheus registry get out: scraped, pushed, or both."""
+
+from __future__ import annotations
+
+import weakref
+from typing import TYPE_CHECKING, Final
+
+from opentelemetry import metrics
+
+from otel_callbacks.label_choices import label_choices
+from otel_callbacks.sinks.calls import FOLD_AT, CallQueue
+from otel_callbacks.sinks.labels import LabelLimits
+from otel_callbacks.sinks.meters import Meters
+from otel_callbacks.sinks.multiprocess import MultiprocessSink, is_multiprocess
+from otel_callbacks.sinks.prometheus import PrometheusSink, SeriesCollector
+
+if TYPE_CHECKING:
+    from opentelemetry.metrics import MeterProvider
+    from prometheus_client import CollectorRegistry
+
+    from otel_callbacks.health import Health
+    from otel_callbacks.label_choices import LabelChoice
+    from otel_callbacks.operations import Sink
+    from otel_callbacks.settings import Settings
+
+_PUSHED: Final = frozenset({"otlp", "both"})
+
+_meters: weakref.WeakKeyDictionary[MeterProvider, Meters] = weakref.WeakKeyDictionary()
+
+
+class WaysOut:
+    """The series of one registry.
+
+    Args:
+        health: Counts the troubles that the series show.
+        settings: The settings of the first handler on the registry.
+    """
+
+    def __init__(self, health: Health, settings: Settings) -> None:
+        choices = label_choices(settings.labels)
+        self._settings = settings
+        self._names = tuple(choice.name for choice in choices)
+        self._own = {one.name: one.limit for one in choices if one.limit is not None}
+        self._is_shown = False
+        self._providers: weakref.WeakSet[MeterProvider] = weakref.WeakSet()
+        self._of_global = False
+        # Nobody asks a worker for its series: its files must be right at once.
+        self.calls = CallQueue(health, fold_at=1 if is_multiprocess() else FOLD_AT)
+        sink = PrometheusSink(self.calls, health, _chain_at(choices))
+        self.sinks: list[Sink] = [sink]
+
+    def open(
+        self,
+        registry: CollectorRegistry,
+        provider: MeterProvider | None,
+        settings: Settings,
+    ) -> None:
+        """Show the series on their registry and push them, as far as that is asked for.
+
+        Args:
+            registry: Shows them, unless they are only pushed.
+            provider: Pushes them; the global one where only the settings ask for it.
+            settings: The settings of the handler at hand.
+
+        Raises:
+            ValueError: The registry has a series with one of our names already.
+        """
+        if settings.metrics_exporter != "otlp" and not self._is_shown:
+            self._show(registry)
+            self._is_shown = True
+        if provider is not None or settings.metrics_exporter in _PUSHED:
+            self._push(provider or metrics.get_meter_provider())
+
+    def _show(self, registry: CollectorRegistry) -> None:
+        """Put the series on a registry."""
+        extensions, names = self._settings.extensions, self._names
+        limits = self._limits()
+        if is_multiprocess():
+            sink = MultiprocessSink(
+                self.calls, limits, registry, extensions=extensions, names=names
+            )
+            self.sinks.append(sink)
+            return
+        collector = SeriesCollector(
+            self.calls, limits, extensions=extensions, names=names
+        )
+        registry.register(collector)
+
+    def _push(self, provider: MeterProvider) -> None:
+        """Give the series to a meter provider, once."""
+        # What was set up before the global provider was set uses that one by now.
+        is_global = provider is metrics.get_meter_provider()
+        if provider in self._providers or (is_global and self._of_global):
+            return
+        self._providers.add(provider)
+        self._of_global |= is_global
+        meters = _meters.get(provider)
+        if meters is None:
+            extensions = self._settings.extensions
+            meters = _meters[provider] = Meters(provider, extensions=extensions)
+        meters.attach(self.calls, self._limits(), self._names)
+
+    def _limits(self) -> LabelLimits:
+        """Return limits of values with nothing seen."""
+        return LabelLimits(self._settings.label_limit, self._own)
+
+
+def start_anew(old: MeterProvider, new: MeterProvider) -> None:
+    """Push from now on with another provider and begin at nothing, in a forked child.
+
+    Args:
+        old: The parent process's provider.
+        new: The child's.
+    """
+    meters = _meters.pop(old, None)
+    if meters is not None:
+        meters.start_anew(new)
+        _meters[new] = meters
+
+
+def _chain_at(choices: tuple[LabelChoice, ...]) -> int | None:
+    """Return which of the labels is the name of the outermost run."""
+    keys = [choice.key for choice in choices]
+    return keys.index("") if "" in keys else None

@@ -1,0 +1,249 @@
+"""Content is read, redacted and cut; what goes wrong costs that attribute alone."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from langchain_core.documents import Document
+from langchain_core.messages import AIMessage, HumanMessage, SystemMessage
+from langchain_core.outputs import ChatGeneration, LLMResult
+
+from otel_callbacks import semconv
+from otel_callbacks.operations import Request
+from otel_callbacks.payloads.content import (
+    NOTHING,
+    Capture,
+    ContentError,
+    tell_agent,
+)
+
+CHAT = Request(semconv.CHAT, "m", "openai")
+CLAUDE = Request(semconv.CHAT, "m", "anthropic")
+AGENT = Request(semconv.INVOKE_AGENT, "shop")
+WORKFLOW = Request(semconv.INVOKE_WORKFLOW, "flow")
+TOOL = Request(semconv.EXECUTE_TOOL, "price")
+RETRIEVAL = Request(semconv.RETRIEVAL, "shelf")
+STEP = Request("", "step")
+SAID = [SystemMessage("Be kind."), HumanMessage("Roses?")]
+KIND = {"type": "text", "content": "Be kind."}
+ROSES = {"role": "user", "parts": [{"type": "text", "content": "Roses?"}]}
+PARAMS = {"tools": [{"type": "web_search"}], "api_key": "sk-secret"}
+TOOLS = [{"type": "web_search", "name": "web_search"}]
+ANSWER = LLMResult(generations=[[ChatGeneration(message=AIMessage("Tulips."))]])
+ANSWERED = {
+    "role": "assistant",
+    "parts": [{"type": "text", "content": "Tulips."}],
+    "finish_reason": "unknown",
+}
+
+
+def capture(redact: Any = None, **options: Any) -> Capture:
+    """Return a capture with the usual limit."""
+    return Capture(redact, options.pop("limit", 32_768), **options)
+
+
+def test_a_chat_calls_input() -> None:
+    """Messages with the system's among them, and the tools; no other parameter."""
+    assert capture().of_start(CHAT, SAID, PARAMS) == (
+        {
+            semconv.INPUT_MESSAGES: [{"role": "system", "parts": [KIND]}, ROSES],
+            semconv.TOOL_DEFINITIONS: TOOLS,
+        },
+        (),
+    )
+
+
+def test_the_systems_words_stand_apart_where_the_provider_takes_them_apart() -> None:
+    """Anthropic, Google and Bedrock take the system's words beside the messages."""
+    assert capture().of_start(CLAUDE, SAID, None).content == {
+        semconv.INPUT_MESSAGES: [ROSES],
+        semconv.SYSTEM_INSTRUCTIONS: [KIND],
+    }
+
+
+def test_instructions_of_the_responses_api() -> None:
+    """OpenAI's ``instructions`` are the system's words, too."""
+    said = capture().of_start(CHAT, [SAID[1]], {"instructions": "Be kind."})
+    assert said.content == {
+        semconv.INPUT_MESSAGES: [ROSES],
+        semconv.SYSTEM_INSTRUCTIONS: [KIND],
+    }
+
+
+@pytest.mark.parametrize(
+    ("request_", "payload", "more", "expected"),
+    [
+        (
+            Request(semconv.TEXT_COMPLETION, "m"),
+            "Roses?",
+            None,
+            {semconv.INPUT_MESSAGES: [ROSES]},
+        ),
+        (AGENT, {"messages": SAID[1:]}, None, {semconv.INPUT_MESSAGES: [ROSES]}),
+        (WORKFLOW, {"messages": SAID[1:]}, None, {semconv.INPUT_MESSAGES: [ROSES]}),
+        (
+            TOOL,
+            "rose",
+            {"of": "rose"},
+            {semconv.TOOL_CALL_ARGUMENTS: {"of": "rose"}},
+        ),
+        (RETRIEVAL, "Roses?", None, {semconv.RETRIEVAL_QUERY_TEXT: "Roses?"}),
+        (STEP, {"messages": SAID}, None, None),
+        (CHAT, [], None, None),
+    ],
+)
+def test_what_goes_in(
+    request_: Request, payload: Any, more: Any, expected: dict[str, Any] | None
+) -> None:
+    """Each operation has the attributes that the conventions give it."""
+    assert capture().of_start(request_, payload, more) == (expected, ())
+
+
+@pytest.mark.parametrize(
+    ("request_", "payload", "expected"),
+    [
+        (CHAT, ANSWER, {semconv.OUTPUT_MESSAGES: [ANSWERED]}),
+        (
+            AGENT,
+            {"messages": [AIMessage("Tulips.")]},
+            {semconv.OUTPUT_MESSAGES: [ANSWERED]},
+        ),
+        (WORKFLOW, AIMessage("Tulips."), {semconv.OUTPUT_MESSAGES: [ANSWERED]}),
+        (TOOL, "3", {semconv.TOOL_CALL_RESULT: {"content": "3"}}),
+        (
+            RETRIEVAL,
+            [Document("Roses.")],
+            {semconv.RETRIEVAL_DOCUMENTS: [{"content": "Roses."}]},
+        ),
+        (STEP, {"messages": SAID}, None),
+        (CHAT, None, None),
+    ],
+)
+def test_what_comes_back(
+    request_: Request, payload: Any, expected: dict[str, Any] | None
+) -> None:
+    """Each operation has the attributes that the conventions give it."""
+    assert capture().of_end(request_, None, payload) == (expected, ())
+
+
+def test_an_agent_is_told_of_its_tools_and_its_systems_words() -> None:
+    """An agent's run does not say them; its first model call does, at its end."""
+    said = capture().of_start(CHAT, SAID, PARAMS).content
+    agent = SimpleNamespace(request=AGENT, content=None, parent=None)
+    node = SimpleNamespace(request=STEP, content=None, parent=agent)
+    tell_agent(SimpleNamespace(request=CHAT, content=said, parent=node))
+    told = {semconv.SYSTEM_INSTRUCTIONS: [KIND], semconv.TOOL_DEFINITIONS: TOOLS}
+    assert agent.content == told
+    assert capture().of_end(AGENT, agent.content, "Tulips.").content == {
+        semconv.OUTPUT_MESSAGES: [{**ANSWERED, "finish_reason": "stop"}],
+        **told,
+    }
+
+
+def test_only_model_calls_inside_an_agent_tell_it() -> None:
+    """A call outside of any agent, and a tool inside, tell nobody."""
+    step = SimpleNamespace(request=STEP, content=None, parent=None)
+    content = {semconv.TOOL_DEFINITIONS: TOOLS}
+    tell_agent(SimpleNamespace(request=CHAT, content=content, parent=step))
+    agent = SimpleNamespace(request=AGENT, content=None, parent=None)
+    tell_agent(SimpleNamespace(request=TOOL, content=content, parent=agent))
+    assert (step.content, agent.content) == (None, None)
+    apart = {semconv.SYSTEM_INSTRUCTIONS: [KIND]}
+    tell_agent(SimpleNamespace(request=CHAT, content=apart, parent=agent))
+    tell_agent(SimpleNamespace(request=CHAT, content={}, parent=agent))
+    assert agent.content == apart
+    alone = {semconv.INPUT_MESSAGES: [ROSES]}
+    tell_agent(SimpleNamespace(request=CHAT, content=alone, parent=agent))
+    assert agent.content == apart
+
+
+def test_redaction_comes_first() -> None:
+    """The hook sees the whole structure, before anything is cut."""
+    seen: list[tuple[str, Any]] = []
+
+    def redact(name: str, value: Any) -> Any:
+        seen.append((name, value))
+        value[0]["parts"][0]["content"] = "***"
+        return value
+
+    said = capture(redact, limit=1_024).of_start(CHAT, "x" * 5_000, None)
+    assert [name for name, _ in seen] == [semconv.INPUT_MESSAGES]
+    assert said.content == {
+        semconv.INPUT_MESSAGES: [
+            {"role": "user", "parts": [{"type": "text", "content": "***"}]}
+        ]
+    }
+
+
+def test_redaction_may_drop_an_attribute() -> None:
+    """None is an answer: the attribute is not sent, and nothing went wrong."""
+    assert capture(lambda *_: None).of_start(CHAT, "Roses?", None) == NOTHING
+
+
+@pytest.mark.parametrize("given", [object(), "text", [{"role": "user"}], {1: object()}])
+def test_what_a_redaction_must_not_give_back(given: Any) -> None:
+    """What is no JSON, or has not the attribute's shape, is dropped."""
+    said = capture(lambda *_: given).of_start(CHAT, "Roses?", None)
+    assert said.content is None
+    ((where, error),) = said.troubles
+    assert where == "redact"
+    assert isinstance(error, ContentError)
+
+
+def test_a_redaction_that_fails_quotes_nothing() -> None:
+    """The attribute is dropped; the error has a traceback and no message of its own."""
+
+    def redact(_: str, value: Any) -> Any:
+        raise ValueError(value)
+
+    said = capture(redact).of_start(TOOL, "secret", {"of": "secret"})
+    assert said.content is None
+    ((where, error),) = said.troubles
+    assert (where, str(error)) == ("redact", "ValueError")
+    assert error.__traceback__ is not None
+    assert error.__cause__ is error.__context__ is None
+
+
+def test_what_cannot_be_read_costs_no_other_attribute() -> None:
+    """Tools that cannot be read leave the messages."""
+
+    class Broken(dict[str, Any]):
+        def items(self) -> Any:
+            message = "secret"
+            raise RuntimeError(message)
+
+    params = {"tools": [{"name": "n", "parameters": Broken(a=1)}]}
+    said = capture().of_start(CHAT, "Roses?", params)
+    assert said.content == {semconv.INPUT_MESSAGES: [ROSES]}
+    assert [(where, str(error)) for where, error in said.troubles] == [
+        ("content", "RuntimeError")
+    ]
+
+
+def test_what_was_cut_is_said() -> None:
+    """Length before and items dropped are attributes of ours, with extensions only."""
+    messages = [HumanMessage(f"Rose {number} " * 5) for number in range(40)]
+    said = capture(limit=1_024).of_start(CHAT, messages, None).content
+    assert said is not None
+    kept = len(said[semconv.INPUT_MESSAGES])
+    length = sum(len(str(message.content)) + 8 for message in messages)
+    assert said["otel_callbacks.content.dropped.input.messages"] == 40 - kept
+    assert said["otel_callbacks.content.length.input.messages"] == length
+    more = capture(limit=1_024).of_start(CHAT, messages * 1_000, None).content or {}
+    dropped = more["otel_callbacks.content.dropped.input.messages"]
+    assert dropped == 40_000 - len(more[semconv.INPUT_MESSAGES])
+    plain = capture(limit=1_024, extensions=False).of_start(CHAT, messages, None)
+    assert set(plain.content or {}) == {semconv.INPUT_MESSAGES}
+
+
+def test_an_exceptions_message_is_read_for_events() -> None:
+    """Only where it is wanted; keys that a provider quotes are left out."""
+    error = ValueError("Incorrect API key provided: sk-abcdef123456. Bearer abcdef12")
+    assert capture().of_end(CHAT, None, None, error) == NOTHING
+    said = capture(exceptions=True).of_end(CHAT, None, ANSWER, error)
+    assert said.content == {
+        semconv.OUTPUT_MESSAGES: [{**ANSWERED, "finish_reason": "error"}],
+        semconv.EXCEPTION_MESSAGE: "Incorrect API key provided: REDACTED REDACTED",
+    }

@@ -1,0 +1,198 @@
+"""Content blocks of all shapes become the parts of the conventions' schemas."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from otel_callbacks.payloads.message_parts import (
+    content_parts,
+    response_part,
+    tool_call_part,
+)
+from otel_callbacks.payloads.plain_json import Work
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+ROSES = {"type": "text", "content": "Roses?"}
+THOUGHT = {"type": "reasoning", "content": "Hm."}
+CALL = {"type": "tool_call", "id": "c1", "name": "price", "arguments": {"of": "rose"}}
+RESPONSE = {"type": "tool_call_response", "id": "c1", "response": "3"}
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        ("Roses?", [ROSES]),
+        ("", []),
+        (None, []),
+        (["Roses?"], [ROSES]),
+        ({"type": "text", "text": "Roses?"}, [ROSES]),
+        ([{"type": "input_text", "text": "Roses?"}], [ROSES]),
+        ([{"type": "output_text", "text": "Roses?", "annotations": []}], [ROSES]),
+        ([{"text": "Roses?"}], [ROSES]),
+        ([{"type": "text", "content": "Roses?"}], [ROSES]),
+        ([{"type": "text-plain", "text": "Roses?"}], [ROSES]),
+        ([{"type": "document", "source": {"type": "text", "data": "Roses?"}}], [ROSES]),
+        ([{"type": "thinking", "thinking": "Hm.", "signature": "x"}], [THOUGHT]),
+        ([{"type": "reasoning", "reasoning": "Hm."}], [THOUGHT]),
+        ([{"type": "reasoning", "summary": [{"text": "Hm."}, {}, 3]}], [THOUGHT]),
+        (
+            [{"type": "reasoning_content", "reasoning_content": {"text": "Hm."}}],
+            [THOUGHT],
+        ),
+        ([{"reasoningContent": {"reasoningText": {"text": "Hm."}}}], [THOUGHT]),
+        (
+            [
+                {
+                    "type": "tool_call",
+                    "name": "price",
+                    "args": {"of": "rose"},
+                    "id": "c1",
+                }
+            ],
+            [CALL],
+        ),
+        (
+            [
+                {
+                    "type": "tool_use",
+                    "name": "price",
+                    "input": {"of": "rose"},
+                    "id": "c1",
+                }
+            ],
+            [CALL],
+        ),
+        (
+            [
+                {
+                    "toolUse": {
+                        "name": "price",
+                        "input": {"of": "rose"},
+                        "toolUseId": "c1",
+                    }
+                }
+            ],
+            [CALL],
+        ),
+        (
+            [
+                {
+                    "type": "function_call",
+                    "name": "price",
+                    "arguments": '{"of": "rose"}',
+                    "call_id": "c1",
+                    "id": "fc_1",
+                }
+            ],
+            [CALL],
+        ),
+        ([{"type": "tool_result", "tool_use_id": "c1", "content": "3"}], [RESPONSE]),
+        (
+            [{"type": "function_call_output", "call_id": "c1", "output": "3"}],
+            [RESPONSE],
+        ),
+        (
+            [{"functionResponse": {"name": "c1", "response": {"price": 3}}}],
+            [{**RESPONSE, "response": {"price": 3}}],
+        ),
+        (
+            [{"type": "refusal", "refusal": "No."}],
+            [{"type": "refusal", "content": "No."}],
+        ),
+        (
+            [{"type": "compaction", "id": "k", "content": "So far."}],
+            [{"type": "compaction", "id": "k", "content": "So far."}],
+        ),
+        ([{"type": "compaction"}], [{"type": "compaction"}]),
+        (
+            [{"type": "non_standard", "value": {"type": "guard", "text": "x"}}],
+            [{"type": "guard", "text": "x"}],
+        ),
+        (
+            [{"type": "image", "image_url": {"url": "https://shop.example/a.png"}}],
+            [{"type": "uri", "modality": "image", "uri": "https://shop.example/a.png"}],
+        ),
+        (
+            [{"type": "redacted_thinking", "data": "xyz", "index": 0}],
+            [{"type": "redacted_thinking", "data": "xyz"}],
+        ),
+        ([{"type": "text"}], [{"type": "other_text"}]),
+        ([{"type": "uri", "x": 1}], [{"type": "other_uri", "x": 1}]),
+        ([{"type": "reasoning"}], [{"type": "other_reasoning"}]),
+        (
+            [{"type": "refusal", "refusal": 3}],
+            [{"type": "other_refusal", "refusal": 3}],
+        ),
+        ([{"type": "image"}], [{"type": "other_image"}]),
+        ([{"odd": 1}], [{"type": "unknown", "odd": 1}]),
+        ([3], [{"type": "unknown"}]),
+        (
+            [{"type": "document", "source": {"type": "content", "content": ["a"]}}],
+            [{"type": "document_content", "content": ["a"]}],
+        ),
+        (
+            [{"type": "code_execution_result", "outcome": "OK", "output": "7"}],
+            [
+                {
+                    "type": "server_tool_call_response",
+                    "server_tool_call_response": {
+                        "type": "code_execution",
+                        "output": "7",
+                        "outcome": "OK",
+                    },
+                }
+            ],
+        ),
+    ],
+)
+def test_content_becomes_parts(
+    content: Any, expected: Any, check_schema: Callable[[str, Any], None]
+) -> None:
+    """Blocks of OpenAI, Anthropic, Google, Bedrock and LangChain become parts."""
+    parts = content_parts(content, Work())
+    assert parts == expected
+    check_schema("gen_ai.input.messages", [{"role": "user", "parts": parts}])
+
+
+def test_work_is_bounded() -> None:
+    """Beyond the work that is allowed no further block is read."""
+    assert len(content_parts(["a"] * 10, Work(3))) == 3
+    assert content_parts([{"type": "odd", "a": 1}], Work(1)) == [
+        {"content": "…", "type": "odd"}
+    ]
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        {"name": "price", "args": {"of": "rose"}, "id": "c1"},
+        {"id": "c1", "function": {"name": "price", "arguments": '{"of": "rose"}'}},
+        {"id": "c1", "name": "price", "arguments": {"of": "rose"}},
+    ],
+)
+def test_a_tool_call_is_read_in_each_shape(call: dict[object, object]) -> None:
+    """LangChain's own shape and OpenAI's raw one say the same."""
+    assert tool_call_part(call, Work()) == CALL
+
+
+def test_arguments_that_are_no_json_stay_text() -> None:
+    """A call that was cut short shows what there was of its arguments."""
+    part = tool_call_part({"name": "price", "args": '{"of": "ro'}, Work())
+    assert part == {"type": "tool_call", "name": "price", "arguments": '{"of": "ro'}
+
+
+def test_a_tool_gives_blocks_back() -> None:
+    """A tool's blocks become parts inside the response."""
+    assert response_part("c1", [{"type": "text", "text": "Roses?"}], Work()) == {
+        "type": "tool_call_response",
+        "id": "c1",
+        "response": [ROSES],
+    }
+    assert response_part(None, None, Work()) == {
+        "type": "tool_call_response",
+        "response": None,
+    }

@@ -1,0 +1,297 @@
+"""LangChain's messages become the conventions'."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from langchain_core.messages import (
+    AIMessage,
+    AIMessageChunk,
+    ChatMessage,
+    FunctionMessage,
+    HumanMessage,
+    RemoveMessage,
+    SystemMessage,
+    ToolMessage,
+)
+from langchain_core.outputs import ChatGeneration, Generation, LLMResult
+
+from otel_callbacks.payloads.messages import (
+    final_message,
+    input_messages,
+    is_message,
+    one_message,
+    output_messages,
+)
+from otel_callbacks.payloads.plain_json import Work
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+ROSES = {"type": "text", "content": "Roses?"}
+CALL = {"type": "tool_call", "id": "c1", "name": "price", "arguments": {"of": "rose"}}
+RAW_CALL = {
+    "id": "c1",
+    "type": "function",
+    "function": {"name": "price", "arguments": '{"of": "rose"}'},
+}
+TOOL_CALL = {"name": "price", "args": {"of": "rose"}, "id": "c1"}
+INVALID = {"name": "price", "args": "{", "id": "c1", "error": "secret"}
+
+
+@pytest.mark.parametrize(
+    ("said", "expected"),
+    [
+        (HumanMessage("Roses?"), {"role": "user", "parts": [ROSES]}),
+        (
+            HumanMessage("Roses?", name="rosa"),
+            {"role": "user", "parts": [ROSES], "name": "rosa"},
+        ),
+        (SystemMessage("Roses?"), {"role": "system", "parts": [ROSES]}),
+        (
+            SystemMessage("Roses?", additional_kwargs={"__openai_role__": "developer"}),
+            {"role": "developer", "parts": [ROSES]},
+        ),
+        (AIMessage("Roses?"), {"role": "assistant", "parts": [ROSES]}),
+        (AIMessageChunk("Roses?"), {"role": "assistant", "parts": [ROSES]}),
+        (
+            AIMessage("", tool_calls=[TOOL_CALL]),
+            {"role": "assistant", "parts": [CALL]},
+        ),
+        (
+            AIMessage("", invalid_tool_calls=[INVALID]),
+            {
+                "role": "assistant",
+                "parts": [{**CALL, "arguments": "{"}],
+            },
+        ),
+        (
+            AIMessage("", additional_kwargs={"tool_calls": [RAW_CALL]}),
+            {"role": "assistant", "parts": [CALL]},
+        ),
+        (
+            AIMessage(
+                "",
+                additional_kwargs={
+                    "function_call": {"name": "price", "arguments": "{}"}
+                },
+            ),
+            {
+                "role": "assistant",
+                "parts": [{"type": "tool_call", "name": "price", "arguments": {}}],
+            },
+        ),
+        (
+            AIMessage(
+                [
+                    {"type": "text", "text": "Roses?"},
+                    {"type": "tool_use", "id": "c1", "name": "price", "input": {}},
+                    {"type": "text", "text": "Roses?"},
+                ],
+                tool_calls=[TOOL_CALL],
+            ),
+            {"role": "assistant", "parts": [ROSES, CALL, ROSES]},
+        ),
+        (
+            AIMessage(
+                [{"type": "tool_call", "name": "price", "args": {"of": "rose"}}],
+                tool_calls=[{**TOOL_CALL, "id": None}],
+            ),
+            {
+                "role": "assistant",
+                "parts": [
+                    {
+                        "type": "tool_call",
+                        "name": "price",
+                        "arguments": {"of": "rose"},
+                    }
+                ],
+            },
+        ),
+        (
+            AIMessage(
+                "Roses?",
+                additional_kwargs={"reasoning_content": "Hm.", "refusal": "No."},
+            ),
+            {
+                "role": "assistant",
+                "parts": [
+                    {"type": "reasoning", "content": "Hm."},
+                    {"type": "refusal", "content": "No."},
+                    ROSES,
+                ],
+            },
+        ),
+        (
+            ToolMessage("3", tool_call_id="c1", name="price"),
+            {
+                "role": "tool",
+                "parts": [{"type": "tool_call_response", "id": "c1", "response": "3"}],
+                "name": "price",
+            },
+        ),
+        (
+            FunctionMessage(content="3", name="price"),
+            {
+                "role": "tool",
+                "parts": [{"type": "tool_call_response", "response": "3"}],
+                "name": "price",
+            },
+        ),
+        (ChatMessage("Roses?", role="judge"), {"role": "judge", "parts": [ROSES]}),
+        (RemoveMessage(id="x"), None),
+        ("Roses?", {"role": "user", "parts": [ROSES]}),
+        (("human", "Roses?"), {"role": "user", "parts": [ROSES]}),
+        (
+            {"role": "user", "content": "Roses?"},
+            {"role": "user", "parts": [ROSES]},
+        ),
+        (
+            {"type": "ai", "content": "", "tool_calls": [RAW_CALL]},
+            {"role": "assistant", "parts": [CALL]},
+        ),
+        ({"content": "Roses?"}, None),
+        (3, None),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_a_message_is_read(
+    said: Any, expected: Any, check_schema: Callable[[str, Any], None]
+) -> None:
+    """Roles, names, parts and tool calls of each of LangChain's messages."""
+    message = one_message(said, Work())
+    assert message == expected
+    check_schema("gen_ai.input.messages", [message] if message else [])
+
+
+def test_the_newest_messages_are_read_first() -> None:
+    """Where the work ends, older messages are counted and not read."""
+    said = [HumanMessage(str(number)) for number in range(10)]
+    messages, unread = input_messages(said, Work(12))
+    assert [message["parts"][0]["content"] for message in messages] == ["7", "8", "9"]
+    assert unread == 7
+    assert input_messages("Roses?", Work()) == ([{"role": "user", "parts": [ROSES]}], 0)
+
+
+def test_what_is_no_message_is_left_out() -> None:
+    """An odd thing among messages costs no other."""
+    messages, unread = input_messages([3, "Roses?"], Work())
+    assert (len(messages), unread) == (1, 0)
+
+
+def result(*generations: Any) -> LLMResult:
+    """Return the result of one prompt."""
+    return LLMResult(generations=[list(generations)])
+
+
+def test_each_choice_is_a_message() -> None:
+    """Several choices are several messages, each with its reason."""
+    choices = [
+        ChatGeneration(
+            message=AIMessage("Roses?"), generation_info={"finish_reason": reason}
+        )
+        for reason in ("stop", "length")
+    ]
+    messages = output_messages(result(*choices), Work(), finished=True)
+    assert messages == [
+        {"role": "assistant", "parts": [ROSES], "finish_reason": "stop"},
+        {"role": "assistant", "parts": [ROSES], "finish_reason": "length"},
+    ]
+
+
+def test_a_text_models_answer_is_a_message() -> None:
+    """A text model has generations without messages."""
+    said = result(Generation(text="Roses?"))
+    assert output_messages(said, Work(), finished=True) == [
+        {"role": "assistant", "parts": [ROSES], "finish_reason": "unknown"}
+    ]
+
+
+def test_what_came_before_an_error_is_unfinished() -> None:
+    """A part of an answer ends with an error; none at all is no message."""
+    part = ChatGeneration(message=AIMessageChunk("Roses?"))
+    nothing = ChatGeneration(message=AIMessageChunk(""))
+    assert output_messages(result(part, nothing), Work(), finished=False) == [
+        {"role": "assistant", "parts": [ROSES], "finish_reason": "error"}
+    ]
+
+
+@pytest.mark.parametrize("odd", [None, 3, LLMResult(generations=[])])
+def test_no_result_is_no_message(odd: Any) -> None:
+    """Whatever has no generations says nothing."""
+    assert output_messages(odd, Work(), finished=True) == []
+
+
+def test_a_choice_of_another_kind_is_its_text() -> None:
+    """A message that cannot be one leaves the generation's text."""
+
+    class Odd:
+        message = 3
+        text = "Roses?"
+
+    class Result:
+        generations = ([Odd()],)
+
+    assert output_messages(Result(), Work(), finished=True) == [
+        {"role": "assistant", "parts": [ROSES], "finish_reason": "unknown"}
+    ]
+
+
+def test_the_last_message_of_an_agent_says_why_it_ended() -> None:
+    """The reason stands in the message's metadata."""
+    said = AIMessage("Roses?", response_metadata={"finish_reason": "stop"})
+    assert final_message(said, Work()) == {
+        "role": "assistant",
+        "parts": [ROSES],
+        "finish_reason": "stop",
+    }
+    assert final_message(3, Work()) is None
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        (HumanMessage("x"), True),
+        ({"role": "user", "content": "x"}, True),
+        ({"content": "x"}, False),
+        ("x", False),
+    ],
+)
+def test_messages_are_told_from_other_values(
+    value: Any,
+    expected: bool,  # noqa: FBT001
+) -> None:
+    """Objects and dictionaries with content and a role are messages."""
+    assert is_message(value) is expected
+
+
+BLOCKS = st.one_of(
+    st.text(),
+    st.fixed_dictionaries(
+        {"type": st.sampled_from(["text", "image", "tool_use", "thinking", "odd"])},
+        optional={
+            "text": st.text(),
+            "id": st.text(),
+            "name": st.text(),
+            "input": st.dictionaries(st.text(), st.integers() | st.text()),
+            "thinking": st.text(),
+            "url": st.text(),
+            "base64": st.text(),
+        },
+    ),
+)
+
+
+@settings(deadline=None)
+@given(
+    content=st.text() | st.lists(BLOCKS),
+    kind=st.sampled_from([HumanMessage, AIMessage, SystemMessage]),
+)
+def test_any_message_fits_the_schema(
+    content: Any, kind: Any, check_schema: Callable[[str, Any], None]
+) -> None:
+    """Whatever blocks a message is made of, its parts are the schema's."""
+    check_schema("gen_ai.input.messages", [one_message(kind(content), Work())])

@@ -1,0 +1,220 @@
+"""Events of model calls: what the span says, with the content in its structure."""
+
+from __future__ import annotations
+
+import gc
+import uuid
+import weakref
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from opentelemetry._logs import SeverityNumber
+from opentelemetry.sdk._logs import LoggerProvider, export
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from prometheus_client import CollectorRegistry
+
+from otel_callbacks import OTelCallbackHandler, Settings
+from otel_callbacks.operations import ERROR, OK, End, Failure, Request
+from otel_callbacks.sinks.current_span import StandIn
+from otel_callbacks.sinks.events import EventSink
+from otel_callbacks.testing import FakeChatModel, FakeTextModel
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+DETAILS = "gen_ai.client.inference.operation.details"
+EXCEPTION = "gen_ai.client.operation.exception"
+
+
+class Signals:
+    """A handler whose spans and events stay in memory."""
+
+    def __init__(self, **settings: Any) -> None:
+        memory: Any = getattr(export, "InMemoryLogRecordExporter", None)
+        self._logs = (memory or export.InMemoryLogExporter)()
+        self._spans = InMemorySpanExporter()
+        self.loggers = LoggerProvider(shutdown_on_exit=False)
+        self.loggers.add_log_record_processor(
+            export.SimpleLogRecordProcessor(self._logs)
+        )
+        self.tracers = TracerProvider(shutdown_on_exit=False)
+        self.tracers.add_span_processor(SimpleSpanProcessor(self._spans))
+        self.handler = OTelCallbackHandler(
+            tracer_provider=self.tracers,
+            logger_provider=self.loggers,
+            registry=CollectorRegistry(),
+            settings=replace(Settings(strict=True), **settings),
+        )
+
+    @property
+    def events(self) -> list[Any]:
+        """The events so far."""
+        return [said.log_record for said in self._logs.get_finished_logs()]
+
+    @property
+    def spans(self) -> tuple[Any, ...]:
+        """The ended spans so far."""
+        return self._spans.get_finished_spans()
+
+
+@pytest.fixture
+def signals() -> Iterator[Signals]:
+    """A handler with events and content in them."""
+    signals = Signals(capture_content="SPAN_AND_EVENT")
+    yield signals
+    signals.handler.close()
+
+
+def test_an_event_says_what_the_span_says(signals: Signals) -> None:
+    """All attributes of the span, its ids and its end; content not as JSON."""
+    FakeChatModel(answer="Tulips.", callbacks=[signals.handler]).invoke("Roses?")
+    (event,), (span,) = signals.events, signals.spans
+    content = {"gen_ai.input.messages", "gen_ai.output.messages"}
+    assert event.event_name == DETAILS
+    assert event.trace_id == span.context.trace_id
+    assert event.span_id == span.context.span_id
+    assert event.timestamp == span.end_time
+    assert event.severity_number is None
+    assert event.body is None
+    assert set(event.attributes) == set(span.attributes)
+    for name in set(event.attributes) - content:
+        assert event.attributes[name] == span.attributes[name]
+    ((message,), (answer,)) = (event.attributes[name] for name in sorted(content))
+    assert (message["role"], dict(message["parts"][0])) == (
+        "user",
+        {"type": "text", "content": "Roses?"},
+    )
+    assert answer["parts"][0]["content"] == "Tulips."
+
+
+@pytest.mark.parametrize(
+    ("mode", "emit", "on_span", "in_event"),
+    [
+        ("NO_CONTENT", True, False, False),
+        ("SPAN_ONLY", True, True, False),
+        ("EVENT_ONLY", None, False, True),
+        ("SPAN_AND_EVENT", None, True, True),
+    ],
+)
+def test_content_goes_where_it_is_wanted(
+    mode: str,
+    emit: bool | None,  # noqa: FBT001
+    on_span: bool,  # noqa: FBT001
+    in_event: bool,  # noqa: FBT001
+) -> None:
+    """An event may come without content, and content without an event."""
+    signals = Signals(capture_content=mode, emit_event=emit)
+    FakeChatModel(callbacks=[signals.handler]).invoke("Roses?")
+    (event,), (span,) = signals.events, signals.spans
+    assert ("gen_ai.input.messages" in span.attributes) is on_span
+    assert ("gen_ai.input.messages" in event.attributes) is in_event
+
+
+@pytest.mark.parametrize(
+    ("mode", "emit"), [("NO_CONTENT", None), ("SPAN_ONLY", None), ("EVENT_ONLY", False)]
+)
+def test_no_event_where_none_is_wanted(
+    mode: str,
+    emit: bool | None,  # noqa: FBT001
+) -> None:
+    """Events are off by default, and where they were switched off."""
+    signals = Signals(capture_content=mode, emit_event=emit)
+    FakeChatModel(callbacks=[signals.handler]).invoke("Roses?")
+    assert signals.events == []
+
+
+def test_a_failed_call_has_an_event_of_its_exception(signals: Signals) -> None:
+    """Its type, and its message where content may be said."""
+    model = FakeTextModel(error=ValueError("No roses."), callbacks=[signals.handler])
+    with pytest.raises(ValueError, match=r"No roses\."):
+        model.invoke("Roses?")
+    details, exception = signals.events
+    assert details.attributes["error.type"] == "ValueError"
+    assert "exception.message" not in details.attributes
+    assert (exception.event_name, exception.severity_number) == (
+        EXCEPTION,
+        SeverityNumber.WARN,
+    )
+    assert dict(exception.attributes) == {
+        "exception.type": "ValueError",
+        "exception.message": "No roses.",
+    }
+    assert exception.span_id == details.span_id
+    assert "exception.message" not in signals.spans[0].attributes
+
+
+def test_without_content_an_exception_has_no_message() -> None:
+    """Messages of exceptions may hold content."""
+    signals = Signals(emit_event=True)
+    model = FakeChatModel(error=ValueError("No."), callbacks=[signals.handler])
+    with pytest.raises(ValueError, match="No"):
+        model.invoke("Roses?")
+    assert dict(signals.events[1].attributes) == {"exception.type": "ValueError"}
+
+
+def test_without_extensions_an_event_has_the_conventions_names() -> None:
+    """No attribute of ours is in an event, cut content or not."""
+    signals = Signals(
+        capture_content="EVENT_ONLY", extensions=False, content_limit=1_024
+    )
+    model = FakeChatModel(callbacks=[signals.handler], error=ValueError("No."))
+    with pytest.raises(ValueError, match="No"):
+        model.invoke("Roses " * 1_000, config={"metadata": {"user_id": "u"}})
+    names = {name for event in signals.events for name in event.attributes}
+    assert "gen_ai.input.messages" in names
+    assert {name.partition(".")[0] for name in names} == {
+        "gen_ai",
+        "error",
+        "exception",
+    }
+
+
+def test_a_step_has_no_event(signals: Signals) -> None:
+    """The conventions have an event for a model's call, not for a chain's step."""
+    handler = signals.handler
+    (FakeChatModel() | str).invoke("Roses?", config={"callbacks": [handler]})
+    assert [event.event_name for event in signals.events] == [DETAILS]
+
+
+def test_a_queue_of_events_keeps_no_span_alive(signals: Signals) -> None:
+    """An event knows the span's ids, not the span."""
+    FakeChatModel(callbacks=[signals.handler]).invoke("Roses?")
+    span = weakref.ref(signals.spans[0])
+    signals._spans.clear()
+    gc.collect()
+    assert len(signals.events) == 1
+    assert span() is None
+
+
+def test_the_late_end_of_a_lost_run_is_no_second_event(signals: Signals) -> None:
+    """A run has been told of when it was given up."""
+    run_id = uuid.uuid4()
+    signals.handler.on_chat_model_start({}, [[]], run_id=run_id)
+    signals.handler.close()
+    assert len(signals.events) == 1
+    signals.handler.on_llm_end(None, run_id=run_id)
+    assert len(signals.events) == 1
+
+
+def test_a_failed_retrieval_has_the_event_of_its_exception(signals: Signals) -> None:
+    """A client's operation without details of its own tells of its exception."""
+    sink = EventSink(signals.loggers.get_logger("test"), content=True)
+    run = StandIn(1, Request("retrieval", "shelf"), None)
+    sink.started(run)
+    failure = Failure(ERROR, "KeyError", "other")
+    sink.ended(run, End(ERROR, 7, failure=failure))
+    sink.ended(run, End(OK, 8))
+    (event,) = signals.events
+    assert (event.event_name, event.timestamp) == (EXCEPTION, 7)
+    assert dict(event.attributes) == {"exception.type": "KeyError"}
+
+
+def test_a_run_without_a_span_has_an_event_without_ids(signals: Signals) -> None:
+    """Where the span could not be made, the event is not lost with it."""
+    sink = EventSink(signals.loggers.get_logger("test"))
+    sink.ended(StandIn(1, Request("chat", "m"), None), End(OK, 7))
+    (event,) = signals.events
+    assert (event.event_name, event.trace_id, event.span_id) == (DETAILS, 0, 0)

@@ -1,0 +1,194 @@
+"""The series by OpenTelemetry's meters are those of a scrape."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from opentelemetry.sdk.metrics import MeterProvider
+from opentelemetry.sdk.metrics.export import InMemoryMetricReader
+from opentelemetry.sdk.trace import TracerProvider
+from prometheus_client import CollectorRegistry
+
+from otel_callbacks import OTelCallbackHandler, Settings
+from otel_callbacks.sinks.metric_names import ATTRIBUTES
+from otel_callbacks.sinks.ways_out import start_anew
+from otel_callbacks.testing import FakeChatModel
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+USAGE: Any = {"input_tokens": 7, "output_tokens": 3, "total_tokens": 10}
+STRICT = Settings(strict=True, metrics_exporter="both", labels="team,chain,tag.vip")
+LABELS = {attribute: label for label, attribute in ATTRIBUTES.items()}
+
+
+class Pushed:
+    """A handler on fresh providers and what it has pushed."""
+
+    def __init__(self, settings: Settings = STRICT) -> None:
+        self.registry = CollectorRegistry()
+        self.reader = InMemoryMetricReader()
+        self.provider = MeterProvider([self.reader], shutdown_on_exit=False)
+        self.handler = OTelCallbackHandler(
+            tracer_provider=TracerProvider(shutdown_on_exit=False),
+            meter_provider=self.provider,
+            registry=self.registry,
+            settings=settings,
+        )
+
+    def points(self) -> Iterator[tuple[Any, Any]]:
+        """Yield each metric with each of its points."""
+        data = self.reader.get_metrics_data()
+        for resource in data.resource_metrics if data else ():
+            for scope in resource.scope_metrics:
+                for metric in scope.metrics:
+                    for point in metric.data.data_points:
+                        yield metric, point
+
+    def samples(self) -> dict[tuple[str, frozenset[tuple[str, str]]], float]:
+        """Return sums and counts as Prometheus' translation names them."""
+        found: dict[tuple[str, frozenset[tuple[str, str]]], float] = {}
+        for metric, point in self.points():
+            labels = frozenset(
+                (LABELS.get(name, name), str(value))
+                for name, value in point.attributes.items()
+            )
+            name = metric.name.replace(".", "_")
+            name += "_seconds" if metric.unit == "s" else ""
+            if hasattr(point, "bucket_counts"):
+                found[f"{name}_sum", labels] = point.sum
+                found[f"{name}_count", labels] = point.count
+            else:
+                suffix = "_total" if metric.data.is_monotonic else ""
+                found[name + suffix, labels] = point.value
+        return found
+
+    def scraped(self) -> dict[tuple[str, frozenset[tuple[str, str]]], float]:
+        """Return sums and counts of a scrape; an empty label is none."""
+        return {
+            (one.name, frozenset(pair for pair in one.labels.items() if pair[1])): (
+                one.value
+            )
+            for family in self.registry.collect()
+            for one in family.samples
+            if not one.name.endswith(("_bucket", "_created"))
+        }
+
+    def call(self, **options: Any) -> None:
+        """Call a model that says its tokens."""
+        model = FakeChatModel(usage=USAGE, **options)
+        config: Any = {
+            "callbacks": [self.handler],
+            "metadata": {"team": "flowers"},
+            "tags": ["vip"],
+        }
+        list(model.stream("?", config))
+
+
+def test_pushed_is_what_is_scraped() -> None:
+    """Names, labels and values of every series are the same by either way."""
+    pushed = Pushed()
+    for _ in range(3):
+        pushed.call()
+    assert pushed.samples() == pytest.approx(pushed.scraped())
+    total = "otel_callbacks_tokens_total"
+    labels = [dict(labels) for name, labels in pushed.samples() if name == total]
+    assert [(one["team"], one["tag_vip"]) for one in labels] == [
+        ("flowers", "true")
+    ] * 2
+
+
+def test_whole_numbers_are_whole() -> None:
+    """Tokens and ports are integers, as the conventions say; time is no integer."""
+    pushed = Pushed()
+    pushed.call()
+    kinds = {
+        metric.name: type(getattr(point, "sum", 0)) for metric, point in pushed.points()
+    }
+    assert kinds["gen_ai.client.token.usage"] is int
+    assert kinds["gen_ai.client.operation.duration"] is float
+
+
+def test_exemplars_are_the_calls() -> None:
+    """The SDK's exemplars name the call's trace, though it is added later."""
+    pushed = Pushed()
+    pushed.call()
+    found = {
+        (exemplar.trace_id, exemplar.span_id)
+        for _, point in pushed.points()
+        for exemplar in getattr(point, "exemplars", ())
+    }
+    assert len(found) == 1
+    assert all(all(ids) for ids in found)
+
+
+def test_conventions_alone() -> None:
+    """Without extensions nothing of ours is pushed."""
+    pushed = Pushed(Settings(strict=True, metrics_exporter="otlp", extensions=False))
+    pushed.call()
+    names = {metric.name for metric, _ in pushed.points()}
+    assert "gen_ai.client.token.usage" in names
+    assert all(name.startswith("gen_ai.") for name in names)
+    assert pushed.scraped() == {}
+
+
+def test_handlers_of_one_pipeline_count_once() -> None:
+    """Two handlers on the same providers push a call once."""
+    pushed = Pushed()
+    other = OTelCallbackHandler(
+        tracer_provider=TracerProvider(shutdown_on_exit=False),
+        meter_provider=pushed.provider,
+        registry=pushed.registry,
+        settings=STRICT,
+    )
+    FakeChatModel(usage=USAGE).invoke("?", {"callbacks": [pushed.handler, other]})
+    assert pushed.samples() == pytest.approx(pushed.scraped())
+    values = [
+        value
+        for (name, _), value in pushed.samples().items()
+        if name == "otel_callbacks_operations_total"
+    ]
+    assert values == [1]
+
+
+def test_a_thousand_calls_are_added_before_anybody_asks() -> None:
+    """What waits to be pushed never grows beyond a thousand calls."""
+    pushed = Pushed()
+    for _ in range(1_001):
+        FakeChatModel(usage=USAGE).invoke("?", {"callbacks": [pushed.handler]})
+    assert pushed.samples() == pytest.approx(pushed.scraped())
+
+
+def test_starting_anew_begins_at_nothing() -> None:
+    """In a forked child the parent's numbers are not pushed again."""
+    pushed = Pushed()
+    pushed.call()
+    assert pushed.samples()
+    reader = InMemoryMetricReader()
+    provider = MeterProvider([reader], shutdown_on_exit=False)
+    start_anew(pushed.provider, provider)
+    pushed.reader = reader
+    pushed.call()
+    values = {
+        value
+        for (name, _), value in pushed.samples().items()
+        if name.startswith("otel_callbacks_operations_total")
+    }
+    assert values == {1}
+    start_anew(MeterProvider(shutdown_on_exit=False), provider)
+
+
+def test_money_is_a_double() -> None:
+    """What is spent is pushed as a number, from decimals."""
+    pushed = Pushed()
+    fold_at = pushed.handler._runs._table._sinks[0]._calls.folds  # type: ignore[attr-defined]
+    for fold in fold_at:
+        fold._cost.at(("",) * 10).add(Decimal("0.1"), None)
+    values = [
+        value
+        for (name, _), value in pushed.samples().items()
+        if name == "otel_callbacks_cost_usd_total"
+    ]
+    assert values == [0.1]

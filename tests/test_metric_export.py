@@ -1,0 +1,159 @@
+"""Metrics that are pushed over OTLP to a real receiver."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from threading import Thread
+from typing import TYPE_CHECKING, Any
+
+import grpc
+import pytest
+from opentelemetry.proto.collector.metrics.v1 import (
+    metrics_service_pb2,
+    metrics_service_pb2_grpc,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+APP = """
+import os, sys
+from otel_callbacks import configure
+from otel_callbacks.testing import FakeChatModel
+
+usage = {"input_tokens": 7, "output_tokens": 3, "total_tokens": 10}
+handler = configure(service_name="shop")
+print(bool(handler.metrics_url))
+def call():
+    FakeChatModel(usage=usage).invoke("?", {"callbacks": [handler]})
+call()
+if sys.argv[1] == "fork":
+    workers = [os.fork() for _ in range(1)]
+    if 0 in workers:
+        call(); call()
+        handler.close()
+        os._exit(0)
+    os.waitpid(workers[0], 0)
+handler.close()
+"""
+
+
+class Receiver:
+    """An OTLP receiver of metrics, over gRPC and over HTTP."""
+
+    def __init__(self) -> None:
+        self.requests: list[Any] = []
+        self._grpc = grpc.server(ThreadPoolExecutor(2))
+        metrics_service_pb2_grpc.add_MetricsServiceServicer_to_server(self, self._grpc)
+        self.grpc_port = self._grpc.add_insecure_port("127.0.0.1:0")
+        self._grpc.start()
+        requests = self.requests
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                size = int(self.headers["content-length"])
+                read = metrics_service_pb2.ExportMetricsServiceRequest.FromString
+                requests.append(read(self.rfile.read(size)))
+                self.send_response(200)
+                self.end_headers()
+
+            def log_message(self, *_: Any) -> None:
+                """Say nothing."""
+
+        self._http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.http_port = self._http.server_port
+        self._thread = Thread(target=self._http.serve_forever)
+        self._thread.start()
+
+    def Export(self, request: Any, _: Any) -> Any:  # noqa: N802 -- gRPC's name
+        """Take a request over gRPC."""
+        self.requests.append(request)
+        return metrics_service_pb2.ExportMetricsServiceResponse()
+
+    def close(self) -> None:
+        """Stop both."""
+        self._grpc.stop(0).wait(5)
+        self._http.shutdown()
+        self._http.server_close()
+        self._thread.join(5)
+
+    def operations(self) -> dict[tuple[str, str], int]:
+        """Return the last number of operations of each service and instance."""
+        found: dict[tuple[str, str], int] = {}
+        for request in self.requests:
+            for resource in request.resource_metrics:
+                about = {
+                    one.key: one.value.string_value
+                    for one in resource.resource.attributes
+                }
+                who = about["service.name"], about["service.instance.id"]
+                for scope in resource.scope_metrics:
+                    for metric in scope.metrics:
+                        if metric.name == "otel_callbacks.operations":
+                            points = metric.sum.data_points
+                            found[who] = sum(point.as_int for point in points)
+        return found
+
+
+@pytest.fixture
+def receiver() -> Iterator[Receiver]:
+    """Return a running OTLP receiver."""
+    running = Receiver()
+    yield running
+    running.close()
+
+
+def run(receiver: Receiver, protocol: str, *, fork: bool = False, **more: str) -> str:
+    """Run the app and return what it has said."""
+    port = receiver.grpc_port if protocol == "grpc" else receiver.http_port
+    environment = {
+        **{name: value for name, value in os.environ.items() if "OTEL" not in name},
+        "OTEL_TRACES_EXPORTER": "none",
+        "OTEL_METRICS_EXPORTER": "otlp",
+        "OTEL_EXPORTER_OTLP_PROTOCOL": protocol,
+        "OTEL_EXPORTER_OTLP_ENDPOINT": f"http://127.0.0.1:{port}",
+        **more,
+    }
+    ran = subprocess.run(  # noqa: S603 -- our own script
+        [sys.executable, "-W", "error", "-c", APP, "fork" if fork else "alone"],
+        env=environment,
+        check=True,
+        capture_output=True,
+        text=True,
+        timeout=90,
+    )
+    return ran.stdout + ran.stderr
+
+
+@pytest.mark.parametrize("protocol", ["grpc", "http/protobuf"])
+def test_series_are_pushed_at_the_end(receiver: Receiver, protocol: str) -> None:
+    """One call is one operation of the service; no address is served."""
+    assert run(receiver, protocol) == "False\n"
+    ((service, instance),) = receiver.operations()
+    assert (service, bool(instance)) == ("shop", True)
+    assert set(receiver.operations().values()) == {1}
+
+
+def test_forked_worker_is_an_instance_of_its_own(receiver: Receiver) -> None:
+    """Parent and child push what each has counted, and nothing twice."""
+    run(receiver, "http/protobuf", fork=True)
+    assert sorted(receiver.operations().values()) == [1, 2]
+
+
+def test_both_ways(receiver: Receiver) -> None:
+    """Pushed and served."""
+    more = {"OTEL_METRICS_EXPORTER": "both", "OTEL_EXPORTER_PROMETHEUS_PORT": "0"}
+    assert run(receiver, "grpc", **more) == "True\n"
+    assert set(receiver.operations().values()) == {1}
+
+
+def test_no_receiver_is_said_once(receiver: Receiver) -> None:
+    """The app goes on, one line says why nothing arrives."""
+    gone = {"OTEL_EXPORTER_OTLP_METRICS_ENDPOINT": "http://127.0.0.1:9"}
+    said = run(receiver, "http/protobuf", **gone)
+    assert said.count("metrics cannot be sent to http://127.0.0.1:9") == 1
+    assert receiver.operations() == {}
