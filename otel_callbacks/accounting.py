@@ -49,7 +49,7 @@ class TrackedUsage:
         if self._token is not None:
             message = "this track_usage() was entered before; make another one"
             raise RuntimeError(message)
-        hook.register()
+        hook.keep_accounts()
         self._token = accounts.current.set((*accounts.current.get(), self._account))
         if self._account.limits is not None:
             use_budget(1)

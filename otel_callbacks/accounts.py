@@ -6,6 +6,8 @@ and those of the run that it is part of.
 
 from __future__ import annotations
 
+import logging
+import sys
 import threading
 from contextvars import ContextVar
 from decimal import Decimal
@@ -13,13 +15,14 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from otel_callbacks.budgets import NOTHING, WARN, Amounts
 from otel_callbacks.forks import tell_after_fork
-from otel_callbacks.operations import CACHE_HIT, Usage
+from otel_callbacks.operations import CACHE_HIT, Refusal, Usage
 
 if TYPE_CHECKING:
     from otel_callbacks.budgets import BudgetExceeded, Limits
 
 _NO_USAGE: Final = Usage()
 _KEPT: Final = 10_000
+_LANGCHAIN: Final = "langchain_core.callbacks.manager"
 
 
 class Call(NamedTuple):
@@ -182,8 +185,9 @@ class Account:
         tell_after_fork(self)
 
     def after_fork(self) -> None:
-        """Take a new lock; a thread that is not here may hold the old one."""
+        """Take a new lock, and leave to the parent what its calls have reserved."""
         self._lock = threading.Lock()
+        self._reserved = NOTHING
 
     def reserve(self, asked: Amounts) -> BudgetExceeded | None:
         """Reserve what a call may spend.
@@ -229,7 +233,9 @@ class Account:
             self._totals.add(call, late=late)
             self._models.setdefault(call.model, Totals()).add(call, late=late)
             self._outcomes.setdefault(call.outcome, Totals()).add(call, late=late)
-            if not late and len(self._calls) < _KEPT:
+            if late:
+                self._complete(call)
+            elif len(self._calls) < _KEPT:
                 self._calls.append(call)
 
     def read(
@@ -243,6 +249,15 @@ class Account:
                 {name: totals.copy() for name, totals in self._outcomes.items()},
                 tuple(self._calls),
             )
+
+    def _complete(self, late: Call) -> None:
+        """Put tokens that came late into the record of their call."""
+        for position in range(len(self._calls) - 1, -1, -1):
+            known = self._calls[position]
+            if known.usage is None and known.span_id == late.span_id:
+                usage, cost = late.usage, late.cost
+                self._calls[position] = known._replace(usage=usage, cost=cost)
+                return
 
     def _spent(self) -> Amounts:
         """Return what has been spent; a cache's answers cost no call."""
@@ -258,10 +273,15 @@ current: Final[ContextVar[tuple[Account, ...]]] = ContextVar(
 """The accounts of the code that runs, outermost first."""
 
 
+process: Final[list[Account]] = []
+"""The account of the whole process, once settings have given it a budget."""
+
+
 class _Budgeted:
     """How many accounts with limits are in use: the path of a call asks only that."""
 
     count = 0
+    is_quiet = False
 
 
 def budgets_in_use() -> bool:
@@ -276,7 +296,15 @@ def use_budget(change: int) -> None:
         change: 1 or -1.
     """
     with _lock:
+        if not _Budgeted.is_quiet:
+            _Budgeted.is_quiet = True
+            logging.getLogger(_LANGCHAIN).addFilter(_is_no_refusal)
         _Budgeted.count += change
+
+
+def _is_no_refusal(record: logging.LogRecord) -> bool:  # noqa: ARG001 -- a filter's
+    """Let pass what LangChain says of other exceptions: a refusal reaches the app."""
+    return not isinstance(sys.exception(), Refusal)
 
 
 _lock = threading.Lock()

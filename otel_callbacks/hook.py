@@ -26,7 +26,7 @@ class _LedgerHandler(OTelCallbackHandler):
     """Keeps accounts and does nothing else: no spans, no series."""
 
     def __init__(self) -> None:  # the parent's would make spans and series
-        self.settings = Settings()
+        self.settings = Settings.from_env()
         built = ledger_only(self.settings)
         self.health = built.health
         self._runs = Lifecycle(built)
@@ -42,23 +42,30 @@ class _Hook:
     def __init__(self) -> None:
         self.instrumenting: OTelCallbackHandler | None = None
         self.is_registered = False
-        self._ledger: _LedgerHandler | None = None
+        self.ledger: _LedgerHandler | None = None
 
     def get(self) -> OTelCallbackHandler | None:
         """Return the handler to add, if any."""
         if self.instrumenting is not None:
             return self.instrumenting
-        if not accounts.current.get():
-            return None
-        if self._ledger is None:
-            self._ledger = _LedgerHandler()
-        return self._ledger
+        return self.ledger if accounts.current.get() else None
 
 
 _hook: Final = _Hook()
 
 
-def register() -> None:
+def keep_accounts() -> None:
+    """Let LangChain add a handler where `track_usage` is active.
+
+    Raises:
+        SettingError: A setting of the environment has a value that is not allowed.
+    """
+    if _hook.ledger is None:
+        _hook.ledger = _LedgerHandler()
+    _register()
+
+
+def _register() -> None:
     """Let LangChain ask the hook, from the first time on that somebody needs it."""
     if not _hook.is_registered:
         _hook.is_registered = True
@@ -72,7 +79,7 @@ def instrument_with(handler: OTelCallbackHandler | None) -> None:
     Args:
         handler: The handler; None for none.
     """
-    register()
+    _register()
     _hook.instrumenting = handler
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import os
+import threading
 from typing import TYPE_CHECKING, Any, Final
 from uuid import uuid4
 
@@ -41,6 +42,7 @@ _TALKATIVE: Final = (
     "opentelemetry.sdk.metrics._internal.export",
 )
 _PATIENCE_MS: Final = 2_000
+_SAID_WITHIN: Final = 1.0
 METRICS_PROTOCOL: Final = "OTEL_EXPORTER_OTLP_METRICS_PROTOCOL"
 
 _logger: Final = logging.getLogger("otel_callbacks")
@@ -62,6 +64,8 @@ class PushedMetrics:
         # After the others: their locks are new then.
         self.forks_last = True
         if settings.metrics_exporter in _PUSHED and not _is_set_up():
+            # Once: the SDK makes threads for it, which a child just forked cannot.
+            self._resource = Resource.create(self._attributes)
             self.provider = self._make()
             tell_after_fork(self)
 
@@ -106,9 +110,10 @@ class PushedMetrics:
 
     def _make(self) -> MeterProvider:
         """Return a provider of this process."""
-        resource = Resource.create(self._attributes)
-        if not resource.attributes.get(SERVICE_INSTANCE_ID):
-            # Two workers' series must not be one in Prometheus.
+        resource = self._resource
+        if SERVICE_INSTANCE_ID not in os.environ.get("OTEL_RESOURCE_ATTRIBUTES", ""):
+            # Two workers' series must not be one in Prometheus; an id of the SDK's own
+            # would be that of the process it was forked from.
             own = Resource({SERVICE_INSTANCE_ID: str(uuid4())})
             resource = resource.merge(own)
         reader = PeriodicExportingMetricReader(_Reporting(self, self._settings))
@@ -120,6 +125,7 @@ class _Reporting(MetricExporter):
 
     def __init__(self, owner: PushedMetrics, settings: Settings) -> None:
         self._owner = owner
+        self._sending = threading.Lock()
         protocol = os.environ.get(METRICS_PROTOCOL, "").strip() or settings.protocol
         self._inner = _otlp_exporter(protocol)
         self._target = (
@@ -137,12 +143,13 @@ class _Reporting(MetricExporter):
         self, metrics_data: MetricsData, timeout_millis: float = 10_000, **kwargs: Any
     ) -> MetricExportResult:
         """Send metrics."""
-        try:
-            result = self._inner.export(metrics_data, timeout_millis, **kwargs)
-        except Exception:  # noqa: BLE001 -- counted and said below
-            result = MetricExportResult.FAILURE
-        if result is not MetricExportResult.SUCCESS:
-            self._owner.failed(self._target)
+        with self._sending:
+            try:
+                result = self._inner.export(metrics_data, timeout_millis, **kwargs)
+            except Exception:  # noqa: BLE001 -- counted and said below
+                result = MetricExportResult.FAILURE
+            if result is not MetricExportResult.SUCCESS:
+                self._owner.failed(self._target)
         return result
 
     def force_flush(self, timeout_millis: float = 10_000) -> bool:
@@ -152,6 +159,9 @@ class _Reporting(MetricExporter):
     def shutdown(self, timeout_millis: float = 30_000, **kwargs: Any) -> None:
         """Stop sending."""
         self._inner.shutdown(timeout_millis, **kwargs)
+        # A push that this ends is a failed one, and says so before the app has gone.
+        if self._sending.acquire(timeout=_SAID_WITHIN):
+            self._sending.release()
 
 
 def _is_set_up() -> bool:

@@ -27,7 +27,7 @@ from otel_callbacks.setting_values import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
 
     from otel_callbacks.setting_values import Parser
 
@@ -191,12 +191,18 @@ class Settings:
         return self.emit_event
 
     @classmethod
-    def from_env(cls, environ: Mapping[str, str] | None = None) -> Settings:
+    def from_env(
+        cls,
+        environ: Mapping[str, str] | None = None,
+        *,
+        ignoring: Collection[str] = (),
+    ) -> Settings:
         """Return the settings of an environment.
 
         Args:
             environ: The variables; the process's own by default. A variable that is
                 empty counts as not set.
+            ignoring: Fields whose variables are somebody else's here.
 
         Raises:
             SettingError: A variable has a value that is not allowed.
@@ -205,12 +211,12 @@ class Settings:
         values: dict[str, Any] = {}
         for field in dataclasses.fields(cls):
             text = variables.get(field.metadata["variable"], "").strip()
-            if text:
+            if text and field.name not in ignoring:
                 values[field.name] = read_setting(
                     field.metadata["variable"], text, field.metadata
                 )
         own_protocol = variables.get(_TRACES_PROTOCOL, "").strip()
-        if own_protocol:
+        if own_protocol and "protocol" not in ignoring:
             allowed = " or ".join(_PROTOCOLS)
             spec = {"parser": one_of(*_PROTOCOLS), "allowed": allowed}
             values["protocol"] = read_setting(_TRACES_PROTOCOL, own_protocol, spec)

@@ -41,7 +41,7 @@ def test_the_forms_of_an_entry() -> None:
 def test_unbounded_names_are_refused(name: str) -> None:
     """The message names the variable, the value, the reason and another place."""
     with pytest.raises(
-        SettingError, match="for each .*; look for it on spans, as "
+        SettingError, match=r"for each .*; look for it on spans, as "
     ) as e:
         Settings(labels=f"team,{name}")
     assert e.value.variable == "OTEL_CALLBACKS_LABELS"
@@ -50,7 +50,7 @@ def test_unbounded_names_are_refused(name: str) -> None:
 
 def test_secrets_are_refused() -> None:
     """What may hold what was said is on no signal."""
-    with pytest.raises(SettingError, match="it may hold a secret$"):
+    with pytest.raises(SettingError, match=r"it may hold a secret$"):
         label_choices("api_key")
 
 

@@ -75,6 +75,8 @@ ARROWS = {
         "sinks",
     },
     "hook": {"accounts", "handler", "health", "lifecycle", "settings", "sinks"},
+    "instrument": {"handler", "hook", "setting_values"},
+    "instrumentor": {"instrument", "settings"},
     "accounting": {"accounts", "budgets", "hook"},
     "logs": {"sinks"},
     "event_export": {"forks", "health"},
@@ -89,7 +91,14 @@ ARROWS = {
         "setting_values",
         "settings",
     },
-    "__init__": {"accounting", "configure", "handler", "setting_values", "settings"},
+    "__init__": {
+        "accounting",
+        "instrument",
+        "configure",
+        "handler",
+        "setting_values",
+        "settings",
+    },
 }
 # Who may import what from outside; everyone else may not.
 OUTSIDE = {
@@ -105,6 +114,7 @@ OUTSIDE = {
         "configure",
         "event_export",
         "exporting",
+        "instrumentor",
         "logs",
         "metric_export",
         "sinks",

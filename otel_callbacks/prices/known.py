@@ -49,9 +49,6 @@ _PROVIDERS: Final = {
 }
 """``gen_ai.provider.name`` -> the provider's id in genai-prices."""
 
-_SPOKEN_BY_OTHERS: Final = frozenset({"anthropic", "openai"})
-"""Providers whose API many servers speak: their prices hold at their address only."""
-
 _GATEWAYS: Final = frozenset({"litellm"})
 """They name the provider before the model: ``anthropic/claude-haiku-4-5``."""
 
@@ -157,8 +154,8 @@ def seller(
         try:
             return snapshot.find_provider(None, None, url)
         except LookupError:
-            if provider in _SPOKEN_BY_OTHERS:
-                return None
+            # A gateway, most of the time: it passes on what the provider bills.
+            pass
     name = _PROVIDERS.get(provider, "")
     return _named(snapshot, name) if name else None
 

@@ -16,6 +16,7 @@ from opentelemetry import trace
 from opentelemetry._logs import get_logger
 from prometheus_client import REGISTRY
 
+from otel_callbacks import accounts
 from otel_callbacks.accounts import Account, use_budget
 from otel_callbacks.budgets import limits
 from otel_callbacks.counts import Counts
@@ -37,7 +38,6 @@ if TYPE_CHECKING:
     from opentelemetry.trace import TracerProvider
     from prometheus_client import CollectorRegistry
 
-    from otel_callbacks.budgets import Limits
     from otel_callbacks.run import Run
     from otel_callbacks.settings import Settings
 
@@ -137,12 +137,13 @@ def _build(
     health = registry.health
     price = Pricing(health, settings.prices, says=settings.extensions).price
     exceeded = registry.series.calls.budget_exceeded
+    _open_process_account(settings, health)
     table = RunTable(
         # Series first: an exemplar needs the span that the other one lets go of.
         (
             *registry.series.sinks,
             *_events(logger, settings),
-            LedgerSink(price, health, exceeded, _process_account(settings, health)),
+            LedgerSink(price, health, exceeded),
             SpanSink(
                 tracer,
                 extensions=settings.extensions,
@@ -177,27 +178,25 @@ def _stay(run: Run) -> None:
     """Leave the current span alone: these runs have none."""
 
 
-_process: list[tuple[Limits, Account]] = []
-
-
-def _process_account(settings: Settings, health: Health) -> Account | None:
-    """Return the account of the whole process, if settings give it a budget."""
+def _open_process_account(settings: Settings, health: Health) -> None:
+    """Open the account of the whole process, if the settings give it a budget."""
     asked = limits(
         settings.budget_tokens,
         settings.budget_cost_usd,
         settings.budget_calls,
         settings.budget_on_exceed,
     )
-    if asked is not None and not _process:
-        _process.append((asked, Account(asked)))
+    if asked is None:
+        return
+    if not accounts.process:
+        accounts.process.append(Account(asked))
         use_budget(1)
-    if asked is not None and asked != _process[0][0]:
+    elif asked != accounts.process[0].limits:
         health.say_once(
             "budget",
             "a second handler has another budget for the process; the first one's "
             "stays in force.",
         )
-    return _process[0][1] if _process else None
 
 
 def _events(

@@ -5,6 +5,7 @@ A run that several handlers report to different pipelines is on an account once.
 
 from __future__ import annotations
 
+import os
 from decimal import Decimal
 from typing import TYPE_CHECKING, Final
 
@@ -54,6 +55,9 @@ class Charge:
 _charges: dict[int, Charge] = {}
 """Of the open model calls, by run: another pipeline may report the same one."""
 
+# A forked child never hears of the ends of its parent's calls.
+os.register_at_fork(after_in_child=_charges.clear)
+
 
 class LedgerSink:
     """Keeps the accounts of one pipeline's runs.
@@ -62,7 +66,6 @@ class LedgerSink:
         price: Says what a call cost.
         health: Says once what a budget cannot see, or would have refused.
         exceeded: Counts the calls beyond a budget.
-        process: The account of the whole process, if it has a budget.
         has_spans: Whether the pipeline's runs have spans.
     """
 
@@ -73,14 +76,12 @@ class LedgerSink:
         price: Price,
         health: Health,
         exceeded: Counts,
-        process: Account | None = None,
         *,
         has_spans: bool = True,
     ) -> None:
         self._price = price
         self._health = health
         self._exceeded = exceeded
-        self._process = () if process is None else (process,)
         self._has_spans = has_spans
 
     def started(self, run: Run) -> None:
@@ -91,9 +92,9 @@ class LedgerSink:
         """
         here = accounts.current.get()
         above = None if run.parent is None else run.parent.account
-        if not here and above is None and not self._process:
+        if not here and above is None and not accounts.process:
             return
-        on = dict.fromkeys(self._process)
+        on = dict.fromkeys(accounts.process)
         on.update((account, None) for account in here if not account.closed)
         if isinstance(above, Charge):
             on.update(dict.fromkeys(above.on))

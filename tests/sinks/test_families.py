@@ -9,7 +9,6 @@ from prometheus_client.core import Exemplar
 
 from otel_callbacks.sinks.catalogue import Series
 from otel_callbacks.sinks.families import (
-    Amount,
     Count,
     Counters,
     Distribution,

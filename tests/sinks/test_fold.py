@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from decimal import Decimal
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -13,6 +12,9 @@ from otel_callbacks.sinks.families import OwnStore
 from otel_callbacks.sinks.fold import Fold
 from otel_callbacks.sinks.labels import LabelLimits
 from otel_callbacks.sinks.store import Silent
+
+if TYPE_CHECKING:
+    from decimal import Decimal
 
 MILLISECOND = 1_000_000
 INPUT = {"gen_ai_token_type": "input"}

@@ -24,8 +24,8 @@ from otel_callbacks import OTelCallbackHandler
 from otel_callbacks.health import Health
 from otel_callbacks.operations import End, Request, Response, Usage
 from otel_callbacks.settings import Settings
-from otel_callbacks.sinks.current_span import StandIn
 from otel_callbacks.sinks.calls import CallQueue
+from otel_callbacks.sinks.current_span import StandIn
 from otel_callbacks.sinks.labels import LabelLimits
 from otel_callbacks.sinks.prometheus import PrometheusSink, SeriesCollector
 from otel_callbacks.testing import FakeChatModel, Reply, Tokens, capture

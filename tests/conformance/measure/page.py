@@ -1,4 +1,4 @@
-"""The table in the documents, written anew: ``python tests/conformance/measure/page.py``."""
+"""The table in the documents, written anew by ``make conformance-page``."""
 
 from __future__ import annotations
 
