@@ -17,6 +17,7 @@ from otel_callbacks.handler import OTelCallbackHandler
 from otel_callbacks.lifecycle import Lifecycle
 from otel_callbacks.settings import Settings
 from otel_callbacks.sinks import ledger_only
+from otel_callbacks.stream_ids import unwrap_streams, wrap_streams
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -42,11 +43,14 @@ class _Hook:
     def __init__(self) -> None:
         self.instrumenting: OTelCallbackHandler | None = None
         self.is_registered = False
+        self.is_wrapped = False
         self.ledger: _LedgerHandler | None = None
 
     def get(self) -> OTelCallbackHandler | None:
         """Return the handler to add, if any."""
         if self.instrumenting is not None:
+            # What the app has imported since then can be wrapped by now.
+            self.is_wrapped = self.is_wrapped or wrap_streams()
             return self.instrumenting
         return self.ledger if accounts.current.get() else None
 
@@ -81,6 +85,9 @@ def instrument_with(handler: OTelCallbackHandler | None) -> None:
     """
     _register()
     _hook.instrumenting = handler
+    if handler is None:
+        unwrap_streams()
+        _hook.is_wrapped = False
 
 
 def instrumenting() -> OTelCallbackHandler | None:

@@ -1,7 +1,8 @@
 """Every LangChain run of a process a span and counters, without a change in the app.
 
-LangChain itself adds the handler, by the hook that it offers for that; nothing of it
-is patched. https://reference.langchain.com/python/langchain_core/tracers/
+LangChain itself adds the handler, by the hook that it offers for that. Wrapped are only
+embeddings, which have no callback, and the method that drops a stream's response id.
+https://reference.langchain.com/python/langchain_core/tracers/
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import threading
 from typing import TYPE_CHECKING, Final
 
 from otel_callbacks import hook
+from otel_callbacks.embedding_classes import unwrap_embeddings, wrap_embeddings
 from otel_callbacks.handler import OTelCallbackHandler
 from otel_callbacks.setting_values import YES_OR_NO, flag, read_setting
 
@@ -70,6 +72,7 @@ def instrument(
             redact=redact,
         )
         hook.instrument_with(handler)
+        wrap_embeddings()
         return handler
 
 
@@ -78,6 +81,7 @@ def uninstrument() -> None:
     with _lock:
         handler = hook.instrumenting()
         hook.instrument_with(None)
+        unwrap_embeddings()
     if handler is not None:
         handler.close()
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 
-from otel_callbacks.sinks.catalogue import BASE, SERIES, Series
+from otel_callbacks.sinks.catalogue import SERIES, Series
 
 if TYPE_CHECKING:
     from conftest import Expression

@@ -1,0 +1,227 @@
+"""Embeddings as spans and counters, though LangChain has no callback for them.
+
+https://github.com/open-telemetry/semantic-conventions-genai, span ``embeddings``.
+"""
+
+from __future__ import annotations
+
+from contextvars import ContextVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+from uuid import uuid4
+
+from langchain_core.embeddings import Embeddings
+
+from otel_callbacks import hook, semconv
+from otel_callbacks.handler import OTelCallbackHandler
+from otel_callbacks.operations import Request
+from otel_callbacks.payloads.embeddings import (
+    Answer,
+    embeddings_request,
+    embeddings_response,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+_T = TypeVar("_T")
+
+_UNREAD: Final = Request(semconv.EMBEDDINGS, "")
+# One call of the app's is one span: embed_query may call embed_documents.
+_inside: ContextVar[bool] = ContextVar("otel_callbacks_in_embeddings", default=False)
+
+
+class TracedEmbeddings(Embeddings):
+    """Embeddings whose calls are spans, and whose tokens and time are counted.
+
+    It may be used wherever the inner one can; other attributes are those of the inner.
+
+    Args:
+        inner: The embeddings to call.
+        handler: Makes the spans; by default the one of `instrument`, else a new one
+            on the global providers.
+
+    Example:
+        >>> embeddings = TracedEmbeddings(OpenAIEmbeddings())
+    """
+
+    def __init__(
+        self, inner: Embeddings, *, handler: OTelCallbackHandler | None = None
+    ) -> None:
+        self.inner = inner
+        self._handler = handler or hook.instrumenting() or OTelCallbackHandler()
+
+    def embed_documents(self, texts: list[str]) -> list[list[float]]:
+        """Embed texts.
+
+        Args:
+            texts: The texts.
+        """
+        return called(self._handler, self.inner, _documents, texts)
+
+    def embed_query(self, text: str) -> list[float]:
+        """Embed one text.
+
+        Args:
+            text: The text.
+        """
+        return called(self._handler, self.inner, _query, text)
+
+    async def aembed_documents(self, texts: list[str]) -> list[list[float]]:
+        """Embed texts.
+
+        Args:
+            texts: The texts.
+        """
+        return await acalled(self._handler, self.inner, _adocuments, texts)
+
+    async def aembed_query(self, text: str) -> list[float]:
+        """Embed one text.
+
+        Args:
+            text: The text.
+        """
+        return await acalled(self._handler, self.inner, _aquery, text)
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__") or name == "inner":
+            raise AttributeError(name)
+        return getattr(self.inner, name)
+
+
+def _documents(inner: Any, texts: list[str]) -> list[list[float]]:
+    """Call the inner one."""
+    return inner.embed_documents(texts)  # type: ignore[no-any-return]
+
+
+def _query(inner: Any, text: str) -> list[float]:
+    """Call the inner one."""
+    return inner.embed_query(text)  # type: ignore[no-any-return]
+
+
+async def _adocuments(inner: Any, texts: list[str]) -> list[list[float]]:
+    """Call the inner one."""
+    return await inner.aembed_documents(texts)  # type: ignore[no-any-return]
+
+
+async def _aquery(inner: Any, text: str) -> list[float]:
+    """Call the inner one."""
+    return await inner.aembed_query(text)  # type: ignore[no-any-return]
+
+
+def called(
+    handler: OTelCallbackHandler,
+    model: Any,
+    function: Callable[..., _T],
+    *args: Any,
+    **kwargs: Any,
+) -> _T:
+    """Call embeddings within a span.
+
+    Args:
+        handler: Makes the span.
+        model: The embeddings.
+        function: Is given the embeddings and the arguments.
+        args: The arguments.
+        kwargs: The arguments by name.
+    """
+    if _inside.get() or handler.settings.sdk_disabled:
+        return function(model, *args, **kwargs)
+    call = _Call(handler, model)
+    token = _inside.set(True)
+    try:
+        vectors = function(call.model, *args, **kwargs)
+    except BaseException as error:
+        call.failed(error)
+        raise
+    finally:
+        _inside.reset(token)
+    call.ended(vectors)
+    return vectors
+
+
+async def acalled(
+    handler: OTelCallbackHandler,
+    model: Any,
+    function: Callable[..., Awaitable[_T]],
+    *args: Any,
+    **kwargs: Any,
+) -> _T:
+    """Call embeddings within a span, in async code.
+
+    Args:
+        handler: Makes the span.
+        model: The embeddings.
+        function: Is given the embeddings and the arguments.
+        args: The arguments.
+        kwargs: The arguments by name.
+    """
+    if _inside.get() or handler.settings.sdk_disabled:
+        return await function(model, *args, **kwargs)
+    call = _Call(handler, model)
+    token = _inside.set(True)
+    try:
+        vectors = await function(call.model, *args, **kwargs)
+    except BaseException as error:
+        call.failed(error)
+        raise
+    finally:
+        _inside.reset(token)
+    call.ended(vectors)
+    return vectors
+
+
+class _Call:
+    """One call: a run of the handler's, and what the provider's client answers."""
+
+    def __init__(self, handler: OTelCallbackHandler, model: Any) -> None:
+        self._runs = handler._runs  # noqa: SLF001 -- what its callbacks delegate to
+        self._id = uuid4()
+        self._answers: list[Answer] = []
+        self.model = _recording(model, self._answers)
+        args = (model,)
+        self._runs.start(embeddings_request, args, _UNREAD, (self._id, None), self)
+
+    def ended(self, vectors: Any) -> None:
+        """End the run."""
+        self._runs.end(self._id, embeddings_response, (self._answers, vectors))
+
+    def failed(self, error: BaseException) -> None:
+        """End the run with an error."""
+        self._runs.fail(self._id, error)
+
+
+class _Recorder:
+    """The client of a provider, whose answers are noted: LangChain drops the usage."""
+
+    def __init__(self, client: Any, answers: list[Answer]) -> None:
+        self._client = client
+        self._answers = answers
+
+    def create(self, *args: Any, **kwargs: Any) -> Any:
+        """Ask the provider; an awaitable one answers later."""
+        response = self._client.create(*args, **kwargs)
+        if hasattr(response, "__await__"):
+            return self._later(response, kwargs)
+        self._answers.append(Answer(kwargs, response))
+        return response
+
+    async def _later(self, response: Awaitable[Any], asked: dict[str, Any]) -> Any:
+        """Note an answer when it has come."""
+        answer = await response
+        self._answers.append(Answer(asked, answer))
+        return answer
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._client, name)
+
+
+def _recording(model: Any, answers: list[Answer]) -> Any:
+    """Return a copy of embeddings whose client's answers are noted, where it can be."""
+    clients = {
+        name: _Recorder(client, answers)
+        for name in ("client", "async_client")
+        if hasattr(client := getattr(model, name, None), "create")
+    }
+    if not clients or not hasattr(model, "model_copy"):
+        return model
+    return model.model_copy(update=clients)

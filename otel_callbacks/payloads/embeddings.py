@@ -1,0 +1,126 @@
+"""What embeddings are asked for, and what came back.
+
+LangChain has no callback for embeddings and throws their usage away, so both are read
+from the objects themselves: the model, and the answers of the provider's client.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final, NamedTuple
+
+from otel_callbacks import semconv
+from otel_callbacks.operations import Request, Response, Usage
+from otel_callbacks.payloads.providers import provider_name
+from otel_callbacks.payloads.servers import server_of
+from otel_callbacks.payloads.values import count, mapping, text
+
+_MODEL_KEYS: Final = ("model", "model_name", "model_id", "deployment")
+_ADDRESS_KEYS: Final = (
+    "openai_api_base",
+    "azure_endpoint",
+    "base_url",
+    "endpoint_url",
+    "region_name",
+    "location",
+)
+_CLASSES: Final = {
+    "AzureOpenAIEmbeddings": "azure",
+    "BedrockEmbeddings": "amazon_bedrock",
+    "CohereEmbeddings": "cohere",
+    "GoogleGenerativeAIEmbeddings": "google_genai",
+    "MistralAIEmbeddings": "mistralai",
+    "OllamaEmbeddings": "ollama",
+    "OpenAIEmbeddings": "openai",
+    "VertexAIEmbeddings": "google_vertexai",
+    "WatsonxEmbeddings": "ibm",
+}
+"""A class -> ``ls_provider``, as LangChain's chat models name the same provider."""
+
+# What OpenAI's client asks for where its caller says nothing.
+_DEFAULT_FORMAT: Final = "base64"
+
+
+class Answer(NamedTuple):
+    """One answer of a provider's client.
+
+    Args:
+        asked: The arguments it was asked with.
+        response: What it gave back.
+    """
+
+    asked: dict[str, Any]
+    response: Any
+
+
+def embeddings_request(model: object) -> Request:
+    """Read what is known of an embedding model before it is called.
+
+    Args:
+        model: The LangChain object.
+
+    Returns:
+        The request of ``embeddings {model}``.
+    """
+    name = next(filter(None, (text(getattr(model, k, "")) for k in _MODEL_KEYS)), "")
+    provider = provider_name(_provider(type(model)), None, "")
+    arguments: dict[object, object] = {}
+    for key in _ADDRESS_KEYS:
+        if value := text(getattr(model, key, "")):
+            arguments[key] = value
+    if base := getattr(
+        getattr(getattr(model, "client", None), "_client", None), "base_url", ""
+    ):
+        arguments["base_url"] = text(str(base))
+    address, port = server_of(provider, arguments)
+    attributes: dict[str, Any] = {semconv.OPERATION_NAME: semconv.EMBEDDINGS}
+    if provider:
+        attributes[semconv.PROVIDER_NAME] = provider
+    if name:
+        attributes[semconv.REQUEST_MODEL] = name
+    if address:
+        attributes[semconv.SERVER_ADDRESS] = address
+        attributes[semconv.SERVER_PORT] = port
+    return Request(semconv.EMBEDDINGS, name, provider, name, address, port, attributes)
+
+
+def embeddings_response(told: tuple[list[Answer], Any]) -> Response:
+    """Read what came back.
+
+    Args:
+        told: The answers of the provider's client, if they could be had, and the
+            vectors that the app was given.
+
+    Returns:
+        The response; tokens only where the provider counted them.
+    """
+    answers, vectors = told
+    attributes: dict[str, Any] = {}
+    vector = vectors[0] if vectors and isinstance(vectors[0], list) else vectors
+    if isinstance(vector, list) and vector:
+        attributes[semconv.EMBEDDINGS_DIMENSION_COUNT] = len(vector)
+    if answers:
+        given = text(answers[0].asked.get("encoding_format")) or _DEFAULT_FORMAT
+        attributes[semconv.REQUEST_ENCODING_FORMATS] = (given,)
+    bodies = [_body(answer.response) for answer in answers]
+    counts = [count(mapping(body.get("usage")).get("prompt_tokens")) for body in bodies]
+    tokens = [number for number in counts if number is not None]
+    model = next(filter(None, (text(body.get("model")) for body in bodies)), "")
+    usage = Usage(sum(tokens)) if tokens else None
+    return Response(model, usage=usage, attributes=attributes)
+
+
+def _provider(kind: type) -> str:
+    """Name the provider of a class, or of one it derives from."""
+    for base in kind.__mro__:
+        if base.__name__ in _CLASSES:
+            return _CLASSES[base.__name__]
+    return ""
+
+
+def _body(response: Any) -> dict[object, object]:
+    """Return an answer's parts by name."""
+    if isinstance(response, dict):
+        return response
+    usage = getattr(response, "usage", None)
+    told = {"prompt_tokens": getattr(usage, "prompt_tokens", None)}
+    return {"model": getattr(response, "model", ""), "usage": told}
