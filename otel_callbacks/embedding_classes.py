@@ -43,7 +43,7 @@ def _made(kind: type, /, **_: Any) -> None:
 
 def _kinds(kind: type) -> list[type]:
     """Return all classes that derive from one."""
-    here = type.__subclasses__(kind)
+    here: list[type] = type.__subclasses__(kind)
     return [*here, *(below for one in here for below in _kinds(one))]
 
 

@@ -131,6 +131,8 @@ def _span_attributes() -> set[str]:
 
 def _shown(default: object) -> str:
     """Return a default as the page writes it."""
+    if default in {None, ""}:
+        return "not set"
     if isinstance(default, bool):
         return str(default).lower()
     return f"{default:g}" if isinstance(default, float) else str(default)

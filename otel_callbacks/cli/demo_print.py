@@ -123,7 +123,7 @@ def tokens(out: Console, comparisons: Sequence[Comparison]) -> None:
     table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False)
     table.add_column("model", no_wrap=True)
     table.add_column("outcome", no_wrap=True)
-    for name in ("calls", "input", "output"):
+    for name in ("calls", "input", "output", "cost in $"):
         table.add_column(name, justify="right")
     table.add_column("")
     for one in comparisons:
@@ -132,6 +132,7 @@ def tokens(out: Console, comparisons: Sequence[Comparison]) -> None:
             one.model,
             Text(OUTCOMES.get(one.outcome, one.outcome), style),
             *(f"{number:,}" for number in one.counters),
+            f"{one.cost:.6f}" if one.cost else "",
             Text("saved, not spent" if one.outcome == "cache_hit" else "", "dim"),
         )
     out.print(table)

@@ -6,6 +6,7 @@ import importlib.util
 import os
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from langchain_openai import ChatOpenAI
@@ -85,6 +86,10 @@ class Session(NamedTuple):
         )
 
 
+# Of the one model that genai-prices does not have under its provider's name.
+_PRICES: Final = Path(__file__).with_name("demo_prices.toml")
+
+
 @contextmanager
 def session(
     *,
@@ -108,6 +113,8 @@ def session(
     """
     wanted = settings or Settings.from_env()
     chosen = stack.exporting(wanted)
+    if not real and not chosen.prices:
+        chosen = replace(chosen, prices=str(_PRICES))
     host, port = wanted.prometheus_host, wanted.prometheus_port
     serves = wanted.metrics_exporter == "prometheus"
     moved = serves and port != 0 and not stack.is_free(host, port)

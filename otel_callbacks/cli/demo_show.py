@@ -186,7 +186,9 @@ class _Show:
 
     def _comparisons(self) -> list[sums.Comparison]:
         """Put counters and results side by side."""
-        return sums.compared(sums.counted(self._session.registry), self._till.sums)
+        registry = self._session.registry
+        counters, costs = sums.counted(registry), sums.costs(registry)
+        return sums.compared(counters, self._till.sums, costs)
 
     def _check(self) -> bool:
         """Print the sums and say whether they agree."""

@@ -50,6 +50,11 @@ class Sum(NamedTuple):
 Sums = dict[tuple[str, str], Sum]
 """Sums by the model that was asked for and the outcome."""
 
+Costs = dict[tuple[str, str], float]
+"""US dollars by the same."""
+
+_NO_COSTS: Final[Costs] = {}
+
 
 class Comparison(NamedTuple):
     """What three places say about one model and one outcome.
@@ -59,12 +64,14 @@ class Comparison(NamedTuple):
         outcome: How the calls ended.
         counters: The Prometheus counters.
         results: The sum of the results that the app got.
+        cost: US dollars by the counters, spent or saved.
     """
 
     model: str
     outcome: str
     counters: Sum
     results: Sum
+    cost: float = 0.0
 
     @property
     def equal(self) -> bool:
@@ -109,15 +116,36 @@ def counted(registry: CollectorRegistry) -> Sums:
     return sums
 
 
-def compared(counters: Sums, results: Sums) -> list[Comparison]:
+def costs(registry: CollectorRegistry) -> Costs:
+    """Read what the counters say that calls have cost, or that a cache has saved.
+
+    Args:
+        registry: The registry that shows the series.
+    """
+    found: Costs = {}
+    for family in registry.collect():
+        for sample in family.samples:
+            if sample.name in {catalogue.COST.name, catalogue.COST_SAVED.name}:
+                key = (sample.labels[_MODEL], _outcome(sample))
+                found[key] = found.get(key, 0.0) + sample.value
+    return found
+
+
+def compared(
+    counters: Sums, results: Sums, costs: Mapping[tuple[str, str], float] = _NO_COSTS
+) -> list[Comparison]:
     """Put counters and results side by side.
 
     Args:
         counters: What ``counted`` returned.
         results: What the till has added up.
+        costs: What ``costs`` returned.
     """
+    none = Sum()
     return [
-        Comparison(*key, counters.get(key, Sum()), results.get(key, Sum()))
+        Comparison(
+            *key, counters.get(key, none), results.get(key, none), costs.get(key, 0.0)
+        )
         for key in sorted({*counters, *results}, key=_place)
     ]
 
@@ -151,14 +179,19 @@ def _place(key: tuple[str, str]) -> tuple[str, int]:
     return model, _ORDER.index(outcome) if outcome in _ORDER else len(_ORDER)
 
 
+def _outcome(sample: Sample) -> str:
+    """Return how calls ended, or why something was saved."""
+    labels = sample.labels
+    return labels.get(semconv.LABEL_OUTCOME) or labels[semconv.LABEL_REASON]
+
+
 def _add(sums: Sums, sample: Sample) -> None:
     """Add one sample where it belongs."""
     labels, number = sample.labels, int(sample.value)
     if sample.name == catalogue.OPERATIONS.name:
         key, more = (labels[_MODEL], labels[semconv.LABEL_OUTCOME]), (number, 0, 0)
     elif sample.name in {catalogue.TOKENS.name, catalogue.TOKENS_SAVED.name}:
-        outcome = labels.get(semconv.LABEL_OUTCOME) or labels[semconv.LABEL_REASON]
-        key = (labels[_MODEL], outcome)
+        key = (labels[_MODEL], _outcome(sample))
         is_input = labels[_TOKEN_TYPE] == semconv.INPUT
         more = (0, number, 0) if is_input else (0, 0, number)
     else:

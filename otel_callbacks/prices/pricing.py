@@ -26,8 +26,8 @@ _PRICED: Final = MODEL_OPERATIONS | {EMBEDDINGS}
 _WHERE: Final = "price"
 _KEPT_AT_MOST: Final = 10_000
 _SAID_AT_MOST: Final = 50
-_FAKE: Final = "fake"
-"""Provider of the shipped fake models: nobody sends a bill for these."""
+_FAKE: Final = ("fake", "otel-callbacks")
+"""Providers of the shipped fake models: nobody sends a bill for these."""
 
 _Key = tuple[str, str, int, str, str, str]
 
@@ -151,7 +151,7 @@ class Pricing:
         name = (request.provider, model)
         if name in self._said or len(self._said) >= _SAID_AT_MOST:
             return
-        if _FAKE in name[0]:
+        if name[0].startswith(_FAKE):
             return
         self._said.add(name)
         server = f" at {request.server_address}" if request.server_address else ""

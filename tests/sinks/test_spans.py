@@ -65,6 +65,7 @@ def answered(server: FakeOpenAI, **more: Any) -> dict[str, Any]:
         "gen_ai.usage.output_tokens": 5,
         "openai.response.service_tier": "default",
         "openai.response.system_fingerprint": "fp_flower_shop",
+        "otel_callbacks.cost_usd": 4.8e-06,
         **more,
     }
 
@@ -101,6 +102,7 @@ def test_details_of_the_tokens(
         **{
             "gen_ai.usage.cache_read.input_tokens": 8,
             "gen_ai.usage.reasoning.output_tokens": 4,
+            "otel_callbacks.cost_usd": 4.2e-06,
         },
     )
 
@@ -177,8 +179,10 @@ def test_cache_hit(
             "otel_callbacks.outcome": "cache_hit",
             "otel_callbacks.saved.input_tokens": 12,
             "otel_callbacks.saved.output_tokens": 5,
+            "otel_callbacks.saved.cost_usd": 4.8e-06,
         },
     )
+    del expected["otel_callbacks.cost_usd"]
     del expected["gen_ai.usage.input_tokens"], expected["gen_ai.usage.output_tokens"]
     assert span["attributes"] == expected
     assert shape(span) == ("CLIENT", "UNSET", None)
@@ -203,6 +207,7 @@ def test_text_completion(
         "gen_ai.response.finish_reasons": ("stop",),
         "gen_ai.usage.input_tokens": 12,
         "gen_ai.usage.output_tokens": 5,
+        "otel_callbacks.cost_usd": 2.8e-05,
         "server.address": "127.0.0.1",
         "server.port": server.port,
     }
