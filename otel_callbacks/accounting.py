@@ -14,8 +14,9 @@ import inspect
 from typing import TYPE_CHECKING, Any, ParamSpec, Self, TypeVar
 
 from otel_callbacks import accounts, hook
-from otel_callbacks.accounts import Account, Call, Totals, use_budget
+from otel_callbacks.accounts import Account, use_budget
 from otel_callbacks.budgets import BudgetExceeded, limits
+from otel_callbacks.spending import Call, Totals
 
 if TYPE_CHECKING:
     from collections.abc import Callable

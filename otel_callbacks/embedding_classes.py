@@ -1,7 +1,7 @@
 """All embeddings of a process as spans: only inside `instrument`, undone by its end.
 
-Each class of embeddings has its four methods wrapped when it is made or, if it is
-there already, at once.
+Each class of embeddings has its own ones of the four methods wrapped, when it is made
+or, if it is there already, at once.
 """
 
 from __future__ import annotations
@@ -13,9 +13,12 @@ from typing import Any, Final
 from langchain_core.embeddings import Embeddings
 
 from otel_callbacks import hook
+from otel_callbacks.embedding_answers import unwrap_clients
 from otel_callbacks.embeddings import TracedEmbeddings, acalled, called
+from otel_callbacks.payloads.embeddings import held
 
 _METHODS: Final = ("embed_documents", "embed_query", "aembed_documents", "aembed_query")
+_MADE: Final = "__init_subclass__"
 _wrapped: Final[list[tuple[type, str, Any]]] = []
 
 
@@ -23,28 +26,30 @@ def wrap_embeddings() -> None:
     """Wrap every class of embeddings, those too that are imported later."""
     for kind in _kinds(Embeddings):
         _wrap(kind)
-    made: Any = classmethod(_made)
-    Embeddings.__init_subclass__ = made  # type: ignore[method-assign]
+    setattr(Embeddings, _MADE, classmethod(_made))
 
 
 def unwrap_embeddings() -> None:
-    """Undo it."""
-    if "__init_subclass__" in vars(Embeddings):
-        del Embeddings.__init_subclass__
+    """Undo it; a method that somebody else has wrapped since stays, and does nothing."""
+    if _MADE in vars(Embeddings):
+        delattr(Embeddings, _MADE)
     while _wrapped:
         kind, name, original = _wrapped.pop()
-        setattr(kind, name, original)
+        if getattr(vars(kind).get(name), "__wrapped__", None) is original:
+            setattr(kind, name, original)
+    unwrap_clients()
 
 
-def _made(kind: type, /, **_: Any) -> None:
-    """Wrap a class that has just been made."""
+def _made(kind: type, /, **options: Any) -> None:
+    """Wrap a class that has just been made, after what its other bases do to it."""
+    super(Embeddings, kind).__init_subclass__(**options)
     _wrap(kind)
 
 
-def _kinds(kind: type) -> list[type]:
+def _kinds(kind: type) -> set[type]:
     """Return all classes that derive from one."""
-    here: list[type] = type.__subclasses__(kind)
-    return [*here, *(below for one in here for below in _kinds(one))]
+    here = type.__subclasses__(kind)
+    return {*here, *(below for one in here for below in _kinds(one))}
 
 
 def _wrap(kind: type) -> None:
@@ -65,7 +70,8 @@ def _within_span(original: Any) -> Any:
         @functools.wraps(original)
         async def later(self: Any, *args: Any, **kwargs: Any) -> Any:
             handler = hook.instrumenting()
-            if handler is None:
+            # Those that hold others, as a cache does, ask nobody themselves.
+            if handler is None or held(self) is not None:
                 return await original(self, *args, **kwargs)
             return await acalled(handler, self, original, *args, **kwargs)
 
@@ -74,7 +80,7 @@ def _within_span(original: Any) -> Any:
     @functools.wraps(original)
     def now(self: Any, *args: Any, **kwargs: Any) -> Any:
         handler = hook.instrumenting()
-        if handler is None:
+        if handler is None or held(self) is not None:
             return original(self, *args, **kwargs)
         return called(handler, self, original, *args, **kwargs)
 

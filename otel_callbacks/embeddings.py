@@ -5,29 +5,30 @@ https://github.com/open-telemetry/semantic-conventions-genai, span ``embeddings`
 
 from __future__ import annotations
 
-from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 from uuid import uuid4
 
 from langchain_core.embeddings import Embeddings
 
 from otel_callbacks import hook, semconv
+from otel_callbacks.embedding_answers import answers, wrap_clients
 from otel_callbacks.handler import OTelCallbackHandler
 from otel_callbacks.operations import Request
 from otel_callbacks.payloads.embeddings import (
-    Answer,
     embeddings_request,
     embeddings_response,
+    leaf,
 )
+from otel_callbacks.sinks.innermost import innermost_run_id
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
+    from otel_callbacks.payloads.embeddings import Answer
+
 _T = TypeVar("_T")
 
 _UNREAD: Final = Request(semconv.EMBEDDINGS, "")
-# One call of the app's is one span: embed_query may call embed_documents.
-_inside: ContextVar[bool] = ContextVar("otel_callbacks_in_embeddings", default=False)
 
 
 class TracedEmbeddings(Embeddings):
@@ -124,17 +125,17 @@ def called(
         args: The arguments.
         kwargs: The arguments by name.
     """
-    if _inside.get() or handler.settings.sdk_disabled:
+    # One call of the app's is one span: embed_query may call embed_documents.
+    if answers.get() is not None or handler.settings.sdk_disabled:
         return function(model, *args, **kwargs)
-    call = _Call(handler, model)
-    token = _inside.set(True)
+    call = _Call(handler, model, args)
     try:
-        vectors = function(call.model, *args, **kwargs)
+        vectors = function(model, *args, **kwargs)
     except BaseException as error:
         call.failed(error)
         raise
     finally:
-        _inside.reset(token)
+        call.let_go()
     call.ended(vectors)
     return vectors
 
@@ -155,17 +156,16 @@ async def acalled(
         args: The arguments.
         kwargs: The arguments by name.
     """
-    if _inside.get() or handler.settings.sdk_disabled:
+    if answers.get() is not None or handler.settings.sdk_disabled:
         return await function(model, *args, **kwargs)
-    call = _Call(handler, model)
-    token = _inside.set(True)
+    call = _Call(handler, model, args)
     try:
-        vectors = await function(call.model, *args, **kwargs)
+        vectors = await function(model, *args, **kwargs)
     except BaseException as error:
         call.failed(error)
         raise
     finally:
-        _inside.reset(token)
+        call.let_go()
     call.ended(vectors)
     return vectors
 
@@ -173,13 +173,26 @@ async def acalled(
 class _Call:
     """One call: a run of the handler's, and what the provider's client answers."""
 
-    def __init__(self, handler: OTelCallbackHandler, model: Any) -> None:
+    def __init__(
+        self, handler: OTelCallbackHandler, model: Any, args: tuple[Any, ...]
+    ) -> None:
+        wrap_clients()
         self._runs = handler._runs  # noqa: SLF001 -- what its callbacks delegate to
         self._id = uuid4()
         self._answers: list[Answer] = []
-        self.model = _recording(model, self._answers)
-        args = (model,)
-        self._runs.start(embeddings_request, args, _UNREAD, (self._id, None), self)
+        texts = args[0] if args else None
+        self._runs.start(
+            embeddings_request,
+            (leaf(model),),
+            _UNREAD,
+            (self._id, innermost_run_id()),
+            texts,
+        )
+        self._before = answers.set(self._answers)
+
+    def let_go(self) -> None:
+        """Note no more answers."""
+        answers.reset(self._before)
 
     def ended(self, vectors: Any) -> None:
         """End the run."""
@@ -188,40 +201,3 @@ class _Call:
     def failed(self, error: BaseException) -> None:
         """End the run with an error."""
         self._runs.fail(self._id, error)
-
-
-class _Recorder:
-    """The client of a provider, whose answers are noted: LangChain drops the usage."""
-
-    def __init__(self, client: Any, answers: list[Answer]) -> None:
-        self._client = client
-        self._answers = answers
-
-    def create(self, *args: Any, **kwargs: Any) -> Any:
-        """Ask the provider; an awaitable one answers later."""
-        response = self._client.create(*args, **kwargs)
-        if hasattr(response, "__await__"):
-            return self._later(response, kwargs)
-        self._answers.append(Answer(kwargs, response))
-        return response
-
-    async def _later(self, response: Awaitable[Any], asked: dict[str, Any]) -> Any:
-        """Note an answer when it has come."""
-        answer = await response
-        self._answers.append(Answer(asked, answer))
-        return answer
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._client, name)
-
-
-def _recording(model: Any, answers: list[Answer]) -> Any:
-    """Return a copy of embeddings whose client's answers are noted, where it can be."""
-    clients = {
-        name: _Recorder(client, answers)
-        for name in ("client", "async_client")
-        if hasattr(client := getattr(model, name, None), "create")
-    }
-    if not clients or not hasattr(model, "model_copy"):
-        return model
-    return model.model_copy(update=clients)

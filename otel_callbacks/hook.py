@@ -15,8 +15,10 @@ from langchain_core.tracers.context import register_configure_hook
 from otel_callbacks import accounts
 from otel_callbacks.handler import OTelCallbackHandler
 from otel_callbacks.lifecycle import Lifecycle
+from otel_callbacks.neighbours import tell_of_others
 from otel_callbacks.settings import Settings
 from otel_callbacks.sinks import ledger_only
+from otel_callbacks.sinks.suppression import suppress_others
 from otel_callbacks.stream_ids import unwrap_streams, wrap_streams
 
 if TYPE_CHECKING:
@@ -44,6 +46,7 @@ class _Hook:
         self.instrumenting: OTelCallbackHandler | None = None
         self.is_registered = False
         self.is_wrapped = False
+        self.is_told = False
         self.ledger: _LedgerHandler | None = None
 
     def get(self) -> OTelCallbackHandler | None:
@@ -51,6 +54,9 @@ class _Hook:
         if self.instrumenting is not None:
             # What the app has imported since then can be wrapped by now.
             self.is_wrapped = self.is_wrapped or wrap_streams()
+            if not self.is_told:
+                self.is_told = True
+                tell_of_others(self.instrumenting.health)
             return self.instrumenting
         return self.ledger if accounts.current.get() else None
 
@@ -85,9 +91,10 @@ def instrument_with(handler: OTelCallbackHandler | None) -> None:
     """
     _register()
     _hook.instrumenting = handler
+    suppress_others(on=handler is not None)
     if handler is None:
         unwrap_streams()
-        _hook.is_wrapped = False
+        _hook.is_wrapped = _hook.is_told = False
 
 
 def instrumenting() -> OTelCallbackHandler | None:

@@ -10,11 +10,17 @@ import otel_callbacks
 from otel_callbacks import testing
 
 PUBLIC = [
+    "BudgetExceeded",
     "ConfiguredHandler",
     "OTelCallbackHandler",
     "SettingError",
     "Settings",
+    "TracedEmbeddings",
+    "TrackedUsage",
     "configure",
+    "instrument",
+    "track_usage",
+    "uninstrument",
 ]
 TESTING = [
     "Capture",

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import Any, Final, NamedTuple
 
+from langchain_core.embeddings import Embeddings
+
 from otel_callbacks import semconv
 from otel_callbacks.operations import Request, Response, Usage
 from otel_callbacks.payloads.providers import provider_name
@@ -36,6 +38,12 @@ _CLASSES: Final = {
 }
 """A class -> ``ls_provider``, as LangChain's chat models name the same provider."""
 
+# Packages of LangChain's whose name does not say a provider.
+_GENERAL: Final = frozenset({"classic", "community", "core", "experimental", "tests"})
+_PACKAGE: Final = "langchain_"
+
+_DEEPEST: Final = 8
+
 # What OpenAI's client asks for where its caller says nothing.
 _DEFAULT_FORMAT: Final = "base64"
 
@@ -50,6 +58,32 @@ class Answer(NamedTuple):
 
     asked: dict[str, Any]
     response: Any
+
+
+def held(model: object) -> Embeddings | None:
+    """Return the embeddings that embeddings hold and ask, as a cache does.
+
+    Args:
+        model: The LangChain object.
+    """
+    for value in getattr(model, "__dict__", {}).values():
+        if isinstance(value, Embeddings):
+            return value
+    return None
+
+
+def leaf(model: object) -> object:
+    """Return the embeddings that ask a provider, below those that only pass on.
+
+    Args:
+        model: The LangChain object.
+    """
+    for _ in range(_DEEPEST):
+        inner = held(model)
+        if inner is None:
+            break
+        model = inner
+    return model
 
 
 def embeddings_request(model: object) -> Request:
@@ -114,11 +148,18 @@ def _provider(kind: type) -> str:
     for base in kind.__mro__:
         if base.__name__ in _CLASSES:
             return _CLASSES[base.__name__]
+    for base in kind.__mro__:
+        package = base.__module__.split(".")[0]
+        name = package.removeprefix(_PACKAGE)
+        if name != package and name not in _GENERAL:
+            return name
     return ""
 
 
 def _body(response: Any) -> dict[object, object]:
     """Return an answer's parts by name."""
+    if hasattr(response, "parse"):  # of with_raw_response
+        response = response.parse()
     if isinstance(response, dict):
         return response
     usage = getattr(response, "usage", None)

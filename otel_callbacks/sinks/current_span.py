@@ -34,6 +34,9 @@ _NOTHING: Final = otel_context.Context()
 # The key of the current span, from the function that uses it.
 _SPAN_KEY: Final = next(iter(trace.set_span_in_context(trace.INVALID_SPAN, _NOTHING)))
 
+# Adds more to the context of a run; see sinks/suppression.py.
+decorate: Callable[[StandIn | Shared, Context], Context] | None = None
+
 
 class StandIn(Run, Delegate):
     """A run and the stand-in for its span, in one object.
@@ -236,6 +239,8 @@ def attach(span: StandIn | Shared, context: Context, outer: trace.Span) -> None:
     span.outer = outer
     span.before = context
     span.attached = _with(span, span, context)
+    if decorate is not None:
+        span.attached = decorate(span, span.attached)
     otel_context.attach(span.attached)
 
 

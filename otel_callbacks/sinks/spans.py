@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from otel_callbacks.run import Run
     from otel_callbacks.sinks.current_span import StandIn
 
-_CALLS: Final = frozenset({semconv.CHAT, semconv.TEXT_COMPLETION, semconv.RETRIEVAL})
+_CALLS: Final = semconv.MODEL_OPERATIONS | {semconv.EMBEDDINGS, semconv.RETRIEVAL}
 _CLIENT: Final = trace.SpanKind.CLIENT
 _INTERNAL: Final = trace.SpanKind.INTERNAL
 

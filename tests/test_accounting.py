@@ -1,0 +1,235 @@
+"""`track_usage`: what a block of code spends, and may spend."""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import json
+import threading
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from langchain_core.caches import InMemoryCache
+from langchain_core.runnables import RunnableLambda
+
+from otel_callbacks.accounting import BudgetExceeded, TrackedUsage, track_usage
+from otel_callbacks.accounts import budgets_in_use, current
+from otel_callbacks.testing import FakeChatModel, FakeTextModel
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from otel_callbacks.testing import Capture
+
+USAGE: Any = {"input_tokens": 7, "output_tokens": 3, "total_tokens": 10}
+# Prices of a real model, so that money is counted: 2.50 and 10 US dollars a million.
+PRICED: Any = {"provider": "openai", "model_name": "gpt-4o-2024-08-06"}
+COST = Decimal("0.0000475")
+
+
+def model(**options: Any) -> FakeChatModel:
+    """Return a model that nothing hangs on."""
+    return FakeChatModel(usage=USAGE, **options)
+
+
+def test_calls_without_any_handler_are_seen() -> None:
+    """Tokens, money and the record of each call; nothing from outside the block."""
+    model().invoke("before")
+    with track_usage() as usage:
+        model(**PRICED).invoke("Roses?")
+        list(model(**PRICED).stream("Roses?"))
+    model().invoke("after")
+    assert (usage.call_count, usage.total_tokens) == (2, 20)
+    assert (usage.input_tokens, usage.output_tokens) == (14, 6)
+    assert usage.cost == 2 * COST
+    assert usage.cost_usd == float(2 * COST)
+    assert [call.outcome for call in usage.calls] == ["ok", "ok"]
+    assert usage.calls[0].trace_id == ""
+    assert usage.calls[0].seconds > 0
+    assert usage.unpriced_tokens == 0
+
+
+def test_calls_with_a_handler_are_counted_once(telemetry: Capture) -> None:
+    """The record then names the call's span."""
+    with track_usage() as usage:
+        model(callbacks=[telemetry.handler]).invoke("Roses?")
+    assert usage.call_count == 1
+    assert usage.calls[0].span_id == telemetry.span("chat fake-model")["span_id"]
+    assert usage.calls[0].trace_id == telemetry.span("chat fake-model")["trace_id"]
+
+
+def test_blocks_are_nested() -> None:
+    """What is in the inner one is in the outer one, too."""
+    with track_usage() as outer:
+        model().invoke("a")
+        with track_usage() as inner:
+            model().invoke("b")
+        model().invoke("c")
+    assert (outer.call_count, inner.call_count) == (3, 1)
+
+
+def test_tasks_and_chains_are_in_the_block() -> None:
+    """``gather`` and LangChain's threads need no help; other tasks stay apart."""
+
+    async def shop(calls: int) -> int:
+        async with track_usage() as usage:
+            chain = RunnableLambda(lambda _: "Roses?") | model()
+            await asyncio.gather(*(chain.ainvoke("x") for _ in range(calls)))
+            await asyncio.to_thread(chain.batch, ["x"] * calls)
+        return usage.call_count
+
+    async def shops() -> list[int]:
+        return await asyncio.gather(*(shop(calls) for calls in (1, 2, 3)))
+
+    assert asyncio.run(shops()) == [2, 4, 6]
+
+
+def test_plain_threads_are_bound() -> None:
+    """A thread with an empty context is on the account where it is asked to be."""
+    with track_usage() as usage:
+        bound = usage.bind(model().invoke)
+        for target in (bound, model().invoke):
+            thread = threading.Thread(target=target, args=("Roses?",))
+            thread.start()
+            thread.join()
+        bound("twice here is once")
+    assert usage.call_count == 2
+
+
+def test_coroutine_functions_are_bound() -> None:
+    """In another event loop with an empty context, too."""
+
+    async def call() -> str:
+        return str((await model().ainvoke("Roses?")).content)
+
+    with track_usage() as usage:
+        bound = usage.bind(call)
+        empty = contextvars.Context()
+        assert empty.run(asyncio.run, bound()) == "Twelve red roses."
+    assert usage.call_count == 1
+
+
+def test_outcomes_and_savings(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Failed calls are calls; what a cache answers is saved and not spent."""
+    cache = InMemoryCache()
+    with track_usage() as usage:
+        for _ in range(2):
+            model(cache=cache, **PRICED).invoke("Roses?")
+        with pytest.raises(ValueError, match="closed"):
+            model(error=ValueError("closed")).invoke("Roses?")
+    assert {name: one.calls for name, one in usage.by_outcome.items()} == {
+        "ok": 1,
+        "cache_hit": 1,
+        "error": 1,
+    }
+    assert (usage.saved_tokens, usage.saved_cost_usd) == (10, float(COST))
+    assert usage.calls[-1].error_class == "other"
+    assert usage.by_model["gpt-4o-2024-08-06"].total_tokens == 10
+
+
+def test_a_call_beyond_the_limit_is_not_made() -> None:
+    """The exception goes into the app, and the block may go on with less."""
+    with track_usage(max_calls=1) as usage:
+        model().invoke("Roses?")
+        with pytest.raises(BudgetExceeded) as refused:
+            model(error=AssertionError("was called")).invoke("Roses?")
+    assert (refused.value.budget, refused.value.limit) == ("calls", 1)
+    assert (usage.call_count, usage.refused) == (1, 1)
+
+
+def test_a_limit_of_money_holds_back_before_the_call() -> None:
+    """The prompt alone may be too dear."""
+    with track_usage(max_cost_usd=0.000001), pytest.raises(BudgetExceeded) as refused:
+        model(**PRICED).invoke("Roses? " * 100)
+    assert refused.value.budget == "cost"
+
+
+def test_limits_are_in_use_only_inside() -> None:
+    """Outside no call pays for an estimate."""
+    before = budgets_in_use()
+    with track_usage(max_tokens=9):
+        assert budgets_in_use()
+    assert budgets_in_use() is before
+
+
+def test_wrong_limits_are_refused() -> None:
+    """At once, and not at the first call."""
+    with pytest.raises(ValueError, match="max_tokens=-1"):
+        track_usage(max_tokens=-1)
+
+
+def test_a_block_is_entered_once() -> None:
+    """It has one beginning and one end; a second end does nothing."""
+    usage = track_usage()
+    usage.__exit__(None, None, None)
+    with usage:
+        pass
+    usage.__exit__(None, None, None)
+    with pytest.raises(RuntimeError, match="entered before"):
+        usage.__enter__()
+
+
+def test_a_block_may_be_left_in_another_context() -> None:
+    """As request scopes made of generators are; it is closed all the same."""
+    usage = track_usage(max_calls=5)
+    context = contextvars.copy_context()
+    context.run(usage.__enter__)
+    usage.__exit__(None, None, None)
+    context.run(model().invoke, "Roses?")
+    assert usage.call_count == 0
+    assert not budgets_in_use()
+    assert current.get() == ()
+
+
+def test_everything_as_json() -> None:
+    """Sums, by model, by outcome, and each call."""
+    with track_usage() as usage:
+        model().invoke("Roses?")
+    data = json.loads(json.dumps(usage.to_dict()))
+    assert (data["calls"], data["total_tokens"], data["refused"]) == (1, 10, 0)
+    assert data["unpriced_tokens"] == 10
+    assert data["by_model"]["fake-model"]["calls"] == 1
+    assert data["by_outcome"]["ok"]["total_tokens"] == 10
+    assert data["each_call"][0]["usage"]["output_tokens"] == 3
+
+
+def test_sums_as_text() -> None:
+    """One line where there is one model and nothing went wrong."""
+    with track_usage() as usage:
+        model(**PRICED).invoke("Roses?")
+    assert str(usage) == "all: 1 calls, 7 tokens in, 3 out, $0.000047"
+    assert repr(usage) == (
+        "<TrackedUsage calls=1 input_tokens=7 output_tokens=3 cost_usd=0.000047>"
+    )
+
+
+def test_sums_as_text_with_all() -> None:
+    """A line for each model, each other outcome, and what was refused."""
+    cache = InMemoryCache()
+    with track_usage(max_calls=2) as usage:
+        model(**PRICED, cache=cache).invoke("Roses?")
+        model(**PRICED, cache=cache).invoke("Roses?")
+        FakeTextModel(usage=USAGE).invoke("Roses?")
+        with pytest.raises(BudgetExceeded):
+            model().invoke("Roses?")
+    assert str(usage).splitlines() == [
+        "all: 3 calls, 14 tokens in, 6 out, $0.000047 and 10 tokens without a price; "
+        "10 tokens ($0.000047) saved",
+        "  fake-model: 1 calls, 7 tokens in, 3 out, $0.000000 and 10 tokens without a "
+        "price",
+        "  gpt-4o-2024-08-06: 2 calls, 7 tokens in, 3 out, $0.000047; 10 tokens "
+        "($0.000047) saved",
+        "  cache_hit: 1 calls, 0 tokens in, 0 out, $0.000000; 10 tokens ($0.000047) "
+        "saved",
+        "  refused: 1 calls beyond the budget",
+    ]
+
+
+@pytest.mark.parametrize("how", [track_usage, lambda: track_usage(max_calls=1)])
+def test_reading_never_waits_for_the_end(how: Callable[[], TrackedUsage]) -> None:
+    """The sums are there while the block still runs."""
+    with how() as usage:
+        assert usage.total_tokens == 0
+        model().invoke("Roses?")
+        assert usage.total_tokens == 10

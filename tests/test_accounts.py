@@ -1,0 +1,118 @@
+"""Accounts: their sums, their records, and what is reserved on them."""
+
+from __future__ import annotations
+
+import logging
+from decimal import Decimal
+
+import pytest
+
+from otel_callbacks import accounts
+from otel_callbacks.accounts import Account, budgets_in_use, use_budget
+from otel_callbacks.budgets import NOTHING, Amounts, BudgetExceeded, Limits
+from otel_callbacks.operations import Usage
+from otel_callbacks.spending import Call
+
+CALL = Call("chat", "openai", "gpt-4o", "ok", Usage(10, 4), Decimal("0.5"), 1.0)
+LOST = CALL._replace(outcome="abandoned", usage=None, cost=None, span_id="0a")
+LANGCHAIN = logging.getLogger("langchain_core.callbacks.manager")
+
+
+def test_without_limits_nothing_is_reserved() -> None:
+    """An account that only counts never refuses."""
+    account = Account()
+    assert account.reserve(Amounts(10**9)) is None
+    account.release(Amounts(10**9))
+    account.settle(NOTHING, CALL)
+    assert account.read()[0].total_tokens == 14
+
+
+def test_reservations_add_up_until_the_limit() -> None:
+    """Calls under way count as spent; what is released may be asked for again."""
+    account = Account(Limits(tokens=100))
+    assert account.reserve(Amounts(60, calls=1)) is None
+    refused = account.reserve(Amounts(60, calls=1))
+    assert refused is not None
+    assert (refused.reserved, refused.asked, account.refused) == (60, 60, 1)
+    account.release(Amounts(60, calls=1))
+    assert account.reserve(Amounts(60, calls=1)) is None
+    account.settle(Amounts(60, calls=1), CALL)
+    assert account.reserve(Amounts(86, calls=1)) is None
+    assert account.reserve(Amounts(1)) is not None
+
+
+def test_a_warning_account_lets_through() -> None:
+    """It says what is exceeded, and reserves all the same."""
+    account = Account(Limits(calls=1, on_exceed="warn"))
+    one = Amounts(calls=1)
+    assert account.reserve(one) is None
+    assert account.reserve(one) is not None
+    third = account.reserve(one)
+    assert third is not None
+    assert (third.reserved, account.refused) == (2, 0)
+
+
+def test_answers_of_a_cache_are_no_calls_of_a_budget() -> None:
+    """A limit of one call stands after any number of cache hits."""
+    account = Account(Limits(calls=1))
+    account.settle(NOTHING, CALL._replace(outcome="cache_hit"))
+    assert account.reserve(Amounts(calls=1)) is None
+
+
+def test_late_tokens_find_their_call() -> None:
+    """They complete the record of the run that had been given up."""
+    account = Account()
+    for call in (LOST, CALL, LOST._replace(span_id="0b")):
+        account.settle(NOTHING, call)
+    late = LOST._replace(usage=Usage(3, 2), cost=Decimal(1))
+    account.settle(NOTHING, late, late=True)
+    totals, models, outcomes, calls = account.read()
+    assert [call.usage for call in calls] == [Usage(3, 2), Usage(10, 4), None]
+    assert calls[0].cost == 1
+    assert (totals.calls, totals.total_tokens) == (3, 19)
+    assert models["gpt-4o"].total_tokens == 19
+    assert outcomes["abandoned"].total_tokens == 5
+
+
+def test_late_tokens_without_a_record_are_summed() -> None:
+    """The record may be beyond those that are kept."""
+    account = Account()
+    account.settle(NOTHING, LOST._replace(usage=Usage(3, 2)), late=True)
+    totals, _, _, calls = account.read()
+    assert (totals.total_tokens, calls) == (5, ())
+
+
+def test_sums_go_on_where_records_stop(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A block that runs for days does not grow."""
+    monkeypatch.setattr(accounts, "_KEPT", 2)
+    account = Account()
+    for _ in range(3):
+        account.settle(NOTHING, CALL)
+    totals, _, _, calls = account.read()
+    assert (totals.calls, len(calls)) == (3, 2)
+
+
+def test_a_forked_child_has_reserved_nothing() -> None:
+    """Its parent's calls end in the parent."""
+    account = Account(Limits(tokens=10))
+    assert account.reserve(Amounts(10)) is None
+    account._lock.acquire()
+    account.after_fork()
+    assert account.reserve(Amounts(10)) is None
+
+
+def test_langchain_does_not_log_a_refusal(caplog: pytest.LogCaptureFixture) -> None:
+    """The app is told by the exception; other failures are logged as ever."""
+    before = budgets_in_use()
+    use_budget(1)
+    try:
+        assert budgets_in_use()
+        for error in (BudgetExceeded("calls", 1, 1, 0, 1), ValueError("x")):
+            try:
+                raise error
+            except (BudgetExceeded, ValueError):
+                LANGCHAIN.warning("about %s", type(error).__name__)
+    finally:
+        use_budget(-1)
+    assert [record.getMessage() for record in caplog.records] == ["about ValueError"]
+    assert budgets_in_use() is before
