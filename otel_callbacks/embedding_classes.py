@@ -30,7 +30,7 @@ def wrap_embeddings() -> None:
 
 
 def unwrap_embeddings() -> None:
-    """Undo it; a method that somebody else has wrapped since stays, and does nothing."""
+    """Undo it; what somebody else has wrapped since stays, and does nothing."""
     if _MADE in vars(Embeddings):
         delattr(Embeddings, _MADE)
     while _wrapped:
@@ -42,13 +42,13 @@ def unwrap_embeddings() -> None:
 
 def _made(kind: type, /, **options: Any) -> None:
     """Wrap a class that has just been made, after what its other bases do to it."""
-    super(Embeddings, kind).__init_subclass__(**options)
+    super(Embeddings, kind).__init_subclass__(**options)  # type: ignore[misc]
     _wrap(kind)
 
 
 def _kinds(kind: type) -> set[type]:
     """Return all classes that derive from one."""
-    here = type.__subclasses__(kind)
+    here: list[type] = type.__subclasses__(kind)
     return {*here, *(below for one in here for below in _kinds(one))}
 
 

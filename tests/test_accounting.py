@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import json
+import re
 import threading
 from decimal import Decimal
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -74,7 +76,7 @@ def test_tasks_and_chains_are_in_the_block() -> None:
 
     async def shop(calls: int) -> int:
         async with track_usage() as usage:
-            chain = RunnableLambda(lambda _: "Roses?") | model()
+            chain: Any = RunnableLambda(lambda _: "Roses?") | model()
             await asyncio.gather(*(chain.ainvoke("x") for _ in range(calls)))
             await asyncio.to_thread(chain.batch, ["x"] * calls)
         return usage.call_count
@@ -110,7 +112,7 @@ def test_coroutine_functions_are_bound() -> None:
     assert usage.call_count == 1
 
 
-def test_outcomes_and_savings(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_outcomes_and_savings() -> None:
     """Failed calls are calls; what a cache answers is saved and not spent."""
     cache = InMemoryCache()
     with track_usage() as usage:
@@ -198,9 +200,9 @@ def test_sums_as_text() -> None:
     """One line where there is one model and nothing went wrong."""
     with track_usage() as usage:
         model(**PRICED).invoke("Roses?")
-    assert str(usage) == "all: 1 calls, 7 tokens in, 3 out, $0.000047"
+    assert str(usage) == "all: 1 calls, 7 tokens in, 3 out, $0.000048"
     assert repr(usage) == (
-        "<TrackedUsage calls=1 input_tokens=7 output_tokens=3 cost_usd=0.000047>"
+        "<TrackedUsage calls=1 input_tokens=7 output_tokens=3 cost_usd=0.000048>"
     )
 
 
@@ -213,15 +215,13 @@ def test_sums_as_text_with_all() -> None:
         FakeTextModel(usage=USAGE).invoke("Roses?")
         with pytest.raises(BudgetExceeded):
             model().invoke("Roses?")
+    saved = "10 tokens ($0.000048) saved"
+    unpriced = "10 tokens without a price"
     assert str(usage).splitlines() == [
-        "all: 3 calls, 14 tokens in, 6 out, $0.000047 and 10 tokens without a price; "
-        "10 tokens ($0.000047) saved",
-        "  fake-model: 1 calls, 7 tokens in, 3 out, $0.000000 and 10 tokens without a "
-        "price",
-        "  gpt-4o-2024-08-06: 2 calls, 7 tokens in, 3 out, $0.000047; 10 tokens "
-        "($0.000047) saved",
-        "  cache_hit: 1 calls, 0 tokens in, 0 out, $0.000000; 10 tokens ($0.000047) "
-        "saved",
+        f"all: 3 calls, 14 tokens in, 6 out, $0.000048 and {unpriced}; {saved}",
+        f"  fake-model: 1 calls, 7 tokens in, 3 out, $0.000000 and {unpriced}",
+        f"  gpt-4o-2024-08-06: 2 calls, 7 tokens in, 3 out, $0.000048; {saved}",
+        f"  cache_hit: 1 calls, 0 tokens in, 0 out, $0.000000; {saved}",
         "  refused: 1 calls beyond the budget",
     ]
 
@@ -233,3 +233,32 @@ def test_reading_never_waits_for_the_end(how: Callable[[], TrackedUsage]) -> Non
         assert usage.total_tokens == 0
         model().invoke("Roses?")
         assert usage.total_tokens == 10
+
+
+def test_the_page_shows_what_happens(capsys: pytest.CaptureFixture[str]) -> None:
+    """The example that needs no provider prints what the page says."""
+    page = (Path(__file__).parents[1] / "docs" / "accounting.md").read_text("utf-8")
+    blocks = re.findall(r"^```python\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
+    example = next(block for block in blocks if "FakeChatModel" in block)
+    exec(compile(example, "accounting.md", "exec"), {})  # noqa: S102 -- our own page
+    printed = capsys.readouterr().out.strip()
+    assert printed == "20 True 2"
+    assert f"this prints `{printed}`" in page
+
+
+def test_a_retry_that_names_its_exceptions_lets_a_refusal_through() -> None:
+    """Others are retried; a refusal reaches the app at once."""
+    llm = model().with_retry(retry_if_exception_type=(TimeoutError,))
+    with track_usage(max_tokens=1) as usage, pytest.raises(BudgetExceeded):
+        llm.invoke("Roses?")
+    assert usage.refused == 1
+
+
+def test_a_fallback_is_checked_by_the_same_budget() -> None:
+    """A refused call asks the next model, which may fit."""
+    free = model()
+    with track_usage(max_cost_usd=0.000001) as usage:
+        answer = model(**PRICED).with_fallbacks([free]).invoke("Roses? " * 100)
+    assert answer.content == "Twelve red roses."
+    assert (usage.refused, usage.call_count) == (1, 1)
+    assert "fake-model" in usage.by_model

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import logging
 from decimal import Decimal
-
-import pytest
+from typing import TYPE_CHECKING
 
 from otel_callbacks import accounts
 from otel_callbacks.accounts import Account, budgets_in_use, use_budget
 from otel_callbacks.budgets import NOTHING, Amounts, BudgetExceeded, Limits
 from otel_callbacks.operations import Usage
 from otel_callbacks.spending import Call
+
+if TYPE_CHECKING:
+    import pytest
 
 CALL = Call("chat", "openai", "gpt-4o", "ok", Usage(10, 4), Decimal("0.5"), 1.0)
 LOST = CALL._replace(outcome="abandoned", usage=None, cost=None, span_id="0a")

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import pytest
 from langchain_core.callbacks.manager import CallbackManager
 
 from otel_callbacks import hook
 from otel_callbacks.accounting import track_usage
 from otel_callbacks.handler import OTelCallbackHandler
-from otel_callbacks.testing import Capture, FakeChatModel
+from otel_callbacks.testing import FakeChatModel
+
+if TYPE_CHECKING:
+    from otel_callbacks.testing import Capture
 
 USAGE: Any = {"input_tokens": 7, "output_tokens": 3, "total_tokens": 10}
 
@@ -53,9 +55,7 @@ def test_the_added_handler_makes_no_series_and_no_spans(telemetry: Capture) -> N
     assert telemetry.value("otel_callbacks_operations_total") == 0
 
 
-def test_a_handler_for_all_comes_first(
-    telemetry: Capture, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_handler_for_all_comes_first(telemetry: Capture) -> None:
     """Where everything is instrumented, that handler keeps the accounts."""
     hook.instrument_with(telemetry.handler)
     try:

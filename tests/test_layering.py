@@ -168,6 +168,7 @@ OF_A_PROMISE = {
     "test_graph_tree",
     "test_layering",
     "test_lost_runs",
+    "test_multiprocess_objects",
     "test_no_leak",
     "test_public_names",
     "test_spend_truth",

@@ -13,6 +13,8 @@ import pytest
 from langchain_core.messages import AIMessage, ToolMessage
 from langchain_core.outputs import ChatGeneration, LLMResult
 
+from otel_callbacks.accounts import use_budget
+from otel_callbacks.budgets import BudgetExceeded
 from otel_callbacks.health import Health
 from otel_callbacks.lifecycle import Lifecycle
 from otel_callbacks.operations import End, Failure, Request, Response, Usage
@@ -424,3 +426,50 @@ def test_close_ends_what_is_open(life: Life) -> None:
     assert len(life.table) == 0
     gc.collect()
     assert life.health.counts() == {}
+
+
+class Refusing:
+    """A sink that refuses each model call, and keeps what was expected."""
+
+    name = "refusing"
+
+    def __init__(self) -> None:
+        self.expected: list[int] = []
+
+    def started(self, run: Run) -> None:
+        """Refuse."""
+        self.expected.append(run.expected)
+        run.refusal = BudgetExceeded("calls", 1, 1, 0, 1)
+
+    def ended(self, run: Run, end: End) -> None:
+        """Need nothing."""
+
+
+def test_refused_run_ends_and_the_app_is_told() -> None:
+    """The refusal goes into the app after the run has ended as failed."""
+    sinks = Recorder(), Refusing()
+    table = RunTable(sinks, Health(strict=True))
+    settings = Settings(strict=True)
+    runs = Lifecycle(Pipeline(table, Health(strict=True), lambda _: None, settings))
+    ids = (uuid4(), None)
+    use_budget(1)
+    try:
+        with pytest.raises(BudgetExceeded):
+            runs.start(lambda *_: READ, (), UNREAD, ids, "Two red roses")
+    finally:
+        use_budget(-1)
+    assert len(table) == 0
+    assert sinks[0].ends[0].outcome == "error"
+    assert sinks[1].expected == [4]
+
+
+def test_nothing_is_estimated_without_a_budget() -> None:
+    """Who has no limit does not pay for one."""
+    refusing = Refusing()
+    health = Health(strict=True)
+    table = RunTable((refusing,), health)
+    built = Pipeline(table, health, lambda _: None, Settings(strict=True))
+    runs, ids = Lifecycle(built), (uuid4(), None)
+    with pytest.raises(BudgetExceeded):
+        runs.start(lambda *_: READ, (), UNREAD, ids, "Two red roses")
+    assert refusing.expected == [0]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import subprocess
 import sys
@@ -12,10 +13,16 @@ from typing import TYPE_CHECKING, Any
 
 import grpc
 import pytest
+from opentelemetry import metrics
 from opentelemetry.proto.collector.metrics.v1 import (
     metrics_service_pb2,
     metrics_service_pb2_grpc,
 )
+from opentelemetry.sdk.metrics.export import MetricExportResult
+
+from otel_callbacks import Settings, metric_export
+from otel_callbacks.health import Health
+from otel_callbacks.metric_export import PushedMetrics, _Reporting
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -157,3 +164,147 @@ def test_no_receiver_is_said_once(receiver: Receiver) -> None:
     said = run(receiver, "http/protobuf", **gone)
     assert said.count("metrics cannot be sent to http://127.0.0.1:9") == 1
     assert receiver.operations() == {}
+
+
+@pytest.fixture
+def elsewhere(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """Keep the process's meter provider as it is; return what would become global."""
+    made: list[Any] = []
+    monkeypatch.setattr(metric_export, "_is_set_up", lambda: False)
+    monkeypatch.setattr(metrics, "set_meter_provider", made.append)
+    return made
+
+
+@pytest.mark.parametrize("protocol", ["grpc", "http/protobuf"])
+def test_what_is_recorded_arrives(
+    receiver: Receiver,
+    monkeypatch: pytest.MonkeyPatch,
+    elsewhere: list[Any],
+    protocol: str,
+) -> None:
+    """The provider is made the global one, pushes at its end, and ends twice."""
+    port = receiver.grpc_port if protocol == "grpc" else receiver.http_port
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", f"http://127.0.0.1:{port}")
+    pushed = PushedMetrics(Settings(metrics_exporter="otlp", protocol=protocol), "shop")
+    pushed.start(Health())
+    assert elsewhere == [pushed.provider]
+    assert pushed.provider is not None
+    pushed.provider.get_meter("test").create_counter("roses").add(3)
+    assert pushed.provider.force_flush()
+    pushed.close()
+    pushed.close()
+    names = [
+        metric.name
+        for request in receiver.requests
+        for resource in request.resource_metrics
+        for scope in resource.scope_metrics
+        for metric in scope.metrics
+    ]
+    assert "roses" in names
+
+
+def test_the_process_of_the_tests_has_no_provider() -> None:
+    """What is asked before one is made: nothing here may become global."""
+    assert not metric_export._is_set_up()
+
+
+def test_nothing_is_made_where_nothing_is_pushed(elsewhere: list[Any]) -> None:
+    """With Prometheus alone there is no provider, and none to fork."""
+    pushed = PushedMetrics(Settings(), None)
+    pushed.start(Health())
+    pushed.close()
+    assert elsewhere == []
+    assert pushed.provider is None
+
+
+@pytest.mark.usefixtures("elsewhere")
+def test_a_push_that_fails_is_said_once_and_counted(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """One line with the target; the SDK's own lines are not shown."""
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:9")
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_TIMEOUT", "1")
+    health = Health()
+    pushed = PushedMetrics(Settings(metrics_exporter="otlp"), None)
+    pushed.failed("before there is anybody to tell")
+    pushed.start(health)
+    assert pushed.provider is not None
+    pushed.provider.get_meter("test").create_counter("roses").add(3)
+    pushed.provider.force_flush(2_000)
+    pushed.close()
+    assert health.counts()["export_metrics"] >= 1
+    said = [line for line in caplog.messages if "127.0.0.1:9" in line]
+    assert len(said) == 1
+
+
+@pytest.mark.usefixtures("elsewhere")
+def test_an_exporter_that_raises_is_a_failed_push(
+    receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing comes out of the reader's thread."""
+    endpoint = f"http://127.0.0.1:{receiver.http_port}"
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", endpoint)
+    settings = Settings(metrics_exporter="otlp", protocol="http/protobuf")
+    pushed = PushedMetrics(settings, None)
+    health = Health()
+    pushed.start(health)
+    exporter = _Reporting(pushed, settings)
+    nothing: Any = None
+
+    def broken(*_: Any, **__: Any) -> None:
+        raise ValueError
+
+    monkeypatch.setattr(exporter._inner, "export", broken)
+    assert exporter.export(nothing) is MetricExportResult.FAILURE
+    assert exporter.force_flush()
+    exporter.shutdown()
+    exporter._sending.acquire()  # a push is under way
+    exporter.shutdown()
+    pushed.close()
+    assert health.counts() == {"export_metrics": 1}
+
+
+@pytest.mark.usefixtures("elsewhere")
+def test_a_forked_child_begins_anew(
+    receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It has a provider of its own, unless there is none any more."""
+    endpoint = f"http://127.0.0.1:{receiver.http_port}"
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", endpoint)
+    settings = Settings(metrics_exporter="otlp", protocol="http/protobuf")
+    pushed = PushedMetrics(settings, None)
+    before = pushed.provider
+    assert before is not None
+    pushed.after_fork()
+    assert pushed.provider not in {None, before}
+    before.shutdown()
+    pushed.close()
+    pushed.after_fork()
+    assert pushed.provider is None
+
+
+def test_an_id_that_is_set_is_kept(
+    monkeypatch: pytest.MonkeyPatch, elsewhere: list[Any], receiver: Receiver
+) -> None:
+    """Who names the instance knows what they do."""
+    endpoint = f"http://127.0.0.1:{receiver.http_port}"
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", endpoint)
+    monkeypatch.setenv("OTEL_RESOURCE_ATTRIBUTES", "service.instance.id=one")
+    settings = Settings(metrics_exporter="otlp", protocol="http/protobuf")
+    pushed = PushedMetrics(settings, None)
+    provider: Any = pushed.provider
+    assert provider._sdk_config.resource.attributes["service.instance.id"] == "one"
+    assert elsewhere == []
+    pushed.close()
+
+
+def test_only_warnings_about_metrics_are_kept_back() -> None:
+    """An app's own exporters of other signals log under the same names."""
+
+    def passes(level: int, text: str) -> bool:
+        record = logging.LogRecord("x", level, "", 1, text, None, None)
+        return metric_export._is_not_about_metrics(record)
+
+    assert passes(logging.INFO, "metrics sent")
+    assert passes(logging.WARNING, "traces lost")
+    assert not passes(logging.ERROR, "metrics lost")

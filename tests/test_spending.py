@@ -35,7 +35,7 @@ def test_details_are_parts_and_not_added() -> None:
 def test_what_a_cache_answers_is_saved() -> None:
     """It is a call, and neither tokens nor money."""
     totals = sums(SAVED, SAVED._replace(cost=None))
-    assert (totals.calls, totals.total_tokens, totals.cost) == (2, 0, 0)
+    assert (totals.calls, totals.total_tokens, totals.cost_usd) == (2, 0, 0)
     assert (totals.saved_tokens, totals.saved_cost_usd) == (28, 0.5)
 
 

@@ -59,8 +59,8 @@ class _WhileOpen:
     def __bool__(self) -> bool:
         return self._run.open
 
-    @property
-    def __class__(self) -> type:  # type: ignore[override]  # asked by isinstance
+    @property  # type: ignore[misc]
+    def __class__(self) -> type:  # what isinstance asks
         return self._kind if self._kind and self._run.open else _WhileOpen
 
     def merge(self, _data: object, *, overwrite: bool = True) -> None:

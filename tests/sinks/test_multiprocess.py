@@ -6,11 +6,22 @@ import os
 import subprocess
 import sys
 from typing import TYPE_CHECKING
+from uuid import uuid4
 
+import pytest
+from langchain_core.messages import AIMessage
+from langchain_core.outputs import ChatGeneration, LLMResult
+from langchain_core.runnables import RunnableLambda
 from prometheus_client import CollectorRegistry
 from prometheus_client.multiprocess import MultiProcessCollector
 
-from otel_callbacks.sinks.multiprocess import is_multiprocess
+from otel_callbacks import Settings
+from otel_callbacks.health import Health
+from otel_callbacks.sinks import ways_out
+from otel_callbacks.sinks.calls import CallQueue
+from otel_callbacks.sinks.labels import LabelLimits
+from otel_callbacks.sinks.multiprocess import MultiprocessSink, is_multiprocess
+from otel_callbacks.testing import FakeChatModel, capture
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -81,3 +92,68 @@ def test_conventions_alone(tmp_path: Path) -> None:
 def test_one_process_is_the_usual_way() -> None:
     """Without the folder nothing of this is used."""
     assert not is_multiprocess()
+
+
+@pytest.fixture
+def plain(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let handlers keep plain objects, as in a worker, but on a registry of ours."""
+    monkeypatch.setattr(ways_out, "is_multiprocess", lambda: True)
+
+
+USAGE = {"input_tokens": 7, "output_tokens": 3, "total_tokens": 10}
+
+
+@pytest.mark.usefixtures("plain")
+def test_plain_objects_hold_the_same() -> None:
+    """Each call is in them at once: tokens, chunks, what is open and what was lost."""
+    with capture(Settings(strict=True, labels="team")) as telemetry:
+        config = {"callbacks": [telemetry.handler], "metadata": {"team": "roses"}}
+        model = FakeChatModel(usage=USAGE, answer="one two three", chunks=3)
+        stream = model.stream("?", config)
+        next(stream)
+        assert telemetry.value("otel_callbacks_open_runs") == 1
+        assert telemetry.value("otel_callbacks_operations_in_flight") == 1
+        assert len(list(stream)) >= 2
+        FakeChatModel().invoke("?", config)
+        FakeChatModel().invoke("?", config)
+        RunnableLambda(str).invoke("?", config)
+        assert telemetry.value("otel_callbacks_open_runs") == 0
+        assert telemetry.value("otel_callbacks_tokens_total", team="roses") == 10
+        assert telemetry.value("otel_callbacks_usage_missing_total") == 2
+        gaps = "gen_ai_client_operation_time_per_output_chunk_seconds_count"
+        assert telemetry.value(gaps) == 3
+
+
+@pytest.mark.usefixtures("plain")
+def test_only_the_conventions_names() -> None:
+    """Without extensions no series of ours is made."""
+    with capture(Settings(strict=True, extensions=False)) as telemetry:
+        FakeChatModel(usage=USAGE).invoke("?", {"callbacks": [telemetry.handler]})
+        names = {name for name, _ in telemetry.samples}
+        assert "gen_ai_client_token_usage_sum" in names
+        assert not [name for name in names if name.startswith("otel_callbacks")]
+
+
+@pytest.mark.usefixtures("plain")
+def test_tokens_that_come_late_are_added() -> None:
+    """The run is not open any more, so that is not changed."""
+    with capture(Settings(strict=True)) as telemetry:
+        run_id = uuid4()
+        telemetry.handler.on_chat_model_start({}, [["?"]], run_id=run_id)
+        telemetry.handler.close()
+        message = AIMessage("roses", usage_metadata=USAGE)
+        result = LLMResult(generations=[[ChatGeneration(message=message)]])
+        telemetry.handler.on_llm_end(result, run_id=run_id)
+        assert telemetry.value("otel_callbacks_tokens_total") == 10
+        assert telemetry.value("otel_callbacks_open_runs") == 0
+
+
+def test_forked_child_does_not_wait_for_its_parents_lock() -> None:
+    """Whoever held the lock in the parent is not there."""
+    calls = CallQueue(Health())
+    sink = MultiprocessSink(calls, LabelLimits(5), CollectorRegistry(), extensions=True)
+    before = sink._lock
+    before.acquire()
+    sink.after_fork()
+    assert sink._lock is not before
+    assert sink._lock.acquire(blocking=False)

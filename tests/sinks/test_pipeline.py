@@ -17,16 +17,21 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from prometheus_client import CollectorRegistry, Counter
 
-from otel_callbacks import OTelCallbackHandler, sinks
+from otel_callbacks import OTelCallbackHandler, accounts, sinks
+from otel_callbacks.accounts import use_budget
+from otel_callbacks.budgets import BudgetExceeded, Limits
 from otel_callbacks.operations import Request
 from otel_callbacks.run import Run
 from otel_callbacks.settings import Settings
 from otel_callbacks.sinks import Providers, pipeline
-from otel_callbacks.testing import FakeChatModel
+from otel_callbacks.testing import FakeChatModel, capture
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from opentelemetry.sdk.trace import ReadableSpan
 
+    from otel_callbacks.accounts import Account
     from otel_callbacks.testing import Capture
 
 OPERATIONS = "otel_callbacks_operations_total"
@@ -292,3 +297,45 @@ def test_handler_made_before_the_global_provider_shares(
     assert pipeline(Providers(provider), fresh, STRICT) is pipeline(
         Providers(), fresh, STRICT
     )
+
+
+@pytest.fixture
+def process() -> Iterator[list[Account]]:
+    """Return the list of the process' account; afterwards there is none."""
+    yield accounts.process
+    if accounts.process:
+        accounts.process.clear()
+        use_budget(-1)
+
+
+def test_settings_give_the_process_a_budget(process: list[Account]) -> None:
+    """It holds in all threads and blocks, and refuses before the call."""
+    settings = Settings(strict=True, budget_calls=1)
+    with capture(settings) as telemetry:
+        llm = FakeChatModel(usage=USAGE, callbacks=[telemetry.handler])
+        llm.invoke("Roses?")
+        with pytest.raises(BudgetExceeded):
+            llm.invoke("Roses?")
+    assert process[0].refused == 1
+    assert process[0].read()[0].total_tokens == 10
+
+
+def test_a_second_budget_of_the_process_is_said(
+    process: list[Account], caplog: pytest.LogCaptureFixture
+) -> None:
+    """The first one's stays in force; the same once more is nothing to say."""
+    with caplog.at_level(logging.DEBUG, "otel_callbacks"):
+        for calls in (1, 1, 2):
+            with capture(Settings(strict=True, budget_calls=calls)):
+                assert "another budget" not in caplog.text or calls == 2
+    assert len(process) == 1
+    assert process[0].limits == Limits(calls=1)
+    assert caplog.text.count("another budget for the process") == 1
+
+
+def test_a_ledger_alone_leaves_the_current_span() -> None:
+    """Its runs have no spans, so there is nothing to let go of at a first chunk."""
+    built = sinks.ledger_only(STRICT)
+    run = Run(1, Request("chat", "m"), None)
+    built.step_out(run)
+    assert run.open

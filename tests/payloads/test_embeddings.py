@@ -1,0 +1,114 @@
+"""What is read of embeddings and of what a provider answered to them."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from langchain_core.embeddings import Embeddings
+
+from otel_callbacks.operations import Usage
+from otel_callbacks.payloads.embeddings import (
+    Answer,
+    embeddings_request,
+    embeddings_response,
+    held,
+    leaf,
+)
+
+
+class Plain(Embeddings):
+    """Embeddings with whatever attributes a test wants."""
+
+    def __init__(self, **attributes: Any) -> None:
+        self.__dict__.update(attributes)
+
+    def embed_documents(self, texts: list[str]) -> list[list[float]]:
+        """Return no vectors."""
+        return [[] for _ in texts]
+
+    def embed_query(self, text: str) -> list[float]:
+        """Return no vector."""
+        return [float(len(text))]
+
+
+def of_package(package: str, name: str = "Vectors") -> type[Plain]:
+    """Return a class of embeddings that another package could have."""
+    return type(name, (Plain,), {"__module__": package})
+
+
+@pytest.mark.parametrize(
+    ("kind", "provider"),
+    [
+        (of_package("langchain_openai.base", "AzureOpenAIEmbeddings"), "azure"),
+        (of_package("langchain_openai.base", "OpenAIEmbeddings"), "openai"),
+        (of_package("langchain_aws.bedrock", "BedrockEmbeddings"), "aws.bedrock"),
+        (of_package("langchain_voyageai.embeddings"), "voyageai"),
+        (of_package("langchain_community.embeddings"), ""),
+        (of_package("shop.search"), ""),
+    ],
+)
+def test_the_provider_comes_from_the_class(kind: type[Plain], provider: str) -> None:
+    """By a table, else by the package that LangChain's providers have each."""
+    request = embeddings_request(kind(model="m"))
+    assert request.provider.replace(".ai.openai", "") == provider
+
+
+def test_the_address_is_the_one_that_the_client_asks() -> None:
+    """What the client was really made with counts more than the model's arguments."""
+    client = SimpleNamespace(_client=SimpleNamespace(base_url="http://10.0.0.7:81/v1"))
+    kind = of_package("langchain_openai.base", "OpenAIEmbeddings")
+    asked = kind(model="m", client=client)
+    assert embeddings_request(asked).attributes == {
+        "gen_ai.operation.name": "embeddings",
+        "gen_ai.provider.name": "openai",
+        "gen_ai.request.model": "m",
+        "server.address": "10.0.0.7",
+        "server.port": 81,
+    }
+    elsewhere = kind(model="m", openai_api_base="http://10.0.0.8/v1")
+    assert embeddings_request(elsewhere).server_address == "10.0.0.8"
+
+
+def test_nothing_is_made_up() -> None:
+    """Embeddings that say nothing of themselves are an operation without a name."""
+    request = embeddings_request(Plain())
+    assert request.attributes == {"gen_ai.operation.name": "embeddings"}
+    response = embeddings_response(([], None))
+    assert (response.usage, response.attributes) == (None, {})
+
+
+def test_usage_of_several_answers_is_summed() -> None:
+    """A long list of texts is several requests to the provider."""
+    usage = SimpleNamespace(prompt_tokens=3)
+    answers = [
+        Answer({"encoding_format": "float"}, SimpleNamespace(usage=usage, model="m-1")),
+        Answer({}, {"usage": {"prompt_tokens": 4}, "model": "m-1"}),
+        Answer({}, {"usage": None}),
+    ]
+    response = embeddings_response((answers, [[0.1, 0.2], [0.3, 0.4]]))
+    assert response.usage == Usage(7)
+    assert response.model == "m-1"
+    assert response.attributes == {
+        "gen_ai.embeddings.dimension.count": 2,
+        "gen_ai.request.encoding_formats": ("float",),
+    }
+
+
+def test_a_raw_response_is_parsed() -> None:
+    """``with_raw_response`` gives the answer in a wrapping."""
+    raw = SimpleNamespace(parse=lambda: {"usage": {"prompt_tokens": 5}, "model": "m"})
+    response = embeddings_response(([Answer({}, raw)], [0.5]))
+    assert response.usage == Usage(5)
+    assert response.attributes["gen_ai.embeddings.dimension.count"] == 1
+
+
+def test_what_others_hold_is_found() -> None:
+    """A cache around embeddings asks nobody; a ring of them ends somewhere."""
+    inner = Plain(model="m")
+    assert held(inner) is None
+    assert leaf(Plain(cache={}, underlying=Plain(inner=inner))) is inner
+    ring = Plain()
+    ring.__dict__["inner"] = ring
+    assert leaf(ring) is ring

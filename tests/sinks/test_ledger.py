@@ -1,0 +1,214 @@
+"""Which accounts a run is on, what it reserves there, and its record."""
+
+from __future__ import annotations
+
+import logging
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from otel_callbacks import accounts
+from otel_callbacks.accounting import BudgetExceeded, track_usage
+from otel_callbacks.accounts import Account
+from otel_callbacks.budgets import NOTHING, Amounts, Limits
+from otel_callbacks.counts import Counts
+from otel_callbacks.health import Health
+from otel_callbacks.operations import NO_ATTRIBUTES, End, Request, Response, Usage
+from otel_callbacks.run import Run
+from otel_callbacks.sinks import ledger
+from otel_callbacks.sinks.ledger import Charge, LedgerSink
+from otel_callbacks.testing import FakeChatModel, capture
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from otel_callbacks.operations import Attributes
+    from otel_callbacks.testing import Capture
+
+USAGE: Any = {"input_tokens": 7, "output_tokens": 3, "total_tokens": 10}
+EXCEEDED = "otel_callbacks_budget_exceeded_total"
+A_TOKEN = Decimal("0.01")
+
+
+def price(request: Request, response: Response, start_ns: int) -> Decimal | None:
+    """Sell each token of one model for a cent."""
+    del start_ns
+    usage = response.usage or Usage()
+    tokens = (usage.input_tokens or 0) + (usage.output_tokens or 0)
+    return tokens * A_TOKEN if request.model == "sold" else None
+
+
+@pytest.fixture
+def sink() -> LedgerSink:
+    """Return a sink of a pipeline with spans."""
+    return LedgerSink(price, Health(strict=True), Counts())
+
+
+@pytest.fixture
+def account() -> Iterator[Account]:
+    """Put an account of 100 tokens, one dollar and three calls on what runs here."""
+    account = Account(Limits(100, Decimal(1), 3))
+    token = accounts.current.set((account,))
+    yield account
+    accounts.current.reset(token)
+    ledger._charges.clear()
+
+
+def run_of(
+    key: int = 1,
+    model: str = "sold",
+    attributes: Attributes = NO_ATTRIBUTES,
+    expected: int = 10,
+) -> Run:
+    """Return a model call's run."""
+    run = Run(key, Request("chat", model, model=model, attributes=attributes), None)
+    run.expected = expected
+    return run
+
+
+def charge_of(run: Run) -> Charge:
+    """Return what a run is charged with."""
+    charge = run.account
+    assert isinstance(charge, Charge)
+    return charge
+
+
+@pytest.mark.parametrize(
+    ("attributes", "tokens"),
+    [
+        ({}, 10),
+        ({"gen_ai.request.max_tokens": 20}, 30),
+        ({"gen_ai.request.max_tokens": 20, "gen_ai.request.choice.count": 3}, 70),
+        ({"gen_ai.request.max_tokens": "20"}, 10),
+    ],
+)
+def test_a_call_reserves_its_prompt_and_its_limit(
+    sink: LedgerSink, account: Account, attributes: Attributes, tokens: int
+) -> None:
+    """Each choice may be as long as ``max_tokens``; without one, only the prompt."""
+    run = run_of(attributes=attributes)
+    sink.started(run)
+    assert charge_of(run).on == (account,)
+    assert charge_of(run).asked == Amounts(tokens, tokens * A_TOKEN, 1)
+
+
+def test_the_end_gives_back_what_was_not_used(
+    sink: LedgerSink, account: Account
+) -> None:
+    """What the provider counted is spent, and nothing is reserved any more."""
+    run = run_of(attributes={"gen_ai.request.max_tokens": 80})
+    sink.started(run)
+    sink.ended(run, End("ok", run.start_ns, Response(usage=Usage(7, 3))))
+    assert account._reserved == NOTHING
+    assert account.read()[0].total_tokens == 10
+    assert ledger._charges == {}
+
+
+def test_a_refused_call_is_on_no_account(sink: LedgerSink, account: Account) -> None:
+    """All accounts before the one that refuses get back what was reserved there."""
+    narrow = Account(Limits(tokens=5))
+    token = accounts.current.set((account, narrow))
+    run = run_of()
+    sink.started(run)
+    accounts.current.reset(token)
+    assert isinstance(run.refusal, BudgetExceeded)
+    assert not run.counted
+    assert account._reserved == NOTHING
+    sink.ended(run, End("error", run.start_ns))
+    assert account.read()[0].calls == narrow.read()[0].calls == 0
+
+
+def test_a_run_of_two_pipelines_is_on_an_account_once(
+    sink: LedgerSink, account: Account
+) -> None:
+    """The pipeline with spans tells of its end, whichever began."""
+    bare = LedgerSink(price, Health(strict=True), Counts(), has_spans=False)
+    first, second, third = run_of(), run_of(), run_of()
+    bare.started(first)
+    sink.started(second)
+    sink.started(third)
+    assert charge_of(first) is charge_of(second) is charge_of(third)
+    assert charge_of(first).owner is second
+    for run, teller in ((first, bare), (third, sink), (second, sink)):
+        teller.ended(run, End("ok", run.start_ns, Response(usage=Usage(7, 3))))
+    assert account.read()[0].calls == 1
+    assert account._reserved == NOTHING
+
+
+def test_late_tokens_are_put_to_their_call(sink: LedgerSink, account: Account) -> None:
+    """They give nothing back a second time and are no second call."""
+    run = run_of()
+    sink.started(run)
+    sink.ended(run, End("abandoned", run.start_ns))
+    late = Response(usage=Usage(7, 3))
+    sink.ended(run, End("abandoned", run.start_ns, late, late=True))
+    totals, _, _, calls = account.read()
+    assert (totals.calls, totals.total_tokens) == (1, 10)
+    assert calls[0].usage == Usage(7, 3)
+    assert account._reserved == NOTHING
+
+
+def test_closed_accounts_and_no_accounts(sink: LedgerSink, account: Account) -> None:
+    """A block that has been left takes no new calls."""
+    account.closed = True
+    run = run_of()
+    sink.started(run)
+    sink.ended(run, End("ok", run.start_ns))
+    assert run.account is None
+    assert account.read()[0].calls == 0
+
+
+def test_steps_hand_their_accounts_down(sink: LedgerSink, account: Account) -> None:
+    """A call is on its chain's accounts wherever it runs; the chain is no call."""
+    step = Run(1, Request("", "step"), None)
+    sink.started(step)
+    token = accounts.current.set(())
+    run = Run(2, run_of().request, step)
+    sink.started(run)
+    accounts.current.reset(token)
+    sink.ended(run, End("ok", run.start_ns, Response(usage=Usage(7, 3))))
+    sink.ended(step, End("ok", step.start_ns))
+    assert account.read()[0].calls == 1
+    assert account.read()[0].total_tokens == 10
+
+
+def test_warnings_are_said_once_and_all_counted(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """The calls are made; the log stays readable."""
+    with capture() as telemetry, caplog.at_level(logging.DEBUG, "otel_callbacks"):
+        llm = FakeChatModel(usage=USAGE, callbacks=[telemetry.handler])
+        with track_usage(max_calls=1, on_exceed="warn") as usage:
+            for _ in range(3):
+                llm.invoke("Roses?")
+        assert telemetry.value(EXCEEDED, budget="calls", action="warn") == 2
+    assert (usage.call_count, usage.refused) == (3, 0)
+    said = [one.getMessage() for one in caplog.records if "budget of" in one.message]
+    assert len(said) == 1
+    assert "on_exceed is 'warn'" in said[0]
+
+
+def test_refusals_are_counted(telemetry: Capture) -> None:
+    """By budget and by what was done; no operation and no token is."""
+    llm = FakeChatModel(usage=USAGE, callbacks=[telemetry.handler])
+    with track_usage(max_tokens=3) as usage, pytest.raises(BudgetExceeded):
+        llm.invoke("Roses?")
+    assert telemetry.value(EXCEEDED, budget="tokens", action="raise") == 1
+    assert telemetry.value("otel_callbacks_operations_total") == 0
+    assert (usage.call_count, usage.refused) == (0, 1)
+    assert telemetry.span("chat fake-model")["status"] == "ERROR"
+
+
+def test_a_budget_of_money_says_what_it_cannot_see(
+    account: Account, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A model without a known price is named once, and let through."""
+    sink = LedgerSink(price, Health(strict=False), Counts())
+    with caplog.at_level(logging.DEBUG, "otel_callbacks"):
+        for key in (1, 2):
+            run = run_of(key, "unknown")
+            sink.started(run)
+            assert charge_of(run).asked == Amounts(10, Decimal(0), 1)
+    assert account._reserved == Amounts(20, Decimal(0), 2)
+    assert caplog.text.count("'unknown' is not known") == 1

@@ -1,0 +1,342 @@
+"""What is counted is what the provider has counted, to the token and to the cent."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+import genai_prices
+import pytest
+from langchain_core.caches import InMemoryCache
+from langchain_core.messages import HumanMessage
+
+from otel_callbacks.accounting import BudgetExceeded, TrackedUsage, track_usage
+from otel_callbacks.testing import FakeChatModel, FakeTextModel, Received, Reply, Tokens
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from otel_callbacks.testing import Capture, FakeOpenAI
+
+SEED: Final = 20261121
+TOKENS: Final = "otel_callbacks_tokens_total"
+COST: Final = "otel_callbacks_cost_usd_total"
+MODELS: Final = ("gpt-4o-2024-08-06", "gpt-4o-mini-2024-07-18")
+UNPRICED: Final = "fake-model"
+WITHOUT_SOCKETS: Final = 8_000
+OVER_SOCKETS: Final = 2_400
+AT_ONCE: Final = 40
+
+
+class Said(NamedTuple):
+    """What a fake model said of one call: its model, outcome and tokens."""
+
+    model: str
+    outcome: str
+    given: int = 0
+    taken: int = 0
+    cached: int = 0
+    reasoning: int = 0
+
+
+def price_of(model: str, given: int, taken: int, cached: int) -> Decimal:
+    """Return what genai-prices says that tokens cost."""
+    usage = genai_prices.Usage(
+        input_tokens=given, output_tokens=taken, cache_read_tokens=cached
+    )
+    return genai_prices.calc_price(usage, model, provider_id="openai").total_price
+
+
+def tokens_by_outcome(said: list[Said]) -> dict[str, tuple[int, int, int]]:
+    """Return calls, tokens in and tokens out by outcome."""
+    sums: Counter[tuple[str, int]] = Counter()
+    for one in said:
+        for place, amount in enumerate((1, one.given, one.taken)):
+            sums[one.outcome, place] += amount
+    outcomes = {one.outcome for one in said}
+    return {name: tuple(sums[name, at] for at in range(3)) for name in outcomes}  # type: ignore[misc]
+
+
+def shape(chance: random.Random) -> tuple[Any, tuple[int, int, int, int]]:
+    """Return a usage of some shape, and its tokens in, out, cached and reasoning."""
+    given, taken = chance.randint(0, 900), chance.randint(0, 400)
+    cached, reasoning = chance.randint(0, given), chance.randint(0, taken)
+    usage: dict[str, Any] = {
+        "input_tokens": given,
+        "output_tokens": taken,
+        "total_tokens": given + taken,
+    }
+    kind = chance.randrange(4)
+    if kind == 0:
+        return None, (0, 0, 0, 0)
+    if kind == 1:
+        return usage, (given, taken, 0, 0)
+    usage["input_token_details"] = {"cache_read": cached}
+    if kind == 2:
+        return usage, (given, taken, cached, 0)
+    usage["output_token_details"] = {"reasoning": reasoning}
+    return usage, (given, taken, cached, reasoning)
+
+
+async def one_call(chance: random.Random, handlers: list[Any], number: int) -> Said:
+    """Make a call of some kind, and say what its model said."""
+    usage, counted = shape(chance)
+    name = chance.choice(MODELS)
+    options: dict[str, Any] = {
+        "model_name": name,
+        "provider": "openai",
+        "usage": usage,
+        "callbacks": handlers,
+        "chunks": chance.randint(1, 4),
+    }
+    if chance.randrange(9) < len(WHOLE):
+        await chance.choice(WHOLE)(FakeChatModel(**options))
+        return Said(name, "ok", *counted)
+    other = chance.choice((failed, abandoned, cancelled, cached, texts))
+    outcome = await other(options, chance.randint(1, 3), number)
+    if other is texts:  # their shape has no details
+        return Said(UNPRICED, outcome, *counted[:2])
+    return Said(name, outcome, *(counted if other is cached else ()))
+
+
+async def invoked(llm: FakeChatModel) -> None:
+    """Call a model the plain way."""
+    llm.invoke("x")
+
+
+async def awaited(llm: FakeChatModel) -> None:
+    """Call a model in the event loop."""
+    await llm.ainvoke("x")
+
+
+async def streamed(llm: FakeChatModel) -> None:
+    """Read a stream to its end."""
+    list(llm.stream("x"))
+
+
+async def streamed_in_the_loop(llm: FakeChatModel) -> None:
+    """Read a stream to its end in the event loop."""
+    async for _ in llm.astream("x"):
+        pass
+
+
+WHOLE: Final = (invoked, awaited, streamed, streamed_in_the_loop)
+
+
+async def failed(options: dict[str, Any], _: int, __: int) -> str:
+    """Call a model that fails."""
+    with pytest.raises(ValueError, match="closed"):
+        FakeChatModel(error=ValueError("closed"), **options).invoke("x")
+    return "error"
+
+
+async def abandoned(options: dict[str, Any], _: int, __: int) -> str:
+    """Drop a stream after its first piece."""
+    stream = FakeChatModel(**{**options, "chunks": 4}).stream("x")
+    next(stream)
+    del stream
+    return "abandoned"
+
+
+async def cancelled(options: dict[str, Any], _: int, __: int) -> str:
+    """Cancel a call that is under way."""
+    llm = FakeChatModel(delay=30, **options)
+    task = asyncio.ensure_future(llm.ainvoke("x"))
+    for _turn in range(2):
+        await asyncio.sleep(0)
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+    return "cancelled"
+
+
+async def cached(options: dict[str, Any], _: int, number: int) -> str:
+    """Call a model twice, the second time answered by a cache."""
+    cache = InMemoryCache()
+    for _again in range(2):
+        FakeChatModel(cache=cache, **options).invoke(f"x{number}")
+    return "cached"
+
+
+async def texts(options: dict[str, Any], count: int, _: int) -> str:
+    """Give a text model some prompts at once: one usage for all of them."""
+    options = {**options, "model_name": UNPRICED, "provider": "fake"}
+    FakeTextModel(**options).generate(["x"] * count)
+    return f"ok of {count}"
+
+
+def test_each_token_without_sockets(telemetry: Capture) -> None:
+    """Every kind of call and every shape of usage: series, account, fake agree."""
+    chance = random.Random(SEED)  # noqa: S311 -- the same calls each time
+
+    async def traffic() -> list[Said]:
+        handlers = [telemetry.handler]
+        return [await one_call(chance, handlers, n) for n in range(WITHOUT_SOCKETS)]
+
+    with track_usage() as usage:
+        raw = asyncio.run(traffic())
+        assert_all_ended(telemetry)
+    said: list[Said] = []
+    for one in raw:
+        if one.outcome.startswith("ok of"):
+            more = int(one.outcome[-1]) - 1
+            said += [one._replace(outcome="ok"), *([Said(one.model, "ok")] * more)]
+        elif one.outcome == "cached":
+            said += [one._replace(outcome="ok"), one._replace(outcome="cache_hit")]
+        else:
+            said.append(one)
+    assert_agreement(telemetry, usage, said)
+    paid = [one for one in said if one.outcome == "ok"]
+    costs = [price_of(one.model, *one[2:5]) for one in paid if one.model in MODELS]
+    unpriced = sum(one.given + one.taken for one in paid if one.model == UNPRICED)
+    assert usage.unpriced_tokens == unpriced > 0
+    assert usage.cost == sum(costs)
+    assert telemetry.value(COST) == pytest.approx(float(sum(costs)), rel=1e-9)
+    assert usage.totals.details["cache_read"] == sum(one.cached for one in paid)
+    assert usage.totals.details["reasoning"] == sum(one.reasoning for one in paid)
+    assert {one.outcome for one in said} == {
+        *("ok", "error", "cancelled", "abandoned", "cache_hit")
+    }
+
+
+def assert_all_ended(telemetry: Capture) -> None:
+    """End what is known to be lost, as a scrape does."""
+    assert telemetry.value("otel_callbacks_open_runs") == 0
+
+
+def assert_agreement(telemetry: Capture, usage: TrackedUsage, said: list[Said]) -> None:
+    """Hold the series and the account against what was said, by outcome."""
+    for outcome, (calls, given, taken) in tokens_by_outcome(said).items():
+        totals = usage.by_outcome[outcome]
+        assert totals.calls == calls, outcome
+        counted = telemetry.value("otel_callbacks_operations_total", outcome=outcome)
+        assert counted == calls, outcome
+        if outcome == "cache_hit":
+            assert totals.saved_tokens == given + taken
+            assert telemetry.value(TOKENS, outcome=outcome) == 0
+            continue
+        assert (totals.input_tokens, totals.output_tokens) == (given, taken), outcome
+        for kind, tokens in (("input", given), ("output", taken)):
+            labels = {"outcome": outcome, "gen_ai_token_type": kind}
+            assert telemetry.value(TOKENS, **labels) == tokens, labels
+    assert usage.call_count == len(said)
+
+
+def reply_to(received: Received) -> Reply:
+    """Answer by what the question says: so many tokens, or a failure."""
+    kind, given, taken, cached = received.text.split()[:4]
+    if kind == "fail":
+        return Reply.failing(400)
+    return Reply(usage=Tokens(int(given), int(taken), int(cached)))
+
+
+def test_each_token_over_sockets(
+    telemetry: Capture,
+    server: FakeOpenAI,
+    chat: Callable[..., Any],
+    text: Callable[..., Any],
+) -> None:
+    """Concurrent calls of ``ChatOpenAI``: the provider's own totals are ours."""
+    server.when(lambda _: True, reply_to)
+    chance = random.Random(SEED)  # noqa: S311 -- the same calls each time
+    whole = [chat(model=name) for name in MODELS]
+    choices = chat(model=MODELS[0], n=3)
+    streams = [chat(model=name, stream_usage=True) for name in MODELS]
+    plain = text()
+    room = asyncio.Semaphore(AT_ONCE)
+
+    async def call(number: int) -> Decimal:
+        given, taken = chance.randint(1, 900), chance.randint(1, 400)
+        cached = chance.randint(0, given)
+        model, how = number % 2, chance.randrange(6)
+        question = f"ask {given} {taken} {cached}"
+        async with room:
+            if how == 0:
+                with pytest.raises(Exception, match="400"):
+                    await whole[model].ainvoke(f"fail {question[4:]}")
+                return Decimal(0)
+            if how == 1:
+                model = 0
+                await choices.agenerate([[HumanMessage(question)]])
+            elif how == 2:
+                async for _ in streams[model].astream(question):
+                    pass
+            elif how == 3:
+                await plain.ainvoke(question)
+                return price_of("gpt-3.5-turbo-instruct", given, taken, 0)
+            else:
+                await whole[model].ainvoke(question)
+        return price_of(MODELS[model], given, taken, cached)
+
+    async def traffic() -> list[Decimal]:
+        return await asyncio.gather(*(call(number) for number in range(OVER_SOCKETS)))
+
+    with track_usage() as usage:
+        costs = asyncio.run(traffic())
+    provider = server.total_usage
+    assert usage.call_count == OVER_SOCKETS
+    assert (usage.input_tokens, usage.output_tokens) == (
+        provider.input,
+        provider.output,
+    )
+    for kind, tokens in (("input", provider.input), ("output", provider.output)):
+        assert telemetry.value(TOKENS, gen_ai_token_type=kind, outcome="ok") == tokens
+    assert telemetry.value(TOKENS) == provider.total
+    assert usage.cost == sum(costs)
+    assert {name: one.total_tokens for name, one in usage.by_model.items()} == {
+        name: one.total for name, one in server.usage.items()
+    }
+
+
+BUDGET: Final = 2_000
+MOST: Final = 50
+
+
+def budgeted(chat: Callable[..., Any], server: FakeOpenAI) -> Any:
+    """Return a model whose answers are as long as they may be."""
+    server.when(lambda _: True, Reply(usage=Tokens(5, MOST), delay=0.01))
+    return chat(max_tokens=MOST)
+
+
+def assert_held(usage: TrackedUsage, server: FakeOpenAI, refused: int) -> None:
+    """Hold a budget: never beyond it, and not far below."""
+    assert server.total_usage.total == usage.total_tokens
+    assert BUDGET - 2 * (MOST + 20) < usage.total_tokens <= BUDGET
+    assert usage.refused == refused > 0
+    assert usage.call_count + refused == 100
+    assert len(server.requests) == usage.call_count
+
+
+def test_concurrent_calls_never_exceed_a_budget(
+    chat: Callable[..., Any], server: FakeOpenAI
+) -> None:
+    """A hundred calls at once in one event loop."""
+    llm = budgeted(chat, server)
+
+    async def traffic() -> list[Any]:
+        calls = (llm.ainvoke("Roses?") for _ in range(100))
+        return await asyncio.gather(*calls, return_exceptions=True)
+
+    with track_usage(max_tokens=BUDGET) as usage:
+        answers = asyncio.run(traffic())
+    refused = sum(isinstance(one, BudgetExceeded) for one in answers)
+    assert_held(usage, server, refused)
+
+
+def test_threads_never_exceed_a_budget(
+    chat: Callable[..., Any], server: FakeOpenAI
+) -> None:
+    """A hundred calls from twenty plain threads."""
+    llm = budgeted(chat, server)
+    with (
+        track_usage(max_tokens=BUDGET) as usage,
+        ThreadPoolExecutor(20) as threads,
+    ):
+        call = usage.bind(llm.invoke)
+        answers = [threads.submit(call, "Roses?") for _ in range(100)]
+        errors = [answer.exception() for answer in answers]
+    refused = sum(isinstance(one, BudgetExceeded) for one in errors)
+    assert_held(usage, server, refused)

@@ -1,0 +1,84 @@
+"""The response id of a stream, which langchain-openai drops."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from langchain_openai.chat_models.base import BaseChatOpenAI
+
+from otel_callbacks.stream_ids import unwrap_streams, wrap_streams
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from otel_callbacks.testing import Capture
+
+NAME = "chat gpt-4o-mini"
+METHOD = "_convert_chunk_to_generation_chunk"
+
+
+@pytest.fixture
+def _wrapped() -> Iterator[None]:
+    """Wrap the method for one test."""
+    assert wrap_streams()
+    yield
+    unwrap_streams()
+
+
+@pytest.mark.usefixtures("_wrapped")
+async def test_a_stream_has_its_id(
+    chat: Callable[..., Any], telemetry: Capture
+) -> None:
+    """Once, though every chunk brings it; in the app's own message, too."""
+    whole = None
+    for chunk in chat(stream_usage=True).stream("Roses?"):
+        whole = chunk if whole is None else whole + chunk
+    async for _ in chat(stream_usage=True).astream("Roses?"):
+        pass
+    ids = [span["attributes"]["gen_ai.response.id"] for span in telemetry.spans]
+    assert len(set(ids)) == 2
+    assert all(
+        one.startswith("chatcmpl-") and one.count("chatcmpl") == 1 for one in ids
+    )
+    assert whole is not None
+    assert whole.response_metadata["id"] == ids[0]
+
+
+def test_without_it_there_is_none(chat: Callable[..., Any], telemetry: Capture) -> None:
+    """Nothing is made up; LangChain's own id is none of the provider's."""
+    for _ in chat(stream_usage=True).stream("Roses?"):
+        pass
+    assert "gen_ai.response.id" not in telemetry.span(NAME)["attributes"]
+
+
+def test_it_is_undone() -> None:
+    """Twice is once."""
+    original = vars(BaseChatOpenAI)[METHOD]
+    assert wrap_streams()
+    wrapped = vars(BaseChatOpenAI)[METHOD]
+    assert wrapped is not original
+    assert wrap_streams()
+    assert vars(BaseChatOpenAI)[METHOD] is wrapped
+    # A chunk that LangChain makes no message of stays none.
+    assert wrapped(
+        object.__new__(BaseChatOpenAI), {"type": "content.delta"}, Any, {}
+    ) is (None)
+    unwrap_streams()
+    unwrap_streams()
+    assert vars(BaseChatOpenAI)[METHOD] is original
+
+
+def test_without_langchain_openai(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is not imported for it, and asked for again later."""
+    monkeypatch.delitem(sys.modules, "langchain_openai.chat_models.base")
+    assert not wrap_streams()
+    unwrap_streams()
+
+
+def test_another_langchain_openai(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the method is gone, nothing is left to be done."""
+    monkeypatch.delattr(BaseChatOpenAI, METHOD)
+    assert wrap_streams()
+    unwrap_streams()
