@@ -174,6 +174,7 @@ OF_A_PROMISE = {
     "test_spend_truth",
     "test_streams_of_today",
     "test_tokens",
+    "test_zero_code",
 }
 
 

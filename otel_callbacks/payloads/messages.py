@@ -43,7 +43,6 @@ _VALUES_OF_A_MESSAGE: Final = 4
 """A role, a part, its type and its content."""
 
 
-
 def input_messages(said: object, work: Work) -> tuple[list[Message], int]:
     """Read what a model is given: the newest first, for as long as the work allows.
 
