@@ -100,6 +100,8 @@ class PushedMetrics:
         provider, self.provider = self.provider, None
         if provider is not None:
             provider.shutdown(timeout_millis=_PATIENCE_MS)
+            for name in _TALKATIVE:
+                logging.getLogger(name).removeFilter(_is_not_about_metrics)
 
     def after_fork(self) -> None:
         """Begin at nothing: what was counted is the parent process's to push."""

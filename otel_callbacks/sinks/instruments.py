@@ -158,7 +158,8 @@ class MeterStore:
 
     def __init__(self) -> None:
         self._instruments: list[_Instrument] = []
-        self._meter: Meter | None = None
+        # `use` comes before the first series.
+        self._meter: Any = None
 
     def use(self, meter: Meter) -> None:
         """Make every instrument, and those to come, with this meter.
@@ -191,7 +192,6 @@ class MeterStore:
     def _of(self, series: Series) -> _Instrument:
         """Return the instrument of a series."""
         instrument = _Instrument(series)
-        if self._meter is not None:
-            instrument.use(self._meter)
+        instrument.use(self._meter)
         self._instruments.append(instrument)
         return instrument

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from decimal import Decimal
+from typing import Any
 
 import pytest
 
@@ -12,9 +13,6 @@ from otel_callbacks.sinks.families import OwnStore
 from otel_callbacks.sinks.fold import Fold
 from otel_callbacks.sinks.labels import LabelLimits
 from otel_callbacks.sinks.store import Silent
-
-if TYPE_CHECKING:
-    from decimal import Decimal
 
 MILLISECOND = 1_000_000
 INPUT = {"gen_ai_token_type": "input"}
@@ -358,3 +356,43 @@ def test_kinds_at_hand_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     assert (
         value(fold, "otel_callbacks_operations_total", gen_ai_request_model="m0") == 2
     )
+
+
+def test_embeddings_have_no_output() -> None:
+    """There is one type of token, and no series of zeros for the other."""
+    fold = new_fold()
+    fold.add(call(kind(operation="embeddings"), Usage(9)))
+    (labels,) = label_sets(fold, "otel_callbacks_tokens_total")
+    assert labels["gen_ai_token_type"] == "input"
+    assert value(fold, "otel_callbacks_tokens_total") == 9
+
+
+def test_labels_that_could_not_be_read_are_empty() -> None:
+    """A handler with other settings says fewer of them, or none."""
+    fold = new_fold(names=("team",))
+    fold.add(call(kind(labels=())))
+    fold.add(call(kind(labels=("roses",))))
+    sets = label_sets(fold, "otel_callbacks_operations_total")
+    assert [labels["team"] for labels in sets] == ["", "roses"]
+
+
+def test_tokens_without_a_price_are_counted_by_model() -> None:
+    """Nothing is said of their cost; what a cache answered was not spent at all."""
+    fold = new_fold()
+    fold.add(call(usage=Usage(1, 4)))
+    fold.add(call(usage=Usage(2, None)))
+    fold.add(call(kind(outcome="cache_hit"), Usage(5, 6)))
+    unpriced = "otel_callbacks_unpriced_tokens_total"
+    assert value(fold, unpriced, gen_ai_request_model="m") == 7
+    assert label_sets(fold, "otel_callbacks_cost_usd_total") == []
+    assert label_sets(fold, "otel_callbacks_cost_saved_usd_total") == []
+
+
+def test_money_is_added_up_exactly() -> None:
+    """A thousand times a tenth of a cent is a dollar, spent and saved apart."""
+    fold = new_fold()
+    for _ in range(1_000):
+        fold.add(call(usage=Usage(1, 1), cost=Decimal("0.001")))
+        fold.add(call(kind(outcome="cache_hit"), Usage(1, 1), cost=Decimal("0.001")))
+    assert value(fold, "otel_callbacks_cost_usd_total", outcome="ok") == 1
+    assert value(fold, "otel_callbacks_cost_saved_usd_total") == 1

@@ -12,6 +12,7 @@ from opentelemetry.sdk.trace import TracerProvider
 from prometheus_client import CollectorRegistry
 
 from otel_callbacks import OTelCallbackHandler, Settings
+from otel_callbacks.sinks import ways_out
 from otel_callbacks.sinks.metric_names import ATTRIBUTES
 from otel_callbacks.sinks.ways_out import start_anew
 from otel_callbacks.testing import FakeChatModel
@@ -192,3 +193,36 @@ def test_money_is_a_double() -> None:
         if name == "otel_callbacks_cost_usd_total"
     ]
     assert values == [0.1]
+
+
+def test_several_registries_push_together() -> None:
+    """What two handlers count is added up on the one provider they push to."""
+    pushed = Pushed()
+    other = OTelCallbackHandler(
+        tracer_provider=TracerProvider(shutdown_on_exit=False),
+        meter_provider=pushed.provider,
+        registry=CollectorRegistry(),
+        settings=STRICT,
+    )
+    for handler in (pushed.handler, other):
+        FakeChatModel(usage=USAGE).invoke("?", {"callbacks": [handler]})
+    tokens = [
+        value
+        for (name, _), value in pushed.samples().items()
+        if name == "otel_callbacks_tokens_total"
+    ]
+    assert sum(tokens) == 20
+
+
+def test_a_registry_that_is_gone_is_asked_no_more() -> None:
+    """The provider outlives it, and goes on."""
+    pushed = Pushed()
+    reader = pushed.reader
+    FakeChatModel(usage=USAGE).invoke("?", {"callbacks": [pushed.handler]})
+    # What the queue's registry holds goes with it.
+    (meters,) = [m for p, m in ways_out._meters.items() if p is pushed.provider]
+    gone: Any = lambda: None  # noqa: E731 -- as a dead weak reference answers
+    meters._sources = [(gone, fold) for _, fold in meters._sources]
+    names = {name for name, _ in pushed.samples()}
+    assert "otel_callbacks_open_runs" not in names
+    assert reader is pushed.reader
