@@ -44,9 +44,10 @@ def unwrap_clients() -> None:
     module = sys.modules.get(_MODULE)
     for name in _CLASSES:
         kind = getattr(module, name, None)
-        wrapped = vars(kind).get(_METHOD) if kind is not None else None
+        wrapped: Any = vars(kind).get(_METHOD) if kind is not None else None
         original = vars(wrapped).get(_MARK) if wrapped is not None else None
-        if original is not None:
+        # Who wraps with functools.wraps copies our mark: then ours is further in.
+        if original is not None and wrapped.__wrapped__ is original:
             setattr(kind, _METHOD, original)
 
 

@@ -14,6 +14,7 @@ from typing import Any, Final
 _MODULE: Final = "langchain_openai.chat_models.base"
 _CLASS: Final = "BaseChatOpenAI"
 _METHOD: Final = "_convert_chunk_to_generation_chunk"
+_MARK: Final = "_otel_callbacks_original"
 
 
 def wrap_streams() -> bool:
@@ -27,7 +28,7 @@ def wrap_streams() -> bool:
         return False
     kind = getattr(module, _CLASS, None)
     original = getattr(kind, _METHOD, None)
-    if original is None or hasattr(original, "__wrapped__"):
+    if original is None or hasattr(original, _MARK):
         return True
 
     @functools.wraps(original)
@@ -39,13 +40,16 @@ def wrap_streams() -> bool:
             message.response_metadata.setdefault("id", chunk["id"])
         return made
 
+    setattr(convert, _MARK, original)
     setattr(kind, _METHOD, convert)
     return True
 
 
 def unwrap_streams() -> None:
-    """Undo it."""
+    """Undo it, unless somebody else has wrapped it since."""
     kind = getattr(sys.modules.get(_MODULE), _CLASS, None)
-    original = getattr(getattr(kind, _METHOD, None), "__wrapped__", None)
-    if original is not None:
+    wrapped = getattr(kind, _METHOD, None)
+    original = getattr(wrapped, _MARK, None)
+    # Who wraps with functools.wraps copies our mark: then ours is further in.
+    if original is not None and getattr(wrapped, "__wrapped__", None) is original:
         setattr(kind, _METHOD, original)

@@ -75,3 +75,19 @@ def test_without_the_client(monkeypatch: pytest.MonkeyPatch) -> None:
     wrap_clients()
     unwrap_clients()
     assert "openai.resources.embeddings" not in sys.modules
+
+
+def test_a_wrapper_with_our_mark_stays(monkeypatch: pytest.MonkeyPatch) -> None:
+    """functools.wraps copies the mark; what carries it only so is somebody else's."""
+    wrap_clients()
+    ours = vars(Embeddings)["create"]
+
+    @functools.wraps(ours)
+    def theirs(*args: Any, **kwargs: Any) -> Any:
+        return ours(*args, **kwargs)
+
+    monkeypatch.setattr(Embeddings, "create", theirs)
+    unwrap_clients()
+    assert vars(Embeddings)["create"] is theirs
+    monkeypatch.undo()
+    unwrap_clients()

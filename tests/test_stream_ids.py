@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -81,4 +82,24 @@ def test_another_langchain_openai(monkeypatch: pytest.MonkeyPatch) -> None:
     """Where the method is gone, nothing is left to be done."""
     monkeypatch.delattr(BaseChatOpenAI, METHOD)
     assert wrap_streams()
+    unwrap_streams()
+
+
+@pytest.mark.parametrize("first", [True, False])
+def test_what_others_wrap_stays(monkeypatch: pytest.MonkeyPatch, first: bool) -> None:  # noqa: FBT001 -- a parameter
+    """Another instrumentation's wrapper is neither taken for ours nor taken away."""
+    if not first:
+        assert wrap_streams()
+    below = vars(BaseChatOpenAI)[METHOD]
+
+    @functools.wraps(below)
+    def theirs(*args: Any, **kwargs: Any) -> Any:
+        return below(*args, **kwargs)
+
+    monkeypatch.setattr(BaseChatOpenAI, METHOD, theirs)
+    assert wrap_streams()
+    assert (vars(BaseChatOpenAI)[METHOD] is theirs) is not first
+    unwrap_streams()
+    assert vars(BaseChatOpenAI)[METHOD] is theirs
+    monkeypatch.undo()
     unwrap_streams()

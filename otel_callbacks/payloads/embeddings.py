@@ -66,9 +66,12 @@ def held(model: object) -> Embeddings | None:
     Args:
         model: The LangChain object.
     """
-    for value in getattr(model, "__dict__", {}).values():
-        if isinstance(value, Embeddings):
-            return value
+    value: Any
+    for value in list(getattr(model, "__dict__", {}).values()):
+        # By its type: an attribute asked for its class may run the app's own code.
+        if issubclass(type(value), Embeddings):
+            found: Embeddings = value
+            return found
     return None
 
 

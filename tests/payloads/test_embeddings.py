@@ -112,3 +112,16 @@ def test_what_others_hold_is_found() -> None:
     ring = Plain()
     ring.__dict__["inner"] = ring
     assert leaf(ring) is ring
+
+
+def test_an_attribute_is_not_asked_for_its_class() -> None:
+    """A proxy may run the app's own code then, and fail outside of its request."""
+
+    class Proxy:
+        @property
+        def __class__(self) -> Any:
+            raise RuntimeError
+
+    inner = Plain()
+    assert held(Plain(proxy=Proxy())) is None
+    assert held(Plain(proxy=Proxy(), inner=inner)) is inner
