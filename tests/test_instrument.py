@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 import threading
 from typing import TYPE_CHECKING
 
@@ -132,3 +135,17 @@ def test_a_wrong_word_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OTEL_CALLBACKS_INSTRUMENT", "perhaps")
     with pytest.raises(SettingError, match="OTEL_CALLBACKS_INSTRUMENT=perhaps"):
         instrument_if_asked()
+
+
+def test_the_import_alone_is_enough() -> None:
+    """With the variable set, whoever imports the package has instrumented."""
+    program = "import otel_callbacks.hook as hook; print(hook.instrumenting())"
+    ran = subprocess.run(  # noqa: S603 -- our own package
+        [sys.executable, "-c", program],
+        env={**os.environ, "OTEL_CALLBACKS_INSTRUMENT": "true"},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    assert "OTelCallbackHandler" in ran.stdout
