@@ -6,11 +6,13 @@ FROM ${PYTHON_IMAGE} AS build
 ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1 PIP_ROOT_USER_ACTION=ignore
 WORKDIR /src
 # Requirements first: they change less often than the code, and stay in the cache.
+# --no-deps, because the lists are complete: nothing is resolved (.ci/install).
 COPY requirements/demo.txt requirements/
 RUN python -m venv --without-pip /opt/app \
-    && pip --python /opt/app/bin/python install --require-hashes -r requirements/demo.txt
+    && pip --python /opt/app/bin/python install \
+        --no-deps --only-binary :all: --require-hashes -r requirements/demo.txt
 COPY requirements/build.txt requirements/
-RUN pip install --require-hashes -r requirements/build.txt
+RUN pip install --no-deps --only-binary :all: --require-hashes -r requirements/build.txt
 COPY pyproject.toml README.md LICENSE ./
 COPY otel_callbacks otel_callbacks
 RUN python -m build --wheel --no-isolation --outdir dist \

@@ -3,10 +3,10 @@
 
 PYTHON ?= python3
 VENV := .venv
+DEMO := .venv-demo
 OTHERS := .venv-others
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
-REQUIREMENTS := requirements/dev.txt
 
 .DEFAULT_GOAL := help
 
@@ -15,19 +15,21 @@ help: ## List the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sort | \
 	  awk 'BEGIN {FS = ":.*## "} {printf "  %-18s %s\n", $$1, $$2}'
 
-$(READY): $(REQUIREMENTS) pyproject.toml
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
-	  { echo "Python 3.11 or newer is needed: make PYTHON=python3.11 ..."; exit 1; }
-	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check \
-	  --require-hashes -r $(REQUIREMENTS)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check \
-	  --no-deps --no-build-isolation -e .
+# Exactly what is pinned: .ci/install says why.
+PINNED := .ci/install pyproject.toml requirements/build.txt
+$(READY): requirements/dev.txt $(PINNED)
+	.ci/install $(VENV) dev $(PYTHON)
+	@touch $@
+$(DEMO)/.ready: requirements/demo.txt $(PINNED)
+	.ci/install $(DEMO) demo $(PYTHON)
+	@touch $@
+$(OTHERS)/.ready: requirements/bench.txt $(PINNED)
+	.ci/install $(OTHERS) bench $(PYTHON)
 	@touch $@
 
 .PHONY: demo
-demo: $(READY) ## Show it: no key, no Docker (ARGS="--html demo.html" and more)
-	$(BIN)/otel-callbacks demo $(ARGS)
+demo: $(DEMO)/.ready ## Show it: no key, no Docker (ARGS="--html demo.html" and more)
+	$(DEMO)/bin/otel-callbacks demo $(ARGS)
 
 .PHONY: test
 test: $(READY) ## Run the tests with branch coverage (ARGS for pytest)
@@ -59,12 +61,7 @@ bench: $(READY) ## Measure what a call costs (ARGS="--rounds 50")
 	$(BIN)/python benchmarks/overhead.py $(ARGS)
 
 .PHONY: bench-others
-bench-others: ## Measure the other tracers beside it, in an environment of its own
-	$(PYTHON) -m venv $(OTHERS)
-	$(OTHERS)/bin/python -m pip install --quiet --disable-pip-version-check \
-	  --require-hashes -r requirements/bench.txt
-	$(OTHERS)/bin/python -m pip install --quiet --disable-pip-version-check \
-	  --no-deps -e .
+bench-others: $(OTHERS)/.ready ## Measure the other tracers beside it, in an environment of its own
 	$(OTHERS)/bin/python benchmarks/overhead.py $(ARGS)
 
 .PHONY: test-lowest

