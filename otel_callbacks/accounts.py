@@ -12,9 +12,9 @@ import threading
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Final
 
+from otel_callbacks._forks import tell_after_fork
+from otel_callbacks._records import CACHE_HIT, Refusal
 from otel_callbacks.budgets import NOTHING, WARN, Amounts
-from otel_callbacks.forks import tell_after_fork
-from otel_callbacks.operations import CACHE_HIT, Refusal
 from otel_callbacks.spending import Totals
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ import math
 from decimal import Decimal
 from typing import Final, Literal, NamedTuple, TypeAlias
 
-from otel_callbacks.operations import Refusal
+from otel_callbacks._records import Refusal
 
 Amount: TypeAlias = int | Decimal
 

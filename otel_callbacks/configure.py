@@ -20,12 +20,11 @@ from opentelemetry.sdk.trace.export import ConsoleSpanExporter, SimpleSpanProces
 from prometheus_client import REGISTRY, start_http_server
 
 from otel_callbacks import event_export
+from otel_callbacks._setting_values import SettingError
 from otel_callbacks.exporting import CountingProcessor, ReportingExporter
 from otel_callbacks.handler import OTelCallbackHandler
 from otel_callbacks.metric_export import PushedMetrics
-from otel_callbacks.sdk_variables import check_sdk_variables
-from otel_callbacks.setting_values import SettingError
-from otel_callbacks.settings import Settings
+from otel_callbacks.settings import Settings, check_sdk_variables
 
 if TYPE_CHECKING:
     import threading

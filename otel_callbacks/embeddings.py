@@ -10,10 +10,11 @@ from uuid import uuid4
 
 from langchain_core.embeddings import Embeddings
 
-from otel_callbacks import hook, semconv
+from otel_callbacks import _semconv as semconv
+from otel_callbacks import hook
+from otel_callbacks._records import Request
 from otel_callbacks.embedding_answers import answers, wrap_clients
 from otel_callbacks.handler import OTelCallbackHandler
-from otel_callbacks.operations import Request
 from otel_callbacks.payloads.embeddings import (
     embeddings_request,
     embeddings_response,

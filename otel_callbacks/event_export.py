@@ -20,12 +20,12 @@ from opentelemetry.sdk.environment_variables import (
 )
 from opentelemetry.sdk.resources import Resource
 
-from otel_callbacks.forks import tell_after_fork
+from otel_callbacks._forks import tell_after_fork
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from otel_callbacks.health import Health
+    from otel_callbacks._diagnostics import Health
     from otel_callbacks.settings import Settings
 
 _logger: Final = logging.getLogger("otel_callbacks")

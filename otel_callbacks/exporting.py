@@ -21,14 +21,14 @@ from opentelemetry.sdk.trace.export import (
     SpanExportResult,
 )
 
-from otel_callbacks.forks import tell_after_fork
+from otel_callbacks._forks import tell_after_fork
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from opentelemetry.sdk.trace import ReadableSpan
 
-    from otel_callbacks.health import Health
+    from otel_callbacks._diagnostics import Health
 
 # Whose lines ours stand in for.
 _TALKATIVE: Final = (

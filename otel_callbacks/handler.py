@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any, Final, Self
 
 from langchain_core.callbacks import BaseCallbackHandler
 
-from otel_callbacks import semconv
+from otel_callbacks import _semconv as semconv
+from otel_callbacks._records import Refusal, Request
 from otel_callbacks.lifecycle import Lifecycle
-from otel_callbacks.operations import Refusal, Request
 from otel_callbacks.payloads.documents import retriever_response
 from otel_callbacks.payloads.request import model_request
 from otel_callbacks.payloads.response import model_response

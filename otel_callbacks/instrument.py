@@ -12,9 +12,9 @@ import threading
 from typing import TYPE_CHECKING, Final
 
 from otel_callbacks import hook
+from otel_callbacks._setting_values import YES_OR_NO, flag, read_setting
 from otel_callbacks.embedding_classes import unwrap_embeddings, wrap_embeddings
 from otel_callbacks.handler import OTelCallbackHandler
-from otel_callbacks.setting_values import YES_OR_NO, flag, read_setting
 
 if TYPE_CHECKING:
     from opentelemetry._logs import LoggerProvider

@@ -9,17 +9,10 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-from otel_callbacks import semconv
+from otel_callbacks import _semconv as semconv
+from otel_callbacks._labels import label_choices
+from otel_callbacks._records import CACHE_HIT, ERROR, OK, Failure, Request, Response
 from otel_callbacks.accounts import budgets_in_use
-from otel_callbacks.label_choices import label_choices
-from otel_callbacks.operations import (
-    CACHE_HIT,
-    ERROR,
-    OK,
-    Failure,
-    Request,
-    Response,
-)
 from otel_callbacks.payloads.content import NOTHING, Capture, tell_agent
 from otel_callbacks.payloads.enclosing import enclosing_run_id
 from otel_callbacks.payloads.errors import failure, interruption
@@ -32,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from uuid import UUID
 
-    from otel_callbacks.operations import Outcome
+    from otel_callbacks._records import Outcome
     from otel_callbacks.payloads.content import Captured, Redact
     from otel_callbacks.run import Run
     from otel_callbacks.sinks import Pipeline

@@ -13,7 +13,7 @@ import time
 from collections import OrderedDict
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
-from otel_callbacks.operations import ABANDONED, CANCELLED, Outcome
+from otel_callbacks._records import ABANDONED, CANCELLED, Outcome
 from otel_callbacks.reaper import Reaper
 from otel_callbacks.run import Run, RunRef
 from otel_callbacks.tasks import TaskWatches

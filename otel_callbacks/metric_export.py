@@ -20,13 +20,13 @@ from opentelemetry.sdk.metrics.export import (
 )
 from opentelemetry.sdk.resources import SERVICE_INSTANCE_ID, Resource
 
-from otel_callbacks.forks import tell_after_fork
+from otel_callbacks._forks import tell_after_fork
 from otel_callbacks.sinks.ways_out import start_anew
 
 if TYPE_CHECKING:
     from opentelemetry.sdk.metrics.export import MetricsData
 
-    from otel_callbacks.health import Health
+    from otel_callbacks._diagnostics import Health
     from otel_callbacks.settings import Settings
 
 _PUSHED: Final = frozenset({"otlp", "both"})

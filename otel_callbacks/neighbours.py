@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from otel_callbacks.health import Health
+    from otel_callbacks._diagnostics import Health
 
 _BASE: Final = ("opentelemetry.instrumentation.instrumentor", "BaseInstrumentor")
 _OURS: Final = "otel_callbacks"

@@ -7,18 +7,12 @@ import weakref
 from typing import TYPE_CHECKING
 from uuid import UUID
 
-from otel_callbacks.semconv import INVOKE_AGENT, MODEL_OPERATIONS
+from otel_callbacks._semconv import INVOKE_AGENT, MODEL_OPERATIONS
 
 if TYPE_CHECKING:
     from decimal import Decimal
 
-    from otel_callbacks.operations import (
-        Content,
-        Outcome,
-        Refusal,
-        Request,
-        Response,
-    )
+    from otel_callbacks._records import Content, Outcome, Refusal, Request, Response
     from otel_callbacks.tasks import TaskWatch
 
     Tally = tuple[int, int, int, int, Decimal | int]

@@ -5,10 +5,8 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Final
 
-from otel_callbacks.echoes import Echoes
-from otel_callbacks.forks import tell_after_fork
-from otel_callbacks.lost import REPLACED, SIZE_LIMIT, LostRuns
-from otel_callbacks.operations import (
+from otel_callbacks._forks import tell_after_fork
+from otel_callbacks._records import (
     ABANDONED,
     CANCELLED,
     End,
@@ -19,14 +17,16 @@ from otel_callbacks.operations import (
     Sink,
     no_price,
 )
+from otel_callbacks.echoes import Echoes
+from otel_callbacks.lost import REPLACED, SIZE_LIMIT, LostRuns
 from otel_callbacks.run import Run
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from uuid import UUID
 
-    from otel_callbacks.health import Health
-    from otel_callbacks.operations import Content, Price
+    from otel_callbacks._diagnostics import Health
+    from otel_callbacks._records import Content, Price
 
 _FAILURES: Final[dict[Outcome, Failure]] = {
     outcome: Failure(outcome, outcome, outcome) for outcome in (CANCELLED, ABANDONED)

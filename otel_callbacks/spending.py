@@ -5,7 +5,7 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import Any, Final, NamedTuple
 
-from otel_callbacks.operations import CACHE_HIT, Usage
+from otel_callbacks._records import CACHE_HIT, Usage
 
 _NO_USAGE: Final = Usage()
 

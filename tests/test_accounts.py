@@ -7,9 +7,9 @@ from decimal import Decimal
 from typing import TYPE_CHECKING
 
 from otel_callbacks import accounts
+from otel_callbacks._records import Usage
 from otel_callbacks.accounts import Account, budgets_in_use, use_budget
 from otel_callbacks.budgets import NOTHING, Amounts, BudgetExceeded, Limits
-from otel_callbacks.operations import Usage
 from otel_callbacks.spending import Call
 
 if TYPE_CHECKING:

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
+from otel_callbacks._records import Refusal
 from otel_callbacks.budgets import NOTHING, Amounts, BudgetExceeded, Limits, limits
-from otel_callbacks.operations import Refusal
 
 
 def test_no_argument_is_no_limit() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 
-from otel_callbacks.counts import Counts
+from otel_callbacks._diagnostics import Counts
 
 
 def test_threads_lose_no_count() -> None:

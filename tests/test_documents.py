@@ -13,11 +13,15 @@ from typing import TYPE_CHECKING, Final
 
 import pytest
 
-from otel_callbacks import semconv
+from otel_callbacks import _semconv as semconv
 from otel_callbacks.lost import REASONS
 from otel_callbacks.payloads.content import CONTENT, REDACT
-from otel_callbacks.sdk_variables import _READ_BY_THE_SDK, _SAMPLER_ARGUMENT
-from otel_callbacks.settings import _TRACES_PROTOCOL, Settings
+from otel_callbacks.settings import (
+    _READ_BY_THE_SDK,
+    _SAMPLER_ARGUMENT,
+    _TRACES_PROTOCOL,
+    Settings,
+)
 from otel_callbacks.sinks.catalogue import BASE, SERIES
 from otel_callbacks.sinks.events import EventSink
 from otel_callbacks.sinks.prometheus import PrometheusSink

@@ -16,6 +16,7 @@ from opentelemetry.util._once import Once
 from prometheus_client import CollectorRegistry
 
 from otel_callbacks import Settings, configure, event_export
+from otel_callbacks._diagnostics import Health
 from otel_callbacks.event_export import (
     CountingLogProcessor,
     ReportingLogExporter,
@@ -23,7 +24,6 @@ from otel_callbacks.event_export import (
     event_provider,
     send_events,
 )
-from otel_callbacks.health import Health
 from otel_callbacks.testing import FakeChatModel
 
 if TYPE_CHECKING:

@@ -21,8 +21,8 @@ from opentelemetry.sdk.trace.sampling import (
 )
 
 from otel_callbacks import exporting
+from otel_callbacks._diagnostics import Health
 from otel_callbacks.exporting import CountingProcessor, ReportingExporter
-from otel_callbacks.health import Health
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

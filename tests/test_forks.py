@@ -8,7 +8,7 @@ import warnings
 import weakref
 from typing import TYPE_CHECKING
 
-from otel_callbacks import forks
+from otel_callbacks import _forks as forks
 
 if TYPE_CHECKING:
     import pytest

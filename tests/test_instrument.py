@@ -23,8 +23,8 @@ from otel_callbacks import (
     track_usage,
     uninstrument,
 )
+from otel_callbacks._setting_values import SettingError
 from otel_callbacks.instrument import instrument_if_asked
-from otel_callbacks.setting_values import SettingError
 from otel_callbacks.testing import FakeChatModel
 
 if TYPE_CHECKING:

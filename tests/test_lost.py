@@ -12,8 +12,8 @@ from uuid import UUID, uuid4
 import pytest
 
 from otel_callbacks import lost
+from otel_callbacks._records import Request
 from otel_callbacks.lost import LostRuns
-from otel_callbacks.operations import Request
 from otel_callbacks.run import Run
 
 if TYPE_CHECKING:

@@ -21,7 +21,7 @@ from opentelemetry.proto.collector.metrics.v1 import (
 from opentelemetry.sdk.metrics.export import MetricExportResult
 
 from otel_callbacks import Settings, metric_export
-from otel_callbacks.health import Health
+from otel_callbacks._diagnostics import Health
 from otel_callbacks.metric_export import PushedMetrics, _Reporting
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from opentelemetry.instrumentation.instrumentor import (  # type: ignore[attr-de
     BaseInstrumentor,
 )
 
-from otel_callbacks.health import Health
+from otel_callbacks._diagnostics import Health
 from otel_callbacks.neighbours import tell_of_others
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from otel_callbacks.operations import Request
+from otel_callbacks._records import Request
 from otel_callbacks.reaper import Reaper
 from otel_callbacks.run import Run
 

@@ -7,7 +7,7 @@ import time
 from typing import TYPE_CHECKING
 from uuid import UUID, uuid4
 
-from otel_callbacks.operations import Request
+from otel_callbacks._records import Request
 from otel_callbacks.run import Run, RunRef
 
 if TYPE_CHECKING:

@@ -15,8 +15,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from otel_callbacks.health import Health
-from otel_callbacks.operations import (
+from otel_callbacks._diagnostics import Health
+from otel_callbacks._records import (
     ABANDONED,
     CANCELLED,
     ERROR,

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from otel_callbacks.sdk_variables import check_sdk_variables
-from otel_callbacks.setting_values import SettingError
+from otel_callbacks._setting_values import SettingError
+from otel_callbacks.settings import check_sdk_variables
 
 YES_OR_NO = "true or false"
 URL = "a URL such as http://localhost:4317"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from otel_callbacks.setting_values import (
+from otel_callbacks._setting_values import (
     SettingError,
     content_mode,
     exporters,

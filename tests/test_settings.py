@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from otel_callbacks.setting_values import SettingError
+from otel_callbacks._setting_values import SettingError
 from otel_callbacks.settings import Settings
 
 DEFAULTS = {

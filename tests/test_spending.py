@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from decimal import Decimal
 
-from otel_callbacks.operations import Usage
+from otel_callbacks._records import Usage
 from otel_callbacks.spending import Call, Totals
 
 USAGE = Usage(10, 4, cache_read=6, reasoning=2)

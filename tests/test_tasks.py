@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from otel_callbacks.operations import Request
+from otel_callbacks._records import Request
 from otel_callbacks.run import Run
 from otel_callbacks.tasks import TaskWatch, TaskWatches
 

@@ -7,9 +7,8 @@ import os
 import sys
 from typing import TYPE_CHECKING, Final
 
-from otel_callbacks.sdk_variables import check_sdk_variables
-from otel_callbacks.setting_values import SettingError
-from otel_callbacks.settings import Settings
+from otel_callbacks._setting_values import SettingError
+from otel_callbacks.settings import Settings, check_sdk_variables
 
 if TYPE_CHECKING:
     import argparse

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 from urllib.parse import SplitResult, unquote, urlsplit
 
-from otel_callbacks.setting_values import SettingError
+from otel_callbacks._setting_values import SettingError
 
 if TYPE_CHECKING:
     import argparse

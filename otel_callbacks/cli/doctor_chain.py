@@ -15,7 +15,7 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from opentelemetry.sdk.trace.sampling import ALWAYS_ON
 from prometheus_client import CollectorRegistry
 
-from otel_callbacks import semconv
+from otel_callbacks import _semconv as semconv
 from otel_callbacks.cli.doctor_report import Trouble
 from otel_callbacks.handler import OTelCallbackHandler
 from otel_callbacks.testing.capturing import spans_as_data

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 from genai_prices import __version__
 from genai_prices.data_snapshot import get_snapshot
 
-from otel_callbacks.operations import Usage
+from otel_callbacks._records import Usage
 from otel_callbacks.prices import rates
 from otel_callbacks.prices.file import ALWAYS, PriceFile
 from otel_callbacks.prices.known import Sold, compiled, seller

@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from otel_callbacks._setting_values import SettingError
 from otel_callbacks.cli.reconcile_export import ExportError, read_export
 from otel_callbacks.cli.reconcile_gap import COST, SERIES, gaps, ours, theirs
 from otel_callbacks.cli.report_print import dollars
@@ -18,7 +19,6 @@ from otel_callbacks.cli.report_source import (
     SourceError,
     read_metrics,
 )
-from otel_callbacks.setting_values import SettingError
 
 if TYPE_CHECKING:
     import argparse

@@ -9,6 +9,7 @@ import sys
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
+from otel_callbacks._setting_values import SettingError
 from otel_callbacks.cli import report_print
 from otel_callbacks.cli.report_source import (
     METRICS_URL,
@@ -18,7 +19,6 @@ from otel_callbacks.cli.report_source import (
 )
 from otel_callbacks.cli.report_spend import spend
 from otel_callbacks.cli.report_times import moment
-from otel_callbacks.setting_values import SettingError
 
 if TYPE_CHECKING:
     from otel_callbacks.cli.report_source import Read

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from otel_callbacks import semconv
+from otel_callbacks import _semconv as semconv
 from otel_callbacks.cli.timeline import OUTCOMES
 from otel_callbacks.sinks import catalogue
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
 
-from otel_callbacks import semconv
+from otel_callbacks import _semconv as semconv
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

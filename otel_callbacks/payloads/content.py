@@ -10,7 +10,7 @@ from collections.abc import Callable
 from itertools import chain
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias
 
-from otel_callbacks import semconv
+from otel_callbacks import _semconv as semconv
 from otel_callbacks.payloads.chain_messages import messages_in, messages_out
 from otel_callbacks.payloads.content_shapes import has_shape
 from otel_callbacks.payloads.cutting import cut
@@ -21,7 +21,7 @@ from otel_callbacks.payloads.tool_definitions import tool_definitions
 from otel_callbacks.payloads.values import mapping
 
 if TYPE_CHECKING:
-    from otel_callbacks.operations import Content, Request
+    from otel_callbacks._records import Content, Request
 
 Redact: TypeAlias = Callable[[str, Any], Any]
 """Is given an attribute's name and its value, and returns the value to send."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from otel_callbacks import semconv
+from otel_callbacks import _semconv as semconv
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 from typing import Any, Final, NamedTuple
 
-from otel_callbacks import semconv
+from otel_callbacks import _semconv as semconv
 from otel_callbacks.payloads.binary_data import without_data
 from otel_callbacks.payloads.content_shapes import has_shape
 

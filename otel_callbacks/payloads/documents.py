@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from otel_callbacks import semconv
-from otel_callbacks.operations import Response
+from otel_callbacks import _semconv as semconv
+from otel_callbacks._records import Response
 
 
 def retriever_response(documents: Any) -> Response:

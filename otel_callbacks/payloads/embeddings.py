@@ -10,8 +10,8 @@ from typing import Any, Final, NamedTuple
 
 from langchain_core.embeddings import Embeddings
 
-from otel_callbacks import semconv
-from otel_callbacks.operations import Request, Response, Usage
+from otel_callbacks import _semconv as semconv
+from otel_callbacks._records import Request, Response, Usage
 from otel_callbacks.payloads.providers import provider_name
 from otel_callbacks.payloads.servers import server_of
 from otel_callbacks.payloads.values import count, mapping, text

@@ -5,14 +5,8 @@ from __future__ import annotations
 import asyncio
 from typing import Final
 
-from otel_callbacks import semconv
-from otel_callbacks.operations import (
-    ABANDONED,
-    CANCELLED,
-    ERROR,
-    Failure,
-    Response,
-)
+from otel_callbacks import _semconv as semconv
+from otel_callbacks._records import ABANDONED, CANCELLED, ERROR, Failure, Response
 from otel_callbacks.payloads.error_classes import class_of
 from otel_callbacks.payloads.refused import refused
 from otel_callbacks.payloads.values import text

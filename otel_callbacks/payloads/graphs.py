@@ -9,14 +9,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from otel_callbacks import semconv
+from otel_callbacks import _semconv as semconv
 from otel_callbacks.payloads.metadata import identifier
 from otel_callbacks.payloads.values import text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from otel_callbacks.operations import AttributeValue
+    from otel_callbacks._records import AttributeValue
 
 _AGENTS: Final = ("langchain_create_agent", "deepagents")
 _GRAPH: Final = "langgraph"

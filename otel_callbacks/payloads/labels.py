@@ -10,7 +10,7 @@ from otel_callbacks.payloads.values import integer, mapping, text
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from otel_callbacks.operations import Request
+    from otel_callbacks._records import Request
 
 _LONGEST: Final = 128
 """Characters of a value; Prometheus keeps each in memory."""

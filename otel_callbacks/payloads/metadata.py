@@ -8,11 +8,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 from uuid import UUID
 
-from otel_callbacks import semconv
+from otel_callbacks import _semconv as semconv
 from otel_callbacks.payloads.values import LONGEST_TEXT, integer, strings, text
 
 if TYPE_CHECKING:
-    from otel_callbacks.operations import AttributeValue
+    from otel_callbacks._records import AttributeValue
 
 _CONVERSATION_KEYS: Final = ("conversation_id", "thread_id", "session_id")
 """The first that is set is the conversation: ``thread_id`` is LangGraph's name."""

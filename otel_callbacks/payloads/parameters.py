@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, TypeAlias
 
-from otel_callbacks import semconv
+from otel_callbacks import _semconv as semconv
 from otel_callbacks.payloads.values import (
     count,
     integer,
@@ -17,7 +17,7 @@ from otel_callbacks.payloads.values import (
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from otel_callbacks.operations import AttributeValue
+    from otel_callbacks._records import AttributeValue
 
 _JSON: Final = "json"
 _TEXT: Final = "text"

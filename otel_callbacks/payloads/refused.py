@@ -12,15 +12,15 @@ import time
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Final
 
-from otel_callbacks import semconv
-from otel_callbacks.operations import NO_ATTRIBUTES
+from otel_callbacks import _semconv as semconv
+from otel_callbacks._records import NO_ATTRIBUTES
 from otel_callbacks.payloads.error_classes import MOST_CAUSES, cause_of, read
 from otel_callbacks.payloads.values import mapping, text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from otel_callbacks.operations import Attributes, AttributeValue
+    from otel_callbacks._records import Attributes, AttributeValue
 
 STATUSES: Final = ("status_code", "http_status", "code", "status")
 """Attributes of an error or of its reply that may hold the HTTP status."""

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, NamedTuple, cast
 
-from otel_callbacks import semconv
-from otel_callbacks.operations import Request
+from otel_callbacks import _semconv as semconv
+from otel_callbacks._records import Request
 from otel_callbacks.payloads.metadata import add_metadata
 from otel_callbacks.payloads.openai_api import RESPONSES, api_of, asks_for_responses
 from otel_callbacks.payloads.parameters import add_parameters
@@ -25,7 +25,7 @@ from otel_callbacks.payloads.values import (
 )
 
 if TYPE_CHECKING:
-    from otel_callbacks.operations import AttributeValue
+    from otel_callbacks._records import AttributeValue
 
 _MOST_MODELS: Final = 128
 """Model objects remembered; each keeps its serialized form alive."""

@@ -9,8 +9,8 @@ from __future__ import annotations
 from itertools import chain
 from typing import TYPE_CHECKING, Final, TypeAlias
 
-from otel_callbacks import semconv
-from otel_callbacks.operations import NO_ATTRIBUTES, Response
+from otel_callbacks import _semconv as semconv
+from otel_callbacks._records import NO_ATTRIBUTES, Response
 from otel_callbacks.payloads.costs import reported_cost
 from otel_callbacks.payloads.openai_api import RESPONSES
 from otel_callbacks.payloads.usage import message_usage, total, usage_of
@@ -18,7 +18,7 @@ from otel_callbacks.payloads.usual import usual_response
 from otel_callbacks.payloads.values import mapping, text
 
 if TYPE_CHECKING:
-    from otel_callbacks.operations import Attributes, AttributeValue, Usage
+    from otel_callbacks._records import Attributes, AttributeValue, Usage
 
 _MODEL_KEYS: Final = (
     "model_name",

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from otel_callbacks import semconv
-from otel_callbacks.operations import ERROR, NO_ATTRIBUTES, Failure, Request
+from otel_callbacks import _semconv as semconv
+from otel_callbacks._records import ERROR, NO_ATTRIBUTES, Failure, Request
 from otel_callbacks.payloads.graphs import (
     graph_operation,
     is_composed,
@@ -19,7 +19,7 @@ from otel_callbacks.payloads.values import count, mapping, text
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from otel_callbacks.operations import AttributeValue
+    from otel_callbacks._records import AttributeValue
 
 TOOL_ERROR: Final = "tool_error"
 """``error.type`` of a tool that reported a failure and raised nothing: MCP's word

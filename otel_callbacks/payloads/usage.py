@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from otel_callbacks.operations import Usage
+from otel_callbacks._records import Usage
 from otel_callbacks.payloads.usage_shapes import SHAPES, langchain
 from otel_callbacks.payloads.values import count, mapping
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, TypeAlias
 
-from otel_callbacks.operations import Usage
+from otel_callbacks._records import Usage
 from otel_callbacks.payloads.values import count, mapping
 
 if TYPE_CHECKING:

@@ -10,14 +10,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from otel_callbacks import semconv
-from otel_callbacks.operations import NO_ATTRIBUTES, Response, Usage
+from otel_callbacks import _semconv as semconv
+from otel_callbacks._records import NO_ATTRIBUTES, Response, Usage
 from otel_callbacks.payloads.costs import TOLD_BESIDE, TOLD_IN_USAGE
 from otel_callbacks.payloads.usage_shapes import langchain
 from otel_callbacks.payloads.values import LARGEST_INTEGER, LONGEST_TEXT
 
 if TYPE_CHECKING:
-    from otel_callbacks.operations import Attributes
+    from otel_callbacks._records import Attributes
 
 # Where one of these stands in the metadata, other shapes must be looked at.
 _UNUSUAL: Final = TOLD_BESIDE | {

@@ -26,8 +26,8 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, NoReturn
 
+from otel_callbacks._setting_values import SettingError
 from otel_callbacks.prices.rates import INPUT, OUTPUT, TOKENS, Rates, flat
-from otel_callbacks.setting_values import SettingError
 
 if TYPE_CHECKING:
     from datetime import datetime

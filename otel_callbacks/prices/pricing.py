@@ -4,22 +4,22 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from otel_callbacks.operations import NO_ATTRIBUTES
-from otel_callbacks.prices.file import PriceFile
-from otel_callbacks.prices.known import compiled, moment_of, sold
-from otel_callbacks.semconv import (
+from otel_callbacks._records import NO_ATTRIBUTES
+from otel_callbacks._semconv import (
     EMBEDDINGS,
     MODEL_OPERATIONS,
     OPENAI_RESPONSE_SERVICE_TIER,
 )
+from otel_callbacks.prices.file import PriceFile
+from otel_callbacks.prices.known import compiled, moment_of, sold
 
 if TYPE_CHECKING:
     from decimal import Decimal
 
     from genai_prices.data_snapshot import DataSnapshot
 
-    from otel_callbacks.health import Health
-    from otel_callbacks.operations import Request, Response
+    from otel_callbacks._diagnostics import Health
+    from otel_callbacks._records import Request, Response
     from otel_callbacks.prices.rates import Rates
 
 _PRICED: Final = MODEL_OPERATIONS | {EMBEDDINGS}

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from otel_callbacks.operations import Usage
+    from otel_callbacks._records import Usage
 
     Tiers: TypeAlias = tuple[tuple[int, Decimal], ...]
     """Input tokens above which a price holds, and the price; the first one is 0."""

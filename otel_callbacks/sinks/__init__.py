@@ -17,10 +17,9 @@ from opentelemetry._logs import get_logger
 from prometheus_client import REGISTRY
 
 from otel_callbacks import accounts
+from otel_callbacks._diagnostics import Counts, Health
 from otel_callbacks.accounts import Account, use_budget
 from otel_callbacks.budgets import limits
-from otel_callbacks.counts import Counts
-from otel_callbacks.health import Health
 from otel_callbacks.prices.pricing import Pricing
 from otel_callbacks.runs import RunTable
 from otel_callbacks.sinks import current_span

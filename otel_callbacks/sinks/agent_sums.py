@@ -9,12 +9,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from otel_callbacks import semconv
+from otel_callbacks import _semconv as semconv
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from otel_callbacks.operations import AttributeValue, End, Request, Response
+    from otel_callbacks._records import AttributeValue, End, Request, Response
     from otel_callbacks.run import AgentTally, Run
 
 _TOOL: Final[AgentTally] = (0, 1, None, None)

@@ -10,14 +10,14 @@ import threading
 from collections import Counter, deque
 from typing import TYPE_CHECKING, Final
 
-from otel_callbacks.counts import Counts
-from otel_callbacks.forks import tell_after_fork
+from otel_callbacks._diagnostics import Counts
+from otel_callbacks._forks import tell_after_fork
 from otel_callbacks.sinks import catalogue
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from otel_callbacks.health import Health
+    from otel_callbacks._diagnostics import Health
     from otel_callbacks.runs import RunTable
     from otel_callbacks.sinks.catalogue import Series
     from otel_callbacks.sinks.current_span import StandIn

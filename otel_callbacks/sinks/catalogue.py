@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import Final, Literal, NamedTuple
 
-from otel_callbacks import semconv
+from otel_callbacks import _semconv as semconv
 
 Kind = Literal["counter", "histogram", "gauge"]
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from otel_callbacks import semconv
+from otel_callbacks import _semconv as semconv
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from otel_callbacks.operations import AttributeValue
+    from otel_callbacks._records import AttributeValue
 
 _NANOSECONDS: Final = 1e9
 

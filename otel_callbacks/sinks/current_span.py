@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from opentelemetry.context import Context
 
-    from otel_callbacks.operations import Request
+    from otel_callbacks._records import Request
 
 # Beside the current span, which an app's own span hides: the innermost run. A span
 # that the app opens inside a run inherits it, and that is how it is told from one

@@ -9,14 +9,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias
 
-from otel_callbacks import semconv
-from otel_callbacks.operations import CACHE_HIT
+from otel_callbacks import _semconv as semconv
+from otel_callbacks._records import CACHE_HIT
 from otel_callbacks.sinks import catalogue
 
 if TYPE_CHECKING:
     from decimal import Decimal
 
-    from otel_callbacks.operations import Usage
+    from otel_callbacks._records import Usage
     from otel_callbacks.sinks.families import Trace
     from otel_callbacks.sinks.labels import LabelLimits, LabelValues
     from otel_callbacks.sinks.store import Adds, AddsMoney, Observes, Store

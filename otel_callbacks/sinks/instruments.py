@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 from opentelemetry import trace
 from opentelemetry.context import Context
 
-from otel_callbacks import semconv
+from otel_callbacks import _semconv as semconv
 from otel_callbacks.sinks import catalogue
 from otel_callbacks.sinks.metric_names import ATTRIBUTES, METRICS, WHOLE
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from otel_callbacks import semconv
+from otel_callbacks import _semconv as semconv
 from otel_callbacks.sinks import catalogue
 
 # Name and unit by the series. Those of gen_ai are the conventions' own.

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from prometheus_client import Counter, Gauge, Histogram, values
 
-from otel_callbacks.forks import tell_after_fork
+from otel_callbacks._forks import tell_after_fork
 from otel_callbacks.sinks import catalogue
 from otel_callbacks.sinks.families import OwnStore
 from otel_callbacks.sinks.fold import Fold
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from prometheus_client import CollectorRegistry
 
-    from otel_callbacks.operations import End
+    from otel_callbacks._records import End
     from otel_callbacks.sinks.calls import CallQueue
     from otel_callbacks.sinks.catalogue import Series
     from otel_callbacks.sinks.current_span import StandIn

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Final
 from opentelemetry import trace
 from prometheus_client.registry import Collector
 
-from otel_callbacks import semconv
-from otel_callbacks.operations import OK
+from otel_callbacks import _semconv as semconv
+from otel_callbacks._records import OK
 from otel_callbacks.sinks import agent_sums, catalogue, rollup
 from otel_callbacks.sinks.families import OwnStore, empty, shown
 from otel_callbacks.sinks.fold import Fold
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 
     from prometheus_client.core import Metric
 
-    from otel_callbacks.health import Health
-    from otel_callbacks.operations import End
+    from otel_callbacks._diagnostics import Health
+    from otel_callbacks._records import End
     from otel_callbacks.run import Run
     from otel_callbacks.sinks.calls import CallQueue
     from otel_callbacks.sinks.current_span import StandIn

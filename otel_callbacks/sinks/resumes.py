@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Final
 
 from opentelemetry.trace import Link
 
-from otel_callbacks.forks import tell_after_fork
+from otel_callbacks._forks import tell_after_fork
 
 if TYPE_CHECKING:
     from opentelemetry.trace import Span, SpanContext
 
-    from otel_callbacks.operations import Request
+    from otel_callbacks._records import Request
 
 MOST_THREADS: Final = 1_000
 """Threads remembered, the ones used last; in this process alone."""

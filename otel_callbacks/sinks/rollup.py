@@ -7,12 +7,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from otel_callbacks import semconv
+from otel_callbacks import _semconv as semconv
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from otel_callbacks.operations import AttributeValue, End
+    from otel_callbacks._records import AttributeValue, End
     from otel_callbacks.run import AgentTally, Tally
 
 _NAMES: Final = (

@@ -5,18 +5,12 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
-from otel_callbacks import semconv
-from otel_callbacks.operations import CACHE_HIT, OK
+from otel_callbacks import _semconv as semconv
+from otel_callbacks._records import CACHE_HIT, OK
 from otel_callbacks.sinks.chunk_times import add_chunk_times
 
 if TYPE_CHECKING:
-    from otel_callbacks.operations import (
-        Attributes,
-        AttributeValue,
-        Content,
-        End,
-        Usage,
-    )
+    from otel_callbacks._records import Attributes, AttributeValue, Content, End, Usage
     from otel_callbacks.run import Run
 
 

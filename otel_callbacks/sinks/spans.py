@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Final
 from opentelemetry import context as otel_context
 from opentelemetry import trace
 
-from otel_callbacks import semconv
-from otel_callbacks.operations import OK
+from otel_callbacks import _semconv as semconv
+from otel_callbacks._records import OK
 from otel_callbacks.sinks import agent_sums, batch, current_span, rollup
 from otel_callbacks.sinks.resumes import Threads
 from otel_callbacks.sinks.span_attributes import (
@@ -24,7 +24,7 @@ from otel_callbacks.sinks.span_attributes import (
 if TYPE_CHECKING:
     from opentelemetry.context import Context
 
-    from otel_callbacks.operations import End, Response
+    from otel_callbacks._records import End, Response
     from otel_callbacks.run import Run
     from otel_callbacks.sinks.current_span import StandIn
 

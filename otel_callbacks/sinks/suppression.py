@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from opentelemetry.context import Context
 
-from otel_callbacks import semconv
+from otel_callbacks import _semconv as semconv
 from otel_callbacks.sinks import current_span
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from opentelemetry import metrics
 
-from otel_callbacks.label_choices import label_choices
+from otel_callbacks._labels import label_choices
 from otel_callbacks.sinks.calls import FOLD_AT, CallQueue
 from otel_callbacks.sinks.labels import LabelLimits
 from otel_callbacks.sinks.meters import Meters
@@ -18,9 +18,9 @@ if TYPE_CHECKING:
     from opentelemetry.metrics import MeterProvider
     from prometheus_client import CollectorRegistry
 
-    from otel_callbacks.health import Health
-    from otel_callbacks.label_choices import LabelChoice
-    from otel_callbacks.operations import Sink
+    from otel_callbacks._diagnostics import Health
+    from otel_callbacks._labels import LabelChoice
+    from otel_callbacks._records import Sink
     from otel_callbacks.settings import Settings
 
 _PUSHED: Final = frozenset({"otlp", "both"})

@@ -11,7 +11,7 @@ from otel_callbacks.payloads.request import model_request
 from otel_callbacks.payloads.response import model_response
 
 if TYPE_CHECKING:
-    from otel_callbacks.operations import Request, Response
+    from otel_callbacks._records import Request, Response
 
 
 class Recorder(BaseCallbackHandler):

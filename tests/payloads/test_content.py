@@ -10,8 +10,8 @@ from langchain_core.documents import Document
 from langchain_core.messages import AIMessage, HumanMessage, SystemMessage
 from langchain_core.outputs import ChatGeneration, LLMResult
 
-from otel_callbacks import semconv
-from otel_callbacks.operations import Request
+from otel_callbacks import _semconv as semconv
+from otel_callbacks._records import Request
 from otel_callbacks.payloads.content import (
     NOTHING,
     Capture,

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from otel_callbacks import semconv
+from otel_callbacks import _semconv as semconv
 from otel_callbacks.payloads.content_shapes import has_shape
 
 PART = {"type": "text", "content": "x"}

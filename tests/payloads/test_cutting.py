@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from otel_callbacks import semconv
+from otel_callbacks import _semconv as semconv
 from otel_callbacks.payloads.content_shapes import has_shape
 from otel_callbacks.payloads.cutting import cut, size_of, to_json
 

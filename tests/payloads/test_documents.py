@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from langchain_core.documents import Document
 
-from otel_callbacks.operations import Response
+from otel_callbacks._records import Response
 from otel_callbacks.payloads.documents import retriever_response
 
 

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from langchain_core import exceptions
 from langchain_openai.chat_models import base
 
-from otel_callbacks import semconv
+from otel_callbacks import _semconv as semconv
 from otel_callbacks.payloads import error_classes
 from otel_callbacks.payloads.error_classes import class_of
 from otel_callbacks.payloads.refused import REQUEST_ID_HEADERS

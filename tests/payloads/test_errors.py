@@ -15,7 +15,7 @@ from langgraph.errors import (
 )
 from langgraph.types import Command
 
-from otel_callbacks.operations import Failure
+from otel_callbacks._records import Failure
 from otel_callbacks.payloads.errors import failure, interruption
 
 

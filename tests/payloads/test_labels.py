@@ -10,7 +10,7 @@ from langchain_core.runnables import RunnableLambda
 from langchain_core.tools import tool
 from langgraph.graph import StateGraph
 
-from otel_callbacks.operations import Request
+from otel_callbacks._records import Request
 from otel_callbacks.payloads.labels import add_labels
 from otel_callbacks.settings import Settings
 from otel_callbacks.testing import Capture, FakeChatModel, capture

@@ -10,7 +10,7 @@ import pytest
 from otel_callbacks.payloads.metadata import add_metadata, identifier
 
 if TYPE_CHECKING:
-    from otel_callbacks.operations import AttributeValue
+    from otel_callbacks._records import AttributeValue
 
 
 def _added(metadata: object, tags: object = None) -> dict[str, AttributeValue]:

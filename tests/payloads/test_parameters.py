@@ -11,7 +11,7 @@ from pydantic import BaseModel
 from otel_callbacks.payloads.parameters import add_parameters
 
 if TYPE_CHECKING:
-    from otel_callbacks.operations import AttributeValue
+    from otel_callbacks._records import AttributeValue
 
 
 class _Bouquet(BaseModel):

@@ -12,7 +12,7 @@ from langchain_core.language_models import FakeListChatModel
 from langchain_openai import AzureChatOpenAI, AzureOpenAI, ChatOpenAI, OpenAI
 from pydantic import BaseModel
 
-from otel_callbacks.operations import Request
+from otel_callbacks._records import Request
 from otel_callbacks.payloads import request as request_module
 from otel_callbacks.payloads.request import model_request
 

@@ -19,7 +19,7 @@ from langchain_core.outputs import (
 from langchain_openai import ChatOpenAI, OpenAI
 from pydantic import BaseModel, ValidationError
 
-from otel_callbacks.operations import Response, Usage
+from otel_callbacks._records import Response, Usage
 from otel_callbacks.payloads.response import model_response
 
 if TYPE_CHECKING:

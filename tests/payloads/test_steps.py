@@ -14,7 +14,7 @@ from langchain_core.runnables import RunnableLambda
 from langchain_core.tools import ToolException, tool
 from langchain_core.vectorstores import VectorStore
 
-from otel_callbacks.operations import Failure, Request
+from otel_callbacks._records import Failure, Request
 from otel_callbacks.payloads.steps import (
     chain_request,
     retriever_request,

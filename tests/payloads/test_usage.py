@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from otel_callbacks.operations import Usage
+from otel_callbacks._records import Usage
 from otel_callbacks.payloads.usage import message_usage, total, usage_of
 
 OPENAI = {"prompt_tokens": 3, "completion_tokens": 4, "total_tokens": 7}

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from otel_callbacks.operations import Usage
+from otel_callbacks._records import Usage
 from otel_callbacks.payloads import usage_shapes
 from otel_callbacks.payloads.usage_shapes import SHAPES
 

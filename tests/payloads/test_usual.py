@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from langchain_core.messages import AIMessage
 from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, LLMResult
 
-from otel_callbacks.operations import Response, Usage
+from otel_callbacks._records import Response, Usage
 from otel_callbacks.payloads.response import any_response, model_response
 from otel_callbacks.payloads.usual import usual_response
 

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from otel_callbacks.operations import Usage
+from otel_callbacks._records import Usage
+from otel_callbacks._setting_values import SettingError
 from otel_callbacks.prices.file import PriceFile
-from otel_callbacks.setting_values import SettingError
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -23,7 +23,7 @@ from genai_prices.types import (
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from otel_callbacks.operations import Usage
+from otel_callbacks._records import Usage
 from otel_callbacks.prices.known import _PROVIDERS, Sold, compiled, seller, sold
 
 SNAPSHOT = get_snapshot()

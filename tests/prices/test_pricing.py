@@ -10,8 +10,8 @@ import pytest
 from genai_prices.data_snapshot import DataSnapshot, get_snapshot, set_custom_snapshot
 
 from otel_callbacks import Settings
-from otel_callbacks.health import Health
-from otel_callbacks.operations import Request, Response, Usage
+from otel_callbacks._diagnostics import Health
+from otel_callbacks._records import Request, Response, Usage
 from otel_callbacks.prices import pricing
 from otel_callbacks.prices.pricing import Pricing
 from otel_callbacks.testing import capture

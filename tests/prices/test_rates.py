@@ -4,7 +4,7 @@ from decimal import Decimal, localcontext
 
 import pytest
 
-from otel_callbacks.operations import Usage
+from otel_callbacks._records import Usage
 from otel_callbacks.prices.rates import PER_CALL, Rates, flat
 
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from otel_callbacks.operations import OK, End, Request, Response, Usage
+from otel_callbacks._records import OK, End, Request, Response, Usage
 from otel_callbacks.run import Run
 from otel_callbacks.sinks import agent_sums, rollup
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from prometheus_client import CollectorRegistry
 
-from otel_callbacks.health import Health
+from otel_callbacks._diagnostics import Health
 from otel_callbacks.sinks import catalogue
 from otel_callbacks.sinks.calls import CallQueue
 from otel_callbacks.sinks.labels import LabelLimits

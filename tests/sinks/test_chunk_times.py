@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from otel_callbacks.sinks.chunk_times import add_chunk_times
 
 if TYPE_CHECKING:
-    from otel_callbacks.operations import AttributeValue
+    from otel_callbacks._records import AttributeValue
 
 SECOND = 10**9
 

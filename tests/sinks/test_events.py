@@ -17,7 +17,7 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from prometheus_client import CollectorRegistry
 
 from otel_callbacks import OTelCallbackHandler, Settings
-from otel_callbacks.operations import ERROR, OK, End, Failure, Request
+from otel_callbacks._records import ERROR, OK, End, Failure, Request
 from otel_callbacks.sinks.current_span import StandIn
 from otel_callbacks.sinks.events import EventSink
 from otel_callbacks.testing import FakeChatModel, FakeTextModel

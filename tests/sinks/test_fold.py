@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from otel_callbacks.operations import Usage
+from otel_callbacks._records import Usage
 from otel_callbacks.sinks import fold as fold_module
 from otel_callbacks.sinks.families import OwnStore
 from otel_callbacks.sinks.fold import Fold

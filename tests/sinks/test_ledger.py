@@ -9,12 +9,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from otel_callbacks import accounts
+from otel_callbacks._diagnostics import Counts, Health
+from otel_callbacks._records import NO_ATTRIBUTES, End, Request, Response, Usage
 from otel_callbacks.accounting import BudgetExceeded, track_usage
 from otel_callbacks.accounts import Account
 from otel_callbacks.budgets import NOTHING, Amounts, Limits
-from otel_callbacks.counts import Counts
-from otel_callbacks.health import Health
-from otel_callbacks.operations import NO_ATTRIBUTES, End, Request, Response, Usage
 from otel_callbacks.run import Run
 from otel_callbacks.sinks import ledger
 from otel_callbacks.sinks.ledger import Charge, LedgerSink
@@ -23,7 +22,7 @@ from otel_callbacks.testing import FakeChatModel, capture
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from otel_callbacks.operations import Attributes
+    from otel_callbacks._records import Attributes
     from otel_callbacks.testing import Capture
 
 USAGE: Any = {"input_tokens": 7, "output_tokens": 3, "total_tokens": 10}

@@ -16,7 +16,7 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.multiprocess import MultiProcessCollector
 
 from otel_callbacks import Settings
-from otel_callbacks.health import Health
+from otel_callbacks._diagnostics import Health
 from otel_callbacks.sinks import ways_out
 from otel_callbacks.sinks.calls import CallQueue
 from otel_callbacks.sinks.labels import LabelLimits

@@ -18,9 +18,9 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from prometheus_client import CollectorRegistry, Counter
 
 from otel_callbacks import OTelCallbackHandler, accounts, sinks
+from otel_callbacks._records import Request
 from otel_callbacks.accounts import use_budget
 from otel_callbacks.budgets import BudgetExceeded, Limits
-from otel_callbacks.operations import Request
 from otel_callbacks.run import Run
 from otel_callbacks.settings import Settings
 from otel_callbacks.sinks import Providers, pipeline

@@ -21,8 +21,8 @@ from prometheus_client.openmetrics.exposition import (
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
 from otel_callbacks import OTelCallbackHandler
-from otel_callbacks.health import Health
-from otel_callbacks.operations import End, Request, Response, Usage
+from otel_callbacks._diagnostics import Health
+from otel_callbacks._records import End, Request, Response, Usage
 from otel_callbacks.settings import Settings
 from otel_callbacks.sinks.calls import CallQueue
 from otel_callbacks.sinks.current_span import StandIn

@@ -5,7 +5,7 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
-from otel_callbacks.operations import OK, End, Response, Usage
+from otel_callbacks._records import OK, End, Response, Usage
 from otel_callbacks.sinks import rollup
 
 if TYPE_CHECKING:

@@ -25,7 +25,7 @@ from prometheus_client import CollectorRegistry
 from pydantic import SecretStr
 
 from otel_callbacks import OTelCallbackHandler
-from otel_callbacks.operations import End, Request, Response, Usage
+from otel_callbacks._records import End, Request, Response, Usage
 from otel_callbacks.settings import Settings
 from otel_callbacks.sinks import batch
 from otel_callbacks.sinks.current_span import StandIn

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from otel_callbacks.health import Health
+from otel_callbacks._diagnostics import Health
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

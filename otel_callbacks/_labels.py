@@ -11,8 +11,8 @@ from __future__ import annotations
 import re
 from typing import Final, NamedTuple
 
-from otel_callbacks import semconv
-from otel_callbacks.setting_values import SettingError
+from otel_callbacks import _semconv as semconv
+from otel_callbacks._setting_values import SettingError
 
 VARIABLE: Final = "OTEL_CALLBACKS_LABELS"
 CHAIN: Final = "chain"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from otel_callbacks import SettingError, Settings
-from otel_callbacks.label_choices import LabelChoice, label_choices, labels
+from otel_callbacks._labels import LabelChoice, label_choices, labels
 
 
 def test_the_forms_of_an_entry() -> None:
