@@ -12,17 +12,16 @@ from typing import TYPE_CHECKING, Any, Final, Self
 from langchain_core.callbacks import BaseCallbackHandler
 
 from otel_callbacks import _semconv as semconv
-from otel_callbacks._records import Refusal, Request
-from otel_callbacks.lifecycle import Lifecycle
-from otel_callbacks.payloads.documents import retriever_response
-from otel_callbacks.payloads.request import model_request
-from otel_callbacks.payloads.response import model_response
-from otel_callbacks.payloads.steps import (
+from otel_callbacks._readers.request import model_request
+from otel_callbacks._readers.response import first_of, is_chunk, model_response
+from otel_callbacks._readers.steps import (
     chain_request,
     retriever_request,
+    retriever_response,
     tool_request,
 )
-from otel_callbacks.payloads.streams import first_of, is_chunk
+from otel_callbacks._records import Refusal, Request
+from otel_callbacks.lifecycle import Lifecycle
 from otel_callbacks.settings import Settings
 from otel_callbacks.sinks import Providers, pipeline
 

@@ -11,15 +11,14 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from otel_callbacks import _semconv as semconv
 from otel_callbacks._labels import label_choices
+from otel_callbacks._readers.errors import failure, interruption
+from otel_callbacks._readers.labels import add_labels
+from otel_callbacks._readers.response import model_response
+from otel_callbacks._readers.steps import enclosing_run_id, tool_failed
 from otel_callbacks._records import CACHE_HIT, ERROR, OK, Failure, Request, Response
 from otel_callbacks.accounts import budgets_in_use
 from otel_callbacks.payloads.content import NOTHING, Capture, tell_agent
-from otel_callbacks.payloads.enclosing import enclosing_run_id
-from otel_callbacks.payloads.errors import failure, interruption
 from otel_callbacks.payloads.estimate import input_tokens
-from otel_callbacks.payloads.labels import add_labels
-from otel_callbacks.payloads.response import model_response
-from otel_callbacks.payloads.steps import tool_failed
 
 if TYPE_CHECKING:
     from collections.abc import Callable

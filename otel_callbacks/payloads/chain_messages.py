@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
+from otel_callbacks._readers.values import mapping
 from otel_callbacks.payloads.messages import (
     final_message,
     input_messages,
     is_message,
 )
 from otel_callbacks.payloads.plain_json import plain
-from otel_callbacks.payloads.values import mapping
 
 if TYPE_CHECKING:
     from otel_callbacks.payloads.messages import Message

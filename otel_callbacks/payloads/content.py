@@ -11,6 +11,7 @@ from itertools import chain
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias
 
 from otel_callbacks import _semconv as semconv
+from otel_callbacks._readers.values import mapping
 from otel_callbacks.payloads.chain_messages import messages_in, messages_out
 from otel_callbacks.payloads.content_shapes import has_shape
 from otel_callbacks.payloads.cutting import cut
@@ -18,7 +19,6 @@ from otel_callbacks.payloads.messages import SYSTEM, input_messages, output_mess
 from otel_callbacks.payloads.plain_json import Work, plain
 from otel_callbacks.payloads.tool_content import documents, tool_arguments, tool_result
 from otel_callbacks.payloads.tool_definitions import tool_definitions
-from otel_callbacks.payloads.values import mapping
 
 if TYPE_CHECKING:
     from otel_callbacks._records import Content, Request

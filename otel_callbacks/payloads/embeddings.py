@@ -11,10 +11,9 @@ from typing import Any, Final, NamedTuple
 from langchain_core.embeddings import Embeddings
 
 from otel_callbacks import _semconv as semconv
+from otel_callbacks._readers.provider import provider_name, server_of
+from otel_callbacks._readers.values import count, mapping, text
 from otel_callbacks._records import Request, Response, Usage
-from otel_callbacks.payloads.providers import provider_name
-from otel_callbacks.payloads.servers import server_of
-from otel_callbacks.payloads.values import count, mapping, text
 
 _MODEL_KEYS: Final = ("model", "model_name", "model_id", "deployment")
 _ADDRESS_KEYS: Final = (

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
+from otel_callbacks._readers.values import mapping, text
 from otel_callbacks.payloads.media import media_part
 from otel_callbacks.payloads.plain_json import MORE, parsed, plain
 from otel_callbacks.payloads.server_tools import (
@@ -17,7 +18,6 @@ from otel_callbacks.payloads.server_tools import (
     server_call,
     server_result,
 )
-from otel_callbacks.payloads.values import mapping, text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -5,14 +5,14 @@ from __future__ import annotations
 from itertools import chain
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
-from otel_callbacks.payloads.finish_reasons import UNFINISHED, finish_reason
+from otel_callbacks._readers.response import UNFINISHED, finish_reason
+from otel_callbacks._readers.values import mapping, text
 from otel_callbacks.payloads.message_parts import (
     Part,
     content_parts,
     response_part,
     tool_call_part,
 )
-from otel_callbacks.payloads.values import mapping, text
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

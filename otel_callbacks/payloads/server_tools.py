@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
+from otel_callbacks._readers.values import text
 from otel_callbacks.payloads.plain_json import parsed, plain
-from otel_callbacks.payloads.values import text
 
 if TYPE_CHECKING:
     from otel_callbacks.payloads.plain_json import Work

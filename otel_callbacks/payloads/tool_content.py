@@ -5,9 +5,9 @@ from __future__ import annotations
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Final
 
+from otel_callbacks._readers.values import mapping, number, text
 from otel_callbacks.payloads.message_parts import content_parts
 from otel_callbacks.payloads.plain_json import parsed, plain
-from otel_callbacks.payloads.values import mapping, number, text
 
 if TYPE_CHECKING:
     from otel_callbacks.payloads.plain_json import Work

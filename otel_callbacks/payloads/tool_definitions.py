@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
+from otel_callbacks._readers.values import mapping, text
 from otel_callbacks.payloads.plain_json import plain
-from otel_callbacks.payloads.values import mapping, text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -1,0 +1,74 @@
+"""Values of the labels that an app has chosen, from a run's metadata and tags."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from otel_callbacks._readers.request import model_request
+from otel_callbacks._readers.values import integer, mapping, text
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from otel_callbacks._records import Request
+
+_LONGEST: Final = 128
+"""Characters of a value; Prometheus keeps each in memory."""
+
+_SEPARATORS: Final = (":", "=")
+"""How a tag says a key's value: ``team:flowers``, ``team=flowers``."""
+
+_AT: Final = {model_request: 4}
+"""Where a reader of requests is given the metadata; the tags come next."""
+_AT_MOSTLY: Final = 1
+
+
+def add_labels(
+    request: Request,
+    reader: Callable[..., Request],
+    args: tuple[object, ...],
+    choices: Sequence[tuple[str, bool]],
+) -> Request:
+    """Add the values of the chosen labels to a request.
+
+    Args:
+        request: What was read; a step that is no operation stays as it is.
+        reader: What has read it.
+        args: What it was given.
+        choices: The labels' keys, and whether each is a tag; the key of the outermost
+            run's name is empty, and so is its value here.
+    """
+    if not request.operation:
+        return request
+    at = _AT.get(reader, _AT_MOSTLY)
+    about, tags = mapping(args[at]), _tags(args[at + 1])
+    values = [
+        ("true" if key in tags else "") if is_tag else _value(key, about, tags)
+        for key, is_tag in choices
+    ]
+    return request._replace(labels=tuple(values))
+
+
+def _tags(tags: object) -> list[str]:
+    """Read all tags, also those beyond what a span shows."""
+    items = tags if isinstance(tags, list | tuple) else ()
+    return [found for item in items if (found := text(item))]
+
+
+def _value(key: str, about: dict[object, object], tags: list[str]) -> str:
+    """Find a key's value: in the metadata, else in a tag that says it."""
+    if not key:
+        return ""
+    value = about.get(key)
+    if isinstance(value, bool):
+        return str(value).lower()
+    if (number := integer(value)) is not None:
+        return str(number)
+    if found := text(value):
+        return found[:_LONGEST]
+    for tag in tags:
+        for separator in _SEPARATORS:
+            name, found, said = tag.partition(separator)
+            if found and name.strip() == key:
+                return said.strip()[:_LONGEST]
+    return ""

@@ -1,0 +1,470 @@
+"""What a model call asks for: chat models and text models."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias, cast
+from uuid import UUID
+
+from otel_callbacks import _semconv as semconv
+from otel_callbacks._readers.provider import (
+    OPENAI_PROVIDERS,
+    RESPONSES,
+    api_of,
+    asks_for_responses,
+    class_name,
+    constructor_arguments,
+    provider_name,
+    server_of,
+)
+from otel_callbacks._readers.values import (
+    LONGEST_TEXT,
+    count,
+    integer,
+    mapping,
+    number,
+    strings,
+    text,
+)
+from otel_callbacks._records import Request
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from otel_callbacks._records import AttributeValue
+
+_CONVERSATION_KEYS: Final = ("conversation_id", "thread_id", "session_id")
+"""The first that is set is the conversation: ``thread_id`` is LangGraph's name."""
+
+_TEXTS: Final = (
+    ("session_id", semconv.SESSION_ID),
+    ("user_id", semconv.USER_ID),
+    ("langgraph_node", semconv.LANGGRAPH_NODE),
+)
+
+_OWN_TAGS: Final = ("seq:step:", "graph:step:", "map:key:", "langsmith:")
+"""LangChain's own tags: the span tree says the same."""
+
+
+def identifier(value: object) -> str:
+    """Read an id that an application chose.
+
+    Args:
+        value: Anything; a string, an integer or a UUID counts.
+
+    Returns:
+        The id, or empty.
+    """
+    if type(value) is str:
+        return text(value)
+    if type(value) is int:
+        return str(value) if value.bit_length() <= LONGEST_TEXT else ""
+    if isinstance(value, UUID):
+        return text(str(value))
+    return text(value)
+
+
+def add_metadata(
+    attributes: dict[str, AttributeValue],
+    metadata: object,
+    tags: object,
+) -> None:
+    """Add what the run's metadata and tags say to its span attributes.
+
+    Args:
+        attributes: Span attributes, changed in place.
+        metadata: The run's metadata as LangChain handed it over.
+        tags: The run's tags.
+    """
+    if isinstance(metadata, dict):
+        _add_conversation(attributes, metadata)
+        for key, attribute in _TEXTS:
+            if key in metadata and (value := identifier(metadata[key])):
+                attributes[attribute] = value
+        step = metadata.get("langgraph_step")
+        if step is not None and (step := integer(step)) is not None:
+            attributes[semconv.LANGGRAPH_STEP] = step
+    if tags and (words := strings(tags)):
+        own = [tag for tag in words if not tag.startswith(_OWN_TAGS)]
+        if own:
+            attributes[semconv.RUN_TAGS] = tuple(own)
+
+
+def _add_conversation(
+    attributes: dict[str, AttributeValue], metadata: dict[object, object]
+) -> None:
+    """Add the conversation, if one is named."""
+    for key in _CONVERSATION_KEYS:
+        if key in metadata and (conversation := identifier(metadata[key])):
+            attributes[semconv.CONVERSATION_ID] = conversation
+            return
+
+
+_JSON: Final = "json"
+_TEXT: Final = "text"
+_MIME_TYPES: Final = {"application/json": _JSON, "text/plain": _TEXT}
+
+
+def _name(value: object) -> str | None:
+    """Read a string that says something."""
+    return text(value) or None
+
+
+def _choices(value: object) -> int | None:
+    """Read how many answers are asked for; the convention wants it if it is not 1."""
+    number_of = count(value)
+    return number_of if number_of != 1 else None
+
+
+def _effort(value: object) -> str | None:
+    """Read the reasoning level of ``{"effort": ...}``."""
+    return text(mapping(value).get("effort")) or None
+
+
+def _format(value: object) -> str | None:
+    """Read the kind of output that a response format asks for.
+
+    OpenAI's are ``{"type": ...}``, Ollama's a word or a JSON schema; LangChain hands
+    a Pydantic class over as it is.
+    """
+    if isinstance(value, dict):
+        kind = value.get("type")
+        return _JSON if kind != _TEXT else _TEXT
+    if isinstance(value, type):
+        return _JSON
+    return _JSON if isinstance(value, str) and value.startswith(_JSON) else None
+
+
+def _text_format(value: object) -> str | None:
+    """Read the format in the ``text`` parameter of OpenAI's Responses API."""
+    return _format(mapping(value).get("format"))
+
+
+def _mime_type(value: object) -> str | None:
+    """Read the kind of output of a MIME type."""
+    return _MIME_TYPES.get(text(value))
+
+
+def _service_tier(value: object) -> str | None:
+    """Read the service tier; the convention leaves ``auto`` out."""
+    tier = text(value)
+    return tier if tier and tier != "auto" else None
+
+
+_Row: TypeAlias = "tuple[str, Callable[[object], AttributeValue | None] | None]"
+
+_NESTED: Final[_Row] = ("", None)
+"""A dictionary of further parameters."""
+
+_PARAMETERS: Final[dict[object, _Row]] = {
+    "additional_model_request_fields": _NESTED,
+    "candidate_count": (semconv.REQUEST_CHOICE_COUNT, _choices),
+    "extra_body": _NESTED,
+    "format": (semconv.OUTPUT_TYPE, _format),
+    "frequency_penalty": (semconv.REQUEST_FREQUENCY_PENALTY, number),
+    "frequencyPenalty": (semconv.REQUEST_FREQUENCY_PENALTY, number),
+    "generation_config": _NESTED,
+    "inferenceConfig": _NESTED,
+    "max_completion_tokens": (semconv.REQUEST_MAX_TOKENS, count),
+    "max_new_tokens": (semconv.REQUEST_MAX_TOKENS, count),
+    "max_output_tokens": (semconv.REQUEST_MAX_TOKENS, count),
+    "max_tokens": (semconv.REQUEST_MAX_TOKENS, count),
+    "maxTokens": (semconv.REQUEST_MAX_TOKENS, count),
+    "model_kwargs": _NESTED,
+    "n": (semconv.REQUEST_CHOICE_COUNT, _choices),
+    "num_predict": (semconv.REQUEST_MAX_TOKENS, count),
+    "presence_penalty": (semconv.REQUEST_PRESENCE_PENALTY, number),
+    "presencePenalty": (semconv.REQUEST_PRESENCE_PENALTY, number),
+    "previous_response_id": (semconv.REQUEST_PREVIOUS_RESPONSE_ID, _name),
+    "random_seed": (semconv.REQUEST_SEED, integer),
+    "reasoning": (semconv.REQUEST_REASONING_LEVEL, _effort),
+    "reasoning_effort": (semconv.REQUEST_REASONING_LEVEL, _name),
+    "response_format": (semconv.OUTPUT_TYPE, _format),
+    "response_mime_type": (semconv.OUTPUT_TYPE, _mime_type),
+    "seed": (semconv.REQUEST_SEED, integer),
+    "service_tier": (semconv.OPENAI_REQUEST_SERVICE_TIER, _service_tier),
+    "stop": (semconv.REQUEST_STOP_SEQUENCES, strings),
+    "stop_sequences": (semconv.REQUEST_STOP_SEQUENCES, strings),
+    "stopSequences": (semconv.REQUEST_STOP_SEQUENCES, strings),
+    "temperature": (semconv.REQUEST_TEMPERATURE, number),
+    "text": (semconv.OUTPUT_TYPE, _text_format),
+    "thinking_level": (semconv.REQUEST_REASONING_LEVEL, _name),
+    "top_k": (semconv.REQUEST_TOP_K, integer),
+    "top_p": (semconv.REQUEST_TOP_P, number),
+    "topP": (semconv.REQUEST_TOP_P, number),
+}
+"""A parameter's name -> the attribute, and how its value is read."""
+
+
+def add_parameters(
+    attributes: dict[str, AttributeValue], params: dict[object, object]
+) -> None:
+    """Add the parameters of a model call to its span attributes.
+
+    Args:
+        attributes: Span attributes, changed in place.
+        params: LangChain's invocation parameters.
+    """
+    for key, value in params.items():
+        if value is None or (row := _PARAMETERS.get(key)) is None:
+            continue
+        attribute, read = row
+        if read is None:
+            _add_nested(attributes, mapping(value))
+        elif (found := read(value)) is not None:
+            attributes[attribute] = found
+
+
+def _add_nested(
+    attributes: dict[str, AttributeValue], params: dict[object, object]
+) -> None:
+    """Add what a nested dictionary holds beside the parameters themselves."""
+    for key, value in params.items():
+        attribute, read = _PARAMETERS.get(key, _NESTED)
+        if (
+            read is not None
+            and attribute not in attributes
+            and (found := read(value)) is not None
+        ):
+            attributes[attribute] = found
+
+
+_MOST_MODELS: Final = 128
+"""Model objects remembered; each keeps its serialized form alive."""
+
+_MODEL_KEYS: Final = ("model", "deployment_name", "model_name", "model_id")
+"""``deployment_name`` before ``model_name``: AzureOpenAI invents the latter."""
+
+_CONSTRUCTOR_MODEL_KEYS: Final = (*_MODEL_KEYS, "azure_deployment", "repo_id")
+
+_FALLBACKS: Final = (
+    (semconv.REQUEST_TEMPERATURE, "ls_temperature", number),
+    (semconv.REQUEST_MAX_TOKENS, "ls_max_tokens", count),
+    (semconv.REQUEST_STOP_SEQUENCES, "ls_stop", strings),
+)
+"""Attributes that LangChain's own metadata hold where the parameters do not."""
+
+
+class _Model(NamedTuple):
+    """What does not change between the calls of one model object."""
+
+    serialized: object
+    """Kept, so that no other object can take its id."""
+    operation: str
+    ls_provider: object
+    provider: str
+    address: str
+    port: int
+    name: str
+    chooses_api: bool
+    attributes: dict[str, AttributeValue]
+
+
+_models: dict[int, _Model] = {}
+
+_last: dict[int, tuple[object, tuple[object, ...], Request]] = {}
+"""Of each model object its last call: what was asked, and what was read of that."""
+_CONSTANTS: Final = frozenset({int, float, bool, type(None)})
+_LONG: Final = 1024
+_DEEPEST: Final = 2
+
+
+def model_request(
+    operation: str,
+    serialized: object,
+    invocation_params: object,
+    options: object,
+    metadata: object,
+    tags: object,
+    batch_size: object,
+    name: object,
+) -> Request:
+    """Read what a model is asked for when its run starts.
+
+    Args:
+        operation: ``chat`` or ``text_completion``.
+        serialized: The model as LangChain's ``dumpd`` wrote it, or ``None``.
+        invocation_params: What LangChain says it calls the provider with.
+        options: ``{"stop": ...}`` of this call.
+        metadata: The run's metadata, with LangChain's ``ls_`` keys.
+        tags: The run's tags.
+        batch_size: How many runs start before the first call is made.
+        name: The run's name, if the application gave one.
+
+    Returns:
+        The request; the very same one where a model object is called as it was the
+        time before. Values of a wrong type are left out.
+
+    Raises:
+        Exception: Whatever a payload raises when it is read.
+    """
+    asked = (operation, invocation_params, options, metadata, tags, batch_size, name)
+    last = _last.get(id(serialized))
+    if last is not None and last[0] is serialized and last[1] == asked:
+        return last[2]
+    request = _read_request(
+        operation,
+        serialized,
+        mapping(invocation_params),
+        options,
+        mapping(metadata),
+        tags,
+        batch_size,
+        name,
+    )
+    if serialized is not None:
+        _remember(serialized, asked, request)
+    return request
+
+
+def _remember(serialized: object, asked: tuple[object, ...], request: Request) -> None:
+    """Keep a request for the next call, if what it was read from is plain and small."""
+    try:
+        kept = tuple(_copy(value, _DEEPEST) for value in asked)
+    except _NotPlainError:
+        return
+    if len(_last) >= _MOST_MODELS:
+        _last.clear()
+    _last[id(serialized)] = (serialized, kept, request)
+
+
+class _NotPlainError(Exception):
+    """A payload holds what may change, or what is large."""
+
+
+def _copy(value: object, depth: int) -> object:
+    """Copy a plain value, so that a change made in place is seen as one."""
+    kind = type(value)
+    if kind in _CONSTANTS or (kind is str and len(str(value)) <= _LONG):
+        return value
+    if depth and kind is dict:
+        pairs = mapping(value).items()
+        return {key: _copy(item, depth - 1) for key, item in pairs}
+    if depth and kind is list:
+        return [_copy(item, depth - 1) for item in cast("list[object]", value)]
+    raise _NotPlainError
+
+
+def _read_request(
+    operation: str,
+    serialized: object,
+    params: dict[object, object],
+    options: object,
+    about: dict[object, object],
+    tags: object,
+    batch_size: object,
+    name: object,
+) -> Request:
+    """Read what a model is asked for."""
+    model = _model_object(operation, serialized, about.get("ls_provider"), params)
+    attributes = model.attributes.copy()
+    if asked := _model_name(params, about) or model.name:
+        attributes[semconv.REQUEST_MODEL] = asked
+    add_parameters(attributes, params)
+    if model.chooses_api and asks_for_responses(params):
+        attributes[semconv.OPENAI_API_TYPE] = RESPONSES
+    if (
+        semconv.OPENAI_REQUEST_SERVICE_TIER in attributes
+        and model.provider not in OPENAI_PROVIDERS
+    ):
+        del attributes[semconv.OPENAI_REQUEST_SERVICE_TIER]
+    _add_missing(attributes, about, options)
+    add_metadata(attributes, about, tags)
+    if name is not None and (run_name := text(name)):
+        attributes[semconv.RUN_NAME] = run_name
+    return Request(
+        operation,
+        asked,
+        model.provider,
+        asked,
+        model.address,
+        model.port,
+        attributes,
+        max(integer(batch_size) or 1, 1),
+    )
+
+
+def _model_name(params: dict[object, object], about: dict[object, object]) -> str:
+    """Read the model's name from the call, else from LangChain's metadata."""
+    for key in _MODEL_KEYS:
+        if key in params and (name := text(params[key])):
+            return name
+    return text(about.get("ls_model_name"))
+
+
+def _add_missing(
+    attributes: dict[str, AttributeValue],
+    about: dict[object, object],
+    options: object,
+) -> None:
+    """Add what the parameters left out and LangChain says in another place."""
+    for attribute, key, read in _FALLBACKS:
+        if (
+            attribute not in attributes
+            and (value := about.get(key)) is not None
+            and (found := read(value)) is not None
+        ):
+            attributes[attribute] = found
+    if (
+        semconv.REQUEST_STOP_SEQUENCES not in attributes
+        and (stop := mapping(options).get("stop")) is not None
+        and (sequences := strings(stop)) is not None
+    ):
+        attributes[semconv.REQUEST_STOP_SEQUENCES] = sequences
+
+
+def _model_object(
+    operation: str,
+    serialized: object,
+    ls_provider: object,
+    params: dict[object, object],
+) -> _Model:
+    """Read what is the same for each call of a model object, once for each."""
+    model = _models.get(id(serialized))
+    if (
+        model is not None
+        and model.serialized is serialized
+        and model.ls_provider == ls_provider
+        and model.operation == operation
+    ):
+        return model
+    model = _read_model(operation, serialized, ls_provider, params)
+    if serialized is not None:
+        if len(_models) >= _MOST_MODELS:
+            _models.clear()
+        _models[id(serialized)] = model
+    return model
+
+
+def _read_model(
+    operation: str,
+    serialized: object,
+    ls_provider: object,
+    params: dict[object, object],
+) -> _Model:
+    """Read what is the same for each call of a model object."""
+    arguments = constructor_arguments(serialized)
+    kind = params.get("_type")
+    provider = provider_name(ls_provider, kind, class_name(serialized))
+    address, port = server_of(provider, arguments or params)
+    api = api_of(kind, arguments)
+    attributes: dict[str, AttributeValue] = {semconv.OPERATION_NAME: operation}
+    if provider:
+        attributes[semconv.PROVIDER_NAME] = provider
+    if address:
+        attributes[semconv.SERVER_ADDRESS] = address
+        attributes[semconv.SERVER_PORT] = port
+    if api.type:
+        attributes[semconv.OPENAI_API_TYPE] = api.type
+    return _Model(
+        serialized,
+        operation,
+        ls_provider,
+        provider,
+        address,
+        port,
+        next(
+            filter(None, (text(arguments.get(k)) for k in _CONSTRUCTOR_MODEL_KEYS)), ""
+        ),
+        api.chosen_by_call,
+        attributes,
+    )

@@ -1,0 +1,342 @@
+"""What tools, retrievers and chains are started with, and a tool's own failure."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from langchain_core.runnables.config import var_child_runnable_config
+
+from otel_callbacks import _semconv as semconv
+from otel_callbacks._readers.provider import class_name
+from otel_callbacks._readers.request import add_metadata, identifier
+from otel_callbacks._readers.values import count, mapping, text
+from otel_callbacks._records import ERROR, NO_ATTRIBUTES, Failure, Request, Response
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from uuid import UUID
+
+    from otel_callbacks._records import AttributeValue
+
+
+def enclosing_run_id() -> UUID | None:
+    """Return the id of the run whose code calls, or None outside of any."""
+    config = var_child_runnable_config.get()
+    if not config:
+        return None
+    # A list of handlers where nothing runs yet, a manager inside a run.
+    found: UUID | None = getattr(config.get("callbacks"), "parent_run_id", None)
+    return found
+
+
+def retriever_response(documents: Any) -> Response:
+    """Read what a retriever gave back: how many documents, not what is in them.
+
+    Args:
+        documents: A sequence of documents.
+
+    Returns:
+        A response without usage, as none is to be expected.
+    """
+    if not isinstance(documents, list | tuple):
+        return Response(usage_expected=False)
+    return Response(
+        usage_expected=False,
+        attributes={semconv.DOCUMENT_COUNT: len(documents)},
+    )
+
+
+_AGENTS: Final = ("langchain_create_agent", "deepagents")
+_GRAPH: Final = "langgraph"
+_NODE_TAG: Final = "graph:step:"
+
+_ABOUT_AGENT: Final = (
+    (("assistant_id", "agent_id"), semconv.AGENT_ID),
+    (("agent_description",), semconv.AGENT_DESCRIPTION),
+    (("agent_version",), semconv.AGENT_VERSION),
+)
+"""Metadata keys, the first that is set -> attribute. LangGraph's server sets
+``assistant_id``; the others are an app's to set: LangChain has no place for them."""
+
+_UNNAMED: Final = frozenset(
+    {
+        "RunnableBranch",
+        "RunnableParallel",
+        "RunnableSequence",
+        "RunnableWithFallbacks",
+        "RunnableWithMessageHistory",
+    }
+)
+"""What LangChain calls a composed runnable that the app gave no name: its class."""
+
+# What a runnable that is streamed is started with: its input has yet to come.
+_STREAMED: Final = {"input": ""}
+
+
+def is_composed(serialized: object, inputs: object, more: Mapping[str, object]) -> bool:
+    """Tell a chain made of others from a single step: a function, prompt or parser.
+
+    Args:
+        serialized: The chain as ``dumpd`` wrote it: nothing, if it is made of others.
+        inputs: What the chain is started with.
+        more: Further arguments of ``on_chain_start``. Single steps name their
+            ``run_type``, and so does any runnable that is streamed.
+    """
+    if serialized is not None:
+        return False
+    if "run_type" not in more:
+        return True
+    return more["run_type"] is None and inputs == _STREAMED
+
+
+def graph_operation(
+    name: str,
+    about: dict[object, object],
+    tags: object,
+    outermost: bool = False,  # noqa: FBT001, FBT002 -- one of a reader's arguments
+) -> tuple[str, str, dict[str, AttributeValue]]:
+    """Say which operation of the conventions a chain's run is.
+
+    Args:
+        name: The run's name.
+        about: The run's metadata.
+        tags: The run's tags.
+        outermost: Whether it is a chain made of others, and part of no run.
+
+    Returns:
+        The operation, empty for an inner chain or a node; what it is done with; and
+        the attributes that say so.
+    """
+    made_by = about.get("ls_integration")
+    if made_by != _GRAPH and made_by not in _AGENTS:
+        if outermost and name and name.partition("<")[0] not in _UNNAMED:
+            return _workflow(name)
+        return "", name, {}
+    if _is_node(tags):
+        return "", name, {}
+    agent = text(about.get("lc_agent_name"))
+    inside = "langgraph_node" in about
+    # Inside a node everything inherits the graph's metadata; there only an agent that
+    # has a name can be told, by its run bearing it.
+    if made_by in _AGENTS and (not inside or (agent and name == agent)):
+        return semconv.INVOKE_AGENT, agent, _agent(agent, about, inside=inside)
+    if made_by == _GRAPH and not inside:
+        return _workflow(name)
+    return "", name, {}
+
+
+def thread_of(about: dict[object, object]) -> str:
+    """Return the thread that a graph keeps its state under, empty inside a node.
+
+    Args:
+        about: The graph's metadata.
+    """
+    if "thread_id" not in about or "langgraph_node" in about:
+        return ""
+    return identifier(about["thread_id"])
+
+
+def is_resumed(inputs: object) -> bool:
+    """Say whether a graph with a thread goes on where it was interrupted.
+
+    Args:
+        inputs: What the graph is started with: nothing, or ``Command(resume=...)``.
+    """
+    if inputs is None:
+        return True
+    kind = type(inputs)
+    return (
+        kind.__name__ == "Command"
+        and kind.__module__.startswith("langgraph")
+        and getattr(inputs, "resume", None) is not None
+    )
+
+
+def _agent(
+    agent: str, about: dict[object, object], *, inside: bool
+) -> dict[str, AttributeValue]:
+    """Return what is known of an agent."""
+    attributes: dict[str, AttributeValue] = {
+        semconv.OPERATION_NAME: semconv.INVOKE_AGENT
+    }
+    if agent:
+        attributes[semconv.AGENT_NAME] = agent
+    if inside:  # there the metadata is that of the agent outside
+        return attributes
+    for keys, attribute in _ABOUT_AGENT:
+        for key in keys:
+            if key in about and (value := identifier(about[key])):
+                attributes[attribute] = value
+                break
+    return attributes
+
+
+def _workflow(name: str) -> tuple[str, str, dict[str, AttributeValue]]:
+    """Return the operation of a workflow."""
+    attributes: dict[str, AttributeValue] = {
+        semconv.OPERATION_NAME: semconv.INVOKE_WORKFLOW,
+        semconv.WORKFLOW_NAME: name,
+    }
+    return semconv.INVOKE_WORKFLOW, name, attributes
+
+
+def _is_node(tags: object) -> bool:
+    """Say whether a run is a node of a graph."""
+    return isinstance(tags, list | tuple) and any(
+        isinstance(tag, str) and tag.startswith(_NODE_TAG) for tag in tags
+    )
+
+
+TOOL_ERROR: Final = "tool_error"
+"""``error.type`` of a tool that reported a failure and raised nothing: MCP's word
+(https://opentelemetry.io/docs/specs/semconv/gen-ai/mcp/)."""
+
+_TOOL_FAILED: Final = Failure(ERROR, TOOL_ERROR, semconv.OTHER)
+
+_TOP_K_KEYS: Final = ("k", "top_k", "limit")
+_SEARCH_KEYS: Final = ("search_kwargs", "ls_search_kwargs")
+
+
+def _named(serialized: object, name: object) -> str:
+    """Name a step: by its run's name, its own name, else its class."""
+    return text(name) or text(mapping(serialized).get("name")) or class_name(serialized)
+
+
+def tool_request(
+    serialized: object,
+    metadata: object,
+    tags: object,
+    name: object,
+    tool_call_id: object,
+    inputs: object,  # noqa: ARG001 -- the callback's own; content is read elsewhere
+) -> Request:
+    """Read what a tool is started with.
+
+    Args:
+        serialized: ``{"name": ..., "description": ...}``.
+        metadata: The run's metadata.
+        tags: The run's tags.
+        name: The run's name; a tool is named by itself first.
+        tool_call_id: The id that the model gave its call.
+        inputs: The tool's arguments, not read here.
+
+    Returns:
+        The request of ``execute_tool {tool}``.
+    """
+    payload = mapping(serialized)
+    tool = text(payload.get("name")) or _named(serialized, name)
+    attributes: dict[str, AttributeValue] = {
+        semconv.OPERATION_NAME: semconv.EXECUTE_TOOL,
+        semconv.TOOL_NAME: tool,
+        semconv.TOOL_TYPE: semconv.TOOL_FUNCTION,
+    }
+    if description := text(payload.get("description")):
+        attributes[semconv.TOOL_DESCRIPTION] = description
+    if call_id := text(tool_call_id):
+        attributes[semconv.TOOL_CALL_ID] = call_id
+    if agent := text(mapping(metadata).get("lc_agent_name")):
+        attributes[semconv.AGENT_NAME] = agent
+    add_metadata(attributes, metadata, tags)
+    return Request(semconv.EXECUTE_TOOL, tool, attributes=attributes)
+
+
+def retriever_request(
+    serialized: object, metadata: object, tags: object, name: object
+) -> Request:
+    """Read what a retriever is started with.
+
+    Args:
+        serialized: The retriever as ``dumpd`` wrote it; LangChain gives ``None``.
+        metadata: The run's metadata, with ``ls_retriever_name`` and
+            ``ls_vector_store_provider``.
+        tags: The run's tags.
+        name: The run's name, else the retriever's class.
+
+    Returns:
+        The request of ``retrieval {source}``.
+    """
+    about = mapping(metadata)
+    source = _data_source(about, text(name)) or _named(serialized, None)
+    attributes: dict[str, AttributeValue] = {
+        semconv.OPERATION_NAME: semconv.RETRIEVAL,
+    }
+    if source:
+        attributes[semconv.DATA_SOURCE_ID] = source
+    if (top_k := _top_k(mapping(mapping(serialized).get("kwargs")), about)) is not None:
+        attributes[semconv.RETRIEVAL_TOP_K] = top_k
+    add_metadata(attributes, about, tags)
+    return Request(semconv.RETRIEVAL, source, attributes=attributes)
+
+
+def _data_source(about: dict[object, object], name: str) -> str:
+    """Name the application's name of a retriever, else its store, else its class.
+
+    Without a name of the application's LangChain gives the class, and the same in
+    small letters and without "Retriever" as ``ls_retriever_name``.
+    """
+    store = text(about.get("ls_vector_store_provider"))
+    own = text(about.get("ls_retriever_name"))
+    if store and name.lower() in ("", f"{own}retriever", f"retriever{own}", own):
+        return store
+    return name or own
+
+
+def _top_k(*places: dict[object, object]) -> int | None:
+    """Find how many documents are asked for."""
+    for place in places:
+        for search in (place, *(mapping(place.get(key)) for key in _SEARCH_KEYS)):
+            for key in _TOP_K_KEYS:
+                if (top_k := count(search.get(key))) is not None:
+                    return top_k
+    return None
+
+
+def chain_request(
+    serialized: object,
+    metadata: object,
+    tags: object,
+    name: object,
+    outermost: bool = False,  # noqa: FBT001, FBT002 -- one of a reader's arguments
+    inputs: object = "",
+    more: Mapping[str, object] = NO_ATTRIBUTES,
+) -> Request:
+    """Read what a chain or a LangGraph node is started with.
+
+    Args:
+        serialized: The chain as ``dumpd`` wrote it, mostly ``None``.
+        metadata: The run's metadata.
+        tags: The run's tags.
+        name: The run's name; for a node of a graph the node's.
+        outermost: Whether it is part of no run.
+        inputs: What it is started with, which tells whether a graph goes on.
+        more: Further arguments of the callback, which tell a chain made of others.
+
+    Returns:
+        The request of ``invoke_agent`` or ``invoke_workflow`` for a graph and for an
+        outermost chain with a name; an inner step has no operation of the conventions.
+    """
+    about = mapping(metadata)
+    whole = outermost and is_composed(serialized, inputs, more)
+    own = _named(serialized, name)
+    operation, target, attributes = graph_operation(own, about, tags, whole)
+    add_metadata(attributes, metadata, tags)
+    thread = thread_of(about) if operation else ""
+    resumes = thread != "" and is_resumed(inputs)
+    return Request(
+        operation, target, attributes=attributes, thread=thread, resumes=resumes
+    )
+
+
+def tool_failed(output: object) -> Failure | None:
+    """Tell whether a tool that ended without an exception failed all the same.
+
+    Args:
+        output: What the tool gave back; ``ToolMessage(status="error")`` is a failure
+            that was handled.
+
+    Returns:
+        The failure, or ``None``.
+    """
+    if getattr(output, "status", None) == "error" and hasattr(output, "tool_call_id"):
+        return _TOOL_FAILED
+    return None

@@ -1,0 +1,427 @@
+"""The token usage of one model call, in each shape that a provider sends it.
+
+One small function for one shape. All of them give totals that include their details:
+``input_tokens`` with the cached ones, ``output_tokens`` with the reasoning ones.
+Anthropic and Bedrock count cached tokens apart, Gemini counts thoughts apart; there
+they are added to the total here.
+"""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import TYPE_CHECKING, Final, TypeAlias
+
+from otel_callbacks._readers.values import count, mapping, number
+from otel_callbacks._records import Usage
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+TOLD_BESIDE: Final = frozenset({"cost", "response_cost", "_hidden_params"})
+"""Keys of a response's metadata under which a cost may stand."""
+
+TOLD_IN_USAGE: Final = frozenset({"cost", "cost_in_usd_ticks"})
+"""Keys of a provider's own usage under which one may stand."""
+
+_USAGES: Final = ("token_usage", "usage")
+_TICKS: Final = Decimal(10) ** 10
+_MOST: Final = 1_000_000
+"""US dollars; more for one call is an error, which would spoil a sum for ever."""
+
+
+def reported_cost(
+    usage_metadata: object, *places: dict[object, object]
+) -> Decimal | None:
+    """Find what a provider says that a call cost.
+
+    Args:
+        usage_metadata: What the message holds, or ``None``.
+        places: Where else it may be said: a response's metadata, ``llm_output``.
+
+    Returns:
+        US dollars; None where nothing is said, or no amount of money.
+    """
+    for place in places:
+        for told in (place, *(mapping(place.get(key)) for key in _USAGES)):
+            if told and (cost := _cost(told)) is not None:
+                return cost
+    return _dollars(mapping(usage_metadata).get("total_cost")) or None
+
+
+def _cost(told: dict[object, object]) -> Decimal | None:
+    """Read a cost in each of the ways that there are."""
+    cost = _dollars(told.get("cost"))
+    if cost is not None:
+        return cost + _upstream(told)
+    if isinstance(parts := told.get("cost"), dict):
+        return _dollars(parts.get("total_cost"))
+    if (ticks := number(told.get("cost_in_usd_ticks"))) is not None:
+        return _dollars(Decimal(ticks) / _TICKS)
+    hidden = mapping(told.get("_hidden_params"))
+    return _dollars(told.get("response_cost", hidden.get("response_cost")))
+
+
+def _upstream(told: dict[object, object]) -> Decimal:
+    """Read what OpenRouter had billed to the user's own key at another provider."""
+    if told.get("is_byok") is not True:
+        return Decimal(0)
+    details = mapping(told.get("cost_details"))
+    return _dollars(details.get("upstream_inference_cost")) or Decimal(0)
+
+
+def _dollars(value: object) -> Decimal | None:
+    """Read an amount of money."""
+    if isinstance(value, bool) or not isinstance(value, int | float | Decimal):
+        return None
+    # Written so that "nan" is refused; a double as it is written, not as it is kept.
+    if not 0 <= value <= _MOST:
+        return None
+    return value if isinstance(value, Decimal) else Decimal(str(value))
+
+
+_PLACES: Final = (
+    "token_usage",
+    "usage",
+    "usage_metadata",
+    "usageMetadata",
+    "amazon-bedrock-invocationMetrics",
+    "token_count",
+    "tokens",
+    "billed_units",
+    "meta",
+)
+"""Keys of ``llm_output``, of a response's metadata and of a generation's info."""
+
+
+_DEEPEST: Final = 3
+"""Dictionaries within dictionaries; Cohere's ``meta`` holds one that holds it."""
+
+
+def usage_of(payload: object, depth: int = _DEEPEST) -> Usage | None:
+    """Read a usage of any known shape.
+
+    Args:
+        payload: A usage, or a dictionary that holds one.
+        depth: How many dictionaries deep it may stand.
+
+    Returns:
+        The usage; ``None`` where no number of tokens is said. All zeros are a usage.
+    """
+    raw = mapping(payload)
+    for key, read in SHAPES:
+        if key in raw:
+            return _said(read(raw))
+    if depth:
+        for place in _PLACES:
+            inner = raw.get(place)
+            if isinstance(inner, dict) and (usage := usage_of(inner, depth - 1)):
+                return usage
+    return None
+
+
+def message_usage(usage_metadata: object, *raw: object) -> Usage | None:
+    """Read ``usage_metadata`` of a message.
+
+    langchain-openai writes 0 there for a number that the provider left out; where
+    the provider's own usage is at hand, it is asked.
+
+    Args:
+        usage_metadata: What the message holds, or ``None``.
+        raw: Places where the provider's own usage may stand.
+
+    Returns:
+        The usage; ``None`` where no number of tokens is said.
+    """
+    if not usage_metadata or not isinstance(usage_metadata, dict):
+        return None
+    usage = _said(langchain(usage_metadata))
+    if usage is not None and (usage.input_tokens == 0 or usage.output_tokens == 0):
+        return _without_invented(usage, raw)
+    return usage
+
+
+def _said(usage: Usage) -> Usage | None:
+    """Leave out a usage that says neither total."""
+    if usage.input_tokens is None and usage.output_tokens is None:
+        return None
+    return usage
+
+
+def _without_invented(usage: Usage, places: tuple[object, ...]) -> Usage | None:
+    """Take back the zeros for which OpenAI's usage has no number."""
+    for place in places:
+        raw = mapping(mapping(place).get("token_usage"))
+        if "prompt_tokens" in raw or "completion_tokens" in raw:
+            if not usage.input_tokens:
+                usage = usage._replace(input_tokens=count(raw.get("prompt_tokens")))
+            if not usage.output_tokens:
+                taken = count(raw.get("completion_tokens"))
+                usage = usage._replace(output_tokens=taken)
+            return _said(usage)
+    return usage
+
+
+def total(usages: Iterable[Usage | None]) -> Usage | None:
+    """Add up the usages of several calls.
+
+    Args:
+        usages: One for each call; ``None`` where it is unknown.
+
+    Returns:
+        Their sum; ``None`` if none is known.
+    """
+    known = [usage for usage in usages if usage is not None]
+    if len(known) <= 1:
+        return known[0] if known else None
+    inputs, outputs, *details = zip(*known, strict=True)
+    return Usage(
+        _sum_parts(inputs), _sum_parts(outputs), *(sum(detail) for detail in details)
+    )
+
+
+def _sum_parts(parts: Iterable[int | None]) -> int | None:
+    """Add up what is known; nothing known gives ``None``."""
+    known = [part for part in parts if part is not None]
+    return sum(known) if known else None
+
+
+_Raw: TypeAlias = "dict[object, object]"
+
+_DETAILS: Final = ("cache_read", "cache_creation", "reasoning")
+_TIERS: Final = (
+    (
+        "priority",
+        ("priority_cache_read", "priority_cache_creation", "priority_reasoning"),
+    ),
+    ("flex", ("flex_cache_read", "flex_cache_creation", "flex_reasoning")),
+)
+"""A service tier -> what langchain-openai calls the details then."""
+
+_EPHEMERAL: Final = ("ephemeral_5m_input_tokens", "ephemeral_1h_input_tokens")
+
+_AUDIO: Final = "AUDIO"
+
+
+def _first(raw: _Raw, *keys: str) -> int | None:
+    """Read the first of several keys that holds a number of tokens."""
+    for key in keys:
+        if key in raw and (found := count(raw[key])) is not None:
+            return found
+    return None
+
+
+def _detail(raw: _Raw, *keys: str) -> int:
+    """Read a part of a total; a part that is not said is 0."""
+    return _first(raw, *keys) or 0
+
+
+def _sum(*parts: int | None) -> int | None:
+    """Add up what is known; nothing known gives ``None``."""
+    known = [part for part in parts if part is not None]
+    return sum(known) if known else None
+
+
+def langchain(raw: _Raw) -> Usage:
+    """Read ``AIMessage.usage_metadata``.
+
+    https://reference.langchain.com/python/langchain_core/messages/#langchain_core.messages.ai.UsageMetadata
+
+    Args:
+        raw: The dictionary as LangChain holds it.
+    """
+    given = mapping(raw.get("input_token_details"))
+    taken = mapping(raw.get("output_token_details"))
+    read, write, reasoning = _detail_keys(given, taken)
+    return Usage(
+        count(raw.get("input_tokens")),
+        count(raw.get("output_tokens")),
+        count(given.get(read)) or 0,
+        count(given.get(write)) or _anthropic_writes(given),
+        count(taken.get(reasoning)) or 0,
+        count(given.get("audio")) or 0,
+        count(taken.get("audio")) or 0,
+    )
+
+
+def _detail_keys(given: _Raw, taken: _Raw) -> tuple[str, str, str]:
+    """Find the names of the details for the service tier that is in them."""
+    for tier, keys in _TIERS:
+        if tier in given or tier in taken:
+            return keys
+    return _DETAILS
+
+
+def _anthropic_writes(details: _Raw) -> int:
+    """Add up what was written to Anthropic's caches of 5 minutes and of an hour."""
+    written = 0
+    for key in _EPHEMERAL:
+        if key in details:
+            written += count(details[key]) or 0
+    return written
+
+
+def openai_chat(raw: _Raw) -> Usage:
+    """Read OpenAI's chat and text completions, and all that speak like them.
+
+    Azure, Mistral, Groq, DeepSeek, xAI, Fireworks, Perplexity, vLLM and Qwen send
+    this shape; DeepSeek has a name of its own for cached tokens.
+    https://platform.openai.com/docs/api-reference/chat/object
+
+    Args:
+        raw: ``usage`` of the response, LangChain's ``token_usage``.
+    """
+    given = mapping(raw.get("prompt_tokens_details"))
+    taken = mapping(raw.get("completion_tokens_details"))
+    return Usage(
+        count(raw.get("prompt_tokens")),
+        count(raw.get("completion_tokens")),
+        _detail(given, "cached_tokens") or _detail(raw, "prompt_cache_hit_tokens"),
+        _detail(given, "cache_write_tokens", "cache_creation_input_tokens"),
+        _detail(taken, "reasoning_tokens") or _detail(raw, "reasoning_tokens"),
+        _detail(given, "audio_tokens"),
+        _detail(taken, "audio_tokens"),
+    )
+
+
+def openai_responses(raw: _Raw) -> Usage:
+    """Read OpenAI's Responses API, DashScope's own API, Cohere and other plain ones.
+
+    https://platform.openai.com/docs/api-reference/responses/object
+    https://help.aliyun.com/zh/model-studio/qwen-api-reference
+
+    Args:
+        raw: ``usage`` of the response.
+    """
+    given = mapping(raw.get("input_tokens_details") or raw.get("prompt_tokens_details"))
+    taken = mapping(raw.get("output_tokens_details"))
+    return Usage(
+        count(raw.get("input_tokens")),
+        count(raw.get("output_tokens")),
+        _detail(given, "cached_tokens"),
+        _detail(given, "cache_write_tokens", "cache_creation_input_tokens"),
+        _detail(taken, "reasoning_tokens"),
+        _detail(given, "audio_tokens"),
+        _detail(taken, "audio_tokens"),
+    )
+
+
+def anthropic(raw: _Raw) -> Usage:
+    """Read Anthropic's, whose ``input_tokens`` leave cached tokens out.
+
+    https://docs.claude.com/en/api/messages
+
+    Args:
+        raw: ``usage`` of the message.
+    """
+    read = count(raw.get("cache_read_input_tokens"))
+    written = count(raw.get("cache_creation_input_tokens"))
+    if written is None and (by_age := raw.get("cache_creation")):
+        written = _anthropic_writes(mapping(by_age))
+    return Usage(
+        _sum(count(raw.get("input_tokens")), read, written),
+        count(raw.get("output_tokens")),
+        read or 0,
+        written or 0,
+    )
+
+
+def gemini(raw: _Raw) -> Usage:
+    """Read Gemini's and Vertex AI's, whose candidates leave thoughts out.
+
+    https://ai.google.dev/api/generate-content#UsageMetadata
+
+    Args:
+        raw: ``usageMetadata`` of the response, in either spelling.
+    """
+    thoughts = _first(raw, "thoughtsTokenCount", "thoughts_token_count")
+    return Usage(
+        _sum(
+            _first(raw, "promptTokenCount", "prompt_token_count"),
+            _first(raw, "toolUsePromptTokenCount", "tool_use_prompt_token_count"),
+        ),
+        _sum(
+            _first(raw, "candidatesTokenCount", "candidates_token_count"),
+            thoughts,
+        ),
+        _detail(raw, "cachedContentTokenCount", "cached_content_token_count"),
+        0,
+        thoughts or 0,
+        _audio(raw.get("promptTokensDetails") or raw.get("prompt_tokens_details")),
+        _audio(
+            raw.get("candidatesTokensDetails") or raw.get("candidates_tokens_details")
+        ),
+    )
+
+
+def _audio(details: object) -> int:
+    """Find the audio tokens in Gemini's list of modalities."""
+    for detail in map(mapping, details if isinstance(details, list) else ()):
+        if detail.get("modality") == _AUDIO:
+            return _detail(detail, "tokenCount", "token_count")
+    return 0
+
+
+def bedrock(raw: _Raw) -> Usage:
+    """Read Bedrock's, of Converse and of the metrics of an invocation.
+
+    https://docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_TokenUsage.html
+
+    Args:
+        raw: ``usage`` of Converse, or ``amazon-bedrock-invocationMetrics``.
+    """
+    read = _first(raw, "cacheReadInputTokens", "cacheReadInputTokenCount")
+    written = _first(raw, "cacheWriteInputTokens", "cacheWriteInputTokenCount")
+    return Usage(
+        _sum(_first(raw, "inputTokens", "inputTokenCount"), read, written),
+        _first(raw, "outputTokens", "outputTokenCount"),
+        read or 0,
+        written or 0,
+    )
+
+
+def ollama(raw: _Raw) -> Usage:
+    """Read Ollama's, which stands among the rest of the response.
+
+    https://github.com/ollama/ollama/blob/main/docs/api.md
+
+    Args:
+        raw: The response's metadata.
+    """
+    return Usage(count(raw.get("prompt_eval_count")), count(raw.get("eval_count")))
+
+
+def watsonx(raw: _Raw) -> Usage:
+    """Read watsonx.ai's text generation.
+
+    https://cloud.ibm.com/apidocs/watsonx-ai#text-generation
+
+    Args:
+        raw: A result of the response.
+    """
+    return Usage(
+        count(raw.get("input_token_count")), count(raw.get("generated_token_count"))
+    )
+
+
+SHAPES: Final[tuple[tuple[str, Callable[[_Raw], Usage]], ...]] = (
+    ("prompt_tokens", openai_chat),
+    ("completion_tokens", openai_chat),
+    ("input_token_details", langchain),
+    ("output_token_details", langchain),
+    ("cache_read_input_tokens", anthropic),
+    ("cache_creation_input_tokens", anthropic),
+    ("input_tokens", openai_responses),
+    ("output_tokens", openai_responses),
+    ("promptTokenCount", gemini),
+    ("candidatesTokenCount", gemini),
+    ("prompt_token_count", gemini),
+    ("candidates_token_count", gemini),
+    ("inputTokens", bedrock),
+    ("outputTokens", bedrock),
+    ("inputTokenCount", bedrock),
+    ("outputTokenCount", bedrock),
+    ("prompt_eval_count", ollama),
+    ("eval_count", ollama),
+    ("generated_token_count", watsonx),
+)
+"""A key that tells a shape, and what reads it; the first that is there counts."""

@@ -1,0 +1,294 @@
+"""The class of an error, of a closed set."""
+
+from __future__ import annotations
+
+import http
+import re
+import socket
+from pathlib import Path
+from typing import Any
+
+import httpx
+import httpx2
+import openai
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from langchain_core import exceptions
+from langchain_openai.chat_models import base
+
+from otel_callbacks import _semconv as semconv
+from otel_callbacks._readers import error_classes
+from otel_callbacks._readers.error_classes import class_of
+from otel_callbacks._readers.errors import REQUEST_ID_HEADERS
+
+REQUEST = httpx.Request("POST", "http://127.0.0.1/v1/chat/completions")
+
+
+def _status(kind: Any, status: int, **error: Any) -> BaseException:
+    """Make an error of OpenAI's client."""
+    response = httpx.Response(status, request=REQUEST)
+    made: BaseException = kind("m", response=response, body=error or None)
+    return made
+
+
+def _own(name: str, bases: tuple[type, ...] = (Exception,), **attributes: Any) -> Any:
+    """Make an error as another package has it."""
+    return type(name, bases, attributes)()
+
+
+# Not in the oldest versions that are allowed.
+OF_LANGCHAIN_OPENAI: list[tuple[str, int, dict[str, str], str]] = [
+    (
+        "OpenAIInvalidRequestError",
+        400,
+        {"code": "context_length_exceeded"},
+        "context_length",
+    ),
+    ("OpenAIContextOverflowError", 400, {}, "context_length"),
+    ("OpenAIRateLimitError", 429, {}, "rate_limited"),
+]
+
+
+@pytest.mark.recent
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("ContextOverflowError", "context_length"),
+        ("ModelAuthenticationError", "auth"),
+        ("ModelPermissionDeniedError", "auth"),
+        ("ModelInvalidRequestError", "bad_request"),
+        ("ModelNotFoundError", "bad_request"),
+        ("ModelRateLimitError", "rate_limited"),
+        ("ModelAPIError", "server_error"),
+        ("ModelConnectionError", "connection"),
+        ("ModelTimeoutError", "timeout"),
+    ],
+)
+def test_langchains_neutral_errors(name: str, expected: str) -> None:
+    """All of langchain_core.exceptions, as they are installed."""
+    assert class_of(getattr(exceptions, name)()) == expected
+
+
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [
+        (_status(openai.AuthenticationError, 401), "auth"),
+        (_status(openai.PermissionDeniedError, 403), "auth"),
+        (_status(openai.NotFoundError, 404, code="model_not_found"), "bad_request"),
+        (_status(openai.BadRequestError, 400), "bad_request"),
+        (_status(openai.UnprocessableEntityError, 422), "bad_request"),
+        (
+            _status(openai.RateLimitError, 429, code="insufficient_quota"),
+            "rate_limited",
+        ),
+        (_status(openai.InternalServerError, 500), "server_error"),
+        (_status(openai.InternalServerError, 529), "server_error"),
+        (
+            _status(openai.BadRequestError, 400, code="context_length_exceeded"),
+            "context_length",
+        ),
+        (
+            _status(openai.BadRequestError, 400, code="content_filter"),
+            "content_filter",
+        ),
+        *(
+            (_status(getattr(base, name), status, **code), expected)
+            for name, status, code, expected in OF_LANGCHAIN_OPENAI
+            if hasattr(base, name)
+        ),
+        (_status(openai.APIStatusError, 413), "context_length"),
+        (_status(openai.APIStatusError, 408), "timeout"),
+        (_status(openai.APIStatusError, 402), "rate_limited"),
+        (_status(openai.ConflictError, 409), "bad_request"),
+        (_status(openai.APIStatusError, 302), "other"),
+        (openai.APITimeoutError(REQUEST), "timeout"),
+        (openai.APIConnectionError(request=REQUEST), "connection"),
+        (
+            openai.APIError("m", REQUEST, body={"code": "data_inspection_failed"}),
+            "content_filter",
+        ),
+        (openai.ContentFilterFinishReasonError(), "content_filter"),
+    ],
+)
+def test_errors_of_openais_client(error: BaseException, expected: str) -> None:
+    """The code says more than the class "bad request"."""
+    assert class_of(error) == expected
+
+
+@pytest.mark.parametrize("module", [httpx, httpx2])
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("ConnectTimeout", "timeout"),
+        ("ReadTimeout", "timeout"),
+        ("PoolTimeout", "timeout"),
+        ("ConnectError", "connection"),
+        ("ReadError", "connection"),
+        ("RemoteProtocolError", "connection"),
+    ],
+)
+def test_errors_of_http_clients(module: Any, name: str, expected: str) -> None:
+    """The same names in httpx and in its successor."""
+    assert class_of(getattr(module, name)("m")) == expected
+
+
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [
+        (TimeoutError(), "timeout"),
+        (ConnectionRefusedError(), "connection"),
+        (BrokenPipeError(), "connection"),
+        (socket.gaierror(), "connection"),
+        (KeyboardInterrupt(), "cancelled"),
+        (ValueError("x"), "other"),
+        (RecursionError(), "other"),
+    ],
+)
+def test_errors_of_python(error: BaseException, expected: str) -> None:
+    """A builtin says what it is by its family."""
+    assert class_of(error) == expected
+
+
+def _botocore(code: str, status: int) -> BaseException:
+    """Make a ``ClientError`` as botocore does."""
+    response = {
+        "Error": {"Code": code, "Message": "m"},
+        "ResponseMetadata": {"HTTPStatusCode": status},
+    }
+    error: BaseException = _own("ClientError", response=response)
+    return error
+
+
+class _Status:
+    """A status of gRPC."""
+
+    name = "RESOURCE_EXHAUSTED"
+
+
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [
+        (_botocore("ThrottlingException", 429), "rate_limited"),
+        (_botocore("AccessDeniedException", 403), "auth"),
+        (_botocore("ValidationException", 400), "bad_request"),
+        (_botocore("SomethingNew", 503), "server_error"),
+        (_own("RpcError", code=lambda _: _Status()), "rate_limited"),
+        (_own("ResourceExhausted", code=429), "rate_limited"),
+        (_own("ClientError", code=429, status="RESOURCE_EXHAUSTED"), "rate_limited"),
+        (_own("ServerError", code=503), "server_error"),
+        (_own("GoogleAPICallError", code=http.HTTPStatus.GATEWAY_TIMEOUT), "timeout"),
+        (
+            _own(
+                "APIStatusError",
+                body={"type": "error", "error": {"type": "overloaded_error"}},
+                status_code=200,
+            ),
+            "server_error",
+        ),
+        (_own("ResponseError", status_code=404), "bad_request"),
+        (_own("ClientResponseError", status=429), "rate_limited"),
+        (_own("HTTPError", response=httpx.Response(401)), "auth"),
+        (_own("Odd", code=99, status=True, status_code="429"), "other"),
+        (_own("Odd", code=10**30, body="x", response=[]), "other"),
+    ],
+)
+def test_errors_of_other_clients(error: BaseException, expected: str) -> None:
+    """Bedrock, Google, Anthropic, Ollama, aiohttp, requests: by code, then status."""
+    assert class_of(error) == expected
+
+
+def test_the_cause_is_asked_where_the_error_says_nothing() -> None:
+    """Applications wrap errors."""
+    error = RuntimeError("the flower shop is closed")
+    error.__cause__ = ValueError("x")
+    error.__cause__.__cause__ = httpx.ReadTimeout("m")
+    assert class_of(error) == semconv.TIMEOUT
+
+
+def test_causes_come_to_an_end() -> None:
+    """Neither a long nor a circular chain is followed for ever."""
+    circle = ValueError("x")
+    circle.__cause__ = circle
+    assert class_of(circle) == semconv.OTHER
+    far = ValueError("1")
+    far.__cause__ = ValueError("2")
+    far.__cause__.__cause__ = ValueError("3")
+    far.__cause__.__cause__.__cause__ = TimeoutError()
+    assert class_of(far) == semconv.OTHER
+
+
+def test_the_first_of_a_group_is_asked() -> None:
+    """Task groups raise groups."""
+    group = ExceptionGroup("g", [ConnectionResetError(), ValueError()])
+    assert class_of(group) == semconv.CONNECTION
+
+
+class _Hostile(Exception):  # noqa: N818 -- it is what it is called
+    """Raises when it is read, as ``httpx`` errors do without a request."""
+
+    @property
+    def response(self) -> object:
+        """Raise."""
+        raise RuntimeError
+
+    @property
+    def body(self) -> object:
+        """Raise."""
+        raise RuntimeError
+
+    def code(self) -> object:
+        """Raise."""
+        raise RuntimeError
+
+
+def test_an_error_that_raises_when_read_still_has_a_class() -> None:
+    """What can be read counts."""
+    assert class_of(_Hostile()) == semconv.OTHER
+    assert class_of(_own("Busy", (_Hostile,), status_code=429)) == semconv.RATE_LIMITED
+
+
+ODD = (
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats()
+    | st.text()
+    | st.dictionaries(st.sampled_from(["code", "type", "error", "Error"]), st.text())
+)
+
+
+@given(st.dictionaries(st.sampled_from(["code", "status", "body", "response"]), ODD))
+def test_any_error_has_a_class_of_the_closed_set(attributes: dict[str, Any]) -> None:
+    """The label is bounded whatever is raised."""
+    assert class_of(_own("Odd", **attributes)) in semconv.ERROR_CLASSES
+
+
+def test_the_page_says_what_the_tables_say() -> None:
+    """Each name, code and status of ``docs/errors.md`` is of the class beside it."""
+    page = (Path(__file__).parents[2] / "docs" / "errors.md").read_text("utf-8")
+    rows = re.findall(r"^\| `(\w+)` \| (.+) \| (.+) \| (.+) \|$", page, re.MULTILINE)
+    assert {row[0] for row in rows} == set(semconv.ERROR_CLASSES)
+    by_name = {
+        **error_classes._LAST_BY_NAME,
+        **error_classes._BY_NAME,
+        **error_classes._BY_LANGCHAIN,
+    }
+    for found, names, codes, statuses in rows:
+        for name in re.findall(r"`(\w+)`", names):
+            assert by_name.get(name, found) == found, name
+            assert name in by_name or found in {"cancelled", "abandoned", "other"}
+        for code in re.findall(r"`(\w+)`", codes):
+            assert error_classes._BY_CODE[code] == found
+        for status in re.findall(r"\b\d{3}\b", statuses):
+            assert error_classes._BY_STATUS[int(status)] == found
+    told = {int(each) for *_, said in rows for each in re.findall(r"\b\d{3}\b", said)}
+    assert told == set(error_classes._BY_STATUS)
+
+
+def test_the_page_names_every_header_that_is_read() -> None:
+    """And no header but these is asked for."""
+    page = (Path(__file__).parents[2] / "docs" / "errors.md").read_text("utf-8")
+    row = next(line for line in page.splitlines() if "provider_request_id" in line)
+    said = set(re.findall(r"`([a-z]+(?:-[a-z]+)+)`", row)) | {"request-id"}
+    assert said == set(REQUEST_ID_HEADERS)

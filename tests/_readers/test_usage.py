@@ -1,0 +1,234 @@
+"""The token usage of one model call, as providers really send it."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from otel_callbacks._readers import usage as usage_shapes
+from otel_callbacks._readers.usage import SHAPES
+from otel_callbacks._records import Usage
+
+LANGCHAIN = {
+    "input_tokens": 350,
+    "output_tokens": 240,
+    "total_tokens": 590,
+    "input_token_details": {"audio": 10, "cache_creation": 200, "cache_read": 100},
+    "output_token_details": {"audio": 5, "reasoning": 200},
+}
+FLEX = {
+    "input_tokens": 31,
+    "output_tokens": 9,
+    "total_tokens": 40,
+    "input_token_details": {"flex_cache_read": 16, "flex": 15},
+    "output_token_details": {"flex_reasoning": 4, "flex": 5},
+}
+PRIORITY = {
+    "input_tokens": 31,
+    "output_tokens": 9,
+    "total_tokens": 40,
+    "input_token_details": {
+        "priority_cache_read": 16,
+        "priority_cache_creation": 8,
+        "priority": 15,
+    },
+    "output_token_details": {"priority_reasoning": 0, "priority": 9},
+}
+LANGCHAIN_ANTHROPIC = {
+    "input_tokens": 60,
+    "output_tokens": 9,
+    "total_tokens": 69,
+    "input_token_details": {
+        "cache_creation": 0,
+        "cache_read": 20,
+        "ephemeral_5m_input_tokens": 10,
+        "ephemeral_1h_input_tokens": 5,
+    },
+}
+OPENAI = {
+    "completion_tokens": 5,
+    "prompt_tokens": 31,
+    "total_tokens": 36,
+    "completion_tokens_details": {
+        "accepted_prediction_tokens": 0,
+        "audio_tokens": 1,
+        "reasoning_tokens": 2,
+        "rejected_prediction_tokens": 0,
+    },
+    "prompt_tokens_details": {"audio_tokens": 3, "cached_tokens": 16},
+}
+OPENAI_TEXT = {"completion_tokens": 4, "prompt_tokens": 3, "total_tokens": 7}
+AZURE = {
+    "completion_tokens": 9,
+    "prompt_tokens": 12,
+    "total_tokens": 21,
+    "completion_tokens_details": None,
+    "prompt_tokens_details": None,
+}
+MISTRAL = {"prompt_tokens": 11, "total_tokens": 60, "completion_tokens": 49}
+DEEPSEEK = {
+    "prompt_tokens": 20,
+    "completion_tokens": 8,
+    "total_tokens": 28,
+    "prompt_tokens_details": {"cached_tokens": None},
+    "completion_tokens_details": {"reasoning_tokens": 6},
+    "prompt_cache_hit_tokens": 12,
+    "prompt_cache_miss_tokens": 8,
+}
+QWEN_COMPATIBLE = {
+    "prompt_tokens": 3019,
+    "completion_tokens": 104,
+    "total_tokens": 3123,
+    "prompt_tokens_details": {"cached_tokens": 2048, "text_tokens": 3019},
+}
+RESPONSES = {
+    "input_tokens": 31,
+    "input_tokens_details": {"cached_tokens": 3, "cache_write_tokens": 2},
+    "output_tokens": 5,
+    "output_tokens_details": {"reasoning_tokens": 1},
+    "total_tokens": 36,
+}
+DASHSCOPE = {
+    "input_tokens": 22,
+    "output_tokens": 17,
+    "total_tokens": 39,
+    "prompt_tokens_details": {"cached_tokens": 4},
+}
+ANTHROPIC = {
+    "cache_creation": {"ephemeral_1h_input_tokens": 0, "ephemeral_5m_input_tokens": 30},
+    "cache_creation_input_tokens": 30,
+    "cache_read_input_tokens": 20,
+    "input_tokens": 10,
+    "output_tokens": 9,
+    "server_tool_use": None,
+    "service_tier": "standard",
+}
+ANTHROPIC_TEXT = {"input_tokens": 10, "output_tokens": 9}
+GEMINI = {
+    "promptTokenCount": 264,
+    "candidatesTokenCount": 50,
+    "thoughtsTokenCount": 30,
+    "toolUsePromptTokenCount": 6,
+    "totalTokenCount": 350,
+    "cachedContentTokenCount": 100,
+    "promptTokensDetails": [
+        {"modality": "TEXT", "tokenCount": 6},
+        {"modality": "AUDIO", "tokenCount": 258},
+    ],
+}
+GEMINI_SNAKE = {
+    "prompt_token_count": 264,
+    "candidates_token_count": 50,
+    "total_token_count": 314,
+    "cached_content_token_count": None,
+    "candidates_tokens_details": [{"modality": "AUDIO", "token_count": 40}, None],
+}
+GEMINI_ONLY_THOUGHTS = {"promptTokenCount": 9, "thoughtsTokenCount": 30}
+CONVERSE = {
+    "inputTokens": 10,
+    "outputTokens": 9,
+    "totalTokens": 69,
+    "cacheReadInputTokens": 20,
+    "cacheWriteInputTokens": 30,
+}
+INVOCATION = {
+    "inputTokenCount": 11,
+    "outputTokenCount": 41,
+    "invocationLatency": 942,
+    "firstByteLatency": 412,
+}
+OLLAMA = {
+    "model": "qwen3",
+    "created_at": "2026-11-21T04:00:00Z",
+    "done": True,
+    "done_reason": "stop",
+    "total_duration": 4935886791,
+    "prompt_eval_count": 26,
+    "eval_count": 298,
+}
+WATSONX = {"generated_token_count": 20, "input_token_count": 6}
+COHERE = {"input_tokens": 43.0, "output_tokens": 12.0}
+
+
+@pytest.mark.parametrize(
+    ("shape", "raw", "expected"),
+    [
+        ("langchain", LANGCHAIN, Usage(350, 240, 100, 200, 200, 10, 5)),
+        ("langchain", FLEX, Usage(31, 9, 16, 0, 4)),
+        ("langchain", PRIORITY, Usage(31, 9, 16, 8, 0)),
+        ("langchain", LANGCHAIN_ANTHROPIC, Usage(60, 9, 20, 15)),
+        ("openai_chat", OPENAI, Usage(31, 5, 16, 0, 2, 3, 1)),
+        ("openai_chat", OPENAI_TEXT, Usage(3, 4)),
+        ("openai_chat", AZURE, Usage(12, 9)),
+        ("openai_chat", MISTRAL, Usage(11, 49)),
+        ("openai_chat", DEEPSEEK, Usage(20, 8, 12, 0, 6)),
+        ("openai_chat", QWEN_COMPATIBLE, Usage(3019, 104, 2048)),
+        ("openai_responses", RESPONSES, Usage(31, 5, 3, 2, 1)),
+        ("openai_responses", DASHSCOPE, Usage(22, 17, 4)),
+        ("openai_responses", COHERE, Usage(43, 12)),
+        ("openai_responses", ANTHROPIC_TEXT, Usage(10, 9)),
+        ("anthropic", ANTHROPIC, Usage(60, 9, 20, 30)),
+        ("gemini", GEMINI, Usage(270, 80, 100, 0, 30, 258)),
+        ("gemini", GEMINI_SNAKE, Usage(264, 50, 0, 0, 0, 0, 40)),
+        ("gemini", GEMINI_ONLY_THOUGHTS, Usage(9, 30, 0, 0, 30)),
+        ("bedrock", CONVERSE, Usage(60, 9, 20, 30)),
+        ("bedrock", INVOCATION, Usage(11, 41)),
+        ("ollama", OLLAMA, Usage(26, 298)),
+        ("watsonx", WATSONX, Usage(6, 20)),
+    ],
+)
+def test_a_shape_is_told_and_read(
+    shape: str, raw: dict[object, object], expected: Usage
+) -> None:
+    """The first key of the table that is there leads to the right reader."""
+    reader = next(read for key, read in SHAPES if key in raw)
+    assert reader.__name__ == shape
+    assert reader(raw) == expected
+
+
+READERS = sorted({read.__name__ for _, read in SHAPES})
+
+
+@pytest.mark.parametrize("shape", READERS)
+def test_nothing_is_invented(shape: str) -> None:
+    """Where no total is said, none is read."""
+    assert getattr(usage_shapes, shape)({}) == Usage(None, None)
+
+
+def test_anthropics_writes_are_known_by_age_too() -> None:
+    """The sum may be missing where the ages are told."""
+    raw = {
+        "input_tokens": 1,
+        "cache_read_input_tokens": 2,
+        "cache_creation": {
+            "ephemeral_5m_input_tokens": 3,
+            "ephemeral_1h_input_tokens": 4,
+        },
+    }
+    assert usage_shapes.anthropic(raw) == Usage(10, None, 2, 7)
+
+
+VALUES = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=3)
+KEYS = st.sampled_from(
+    sorted(
+        {key for key, _ in SHAPES}
+        | {"input_token_details", "output_token_details", "prompt_tokens_details"}
+        | {"cache_read", "cache_creation", "reasoning", "audio", "cached_tokens"}
+        | {"promptTokensDetails", "modality", "thoughtsTokenCount", "flex", "priority"}
+    )
+)
+RAW = st.dictionaries(
+    KEYS,
+    VALUES | st.lists(VALUES, max_size=2) | st.dictionaries(KEYS, VALUES, max_size=4),
+    max_size=6,
+)
+
+
+@given(RAW)
+def test_odd_numbers_are_no_numbers(raw: dict[object, object]) -> None:
+    """Each number is an integer that is not negative, or is not there."""
+    for _, read in SHAPES:
+        usage = read(raw)
+        assert all(part is None or type(part) is int for part in usage)
+        assert all(part is None or part >= 0 for part in usage)

@@ -1,0 +1,177 @@
+"""Single values of a payload, made safe to be an attribute."""
+
+from __future__ import annotations
+
+import enum
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from otel_callbacks._readers.values import (
+    LARGEST_INTEGER,
+    LONGEST_TEXT,
+    MOST_STRINGS,
+    count,
+    integer,
+    mapping,
+    number,
+    strings,
+    text,
+)
+
+ANYTHING = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats()
+    | st.text(st.characters())
+    | st.binary(max_size=8),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(st.text(max_size=5), inner, max_size=3)
+    ),
+    max_leaves=6,
+)
+
+
+class _Model(enum.StrEnum):
+    """A string that is more than a string."""
+
+    SMALL = "gpt-4o-mini"
+
+
+class _Celsius(float):
+    """A number that is more than a number."""
+
+
+def test_text_is_kept_as_it_is() -> None:
+    """A short ASCII string is the very same object: nothing is copied."""
+    model = "gpt-4o-mini"
+    assert text(model) is model
+
+
+@pytest.mark.parametrize("value", ["月季多少钱一束?", "🌹", "naïve"])
+def test_text_keeps_every_script(value: str) -> None:
+    """Chinese and emoji stay text."""
+    assert text(value) == value
+
+
+def test_text_replaces_lone_surrogates() -> None:
+    """A lone surrogate would lose the exporter's whole batch."""
+    assert text("rose \ud83c here") == "rose \ufffd here"
+
+
+def test_text_joins_paired_surrogates() -> None:
+    """Two halves of a character that JSON kept apart become the character."""
+    assert text("\ud83c\udf39") == "🌹"
+
+
+@pytest.mark.parametrize("letter", ["a", "花", "\ud800"])
+def test_text_is_bounded(letter: str) -> None:
+    """Ten million characters become a name's length."""
+    assert len(text(letter * 10_000_000)) == LONGEST_TEXT
+
+
+def test_text_of_a_string_enum_is_a_plain_string() -> None:
+    """Exporters know exact types."""
+    found = text(_Model.SMALL)
+    assert (found, type(found)) == ("gpt-4o-mini", str)
+
+
+@pytest.mark.parametrize("value", [None, 3, 1.5, True, b"x", ["x"], {"x": 1}, object()])
+def test_text_of_anything_else_is_empty(value: object) -> None:
+    """Only a string is text."""
+    assert text(value) == ""
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [(0.2, 0.2), (1, 1.0), (0, 0.0), (-2.0, -2.0), (_Celsius(1.5), 1.5)],
+)
+def test_number_is_a_double(value: object, expected: float) -> None:
+    """Integers become doubles, as the convention types them."""
+    found = number(value)
+    assert (found, type(found)) == (expected, float)
+
+
+@pytest.mark.parametrize(
+    "value", [True, None, "0.2", math.nan, math.inf, -math.inf, 10**400, [0.2]]
+)
+def test_number_of_anything_else_is_none(value: object) -> None:
+    """No boolean, no text, and nothing that is not finite."""
+    assert number(value) is None
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"), [(12, 12), (0, 0), (-1, -1), (12.0, 12), (2**53, 2**53)]
+)
+def test_integer_takes_whole_numbers(value: object, expected: int) -> None:
+    """Protobuf's JSON has no integers, so a whole double is one."""
+    found = integer(value)
+    assert (found, type(found)) == (expected, int)
+
+
+@pytest.mark.parametrize(
+    "value", ["12", True, 1.5, math.nan, math.inf, 2**53 + 1, -(2**63), 1e300, None]
+)
+def test_integer_of_anything_else_is_none(value: object) -> None:
+    """Beyond 53 bits a sum could leave the exporter's 64."""
+    assert integer(value) is None
+
+
+@pytest.mark.parametrize(("value", "expected"), [(0, 0), (7, 7), (7.0, 7)])
+def test_count_takes_what_can_be_counted(value: object, expected: int) -> None:
+    """Zero is a number of things."""
+    assert count(value) == expected
+
+
+@pytest.mark.parametrize(
+    "value", [-1, -1.0, None, "12", True, 1.5, math.nan, 10**30, [1]]
+)
+def test_count_of_anything_else_is_none(value: object) -> None:
+    """There is no negative number of things."""
+    assert count(value) is None
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        ("###", ("###",)),
+        (["a", "b"], ("a", "b")),
+        (("a",), ("a",)),
+        (["a", None, 3, "", "b"], ("a", "b")),
+    ],
+)
+def test_strings_are_a_tuple(value: object, expected: tuple[str, ...]) -> None:
+    """What is no string is left out, the rest stays."""
+    assert strings(value) == expected
+
+
+@pytest.mark.parametrize("value", [None, [], "", 3, {"a": 1}, [1, 2], {"a"}])
+def test_no_strings_are_none(value: object) -> None:
+    """An empty list is no attribute."""
+    assert strings(value) is None
+
+
+def test_strings_are_bounded() -> None:
+    """A list without end becomes a short one."""
+    assert strings(["x"] * 100_000) == ("x",) * MOST_STRINGS
+
+
+def test_mapping_is_the_dictionary_or_an_empty_one() -> None:
+    """So that a reader needs no check of its own."""
+    payload = {"a": 1}
+    assert mapping(payload) is payload
+    assert [mapping(other) for other in (None, [], "x", object())] == [{}] * 4
+
+
+@given(ANYTHING)
+def test_every_value_is_read_into_what_an_exporter_takes(value: object) -> None:
+    """Whatever comes in, out comes valid UTF-8, a finite double, 53 bits, or none."""
+    assert len(text(value).encode()) <= 4 * LONGEST_TEXT
+    assert (read := number(value)) is None or math.isfinite(read)
+    assert (whole := integer(value)) is None or abs(whole) <= LARGEST_INTEGER
+    assert (things := count(value)) is None or 0 <= things <= LARGEST_INTEGER
+    assert all(item.encode() for item in strings(value) or ())
