@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from opentelemetry.sdk.trace.export import SpanExporter
     from prometheus_client import CollectorRegistry
 
-    from otel_callbacks.payloads.content import Redact
+    from otel_callbacks._content.capture import Redact
 
 _logger: Final = logging.getLogger("otel_callbacks")
 _DEFAULT_TARGETS: Final = {

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from opentelemetry.trace import TracerProvider
     from prometheus_client import CollectorRegistry
 
-    from otel_callbacks.payloads.content import Redact
+    from otel_callbacks._content.capture import Redact
 
 _tick: Final = time.perf_counter_ns
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from opentelemetry.trace import TracerProvider
     from prometheus_client import CollectorRegistry
 
-    from otel_callbacks.payloads.content import Redact
+    from otel_callbacks._content.capture import Redact
     from otel_callbacks.settings import Settings
 
 VARIABLE: Final = "OTEL_CALLBACKS_INSTRUMENT"

@@ -10,6 +10,7 @@ import time
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from otel_callbacks import _semconv as semconv
+from otel_callbacks._content.capture import NOTHING, Capture, tell_agent
 from otel_callbacks._labels import label_choices
 from otel_callbacks._readers.errors import failure, interruption
 from otel_callbacks._readers.labels import add_labels
@@ -17,15 +18,14 @@ from otel_callbacks._readers.response import model_response
 from otel_callbacks._readers.steps import enclosing_run_id, tool_failed
 from otel_callbacks._records import CACHE_HIT, ERROR, OK, Failure, Request, Response
 from otel_callbacks.accounts import budgets_in_use
-from otel_callbacks.payloads.content import NOTHING, Capture, tell_agent
 from otel_callbacks.payloads.estimate import input_tokens
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from uuid import UUID
 
+    from otel_callbacks._content.capture import Captured, Redact
     from otel_callbacks._records import Outcome
-    from otel_callbacks.payloads.content import Captured, Redact
     from otel_callbacks.run import Run
     from otel_callbacks.sinks import Pipeline
 

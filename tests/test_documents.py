@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Final
 import pytest
 
 from otel_callbacks import _semconv as semconv
+from otel_callbacks._content.capture import CONTENT, REDACT
 from otel_callbacks.lost import REASONS
-from otel_callbacks.payloads.content import CONTENT, REDACT
 from otel_callbacks.settings import (
     _READ_BY_THE_SDK,
     _SAMPLER_ARGUMENT,

@@ -7,7 +7,7 @@ import hashlib
 
 import pytest
 
-from otel_callbacks.payloads.binary_data import (
+from otel_callbacks._content.jsonable import (
     digest,
     note,
     split_data_url,

@@ -9,8 +9,8 @@ import pytest
 from langchain_core.messages import AIMessage, HumanMessage, ToolMessage
 from langgraph.types import Command
 
-from otel_callbacks.payloads.chain_messages import messages_in, messages_out
-from otel_callbacks.payloads.plain_json import Work
+from otel_callbacks._content.jsonable import Work
+from otel_callbacks._content.messages import messages_in, messages_out
 
 ROSES = {"role": "user", "parts": [{"type": "text", "content": "Roses?"}]}
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from otel_callbacks.payloads.media import media_part
+from otel_callbacks._content.media import media_part
 
 RAW = b"a rose"
 B64 = base64.b64encode(RAW).decode()

@@ -18,7 +18,7 @@ from langchain_core.language_models.fake_chat_models import FakeListChatModel
 from langchain_core.messages import HumanMessage
 from pydantic import BaseModel, SecretStr
 
-from otel_callbacks.payloads.plain_json import MORE, NotPlainError, Work, parsed, plain
+from otel_callbacks._content.jsonable import MORE, NotPlainError, Work, parsed, plain
 
 
 class Colour(enum.Enum):

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from otel_callbacks.payloads.plain_json import Work
-from otel_callbacks.payloads.server_tools import (
+from otel_callbacks._content.jsonable import Work
+from otel_callbacks._content.parts import (
     SERVER_CALLS,
     SERVER_RESULTS,
     server_call,

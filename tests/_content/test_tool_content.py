@@ -9,8 +9,8 @@ from langchain_core.documents import Document
 from langchain_core.messages import ToolMessage
 from langgraph.types import Command
 
-from otel_callbacks.payloads.plain_json import Work
-from otel_callbacks.payloads.tool_content import documents, tool_arguments, tool_result
+from otel_callbacks._content.jsonable import Work
+from otel_callbacks._content.tools import documents, tool_arguments, tool_result
 
 MESSAGE = ToolMessage("3", tool_call_id="c1")
 

@@ -4,12 +4,8 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+from otel_callbacks._content.jsonable import digest, split_data_url, without_credentials
 from otel_callbacks._readers.values import mapping, text
-from otel_callbacks.payloads.binary_data import (
-    digest,
-    split_data_url,
-    without_credentials,
-)
 
 _MODALITIES: Final = {
     "image": "image",

@@ -11,14 +11,22 @@ from itertools import chain
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias
 
 from otel_callbacks import _semconv as semconv
+from otel_callbacks._content.cutting import cut, has_shape
+from otel_callbacks._content.jsonable import Work, plain
+from otel_callbacks._content.messages import (
+    SYSTEM,
+    input_messages,
+    messages_in,
+    messages_out,
+    output_messages,
+)
+from otel_callbacks._content.tools import (
+    documents,
+    tool_arguments,
+    tool_definitions,
+    tool_result,
+)
 from otel_callbacks._readers.values import mapping
-from otel_callbacks.payloads.chain_messages import messages_in, messages_out
-from otel_callbacks.payloads.content_shapes import has_shape
-from otel_callbacks.payloads.cutting import cut
-from otel_callbacks.payloads.messages import SYSTEM, input_messages, output_messages
-from otel_callbacks.payloads.plain_json import Work, plain
-from otel_callbacks.payloads.tool_content import documents, tool_arguments, tool_result
-from otel_callbacks.payloads.tool_definitions import tool_definitions
 
 if TYPE_CHECKING:
     from otel_callbacks._records import Content, Request

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from otel_callbacks import _semconv as semconv
-from otel_callbacks.payloads.content_shapes import has_shape
+from otel_callbacks._content.cutting import has_shape
 
 PART = {"type": "text", "content": "x"}
 MESSAGE = {"role": "user", "parts": [PART]}

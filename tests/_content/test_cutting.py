@@ -11,8 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from otel_callbacks import _semconv as semconv
-from otel_callbacks.payloads.content_shapes import has_shape
-from otel_callbacks.payloads.cutting import cut, size_of, to_json
+from otel_callbacks._content.cutting import cut, has_shape, size_of, to_json
 
 if TYPE_CHECKING:
     from collections.abc import Callable

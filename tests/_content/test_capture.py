@@ -11,13 +11,8 @@ from langchain_core.messages import AIMessage, HumanMessage, SystemMessage
 from langchain_core.outputs import ChatGeneration, LLMResult
 
 from otel_callbacks import _semconv as semconv
+from otel_callbacks._content.capture import NOTHING, Capture, ContentError, tell_agent
 from otel_callbacks._records import Request
-from otel_callbacks.payloads.content import (
-    NOTHING,
-    Capture,
-    ContentError,
-    tell_agent,
-)
 
 CHAT = Request(semconv.CHAT, "m", "openai")
 CLAUDE = Request(semconv.CHAT, "m", "anthropic")

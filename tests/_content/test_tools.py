@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from otel_callbacks.payloads.plain_json import Work
-from otel_callbacks.payloads.tool_definitions import tool_definitions
+from otel_callbacks._content.jsonable import Work
+from otel_callbacks._content.tools import tool_definitions
 
 if TYPE_CHECKING:
     from collections.abc import Callable

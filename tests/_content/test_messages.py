@@ -19,14 +19,14 @@ from langchain_core.messages import (
 )
 from langchain_core.outputs import ChatGeneration, Generation, LLMResult
 
-from otel_callbacks.payloads.messages import (
+from otel_callbacks._content.jsonable import Work
+from otel_callbacks._content.messages import (
     final_message,
     input_messages,
     is_message,
     one_message,
     output_messages,
 )
-from otel_callbacks.payloads.plain_json import Work
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -6,12 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from otel_callbacks.payloads.message_parts import (
-    content_parts,
-    response_part,
-    tool_call_part,
-)
-from otel_callbacks.payloads.plain_json import Work
+from otel_callbacks._content.jsonable import Work
+from otel_callbacks._content.parts import content_parts, response_part, tool_call_part
 
 if TYPE_CHECKING:
     from collections.abc import Callable

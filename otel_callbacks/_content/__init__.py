@@ -1,0 +1,1 @@
+"""What was said: captured, redacted and cut; only when capture is on."""
