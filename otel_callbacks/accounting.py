@@ -13,10 +13,10 @@ import functools
 import inspect
 from typing import TYPE_CHECKING, Any, ParamSpec, Self, TypeVar
 
-from otel_callbacks import accounts, hook
-from otel_callbacks.accounts import Account, use_budget
-from otel_callbacks.budgets import BudgetExceeded, limits
-from otel_callbacks.spending import Call, Totals
+from otel_callbacks import hook
+from otel_callbacks._spend import accounts
+from otel_callbacks._spend.accounts import Account, Call, Totals, use_budget
+from otel_callbacks._spend.budgets import BudgetExceeded, limits
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -17,8 +17,8 @@ from otel_callbacks._readers.labels import add_labels
 from otel_callbacks._readers.response import model_response
 from otel_callbacks._readers.steps import enclosing_run_id, tool_failed
 from otel_callbacks._records import CACHE_HIT, ERROR, OK, Failure, Request, Response
-from otel_callbacks.accounts import budgets_in_use
-from otel_callbacks.payloads.estimate import input_tokens
+from otel_callbacks._spend.accounts import budgets_in_use
+from otel_callbacks._spend.estimate import input_tokens
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -15,8 +15,8 @@ import pytest
 from langchain_core.caches import InMemoryCache
 from langchain_core.runnables import RunnableLambda
 
+from otel_callbacks._spend.accounts import budgets_in_use, current
 from otel_callbacks.accounting import BudgetExceeded, TrackedUsage, track_usage
-from otel_callbacks.accounts import budgets_in_use, current
 from otel_callbacks.testing import FakeChatModel, FakeTextModel
 
 if TYPE_CHECKING:

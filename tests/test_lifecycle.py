@@ -16,8 +16,8 @@ from langchain_core.outputs import ChatGeneration, LLMResult
 from otel_callbacks._diagnostics import Health
 from otel_callbacks._readers.response import model_response
 from otel_callbacks._records import End, Failure, Request, Response, Usage
-from otel_callbacks.accounts import use_budget
-from otel_callbacks.budgets import BudgetExceeded
+from otel_callbacks._spend.accounts import use_budget
+from otel_callbacks._spend.budgets import BudgetExceeded
 from otel_callbacks.lifecycle import Lifecycle
 from otel_callbacks.runs import RunTable
 from otel_callbacks.settings import Settings

@@ -10,8 +10,8 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
 from otel_callbacks._setting_values import SettingError
+from otel_callbacks._spend.price_file import VARIABLE, PriceFile
 from otel_callbacks.cli.report_times import moment
-from otel_callbacks.prices.file import VARIABLE, PriceFile
 
 if TYPE_CHECKING:
     import argparse

@@ -11,9 +11,9 @@ from genai_prices import __version__
 from genai_prices.data_snapshot import get_snapshot
 
 from otel_callbacks._records import Usage
-from otel_callbacks.prices import rates
-from otel_callbacks.prices.file import ALWAYS, PriceFile
-from otel_callbacks.prices.known import Sold, compiled, seller
+from otel_callbacks._spend import rates
+from otel_callbacks._spend.price_file import ALWAYS, PriceFile
+from otel_callbacks._spend.price_list import Sold, compiled, seller
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from genai_prices.types import ModelPrice
 
-    from otel_callbacks.prices.rates import Rates, Tiers
+    from otel_callbacks._spend.rates import Rates, Tiers
 
 EXAMPLE: Final = Usage(1_000_000, 100_000)
 """Tokens that the worked example has."""

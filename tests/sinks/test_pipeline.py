@@ -17,10 +17,11 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from prometheus_client import CollectorRegistry, Counter
 
-from otel_callbacks import OTelCallbackHandler, accounts, sinks
+from otel_callbacks import OTelCallbackHandler, sinks
 from otel_callbacks._records import Request
-from otel_callbacks.accounts import use_budget
-from otel_callbacks.budgets import BudgetExceeded, Limits
+from otel_callbacks._spend import accounts
+from otel_callbacks._spend.accounts import use_budget
+from otel_callbacks._spend.budgets import BudgetExceeded, Limits
 from otel_callbacks.run import Run
 from otel_callbacks.settings import Settings
 from otel_callbacks.sinks import Providers, pipeline
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
 
     from opentelemetry.sdk.trace import ReadableSpan
 
-    from otel_callbacks.accounts import Account
+    from otel_callbacks._spend.accounts import Account
     from otel_callbacks.testing import Capture
 
 OPERATIONS = "otel_callbacks_operations_total"

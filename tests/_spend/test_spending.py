@@ -5,7 +5,7 @@ from __future__ import annotations
 from decimal import Decimal
 
 from otel_callbacks._records import Usage
-from otel_callbacks.spending import Call, Totals
+from otel_callbacks._spend.accounts import Call, Totals
 
 USAGE = Usage(10, 4, cache_read=6, reasoning=2)
 PAID = Call("chat", "openai", "gpt-4o", "ok", USAGE, Decimal("0.5"), 1.5)

@@ -27,12 +27,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, NoReturn
 
 from otel_callbacks._setting_values import SettingError
-from otel_callbacks.prices.rates import INPUT, OUTPUT, TOKENS, Rates, flat
+from otel_callbacks._spend.rates import INPUT, OUTPUT, TOKENS, Rates, flat
 
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from otel_callbacks.prices.rates import Tiers
+    from otel_callbacks._spend.rates import Tiers
 
 VARIABLE: Final = "OTEL_CALLBACKS_PRICES"
 _PRICES: Final = "prices"

@@ -10,8 +10,8 @@ from otel_callbacks._semconv import (
     MODEL_OPERATIONS,
     OPENAI_RESPONSE_SERVICE_TIER,
 )
-from otel_callbacks.prices.file import PriceFile
-from otel_callbacks.prices.known import compiled, moment_of, sold
+from otel_callbacks._spend.price_file import PriceFile
+from otel_callbacks._spend.price_list import compiled, moment_of, sold
 
 if TYPE_CHECKING:
     from decimal import Decimal
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from otel_callbacks._diagnostics import Health
     from otel_callbacks._records import Request, Response
-    from otel_callbacks.prices.rates import Rates
+    from otel_callbacks._spend.rates import Rates
 
 _PRICED: Final = MODEL_OPERATIONS | {EMBEDDINGS}
 _WHERE: Final = "price"

@@ -12,8 +12,8 @@ from genai_prices.data_snapshot import DataSnapshot, get_snapshot, set_custom_sn
 from otel_callbacks import Settings
 from otel_callbacks._diagnostics import Health
 from otel_callbacks._records import Request, Response, Usage
-from otel_callbacks.prices import pricing
-from otel_callbacks.prices.pricing import Pricing
+from otel_callbacks._spend import pricing
+from otel_callbacks._spend.pricing import Pricing
 from otel_callbacks.testing import capture
 
 if TYPE_CHECKING:

@@ -9,14 +9,14 @@ from datetime import UTC, datetime, time, timedelta
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from otel_callbacks.prices import rates
-from otel_callbacks.prices.rates import Rates
+from otel_callbacks._spend import rates
+from otel_callbacks._spend.rates import Rates
 
 if TYPE_CHECKING:
     from genai_prices.data_snapshot import DataSnapshot
     from genai_prices.types import ModelInfo, ModelPrice, Provider
 
-    from otel_callbacks.prices.rates import Tiers
+    from otel_callbacks._spend.rates import Tiers
 
 _PROVIDERS: Final = {
     "anthropic": "anthropic",

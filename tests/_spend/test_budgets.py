@@ -9,7 +9,13 @@ from typing import Any
 import pytest
 
 from otel_callbacks._records import Refusal
-from otel_callbacks.budgets import NOTHING, Amounts, BudgetExceeded, Limits, limits
+from otel_callbacks._spend.budgets import (
+    NOTHING,
+    Amounts,
+    BudgetExceeded,
+    Limits,
+    limits,
+)
 
 
 def test_no_argument_is_no_limit() -> None:

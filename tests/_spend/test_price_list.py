@@ -24,7 +24,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from otel_callbacks._records import Usage
-from otel_callbacks.prices.known import _PROVIDERS, Sold, compiled, seller, sold
+from otel_callbacks._spend.price_list import _PROVIDERS, Sold, compiled, seller, sold
 
 SNAPSHOT = get_snapshot()
 SOLD = [Sold(seller, model) for seller in SNAPSHOT.providers for model in seller.models]

@@ -12,15 +12,15 @@ from typing import TYPE_CHECKING, Final
 from opentelemetry import trace
 
 from otel_callbacks import _semconv as semconv
-from otel_callbacks import accounts
 from otel_callbacks._records import Response, Usage
-from otel_callbacks.budgets import NOTHING, WARN, Amounts
-from otel_callbacks.spending import Call
+from otel_callbacks._spend import accounts
+from otel_callbacks._spend.accounts import Call
+from otel_callbacks._spend.budgets import NOTHING, WARN, Amounts
 
 if TYPE_CHECKING:
     from otel_callbacks._diagnostics import Counts, Health
     from otel_callbacks._records import End, Price, Request
-    from otel_callbacks.accounts import Account
+    from otel_callbacks._spend.accounts import Account
     from otel_callbacks.run import Run
 
 _CALLS: Final = semconv.MODEL_OPERATIONS | {semconv.EMBEDDINGS}

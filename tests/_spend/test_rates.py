@@ -5,7 +5,7 @@ from decimal import Decimal, localcontext
 import pytest
 
 from otel_callbacks._records import Usage
-from otel_callbacks.prices.rates import PER_CALL, Rates, flat
+from otel_callbacks._spend.rates import PER_CALL, Rates, flat
 
 
 def rates(**prices: str) -> Rates:

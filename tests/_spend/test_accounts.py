@@ -6,11 +6,10 @@ import logging
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
-from otel_callbacks import accounts
 from otel_callbacks._records import Usage
-from otel_callbacks.accounts import Account, budgets_in_use, use_budget
-from otel_callbacks.budgets import NOTHING, Amounts, BudgetExceeded, Limits
-from otel_callbacks.spending import Call
+from otel_callbacks._spend import accounts
+from otel_callbacks._spend.accounts import Account, Call, budgets_in_use, use_budget
+from otel_callbacks._spend.budgets import NOTHING, Amounts, BudgetExceeded, Limits
 
 if TYPE_CHECKING:
     import pytest

@@ -9,12 +9,12 @@ import pytest
 
 from otel_callbacks._records import Usage
 from otel_callbacks._setting_values import SettingError
-from otel_callbacks.prices.file import PriceFile
+from otel_callbacks._spend.price_file import PriceFile
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from otel_callbacks.prices.rates import Rates
+    from otel_callbacks._spend.rates import Rates
 
 MILLION = Usage(1_000_000, 0)
 TODAY = datetime(2026, 11, 21, tzinfo=UTC)

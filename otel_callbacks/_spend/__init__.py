@@ -1,0 +1,1 @@
+"""What a model call costs: prices, accounts and budgets."""
