@@ -21,7 +21,7 @@ from otel_callbacks._readers.steps import (
     tool_request,
 )
 from otel_callbacks._records import Refusal, Request
-from otel_callbacks.lifecycle import Lifecycle
+from otel_callbacks._runs.lifecycle import Lifecycle
 from otel_callbacks.settings import Settings
 from otel_callbacks.sinks import Providers, pipeline
 

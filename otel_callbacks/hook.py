@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 from langchain_core.tracers.context import register_configure_hook
 
+from otel_callbacks._runs.lifecycle import Lifecycle
 from otel_callbacks._spend import accounts
 from otel_callbacks.handler import OTelCallbackHandler
-from otel_callbacks.lifecycle import Lifecycle
 from otel_callbacks.neighbours import tell_of_others
 from otel_callbacks.settings import Settings
 from otel_callbacks.sinks import ledger_only

@@ -15,7 +15,7 @@ import pytest
 
 from otel_callbacks import _semconv as semconv
 from otel_callbacks._content.capture import CONTENT, REDACT
-from otel_callbacks.lost import REASONS
+from otel_callbacks._runs.lost import REASONS
 from otel_callbacks.settings import (
     _READ_BY_THE_SDK,
     _SAMPLER_ARGUMENT,

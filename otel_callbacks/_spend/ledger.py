@@ -20,8 +20,8 @@ from otel_callbacks._spend.budgets import NOTHING, WARN, Amounts
 if TYPE_CHECKING:
     from otel_callbacks._diagnostics import Counts, Health
     from otel_callbacks._records import End, Price, Request
+    from otel_callbacks._runs.run import Run
     from otel_callbacks._spend.accounts import Account
-    from otel_callbacks.run import Run
 
 _CALLS: Final = semconv.MODEL_OPERATIONS | {semconv.EMBEDDINGS}
 _SECONDS: Final = 1e-9

@@ -17,12 +17,12 @@ from opentelemetry._logs import get_logger
 from prometheus_client import REGISTRY
 
 from otel_callbacks._diagnostics import Counts, Health
+from otel_callbacks._runs.table import RunTable
 from otel_callbacks._spend import accounts
 from otel_callbacks._spend.accounts import Account, use_budget
 from otel_callbacks._spend.budgets import limits
 from otel_callbacks._spend.ledger import LedgerSink
 from otel_callbacks._spend.pricing import Pricing
-from otel_callbacks.runs import RunTable
 from otel_callbacks.sinks import current_span
 from otel_callbacks.sinks.current_span import StandIn
 from otel_callbacks.sinks.events import EventSink
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from opentelemetry.trace import TracerProvider
     from prometheus_client import CollectorRegistry
 
-    from otel_callbacks.run import Run
+    from otel_callbacks._runs.run import Run
     from otel_callbacks.settings import Settings
 
 _SCOPE: Final = "otel_callbacks"

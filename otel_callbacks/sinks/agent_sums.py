@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from otel_callbacks._records import AttributeValue, End, Request, Response
-    from otel_callbacks.run import AgentTally, Run
+    from otel_callbacks._runs.run import AgentTally, Run
 
 _TOOL: Final[AgentTally] = (0, 1, None, None)
 

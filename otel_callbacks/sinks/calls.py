@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from otel_callbacks._diagnostics import Health
-    from otel_callbacks.runs import RunTable
+    from otel_callbacks._runs.table import RunTable
     from otel_callbacks.sinks.catalogue import Series
     from otel_callbacks.sinks.current_span import StandIn
     from otel_callbacks.sinks.fold import Call, Fold

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final
 from opentelemetry import context as otel_context
 from opentelemetry import trace
 
-from otel_callbacks.run import Run
+from otel_callbacks._runs.run import Run
 from otel_callbacks.sinks.delegate import Delegate
 
 if TYPE_CHECKING:

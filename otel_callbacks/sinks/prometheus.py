@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from otel_callbacks._diagnostics import Health
     from otel_callbacks._records import End
-    from otel_callbacks.run import Run
+    from otel_callbacks._runs.run import Run
     from otel_callbacks.sinks.calls import CallQueue
     from otel_callbacks.sinks.current_span import StandIn
     from otel_callbacks.sinks.families import Trace

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from otel_callbacks._records import AttributeValue, End
-    from otel_callbacks.run import AgentTally, Tally
+    from otel_callbacks._runs.run import AgentTally, Tally
 
 _NAMES: Final = (
     semconv.ROLLUP_CALLS,

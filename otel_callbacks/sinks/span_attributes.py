@@ -11,7 +11,7 @@ from otel_callbacks.sinks.chunk_times import add_chunk_times
 
 if TYPE_CHECKING:
     from otel_callbacks._records import Attributes, AttributeValue, Content, End, Usage
-    from otel_callbacks.run import Run
+    from otel_callbacks._runs.run import Run
 
 
 def end_attributes(run: Run, end: End, *, content: bool) -> dict[str, AttributeValue]:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from opentelemetry.context import Context
 
     from otel_callbacks._records import End, Response
-    from otel_callbacks.run import Run
+    from otel_callbacks._runs.run import Run
     from otel_callbacks.sinks.current_span import StandIn
 
 _CALLS: Final = semconv.MODEL_OPERATIONS | {semconv.EMBEDDINGS, semconv.RETRIEVAL}

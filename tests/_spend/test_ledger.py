@@ -10,12 +10,12 @@ import pytest
 
 from otel_callbacks._diagnostics import Counts, Health
 from otel_callbacks._records import NO_ATTRIBUTES, End, Request, Response, Usage
+from otel_callbacks._runs.run import Run
 from otel_callbacks._spend import accounts, ledger
 from otel_callbacks._spend.accounts import Account
 from otel_callbacks._spend.budgets import NOTHING, Amounts, Limits
 from otel_callbacks._spend.ledger import Charge, LedgerSink
 from otel_callbacks.accounting import BudgetExceeded, track_usage
-from otel_callbacks.run import Run
 from otel_callbacks.testing import FakeChatModel, capture
 
 if TYPE_CHECKING:

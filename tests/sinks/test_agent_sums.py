@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from otel_callbacks._records import OK, End, Request, Response, Usage
-from otel_callbacks.run import Run
+from otel_callbacks._runs.run import Run
 from otel_callbacks.sinks import agent_sums, rollup
 
 if TYPE_CHECKING:
-    from otel_callbacks.run import AgentTally
+    from otel_callbacks._runs.run import AgentTally
 
 
 def asked(model: str = "m", **more: Any) -> Request:

@@ -9,7 +9,7 @@ from otel_callbacks._records import OK, End, Response, Usage
 from otel_callbacks.sinks import rollup
 
 if TYPE_CHECKING:
-    from otel_callbacks.run import Tally
+    from otel_callbacks._runs.run import Tally
 
 
 def _end(response: Response | None) -> End:

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from otel_callbacks._records import Request
-from otel_callbacks.reaper import Reaper
-from otel_callbacks.run import Run
+from otel_callbacks._runs.lost import Reaper
+from otel_callbacks._runs.run import Run
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from otel_callbacks.echoes import Echoes
+from otel_callbacks._runs.table import Echoes
 
 
 def test_expected_end_is_heard_once() -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from uuid import UUID, uuid4
 
 from otel_callbacks._records import Request
-from otel_callbacks.run import Run, RunRef
+from otel_callbacks._runs.run import Run, RunRef
 
 if TYPE_CHECKING:
     import pytest

@@ -27,8 +27,8 @@ from otel_callbacks._records import (
     Response,
     Usage,
 )
-from otel_callbacks.run import Run
-from otel_callbacks.runs import RunTable
+from otel_callbacks._runs.run import Run
+from otel_callbacks._runs.table import RunTable
 from otel_callbacks.settings import Settings
 from otel_callbacks.testing import capture
 

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from otel_callbacks._content.capture import Captured, Redact
     from otel_callbacks._records import Outcome
-    from otel_callbacks.run import Run
+    from otel_callbacks._runs.run import Run
     from otel_callbacks.sinks import Pipeline
 
 _T = TypeVar("_T")

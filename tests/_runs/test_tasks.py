@@ -11,8 +11,7 @@ from typing import Any
 import pytest
 
 from otel_callbacks._records import Request
-from otel_callbacks.run import Run
-from otel_callbacks.tasks import TaskWatch, TaskWatches
+from otel_callbacks._runs.run import Run, TaskWatch, TaskWatches
 
 REQUEST = Request("chat", "gpt-4o-mini")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import OrderedDict
 from typing import TYPE_CHECKING, Final
 
 from otel_callbacks._forks import tell_after_fork
@@ -17,9 +18,8 @@ from otel_callbacks._records import (
     Sink,
     no_price,
 )
-from otel_callbacks.echoes import Echoes
-from otel_callbacks.lost import REPLACED, SIZE_LIMIT, LostRuns
-from otel_callbacks.run import Run
+from otel_callbacks._runs.lost import REPLACED, SIZE_LIMIT, LostRuns
+from otel_callbacks._runs.run import Run
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -27,6 +27,41 @@ if TYPE_CHECKING:
 
     from otel_callbacks._diagnostics import Health
     from otel_callbacks._records import Content, Price
+
+# Ends that never come (a handler was removed in between) must not pile up.
+_AT_MOST: Final = 1_000
+
+
+class Echoes:
+    """How many further ends may come for runs that have ended."""
+
+    __slots__ = ("_left",)
+
+    def __init__(self) -> None:
+        self._left: OrderedDict[int, int] = OrderedDict()
+
+    def expect(self, key: int, count: int) -> None:
+        """Expect further reports of a run's end.
+
+        Args:
+            key: The run's key.
+            count: How many.
+        """
+        self._left[key] = count
+        if len(self._left) > _AT_MOST:
+            self._left.popitem(last=False)
+
+    def hear(self, key: int) -> bool:
+        """Say whether this end was expected, and count it off.
+
+        Args:
+            key: The run's key.
+        """
+        left = self._left.pop(key, 0)
+        if left > 1:
+            self._left[key] = left - 1
+        return left > 0
+
 
 _FAILURES: Final[dict[Outcome, Failure]] = {
     outcome: Failure(outcome, outcome, outcome) for outcome in (CANCELLED, ABANDONED)

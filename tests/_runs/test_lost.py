@@ -11,10 +11,10 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from otel_callbacks import lost
 from otel_callbacks._records import Request
-from otel_callbacks.lost import LostRuns
-from otel_callbacks.run import Run
+from otel_callbacks._runs import lost
+from otel_callbacks._runs.lost import LostRuns
+from otel_callbacks._runs.run import Run
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
