@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from langchain_core.callbacks import BaseCallbackHandler
 from opentelemetry import trace
 
-from otel_callbacks.sinks.current_span import Shared
+from otel_callbacks._spans.current import Shared
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, MutableMapping

@@ -16,6 +16,7 @@ import pytest
 from otel_callbacks import _semconv as semconv
 from otel_callbacks._content.capture import CONTENT, REDACT
 from otel_callbacks._runs.lost import REASONS
+from otel_callbacks._spans.sink import SpanSink
 from otel_callbacks.settings import (
     _READ_BY_THE_SDK,
     _SAMPLER_ARGUMENT,
@@ -25,7 +26,6 @@ from otel_callbacks.settings import (
 from otel_callbacks.sinks.catalogue import BASE, SERIES
 from otel_callbacks.sinks.events import EventSink
 from otel_callbacks.sinks.prometheus import PrometheusSink
-from otel_callbacks.sinks.spans import SpanSink
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -18,15 +18,15 @@ from prometheus_client import REGISTRY
 
 from otel_callbacks._diagnostics import Counts, Health
 from otel_callbacks._runs.table import RunTable
+from otel_callbacks._spans import current as current_span
+from otel_callbacks._spans.current import StandIn
+from otel_callbacks._spans.sink import SpanSink
 from otel_callbacks._spend import accounts
 from otel_callbacks._spend.accounts import Account, use_budget
 from otel_callbacks._spend.budgets import limits
 from otel_callbacks._spend.ledger import LedgerSink
 from otel_callbacks._spend.pricing import Pricing
-from otel_callbacks.sinks import current_span
-from otel_callbacks.sinks.current_span import StandIn
 from otel_callbacks.sinks.events import EventSink
-from otel_callbacks.sinks.spans import SpanSink
 from otel_callbacks.sinks.ways_out import WaysOut
 
 if TYPE_CHECKING:

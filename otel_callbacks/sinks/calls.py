@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
     from otel_callbacks._diagnostics import Health
     from otel_callbacks._runs.table import RunTable
+    from otel_callbacks._spans.current import StandIn
     from otel_callbacks.sinks.catalogue import Series
-    from otel_callbacks.sinks.current_span import StandIn
     from otel_callbacks.sinks.fold import Call, Fold
     from otel_callbacks.sinks.labels import LabelValues
 

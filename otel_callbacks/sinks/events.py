@@ -13,13 +13,13 @@ from opentelemetry.context import Context
 
 from otel_callbacks import _semconv as semconv
 from otel_callbacks._records import ERROR
-from otel_callbacks.sinks.span_attributes import end_attributes, of_the_conventions
+from otel_callbacks._spans.sink import end_attributes, of_the_conventions
 
 if TYPE_CHECKING:
     from opentelemetry._logs import Logger
 
     from otel_callbacks._records import Content, End
-    from otel_callbacks.sinks.current_span import StandIn
+    from otel_callbacks._spans.current import StandIn
 
 _CLIENTS: Final = semconv.MODEL_OPERATIONS | {semconv.EMBEDDINGS, semconv.RETRIEVAL}
 """Operations whose exceptions the conventions have an event for."""

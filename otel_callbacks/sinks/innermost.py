@@ -10,7 +10,7 @@ from uuid import UUID
 
 from opentelemetry import context as otel_context
 
-from otel_callbacks.sinks.current_span import RUN_KEY, STAND_INS, StandIn, step_aside
+from otel_callbacks._spans.current import RUN_KEY, STAND_INS, StandIn, step_aside
 
 
 def innermost_run_id() -> UUID | None:

@@ -26,9 +26,9 @@ if TYPE_CHECKING:
     from prometheus_client import CollectorRegistry
 
     from otel_callbacks._records import End
+    from otel_callbacks._spans.current import StandIn
     from otel_callbacks.sinks.calls import CallQueue
     from otel_callbacks.sinks.catalogue import Series
-    from otel_callbacks.sinks.current_span import StandIn
     from otel_callbacks.sinks.families import Trace
     from otel_callbacks.sinks.labels import LabelLimits, LabelValues
 

@@ -12,7 +12,9 @@ from prometheus_client.registry import Collector
 
 from otel_callbacks import _semconv as semconv
 from otel_callbacks._records import OK
-from otel_callbacks.sinks import agent_sums, catalogue, rollup
+from otel_callbacks._spans import sums as agent_sums
+from otel_callbacks._spans import sums as rollup
+from otel_callbacks.sinks import catalogue
 from otel_callbacks.sinks.families import OwnStore, empty, shown
 from otel_callbacks.sinks.fold import Fold
 from otel_callbacks.sinks.store import Silent
@@ -25,8 +27,8 @@ if TYPE_CHECKING:
     from otel_callbacks._diagnostics import Health
     from otel_callbacks._records import End
     from otel_callbacks._runs.run import Run
+    from otel_callbacks._spans.current import StandIn
     from otel_callbacks.sinks.calls import CallQueue
-    from otel_callbacks.sinks.current_span import StandIn
     from otel_callbacks.sinks.families import Trace
     from otel_callbacks.sinks.labels import LabelLimits
 
@@ -202,7 +204,7 @@ def _own_labels(run: StandIn) -> tuple[str, ...]:
     if request.operation == semconv.EXECUTE_TOOL:
         return request.target, str(attributes.get(semconv.TOOL_TYPE, "")), agent
     if request.operation == semconv.INVOKE_AGENT:
-        return agent, agent_sums.model(run.of_agent or ())
+        return agent, agent_sums.agent_model(run.of_agent or ())
     return (request.target,)
 
 

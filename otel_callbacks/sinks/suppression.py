@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING, Any, Final
 from opentelemetry.context import Context
 
 from otel_callbacks import _semconv as semconv
-from otel_callbacks.sinks import current_span
+from otel_callbacks._spans import current as current_span
 
 if TYPE_CHECKING:
-    from otel_callbacks.sinks.current_span import Shared, StandIn
+    from otel_callbacks._spans.current import Shared, StandIn
 
 FLAG: Final = "suppress_language_model_instrumentation"
 """Asked for by OpenLLMetry's: anything true silences them."""

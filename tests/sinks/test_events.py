@@ -18,7 +18,7 @@ from prometheus_client import CollectorRegistry
 
 from otel_callbacks import OTelCallbackHandler, Settings
 from otel_callbacks._records import ERROR, OK, End, Failure, Request
-from otel_callbacks.sinks.current_span import StandIn
+from otel_callbacks._spans.current import StandIn
 from otel_callbacks.sinks.events import EventSink
 from otel_callbacks.testing import FakeChatModel, FakeTextModel
 

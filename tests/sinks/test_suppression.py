@@ -12,7 +12,7 @@ from langchain_core.runnables import RunnableLambda
 from opentelemetry import context as otel_context
 from opentelemetry.instrumentation.utils import is_http_instrumentation_enabled
 
-from otel_callbacks.sinks import current_span
+from otel_callbacks._spans import current as current_span
 from otel_callbacks.sinks.suppression import FLAG, suppress_others
 from otel_callbacks.testing import FakeChatModel
 

@@ -10,13 +10,12 @@ Why not ``detach``: https://github.com/open-telemetry/opentelemetry-python/issue
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from opentelemetry import context as otel_context
 from opentelemetry import trace
 
 from otel_callbacks._runs.run import Run
-from otel_callbacks.sinks.delegate import Delegate
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -24,6 +23,62 @@ if TYPE_CHECKING:
     from opentelemetry.context import Context
 
     from otel_callbacks._records import Request
+
+
+class Delegate(trace.Span):
+    """A span that answers as another one, found anew each time it is asked."""
+
+    __slots__ = ()
+
+    def resolve(self) -> trace.Span:
+        """Return the span to answer as."""
+        raise NotImplementedError
+
+    def get_span_context(self) -> trace.SpanContext:
+        """Return the other span's context."""
+        return self.resolve().get_span_context()
+
+    def is_recording(self) -> bool:
+        """Say whether the other span records."""
+        return self.resolve().is_recording()
+
+    def set_attribute(self, key: str, value: Any) -> None:
+        """Set an attribute on the other span."""
+        self.resolve().set_attribute(key, value)
+
+    def set_attributes(self, attributes: Mapping[str, Any]) -> None:
+        """Set attributes on the other span."""
+        self.resolve().set_attributes(attributes)
+
+    def add_event(self, name: str, *args: Any, **kwargs: Any) -> None:
+        """Add an event to the other span."""
+        self.resolve().add_event(name, *args, **kwargs)
+
+    def add_link(self, *args: Any, **kwargs: Any) -> None:
+        """Add a link to the other span."""
+        self.resolve().add_link(*args, **kwargs)
+
+    def update_name(self, name: str) -> None:
+        """Rename the other span."""
+        self.resolve().update_name(name)
+
+    def set_status(self, *args: Any, **kwargs: Any) -> None:
+        """Set the other span's status."""
+        self.resolve().set_status(*args, **kwargs)
+
+    def record_exception(self, *args: Any, **kwargs: Any) -> None:
+        """Record an exception on the other span."""
+        self.resolve().record_exception(*args, **kwargs)
+
+    def end(self, end_time: int | None = None) -> None:
+        """Do nothing: the span's owner ends it."""
+
+    def __getattr__(self, name: str) -> Any:
+        # The SDK's spans have more than the API's: name, attributes, parent.
+        if name.startswith("__"):
+            raise AttributeError(name)
+        return getattr(self.resolve(), name)
+
 
 # Beside the current span, which an app's own span hides: the innermost run. A span
 # that the app opens inside a run inherits it, and that is how it is told from one

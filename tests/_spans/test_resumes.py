@@ -5,7 +5,7 @@ from __future__ import annotations
 from opentelemetry.sdk.trace import TracerProvider
 
 from otel_callbacks._records import Request
-from otel_callbacks.sinks.resumes import MOST_THREADS, Threads
+from otel_callbacks._spans.resumes import MOST_THREADS, Threads
 
 TRACER = TracerProvider().get_tracer("test")
 

@@ -6,7 +6,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING
 
 from otel_callbacks._records import OK, End, Response, Usage
-from otel_callbacks.sinks import rollup
+from otel_callbacks._spans import sums as rollup
 
 if TYPE_CHECKING:
     from otel_callbacks._runs.run import Tally

@@ -12,8 +12,8 @@ from langchain_core.messages import HumanMessage
 from opentelemetry import trace
 
 from otel_callbacks._records import Request
-from otel_callbacks.sinks import batch
-from otel_callbacks.sinks.current_span import StandIn
+from otel_callbacks._spans import batch
+from otel_callbacks._spans.current import StandIn
 from otel_callbacks.testing import FakeChatModel, FakeTextModel
 
 if TYPE_CHECKING:

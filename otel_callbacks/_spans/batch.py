@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from types import FrameType
 
-    from otel_callbacks.sinks.current_span import StandIn
+    from otel_callbacks._spans.current import StandIn
 
 # The functions of langchain_core.language_models that make the call of one run, or
 # of several at once, and the local variable that holds its run manager.

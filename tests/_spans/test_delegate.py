@@ -9,7 +9,7 @@ from opentelemetry import trace
 from opentelemetry.sdk.trace import Span, TracerProvider
 from opentelemetry.trace import Status, StatusCode
 
-from otel_callbacks.sinks.delegate import Delegate
+from otel_callbacks._spans.current import Delegate
 
 
 class Answers(Delegate):

@@ -26,10 +26,10 @@ from pydantic import SecretStr
 
 from otel_callbacks import OTelCallbackHandler
 from otel_callbacks._records import End, Request, Response, Usage
+from otel_callbacks._spans import batch
+from otel_callbacks._spans.current import StandIn
+from otel_callbacks._spans.sink import SpanSink
 from otel_callbacks.settings import Settings
-from otel_callbacks.sinks import batch
-from otel_callbacks.sinks.current_span import StandIn
-from otel_callbacks.sinks.spans import SpanSink
 from otel_callbacks.testing import FakeChatModel, Reply, Tokens, capture
 
 if TYPE_CHECKING:

@@ -1,0 +1,1 @@
+"""Runs become spans; which span is current."""
