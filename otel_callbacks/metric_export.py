@@ -21,7 +21,7 @@ from opentelemetry.sdk.metrics.export import (
 from opentelemetry.sdk.resources import SERVICE_INSTANCE_ID, Resource
 
 from otel_callbacks._forks import tell_after_fork
-from otel_callbacks.sinks.ways_out import start_anew
+from otel_callbacks._metrics.wiring import start_anew
 
 if TYPE_CHECKING:
     from opentelemetry.sdk.metrics.export import MetricsData

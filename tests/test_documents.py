@@ -15,6 +15,8 @@ import pytest
 
 from otel_callbacks import _semconv as semconv
 from otel_callbacks._content.capture import CONTENT, REDACT
+from otel_callbacks._metrics.prometheus import PrometheusSink
+from otel_callbacks._metrics.series import BASE, SERIES
 from otel_callbacks._runs.lost import REASONS
 from otel_callbacks._spans.sink import SpanSink
 from otel_callbacks.settings import (
@@ -23,9 +25,7 @@ from otel_callbacks.settings import (
     _TRACES_PROTOCOL,
     Settings,
 )
-from otel_callbacks.sinks.catalogue import BASE, SERIES
 from otel_callbacks.sinks.events import EventSink
-from otel_callbacks.sinks.prometheus import PrometheusSink
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -6,8 +6,8 @@ import dataclasses
 from typing import TYPE_CHECKING, Final
 
 from otel_callbacks import _semconv as semconv
+from otel_callbacks._metrics.series import label
 from otel_callbacks.cli import report_source as source
-from otel_callbacks.sinks.catalogue import label
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from otel_callbacks import _semconv as semconv
+from otel_callbacks._metrics import series as catalogue
 from otel_callbacks.cli.timeline import OUTCOMES
-from otel_callbacks.sinks import catalogue
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 
-from otel_callbacks.sinks.catalogue import SERIES, Series
+from otel_callbacks._metrics.series import SERIES, Series
 
 if TYPE_CHECKING:
     from conftest import Expression

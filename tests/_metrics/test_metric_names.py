@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from otel_callbacks.sinks import catalogue
-from otel_callbacks.sinks.metric_names import METRICS, WHOLE
+from otel_callbacks._metrics import series as catalogue
+from otel_callbacks._metrics.series import METRICS, WHOLE
 
 
 def test_every_series_has_a_name() -> None:

@@ -22,12 +22,12 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
 from otel_callbacks import OTelCallbackHandler
 from otel_callbacks._diagnostics import Health
+from otel_callbacks._metrics.calls import CallQueue
+from otel_callbacks._metrics.prometheus import PrometheusSink, SeriesCollector
+from otel_callbacks._metrics.store import LabelLimits
 from otel_callbacks._records import End, Request, Response, Usage
 from otel_callbacks._spans.current import StandIn
 from otel_callbacks.settings import Settings
-from otel_callbacks.sinks.calls import CallQueue
-from otel_callbacks.sinks.labels import LabelLimits
-from otel_callbacks.sinks.prometheus import PrometheusSink, SeriesCollector
 from otel_callbacks.testing import FakeChatModel, Reply, Tokens, capture
 
 if TYPE_CHECKING:

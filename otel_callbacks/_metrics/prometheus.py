@@ -11,13 +11,12 @@ from opentelemetry import trace
 from prometheus_client.registry import Collector
 
 from otel_callbacks import _semconv as semconv
+from otel_callbacks._metrics import series as catalogue
+from otel_callbacks._metrics.fold import Fold
+from otel_callbacks._metrics.store import OwnStore, Silent, empty, shown
 from otel_callbacks._records import OK
 from otel_callbacks._spans import sums as agent_sums
 from otel_callbacks._spans import sums as rollup
-from otel_callbacks.sinks import catalogue
-from otel_callbacks.sinks.families import OwnStore, empty, shown
-from otel_callbacks.sinks.fold import Fold
-from otel_callbacks.sinks.store import Silent
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -25,12 +24,11 @@ if TYPE_CHECKING:
     from prometheus_client.core import Metric
 
     from otel_callbacks._diagnostics import Health
+    from otel_callbacks._metrics.calls import CallQueue
+    from otel_callbacks._metrics.store import LabelLimits, Trace
     from otel_callbacks._records import End
     from otel_callbacks._runs.run import Run
     from otel_callbacks._spans.current import StandIn
-    from otel_callbacks.sinks.calls import CallQueue
-    from otel_callbacks.sinks.families import Trace
-    from otel_callbacks.sinks.labels import LabelLimits
 
 # Operations whose length is in the histogram of calls.
 _CALLS: Final = frozenset(

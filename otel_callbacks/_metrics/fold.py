@@ -10,16 +10,22 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias
 
 from otel_callbacks import _semconv as semconv
+from otel_callbacks._metrics import series as catalogue
 from otel_callbacks._records import CACHE_HIT
-from otel_callbacks.sinks import catalogue
 
 if TYPE_CHECKING:
     from decimal import Decimal
 
+    from otel_callbacks._metrics.store import (
+        Adds,
+        AddsMoney,
+        LabelLimits,
+        LabelValues,
+        Observes,
+        Store,
+        Trace,
+    )
     from otel_callbacks._records import Usage
-    from otel_callbacks.sinks.families import Trace
-    from otel_callbacks.sinks.labels import LabelLimits, LabelValues
-    from otel_callbacks.sinks.store import Adds, AddsMoney, Observes, Store
 
 _SECONDS: Final = 1e-9
 _CACHE: Final = "cache_hit"

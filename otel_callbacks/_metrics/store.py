@@ -1,17 +1,18 @@
-"""Counters and histograms of our own, cheap to add to in bulk.
+"""What `Fold` adds to, so that a call is translated in one place for every way out.
 
-prometheus_client's own objects take a lock and several dictionaries for each
-observation. Here the state of one label set is an object that is found once and then
-added to, by one thread at a time, under the collector's lock.
+Ours to be scraped (``families``), OpenTelemetry's instruments to be pushed
+(``meters``), or prometheus_client's own objects for several processes
+(``multiprocess``).
 """
 
 from __future__ import annotations
 
 from bisect import bisect_left
+from collections import Counter
 from decimal import Context, Decimal
 from itertools import repeat
 from operator import sub
-from typing import TYPE_CHECKING, Final, Generic, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Final, Generic, Protocol, TypeAlias, TypeVar
 
 from prometheus_client.core import (
     CounterMetricFamily,
@@ -22,11 +23,12 @@ from prometheus_client.core import (
 )
 from prometheus_client.utils import floatToGoString
 
+from otel_callbacks import _semconv as semconv
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
-    from otel_callbacks.sinks.catalogue import Series
-    from otel_callbacks.sinks.labels import LabelValues
+    from otel_callbacks._metrics.series import Series
 
 _SECONDS: Final = 1e-9
 # Digits of a sum of money: no app comes to an end of them. A context of our own, as
@@ -290,3 +292,129 @@ def empty(series: Series) -> Metric:
     return Metric(
         series.name.removesuffix("_total"), series.help, series.kind, series.unit
     )
+
+
+# Values beyond the limit; error.type has a name of its own for that.
+_BEYOND: Final = {semconv.ERROR_TYPE.replace(".", "_"): semconv.ERROR_TYPE_OTHER}
+
+LabelValues = tuple[str, ...]
+
+
+class LabelLimits:
+    """Lets each label have so many values and no more; not safe for threads.
+
+    Args:
+        limit: Distinct values for each label.
+        own: Labels with a limit of their own.
+    """
+
+    def __init__(self, limit: int, own: Mapping[str, int] | None = None) -> None:
+        self._limit = limit
+        self._own = own or {}
+        self._seen: dict[str, set[str]] = {}
+        self.overflowed: Counter[str] = Counter()
+
+    def bound(
+        self, names: tuple[str, ...], values: LabelValues, *, count: bool = True
+    ) -> tuple[LabelValues, tuple[str, ...]]:
+        """Return label values of which none is one too many, and count those changed.
+
+        Args:
+            names: The labels' names.
+            values: Their values, in the same order; empty ones mean no label.
+            count: Whether an overflow counts; not where the same is shown again.
+
+        Returns:
+            The values, and the names of the labels that had reached their limit.
+        """
+        bounded = []
+        overflowed = []
+        for name, value in zip(names, values, strict=True):
+            seen = self._seen.setdefault(name, set())
+            if not value or value in seen:
+                bounded.append(value)
+            elif len(seen) < self._own.get(name, self._limit):
+                seen.add(value)
+                bounded.append(value)
+            else:
+                bounded.append(_BEYOND.get(name, semconv.OTHER))
+                overflowed.append(name)
+        if count:
+            self.overflowed.update(overflowed)
+        return tuple(bounded), tuple(overflowed)
+
+
+_State_co = TypeVar("_State_co", covariant=True)
+
+
+class Adds(Protocol):
+    """One label set of a counter."""
+
+    def add(self, value: float, trace: Trace | None, /) -> None:
+        """Add a number of things."""
+
+
+class AddsMoney(Protocol):
+    """One label set of a counter of US dollars."""
+
+    def add(self, value: Decimal, trace: Trace | None, /) -> None:
+        """Add an amount."""
+
+
+class Observes(Protocol):
+    """One label set of a histogram."""
+
+    def observe(self, value: float, trace: Trace | None, /) -> None:
+        """Observe a value."""
+
+    def observe_gaps(self, ticks: Sequence[int], trace: Trace | None, /) -> None:
+        """Observe the seconds between readings of a clock in nanoseconds."""
+
+
+class Family(Protocol[_State_co]):
+    """The label sets of one series."""
+
+    def at(self, labels: LabelValues, /) -> _State_co:
+        """Return the state of a label set, the same one each time."""
+
+
+class Store(Protocol):
+    """Keeps series, one family for each."""
+
+    def counters(self, series: Series, /) -> Family[Adds]:
+        """Keep a counter."""
+
+    def amounts(self, series: Series, /) -> Family[AddsMoney]:
+        """Keep a counter of US dollars."""
+
+    def histograms(self, series: Series, /) -> Family[Observes]:
+        """Keep a histogram."""
+
+
+class Silent:
+    """A store that shows the conventions' series alone.
+
+    Args:
+        store: Keeps those.
+        nowhere: Keeps ours, and nobody looks at it.
+    """
+
+    def __init__(self, store: Store, nowhere: Store) -> None:
+        self._store = store
+        self._nowhere = nowhere
+
+    def counters(self, series: Series) -> Family[Adds]:
+        """Keep a counter."""
+        return self._of(series).counters(series)
+
+    def amounts(self, series: Series) -> Family[AddsMoney]:
+        """Keep a counter of US dollars."""
+        return self._of(series).amounts(series)
+
+    def histograms(self, series: Series) -> Family[Observes]:
+        """Keep a histogram."""
+        return self._of(series).histograms(series)
+
+    def _of(self, series: Series) -> Store:
+        """Return who keeps a series."""
+        return self._nowhere if series.is_ours else self._store

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from decimal import Decimal
 
-from otel_callbacks.sinks import catalogue
-from otel_callbacks.sinks.families import OwnStore
-from otel_callbacks.sinks.store import Silent
+from otel_callbacks._metrics import series as catalogue
+from otel_callbacks._metrics.store import OwnStore, Silent
 
 
 def test_ours_are_kept_where_nobody_looks() -> None:

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from prometheus_client.core import Exemplar
 
-from otel_callbacks.sinks.catalogue import Series
-from otel_callbacks.sinks.families import (
+from otel_callbacks._metrics.series import Series
+from otel_callbacks._metrics.store import (
     Count,
     Counters,
     Distribution,

@@ -14,10 +14,9 @@ from typing import TYPE_CHECKING, Any, Final
 from prometheus_client import Counter, Gauge, Histogram, values
 
 from otel_callbacks._forks import tell_after_fork
-from otel_callbacks.sinks import catalogue
-from otel_callbacks.sinks.families import OwnStore
-from otel_callbacks.sinks.fold import Fold
-from otel_callbacks.sinks.store import Silent
+from otel_callbacks._metrics import series as catalogue
+from otel_callbacks._metrics.fold import Fold
+from otel_callbacks._metrics.store import OwnStore, Silent
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -25,12 +24,11 @@ if TYPE_CHECKING:
 
     from prometheus_client import CollectorRegistry
 
+    from otel_callbacks._metrics.calls import CallQueue
+    from otel_callbacks._metrics.series import Series
+    from otel_callbacks._metrics.store import LabelLimits, LabelValues, Trace
     from otel_callbacks._records import End
     from otel_callbacks._spans.current import StandIn
-    from otel_callbacks.sinks.calls import CallQueue
-    from otel_callbacks.sinks.catalogue import Series
-    from otel_callbacks.sinks.families import Trace
-    from otel_callbacks.sinks.labels import LabelLimits, LabelValues
 
 _SECONDS: Final = 1e-9
 _COUNTED: Final = (

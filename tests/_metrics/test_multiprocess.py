@@ -17,10 +17,10 @@ from prometheus_client.multiprocess import MultiProcessCollector
 
 from otel_callbacks import Settings
 from otel_callbacks._diagnostics import Health
-from otel_callbacks.sinks import ways_out
-from otel_callbacks.sinks.calls import CallQueue
-from otel_callbacks.sinks.labels import LabelLimits
-from otel_callbacks.sinks.multiprocess import MultiprocessSink, is_multiprocess
+from otel_callbacks._metrics import wiring as ways_out
+from otel_callbacks._metrics.calls import CallQueue
+from otel_callbacks._metrics.multiprocess import MultiprocessSink, is_multiprocess
+from otel_callbacks._metrics.store import LabelLimits
 from otel_callbacks.testing import FakeChatModel, capture
 
 if TYPE_CHECKING:

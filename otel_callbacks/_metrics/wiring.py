@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Final
 from opentelemetry import metrics
 
 from otel_callbacks._labels import label_choices
-from otel_callbacks.sinks.calls import FOLD_AT, CallQueue
-from otel_callbacks.sinks.labels import LabelLimits
-from otel_callbacks.sinks.meters import Meters
-from otel_callbacks.sinks.multiprocess import MultiprocessSink, is_multiprocess
-from otel_callbacks.sinks.prometheus import PrometheusSink, SeriesCollector
+from otel_callbacks._metrics.calls import FOLD_AT, CallQueue
+from otel_callbacks._metrics.multiprocess import MultiprocessSink, is_multiprocess
+from otel_callbacks._metrics.otlp import Meters
+from otel_callbacks._metrics.prometheus import PrometheusSink, SeriesCollector
+from otel_callbacks._metrics.store import LabelLimits
 
 if TYPE_CHECKING:
     from opentelemetry.metrics import MeterProvider

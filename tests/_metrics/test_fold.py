@@ -7,12 +7,10 @@ from typing import Any
 
 import pytest
 
+from otel_callbacks._metrics import fold as fold_module
+from otel_callbacks._metrics.fold import Fold
+from otel_callbacks._metrics.store import LabelLimits, OwnStore, Silent
 from otel_callbacks._records import Usage
-from otel_callbacks.sinks import fold as fold_module
-from otel_callbacks.sinks.families import OwnStore
-from otel_callbacks.sinks.fold import Fold
-from otel_callbacks.sinks.labels import LabelLimits
-from otel_callbacks.sinks.store import Silent
 
 MILLISECOND = 1_000_000
 INPUT = {"gen_ai_token_type": "input"}

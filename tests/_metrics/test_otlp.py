@@ -12,9 +12,9 @@ from opentelemetry.sdk.trace import TracerProvider
 from prometheus_client import CollectorRegistry
 
 from otel_callbacks import OTelCallbackHandler, Settings
-from otel_callbacks.sinks import ways_out
-from otel_callbacks.sinks.metric_names import ATTRIBUTES
-from otel_callbacks.sinks.ways_out import start_anew
+from otel_callbacks._metrics import wiring as ways_out
+from otel_callbacks._metrics.series import ATTRIBUTES
+from otel_callbacks._metrics.wiring import start_anew
 from otel_callbacks.testing import FakeChatModel
 
 if TYPE_CHECKING:

@@ -256,3 +256,69 @@ SERIES: Final = (
     LABELS_OVERFLOWED,
     BUDGET_EXCEEDED,
 )
+
+
+# Name and unit by the series. Those of gen_ai are the conventions' own.
+METRICS: Final = {
+    TOKEN_USAGE.name: ("gen_ai.client.token.usage", "{token}"),
+    OPERATION_DURATION.name: ("gen_ai.client.operation.duration", "s"),
+    TIME_TO_FIRST_CHUNK.name: (
+        "gen_ai.client.operation.time_to_first_chunk",
+        "s",
+    ),
+    TIME_PER_OUTPUT_CHUNK.name: (
+        "gen_ai.client.operation.time_per_output_chunk",
+        "s",
+    ),
+    TOOL_DURATION.name: ("gen_ai.execute_tool.duration", "s"),
+    AGENT_DURATION.name: ("gen_ai.invoke_agent.duration", "s"),
+    AGENT_CALLS.name: (
+        "gen_ai.invoke_agent.inference_calls",
+        "{inference_call}",
+    ),
+    AGENT_TOOL_CALLS.name: ("gen_ai.invoke_agent.tool_calls", "{tool_call}"),
+    WORKFLOW_DURATION.name: ("gen_ai.workflow.duration", "s"),
+    TOKENS.name: ("otel_callbacks.tokens", "{token}"),
+    TOKEN_DETAILS.name: ("otel_callbacks.token_details", "{token}"),
+    TOKENS_SAVED.name: ("otel_callbacks.tokens_saved", "{token}"),
+    # In braces: a unit USD would end the name in _USD.
+    COST.name: ("otel_callbacks.cost_usd", "{USD}"),
+    COST_SAVED.name: ("otel_callbacks.cost_saved_usd", "{USD}"),
+    OPERATIONS.name: ("otel_callbacks.operations", "{operation}"),
+    UNPRICED.name: ("otel_callbacks.unpriced_tokens", "{token}"),
+    IN_FLIGHT.name: ("otel_callbacks.operations_in_flight", "{operation}"),
+    OPEN_RUNS.name: ("otel_callbacks.open_runs", "{run}"),
+    RUNS_LOST.name: ("otel_callbacks.runs_lost", "{run}"),
+    ERRORS.name: ("otel_callbacks.errors", "{error}"),
+    USAGE_MISSING.name: ("otel_callbacks.usage_missing", "{call}"),
+    LABELS_OVERFLOWED.name: ("otel_callbacks.labels_overflowed", "{value}"),
+    BUDGET_EXCEEDED.name: ("otel_callbacks.budget_exceeded", "{call}"),
+}
+
+# Attributes by their label; a label that is not here has one name for both.
+ATTRIBUTES: Final = {
+    label(name): name
+    for name in (
+        semconv.OPERATION_NAME,
+        semconv.PROVIDER_NAME,
+        semconv.REQUEST_MODEL,
+        semconv.RESPONSE_MODEL,
+        semconv.SERVER_ADDRESS,
+        semconv.SERVER_PORT,
+        semconv.ERROR_TYPE,
+        semconv.TOKEN_TYPE,
+        semconv.AGENT_NAME,
+        semconv.TOOL_NAME,
+        semconv.TOOL_TYPE,
+        semconv.WORKFLOW_NAME,
+    )
+}
+
+# Whole numbers in OTLP, where Prometheus knows doubles alone.
+WHOLE: Final = frozenset(
+    {
+        TOKEN_USAGE.name,
+        AGENT_CALLS.name,
+        AGENT_TOOL_CALLS.name,
+    }
+)

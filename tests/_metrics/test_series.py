@@ -6,10 +6,10 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from otel_callbacks._diagnostics import Health
-from otel_callbacks.sinks import catalogue
-from otel_callbacks.sinks.calls import CallQueue
-from otel_callbacks.sinks.labels import LabelLimits
-from otel_callbacks.sinks.prometheus import SeriesCollector
+from otel_callbacks._metrics import series as catalogue
+from otel_callbacks._metrics.calls import CallQueue
+from otel_callbacks._metrics.prometheus import SeriesCollector
+from otel_callbacks._metrics.store import LabelLimits
 
 SECONDS = (
     0.01,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from otel_callbacks.sinks.labels import LabelLimits
+from otel_callbacks._metrics.store import LabelLimits
 
 NAMES = ("gen_ai_request_model", "error_type")
 

@@ -1,0 +1,1 @@
+"""Runs become series: scraped, pushed, or kept in the files of several workers."""
