@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from otel_callbacks._embeddings.wrapper import TracedEmbeddings
+from otel_callbacks._instrument.switch import (
+    instrument,
+    instrument_if_asked,
+    uninstrument,
+)
 from otel_callbacks._setting_values import SettingError
 from otel_callbacks.accounting import BudgetExceeded, TrackedUsage, track_usage
 from otel_callbacks.configure import ConfiguredHandler, configure
-from otel_callbacks.embeddings import TracedEmbeddings
 from otel_callbacks.handler import OTelCallbackHandler
-from otel_callbacks.instrument import instrument, instrument_if_asked, uninstrument
 from otel_callbacks.settings import Settings
 
 __all__ = [

@@ -13,7 +13,7 @@ import functools
 import inspect
 from typing import TYPE_CHECKING, Any, ParamSpec, Self, TypeVar
 
-from otel_callbacks import hook
+from otel_callbacks._instrument import hook
 from otel_callbacks._spend import accounts
 from otel_callbacks._spend.accounts import Account, Call, Totals, use_budget
 from otel_callbacks._spend.budgets import BudgetExceeded, limits

@@ -19,11 +19,11 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import ConsoleSpanExporter, SimpleSpanProcessor
 from prometheus_client import REGISTRY, start_http_server
 
-from otel_callbacks import event_export
+from otel_callbacks._export import events as event_export
+from otel_callbacks._export.metrics import PushedMetrics
+from otel_callbacks._export.spans import CountingProcessor, ReportingExporter
 from otel_callbacks._setting_values import SettingError
-from otel_callbacks.exporting import CountingProcessor, ReportingExporter
 from otel_callbacks.handler import OTelCallbackHandler
-from otel_callbacks.metric_export import PushedMetrics
 from otel_callbacks.settings import Settings, check_sdk_variables
 
 if TYPE_CHECKING:

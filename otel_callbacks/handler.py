@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, Self
 from langchain_core.callbacks import BaseCallbackHandler
 
 from otel_callbacks import _semconv as semconv
+from otel_callbacks._pipeline import Providers, pipeline
 from otel_callbacks._readers.request import model_request
 from otel_callbacks._readers.response import first_of, is_chunk, model_response
 from otel_callbacks._readers.steps import (
@@ -23,7 +24,6 @@ from otel_callbacks._readers.steps import (
 from otel_callbacks._records import Refusal, Request
 from otel_callbacks._runs.lifecycle import Lifecycle
 from otel_callbacks.settings import Settings
-from otel_callbacks.sinks import Providers, pipeline
 
 if TYPE_CHECKING:
     from types import TracebackType

@@ -15,6 +15,7 @@ import pytest
 
 from otel_callbacks import _semconv as semconv
 from otel_callbacks._content.capture import CONTENT, REDACT
+from otel_callbacks._events import EventSink
 from otel_callbacks._metrics.prometheus import PrometheusSink
 from otel_callbacks._metrics.series import BASE, SERIES
 from otel_callbacks._runs.lost import REASONS
@@ -25,7 +26,6 @@ from otel_callbacks.settings import (
     _TRACES_PROTOCOL,
     Settings,
 )
-from otel_callbacks.sinks.events import EventSink
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -25,9 +25,9 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from otel_callbacks._content.capture import Captured, Redact
+    from otel_callbacks._pipeline import Pipeline
     from otel_callbacks._records import Outcome
     from otel_callbacks._runs.run import Run
-    from otel_callbacks.sinks import Pipeline
 
 _T = TypeVar("_T")
 

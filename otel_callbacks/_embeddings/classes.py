@@ -12,10 +12,10 @@ from typing import Any, Final
 
 from langchain_core.embeddings import Embeddings
 
-from otel_callbacks import hook
-from otel_callbacks.embedding_answers import unwrap_clients
-from otel_callbacks.embeddings import TracedEmbeddings, acalled, called
-from otel_callbacks.payloads.embeddings import held
+from otel_callbacks._embeddings.answers import unwrap_clients
+from otel_callbacks._embeddings.reader import held
+from otel_callbacks._embeddings.wrapper import TracedEmbeddings, acalled, called
+from otel_callbacks._instrument import hook
 
 _METHODS: Final = ("embed_documents", "embed_query", "aembed_documents", "aembed_query")
 _MADE: Final = "__init_subclass__"

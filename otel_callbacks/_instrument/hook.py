@@ -12,14 +12,16 @@ from typing import TYPE_CHECKING, Any, Final
 
 from langchain_core.tracers.context import register_configure_hook
 
+from otel_callbacks._instrument.other_instrumentations import (
+    suppress_others,
+    tell_of_others,
+)
+from otel_callbacks._instrument.stream_ids import unwrap_streams, wrap_streams
+from otel_callbacks._pipeline import ledger_only
 from otel_callbacks._runs.lifecycle import Lifecycle
 from otel_callbacks._spend import accounts
 from otel_callbacks.handler import OTelCallbackHandler
-from otel_callbacks.neighbours import tell_of_others
 from otel_callbacks.settings import Settings
-from otel_callbacks.sinks import ledger_only
-from otel_callbacks.sinks.suppression import suppress_others
-from otel_callbacks.stream_ids import unwrap_streams, wrap_streams
 
 if TYPE_CHECKING:
     from collections.abc import Callable

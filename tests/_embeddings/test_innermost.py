@@ -9,7 +9,7 @@ from uuid import UUID
 from langchain_core.runnables import RunnableLambda
 from opentelemetry import trace
 
-from otel_callbacks.sinks.innermost import innermost_run_id
+from otel_callbacks._embeddings.wrapper import innermost_run_id
 
 if TYPE_CHECKING:
     from collections.abc import Callable

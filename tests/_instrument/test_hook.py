@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from langchain_core.callbacks.manager import CallbackManager
 
-from otel_callbacks import hook
+from otel_callbacks._instrument import hook
 from otel_callbacks.accounting import track_usage
 from otel_callbacks.handler import OTelCallbackHandler
 from otel_callbacks.testing import FakeChatModel

@@ -6,26 +6,40 @@ https://github.com/open-telemetry/semantic-conventions-genai, span ``embeddings`
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final, TypeVar
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 from langchain_core.embeddings import Embeddings
+from opentelemetry import context as otel_context
 
 from otel_callbacks import _semconv as semconv
-from otel_callbacks import hook
-from otel_callbacks._records import Request
-from otel_callbacks.embedding_answers import answers, wrap_clients
-from otel_callbacks.handler import OTelCallbackHandler
-from otel_callbacks.payloads.embeddings import (
+from otel_callbacks._embeddings.answers import answers, wrap_clients
+from otel_callbacks._embeddings.reader import (
     embeddings_request,
     embeddings_response,
     leaf,
 )
-from otel_callbacks.sinks.innermost import innermost_run_id
+from otel_callbacks._instrument import hook
+from otel_callbacks._records import Request
+from otel_callbacks._spans.current import RUN_KEY, STAND_INS, StandIn, step_aside
+from otel_callbacks.handler import OTelCallbackHandler
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from otel_callbacks.payloads.embeddings import Answer
+    from otel_callbacks._embeddings.reader import Answer
+
+
+def innermost_run_id() -> UUID | None:
+    """Return the id of the innermost open run here, if there is one."""
+    run = otel_context.get_value(RUN_KEY)
+    if isinstance(run, STAND_INS) and not run.open:
+        # A model's run that ended in another task is still here.
+        step_aside(run)
+        run = run.outer
+    if isinstance(run, StandIn) and run.open:
+        return UUID(int=run.key)
+    return None
+
 
 _T = TypeVar("_T")
 

@@ -15,9 +15,10 @@ from opentelemetry.sdk._logs import LoggerProvider
 from opentelemetry.util._once import Once
 from prometheus_client import CollectorRegistry
 
-from otel_callbacks import Settings, configure, event_export
+from otel_callbacks import Settings, configure
 from otel_callbacks._diagnostics import Health
-from otel_callbacks.event_export import (
+from otel_callbacks._export import events as event_export
+from otel_callbacks._export.events import (
     CountingLogProcessor,
     ReportingLogExporter,
     close_events,

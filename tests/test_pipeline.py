@@ -17,14 +17,15 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from prometheus_client import CollectorRegistry, Counter
 
-from otel_callbacks import OTelCallbackHandler, sinks
+from otel_callbacks import OTelCallbackHandler
+from otel_callbacks import _pipeline as sinks
+from otel_callbacks._pipeline import Providers, pipeline
 from otel_callbacks._records import Request
 from otel_callbacks._runs.run import Run
 from otel_callbacks._spend import accounts
 from otel_callbacks._spend.accounts import use_budget
 from otel_callbacks._spend.budgets import BudgetExceeded, Limits
 from otel_callbacks.settings import Settings
-from otel_callbacks.sinks import Providers, pipeline
 from otel_callbacks.testing import FakeChatModel, capture
 
 if TYPE_CHECKING:

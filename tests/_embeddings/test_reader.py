@@ -8,14 +8,14 @@ from typing import Any
 import pytest
 from langchain_core.embeddings import Embeddings
 
-from otel_callbacks._records import Usage
-from otel_callbacks.payloads.embeddings import (
+from otel_callbacks._embeddings.reader import (
     Answer,
     embeddings_request,
     embeddings_response,
     held,
     leaf,
 )
+from otel_callbacks._records import Usage
 
 
 class Plain(Embeddings):

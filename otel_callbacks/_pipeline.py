@@ -17,6 +17,7 @@ from opentelemetry._logs import get_logger
 from prometheus_client import REGISTRY
 
 from otel_callbacks._diagnostics import Counts, Health
+from otel_callbacks._events import EventSink
 from otel_callbacks._metrics.wiring import WaysOut
 from otel_callbacks._runs.table import RunTable
 from otel_callbacks._spans import current as current_span
@@ -27,7 +28,6 @@ from otel_callbacks._spend.accounts import Account, use_budget
 from otel_callbacks._spend.budgets import limits
 from otel_callbacks._spend.ledger import LedgerSink
 from otel_callbacks._spend.pricing import Pricing
-from otel_callbacks.sinks.events import EventSink
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from langchain_openai.chat_models.base import BaseChatOpenAI
 
-from otel_callbacks.stream_ids import unwrap_streams, wrap_streams
+from otel_callbacks._instrument.stream_ids import unwrap_streams, wrap_streams
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

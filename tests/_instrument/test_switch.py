@@ -15,16 +15,11 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from prometheus_client import CollectorRegistry
 
-from otel_callbacks import (
-    OTelCallbackHandler,
-    Settings,
-    hook,
-    instrument,
-    track_usage,
-    uninstrument,
-)
+from otel_callbacks import OTelCallbackHandler, Settings, track_usage, uninstrument
+from otel_callbacks._instrument import hook
+from otel_callbacks._instrument import switch as instrument
+from otel_callbacks._instrument.switch import instrument_if_asked
 from otel_callbacks._setting_values import SettingError
-from otel_callbacks.instrument import instrument_if_asked
 from otel_callbacks.testing import FakeChatModel
 
 if TYPE_CHECKING:

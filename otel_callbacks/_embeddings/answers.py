@@ -11,7 +11,7 @@ import sys
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, Final
 
-from otel_callbacks.payloads.embeddings import Answer
+from otel_callbacks._embeddings.reader import Answer
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable

@@ -12,8 +12,8 @@ from langchain_core.runnables import RunnableLambda
 from opentelemetry import context as otel_context
 from opentelemetry.instrumentation.utils import is_http_instrumentation_enabled
 
+from otel_callbacks._instrument.other_instrumentations import FLAG, suppress_others
 from otel_callbacks._spans import current as current_span
-from otel_callbacks.sinks.suppression import FLAG, suppress_others
 from otel_callbacks.testing import FakeChatModel
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from opentelemetry.instrumentation.instrumentor import (  # type: ignore[attr-de
 )
 
 from otel_callbacks._diagnostics import Health
-from otel_callbacks.neighbours import tell_of_others
+from otel_callbacks._instrument.other_instrumentations import tell_of_others
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 from opentelemetry.sdk.trace import TracerProvider
 
-from otel_callbacks import hook
-from otel_callbacks.instrumentor import OTelCallbacksInstrumentor
+from otel_callbacks._instrument import hook
+from otel_callbacks._instrument.instrumentor import OTelCallbacksInstrumentor
 
 if TYPE_CHECKING:
     import pytest

@@ -10,12 +10,12 @@ import openai
 import pytest
 from openai.resources.embeddings import Embeddings
 
-from otel_callbacks.embedding_answers import answers, unwrap_clients, wrap_clients
+from otel_callbacks._embeddings.answers import answers, unwrap_clients, wrap_clients
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from otel_callbacks.payloads.embeddings import Answer
+    from otel_callbacks._embeddings.reader import Answer
     from otel_callbacks.testing import FakeOpenAI
 
 ASKED: dict[str, Any] = {"model": "text-embedding-3-small", "input": ["Tulips."]}

@@ -9,7 +9,10 @@ import pytest
 from langchain_core.embeddings import Embeddings
 from langchain_openai import OpenAIEmbeddings
 
-from otel_callbacks import TracedEmbeddings, embedding_answers, embedding_classes, hook
+from otel_callbacks import TracedEmbeddings
+from otel_callbacks._embeddings import answers as embedding_answers
+from otel_callbacks._embeddings import classes as embedding_classes
+from otel_callbacks._instrument import hook
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

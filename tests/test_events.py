@@ -17,9 +17,9 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from prometheus_client import CollectorRegistry
 
 from otel_callbacks import OTelCallbackHandler, Settings
+from otel_callbacks._events import EventSink
 from otel_callbacks._records import ERROR, OK, End, Failure, Request
 from otel_callbacks._spans.current import StandIn
-from otel_callbacks.sinks.events import EventSink
 from otel_callbacks.testing import FakeChatModel, FakeTextModel
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from opentelemetry.instrumentation.instrumentor import (  # type: ignore[attr-de
     BaseInstrumentor,
 )
 
-from otel_callbacks.instrument import instrument, uninstrument
+from otel_callbacks._instrument.switch import instrument, uninstrument
 from otel_callbacks.settings import Settings
 
 if TYPE_CHECKING:

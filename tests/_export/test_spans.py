@@ -20,9 +20,9 @@ from opentelemetry.sdk.trace.sampling import (
     SamplingResult,
 )
 
-from otel_callbacks import exporting
 from otel_callbacks._diagnostics import Health
-from otel_callbacks.exporting import CountingProcessor, ReportingExporter
+from otel_callbacks._export import spans as exporting
+from otel_callbacks._export.spans import CountingProcessor, ReportingExporter
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -20,9 +20,10 @@ from opentelemetry.proto.collector.metrics.v1 import (
 )
 from opentelemetry.sdk.metrics.export import MetricExportResult
 
-from otel_callbacks import Settings, metric_export
+from otel_callbacks import Settings
 from otel_callbacks._diagnostics import Health
-from otel_callbacks.metric_export import PushedMetrics, _Reporting
+from otel_callbacks._export import metrics as metric_export
+from otel_callbacks._export.metrics import PushedMetrics, _Reporting
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

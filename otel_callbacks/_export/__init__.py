@@ -1,0 +1,1 @@
+"""What leaves: spans, events and metrics, counted when they are lost."""
