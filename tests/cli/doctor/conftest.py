@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from otel_callbacks.cli import doctor_jaeger, doctor_visit
-from otel_callbacks.cli.doctor_visit import Deadline, Visit
+from otel_callbacks.cli.doctor import jaeger as doctor_jaeger
+from otel_callbacks.cli.doctor import probe as doctor_visit
+from otel_callbacks.cli.doctor.probe import Deadline, Visit
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from genai_prices import __version__
 
 from otel_callbacks._spend.price_file import PriceFile
-from otel_callbacks.cli.prices_found import find, near, source, written
+from otel_callbacks.cli.prices.lookup import find, near, source, written
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from otel_callbacks.cli.reconcile_export import ExportError, Item, read_export
+from otel_callbacks.cli.reconcile.exports import ExportError, Item, read_export
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -2,8 +2,7 @@ from __future__ import annotations
 
 from datetime import date
 
-from otel_callbacks.cli.reconcile_export import Item
-from otel_callbacks.cli.reconcile_gap import (
+from otel_callbacks.cli.reconcile.command import (
     COST,
     INPUT,
     OUTPUT,
@@ -12,7 +11,8 @@ from otel_callbacks.cli.reconcile_gap import (
     ours,
     theirs,
 )
-from otel_callbacks.cli.report_source import read_metrics
+from otel_callbacks.cli.reconcile.exports import Item
+from otel_callbacks.cli.report.prometheus import read_metrics
 
 DAY = date(2024, 11, 1)
 

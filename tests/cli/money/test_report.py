@@ -6,7 +6,8 @@ import json
 import pytest
 from report_servers import answering
 
-from otel_callbacks.cli import main, report
+from otel_callbacks.cli import main
+from otel_callbacks.cli.report import command as report
 
 
 def test_the_table_is_printed(metrics: str, capsys: pytest.CaptureFixture[str]) -> None:

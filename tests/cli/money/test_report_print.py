@@ -8,9 +8,9 @@ from datetime import UTC, datetime
 import pytest
 from rich.console import Console
 
-from otel_callbacks.cli import report_print
-from otel_callbacks.cli.report_source import Read, read_metrics
-from otel_callbacks.cli.report_spend import spend
+from otel_callbacks.cli.report import printing as report_print
+from otel_callbacks.cli.report.prometheus import Read, read_metrics
+from otel_callbacks.cli.report.spend import spend
 
 DAY = datetime(2026, 11, 20, tzinfo=UTC)
 

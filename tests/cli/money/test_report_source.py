@@ -10,7 +10,7 @@ from prometheus_client import CollectorRegistry, Gauge
 from report_servers import answering, serving, spend_of_a_day
 
 from otel_callbacks._setting_values import SettingError
-from otel_callbacks.cli.report_source import Prometheus, SourceError, read_metrics
+from otel_callbacks.cli.report.prometheus import Prometheus, SourceError, read_metrics
 
 SINCE = datetime(2026, 11, 20, tzinfo=UTC)
 UNTIL = datetime(2026, 11, 21, tzinfo=UTC)

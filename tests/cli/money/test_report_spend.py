@@ -1,7 +1,7 @@
 from __future__ import annotations
 
-from otel_callbacks.cli.report_source import Sample, read_metrics
-from otel_callbacks.cli.report_spend import spend, total
+from otel_callbacks.cli.report.prometheus import Sample, read_metrics
+from otel_callbacks.cli.report.spend import spend, total
 
 
 def test_spend_by_model_and_outcome(metrics: str) -> None:

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from otel_callbacks.cli.report_times import moment
+from otel_callbacks.cli._common import moment
 
 NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
 

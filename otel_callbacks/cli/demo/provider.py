@@ -1,0 +1,161 @@
+"""How the demo's provider behaves: quick or slow, busy, strict, wanting tools."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Final
+
+from otel_callbacks.testing import FakeOpenAI, Reply, Tokens, ToolCall, answer_to
+from otel_callbacks.testing.answers import count_tokens
+
+if TYPE_CHECKING:
+    from otel_callbacks.testing import Received
+
+# ruff: noqa: RUF001 -- Chinese text has Chinese signs
+
+
+Words = Mapping[str, str]
+"""Questions and their answers."""
+
+SHOPKEEPER: Final = (
+    "You work in a flower shop. Answer in the customer's language, in one sentence."
+)
+ASKED: Final[Words] = {
+    "玫瑰花束多少钱？": "红玫瑰十二枝，一百九十九元。",
+    "Which flowers are in season?": "Peonies and sweet peas, until the end of June.",
+    "送到中环要多久？": "两小时内送到，满三百元免运费。",
+    "Do lilies need much light?": "Bright light, but no sun at noon.",
+    "牡丹什么时候开？": "四月下旬到五月，花期约二十天。",
+    "What goes well with sunflowers?": "Thistles, eucalyptus and a little grass.",
+}
+"""Everyday questions."""
+POEMS: Final[Words] = {
+    "写一句关于郁金香的诗。": "春风捧起郁金香，一杯霞光不肯放。",
+    "One line about tulips, please.": "Tulips hold up small cups of morning.",
+    "A line for a wedding card?": "May every year bloom like this first day.",
+}
+"""Asked for a stream."""
+PRICES: Final[Words] = {
+    "一束红玫瑰多少钱？": "一束红玫瑰二十九欧元。",
+    "How much is a bunch of tulips?": "A bunch of tulips is 19 euros.",
+}
+"""Answered with the help of a tool."""
+BUSY: Final[Words] = {
+    "今天还有向日葵吗？": "还有十枝，给您留着。",
+    "Any sunflowers left today?": "Ten stems, and they are yours.",
+}
+"""Asked when the provider has too much to do."""
+IMPATIENT: Final[Words] = {
+    "请推荐二十种婚礼用花。": "玫瑰、牡丹、芍药……",
+    "List twenty wedding flowers.": "Roses, peonies, ranunculus ...",
+}
+"""Asked by customers who do not wait for the answer."""
+REPEATED: Final[Words] = {
+    "几点关门？": "晚上八点，周日六点。",
+    "When do you close?": "At eight, on Sundays at six.",
+}
+"""Asked twice."""
+TOO_LONG: Final = ("Here is the whole herbarium:", "这是整本花卉图鉴：")
+"""The beginning of a prompt that is too long."""
+
+ANSWERS: Final[Words] = {**ASKED, **POEMS, **PRICES, **BUSY, **IMPATIENT, **REPEATED}
+"""All questions and their answers."""
+
+
+# Model -> shortest and longest time to the first byte, in seconds.
+_SECONDS: Final = {
+    "gpt-4o-mini": (0.25, 0.6),
+    "gpt-5-mini": (0.7, 1.2),
+    "qwen-plus": (0.35, 0.8),
+}
+_USUAL_SECONDS: Final = (0.3, 0.7)
+_REASONING: Final = {"gpt-5-mini": (16, 64)}
+_CHUNK_SECONDS: Final = (0.02, 0.06)
+_RETRY_SECONDS: Final = 0.25
+_NEVER_SECONDS: Final = 30.0
+_PRICES: Final = {"玫瑰": 29, "rose": 29, "tulip": 19, "lily": 24}
+# The header in which OpenAI's own clients count their attempts.
+_ATTEMPT: Final = "x-stainless-retry-count"
+
+
+def price_of(flower: str) -> int:
+    """Return what a bunch costs; the shop's only table.
+
+    Args:
+        flower: The flower, in English or Chinese.
+    """
+    known = [price for name, price in _PRICES.items() if name in flower.lower()]
+    return known[0] if known else 22
+
+
+def teach(provider: FakeOpenAI, seed: int) -> None:
+    """Tell a fake provider how to behave; the same seed gives the same behaviour.
+
+    Args:
+        provider: The server, running or not.
+        seed: Any number.
+    """
+
+    def usual(received: Received) -> Reply:
+        return _usual(received, seed)
+
+    def busy(received: Received) -> Reply:
+        if received.headers.get(_ATTEMPT, "0") == "0":
+            return Reply.failing(429, retry_after=_RETRY_SECONDS, delay=0.1)
+        return usual(received)
+
+    def tool(received: Received) -> Reply:
+        if received.after_tool:
+            return usual(received)
+        call = ToolCall("price_of", {"flower": received.text})
+        return Reply(tool_calls=(call,), delay=_seconds(received, seed))
+
+    def never(received: Received) -> Reply:
+        return Reply(delay=_NEVER_SECONDS, text=ANSWERS[received.text])
+
+    def too_long(_: Received) -> Reply:
+        return Reply.failing(
+            400,
+            code="context_length_exceeded",
+            message="The prompt is longer than the model's context.",
+            delay=0.15,
+        )
+
+    provider.when(lambda _: True, usual)
+    provider.when(lambda received: "tools" in received.json, tool)
+    for questions, answer in (
+        (BUSY, busy),
+        (IMPATIENT, never),
+        (TOO_LONG, too_long),
+    ):
+        for question in questions:
+            provider.when(question, answer)
+
+
+def _usual(received: Received, seed: int) -> Reply:
+    """Answer a question, in the model's usual time."""
+    chance = _chance(received, seed)
+    text = ANSWERS.get(received.text) or answer_to(received.text)
+    reasoning = 0
+    if received.model in _REASONING:
+        reasoning = chance.randint(*_REASONING[received.model])
+    return Reply(
+        text,
+        usage=Tokens(
+            received.prompt_tokens, count_tokens(text) + reasoning, reasoning=reasoning
+        ),
+        delay=_seconds(received, seed),
+        chunk_delay=chance.uniform(*_CHUNK_SECONDS),
+    )
+
+
+def _seconds(received: Received, seed: int) -> float:
+    """Return how long a model takes to begin its answer."""
+    shortest, longest = _SECONDS.get(received.model, _USUAL_SECONDS)
+    return _chance(received, seed).uniform(shortest, longest)
+
+
+def _chance(received: Received, seed: int) -> random.Random:
+    """Return chances that depend on seed, model and question, not on the order."""
+    return random.Random(f"{seed}/{received.model}/{received.text}")  # noqa: S311

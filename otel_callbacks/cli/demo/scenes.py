@@ -1,0 +1,212 @@
+"""What happens in the flower shop: one function for each kind of call."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+from langchain_core.caches import InMemoryCache
+from langchain_core.messages import (
+    AIMessage,
+    AIMessageChunk,
+    BaseMessage,
+    HumanMessage,
+    SystemMessage,
+    ToolMessage,
+)
+from langchain_core.tools import tool
+from openai import APIStatusError
+
+from otel_callbacks.cli.demo import provider as demo_provider
+from otel_callbacks.cli.demo import provider as words
+
+if TYPE_CHECKING:
+    import random
+    from collections.abc import Awaitable, Callable
+
+    from langchain_openai import ChatOpenAI
+
+    from otel_callbacks.cli.picture.sums import Till
+
+_CUSTOMERS: Final = 3
+_PATIENCE_SECONDS: Final = 0.6
+_LONG: Final = 400
+
+
+class Said(NamedTuple):
+    """A question and what became of it.
+
+    Args:
+        question: What the customer asked.
+        answer: What the model said, or what happened instead.
+    """
+
+    question: str
+    answer: str
+
+
+class Shop(NamedTuple):
+    """Where the calls are made.
+
+    Args:
+        model: Makes a chat model: its name, and further arguments.
+        models: The names of the models to ask.
+        callbacks: The handler, for tools.
+        till: Adds up the results.
+        chance: Chooses questions and models.
+    """
+
+    model: Callable[..., ChatOpenAI]
+    models: tuple[str, ...]
+    callbacks: list[Any]
+    till: Till
+    chance: random.Random
+
+
+class Scene(NamedTuple):
+    """One kind of call.
+
+    Args:
+        name: The name of the span around it.
+        title: What happens, for people.
+        play: Makes the calls.
+        real: Whether it makes sense with a real provider.
+    """
+
+    name: str
+    title: str
+    play: Callable[[Shop], Awaitable[list[Said]]]
+    real: bool
+
+
+@tool
+def price_of(flower: str) -> str:
+    """Look up what a bunch of flowers costs, in euros."""
+    return f"{demo_provider.price_of(flower)} EUR"
+
+
+async def three_customers(shop: Shop) -> list[Said]:
+    """Answer three customers at once."""
+    questions = shop.chance.sample(list(words.ASKED), _CUSTOMERS)
+    models = [shop.models[place % len(shop.models)] for place in range(_CUSTOMERS)]
+
+    async def serve(model: str, question: str) -> Said:
+        result = await shop.model(model).agenerate([_messages(question)])
+        message: Any = result.generations[0][0].message  # type: ignore[union-attr]
+        return _sold(shop, model, question, message)
+
+    asked = zip(models, questions, strict=True)
+    return list(await asyncio.gather(*(serve(*one) for one in asked)))
+
+
+async def stream(shop: Shop) -> list[Said]:
+    """Answer word by word."""
+    model, question = shop.models[0], shop.chance.choice(list(words.POEMS))
+    whole = AIMessageChunk(content="")
+    async for chunk in shop.model(model, stream_usage=True).astream(
+        _messages(question)
+    ):
+        whole = whole + chunk
+    return [_sold(shop, model, question, whole)]
+
+
+async def tool_call(shop: Shop) -> list[Said]:
+    """Let the model ask for the price list."""
+    model, question = shop.models[0], shop.chance.choice(list(words.PRICES))
+    llm = shop.model(model).bind_tools([price_of])
+    messages = _messages(question)
+    asked = await llm.ainvoke(messages)
+    said = _sold(shop, model, question, asked)
+    if not asked.tool_calls:
+        return [said]
+    prices = [
+        await price_of.ainvoke(call, config={"callbacks": shop.callbacks})
+        for call in asked.tool_calls
+    ]
+    answer = await llm.ainvoke([*messages, asked, *_results(prices)])
+    return [
+        Said(question, f"price_of() says {prices[0].text}"),
+        _sold(shop, model, question, answer),
+    ]
+
+
+async def retry(shop: Shop) -> list[Said]:
+    """Ask a provider that is too busy at first."""
+    model, question = shop.models[0], shop.chance.choice(list(words.BUSY))
+    llm = shop.model(model, max_retries=2)
+    return [_sold(shop, model, question, await llm.ainvoke(_messages(question)))]
+
+
+async def cancelled(shop: Shop) -> list[Said]:
+    """Give up on an answer that takes too long."""
+    model, question = shop.models[-1], shop.chance.choice(list(words.IMPATIENT))
+    call = shop.model(model).ainvoke(_messages(question))
+    try:
+        answer = await asyncio.wait_for(call, _PATIENCE_SECONDS)
+    except TimeoutError:
+        shop.till.add(model, "cancelled")
+        return [Said(question, f"the customer left after {_PATIENCE_SECONDS} s")]
+    return [_sold(shop, model, question, answer)]
+
+
+async def cache_hit(shop: Shop) -> list[Said]:
+    """Ask the same question twice, with LangChain's own cache."""
+    model, question = shop.models[0], shop.chance.choice(list(words.REPEATED))
+    llm = shop.model(model, cache=InMemoryCache())
+    first = await llm.ainvoke(_messages(question))
+    again = await llm.ainvoke(_messages(question))
+    return [
+        _sold(shop, model, question, first),
+        _sold(shop, model, question, again, "cache_hit"),
+    ]
+
+
+async def failing(shop: Shop) -> list[Said]:
+    """Send a prompt that is too long."""
+    model, start = shop.models[0], shop.chance.choice(words.TOO_LONG)
+    question = f"{start} …"
+    try:
+        answer = await shop.model(model).ainvoke(
+            _messages(f"{start} {'Rosa ' * _LONG}")
+        )
+    except APIStatusError as error:
+        shop.till.add(model, "error")
+        return [Said(question, f"{error.status_code} {error.code}")]
+    return [_sold(shop, model, question, answer)]
+
+
+SCENES: Final = (
+    Scene("flower-shop", "three customers at once", three_customers, real=True),
+    Scene("poem", "an answer word by word", stream, real=True),
+    Scene("price-check", "the model asks for a tool", tool_call, real=True),
+    Scene("rush-hour", "429, then a retry", retry, real=False),
+    Scene("hung-up", "a customer who does not wait", cancelled, real=False),
+    Scene("asked-twice", "the same question twice", cache_hit, real=True),
+    Scene("too-long", "a prompt that is too long", failing, real=False),
+)
+"""All scenes, in the order of the show."""
+
+MODELS: Final = ("gpt-4o-mini", "gpt-5-mini", "qwen-plus")
+"""The models that the fake provider is asked for."""
+
+
+def _messages(question: str) -> list[BaseMessage]:
+    """Return what is sent for a question."""
+    return [SystemMessage(words.SHOPKEEPER), HumanMessage(question)]
+
+
+def _results(results: list[Any]) -> list[ToolMessage]:
+    """Return the tools' results as messages."""
+    return [one for one in results if isinstance(one, ToolMessage)]
+
+
+def _sold(
+    shop: Shop,
+    model: str,
+    question: str,
+    message: AIMessage,
+    outcome: str = "ok",
+) -> Said:
+    """Count a result, and return what was said."""
+    shop.till.add(model, outcome, message.usage_metadata)
+    return Said(question, message.text)

@@ -1,0 +1,186 @@
+"""All that the demo needs while it runs, put up and taken down again."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+from langchain_openai import ChatOpenAI
+from opentelemetry.instrumentation import httpx as httpx_instrumentation
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from prometheus_client import CollectorRegistry
+
+from otel_callbacks import SettingError, Settings, configure
+from otel_callbacks.cli import _addresses as stack
+from otel_callbacks.cli.demo import provider as demo_provider
+from otel_callbacks.cli.demo.health_page import HealthPage
+from otel_callbacks.testing import FakeOpenAI, spans_as_data
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from opentelemetry.sdk.trace import TracerProvider
+
+    from otel_callbacks import ConfiguredHandler
+    from otel_callbacks.testing import Span
+
+SERVICE: Final = "flower-shop"
+_TIMEOUT_SECONDS: Final = 60
+_HOST: Final = "OTEL_EXPORTER_PROMETHEUS_HOST"
+_NO_KEY: Final = "no-key-is-needed"
+_PROXY_EXCEPTIONS: Final = ("NO_PROXY", "no_proxy")
+_INSTRUMENTORS: Final = {
+    "httpx": "HTTPXClientInstrumentor",
+    "httpx2": "HTTPX2ClientInstrumentor",
+}
+
+
+class Session(NamedTuple):
+    """What the scenes and the show work with.
+
+    Args:
+        handler: The handler, as ``configure`` returned it.
+        provider: Makes the app's own spans and those of the HTTP client.
+        registry: Shows the series.
+        fake: The fake provider, or None for the real one.
+        health: The page that says that it runs, or None.
+        metrics_url: Where ``/metrics`` is served.
+        exports: Whether spans are sent to a Collector.
+        moved: Whether the port of ``/metrics`` was in use.
+        exporter: Keeps the finished spans.
+    """
+
+    handler: ConfiguredHandler
+    provider: TracerProvider
+    registry: CollectorRegistry
+    fake: FakeOpenAI | None
+    health: HealthPage | None
+    metrics_url: str
+    exports: bool
+    moved: bool
+    exporter: InMemorySpanExporter
+
+    def spans(self) -> list[Span]:
+        """Take the spans that have finished since the last time."""
+        spans = spans_as_data(self.exporter.get_finished_spans())
+        self.exporter.clear()
+        return spans
+
+    def model(self, name: str, **arguments: Any) -> ChatOpenAI:
+        """Make a chat model with the handler in it.
+
+        Args:
+            name: The model's name.
+            arguments: Further arguments of ``ChatOpenAI``.
+        """
+        settings: dict[str, Any] = {"timeout": _TIMEOUT_SECONDS}
+        if self.fake is not None:
+            settings |= {"base_url": self.fake.base_url, "api_key": _NO_KEY}
+            settings["max_retries"] = 0
+        return ChatOpenAI(
+            model=name, callbacks=[self.handler], **{**settings, **arguments}
+        )
+
+
+# Of the one model that genai-prices does not have under its provider's name.
+_PRICES: Final = Path(__file__).with_name("demo_prices.toml")
+
+
+@contextmanager
+def session(
+    *,
+    real: bool = False,
+    keep_serving: bool = False,
+    seed: int = 0,
+    settings: Settings | None = None,
+    set_up: Callable[..., ConfiguredHandler] = configure,
+) -> Iterator[Session]:
+    """Put up provider, telemetry and ``/metrics``, and take all down at the end.
+
+    Args:
+        real: Ask the real provider, not the fake one.
+        keep_serving: Serve ``/healthz`` beside ``/metrics``.
+        seed: Decides how the fake provider behaves.
+        settings: The handler's settings; the environment's when None.
+        set_up: Sets up OpenTelemetry, as ``configure`` does.
+
+    Raises:
+        SettingError: A setting has a value that is not allowed.
+    """
+    wanted = settings or Settings.from_env()
+    chosen = stack.exporting(wanted)
+    if not real and not chosen.prices:
+        chosen = replace(chosen, prices=str(_PRICES))
+    host, port = wanted.prometheus_host, wanted.prometheus_port
+    serves = wanted.metrics_exporter == "prometheus"
+    moved = serves and port != 0 and not stack.is_free(host, port)
+    if moved:
+        chosen = replace(chosen, prometheus_port=0)
+    health = None
+    registry = CollectorRegistry()
+    with ExitStack() as cleanup:
+        if keep_serving and serves:
+            health = _health_page(registry, host, chosen.prometheus_port)
+            chosen = replace(chosen, metrics_exporter="none")
+            cleanup.callback(health.stop)
+        handler = set_up(service_name=SERVICE, settings=chosen, registry=registry)
+        cleanup.callback(handler.close)
+        provider: Any = handler.tracer_provider
+        exporter = InMemorySpanExporter()
+        provider.add_span_processor(SimpleSpanProcessor(exporter))
+        _instrument(cleanup, provider)
+        fake = None if real else _fake(cleanup, seed)
+        yield Session(
+            handler,
+            provider,
+            registry,
+            fake,
+            health,
+            health.metrics_url if health else handler.metrics_url,
+            chosen.traces_exporter == "otlp",
+            moved,
+            exporter,
+        )
+
+
+def _health_page(registry: CollectorRegistry, host: str, port: int) -> HealthPage:
+    """Serve the series and the health check, or say why not."""
+    try:
+        return HealthPage(registry, host, port)
+    except OSError as error:
+        allowed = f"an address of this machine ({error.strerror or error})"
+        raise SettingError(_HOST, host, allowed) from error
+
+
+def _fake(cleanup: ExitStack, seed: int) -> FakeOpenAI:
+    """Start the fake provider, which no proxy of the environment may stand before."""
+    for variable in _PROXY_EXCEPTIONS:
+        before = os.environ.get(variable)
+        os.environ[variable] = ",".join(filter(None, (before, "127.0.0.1")))
+        cleanup.callback(_restore, variable, before)
+    fake = FakeOpenAI(keep=1)
+    demo_provider.teach(fake, seed)
+    return cleanup.enter_context(fake)
+
+
+def _restore(variable: str, before: str | None) -> None:
+    """Put an environment variable back."""
+    if before is None:
+        os.environ.pop(variable, None)
+    else:
+        os.environ[variable] = before
+
+
+def _instrument(cleanup: ExitStack, provider: TracerProvider) -> None:
+    """Make spans of the HTTP requests of whichever client openai uses."""
+    for library, name in _INSTRUMENTORS.items():
+        kind = getattr(httpx_instrumentation, name, None)
+        if kind is not None and importlib.util.find_spec(library) is not None:
+            instrumentor = kind()
+            instrumentor.instrument(tracer_provider=provider)
+            cleanup.callback(instrumentor.uninstrument)

@@ -1,0 +1,145 @@
+"""The first hop: a fake chain, through a handler that is set up as an app's is."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Final
+
+from langchain_core.messages.ai import UsageMetadata
+from langchain_core.runnables import RunnableLambda
+from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from opentelemetry.sdk.trace.sampling import ALWAYS_ON
+from prometheus_client import CollectorRegistry
+
+from otel_callbacks import _semconv as semconv
+from otel_callbacks.cli.doctor.findings import Trouble
+from otel_callbacks.handler import OTelCallbackHandler
+from otel_callbacks.testing.capturing import spans_as_data
+from otel_callbacks.testing.fake_models import FakeChatModel
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from otel_callbacks.cli.doctor.probe import Visit
+    from otel_callbacks.settings import Settings
+
+SERVICE: Final = "otel-callbacks-doctor"
+"""``service.name`` of the fake chain. Always the same, and so is its model's name:
+a new one each time would be a new series each time."""
+
+_SAMPLER: Final = "OTEL_TRACES_SAMPLER"
+_RATIO: Final = "OTEL_TRACES_SAMPLER_ARG"
+_NEVER: Final = frozenset({"always_off", "parentbased_always_off"})
+_USAGE: Final = UsageMetadata(input_tokens=3, output_tokens=2, total_tokens=5)
+
+
+def run_chain(
+    visit: Visit,
+    instance: str,
+    settings: Settings,
+    make_handler: Callable[..., Any] = OTelCallbackHandler,
+) -> Sequence[ReadableSpan]:
+    """Run the fake chain and return its spans.
+
+    Args:
+        visit: The hop.
+        instance: ``service.instance.id``, the mark of this examination.
+        settings: The handler's settings.
+        make_handler: Makes the handler.
+
+    Raises:
+        Trouble: An app with this environment sends no spans, or the handler made
+            none.
+    """
+    _check_switches(visit, settings, os.environ)
+    exporter = InMemorySpanExporter()
+    attributes = {"service.name": SERVICE, "service.instance.id": instance}
+    provider = TracerProvider(
+        # A share of nearly all would lose the chain now and then.
+        sampler=ALWAYS_ON,
+        resource=Resource.create(attributes),
+        shutdown_on_exit=False,
+    )
+    provider.add_span_processor(SimpleSpanProcessor(exporter))
+    handler = make_handler(
+        tracer_provider=provider,
+        registry=CollectorRegistry(),
+        settings=replace(settings, strict=False),
+    )
+    model = FakeChatModel(
+        answer="All is well.",
+        usage=_USAGE,
+        model_name=SERVICE,
+        provider="otel-callbacks",
+    )
+    chain = RunnableLambda(lambda question: question) | model
+    try:
+        chain.invoke(
+            "Are you there?",
+            {"callbacks": [handler], "run_name": "otel-callbacks doctor"},
+        )
+    finally:
+        handler.close()
+        provider.shutdown()
+    spans = exporter.get_finished_spans()
+    if not _is_whole(spans):
+        names = ", ".join(span.name for span in spans) or "no spans"
+        reason = f"of a chain with a model call the handler made {names}"
+        remedy = (
+            "Look at the log lines of otel_callbacks above; OTEL_CALLBACKS_STRICT=1 "
+            "in a test of the app raises what is only logged here."
+        )
+        raise Trouble(reason, remedy)
+    return spans
+
+
+def trace_id(spans: Sequence[ReadableSpan]) -> str:
+    """Return the trace of spans in hex.
+
+    Args:
+        spans: At least one; all of one trace.
+    """
+    return str(spans_as_data(spans)[0]["trace_id"])
+
+
+def _check_switches(
+    visit: Visit, settings: Settings, environ: Mapping[str, str]
+) -> None:
+    """Say which setting keeps the spans of an app from being sent."""
+    if settings.sdk_disabled:
+        reason = "OTEL_SDK_DISABLED=true: telemetry is switched off"
+        raise Trouble(reason, "Unset OTEL_SDK_DISABLED.")
+    if settings.traces_exporter != "otlp":
+        reason = (
+            f"OTEL_TRACES_EXPORTER={settings.traces_exporter}: spans are not sent to "
+            "a Collector"
+        )
+        raise Trouble(reason, "Unset OTEL_TRACES_EXPORTER, or set it to otlp.")
+    sampler = environ.get(_SAMPLER, "").strip()
+    ratio = float(environ.get(_RATIO, "").strip() or 1)
+    ratio = ratio if sampler.endswith("traceidratio") else 1.0
+    if sampler in _NEVER or ratio == 0:
+        reason = f"sampled away: {_SAMPLER}={sampler} sends no trace"
+        if ratio == 0:
+            reason = f"sampled away: {_SAMPLER}={sampler} with {_RATIO}=0 sends none"
+        remedy = f"Unset {_SAMPLER}, and leave sampling to the Collector."
+        raise Trouble(reason, remedy)
+    if ratio < 1:
+        visit.caution(
+            f"{_SAMPLER}={sampler}: only {ratio:.0%} of traces are sent; the doctor's "
+            "own is sent always",
+            f"Unset {_SAMPLER} where the Collector samples: it keeps every error.",
+        )
+
+
+def _is_whole(spans: Sequence[ReadableSpan]) -> bool:
+    """Say whether the model call is there, below the chain."""
+    return any(
+        span["attributes"].get(semconv.OPERATION_NAME) in semconv.MODEL_OPERATIONS
+        and span["parent"] is not None
+        for span in spans_as_data(spans)
+    )

@@ -1,0 +1,250 @@
+"""The hop to the Collector: sends the spans as an app does, and says why it cannot."""
+
+from __future__ import annotations
+
+import http.client
+import logging
+import os
+import ssl
+import time
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+import grpc  # type: ignore[import-untyped]
+from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
+
+from otel_callbacks.cli.doctor.chain import trace_id
+from otel_callbacks.cli.doctor.findings import Trouble
+from otel_callbacks.cli.doctor.probe import (
+    Sent,
+    connect,
+    plain_text_trouble,
+    speaks_tls,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from opentelemetry.sdk.trace import ReadableSpan
+
+    from otel_callbacks.cli.doctor.addresses import Address, Addresses
+    from otel_callbacks.cli.doctor.probe import Visit
+
+# It ships no types.
+
+
+_METHOD: Final = "/opentelemetry.proto.collector.trace.v1.TraceService/Export"
+_PATH: Final = "/v1/traces"
+# What says that there is no OTLP: the client's own codes, and an unknown method.
+_NO_OTLP_GRPC: Final = frozenset({"UNAVAILABLE", "DEADLINE_EXCEEDED", "UNIMPLEMENTED"})
+_NO_OTLP_HTTP: Final = frozenset({301, 302, 307, 308, 404, 405, 501})
+_OK: Final = 200
+_TYPE: Final = {"Content-Type": "application/x-protobuf"}
+
+
+class Word(NamedTuple):
+    """What a server said to an empty export.
+
+    Args:
+        speaks: Whether it speaks the protocol at all.
+        takes: Whether it took the export.
+        said: Its status and its words, for people.
+    """
+
+    speaks: bool
+    takes: bool
+    said: str
+
+
+def ask(
+    address: Address, protocol: str, seconds: float, authorities: str | None = None
+) -> Word:
+    """Send an empty export.
+
+    Args:
+        address: Where to.
+        protocol: ``grpc`` or ``http/protobuf``.
+        seconds: How long it may take.
+        authorities: A file of certificates to trust; the system's when None.
+    """
+    send = _over_grpc if protocol == "grpc" else _over_http
+    return send(address, seconds, authorities)
+
+
+def _over_grpc(address: Address, seconds: float, authorities: str | None) -> Word:
+    """Ask in gRPC."""
+    target = f"{address.host}:{address.port}"
+    # Else gRPC goes through http_proxy even to this machine.
+    options = [("grpc.enable_http_proxy", 0)]
+    if address.tls:
+        roots = Path(authorities).read_bytes() if authorities else None
+        credentials = grpc.ssl_channel_credentials(roots)
+        channel = grpc.secure_channel(target, credentials, options)
+    else:
+        channel = grpc.insecure_channel(target, options)
+    with channel:
+        try:
+            channel.unary_unary(_METHOD)(b"", timeout=seconds)
+        except grpc.RpcError as error:
+            code = error.code()
+            said = f"{code.name}: {error.details()}"
+            return Word(code.name not in _NO_OTLP_GRPC, takes=False, said=said)
+    return Word(speaks=True, takes=True, said="OK")
+
+
+def _over_http(address: Address, seconds: float, authorities: str | None) -> Word:
+    """Ask in HTTP."""
+    connection: http.client.HTTPConnection
+    if address.tls:
+        context = ssl.create_default_context(cafile=authorities)
+        connection = http.client.HTTPSConnection(
+            address.host, address.port, timeout=seconds, context=context
+        )
+    else:
+        connection = http.client.HTTPConnection(
+            address.host, address.port, timeout=seconds
+        )
+    try:
+        connection.request("POST", _PATH, b"", _TYPE)
+        answer = connection.getresponse()
+        words = answer.read(200).decode(errors="replace").strip()
+    except (OSError, http.client.HTTPException) as error:
+        return Word(speaks=False, takes=False, said=f"{type(error).__name__}: {error}")
+    finally:
+        connection.close()
+    said = f"HTTP {answer.status} {answer.reason}"
+    if answer.status == _OK:  # and the body is binary
+        return Word(speaks=True, takes=True, said=said)
+    speaks = answer.status not in _NO_OTLP_HTTP
+    return Word(speaks, takes=False, said=f"{said} {words}".strip())
+
+
+_OPTION: Final = "--collector"
+_OTHER: Final = {"grpc": "http/protobuf", "http/protobuf": "grpc"}
+_PORTS: Final = {"grpc": 4317, "http/protobuf": 4318}
+_AUTHORITIES: Final = (
+    "OTEL_EXPORTER_OTLP_TRACES_CERTIFICATE",
+    "OTEL_EXPORTER_OTLP_CERTIFICATE",
+)
+# What a server says -> why, and what to do.
+_REFUSALS: Final = (
+    (
+        ("UNAUTHENTICATED", "PERMISSION_DENIED", "HTTP 401", "HTTP 403"),
+        "the Collector wants a login",
+        "Set OTEL_EXPORTER_OTLP_HEADERS, such as authorization=Bearer%20TOKEN.",
+    ),
+    (
+        ("RESOURCE_EXHAUSTED", "HTTP 429", "HTTP 503"),
+        "the Collector refuses for now: its memory limiter or its queue is full",
+        (
+            "Look at its log, at otelcol_receiver_refused_spans_total and at "
+            "otelcol_exporter_queue_size: does it reach Jaeger and Prometheus?"
+        ),
+    ),
+)
+
+
+def send(
+    visit: Visit, addresses: Addresses, protocol: str, spans: Sequence[ReadableSpan]
+) -> Sent:
+    """Send spans with OpenTelemetry's own exporter.
+
+    Args:
+        visit: The hop.
+        addresses: Where to.
+        protocol: ``grpc`` or ``http/protobuf``.
+        spans: What to send.
+
+    Raises:
+        Trouble: The Collector did not take them; it says why.
+    """
+    word = greet(visit, addresses.collector, protocol)
+    at, wall = time.monotonic(), time.time()
+    with _quiet():
+        exporter = _exporter(addresses, protocol, visit.deadline.request)
+        try:
+            result = exporter.export(spans)
+        finally:
+            exporter.shutdown()
+    if result is not SpanExportResult.SUCCESS:
+        raise _refused(word)
+    return Sent(spans, trace_id(spans), at, wall)
+
+
+def greet(visit: Visit, address: Address, protocol: str) -> Word:
+    """Find out what speaks at the Collector's address, without sending a span.
+
+    Args:
+        visit: The hop.
+        address: Where it is.
+        protocol: ``grpc`` or ``http/protobuf``.
+
+    Raises:
+        Trouble: It cannot be reached, or does not speak the protocol.
+    """
+    authorities = next(filter(None, map(os.environ.get, _AUTHORITIES)), None)
+    seconds = visit.deadline.request
+    connect(address, _OPTION, seconds, authorities)
+    word = ask(address, protocol, seconds, authorities)
+    if word.takes:
+        return word
+    if not address.tls and speaks_tls(address, seconds):
+        raise plain_text_trouble(address, _OPTION)
+    if word.speaks:
+        return word
+    other = _OTHER[protocol]
+    where = f"{address.host}:{address.port}"
+    if ask(address, other, seconds, authorities).speaks:
+        reason = f"wrong protocol on the port: {where} speaks {other}, we {protocol}"
+        remedy = (
+            f"Set OTEL_EXPORTER_OTLP_PROTOCOL={other}, or take the port for "
+            f"{protocol}: {_PORTS[protocol]} by default."
+        )
+        raise Trouble(reason, remedy)
+    reason = f"what listens on {where} speaks no OTLP ({word.said})"
+    raise Trouble(reason, f"Is it the Collector's port? {_OPTION} URL.")
+
+
+def _exporter(addresses: Addresses, protocol: str, seconds: float) -> SpanExporter:
+    """Return the exporter that an app has, or one for the address that was chosen."""
+    url = addresses.collector.url if addresses.chosen else None
+    if protocol == "grpc":
+        from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import (  # noqa: PLC0415
+            OTLPSpanExporter as Grpc,
+        )
+
+        return Grpc(endpoint=url, timeout=seconds)
+    from opentelemetry.exporter.otlp.proto.http.trace_exporter import (  # noqa: PLC0415
+        OTLPSpanExporter as Http,
+    )
+
+    if url and not url.endswith("/v1/traces"):
+        url = f"{url}/v1/traces"
+    return Http(endpoint=url, timeout=seconds)
+
+
+def _refused(word: Word) -> Trouble:
+    """Return why the Collector did not take the spans."""
+    for signs, reason, remedy in _REFUSALS:
+        if word.said.startswith(signs):
+            return Trouble(f"{reason} ({word.said})", remedy)
+    # An empty request does not get as far as the memory limiter.
+    reason = "the Collector answers, and refuses the spans"
+    remedy = (
+        "Is its memory limiter or its queue full (its log; "
+        "otelcol_receiver_refused_spans_total; otelcol_exporter_queue_size)? Else "
+        "check OTEL_EXPORTER_OTLP_HEADERS and _COMPRESSION."
+    )
+    return Trouble(f"{reason} ({word.said})", remedy)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep the exporters from logging what the doctor says itself."""
+    before = logging.root.manager.disable
+    logging.disable(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        logging.disable(before)

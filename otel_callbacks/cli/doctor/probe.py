@@ -1,0 +1,391 @@
+"""What a hop is looked at with: the time there is, what was sent, HTTP."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import re
+import socket
+import ssl
+import time
+import urllib.error
+import urllib.request
+from contextlib import closing
+from dataclasses import dataclass, field
+from email.utils import parsedate_to_datetime
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
+from urllib.parse import urlencode
+
+from otel_callbacks.cli.doctor.findings import Finding, Trouble
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from email.message import Message
+
+    from opentelemetry.sdk.trace import ReadableSpan
+
+    from otel_callbacks.cli.doctor.addresses import Address
+
+_START: Final = (
+    "Start it (`docker compose up --wait`; `docker compose ps` shows what runs), or "
+    "say where it is: {option} URL."
+)
+
+
+def connect(
+    address: Address, option: str, seconds: float, authorities: str | None = None
+) -> None:
+    """Open a connection and close it again, over TLS where the address says so.
+
+    Args:
+        address: Where to.
+        option: The option that says where, for the remedy.
+        seconds: How long it may take.
+        authorities: A file of certificates to trust; the system's when None.
+
+    Raises:
+        Trouble: There is no connection; it says why.
+    """
+    where = f"{address.host}:{address.port}"
+    start = _START.format(option=option)
+    try:
+        plain = socket.create_connection((address.host, address.port), seconds)
+    except socket.gaierror as error:
+        reason = f"DNS does not know {address.host} ({error.strerror})"
+        remedy = (
+            f"Check the name: {option} URL. Names of Compose services "
+            "(otel-collector, jaeger) are known inside its network only; outside it "
+            "is 127.0.0.1."
+        )
+        raise Trouble(reason, remedy) from error
+    except ConnectionRefusedError as error:
+        reason = f"connection refused: nothing listens on {where}"
+        raise Trouble(reason, start) from error
+    except TimeoutError as error:
+        reason = f"no connection to {where} within {seconds:.0f} s"
+        remedy = f"Is a firewall between, or is the host away? Else: {option} URL."
+        raise Trouble(reason, remedy) from error
+    except OSError as error:
+        reason = f"no connection to {where}: {error.strerror or error}"
+        raise Trouble(reason, start) from error
+    with closing(plain):
+        if address.tls:
+            _check_certificate(plain, address, option, authorities)
+
+
+def speaks_tls(address: Address, seconds: float) -> bool:
+    """Say whether a server speaks TLS, whatever its certificate.
+
+    Args:
+        address: Where it is.
+        seconds: How long it may take.
+    """
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    try:
+        with (
+            socket.create_connection((address.host, address.port), seconds) as plain,
+            context.wrap_socket(plain),
+        ):
+            return True
+    except OSError:
+        return False
+
+
+def plain_text_trouble(address: Address, option: str) -> Trouble:
+    """Return what to say when we speak plain text to a server that wants TLS.
+
+    Args:
+        address: Where it is.
+        option: The option that says where, for the remedy.
+    """
+    reason = f"TLS mismatch: {address.host}:{address.port} speaks TLS, we plain text"
+    return Trouble(reason, f"Write https:// in its address: {option} URL.")
+
+
+def _check_certificate(
+    plain: socket.socket, address: Address, option: str, authorities: str | None
+) -> None:
+    """Shake hands, or say why that fails."""
+    where = f"{address.host}:{address.port}"
+    try:
+        context = ssl.create_default_context(cafile=authorities)
+    except OSError as error:
+        reason = f"the certificates of {authorities} cannot be read ({error.strerror})"
+        remedy = "Check OTEL_EXPORTER_OTLP_CERTIFICATE: a file in PEM."
+        raise Trouble(reason, remedy) from error
+    try:
+        context.wrap_socket(plain, server_hostname=address.host).close()
+    except ssl.SSLCertVerificationError as error:
+        reason = f"TLS: the certificate of {where} is not trusted: " + (
+            error.verify_message
+        )
+        remedy = (
+            "Name the certificate authority's file: OTEL_EXPORTER_OTLP_CERTIFICATE "
+            "for the Collector, SSL_CERT_FILE for the others; and the host by the "
+            "name that the certificate has."
+        )
+        raise Trouble(reason, remedy) from error
+    except OSError as error:
+        reason = f"TLS mismatch: we speak TLS, {where} does not ({error})"
+        remedy = (
+            f"Write http:// in its address: {option} URL. An OTLP address without "
+            "a scheme is TLS unless OTEL_EXPORTER_OTLP_INSECURE=true."
+        )
+        raise Trouble(reason, remedy) from error
+
+
+_T = TypeVar("_T")
+_REQUEST_SECONDS: Final = 5.0
+_LEAST_SECONDS: Final = 0.5
+_POLL_SECONDS: Final = 0.25
+_SKEW_SECONDS: Final = 5.0
+_LOOPBACK: Final = ("127.", "localhost", "::1")
+# What Go's servers and nginx say to plain text on a port for TLS.
+_WANTS_TLS: Final = re.compile("HTTP request (to an HTTPS server|was sent to HTTPS)")
+_NOT_READY: Final = frozenset({502, 503, 504})
+_LOGIN_NEEDED: Final = (401, 403)
+
+
+class Deadline:
+    """The time that is left.
+
+    Args:
+        seconds: All of it.
+    """
+
+    def __init__(self, seconds: float) -> None:
+        self._end = time.monotonic() + seconds
+
+    @property
+    def left(self) -> float:
+        """Seconds that are left, at least 0."""
+        return max(self._end - time.monotonic(), 0.0)
+
+    @property
+    def request(self) -> float:
+        """Seconds that one request may take; never so few that none can succeed."""
+        return max(min(_REQUEST_SECONDS, self.left), _LEAST_SECONDS)
+
+    def share(self, part: float) -> Deadline:
+        """Return a deadline of a part of what is left.
+
+        Args:
+            part: From 0 to 1.
+        """
+        return Deadline(self.left * part)
+
+    def poll(self, probe: Callable[[], _T | None]) -> _T | None:
+        """Ask again and again; return the first answer, or None when time is up.
+
+        Args:
+            probe: Gives the answer, or None for not yet; asked at least once.
+        """
+        while (found := probe()) is None:
+            if self.left <= 0:
+                return None
+            time.sleep(min(_POLL_SECONDS, self.left))
+        return found
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """The fake chain's spans, when they have been sent.
+
+    Args:
+        spans: The spans.
+        trace_id: Their trace, in hex.
+        at: When, by the monotonic clock.
+        wall: When, in Unix seconds.
+    """
+
+    spans: Sequence[ReadableSpan]
+    trace_id: str
+    at: float
+    wall: float
+
+    @property
+    def ago(self) -> float:
+        """Seconds since they were sent."""
+        return time.monotonic() - self.at
+
+
+@dataclass(slots=True)
+class Visit:
+    """One hop while it is looked at.
+
+    Args:
+        deadline: The time that is left.
+        sent: What was sent, or None when nothing was.
+    """
+
+    deadline: Deadline
+    sent: Sent | None = None
+    troubles: list[Finding] = field(default_factory=list)
+    cautions: list[Finding] = field(default_factory=list)
+
+    def trouble(self, reason: str, remedy: str) -> None:
+        """Note what breaks the hop, and go on looking.
+
+        Args:
+            reason: What is wrong.
+            remedy: What to do.
+        """
+        self.troubles.append(Finding(reason, remedy))
+
+    def caution(self, reason: str, remedy: str) -> None:
+        """Note what should be known and does not break the hop.
+
+        Args:
+            reason: What is odd.
+            remedy: What to do.
+        """
+        finding = Finding(reason, remedy)
+        if finding not in self.cautions:
+            self.cautions.append(finding)
+
+
+class Answer(NamedTuple):
+    """What a server answered.
+
+    Args:
+        status: The HTTP status.
+        headers: The headers.
+        body: The body.
+    """
+
+    status: int
+    headers: Message
+    body: bytes
+
+    @property
+    def text(self) -> str:
+        """The body as text."""
+        return self.body.decode(errors="replace")
+
+    def json(self) -> Any:
+        """Return the body as JSON, or None if it is none."""
+        try:
+            return json.loads(self.body)
+        except ValueError:
+            return None
+
+
+class Site:
+    """A server that is asked over HTTP.
+
+    Args:
+        name: What it is called.
+        address: Where it is.
+        visit: The hop that it is.
+    """
+
+    def __init__(self, name: str, address: Address, visit: Visit) -> None:
+        self._name = name
+        self._option = f"--{name}"
+        self._address = address
+        self._visit = visit
+        # A proxy is for what is far away.
+        near = address.host.startswith(_LOOPBACK)
+        handlers = [urllib.request.ProxyHandler({})] if near else []
+        self._opener = urllib.request.build_opener(*handlers)
+
+    def get(self, path: str, accept: str = "*/*", **query: str) -> Answer:
+        """Ask, whatever the status of the answer.
+
+        Args:
+            path: Behind the address.
+            accept: What kind of answer is wanted.
+            query: The query's parameters.
+
+        Raises:
+            Trouble: There is no answer, or a login is needed.
+        """
+        url = f"{self._address.url}{path}"
+        headers = {"Accept": accept, "User-Agent": "otel-callbacks-doctor"}
+        if self._address.login:
+            headers["Authorization"] = self._address.login
+        request = urllib.request.Request(  # noqa: S310 -- Address is http or https
+            f"{url}?{urlencode(query)}" if query else url, headers=headers
+        )
+        began = time.time()
+        try:
+            answer = self._ask(request)
+        except (OSError, http.client.HTTPException) as error:
+            raise self._why(error) from error
+        if not self._address.tls and _WANTS_TLS.search(answer.text[:500]):
+            raise plain_text_trouble(self._address, self._option)
+        self._compare_clocks(answer.headers.get("Date"), (began + time.time()) / 2)
+        return answer
+
+    def needs_login(self, answer: Answer) -> bool:
+        """Say whether an answer asks for a login.
+
+        Args:
+            answer: The answer.
+        """
+        return answer.status in _LOGIN_NEEDED
+
+    def login_remedy(self) -> str:
+        """Return how to log in."""
+        return f"Give user and password: {self._option} http://USER:PASSWORD@HOST."
+
+    def stranger(self, answer: Answer) -> Trouble:
+        """Return what to say when another server answers.
+
+        Args:
+            answer: What it answered.
+        """
+        if self.needs_login(answer):
+            reason = f"HTTP {answer.status}: it wants a login"
+            return Trouble(reason, self.login_remedy())
+        reason = f"what answers there is not {self._name} (HTTP {answer.status})"
+        remedy = f"Say where {self._name} is: {self._option} URL."
+        if answer.status in _NOT_READY:
+            reason = f"HTTP {answer.status}: it is not ready, or behind a broken proxy"
+            remedy = f"Wait, or look at `docker compose logs {self._name}`."
+        return Trouble(reason, remedy)
+
+    def _ask(self, request: urllib.request.Request) -> Answer:
+        """Send one request."""
+        seconds = self._visit.deadline.request
+        try:
+            with self._opener.open(request, timeout=seconds) as answer:
+                return Answer(answer.status, answer.headers, answer.read())
+        except urllib.error.HTTPError as error:
+            with error:
+                return Answer(error.code, error.headers, error.read())
+
+    def _why(self, error: Exception) -> Trouble:
+        """Return why there was no answer."""
+        seconds = self._visit.deadline.request
+        try:
+            connect(self._address, self._option, seconds)
+        except Trouble as trouble:
+            return trouble
+        if not self._address.tls and speaks_tls(self._address, seconds):
+            return plain_text_trouble(self._address, self._option)
+        cause = getattr(error, "reason", error)
+        if isinstance(cause, (TimeoutError, ssl.SSLError)):
+            reason = f"it took the connection and gave no answer ({cause})"
+        else:
+            reason = f"it does not speak HTTP ({type(cause).__name__}: {cause})"
+        remedy = f"Is this the right port? {self._option} URL; else look at its log."
+        return Trouble(reason, remedy)
+
+    def _compare_clocks(self, date: str | None, ours: float) -> None:
+        """Note a clock that is off."""
+        try:
+            theirs = parsedate_to_datetime(date or "").timestamp()
+        except ValueError:
+            return
+        # The header is cut to whole seconds.
+        skew = theirs + 0.5 - ours
+        if abs(skew) > _SKEW_SECONDS:
+            side = "ahead of" if skew > 0 else "behind"
+            self._visit.caution(
+                f"clock skew: its clock is {abs(skew):.0f} s {side} this machine's",
+                "Set both clocks (NTP): spans and samples are put in order and looked "
+                "for by time, and Prometheus refuses samples from the future.",
+            )

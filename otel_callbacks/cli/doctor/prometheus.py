@@ -1,0 +1,308 @@
+"""The hop to Prometheus: its switches, the app's target and series, span metrics."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import urlsplit
+
+from otel_callbacks.cli.doctor.chain import SERVICE
+from otel_callbacks.cli.doctor.probe import Site, Visit
+
+if TYPE_CHECKING:
+    from otel_callbacks.cli.doctor.addresses import Address
+    from otel_callbacks.cli.doctor.probe import Answer, Sent
+
+_OK: Final = 200
+_MINUTE: Final = 60.0
+
+
+class Prometheus:
+    """A Prometheus.
+
+    Args:
+        address: Where it is.
+        visit: The hop.
+    """
+
+    def __init__(self, address: Address, visit: Visit) -> None:
+        self.site = Site("prometheus", address, visit)
+
+    def recognise(self) -> None:
+        """Make sure that it is a Prometheus that answers.
+
+        Raises:
+            Trouble: It is not.
+        """
+        answer = self.site.get("/api/v1/query", query="vector(1)")
+        if _data(answer) is None:
+            raise self.site.stranger(answer)
+
+    def data(self, path: str, **query: str) -> Any:
+        """Return what an address of the API says, or None where it says nothing.
+
+        Args:
+            path: The path below ``/api/v1``.
+            query: The query's parameters.
+
+        Raises:
+            Trouble: It does not answer.
+        """
+        return _data(self.site.get(f"/api/v1/{path}", **query))
+
+    def value(self, query: str) -> float | None:
+        """Return the one number that an expression gives now, or None.
+
+        Args:
+            query: The expression.
+
+        Raises:
+            Trouble: It does not answer.
+        """
+        found = self.data("query", query=query)
+        result = found["result"] if found else ()
+        return float(result[0]["value"][1]) if result else None
+
+    def traces_of_exemplars(self, query: str, since: float, until: float) -> set[str]:
+        """Return the traces that exemplars of a series name.
+
+        Args:
+            query: The series' selector.
+            since: Unix seconds.
+            until: Unix seconds.
+
+        Raises:
+            Trouble: It does not answer.
+        """
+        found = self.data(
+            "query_exemplars",
+            query=query,
+            # Clocks may differ; the trace's id is its own.
+            start=f"{since - _MINUTE:.3f}",
+            end=f"{until + _MINUTE:.3f}",
+        )
+        return {
+            exemplar["labels"].get("trace_id", "")
+            for series in found or ()
+            for exemplar in series["exemplars"]
+        }
+
+
+def calls_of_the_doctor(prometheus: Prometheus) -> float:
+    """Return how many spans of the doctor's the span metrics have counted.
+
+    Args:
+        prometheus: The Prometheus.
+
+    Raises:
+        Trouble: It does not answer.
+    """
+    query = f'sum(traces_span_metrics_calls_total{{service_name="{SERVICE}"}})'
+    return prometheus.value(query) or 0.0
+
+
+def _data(answer: Answer) -> Any:
+    """Return the data of a success, else None."""
+    found = answer.json()
+    if answer.status == _OK and isinstance(found, dict):
+        return found.get("data")
+    return None
+
+
+_EXEMPLAR_STORAGE: Final = "exemplar-storage"
+_DURATIONS: Final = (
+    '{__name__=~"traces_span_metrics_duration_(milli)?seconds_bucket",'
+    f'service_name="{SERVICE}"}}'
+)
+_QUEUE: Final = 'sum(otelcol_exporter_queue_size{data_type="metrics"})'
+_PORTS: Final = {"http": 80, "https": 443}
+
+
+def look(
+    visit: Visit,
+    address: Address,
+    metrics: Address | None,
+    calls_before: float,
+    *,
+    span_metrics: bool,
+) -> str:
+    """Look at Prometheus, and wait for what it should have.
+
+    Args:
+        visit: The hop.
+        address: Where Prometheus is.
+        metrics: Where the app's series are, or None not to look for them.
+        calls_before: Spans of the doctor's that span metrics had counted before.
+        span_metrics: Whether to wait for span metrics of the trace.
+
+    Returns:
+        What was seen.
+
+    Raises:
+        Trouble: Prometheus does not answer.
+    """
+    prometheus = Prometheus(address, visit)
+    prometheus.recognise()
+    exemplars, receives = _switches(visit, prometheus)
+    saw = []
+    if metrics is not None:
+        saw.append(_app(visit, prometheus, metrics))
+    if span_metrics and visit.sent is not None and receives:
+        saw.append(
+            _span_metrics(
+                visit, prometheus, visit.sent, calls_before, exemplars=exemplars
+            )
+        )
+    return ", ".join(filter(None, saw)) or "answers"
+
+
+def _switches(visit: Visit, prometheus: Prometheus) -> tuple[bool, bool]:
+    """Return whether exemplars are kept, and whether OTLP is taken in."""
+    flags = prometheus.data("status/flags")
+    if not isinstance(flags, dict):
+        # Mimir, Thanos and others have no flags to show.
+        return True, True
+    features = flags.get("enable-feature", "")
+    exemplars = _EXEMPLAR_STORAGE in features
+    if not exemplars:
+        visit.trouble(
+            "no exemplar storage: no dot of a graph leads to its trace",
+            f"Start Prometheus with --enable-feature={_EXEMPLAR_STORAGE}.",
+        )
+    receives = (
+        flags.get("web.enable-otlp-receiver") == "true"
+        or "otlp-write-receiver" in features
+    )
+    if not receives:
+        visit.trouble(
+            "the OTLP receiver is off: it refuses span metrics and pushed metrics",
+            "Start Prometheus with --web.enable-otlp-receiver.",
+        )
+    return exemplars, receives
+
+
+def _app(visit: Visit, prometheus: Prometheus, metrics: Address) -> str:
+    """Look for the app's target and its series."""
+    part = visit.deadline.share(0.5)
+    before = _active(prometheus)
+    part.poll(lambda: _is_decided(_active(prometheus), before, metrics.port) or None)
+    targets = _on(metrics.port, _active(prometheus))
+    if not targets:
+        visit.trouble(
+            f"no target has port {metrics.port}: nobody scrapes the app",
+            "Name it in a file under deploy/prometheus/targets; docs/stack.md says "
+            "how. /targets of Prometheus shows what is scraped.",
+        )
+        return ""
+    up = [target for target in targets if target["health"] == "up"]
+    if not up:
+        error = targets[0]["lastError"] or "it has not been scraped yet"
+        visit.trouble(
+            f"the target {targets[0]['scrapeUrl']} is down: {error}",
+            "Does the app run, and does it listen where Prometheus reaches it? From a "
+            "container, 127.0.0.1 of this machine is not reached: "
+            "OTEL_EXPORTER_PROMETHEUS_HOST=172.17.0.1 or 0.0.0.0.",
+        )
+        return ""
+    count = part.poll(lambda: _series(prometheus, up) or None)
+    if count is None:
+        visit.trouble(
+            f"the target {up[0]['scrapeUrl']} is up, and none of our series is there",
+            "Is it another app's port? Else look for metric_relabel_configs that "
+            "drop otel_callbacks_* and gen_ai_*.",
+        )
+        return ""
+    return f"{count:.0f} series of the app"
+
+
+def _active(prometheus: Prometheus) -> list[dict[str, Any]]:
+    """Return all targets."""
+    found = prometheus.data("targets", state="active") or {}
+    return list(found.get("activeTargets", ()))
+
+
+def _on(port: int, targets: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return the targets on the app's port; its host has another name in there."""
+    return [target for target in targets if _port(target["scrapeUrl"]) == port]
+
+
+def _port(url: str) -> int:
+    """Return a URL's port."""
+    parts = urlsplit(url)
+    return parts.port or _PORTS[parts.scheme]
+
+
+def _is_decided(
+    targets: list[dict[str, Any]], before: list[dict[str, Any]], port: int
+) -> bool:
+    """Say whether one is up, or all were scraped anew: an app may just have started."""
+    ours = _on(port, targets)
+    if not ours:
+        # Prometheus may just have started, and finds its targets one after another.
+        known = [target["health"] != "unknown" for target in targets]
+        return bool(known) and all(known)
+    if any(target["health"] == "up" for target in ours):
+        return True
+    old = {(target["scrapeUrl"], target["lastScrape"]) for target in before}
+    return all(
+        target["health"] == "down"
+        and (target["scrapeUrl"], target["lastScrape"]) not in old
+        for target in ours
+    )
+
+
+def _series(prometheus: Prometheus, targets: list[dict[str, Any]]) -> float | None:
+    """Count our series of targets; None if there is none."""
+    instances = "|".join(
+        str(target["labels"]["instance"]).replace(".", r"\\.") for target in targets
+    )
+    return prometheus.value(
+        f'count({{__name__=~"(otel_callbacks|gen_ai)_.+",instance=~"{instances}"}})'
+    )
+
+
+def _span_metrics(
+    visit: Visit,
+    prometheus: Prometheus,
+    sent: Sent,
+    calls_before: float,
+    *,
+    exemplars: bool,
+) -> str:
+    """Wait for the span metrics that the Collector has made of the trace."""
+
+    def named() -> bool:
+        found = prometheus.traces_of_exemplars(_DURATIONS, sent.wall, time.time())
+        return sent.trace_id in found
+
+    def probe() -> bool | None:
+        if exemplars and named():
+            return True
+        # Not "more than": a Collector that has been restarted counts from 0.
+        calls = calls_of_the_doctor(prometheus)
+        return True if calls and calls != calls_before else None
+
+    if not visit.deadline.poll(probe):
+        _say_why(visit, prometheus, sent)
+        return ""
+    if exemplars and not named():
+        visit.caution(
+            "span metrics of the trace are there, without an exemplar that names it",
+            "Switch exemplars on in the Collector's span_metrics connector.",
+        )
+    return f"span metrics of the trace after {sent.ago:.1f} s"
+
+
+def _say_why(visit: Visit, prometheus: Prometheus, sent: Sent) -> None:
+    """Say where the span metrics are."""
+    if prometheus.value(_QUEUE):
+        visit.trouble(
+            "span metrics wait in the Collector's queue: it cannot reach Prometheus",
+            "Check COLLECTOR_PROMETHEUS_URL, and `docker compose logs otel-collector`.",
+        )
+        return
+    visit.trouble(
+        f"no span metrics of the trace {sent.ago:.0f} s later",
+        "They come every COLLECTOR_SPAN_METRICS_INTERVAL (15s): more --timeout; or "
+        "the Collector has no span_metrics connector: --skip span-metrics.",
+    )

@@ -1,0 +1,1 @@
+"""Traces drawn: in a terminal and as a page."""

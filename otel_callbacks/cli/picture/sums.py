@@ -1,0 +1,200 @@
+"""The sum check: what the counters say, what the results say, what was sent."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+from otel_callbacks import _semconv as semconv
+from otel_callbacks._metrics import series as catalogue
+from otel_callbacks.cli.picture.timeline import OUTCOMES
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from prometheus_client import CollectorRegistry
+    from prometheus_client.samples import Sample
+
+    from otel_callbacks.testing import Tokens
+
+_MODEL: Final = catalogue.label(semconv.REQUEST_MODEL)
+_OPERATION: Final = catalogue.label(semconv.OPERATION_NAME)
+_TOKEN_TYPE: Final = catalogue.label(semconv.TOKEN_TYPE)
+
+_ORDER: Final = tuple(OUTCOMES)
+
+
+class Sum(NamedTuple):
+    """Calls and their tokens.
+
+    Args:
+        calls: How many calls.
+        input: Tokens of their prompts.
+        output: Tokens of their answers.
+    """
+
+    calls: int = 0
+    input: int = 0
+    output: int = 0
+
+    def plus(self, calls: int = 0, input_: int = 0, output: int = 0) -> Sum:
+        """Return a sum with some more in it.
+
+        Args:
+            calls: How many calls more.
+            input_: How many input tokens more.
+            output: How many output tokens more.
+        """
+        return Sum(self.calls + calls, self.input + input_, self.output + output)
+
+
+Sums = dict[tuple[str, str], Sum]
+"""Sums by the model that was asked for and the outcome."""
+
+Costs = dict[tuple[str, str], float]
+"""US dollars by the same."""
+
+_NO_COSTS: Final[Costs] = {}
+
+
+class Comparison(NamedTuple):
+    """What three places say about one model and one outcome.
+
+    Args:
+        model: The model that was asked for.
+        outcome: How the calls ended.
+        counters: The Prometheus counters.
+        results: The sum of the results that the app got.
+        cost: US dollars by the counters, spent or saved.
+    """
+
+    model: str
+    outcome: str
+    counters: Sum
+    results: Sum
+    cost: float = 0.0
+
+    @property
+    def equal(self) -> bool:
+        """Whether they agree to the token."""
+        return self.counters == self.results
+
+
+class Till:
+    """Adds up the results that the app got."""
+
+    def __init__(self) -> None:
+        self.sums: Sums = {}
+
+    def add(
+        self, model: str, outcome: str, usage: Mapping[str, Any] | None = None
+    ) -> None:
+        """Take one result.
+
+        Args:
+            model: The model that was asked for.
+            outcome: How the call ended.
+            usage: LangChain's ``usage_metadata``, or None.
+        """
+        said = usage or {}
+        key = (model, outcome)
+        self.sums[key] = self.sums.get(key, Sum()).plus(
+            1, said.get("input_tokens", 0), said.get("output_tokens", 0)
+        )
+
+
+def counted(registry: CollectorRegistry) -> Sums:
+    """Read the counters of model calls; a cache's tokens are the saved ones.
+
+    Args:
+        registry: The registry that shows the series.
+    """
+    sums: Sums = {}
+    for family in registry.collect():
+        for sample in family.samples:
+            if sample.labels.get(_OPERATION) in semconv.MODEL_OPERATIONS:
+                _add(sums, sample)
+    return sums
+
+
+def costs(registry: CollectorRegistry) -> Costs:
+    """Read what the counters say that calls have cost, or that a cache has saved.
+
+    Args:
+        registry: The registry that shows the series.
+    """
+    found: Costs = {}
+    for family in registry.collect():
+        for sample in family.samples:
+            if sample.name in {catalogue.COST.name, catalogue.COST_SAVED.name}:
+                key = (sample.labels[_MODEL], _outcome(sample))
+                found[key] = found.get(key, 0.0) + sample.value
+    return found
+
+
+def compared(
+    counters: Sums, results: Sums, costs: Mapping[tuple[str, str], float] = _NO_COSTS
+) -> list[Comparison]:
+    """Put counters and results side by side.
+
+    Args:
+        counters: What ``counted`` returned.
+        results: What the till has added up.
+        costs: What ``costs`` returned.
+    """
+    none = Sum()
+    return [
+        Comparison(
+            *key, counters.get(key, none), results.get(key, none), costs.get(key, 0.0)
+        )
+        for key in sorted({*counters, *results}, key=_place)
+    ]
+
+
+def spent(sums: Sums) -> dict[str, tuple[int, int]]:
+    """Return input and output tokens by model, without what a cache has saved.
+
+    Args:
+        sums: Sums by model and outcome.
+    """
+    tokens: dict[str, tuple[int, int]] = {}
+    for (model, outcome), one in sums.items():
+        if outcome != "cache_hit" and (one.input or one.output):
+            before = tokens.get(model, (0, 0))
+            tokens[model] = (before[0] + one.input, before[1] + one.output)
+    return tokens
+
+
+def sent(usage: Mapping[str, Tokens]) -> dict[str, tuple[int, int]]:
+    """Return input and output tokens by model, as the fake provider said them.
+
+    Args:
+        usage: What ``FakeOpenAI.usage`` returned.
+    """
+    return {model: (tokens.input, tokens.output) for model, tokens in usage.items()}
+
+
+def _place(key: tuple[str, str]) -> tuple[str, int]:
+    """Return where a model and an outcome stand in a table."""
+    model, outcome = key
+    return model, _ORDER.index(outcome) if outcome in _ORDER else len(_ORDER)
+
+
+def _outcome(sample: Sample) -> str:
+    """Return how calls ended, or why something was saved."""
+    labels = sample.labels
+    return labels.get(semconv.LABEL_OUTCOME) or labels[semconv.LABEL_REASON]
+
+
+def _add(sums: Sums, sample: Sample) -> None:
+    """Add one sample where it belongs."""
+    labels, number = sample.labels, int(sample.value)
+    if sample.name == catalogue.OPERATIONS.name:
+        key, more = (labels[_MODEL], labels[semconv.LABEL_OUTCOME]), (number, 0, 0)
+    elif sample.name in {catalogue.TOKENS.name, catalogue.TOKENS_SAVED.name}:
+        key = (labels[_MODEL], _outcome(sample))
+        is_input = labels[_TOKEN_TYPE] == semconv.INPUT
+        more = (0, number, 0) if is_input else (0, 0, number)
+    else:
+        return
+    if number:  # a series of zeros is no row
+        sums[key] = sums.get(key, Sum()).plus(*more)

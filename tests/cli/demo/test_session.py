@@ -1,0 +1,127 @@
+from __future__ import annotations
+
+import os
+import socket
+from contextlib import closing
+from typing import TYPE_CHECKING
+
+import httpx
+import pytest
+from opentelemetry.sdk.trace import TracerProvider
+
+from otel_callbacks import ConfiguredHandler, SettingError, Settings
+from otel_callbacks.cli.demo import session as demo_session
+from otel_callbacks.cli.demo.session import Session, session
+
+if TYPE_CHECKING:
+    from prometheus_client import CollectorRegistry
+
+
+def _set_up(
+    *, service_name: str, settings: Settings, registry: CollectorRegistry
+) -> ConfiguredHandler:
+    """Do what configure() does, but with nothing global."""
+    assert service_name == "flower-shop"
+    provider = TracerProvider(shutdown_on_exit=False)
+    handler = ConfiguredHandler(provider, registry, settings)
+    if settings.metrics_exporter == "prometheus":
+        handler.serve_metrics(registry)
+    return handler
+
+
+def _quiet(**settings: object) -> Settings:
+    """Return settings that send nothing and take a free port."""
+    return Settings(  # type: ignore[arg-type]
+        **{"traces_exporter": "none", "prometheus_port": 0, "strict": True, **settings}
+    )
+
+
+def _names(running: Session) -> list[tuple[str, str | None]]:
+    """Return the finished spans and their parents."""
+    return [(span["name"], span["parent"]) for span in running.spans()]
+
+
+def test_calls_have_http_children_and_series() -> None:
+    """Everything is put up, and all of it fits together."""
+    with session(settings=_quiet(), set_up=_set_up) as running:
+        running.model("gpt-4o-mini").invoke("Roses?")
+        assert _names(running) == [
+            ("chat gpt-4o-mini", None),
+            ("POST", "chat gpt-4o-mini"),
+        ]
+        assert running.spans() == []
+        assert "otel_callbacks_tokens_total" in httpx.get(running.metrics_url).text
+        assert (running.exports, running.moved, running.health) == (False, False, None)
+
+
+def test_an_http_library_that_is_not_there_is_left_out(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Nor one that the instrumentation does not know."""
+    absent = {"no_such_library": "HTTPXClientInstrumentor", "httpx": "NoSuchName"}
+    monkeypatch.setattr(demo_session, "_INSTRUMENTORS", absent)
+    with session(settings=_quiet(), set_up=_set_up) as running:
+        running.model("gpt-4o-mini").invoke("Roses?")
+        assert _names(running) == [("chat gpt-4o-mini", None)]
+
+
+def test_keep_serving_adds_a_health_check() -> None:
+    """On the port of the series."""
+    with session(keep_serving=True, settings=_quiet(), set_up=_set_up) as running:
+        url = running.metrics_url
+        assert httpx.get(url).status_code == 200
+        assert httpx.get(url.replace("metrics", "healthz")).status_code == 200
+    with pytest.raises(httpx.ConnectError):
+        httpx.get(url)
+
+
+def test_a_port_in_use_is_replaced_by_a_free_one() -> None:
+    """And the session says so."""
+    with closing(socket.create_server(("127.0.0.1", 0))) as taken:
+        port = taken.getsockname()[1]
+        settings = _quiet(prometheus_port=port)
+        with session(settings=settings, set_up=_set_up) as running:
+            assert running.moved
+            assert str(port) not in running.metrics_url
+
+
+def test_an_address_of_another_machine_is_refused() -> None:
+    """By the name of its variable."""
+    settings = _quiet(prometheus_host="192.0.2.1")
+    with (
+        pytest.raises(SettingError, match="OTEL_EXPORTER_PROMETHEUS_HOST=192"),
+        session(keep_serving=True, settings=settings, set_up=_set_up),
+    ):
+        pass
+
+
+def test_no_series_are_served_where_none_are_wanted() -> None:
+    """OTEL_METRICS_EXPORTER=none is heard."""
+    settings = _quiet(metrics_exporter="none")
+    with session(keep_serving=True, settings=settings, set_up=_set_up) as running:
+        assert (running.metrics_url, running.health) == ("", None)
+
+
+def test_the_real_provider_is_asked_with_the_users_own_settings(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """No fake one is started; key and address come from the environment."""
+    monkeypatch.setenv("OPENAI_API_KEY", "of-the-user")
+    monkeypatch.setenv("OPENAI_BASE_URL", "http://127.0.0.1:9/v1")
+    with session(real=True, settings=_quiet(), set_up=_set_up) as running:
+        assert running.fake is None
+        llm = running.model("m", max_retries=0)
+        assert llm.openai_api_key.get_secret_value() == "of-the-user"  # type: ignore[union-attr]
+        with pytest.raises(Exception, match="Connection error"):
+            llm.invoke("x")
+
+
+def test_the_environment_is_put_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Proxies must not stand before the fake provider, and only then."""
+    monkeypatch.setenv("NO_PROXY", "example.org")
+    monkeypatch.delenv("no_proxy", raising=False)
+    with session(settings=_quiet(), set_up=_set_up):
+        assert os.environ["NO_PROXY"] == "example.org,127.0.0.1"
+        assert os.environ["no_proxy"] == "127.0.0.1"
+    assert os.environ["NO_PROXY"] == "example.org"
+    assert "no_proxy" not in os.environ

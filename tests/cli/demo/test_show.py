@@ -1,0 +1,200 @@
+from __future__ import annotations
+
+import argparse
+import asyncio
+import io
+import os
+import signal
+import threading
+from typing import TYPE_CHECKING
+
+import pytest
+from opentelemetry.sdk.trace import TracerProvider
+from rich.console import Console
+
+from otel_callbacks import ConfiguredHandler, Settings
+from otel_callbacks.cli.demo import provider as demo_provider
+from otel_callbacks.cli.demo import scenes as demo_scenes
+from otel_callbacks.cli.demo import show as demo_show
+from otel_callbacks.cli.demo.scenes import Said, Scene, Shop
+from otel_callbacks.cli.picture import sums
+from otel_callbacks.testing import FakeOpenAI
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from prometheus_client import CollectorRegistry
+
+
+@pytest.fixture(autouse=True)
+def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Make the demo quick, and keep it from what runs on this machine."""
+    monkeypatch.setattr(demo_provider, "_SECONDS", {})
+    monkeypatch.setattr(demo_provider, "_USUAL_SECONDS", (0.01, 0.02))
+    monkeypatch.setattr(demo_provider, "_RETRY_SECONDS", 0.01)
+    monkeypatch.setattr(demo_scenes, "_PATIENCE_SECONDS", 0.2)
+    monkeypatch.setattr(demo_show, "_PAUSE_SECONDS", (0.01, 0.02))
+    monkeypatch.setenv("OTEL_TRACES_EXPORTER", "none")
+    monkeypatch.setenv("OTEL_EXPORTER_PROMETHEUS_PORT", "0")
+
+
+def _set_up(
+    *, service_name: str, settings: Settings, registry: CollectorRegistry
+) -> ConfiguredHandler:
+    """Do what configure() does, but with nothing global."""
+    assert service_name == "flower-shop"
+    provider = TracerProvider(shutdown_on_exit=False)
+    return ConfiguredHandler(provider, registry, settings)
+
+
+def _shown(width: int = 100, **options: object) -> tuple[int, str]:
+    """Run the demo, and return its exit code and what it printed."""
+    file = io.StringIO()
+    defaults = {
+        "html": None,
+        "rounds": 1,
+        "keep_serving": False,
+        "seed": 7,
+        "real": False,
+        "model": "gpt-4o-mini",
+        "no_color": True,
+    }
+    code = demo_show.show(
+        argparse.Namespace(**{**defaults, **options}),
+        Console(file=file, width=width),
+        _set_up,
+    )
+    return code, file.getvalue()
+
+
+def test_all_scenes_are_played_and_the_sums_agree(tmp_path: Path) -> None:
+    """Further rounds too, and the page is written."""
+    code, text = _shown(rounds=3, html=tmp_path / "demo.html")
+    assert code == 0
+    assert text.count("✓") == len(demo_scenes.SCENES) + 1
+    assert "round 3" in text
+    assert "rush-hour" in (tmp_path / "demo.html").read_text(encoding="utf-8")
+
+
+def test_counters_that_differ_are_an_exit_code(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A till that forgets is found out."""
+    monkeypatch.setattr(sums.Till, "add", lambda *_: None)
+    code, text = _shown()
+    assert code == 1
+    assert "NOT equal" in text
+
+
+def test_a_provider_that_sent_something_else_is_an_exit_code(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Counters and results may both be wrong."""
+    monkeypatch.setattr(sums, "sent", lambda _: {"gpt-4o-mini": (1, 1)})
+    code, text = _shown()
+    assert code == 1
+    assert "NOT equal" in text
+
+
+def test_a_scene_that_fails_is_shown_and_the_show_goes_on(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """In every round, and the exit code says it."""
+
+    async def play(_: Shop) -> list[Said]:
+        message = "no vases left"
+        raise RuntimeError(message)
+
+    scenes = (Scene("broken", "a broken vase", play, real=True),)
+    monkeypatch.setattr(demo_show, "SCENES", scenes)
+    monkeypatch.setattr(demo_show, "_WEIGHTS", (1,))
+    code, text = _shown(rounds=2)
+    assert code == 1
+    assert "✗ a broken vase" in text
+    assert "broken: RuntimeError: no vases left" in text
+
+
+def test_the_real_provider_is_asked_only_what_makes_sense(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """With the model that was named, and no sum of what was sent."""
+    with FakeOpenAI() as provider:
+        monkeypatch.setenv("OPENAI_API_KEY", "of-the-user")
+        monkeypatch.setenv("OPENAI_BASE_URL", provider.base_url)
+        code, text = _shown(real=True, model="qwen-plus", rounds=2)
+        models = {received.model for received in provider.requests}
+    assert code == 0
+    assert models == {"qwen-plus"}
+    assert "the real provider" in text
+    assert "429" not in text
+    assert "sent by the provider" not in text
+
+
+def _when(condition: Callable[[], bool]) -> threading.Thread:
+    """Send this process Ctrl-C as soon as a condition holds."""
+    ready = threading.Event()
+
+    def wait() -> None:
+        while not condition():
+            ready.wait(0.02)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    thread = threading.Thread(target=wait)
+    thread.start()
+    return thread
+
+
+def test_ctrl_c_ends_serving(monkeypatch: pytest.MonkeyPatch) -> None:
+    """After the last round /metrics is there until somebody ends it."""
+    waiting = threading.Event()
+    addresses = demo_show.demo_print.addresses
+
+    def noticed(*arguments: object) -> None:
+        addresses(*arguments)  # type: ignore[arg-type]
+        waiting.set()
+
+    monkeypatch.setattr(demo_show.demo_print, "addresses", noticed)
+    thread = _when(waiting.is_set)
+    code, text = _shown(keep_serving=True, rounds=2)
+    thread.join()
+    assert code == 0
+    assert "/healthz beside it" in text
+    assert text.endswith("Ctrl-C ends it.\n")
+
+
+def test_ctrl_c_ends_the_first_round_early(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The scene that is being played comes to its end, further ones do not begin."""
+    begun = threading.Event()
+
+    async def play(_: Shop) -> list[Said]:
+        begun.set()
+        await asyncio.sleep(0.3)
+        return []
+
+    scene = Scene("slow", "a slow one", play, real=True)
+    monkeypatch.setattr(demo_show, "SCENES", (scene, scene))
+    thread = _when(begun.is_set)
+    code, text = _shown(rounds=0, keep_serving=True)
+    thread.join()
+    assert code == 0
+    assert text.count("a slow one") == 1
+    assert "round 2" not in text
+
+
+def test_it_can_be_shown_from_another_thread() -> None:
+    """Where signals cannot be listened to."""
+    codes: list[int] = []
+    thread = threading.Thread(target=lambda: codes.append(_shown()[0]))
+    thread.start()
+    thread.join()
+    assert codes == [0]
+
+
+def test_a_lost_call_does_not_hold_up_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The wait for open runs has a limit, and the sums then say what is missing."""
+    monkeypatch.setattr(demo_show, "_SETTLE_SECONDS", 0.1)
+    monkeypatch.setattr(demo_show, "_OPEN_RUNS", "python_info_like_series")
+    assert _shown()[0] in {0, 1}
+    monkeypatch.setattr(demo_show._Show, "_open_runs", lambda _: 1.0)
+    assert _shown()[0] in {0, 1}

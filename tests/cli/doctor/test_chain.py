@@ -1,0 +1,112 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from langchain_core.callbacks import BaseCallbackHandler
+
+from otel_callbacks import Settings
+from otel_callbacks.cli.doctor.chain import SERVICE, run_chain, trace_id
+from otel_callbacks.cli.doctor.findings import Trouble
+from otel_callbacks.testing import spans_as_data, tree_of
+
+if TYPE_CHECKING:
+    from otel_callbacks.cli.doctor.probe import Visit
+
+
+class _Deaf(BaseCallbackHandler):
+    """A handler that makes nothing."""
+
+    def close(self) -> None:
+        """End nothing."""
+
+
+def test_chain_has_its_marks(visit: Visit) -> None:
+    """Service and instance are known beforehand; the model call is below the chain."""
+    spans = run_chain(visit, "mark", Settings())
+    data = spans_as_data(spans)
+    assert tree_of(data).splitlines()[0].endswith("otel-callbacks doctor")
+    assert {span["trace_id"] for span in data} == {trace_id(spans)}
+    assert f"chat {SERVICE}" in {span["name"] for span in data}
+    for span in spans:
+        attributes = span.resource.attributes
+        assert attributes["service.name"] == SERVICE
+        assert attributes["service.instance.id"] == "mark"
+    assert visit.cautions == []
+
+
+def test_handler_that_makes_no_spans_is_the_broken_hop(visit: Visit) -> None:
+    """With what it did make."""
+
+    def deaf(**_: Any) -> _Deaf:
+        return _Deaf()
+
+    with pytest.raises(Trouble) as caught:
+        run_chain(visit, "mark", Settings(), deaf)
+    assert caught.value.finding.reason == (
+        "of a chain with a model call the handler made no spans"
+    )
+    assert "OTEL_CALLBACKS_STRICT=1" in caught.value.finding.remedy
+
+
+@pytest.mark.parametrize(
+    ("settings", "environ", "reason"),
+    [
+        (Settings(sdk_disabled=True), {}, "OTEL_SDK_DISABLED=true"),
+        (Settings(traces_exporter="console"), {}, "OTEL_TRACES_EXPORTER=console"),
+        (
+            Settings(),
+            {"OTEL_TRACES_SAMPLER": "parentbased_always_off"},
+            "sampled away: OTEL_TRACES_SAMPLER=parentbased_always_off sends no trace",
+        ),
+        (
+            Settings(),
+            {"OTEL_TRACES_SAMPLER": "traceidratio", "OTEL_TRACES_SAMPLER_ARG": "0"},
+            (
+                "sampled away: OTEL_TRACES_SAMPLER=traceidratio with "
+                "OTEL_TRACES_SAMPLER_ARG=0 sends none"
+            ),
+        ),
+    ],
+)
+def test_switches_are_named(
+    visit: Visit,
+    monkeypatch: pytest.MonkeyPatch,
+    settings: Settings,
+    environ: dict[str, str],
+    reason: str,
+) -> None:
+    """Each that keeps an app's spans from being sent, with the way back."""
+    for name, value in environ.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(Trouble) as caught:
+        run_chain(visit, "mark", settings)
+    assert caught.value.finding.reason.startswith(reason)
+    assert caught.value.finding.remedy.startswith("Unset OTEL_")
+
+
+def test_share_of_traces_is_a_caution(
+    visit: Visit, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The doctor's own trace is sent all the same."""
+    monkeypatch.setenv("OTEL_TRACES_SAMPLER", "parentbased_traceidratio")
+    monkeypatch.setenv("OTEL_TRACES_SAMPLER_ARG", "0.1")
+    assert len(run_chain(visit, "mark", Settings())) == 3
+    (caution,) = visit.cautions
+    assert caution.reason == (
+        "OTEL_TRACES_SAMPLER=parentbased_traceidratio: only 10% of traces are sent; "
+        "the doctor's own is sent always"
+    )
+
+
+@pytest.mark.parametrize(
+    ("sampler", "argument"), [("always_on", "0"), ("traceidratio", "")]
+)
+def test_samplers_that_keep_all_are_well(
+    visit: Visit, monkeypatch: pytest.MonkeyPatch, sampler: str, argument: str
+) -> None:
+    """An argument counts only for the samplers that take one; none means all."""
+    monkeypatch.setenv("OTEL_TRACES_SAMPLER", sampler)
+    monkeypatch.setenv("OTEL_TRACES_SAMPLER_ARG", argument)
+    assert len(run_chain(visit, "mark", Settings())) == 3
+    assert visit.cautions == []

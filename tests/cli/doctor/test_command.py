@@ -1,0 +1,311 @@
+from __future__ import annotations
+
+import _thread
+import json
+import subprocess
+import sys
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from loopback_servers import Page, Receiver, Web
+
+from otel_callbacks.cli import main
+from otel_callbacks.cli.doctor import command as doctor
+
+if TYPE_CHECKING:
+    from loopback_servers import FakeStack
+
+
+def _run(
+    capsys: pytest.CaptureFixture[str], arguments: list[str]
+) -> tuple[int, dict[str, Any]]:
+    """Run the doctor and return its exit code and its hops by name."""
+    code = main(["doctor", "--json", *arguments])
+    report = json.loads(capsys.readouterr().out)
+    assert report["ok"] == (code == 0)
+    return code, {hop["name"]: hop for hop in report["hops"]}
+
+
+def _broken(hops: dict[str, Any]) -> dict[str, list[str]]:
+    """Return the reasons of the broken hops."""
+    return {
+        name: [trouble["reason"] for trouble in hop["troubles"]]
+        for name, hop in hops.items()
+        if hop["state"] == "broken"
+    }
+
+
+def test_all_is_well(stack: FakeStack, capsys: pytest.CaptureFixture[str]) -> None:
+    """Every hop is reached, and the trace that Jaeger has is the one that is named."""
+    assert main(["doctor", "--json", *stack.options()]) == 0
+    report = json.loads(capsys.readouterr().out)
+    assert report["ok"] is True
+    assert stack.receiver.traces == {report["trace_id"]: 3}
+    assert {hop["name"]: hop["state"] for hop in report["hops"]} == dict.fromkeys(
+        ("handler", "collector", "jaeger", "metrics", "prometheus", "grafana"),
+        "reached",
+    )
+    assert all(0 <= hop["seconds"] < report["seconds"] for hop in report["hops"])
+    assert report["service"] == "otel-callbacks-doctor"
+    assert len(report["instance"]) == 32
+
+
+@pytest.mark.parametrize("hop", ["jaeger", "metrics", "prometheus", "grafana"])
+def test_server_that_is_stopped_is_the_broken_hop(
+    hop: str, stack: FakeStack, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It alone, as refused, with the option that names another address."""
+    getattr(stack, hop).stop()
+    code, hops = _run(capsys, stack.options())
+    port = getattr(stack, hop).port
+    assert code == 1
+    assert _broken(hops) == {
+        hop: [f"connection refused: nothing listens on 127.0.0.1:{port}"]
+    }
+    assert f"--{hop} URL" in hops[hop]["troubles"][0]["remedy"]
+
+
+def test_collector_that_is_stopped_is_the_broken_hop(
+    stack: FakeStack, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What comes behind it answers, but no trace could be followed to it."""
+    stack.receiver.stop()
+    code, hops = _run(capsys, stack.options())
+    assert code == 1
+    assert [*_broken(hops)] == ["collector"]
+    assert {hop["state"] for name, hop in hops.items() if name != "collector"} == {
+        "reached",
+        "answers",
+    }
+    assert hops["jaeger"]["saw"] == "answers; no trace was sent to look for"
+
+
+def test_wrong_protocol_is_named(
+    stack: FakeStack,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """With the variable that puts it right."""
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_PROTOCOL", "http/protobuf")
+    code, hops = _run(capsys, stack.options())
+    assert code == 1
+    where = f"127.0.0.1:{stack.receiver.port}"
+    reason = f"wrong protocol on the port: {where} speaks grpc, we http/protobuf"
+    assert _broken(hops) == {"collector": [reason]}
+    remedy = hops["collector"]["troubles"][0]["remedy"]
+    assert "OTEL_EXPORTER_OTLP_PROTOCOL=grpc" in remedy
+
+
+def test_sampled_away_is_named(
+    stack: FakeStack, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The Collector's own series are the evidence."""
+    stack.keeps_traces = False
+
+    def query(asked: dict[str, str]) -> Page:
+        stack.series["timestamp"] = 1e12
+        stack.series["sampled="] = stack.series["new_trace_id"] = 5 + len(
+            stack.receiver.traces
+        )
+        return stack._query(asked)
+
+    stack.prometheus.pages["/api/v1/query"] = query
+    code, hops = _run(capsys, stack.options())
+    assert code == 1
+    reason = (
+        "sampled away: since the trace was sent, the Collector's tail sampling has "
+        "dropped 1 of 1 traces"
+    )
+    assert _broken(hops) == {"jaeger": [reason]}
+
+
+@pytest.mark.parametrize(
+    ("variables", "reason"),
+    [
+        ({"OTEL_SDK_DISABLED": "true"}, "OTEL_SDK_DISABLED=true: telemetry is"),
+        ({"OTEL_TRACES_SAMPLER": "always_off"}, "sampled away: OTEL_TRACES_SAMPLER"),
+        ({"OTEL_TRACES_EXPORTER": "none"}, "OTEL_TRACES_EXPORTER=none: spans are not"),
+    ],
+)
+def test_switch_that_keeps_spans_back_breaks_the_handler(
+    variables: dict[str, str],
+    reason: str,
+    stack: FakeStack,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """The rest of the stack is looked at all the same, and answers."""
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    code, hops = _run(capsys, stack.options())
+    assert code == 1
+    assert [*_broken(hops)] == ["handler"]
+    assert hops["handler"]["troubles"][0]["reason"].startswith(reason)
+    assert hops["collector"]["state"] == "answers"
+    assert hops["collector"]["saw"] == "grpc; OK; no trace was there to send"
+
+
+def test_hops_can_be_left_out(
+    stack: FakeStack, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """They may be stopped then, and nothing is broken."""
+    for web in (stack.prometheus, stack.metrics, stack.grafana):
+        web.stop()
+    skips = ["--skip=prometheus", "--skip=metrics", "--skip=grafana"]
+    code, hops = _run(capsys, [*stack.options(), *skips])
+    assert code == 0
+    assert [name for name, hop in hops.items() if hop["state"] == "skipped"] == [
+        "metrics",
+        "prometheus",
+        "grafana",
+    ]
+
+
+def test_app_without_metrics_has_no_such_hop(
+    stack: FakeStack,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """OTEL_METRICS_EXPORTER=none: Prometheus is not asked for its target either."""
+    monkeypatch.setenv("OTEL_METRICS_EXPORTER", "none")
+    options = stack.options()
+    del options[options.index("--metrics") :][:2]
+    place = options.index("--metrics")
+    options = options[:place] + options[place + 2 :]
+    code, hops = _run(capsys, options)
+    assert code == 0
+    assert hops["metrics"]["state"] == "skipped"
+    assert hops["metrics"]["saw"] == "OTEL_METRICS_EXPORTER=none"
+    assert "series of the app" not in hops["prometheus"]["saw"]
+
+
+def test_it_prints_for_people(
+    stack: FakeStack,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Piped, at 80 columns: a line for each hop, no colours, reasons and remedies."""
+    monkeypatch.setenv("COLUMNS", "80")
+    stack.grafana.stop()
+    assert main(["doctor", *stack.options()]) == 1
+    printed = capsys.readouterr()
+    assert printed.err == ""
+    lines = printed.out.splitlines()
+    assert max(map(len, lines)) <= 80
+    assert "\x1b" not in printed.out
+    assert lines[0].startswith("✓ handler    3 spans of a fake chain")
+    assert "connection refused" in printed.out
+    assert "Broken: grafana." in lines
+    assert f"Trace {next(iter(stack.receiver.traces))}" in printed.out
+
+
+def test_a_process_of_its_own_ends_with_the_code(stack: FakeStack) -> None:
+    """As a script calls it: nothing but JSON is on its standard output."""
+    done = subprocess.run(  # noqa: S603 -- our own program
+        [
+            *(sys.executable, "-m", "otel_callbacks.cli", "doctor", "--json"),
+            *stack.options(),
+        ],
+        capture_output=True,
+        encoding="utf-8",
+        timeout=60,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert json.loads(done.stdout)["ok"] is True
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        ("OTEL_EXPORTER_OTLP_PROTOCOL", "http/json"),
+        ("OTEL_TRACES_SAMPLER", "sometimes"),
+        ("OTEL_EXPORTER_PROMETHEUS_PORT", "0"),
+    ],
+)
+def test_wrong_setting_is_named(
+    variable: str,
+    value: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Exit code 2, before anything is sent."""
+    monkeypatch.setenv(variable, value)
+    assert main(["doctor"]) == 2
+    assert f"{variable}={value}: allowed is" in capsys.readouterr().err
+
+
+def test_wrong_address_is_named(capsys: pytest.CaptureFixture[str]) -> None:
+    """By its option."""
+    assert main(["doctor", "--jaeger", "localhost:16686"]) == 2
+    assert "--jaeger=localhost:16686: allowed is a URL" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["--timeout", "0"], ["--timeout", "nan"], ["--skip", "handler"], ["--port", "1"]],
+)
+def test_wrong_usage_is_refused(
+    arguments: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """By argparse, with its own exit code."""
+    with pytest.raises(SystemExit) as caught:
+        main(["doctor", *arguments])
+    assert caught.value.code == 2
+    assert arguments[0] in capsys.readouterr().err
+
+
+def test_without_the_extra_there_is_json(
+    stack: FakeStack,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """A server may lack what draws for people; the refusal names the way out."""
+    monkeypatch.setattr(doctor, "_PRINTER", "no_such_package")
+    assert main(["doctor", *stack.options()]) == 2
+    assert capsys.readouterr().err == (
+        "otel-callbacks doctor: no_such_package not found: "
+        'pip install "otel-callbacks[demo]", or --json\n'
+    )
+    assert _run(capsys, stack.options())[0] == 0
+
+
+def test_http_protobuf_is_followed_too(
+    stack: FakeStack,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Spans arrive at /v1/traces by OpenTelemetry's other exporter."""
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_PROTOCOL", "http/protobuf")
+    with Web({"/v1/traces": Page()}) as collector:
+        monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", collector.url)
+        options = stack.options()[2:]
+        _, hops = _run(capsys, [*options, "--skip=jaeger", "--skip=span-metrics"])
+        assert hops["collector"]["saw"] == "http/protobuf; it took the trace"
+        assert [path for path, _ in collector.requests] == ["/v1/traces"] * 2
+
+
+def test_collector_alone_can_be_left_out(
+    stack: FakeStack, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Then no trace is sent, and that is no trouble."""
+    with Receiver() as unused:
+        options = ["--collector", unused.url, *stack.options()[2:]]
+        code, hops = _run(capsys, [*options, "--skip=collector"])
+        assert unused.traces == {}
+    assert code == 0
+    assert hops["jaeger"]["state"] == "answers"
+
+
+def test_ctrl_c_ends_it_without_a_traceback(
+    stack: FakeStack, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """With the exit code that shells give to an interrupted program."""
+
+    def interrupt(_: dict[str, str]) -> Page:
+        _thread.interrupt_main()
+        return Page(status=404)
+
+    stack.grafana.pages["/api/health"] = interrupt
+    assert main(["doctor", *stack.options()]) == 130
+    assert "Traceback" not in capsys.readouterr().err

@@ -1,0 +1,105 @@
+from __future__ import annotations
+
+from html.parser import HTMLParser
+from typing import Any
+
+from otel_callbacks.cli.picture.page import page
+from otel_callbacks.cli.picture.sums import Comparison, Sum
+from otel_callbacks.cli.picture.timeline import timelines
+
+_NASTY = "<script>alert('花')</script>"
+
+
+def _span(name: str, parent: str | None = None, **attributes: Any) -> dict[str, Any]:
+    """Return a span as data; its id is its name."""
+    return {
+        "name": name,
+        "kind": "CLIENT",
+        "status": "UNSET",
+        "attributes": {key.replace("__", "."): attributes[key] for key in attributes},
+        "parent_id": parent,
+        "span_id": name,
+        "trace_id": "t1",
+        "start_ns": 0,
+        "end_ns": 2_000_000_000,
+    }
+
+
+class _Reader(HTMLParser):
+    """Collects tags and text."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.tags: list[str] = []
+        self.attributes: list[tuple[str, str | None]] = []
+        self.text = ""
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        """Keep a tag."""
+        self.tags.append(tag)
+        self.attributes += attrs
+
+    def handle_data(self, data: str) -> None:
+        """Keep a text."""
+        self.text += data
+
+
+def _page() -> str:
+    """Return a page with a nasty name, a stream and a difference."""
+    spans = [
+        _span(_NASTY),
+        _span(
+            "chat m",
+            _NASTY,
+            gen_ai__operation__name="chat",
+            gen_ai__usage__input_tokens=3,
+            gen_ai__usage__output_tokens=4,
+            gen_ai__response__time_to_first_chunk=0.5,
+            gen_ai__response__finish_reasons=("stop", "length"),
+        ),
+    ]
+    sums = [Comparison("m", "ok", Sum(1, 3, 4), Sum(1, 3, 5))]
+    return page(timelines(spans), sums)
+
+
+def test_the_page_needs_nothing_from_outside() -> None:
+    """No script, no link, no address: it works from a mail attachment."""
+    text = _page()
+    reader = _Reader(text)
+    assert not {"script", "link", "img", "iframe"} & set(reader.tags)
+    assert not {"src", "href"} & {name for name, _ in reader.attributes}
+    assert "http://" not in text
+    assert "https://" not in text
+    assert "url(" not in text
+
+
+def test_text_from_spans_is_escaped() -> None:
+    """Names and attributes can hold anything."""
+    assert _NASTY not in _page()
+    assert _NASTY in _Reader(_page()).text
+
+
+def test_each_span_is_a_line_that_opens() -> None:
+    """Bars in place, tokens, and all attributes below, by keyboard too."""
+    text = _page()
+    assert text.count("<details") == 2
+    assert 'style="left:0.00%;width:100.00%"><b style="width:25.00%"></b>' in text
+    assert "3 → 4" in text
+    assert "<dd>stop, length</dd>" in text
+
+
+def test_light_and_dark_are_both_there() -> None:
+    """The page follows the reader's setting."""
+    assert "prefers-color-scheme: dark" in _page()
+    assert 'content="light dark"' in _page()
+
+
+def test_the_table_says_where_counters_and_results_differ() -> None:
+    """The sum check is on the page, too."""
+    assert "NOT equal" in _page()
+
+
+def test_a_page_without_traces_is_a_page() -> None:
+    """An interrupted run has nothing to show."""
+    assert page([], []).endswith("</html>\n")

@@ -1,0 +1,60 @@
+from __future__ import annotations
+
+from otel_callbacks.cli.picture import sums
+from otel_callbacks.cli.picture.sums import Comparison, Sum, Till
+from otel_callbacks.testing import FakeChatModel, Tokens, capture
+
+_USAGE = {"input_tokens": 7, "output_tokens": 3, "total_tokens": 10}
+
+
+def test_counters_of_real_calls_are_read_by_model_and_outcome() -> None:
+    """Calls and tokens, as the handler counts them."""
+    with capture() as telemetry:
+        call = {"callbacks": [telemetry.handler]}
+        FakeChatModel(model_name="a", usage=_USAGE, **call).batch(["x", "y"])
+        FakeChatModel(model_name="b", **call).invoke("x")
+        counted = sums.counted(telemetry.registry)
+    assert counted == {("a", "ok"): Sum(2, 14, 6), ("b", "ok"): Sum(1)}
+
+
+def test_the_till_adds_up_results() -> None:
+    """With and without usage."""
+    till = Till()
+    till.add("a", "ok", _USAGE)
+    till.add("a", "ok", _USAGE)
+    till.add("a", "error")
+    assert till.sums == {("a", "ok"): Sum(2, 14, 6), ("a", "error"): Sum(1)}
+
+
+def test_comparisons_hold_what_is_missing_on_either_side() -> None:
+    """In the order of models and outcomes, unknown outcomes last."""
+    counters = {("b", "ok"): Sum(1, 2, 3), ("a", "strange"): Sum(1)}
+    results = {("b", "ok"): Sum(1, 2, 3), ("a", "error"): Sum(1)}
+    compared = sums.compared(counters, results)
+    assert compared == [
+        Comparison("a", "error", Sum(), Sum(1)),
+        Comparison("a", "strange", Sum(1), Sum()),
+        Comparison("b", "ok", Sum(1, 2, 3), Sum(1, 2, 3)),
+    ]
+    assert [one.equal for one in compared] == [False, False, True]
+
+
+def test_spent_leaves_out_what_a_cache_has_saved() -> None:
+    """And models that no token was spent on."""
+    found = {
+        ("a", "ok"): Sum(1, 2, 3),
+        ("a", "error"): Sum(1, 1, 1),
+        ("a", "cache_hit"): Sum(1, 2, 3),
+        ("b", "cancelled"): Sum(1),
+    }
+    assert sums.spent(found) == {"a": (3, 4)}
+    assert sums.sent({"a": Tokens(3, 4, cached=1)}) == {"a": (3, 4)}
+
+
+def test_series_of_zeros_are_no_rows() -> None:
+    """A call without tokens counts as a call, its tokens as nothing."""
+    with capture() as telemetry:
+        usage = {"input_tokens": 0, "output_tokens": 2, "total_tokens": 2}
+        FakeChatModel(usage=usage, callbacks=[telemetry.handler]).invoke("?")
+        read = sums.counted(telemetry.registry)
+    assert read == {("fake-model", "ok"): Sum(1, 0, 2)}

@@ -1,0 +1,133 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from otel_callbacks.cli.picture.timeline import Row, Span, timelines
+
+_SECOND = 1_000_000_000
+
+
+def _span(
+    name: str,
+    start: float,
+    end: float,
+    parent: str | None = None,
+    *,
+    status: str = "UNSET",
+    trace: str = "t1",
+    **attributes: Any,
+) -> Span:
+    """Return a span as data; its id is its name."""
+    return {
+        "name": name,
+        "kind": "CLIENT",
+        "status": status,
+        "attributes": {key.replace("__", "."): attributes[key] for key in attributes},
+        "parent_id": parent,
+        "span_id": name,
+        "trace_id": trace,
+        "start_ns": int(start * _SECOND),
+        "end_ns": int(end * _SECOND),
+    }
+
+
+def _row(**attributes: Any) -> Row:
+    """Return the row of one span with these attributes."""
+    return timelines([_span("POST", 0, 1, **attributes)])[0].rows[0]
+
+
+def test_rows_follow_the_tree_in_the_order_of_starts() -> None:
+    """Children stand below their parent, with the lines of the tree."""
+    spans = [
+        _span("late", 13, 14, "root"),
+        _span("early", 11, 12, "root"),
+        _span("inner", 11.5, 15, "early"),
+        _span("root", 10, 14),
+        _span("other", 1, 2, trace="t2"),
+    ]
+    other, line = timelines(spans)
+    assert (other.name, other.trace_id, other.seconds) == ("other", "t2", 1.0)
+    assert line.seconds == 5.0
+    assert [(row.name, row.guides, row.start) for row in line.rows] == [
+        ("root", (False,), 0.0),
+        ("early", (False, True), 1.0),
+        ("inner", (False, True, False), 1.5),
+        ("late", (False, False), 3.0),
+    ]
+    assert line.rows[2].seconds == 3.5
+
+
+def test_a_span_whose_parent_is_missing_is_a_root() -> None:
+    """A part of a trace is shown, not dropped."""
+    rows = timelines([_span("a", 0, 1, "gone"), _span("b", 1, 2, "gone")])[0].rows
+    assert [row.guides for row in rows] == [(True,), (False,)]
+
+
+def test_no_spans_are_no_traces() -> None:
+    """Nothing is drawn for nothing."""
+    assert timelines([]) == []
+
+
+@pytest.mark.parametrize(
+    ("attributes", "kind"),
+    [
+        ({"gen_ai__operation__name": "chat"}, "model"),
+        ({"gen_ai__operation__name": "text_completion"}, "model"),
+        ({"gen_ai__operation__name": "execute_tool"}, "tool"),
+        ({"gen_ai__operation__name": "retrieval"}, "tool"),
+        ({"http__method": "POST"}, "http"),
+        ({"http__request__method": "POST"}, "http"),
+        ({}, "step"),
+    ],
+)
+def test_kinds_are_told_by_attributes(attributes: dict[str, Any], kind: str) -> None:
+    """What the bars' shapes are chosen by."""
+    assert _row(**attributes).kind == kind
+
+
+@pytest.mark.parametrize(
+    ("attributes", "expected"),
+    [
+        ({"http__method": "POST", "http__status_code": 200}, ("POST 200", "ok", "")),
+        (
+            {"http__method": "POST", "http__status_code": 429},
+            ("POST 429", "error", ""),
+        ),
+        ({"http__request__method": "POST"}, ("POST", "cancelled", "no answer")),
+        (
+            {"http__request__method": "POST", "status": "ERROR"},
+            ("POST", "error", "no answer"),
+        ),
+        ({"status": "ERROR"}, ("POST", "error", "error")),
+        (
+            {
+                "gen_ai__operation__name": "chat",
+                "status": "ERROR",
+                "otel_callbacks__outcome": "error",
+                "otel_callbacks__error_class": "context_length",
+            },
+            ("POST", "error", "context length"),
+        ),
+        ({"otel_callbacks__outcome": "cache_hit"}, ("POST", "cache_hit", "cache hit")),
+        ({"gen_ai__request__stream": True}, ("POST", "ok", "stream")),
+    ],
+)
+def test_outcomes_and_notes_say_how_it_ended(
+    attributes: dict[str, Any], expected: tuple[str, str, str]
+) -> None:
+    """Status codes and outcomes become a colour and a word."""
+    row = _row(**attributes)
+    assert (row.name, row.outcome, row.note) == expected
+
+
+def test_tokens_and_first_chunk_are_taken_when_they_are_there() -> None:
+    """A missing number stays missing."""
+    row = _row(
+        gen_ai__usage__input_tokens=3,
+        gen_ai__usage__output_tokens=4,
+        gen_ai__response__time_to_first_chunk=0.25,
+    )
+    assert (row.tokens, row.first_chunk) == ((3, 4), 0.25)
+    assert _row(gen_ai__usage__input_tokens=3).tokens is None
