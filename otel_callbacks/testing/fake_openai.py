@@ -10,12 +10,12 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING, Any, Final, Self
 
-from otel_callbacks.testing import bodies, responses_api, streams
+from otel_callbacks.testing import bodies, responses_api
+from otel_callbacks.testing import bodies as streams
 from otel_callbacks.testing.bodies import Body, Exchange
-from otel_callbacks.testing.delivery import Delivery
 from otel_callbacks.testing.received import Received
-from otel_callbacks.testing.replies import Tokens
-from otel_callbacks.testing.script import Answer, Match, Script
+from otel_callbacks.testing.replies import Answer, Match, Script, Tokens
+from otel_callbacks.testing.serving import Delivery
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -30,8 +30,8 @@ _Make = Callable[[Exchange], Body]
 
 # Path -> how to make a plain body and a stream.
 _ROUTES: Final[Mapping[str, tuple[_Make, _Make]]] = {
-    "/v1/chat/completions": (bodies.chat, streams.chat),
-    "/v1/completions": (bodies.text, streams.text),
+    "/v1/chat/completions": (bodies.chat, streams.streamed_chat),
+    "/v1/completions": (bodies.text, streams.streamed_text),
     "/v1/embeddings": (bodies.embeddings, bodies.embeddings),
     "/v1/responses": (responses_api.body, responses_api.stream),
 }

@@ -8,7 +8,8 @@ from __future__ import annotations
 import time
 from typing import Any, Final
 
-from otel_callbacks.testing import answers, streams
+from otel_callbacks.testing import answers
+from otel_callbacks.testing import bodies as streams
 from otel_callbacks.testing.bodies import Body, Exchange, plain
 from otel_callbacks.testing.replies import Tokens
 

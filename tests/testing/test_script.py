@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from otel_callbacks.testing import Received, Reply
-from otel_callbacks.testing.script import Script
+from otel_callbacks.testing.replies import Script
 
 
 def _asked(question: str, model: str = "m") -> Received:
