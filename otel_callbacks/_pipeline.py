@@ -10,7 +10,7 @@ import atexit
 import threading
 import weakref
 from importlib.metadata import version
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from opentelemetry import trace
 from opentelemetry._logs import get_logger
@@ -19,6 +19,7 @@ from prometheus_client import REGISTRY
 from otel_callbacks._diagnostics import Counts, Health
 from otel_callbacks._events import EventSink
 from otel_callbacks._metrics.wiring import WaysOut
+from otel_callbacks._runs.lifecycle import Pipeline
 from otel_callbacks._runs.table import RunTable
 from otel_callbacks._spans import current as current_span
 from otel_callbacks._spans.current import StandIn
@@ -30,8 +31,6 @@ from otel_callbacks._spend.ledger import LedgerSink
 from otel_callbacks._spend.pricing import Pricing
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from opentelemetry._logs import LoggerProvider
     from opentelemetry.metrics import MeterProvider
     from opentelemetry.trace import TracerProvider
@@ -49,16 +48,6 @@ class Providers(NamedTuple):
     tracer: TracerProvider | None = None
     meter: MeterProvider | None = None
     logger: LoggerProvider | None = None
-
-
-class Pipeline(NamedTuple):
-    """What a handler delegates to."""
-
-    table: RunTable
-    health: Health
-    step_out: Callable[[Any], None]
-    """Called with a run at its stream's first chunk."""
-    settings: Settings
 
 
 class _Registry:

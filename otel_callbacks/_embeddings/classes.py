@@ -8,22 +8,30 @@ from __future__ import annotations
 
 import functools
 import inspect
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from langchain_core.embeddings import Embeddings
 
 from otel_callbacks._embeddings.answers import unwrap_clients
 from otel_callbacks._embeddings.reader import held
-from otel_callbacks._embeddings.wrapper import TracedEmbeddings, acalled, called
-from otel_callbacks._instrument import hook
+from otel_callbacks._embeddings.wrapper import (
+    Everywhere,
+    TracedEmbeddings,
+    acalled,
+    called,
+)
+
+if TYPE_CHECKING:
+    from otel_callbacks.handler import OTelCallbackHandler
 
 _METHODS: Final = ("embed_documents", "embed_query", "aembed_documents", "aembed_query")
 _MADE: Final = "__init_subclass__"
 _wrapped: Final[list[tuple[type, str, Any]]] = []
 
 
-def wrap_embeddings() -> None:
+def wrap_embeddings(handler: OTelCallbackHandler) -> None:
     """Wrap every class of embeddings, those too that are imported later."""
+    Everywhere.handler = handler
     for kind in _kinds(Embeddings):
         _wrap(kind)
     setattr(Embeddings, _MADE, classmethod(_made))
@@ -31,6 +39,7 @@ def wrap_embeddings() -> None:
 
 def unwrap_embeddings() -> None:
     """Undo it; what somebody else has wrapped since stays, and does nothing."""
+    Everywhere.handler = None
     if _MADE in vars(Embeddings):
         delattr(Embeddings, _MADE)
     while _wrapped:
@@ -69,7 +78,7 @@ def _within_span(original: Any) -> Any:
 
         @functools.wraps(original)
         async def later(self: Any, *args: Any, **kwargs: Any) -> Any:
-            handler = hook.instrumenting()
+            handler = Everywhere.handler
             # Those that hold others, as a cache does, ask nobody themselves.
             if handler is None or held(self) is not None:
                 return await original(self, *args, **kwargs)
@@ -79,7 +88,7 @@ def _within_span(original: Any) -> Any:
 
     @functools.wraps(original)
     def now(self: Any, *args: Any, **kwargs: Any) -> Any:
-        handler = hook.instrumenting()
+        handler = Everywhere.handler
         if handler is None or held(self) is not None:
             return original(self, *args, **kwargs)
         return called(handler, self, original, *args, **kwargs)

@@ -18,7 +18,6 @@ from otel_callbacks._embeddings.reader import (
     embeddings_response,
     leaf,
 )
-from otel_callbacks._instrument import hook
 from otel_callbacks._records import Request
 from otel_callbacks._spans.current import RUN_KEY, STAND_INS, StandIn, step_aside
 from otel_callbacks.handler import OTelCallbackHandler
@@ -39,6 +38,12 @@ def innermost_run_id() -> UUID | None:
     if isinstance(run, StandIn) and run.open:
         return UUID(int=run.key)
     return None
+
+
+class Everywhere:
+    """The handler of ``instrument``, while it is active."""
+
+    handler: OTelCallbackHandler | None = None
 
 
 _T = TypeVar("_T")
@@ -64,7 +69,7 @@ class TracedEmbeddings(Embeddings):
         self, inner: Embeddings, *, handler: OTelCallbackHandler | None = None
     ) -> None:
         self.inner = inner
-        self._handler = handler or hook.instrumenting() or OTelCallbackHandler()
+        self._handler = handler or Everywhere.handler or OTelCallbackHandler()
 
     def embed_documents(self, texts: list[str]) -> list[list[float]]:
         """Embed texts.

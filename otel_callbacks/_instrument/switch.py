@@ -72,7 +72,7 @@ def instrument(
             redact=redact,
         )
         hook.instrument_with(handler)
-        wrap_embeddings()
+        wrap_embeddings(handler)
         return handler
 
 

@@ -10,48 +10,22 @@ import threading
 from collections import Counter, deque
 from typing import TYPE_CHECKING, Final
 
-from otel_callbacks import _semconv as semconv
 from otel_callbacks._diagnostics import Counts
 from otel_callbacks._forks import tell_after_fork
 from otel_callbacks._metrics import series as catalogue
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Mapping
 
     from otel_callbacks._diagnostics import Health
     from otel_callbacks._metrics.fold import Call, Fold
     from otel_callbacks._metrics.series import Series
     from otel_callbacks._metrics.store import LabelValues
-    from otel_callbacks._records import AttributeValue
     from otel_callbacks._runs.table import RunTable
     from otel_callbacks._spans.current import StandIn
 
     Values = tuple[Series, Mapping[LabelValues, float]]
     """A series with a value for each of its label sets."""
-
-_NANOSECONDS: Final = 1e9
-
-
-def add_chunk_times(
-    attributes: dict[str, AttributeValue], start: int, chunks: Sequence[int]
-) -> None:
-    """Add what the times of a stream's chunks say; two chunks make a rate and a gap.
-
-    Args:
-        attributes: Span attributes, changed in place.
-        start: When the run started, a reading of its clock in nanoseconds.
-        chunks: When each chunk came, of the same clock, in order; at least one.
-    """
-    attributes[semconv.REQUEST_STREAM] = True
-    first = (chunks[0] - start) / _NANOSECONDS
-    attributes[semconv.RESPONSE_TIME_TO_FIRST_CHUNK] = first
-    attributes[semconv.CHUNK_COUNT] = len(chunks)
-    flowed = chunks[-1] - chunks[0]
-    if flowed > 0:
-        rate = (len(chunks) - 1) * _NANOSECONDS / flowed
-        attributes[semconv.CHUNK_RATE] = rate
-        gap = max(map(int.__sub__, chunks[1:], chunks))
-        attributes[semconv.LONGEST_GAP] = gap / _NANOSECONDS
 
 
 FOLD_AT: Final = 1_000

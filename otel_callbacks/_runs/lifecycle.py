@@ -7,33 +7,45 @@ line and one count, never the span and never the app.
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
 
 from otel_callbacks import _semconv as semconv
 from otel_callbacks._content.capture import NOTHING, Capture, tell_agent
 from otel_callbacks._labels import label_choices
 from otel_callbacks._readers.errors import failure, interruption
+from otel_callbacks._readers.estimate import input_tokens
 from otel_callbacks._readers.labels import add_labels
 from otel_callbacks._readers.response import model_response
 from otel_callbacks._readers.steps import enclosing_run_id, tool_failed
 from otel_callbacks._records import CACHE_HIT, ERROR, OK, Failure, Request, Response
 from otel_callbacks._spend.accounts import budgets_in_use
-from otel_callbacks._spend.estimate import input_tokens
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from uuid import UUID
 
     from otel_callbacks._content.capture import Captured, Redact
-    from otel_callbacks._pipeline import Pipeline
+    from otel_callbacks._diagnostics import Health
     from otel_callbacks._records import Outcome
     from otel_callbacks._runs.run import Run
+    from otel_callbacks._runs.table import RunTable
+    from otel_callbacks.settings import Settings
 
 _T = TypeVar("_T")
 
 _tick: Final = time.perf_counter_ns
 _UNREAD: Final = Response()
 _UNREAD_FAILURE: Final = Failure(ERROR, semconv.ERROR_TYPE_OTHER, semconv.OTHER)
+
+
+class Pipeline(NamedTuple):
+    """What a handler delegates to."""
+
+    table: RunTable
+    health: Health
+    step_out: Callable[[Any], None]
+    """Called with a run at its stream's first chunk."""
+    settings: Settings
 
 
 class Lifecycle:

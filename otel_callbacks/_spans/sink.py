@@ -13,13 +13,13 @@ from opentelemetry import context as otel_context
 from opentelemetry import trace
 
 from otel_callbacks import _semconv as semconv
-from otel_callbacks._metrics.calls import add_chunk_times
 from otel_callbacks._records import CACHE_HIT, OK
 from otel_callbacks._spans import batch
 from otel_callbacks._spans import current as current_span
 from otel_callbacks._spans import sums as agent_sums
 from otel_callbacks._spans import sums as rollup
 from otel_callbacks._spans.resumes import Threads
+from otel_callbacks._spans.sums import add_chunk_times
 
 if TYPE_CHECKING:
     from opentelemetry.context import Context

@@ -163,3 +163,28 @@ def attributes(entries: list[Tally]) -> dict[str, AttributeValue]:
     if cost := sum(entry[4] for entry in entries):
         sums[semconv.COST_USD] = float(cost)
     return sums
+
+
+_NANOSECONDS: Final = 1e9
+
+
+def add_chunk_times(
+    attributes: dict[str, AttributeValue], start: int, chunks: Sequence[int]
+) -> None:
+    """Add what the times of a stream's chunks say; two chunks make a rate and a gap.
+
+    Args:
+        attributes: Span attributes, changed in place.
+        start: When the run started, a reading of its clock in nanoseconds.
+        chunks: When each chunk came, of the same clock, in order; at least one.
+    """
+    attributes[semconv.REQUEST_STREAM] = True
+    first = (chunks[0] - start) / _NANOSECONDS
+    attributes[semconv.RESPONSE_TIME_TO_FIRST_CHUNK] = first
+    attributes[semconv.CHUNK_COUNT] = len(chunks)
+    flowed = chunks[-1] - chunks[0]
+    if flowed > 0:
+        rate = (len(chunks) - 1) * _NANOSECONDS / flowed
+        attributes[semconv.CHUNK_RATE] = rate
+        gap = max(map(int.__sub__, chunks[1:], chunks))
+        attributes[semconv.LONGEST_GAP] = gap / _NANOSECONDS

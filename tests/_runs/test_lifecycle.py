@@ -14,10 +14,9 @@ from langchain_core.messages import AIMessage, ToolMessage
 from langchain_core.outputs import ChatGeneration, LLMResult
 
 from otel_callbacks._diagnostics import Health
-from otel_callbacks._pipeline import Pipeline
 from otel_callbacks._readers.response import model_response
 from otel_callbacks._records import End, Failure, Request, Response, Usage
-from otel_callbacks._runs.lifecycle import Lifecycle
+from otel_callbacks._runs.lifecycle import Lifecycle, Pipeline
 from otel_callbacks._runs.table import RunTable
 from otel_callbacks._spend.accounts import use_budget
 from otel_callbacks._spend.budgets import BudgetExceeded

@@ -24,7 +24,9 @@ _HTTPX = EntryPoint(
     "opentelemetry_instrumentor",
 )
 _OURS = EntryPoint(
-    "langchain", "otel_callbacks.instrument:Instrumentor", "opentelemetry_instrumentor"
+    "langchain",
+    "otel_callbacks._instrument.switch:Instrumentor",
+    "opentelemetry_instrumentor",
 )
 
 

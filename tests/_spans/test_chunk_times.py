@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from otel_callbacks._metrics.calls import add_chunk_times
+from otel_callbacks._spans.sums import add_chunk_times
 
 if TYPE_CHECKING:
     from otel_callbacks._records import AttributeValue

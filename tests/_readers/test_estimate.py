@@ -8,7 +8,7 @@ import pytest
 from langchain_core.messages import HumanMessage, SystemMessage
 from langchain_openai import ChatOpenAI
 
-from otel_callbacks._spend.estimate import input_tokens
+from otel_callbacks._readers.estimate import input_tokens
 
 if TYPE_CHECKING:
     from otel_callbacks.testing import FakeOpenAI
