@@ -17,9 +17,17 @@ from processes import Server, free_ports
 
 HERE = Path(__file__).resolve().parent
 DEPLOY = HERE.parents[1] / "deploy"
-PROMETHEUS_FLAGS = ("--enable-feature=exemplar-storage", "--web.enable-otlp-receiver")
+PROMETHEUS_FLAGS = tuple(
+    flag
+    for flag in yaml.safe_load((DEPLOY.parent / "docker-compose.yml").read_text())[
+        "services"
+    ]["prometheus"]["command"]
+    if "feature" in flag or "otlp" in flag
+)
 
 _INTERVAL = "1s"
+# In place of five minutes, for the sums that long ranges are made of.
+_LONG = "10s"
 
 
 class Stack:
@@ -169,4 +177,17 @@ class Stack:
                 group["targets"] = [here.pop(target) for target in group["targets"]]
         assert not here, f"no job reads {sorted(here)}"
         file.write_text(yaml.safe_dump(configuration))
+        for rules in copied.glob("rules/*.yml"):
+            rules.write_text(_quicker(rules.read_text()))
         return file
+
+
+def _quicker(rules: str) -> str:
+    """Shorten groups with an interval of their own, and the windows they read."""
+    groups = yaml.safe_load(rules)
+    for group in groups["groups"]:
+        if (interval := group.get("interval")) is not None:
+            group["interval"] = _LONG
+            for rule in group["rules"]:
+                rule["expr"] = rule["expr"].replace(f"[{interval}]", f"[{_LONG}]")
+    return str(yaml.safe_dump(groups))

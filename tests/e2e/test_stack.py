@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 from answers import exemplars, get, samples, total, trace
 from opentelemetry import trace as api
-from opentelemetry.trace import StatusCode
+from opentelemetry.trace import SpanKind, StatusCode
 from processes import eventually
 from telemetry import chat, measuring, sending, trace_id
 
@@ -71,9 +71,9 @@ def test_span_metrics_reach_beyond_two_minutes(stack: Stack) -> None:
         tracer.start_span("chat slow", start_time=now - 130 * 10**9).end(now)
     query = (
         "histogram_quantile(1, sum by (le) "
-        '(traces_span_metrics_duration_seconds_bucket{service_name="slow"}))'
+        '(traces_span_metrics_duration_milliseconds_bucket{service_name="slow"}))'
     )
-    eventually(lambda: total(stack.url("prometheus"), query) == 160.0, "160 seconds")
+    eventually(lambda: total(stack.url("prometheus"), query) == 180e3, "180 seconds")
 
 
 def test_exemplar_of_span_metrics_opens_in_jaeger(stack: Stack) -> None:
@@ -82,7 +82,7 @@ def test_exemplar_of_span_metrics_opens_in_jaeger(stack: Stack) -> None:
     with sending(stack.address("grpc"), "exemplary") as tracer:
         call = chat(tracer)
         call.end()
-    query = 'traces_span_metrics_duration_seconds_bucket{service_name="exemplary"}'
+    query = 'traces_span_metrics_duration_milliseconds_bucket{service_name="exemplary"}'
     named = eventually(
         lambda: exemplars(stack.url("prometheus"), query, began - 60, time.time() + 60),
         "an exemplar",
@@ -92,12 +92,44 @@ def test_exemplar_of_span_metrics_opens_in_jaeger(stack: Stack) -> None:
     assert [span.name for span in spans] == ["chat gpt-4.1"]
 
 
-def test_monitor_tab_has_calls_and_latencies(stack: Stack) -> None:
-    """Jaeger finds the span metrics in Prometheus: its Monitor tab is not empty."""
+def test_who_gives_up_does_not_fail(stack: Stack) -> None:
+    """Cancelled spans are no errors of the span metrics, and stay errors in Jaeger."""
+    given_up = ("cancelled", "abandoned", "asyncio.exceptions.CancelledError")
+    with sending(stack.address("grpc"), "patient") as tracer:
+        for why in (*given_up, "TimeoutError", "RateLimitError"):
+            call = chat(tracer, error__type=why)
+            call.set_status(StatusCode.ERROR, why)
+            call.end()
+    query = 'traces_span_metrics_calls_total{service_name="patient"}'
+    url = stack.url("prometheus")
+    eventually(lambda: total(url, f"sum({query})") == 5, "five calls")
+    found = {
+        each["labels"]["error_type"]: each["labels"]["status_code"]
+        for each in samples(url, query)
+    }
+    assert found == {
+        **dict.fromkeys(given_up, "STATUS_CODE_UNSET"),
+        "TimeoutError": "STATUS_CODE_ERROR",
+        "RateLimitError": "STATUS_CODE_ERROR",
+    }
+    stored = eventually(
+        lambda: trace(stack.url("jaeger_http"), trace_id(call)), "the last trace"
+    )
+    assert stored[0].failed
+
+
+def test_monitor_tab_has_the_truth_in_milliseconds(stack: Stack) -> None:
+    """Jaeger's Monitor tab shows the calls, and their length in its own unit."""
+    took = 1_440  # milliseconds, between the bounds 1,250 and 1,500
     for _ in range(2):  # a rate needs an increase that a scrape has seen
         with sending(stack.address("grpc"), "monitored") as tracer:
             for _ in range(3):
-                chat(tracer).end()
+                now = time.time_ns()
+                tracer.start_span(
+                    "chat gpt-4.1",
+                    kind=SpanKind.CLIENT,
+                    start_time=now - took * 1_000_000,
+                ).end(now)
         time.sleep(2.5)
 
     def points(metric: str, **more: str) -> list[float]:
@@ -118,7 +150,8 @@ def test_monitor_tab_has_calls_and_latencies(stack: Stack) -> None:
         ]
 
     assert eventually(lambda: points("calls"), "calls in the Monitor tab")
-    assert eventually(lambda: points("latencies", quantile="0.95"), "latencies")
+    latencies = eventually(lambda: points("latencies", quantile="0.95"), "latencies")
+    assert all(1_250 < latency <= 1_500 for latency in latencies), latencies
 
 
 def test_pushed_metrics_have_the_scraped_names(stack: Stack) -> None:

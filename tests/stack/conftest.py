@@ -65,11 +65,27 @@ def _selectors(node: Any, grouped: frozenset[str]) -> list[Selector]:
         kept = frozenset(node.modifier.labels if node.modifier else ())
         return _selectors(node.expr, grouped | kept)
     if isinstance(node, promql_parser.BinaryExpr):
-        return _selectors(node.lhs, grouped) + _selectors(node.rhs, grouped)
+        return _of_both_sides(node, grouped)
     if isinstance(node, promql_parser.Call):
+        if node.func.name == "label_replace":
+            grouped -= {node.args[1].val}
         return [found for part in node.args for found in _selectors(part, grouped)]
     inner = getattr(node, "expr", None)
     return [] if inner is None else _selectors(inner, grouped)
+
+
+def _of_both_sides(node: Any, grouped: frozenset[str]) -> list[Selector]:
+    """Walk down both sides of an operator.
+
+    What ``group_left`` names comes from the right side alone.
+    """
+    modifier = node.modifier
+    brought = frozenset(modifier.group_labels or () if modifier else ())
+    matched = frozenset(
+        modifier.matching.labels if modifier and modifier.matching else ()
+    )
+    right = matched | brought if brought else grouped
+    return _selectors(node.lhs, grouped - brought) + _selectors(node.rhs, right)
 
 
 def _spelled_out(pattern: str) -> list[str]:

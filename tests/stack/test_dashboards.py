@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
 import sys
 from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
@@ -242,6 +244,57 @@ def test_jaeger_links_to_dashboards_that_exist(
     assert set(re.findall(r"/d/([\w-]+)", text)) <= set(_UIDS.values())
     variables = {v["name"] for v in dashboards["llm"]["templating"]["list"]}
     assert set(re.findall(r"[?&]var-(\w+)=", text)) <= variables
+
+
+# What the page can fill:
+# https://github.com/jaegertracing/jaeger-ui, src/model/link-patterns.ts
+_OF_A_TRACE: Final = {"traceID", "traceName", "duration", "startTime", "endTime"}
+_FORMATS: Final = {"epoch_micros_to_date_iso", "pad_start", "add"}
+
+
+def _cannot_be_filled(pattern: dict[str, str]) -> list[str]:
+    """Return the parameters of a link pattern that Jaeger's page cannot fill."""
+    names = re.findall(r"#{([^{}]*)}", pattern["url"] + pattern["text"])
+    wrong = []
+    for name in names:
+        field, *formats = (part.strip() for part in name.split("|"))
+        if pattern["type"] == "traces":
+            known = {form.split()[0] for form in formats} <= _FORMATS
+            # Two formats of one field overwrite each other.
+            once = len({n for n in names if n.split("|")[0].strip() == field}) == 1
+            if field not in _OF_A_TRACE or not known or not once:
+                wrong.append(name)
+        elif formats or (
+            field.removeprefix("trace.") not in _OF_A_TRACE
+            if field.startswith("trace.")
+            else not re.fullmatch(r"(gen_ai|error|server)[a-z_.]+", field)
+        ):
+            # Of a span's attribute the name is taken as it stands, pipes too.
+            wrong.append(name)
+    return wrong
+
+
+def test_jaeger_can_fill_its_links(root: Path) -> None:
+    """Every parameter of a link is one that the page knows for that kind of link."""
+    page = json.loads((root / "deploy" / "jaeger" / "ui.json").read_text())
+    assert [_cannot_be_filled(one) for one in page["linkPatterns"]] == [[], [], []]
+    broken = {
+        "type": "tags",
+        "url": "#{trace.startTime | add 1}#{gen_ai.request.model}#{trace.nothing}",
+        "text": "",
+    }
+    assert _cannot_be_filled(broken) == ["trace.startTime | add 1", "trace.nothing"]
+
+
+def test_jaegers_menu_opens_the_monitor_on_model_calls(root: Path) -> None:
+    """Model calls are CLIENT spans; the tab shows SERVER spans unless it is told."""
+    page = json.loads((root / "deploy" / "jaeger" / "ui.json").read_text())
+    urls = [urlsplit(entry["url"]) for entry in page["menu"]]
+    (monitor,) = (url for url in urls if url.path == "/monitor")
+    assert parse_qs(monitor.query) == {
+        "spanKind": ["client"],
+        "service": ["flower-shop"],
+    }
 
 
 def test_the_data_sources_know_each_other(

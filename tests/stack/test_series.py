@@ -19,6 +19,7 @@ _AGENT = "gen_ai_agent_name"
 _FLOW = "gen_ai_workflow_name"
 _MODEL = "gen_ai_request_model"
 _PROVIDER = "gen_ai_provider_name"
+_ENVIRONMENT = "deployment_environment_name"
 
 _SPAN_LABELS: Final = frozenset(
     {
@@ -50,11 +51,14 @@ FOREIGN: Final = {
     r"otelcol_processor_tail_sampling_sampling_traces_on_memory": set(),
     # The Collector's span_metrics, with the dimensions of deploy/collector.
     r"traces_span_metrics_calls_total": _SPAN_LABELS,
-    r"traces_span_metrics_duration_seconds_(sum|count)": _SPAN_LABELS,
-    r"traces_span_metrics_duration_seconds_bucket": _SPAN_LABELS | {"le"},
+    r"traces_span_metrics_duration_milliseconds_(sum|count)": _SPAN_LABELS,
+    r"traces_span_metrics_duration_milliseconds_bucket": _SPAN_LABELS | {"le"},
     # Prometheus: https://prometheus.io/docs/concepts/jobs_instances/
     r"up|scrape_duration_seconds|scrape_samples_scraped": set(),
     r"ALERTS": {"alertname", "alertstate", "severity"},
+    # What a process tells about itself:
+    # https://prometheus.io/docs/specs/om/open_metrics_spec/#supporting-target-metadata-in-both-push-based-and-pull-based-systems
+    r"target_info": {"service_name", "service_version", _ENVIRONMENT},
     # All of ours at once, to count them.
     r"(otel_callbacks|gen_ai)_\.\+": {"__name__"},
 }
@@ -66,6 +70,8 @@ def _known(series: tuple[Series, ...]) -> dict[str, frozenset[str]]:
     for one in series:
         labels = _TARGET | set(one.labels)
         if one.kind == "histogram":
+            # A native one has no suffix.
+            known[one.name] = labels
             known[f"{one.name}_bucket"] = labels | {"le"}
             known[f"{one.name}_sum"] = known[f"{one.name}_count"] = labels
         else:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from dashboards.panels import NO_FAILURES, lines
 from dashboards.promql import increase, quantile, rate, select, share
-from dashboards.series import DURATION, FAILED, RETRIEVAL, SPAN_SECONDS, SPANS, TRACED
+from dashboards.series import DURATION, FAILED, RETRIEVAL, SPAN_TIME, SPANS, TRACED
 from dashboards.tables import Column, numbers, traces
 from dashboards.targets import TraceSearch, over_time
 
@@ -56,8 +56,8 @@ def program() -> Row:
         The row.
     """
     failed = select(SPANS, TRACED, 'status_code="STATUS_CODE_ERROR"')
-    seconds = select(f"{SPAN_SECONDS}_sum", TRACED)
-    inner = select(f"{SPAN_SECONDS}_bucket", TRACED, 'span_kind="SPAN_KIND_INTERNAL"')
+    seconds = select(f"{SPAN_TIME}_sum", TRACED)
+    inner = select(f"{SPAN_TIME}_bucket", TRACED, 'span_kind="SPAN_KIND_INTERNAL"')
     spans = increase(select(SPANS, TRACED), "span_name", "span_kind")
     by_name = f"histogram_quantile(0.95, {increase(inner, 'le', 'span_name')})"
     return (
@@ -66,7 +66,7 @@ def program() -> Row:
             numbers(
                 "Spans by name",
                 "Every kind of span of the service: how many, how many failed, the "
-                "seconds they took together. Counted by the Collector before it "
+                "time they took together. Counted by the Collector before it "
                 "samples, so complete.",
                 Column("Spans", spans),
                 Column(
@@ -74,14 +74,14 @@ def program() -> Row:
                     share(increase(failed, "span_name", "span_kind"), spans),
                     "percentunit",
                 ),
-                Column("Seconds", increase(seconds, "span_name", "span_kind"), "s"),
+                Column("Time", increase(seconds, "span_name", "span_kind"), "ms"),
                 empty=_NO_SPANS,
                 width=12,
             ),
             numbers(
                 "Chains and graph nodes, p95",
                 "Duration of the INTERNAL spans: where the program spends its time.",
-                Column("p95", by_name, "s"),
+                Column("p95", by_name, "ms"),
                 empty=_NO_SPANS,
                 width=12,
             ),

@@ -44,7 +44,7 @@ RETRIEVAL: Final = f'{SERVICE}, gen_ai_operation_name="retrieval"'
 
 # Computed by the Collector from all spans, before it samples.
 SPANS: Final = "traces_span_metrics_calls_total"
-SPAN_SECONDS: Final = "traces_span_metrics_duration_seconds"
+SPAN_TIME: Final = "traces_span_metrics_duration_milliseconds"
 TRACED: Final = 'service_name="$trace_service"'
 
 
