@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import json
 import re
+import sys
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import promql_parser
 import pytest
 import yaml
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+from board_panels import panels_of
 
 _ROOT = Path(__file__).parents[2]
 
@@ -84,7 +89,10 @@ def _of_both_sides(node: Any, grouped: frozenset[str]) -> list[Selector]:
     matched = frozenset(
         modifier.matching.labels if modifier and modifier.matching else ()
     )
-    right = matched | brought if brought else grouped
+    is_many = (
+        modifier and modifier.card == promql_parser.VectorMatchCardinality.ManyToOne
+    )
+    right = matched | brought if is_many else grouped
     return _selectors(node.lhs, grouped - brought) + _selectors(node.rhs, right)
 
 
@@ -156,7 +164,7 @@ def panel_expressions(dashboards: dict[str, dict[str, Any]]) -> list[Expression]
     found = [
         Expression(f"{name}: {panel['title']}", target["expr"])
         for name, dashboard in dashboards.items()
-        for panel in dashboard["panels"]
+        for panel in panels_of(dashboard)
         for target in panel.get("targets", ())
         if "expr" in target
     ]

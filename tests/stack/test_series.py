@@ -6,8 +6,9 @@ import re
 from typing import TYPE_CHECKING, Any, Final
 
 import pytest
+from board_panels import panels_of
 
-from otel_callbacks._metrics.series import SERIES, Series
+from otel_callbacks._metrics.series import SERIES, SPEND, Series
 
 if TYPE_CHECKING:
     from conftest import Expression
@@ -27,6 +28,7 @@ _SPAN_LABELS: Final = frozenset(
         "span_name",
         "span_kind",
         "status_code",
+        _ENVIRONMENT,
         "gen_ai_operation_name",
         _PROVIDER,
         _MODEL,
@@ -64,11 +66,19 @@ FOREIGN: Final = {
 }
 
 
+# What docs/labels.md names for the series of spend, beside an app's own.
+_CHOSEN: Final = frozenset(
+    {"gen_ai_agent_name", "chain", "gen_ai_prompt_name", "gen_ai_prompt_version"}
+)
+
+
 def _known(series: tuple[Series, ...]) -> dict[str, frozenset[str]]:
     """Return the names in Prometheus' text with their labels."""
     known: dict[str, frozenset[str]] = {}
     for one in series:
         labels = _TARGET | set(one.labels)
+        if one in SPEND:
+            labels |= _CHOSEN
         if one.kind == "histogram":
             # A native one has no suffix.
             known[one.name] = labels
@@ -153,7 +163,7 @@ def test_legends_name_labels_that_the_query_keeps(
     lost = [
         f"{name}: {panel['title']}: {label}"
         for name, dashboard in dashboards.items()
-        for panel in dashboard["panels"]
+        for panel in panels_of(dashboard)
         for target in panel.get("targets", ())
         for label in re.findall(r"{{(\w+)}}", target.get("legendFormat", ""))
         if not re.search(rf"by \([^)]*\b{label}\b[^)]*\)", target["expr"])
@@ -191,15 +201,19 @@ def test_variables_ask_for_labels_that_exist(
         if variable["type"] == "query"
         for match in [
             re.fullmatch(
-                r"label_values\((\w+)(?:{.*})?, (\w+)\)", variable["query"]["query"]
+                r"label_values\(([\w:]+)?(?:{.*})?, (\w+)\)", variable["query"]["query"]
             )
         ]
         if match
     }
+    who = "instance:otel_callbacks_service:info"
     assert asked == {
-        ("otel_callbacks_operations_total", "job"),
+        *((who, name) for name in ("service_name", "service_version", _ENVIRONMENT)),
+        *((who, name) for name in ("job", "instance")),
         ("otel_callbacks_operations_total", _PROVIDER),
         ("otel_callbacks_operations_total", _MODEL),
-        ("traces_span_metrics_calls_total", "service_name"),
+        ("otel_callbacks_operations_total", "gen_ai_operation_name"),
+        (None, _AGENT),
     }
-    assert {_PROVIDER, _MODEL} <= known["otel_callbacks_operations_total"]
+    for series, label in asked - {(None, _AGENT)}:
+        assert label in known[series] | _TARGET

@@ -2,16 +2,36 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
+from dashboards.frame import Row
 from dashboards.panels import NO_FAILURES, lines
-from dashboards.promql import increase, quantile, rate, select, share
-from dashboards.series import DURATION, FAILED, RETRIEVAL, SPAN_TIME, SPANS, TRACED
+from dashboards.promql import (
+    RANGE,
+    SPAN_TIME,
+    SPANS_OF_SERVICE,
+    counted,
+    increase,
+    largest,
+    per_minute,
+    quantile,
+    select,
+    share,
+    span_quantile,
+    whole,
+)
+from dashboards.series import (
+    ABOUT_PERCENTILES,
+    CALLS_A_MINUTE,
+    DURATION,
+    FAILED_SPAN,
+    FAILED_TYPE,
+    RETRIEVAL,
+    SPANS,
+    TRACED,
+)
 from dashboards.tables import Column, numbers, traces
 from dashboards.targets import TraceSearch, over_time
-
-if TYPE_CHECKING:
-    from dashboards.frame import Row
 
 _NO_RETRIEVALS: Final = "No retrievals in this time range"
 _NO_SPANS: Final = "No spans of this service: is the Collector reached?"
@@ -23,25 +43,30 @@ def retrieval() -> Row:
     Returns:
         The row.
     """
-    asked = select(f"{DURATION}_count", RETRIEVAL)
-    failed = select(f"{DURATION}_count", RETRIEVAL, FAILED)
-    return (
+    spans = f'{SPANS_OF_SERVICE}, gen_ai_operation_name="retrieval"'
+    return Row(
         "Retrieval",
         [
             lines(
                 "Retrievals",
-                "Questions to retrievers in a second, and those that failed.",
-                over_time(rate(asked), "asked"),
-                over_time(rate(failed), "failed"),
-                unit="reqps",
+                "Questions to retrievers, and those that failed.",
+                over_time(f"60 * {counted(DURATION, RETRIEVAL)}", "all"),
+                over_time(
+                    f"60 * {counted(DURATION, f'{RETRIEVAL}, {FAILED_TYPE}')}", "failed"
+                ),
+                unit=CALLS_A_MINUTE,
                 empty=_NO_RETRIEVALS,
             ),
             lines(
                 "Duration of retrievals",
                 "p50 and p95. Each dot is one retrieval: a click on it leads to its "
-                "trace.",
-                over_time(quantile(0.5, DURATION, RETRIEVAL), "p50"),
-                over_time(quantile(0.95, DURATION, RETRIEVAL), "p95", exemplars=True),
+                f"trace. {ABOUT_PERCENTILES}",
+                over_time(quantile(0.5, DURATION, RETRIEVAL, spans=spans), "p50"),
+                over_time(
+                    quantile(0.95, DURATION, RETRIEVAL, spans=spans),
+                    "p95",
+                    exemplars=True,
+                ),
                 unit="s",
                 empty=_NO_RETRIEVALS,
             ),
@@ -55,59 +80,62 @@ def program() -> Row:
     Returns:
         The row.
     """
-    failed = select(SPANS, TRACED, 'status_code="STATUS_CODE_ERROR"')
-    seconds = select(f"{SPAN_TIME}_sum", TRACED)
-    inner = select(f"{SPAN_TIME}_bucket", TRACED, 'span_kind="SPAN_KIND_INTERNAL"')
-    spans = increase(select(SPANS, TRACED), "span_name", "span_kind")
-    by_name = f"histogram_quantile(0.95, {increase(inner, 'le', 'span_name')})"
-    return (
+    failed = select(SPANS, TRACED, FAILED_SPAN)
+    time = select(f"{SPAN_TIME}_sum", TRACED)
+    inner = f'{TRACED}, span_kind="SPAN_KIND_INTERNAL"'
+    by = ("span_name", "span_kind")
+    spans = increase(select(SPANS, TRACED), *by)
+    return Row(
         "Steps of the program (from spans)",
         [
             numbers(
                 "Spans by name",
-                "Every kind of span of the service: how many, how many failed, the "
-                "time they took together. Counted by the Collector before it "
-                "samples, so complete.",
-                Column("Spans", spans),
-                Column(
-                    "Failed",
-                    share(increase(failed, "span_name", "span_kind"), spans),
-                    "percentunit",
-                ),
-                Column("Time", increase(seconds, "span_name", "span_kind"), "ms"),
+                "Every kind of span of the service, the 20 most frequent: how many, "
+                "how many failed, the time they took together. Counted by the "
+                "Collector before it samples, so complete.",
+                Column("Spans", largest(whole(spans))),
+                Column("Failed", share(increase(failed, *by), spans), "percentunit"),
+                Column("Time", increase(time, *by), "ms"),
                 empty=_NO_SPANS,
                 width=12,
             ),
             numbers(
                 "Chains and graph nodes, p95",
-                "Duration of the INTERNAL spans: where the program spends its time.",
-                Column("p95", by_name, "ms"),
+                "Duration of the INTERNAL spans, the 20 longest: where the program "
+                "spends its time. Estimated within a bucket, at most a factor of 1.5 "
+                "wide.",
+                Column(
+                    "p95",
+                    largest(span_quantile(0.95, inner, "span_name", window=RANGE)),
+                    "ms",
+                ),
                 empty=_NO_SPANS,
                 width=12,
             ),
             lines(
-                "Spans of model calls by operation",
-                "What the Collector saw, in a second. Less than the calls that the "
-                "handler counted is telemetry that was lost on its way.",
+                "Spans by operation",
+                "What the Collector saw. Less than the calls that the handler counted "
+                "is telemetry that was lost on its way.",
                 over_time(
-                    rate(
+                    per_minute(
                         select(SPANS, TRACED, 'gen_ai_operation_name!=""'),
                         "gen_ai_operation_name",
                     ),
                     "{{gen_ai_operation_name}}",
                 ),
-                unit="reqps",
+                unit="suffix: spans/min",
                 empty=_NO_SPANS,
             ),
             lines(
                 "Failed spans by exception",
-                "error.type of the spans whose status is error, in a second.",
-                over_time(rate(failed, "error_type"), "{{error_type}}"),
-                unit="reqps",
+                "error.type of the spans that failed.",
+                over_time(per_minute(failed, "error_type"), "{{error_type}}"),
+                unit="suffix: spans/min",
                 stacked=True,
                 empty=NO_FAILURES,
             ),
         ],
+        is_collapsed=True,
     )
 
 
@@ -117,19 +145,20 @@ def agent_traces() -> Row:
     Returns:
         The row.
     """
-    return (
-        "Traces",
+    return Row(
+        "Traces of $trace_service",
         [
             traces(
-                "Traces of agents",
+                "Traces of agents of $trace_service",
                 "The newest traces with an agent in them, slowest first. The id "
                 "opens the trace in Jaeger.",
                 TraceSearch(tags="gen_ai.operation.name=invoke_agent"),
             ),
             traces(
-                "Failed tool calls",
+                "Failed tool calls of $trace_service",
                 "The newest traces with a tool call that failed, slowest first.",
                 TraceSearch(tags="gen_ai.operation.name=execute_tool error=true"),
             ),
         ],
+        is_collapsed=True,
     )

@@ -2,29 +2,38 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
+from dashboards.frame import Row
 from dashboards.panels import NO_FAILURES, OUTCOME_COLOURS, lines
 from dashboards.promql import (
+    RANGE,
     SERVICE,
-    increase,
+    STEP,
+    counted,
+    largest,
+    named_span_quantile,
+    per_minute,
     quantile,
-    quantile_in_range,
-    rate,
     select,
     share,
+    whole,
 )
-from dashboards.series import FAILED, TOOL, count
+from dashboards.series import ABOUT_PERCENTILES, CALLS_A_MINUTE, FAILED_TYPE, TOOL
 from dashboards.tables import Column, numbers
 from dashboards.targets import over_time
 
-if TYPE_CHECKING:
-    from dashboards.frame import Row
-
 _NAME: Final = "gen_ai_agent_name"
 _TOOL_NAME: Final = "gen_ai_tool_name"
-_TOOL_TYPE: Final = "gen_ai_tool_type"
+_AGENTS: Final = f'{SERVICE}, gen_ai_agent_name=~"$agent"'
+_FAILED: Final = f"{_AGENTS}, {FAILED_TYPE}"
 _NO_TOOLS: Final = "No tool calls in this time range"
+
+
+def _duration(window: str) -> str:
+    """Estimate how long a tool takes, from spans or the histogram."""
+    spans = named_span_quantile(0.95, "execute_tool", _TOOL_NAME, window=window)
+    return f"({spans} or ({quantile(0.95, TOOL, _AGENTS, _TOOL_NAME, window=window)}))"
 
 
 def tools() -> Row:
@@ -33,77 +42,80 @@ def tools() -> Row:
     Returns:
         The row.
     """
-    calls = increase(count(TOOL), _TOOL_NAME, _TOOL_TYPE)
+    calls = counted(TOOL, _AGENTS, _TOOL_NAME, window=RANGE)
     outcomes = select(
         "otel_callbacks_operations_total",
         SERVICE,
         'gen_ai_operation_name="execute_tool"',
     )
-    return (
+    return Row(
         "Tools",
         [
-            lines(
-                "Tool calls",
-                "Calls that ended in a second.",
-                over_time(rate(count(TOOL), _TOOL_NAME), "{{gen_ai_tool_name}}"),
-                unit="reqps",
-                stacked=True,
-                empty=_NO_TOOLS,
-            ),
-            lines(
-                "Duration of tools, p95",
-                "95 of 100 calls of the tool took at most this long.",
-                over_time(
-                    quantile(0.95, TOOL, SERVICE, _TOOL_NAME),
-                    "{{gen_ai_tool_name}}",
-                    exemplars=True,
+            numbers(
+                "Tools",
+                f"One row for each tool, the 20 busiest. {ABOUT_PERCENTILES}",
+                Column("Calls", largest(whole(calls))),
+                Column(
+                    "Failed",
+                    share(counted(TOOL, _FAILED, _TOOL_NAME, window=RANGE), calls),
+                    "percentunit",
                 ),
-                unit="s",
+                Column("p95", _duration(RANGE), "s"),
                 empty=_NO_TOOLS,
+                width=12,
+                height=6,
+            ),
+            numbers(
+                "Tools by agent",
+                "Which agent calls which tool.",
+                Column(
+                    "Calls",
+                    largest(
+                        whole(counted(TOOL, _AGENTS, _NAME, _TOOL_NAME, window=RANGE))
+                    ),
+                ),
+                empty=_NO_TOOLS,
+                width=12,
+                height=6,
             ),
             lines(
                 "Tool calls by outcome",
-                "cancelled: the agent was stopped while the tool ran.",
-                over_time(rate(outcomes, "outcome"), "{{outcome}}"),
-                unit="reqps",
+                "cancelled: the agent was stopped while the tool ran. The variable "
+                "Agent does not narrow this panel.",
+                over_time(per_minute(outcomes, "outcome"), "{{outcome}}"),
+                unit=CALLS_A_MINUTE,
                 stacked=True,
                 colours=OUTCOME_COLOURS,
                 empty=_NO_TOOLS,
             ),
             lines(
                 "Failed tool calls by exception",
-                "Calls in a second.",
+                "error.type of tool calls that failed.",
                 over_time(
-                    rate(count(TOOL, FAILED), _TOOL_NAME, "error_type"),
+                    f"60 * {counted(TOOL, _FAILED, _TOOL_NAME, 'error_type')}",
                     "{{gen_ai_tool_name}}: {{error_type}}",
                 ),
-                unit="reqps",
+                unit=CALLS_A_MINUTE,
                 stacked=True,
                 empty=NO_FAILURES,
             ),
-            numbers(
-                "Tools",
-                "One row for each tool, busiest first.",
-                Column("Calls", calls),
-                Column(
-                    "Failed",
-                    share(increase(count(TOOL, FAILED), _TOOL_NAME, _TOOL_TYPE), calls),
-                    "percentunit",
+            lines(
+                "Tool calls",
+                "Calls that ended.",
+                over_time(
+                    f"60 * {counted(TOOL, _AGENTS, _TOOL_NAME)}", "{{gen_ai_tool_name}}"
                 ),
-                Column(
-                    "p95",
-                    quantile_in_range(0.95, TOOL, SERVICE, _TOOL_NAME, _TOOL_TYPE),
-                    "s",
-                ),
+                unit=CALLS_A_MINUTE,
+                stacked=True,
                 empty=_NO_TOOLS,
-                width=12,
             ),
-            numbers(
-                "Tools by agent",
-                "Which agent calls which tool.",
-                Column("Calls", increase(count(TOOL), _NAME, _TOOL_NAME)),
+            lines(
+                "Duration of tools, p95",
+                "95 of 100 calls of the tool took at most this long. "
+                f"{ABOUT_PERCENTILES}",
+                over_time(_duration(STEP), "{{gen_ai_tool_name}}", exemplars=True),
+                unit="s",
                 empty=_NO_TOOLS,
-                width=12,
             ),
         ],
     )

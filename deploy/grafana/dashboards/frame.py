@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, TypeAlias
+from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias
 
 from grafana_foundation_sdk.builders import dashboard
+from grafana_foundation_sdk.builders import text as text_panel
 from grafana_foundation_sdk.cog.builder import Builder
 from grafana_foundation_sdk.models import dashboard as model
+from grafana_foundation_sdk.models.text import TextMode
 
-from dashboards.targets import METRICS, SEARCH_URL
+from dashboards.promql import MODEL_OPERATIONS
+from dashboards.targets import METRICS, MONITOR_URL, SEARCH_URL
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
 Panel: TypeAlias = Builder[model.Panel]
-Row: TypeAlias = tuple[str, "Sequence[Panel]"]
 Variable: TypeAlias = Builder[model.VariableModel]
 
 _TAG: Final = "otel-callbacks"
@@ -23,10 +25,49 @@ _TAG: Final = "otel-callbacks"
 _JAEGER_URL: Final = "http://localhost:16686"
 
 _OPERATIONS: Final = "otel_callbacks_operations_total"
-_SPANS: Final = "traces_span_metrics_calls_total"
+# Recorded by deploy/prometheus/rules/recording.yml: which process is which service.
+_WHO: Final = "instance:otel_callbacks_service:info"
+_ANYTHING: Final = ".*"
+
+_EMPTY: Final = """\
+| nothing here | then |
+|---|---|
+| on all dashboards | Does Prometheus read the app? Look at *Targets that answer* on \
+**Telemetry health**. Is the time range one in which calls were made? |
+| only with a service chosen | *All* shows every process; a process names itself by \
+`service.name` (`OTEL_SERVICE_NAME`), else by its scrape job. |
+| only tables of traces | Jaeger keeps what the Collector samples; *Traces of* names \
+the service whose traces are listed. |
+| only from spans | The Collector is not reached: `otel-callbacks doctor` says where \
+spans end. |
+| one panel | Its text says what is missing: no streams, no cache hits, no agents, no \
+label chosen with `OTEL_CALLBACKS_LABELS`. |
+"""
 
 
-def labelled(name: str, label: str, description: str, values: str) -> Variable:
+class Row(NamedTuple):
+    """A heading and what stands below it.
+
+    Args:
+        title: The heading.
+        panels: Its panels, from left to right.
+        is_collapsed: Whether it opens by a click; until then it asks nothing.
+    """
+
+    title: str
+    panels: Sequence[Panel]
+    is_collapsed: bool = False
+
+
+def labelled(
+    name: str,
+    label: str,
+    description: str,
+    values: str,
+    *,
+    everything: str = _ANYTHING,
+    is_hidden: bool = False,
+) -> Variable:
     """Let the reader choose some values of a label.
 
     Args:
@@ -34,11 +75,13 @@ def labelled(name: str, label: str, description: str, values: str) -> Variable:
         label: What the reader sees.
         description: What the choice does.
         values: Grafana's query for the values.
+        everything: What stands for all values; empty for those that were found.
+        is_hidden: Whether it follows from the others and is not shown.
 
     Returns:
         A variable with several values or all.
     """
-    return (
+    variable = (
         dashboard.QueryVariable(name)
         .label(label)
         .description(description)
@@ -48,10 +91,14 @@ def labelled(name: str, label: str, description: str, values: str) -> Variable:
         .sort(model.VariableSort.ALPHABETICAL_ASC)
         .multi(multi=True)
         .include_all(include_all=True)
-        # Matches series without the label as well, so "All" is really all.
-        .all_value(".*")
         .current(model.VariableOption(selected=True, text="All", value="$__all"))
     )
+    if everything:
+        # Matches series without the label as well, so "All" is really all.
+        variable.all_value(everything)
+    if is_hidden:
+        variable.hide(model.VariableHide.HIDE_VARIABLE)
+    return variable
 
 
 def choice(name: str, label: str, description: str, *values: str) -> Variable:
@@ -114,37 +161,96 @@ def _data_source(name: str, label: str, kind: str, title: str, uid: str) -> Vari
     )
 
 
-def _variables() -> list[Variable]:
-    """Choose data sources, service, provider and model."""
+def _identity() -> list[Variable]:
+    """Choose processes: by service, environment, version, instance."""
+    of_service = 'service_name=~"$service"'
+    of_environment = f'{of_service}, deployment_environment_name=~"$environment"'
+    of_version = f'{of_environment}, service_version=~"$version"'
     return [
-        _data_source("datasource", "Metrics", "prometheus", "Prometheus", "prometheus"),
-        _data_source("jaeger", "Traces", "jaeger", "Jaeger", "jaeger"),
         labelled(
             "service",
             "Service",
-            "The job label: the application as Prometheus knows it.",
-            f"label_values({_OPERATIONS}, job)",
+            "service.name of the application; its scrape job where it says none.",
+            f"label_values({_WHO}, service_name)",
         ),
+        labelled(
+            "environment",
+            "Environment",
+            "deployment.environment.name of the application.",
+            f"label_values({_WHO}{{{of_service}}}, deployment_environment_name)",
+        ),
+        labelled(
+            "version",
+            "Version",
+            "service.version of the application.",
+            f"label_values({_WHO}{{{of_environment}}}, service_version)",
+        ),
+        labelled(
+            "instance",
+            "Instance",
+            "One process of the service.",
+            f"label_values({_WHO}{{{of_version}}}, instance)",
+            everything="",
+        ),
+        labelled(
+            "job",
+            "Job",
+            "The jobs of the chosen services.",
+            f"label_values({_WHO}{{{of_version}}}, job)",
+            everything="",
+            is_hidden=True,
+        ),
+    ]
+
+
+def _calls() -> list[Variable]:
+    """Choose calls: by provider, model and operation."""
+    of_service = 'job=~"$job", instance=~"$instance"'
+    operations = f'gen_ai_operation_name=~"{MODEL_OPERATIONS}"'
+    of_provider = f'{of_service}, {operations}, gen_ai_provider_name=~"$provider"'
+    return [
         labelled(
             "provider",
             "Provider",
-            "gen_ai.provider.name of the calls.",
-            f'label_values({_OPERATIONS}{{job=~"$service"}}, gen_ai_provider_name)',
+            "gen_ai.provider.name of the model calls.",
+            f"label_values({_OPERATIONS}{{{of_service}, {operations}}}, "
+            "gen_ai_provider_name)",
         ),
         labelled(
             "model",
             "Model",
-            "gen_ai.request.model of the calls.",
-            f'label_values({_OPERATIONS}{{job=~"$service", '
-            'gen_ai_provider_name=~"$provider"}, gen_ai_request_model)',
+            "gen_ai.request.model of the model calls.",
+            f"label_values({_OPERATIONS}{{{of_provider}}}, gen_ai_request_model)",
         ),
+        labelled(
+            "operation",
+            "Operation",
+            "gen_ai.operation.name of the model calls.",
+            f"label_values({_OPERATIONS}{{{of_service}, {operations}}}, "
+            "gen_ai_operation_name)",
+            everything=MODEL_OPERATIONS,
+        ),
+    ]
+
+
+def _variables() -> list[Variable]:
+    """Choose data sources, processes, calls, and whose traces are listed."""
+    return [
+        _data_source("datasource", "Metrics", "prometheus", "Prometheus", "prometheus"),
+        _data_source("jaeger", "Traces", "jaeger", "Jaeger", "jaeger"),
+        *_identity(),
+        *_calls(),
         dashboard.QueryVariable("trace_service")
-        .label("Service in Jaeger")
-        .description("service.name of the traces that the tables list.")
+        .label("Traces of")
+        .description(
+            "Which of the chosen services the tables and links of traces show: Jaeger "
+            "searches one at a time."
+        )
         .datasource(METRICS)
         .query(
             {
-                "query": f"label_values({_SPANS}, service_name)",
+                "query": f'label_values({_WHO}{{service_name=~"$service"}}, '
+                "service_name)",
                 "refId": "trace_service",
             }
         )
@@ -155,6 +261,52 @@ def _variables() -> list[Variable]:
             "Jaeger's address",
             "Where this browser finds Jaeger; links to traces begin with it.",
             _JAEGER_URL,
+        ),
+        dashboard.AdHocVariable("filters")
+        .label("Filters")
+        .description("Any other label, such as one from your metadata (team).")
+        .datasource(METRICS),
+    ]
+
+
+def _help() -> Row:
+    """Say what to do when a board is empty."""
+    panel = (
+        text_panel.Panel()
+        .title("When a board is empty")
+        .description("What to look at, in this order.")
+        .mode(TextMode.MARKDOWN)
+        .content(_EMPTY)
+        .height(8)
+        .span(24)
+    )
+    return Row("When a board is empty", [panel], is_collapsed=True)
+
+
+def _links() -> list[dashboard.DashboardLink]:
+    """Lead to the other dashboards, and to Jaeger's two pages."""
+    others = (
+        dashboard.DashboardLink("Other dashboards")
+        .type(model.DashboardLinkType.DASHBOARDS)
+        .tags([_TAG])
+        .as_dropdown(as_dropdown=True)
+        .include_vars(include_vars=True)
+        .keep_time(keep_time=True)
+    )
+    pages = (
+        ("Traces in Jaeger", "Search the traces of the service", SEARCH_URL),
+        ("Monitor in Jaeger", "Model calls by span, in Jaeger", MONITOR_URL),
+    )
+    return [
+        others,
+        *(
+            dashboard.DashboardLink(title)
+            .type(model.DashboardLinkType.LINK)
+            .icon("external link")
+            .tooltip(tooltip)
+            .url(url)
+            .target_blank(target_blank=True)
+            for title, tooltip, url in pages
         ),
     ]
 
@@ -174,7 +326,7 @@ def assemble(
         uid: The fixed id, which links name.
         title: The dashboard's name.
         description: What it answers.
-        rows: Titles of rows and their panels.
+        rows: Headings and their panels.
         more: Variables of this dashboard alone.
         since: The start of the time range at first.
 
@@ -189,22 +341,6 @@ def assemble(
         .icon_color("red")
         .expr('ALERTS{alertstate="firing"}')
     )
-    others = (
-        dashboard.DashboardLink("Other dashboards")
-        .type(model.DashboardLinkType.DASHBOARDS)
-        .tags([_TAG])
-        .as_dropdown(as_dropdown=True)
-        .include_vars(include_vars=True)
-        .keep_time(keep_time=True)
-    )
-    jaeger = (
-        dashboard.DashboardLink("Traces in Jaeger")
-        .type(model.DashboardLinkType.LINK)
-        .icon("external link")
-        .tooltip("Search this service's traces in Jaeger")
-        .url(SEARCH_URL)
-        .target_blank(target_blank=True)
-    )
     board = (
         dashboard.Dashboard(title)
         .uid(uid)
@@ -217,13 +353,21 @@ def assemble(
         .editable()
         .variables([*_variables(), *more])
         .annotations([firing])
-        .links([others, jaeger])
+        .links(_links())
     )
-    for heading, panels in rows:
-        board.with_row(dashboard.Row(heading))
-        for panel in panels:
-            board.with_panel(panel)
+    for row in (*rows, _help()):
+        heading = dashboard.Row(row.title)
+        if row.is_collapsed:
+            for panel in row.panels:
+                heading.with_panel(panel)
+        board.with_row(heading)
+        if not row.is_collapsed:
+            for panel in row.panels:
+                board.with_panel(panel)
     built = board.build()
-    for number, placed in enumerate(built.panels or [], start=1):
-        placed.id_val = number
+    number = 0
+    for placed in built.panels or []:
+        for one in (placed, *(getattr(placed, "panels", None) or ())):
+            number += 1
+            one.id_val = number
     return built

@@ -4,33 +4,31 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from dashboards.frame import assemble
+from dashboards.frame import Row, assemble, text
 from dashboards.health_collector import arriving, leaving, sampling
 from dashboards.panels import NO_FAILURES, bars, lines, number, steps
-from dashboards.promql import SERVICE, increase, rate, select, total
+from dashboards.promql import SERVICE, increase, per_minute, select, total, whole
+from dashboards.series import MISSING as _MISSING
+from dashboards.series import OPEN_RUNS as _OPEN
+from dashboards.series import UNPRICED as _UNPRICED
 from dashboards.tables import Column, numbers
 from dashboards.targets import now, over_time
 
 if TYPE_CHECKING:
     from grafana_foundation_sdk.models.dashboard import Dashboard
 
-    from dashboards.frame import Row
-
-_OPEN: Final = select("otel_callbacks_open_runs", SERVICE)
 _LOST: Final = select("otel_callbacks_runs_lost_total", SERVICE)
 _ERRORS: Final = select("otel_callbacks_errors_total", SERVICE)
-_MISSING: Final = select("otel_callbacks_usage_missing_total", SERVICE)
-_UNPRICED: Final = select("otel_callbacks_unpriced_tokens_total", SERVICE)
 _OVERFLOWED: Final = select("otel_callbacks_labels_overflowed_total", SERVICE)
 
 _ANY: Final = steps((1, "yellow"))
 _BAD: Final = steps((1, "red"))
-_OURS: Final = '{__name__=~"otel_callbacks_.+|gen_ai_.+", job=~"$service"}'
+_OURS: Final = f'{{__name__=~"otel_callbacks_.+|gen_ai_.+", {SERVICE}}}'
 
 
 def _handler() -> Row:
     """What the handler says about itself."""
-    return (
+    return Row(
         "Handler",
         [
             number(
@@ -43,7 +41,7 @@ def _handler() -> Row:
             number(
                 "Runs lost",
                 "Runs that never ended by a callback and were ended by the handler.",
-                increase(_LOST),
+                whole(increase(_LOST)),
                 thresholds=_ANY,
                 empty="None",
             ),
@@ -51,56 +49,62 @@ def _handler() -> Row:
                 "Errors inside",
                 "A parser or sink of the handler failed. The application went on; "
                 "its log has the traceback.",
-                increase(_ERRORS),
+                whole(increase(_ERRORS)),
                 thresholds=_BAD,
                 empty="None",
             ),
             number(
                 "Usage missing",
                 "Calls whose provider did not say the tokens.",
-                increase(_MISSING),
+                whole(increase(_MISSING)),
                 thresholds=_ANY,
                 empty="None",
             ),
             number(
                 "Tokens without a price",
                 "Tokens of models that the price list does not have.",
-                increase(_UNPRICED),
+                whole(increase(_UNPRICED)),
                 thresholds=_ANY,
                 empty="None",
             ),
             number(
                 "Labels overflowed",
                 "Values beyond a label's limit, counted as other.",
-                increase(_OVERFLOWED),
+                whole(increase(_OVERFLOWED)),
                 thresholds=_ANY,
                 empty="None",
             ),
             lines(
-                "Open runs by service",
+                "Open runs by process",
                 "Runs that have started and not ended.",
                 over_time(total(_OPEN, "job", "instance"), "{{job}} {{instance}}"),
+                unit="suffix: runs",
                 empty="No application is scraped",
             ),
             lines(
                 "Lost runs by reason",
-                "Runs in a second, by what ended them in place of a callback.",
-                over_time(rate(_LOST, "reason"), "{{reason}}"),
+                "Runs by what ended them in place of a callback. forgotten, "
+                "task_cancelled, parent_ended and closed are usual: cancelled calls, "
+                "dropped streams, the end of a process.",
+                over_time(per_minute(_LOST, "reason"), "{{reason}}"),
+                unit="suffix: runs/min",
                 empty=NO_FAILURES,
                 stacked=True,
             ),
             lines(
                 "Errors inside by place",
-                "Failures in a second, by the part of the handler.",
-                over_time(rate(_ERRORS, "where"), "{{where}}"),
+                "Failures by the part of the handler.",
+                over_time(per_minute(_ERRORS, "where"), "{{where}}"),
+                unit="suffix: errors/min",
                 empty=NO_FAILURES,
                 stacked=True,
             ),
             lines(
                 "Overflow by label",
-                "Values in a second that a label's limit refused. Raise the limit "
-                "or take the label away.",
-                over_time(rate(_OVERFLOWED, "label"), "{{label}}"),
+                "Values that a label's limit refused. Raise the limit or take the "
+                "label away.",
+                over_time(per_minute(_OVERFLOWED, "label"), "{{label}}"),
+                unit="suffix: values/min",
                 empty=NO_FAILURES,
                 stacked=True,
             ),
@@ -108,9 +112,19 @@ def _handler() -> Row:
     )
 
 
+def _processes() -> str:
+    """Join the open runs of each process with who it is."""
+    by = "service_name, service_version, deployment_environment_name, job, instance"
+    open_runs = total(_OPEN, "job", "instance")
+    return (
+        f"sum by ({by}) (instance:otel_callbacks_service:info"
+        f"{{{SERVICE}}} * on (job, instance) group_left () {open_runs})"
+    )
+
+
 def _scrapes() -> Row:
     """Whether Prometheus reads everyone, and how much it reads."""
-    return (
+    return Row(
         "Prometheus",
         [
             lines(
@@ -145,6 +159,12 @@ def _scrapes() -> Row:
                 now(f"topk(15, count by (__name__) ({_OURS}))", "{{__name__}}"),
             ),
             numbers(
+                "Processes",
+                "Who is who: every process of the chosen services, as it named itself.",
+                Column("Open runs", _processes()),
+                empty="No application is scraped",
+            ),
+            numbers(
                 "Alerts that fire",
                 "Rules of deploy/prometheus/rules; each alert's runbook says what to "
                 "do.",
@@ -169,5 +189,13 @@ def build() -> Dashboard:
         "Telemetry health",
         "Handler, Collector, Jaeger and Prometheus: is anything lost, refused, "
         "sampled away or without bound?",
-        [_handler(), arriving(), leaving(), sampling(), _scrapes()],
+        [_handler(), _scrapes(), arriving(), leaving(), sampling()],
+        more=[
+            text(
+                "collector",
+                "Collector",
+                "The scrape job of the Collector.",
+                "otel-collector",
+            )
+        ],
     )

@@ -5,22 +5,22 @@ https://opentelemetry.io/docs/collector/internal-telemetry/
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
+from dashboards.frame import Row
 from dashboards.panels import NO_FAILURES, lines, steps
-from dashboards.promql import rate, share
+from dashboards.promql import rate, select, share, total
 from dashboards.targets import over_time
-
-if TYPE_CHECKING:
-    from dashboards.frame import Row
 
 _ITEMS: Final = ("spans", "metric_points", "log_records")
 _NONE: Final = "Nothing has come to the Collector"
+# Jaeger has a Collector inside, with series of the same names.
+_JOB: Final = 'job=~"$collector"'
 
 
 def _each(stem: str) -> str:
     """Select a counter of all three signals."""
-    return f'{{__name__=~"otelcol_{stem}_({"|".join(_ITEMS)})_total"}}'
+    return f'{{__name__=~"otelcol_{stem}_({"|".join(_ITEMS)})_total", {_JOB}}}'
 
 
 def arriving() -> Row:
@@ -29,41 +29,50 @@ def arriving() -> Row:
     Returns:
         The row.
     """
-    return (
+    memory = select("otelcol_process_memory_rss_bytes", _JOB)
+    return Row(
         "Collector: what comes in",
         [
             lines(
                 "Accepted",
-                "Spans, metric points and log records in a second.",
+                "Spans, metric points and log records.",
                 *(
-                    over_time(rate(f"otelcol_receiver_accepted_{item}_total"), item)
+                    over_time(
+                        rate(select(f"otelcol_receiver_accepted_{item}_total", _JOB)),
+                        item,
+                    )
                     for item in _ITEMS
                 ),
+                unit="suffix: items/s",
                 empty=_NONE,
             ),
             lines(
                 "Refused",
-                "Items in a second that the Collector did not take: its memory limit, "
+                "Items that the Collector did not take: its memory limit, "
                 "or a full queue. Applications send them again for a while.",
                 over_time(
                     rate(_each("receiver_refused"), "receiver", "transport"),
                     "{{receiver}} {{transport}}",
                 ),
+                unit="suffix: items/s",
                 empty=NO_FAILURES,
             ),
             lines(
                 "Memory of the Collector",
                 "Resident memory. At 80 % of its limit it refuses data rather than "
                 "be killed.",
-                over_time("max by (instance) (otelcol_process_memory_rss_bytes)"),
+                over_time(f"max by (instance) ({memory})", "{{instance}}"),
                 unit="bytes",
                 empty=_NONE,
             ),
             lines(
                 "Processor time of the Collector",
-                "Seconds of processor time in a second: 1 is one core.",
-                over_time(rate("otelcol_process_cpu_seconds_total", "instance")),
-                unit="short",
+                "Seconds of processor time a second: 1 is one core.",
+                over_time(
+                    rate(select("otelcol_process_cpu_seconds_total", _JOB), "instance"),
+                    "{{instance}}",
+                ),
+                unit="suffix: cores",
                 empty=_NONE,
             ),
         ],
@@ -76,25 +85,28 @@ def leaving() -> Row:
     Returns:
         The row.
     """
-    size = "sum by (exporter, data_type) (otelcol_exporter_queue_size)"
-    capacity = "sum by (exporter, data_type) (otelcol_exporter_queue_capacity)"
-    return (
+    by = ("exporter", "data_type")
+    size = total(select("otelcol_exporter_queue_size", _JOB), *by)
+    capacity = total(select("otelcol_exporter_queue_capacity", _JOB), *by)
+    return Row(
         "Collector: what goes out",
         [
             lines(
                 "Sent",
-                "Items in a second, by where they go.",
+                "Items, by where they go.",
                 over_time(rate(_each("exporter_sent"), "exporter"), "{{exporter}}"),
+                unit="suffix: items/s",
                 empty=_NONE,
             ),
             lines(
                 "Failed to send",
-                "Items in a second that were given up: refused for good, or no room "
+                "Items that were given up: refused for good, or no room "
                 "in the queue. These are lost.",
                 over_time(
                     rate(_each("exporter_(send|enqueue)_failed"), "exporter"),
                     "{{exporter}}",
                 ),
+                unit="suffix: items/s",
                 empty=NO_FAILURES,
             ),
             lines(
@@ -116,39 +128,47 @@ def sampling() -> Row:
     Returns:
         The row.
     """
-    kept = "otelcol_processor_tail_sampling_global_count_traces_sampled_total"
+    kept = select(
+        "otelcol_processor_tail_sampling_global_count_traces_sampled_total", _JOB
+    )
     policies = "otelcol_processor_tail_sampling_count_traces_sampled_total"
-    early = "otelcol_processor_tail_sampling_sampling_trace_dropped_too_early_total"
-    held = "otelcol_processor_tail_sampling_sampling_traces_on_memory"
-    return (
+    early = select(
+        "otelcol_processor_tail_sampling_sampling_trace_dropped_too_early_total", _JOB
+    )
+    held = select("otelcol_processor_tail_sampling_sampling_traces_on_memory", _JOB)
+    return Row(
         "Collector: tail sampling",
         [
             lines(
                 "Traces decided",
-                "Traces in a second: true is kept, false is dropped. Errors, slow "
+                "Traces: true is kept, false is dropped. Errors, slow "
                 "and expensive ones are always kept.",
                 over_time(rate(kept, "sampled"), "kept: {{sampled}}"),
+                unit="suffix: traces/s",
                 empty=_NONE,
             ),
             lines(
                 "Traces kept by policy",
-                "Traces in a second that a policy wanted.",
+                "Traces that a policy wanted.",
                 over_time(
-                    rate(f'{policies}{{sampled="true"}}', "policy"), "{{policy}}"
+                    rate(select(policies, _JOB, 'sampled="true"'), "policy"),
+                    "{{policy}}",
                 ),
                 empty=_NONE,
             ),
             lines(
                 "Dropped before the decision",
-                "Traces in a second that left memory before their time was up: raise "
+                "Traces that left memory before their time was up: raise "
                 "COLLECTOR_OPEN_TRACES.",
                 over_time(rate(early), "dropped"),
+                unit="suffix: traces/s",
                 empty=NO_FAILURES,
             ),
             lines(
                 "Traces in memory",
                 "Traces that wait for their decision.",
                 over_time(f"max by (instance) ({held})", "{{instance}}"),
+                unit="suffix: traces",
                 empty=_NONE,
             ),
         ],

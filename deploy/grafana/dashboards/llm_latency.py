@@ -1,22 +1,37 @@
-"""LLM calls, the row of latency: how long a caller waits."""
+"""LLM calls, the rows of latency: how long a caller waits."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from dashboards.frame import Row
 from dashboards.panels import buckets, lines
-from dashboards.promql import CALLS, MODEL, quantile, rate, select
+from dashboards.promql import (
+    CALLS,
+    MODEL,
+    SPAN_TIME,
+    SPANS_OF_CALLS,
+    SPANS_OF_SERVICE,
+    distribution,
+    quantile,
+    rate,
+    ratio,
+    select,
+    top,
+)
 from dashboards.series import (
+    ABOUT_PERCENTILES,
     BY_MODEL,
     DURATION,
     FIRST_CHUNK,
     MODEL_IN_JAEGER,
     NEXT_CHUNK,
+    OPERATIONS,
 )
 from dashboards.targets import over_time
 
 if TYPE_CHECKING:
-    from dashboards.frame import Row
+    from grafana_foundation_sdk.builders.timeseries import Panel
 
 
 def latency() -> Row:
@@ -25,60 +40,119 @@ def latency() -> Row:
     Returns:
         The row.
     """
-    return (
+    return Row(
         "Latency",
         [
             lines(
                 "Latency",
                 "p50, p95 and p99 of all calls. Each dot is one call: a click on it "
-                "leads to its trace.",
+                f"leads to its trace. {ABOUT_PERCENTILES}",
                 *(
-                    over_time(quantile(q, DURATION), name, exemplars=name == "p99")
+                    over_time(
+                        quantile(q, DURATION, CALLS, spans=SPANS_OF_CALLS),
+                        name,
+                        exemplars=name == "p99",
+                    )
                     for q, name in ((0.5, "p50"), (0.95, "p95"), (0.99, "p99"))
                 ),
                 unit="s",
             ),
-            buckets(
-                "Distribution of latency",
-                "How many calls took how long. Dots are single calls: a click on "
-                "one leads to its trace.",
-                rate(select(f"{DURATION}_bucket"), "le"),
-            ),
             lines(
                 "Latency by model, p95",
-                "95 of 100 calls of the model took at most this long.",
+                "95 of 100 calls of the model took at most this long; the ten busiest "
+                f"models. {ABOUT_PERCENTILES}",
                 over_time(
-                    quantile(0.95, DURATION, CALLS, MODEL), BY_MODEL, exemplars=True
-                ),
-                unit="s",
-                link=MODEL_IN_JAEGER,
-            ),
-            lines(
-                "Time to first chunk by model, p95",
-                "Of streams: the time until the reader sees something.",
-                over_time(
-                    quantile(0.95, FIRST_CHUNK, CALLS, MODEL),
+                    top(
+                        f"({_by_model()})",
+                        OPERATIONS,
+                        MODEL,
+                    ),
                     BY_MODEL,
                     exemplars=True,
                 ),
                 unit="s",
-                empty="No streams in this time range",
                 link=MODEL_IN_JAEGER,
             ),
-            lines(
-                "Time per further chunk, p95",
-                "Of streams: the time from one chunk to the next. Where it is "
-                "large, the answer stutters.",
-                over_time(
-                    quantile(0.95, NEXT_CHUNK, CALLS, MODEL), BY_MODEL, exemplars=True
-                ),
-                unit="s",
-                empty="No streams in this time range",
+        ],
+    )
+
+
+def _by_model() -> str:
+    """Ask for the latency of each model."""
+    return quantile(0.95, DURATION, CALLS, MODEL, spans=SPANS_OF_CALLS)
+
+
+def _streams(title: str, description: str, histogram: str) -> Panel:
+    """Draw a quantile of streams, by model."""
+    by_model = quantile(0.95, histogram, CALLS, MODEL)
+    return lines(
+        title,
+        f"{description} The ten busiest models; estimated within a bucket, a factor of "
+        "2 wide.",
+        over_time(
+            top(f"({by_model})", OPERATIONS, MODEL),
+            BY_MODEL,
+            exemplars=True,
+        ),
+        unit="s",
+        empty="No streams in this time range",
+        link=MODEL_IN_JAEGER,
+    )
+
+
+def latency_details() -> Row:
+    """Show streams, distributions, and what of it is the provider's.
+
+    Returns:
+        The row.
+    """
+    inside = select(f"{SPAN_TIME}_sum", SPANS_OF_CALLS, 'span_kind="SPAN_KIND_CLIENT"')
+    calls = select(f"{SPAN_TIME}_count", SPANS_OF_CALLS, 'span_kind="SPAN_KIND_CLIENT"')
+    http = select(
+        f"{SPAN_TIME}_sum",
+        SPANS_OF_SERVICE,
+        'span_kind="SPAN_KIND_CLIENT"',
+        'span_name="POST"',
+    )
+    return Row(
+        "Latency: streams, distribution, provider",
+        [
+            _streams(
+                "Time to first chunk by model, p95",
+                "Of streams: the time until the reader sees something.",
+                FIRST_CHUNK,
+            ),
+            _streams(
+                "Time per further chunk by model, p95",
+                "Of streams: the time from one chunk to the next. Where it is large, "
+                "the answer stutters.",
+                NEXT_CHUNK,
+            ),
+            buckets(
+                "Distribution of latency",
+                "How many calls took how long. Dots are single calls: a click on one "
+                "leads to its trace.",
+                distribution(DURATION, CALLS),
             ),
             buckets(
                 "Distribution of the time to first chunk",
                 "How many streams began after how long.",
-                rate(select(f"{FIRST_CHUNK}_bucket"), "le"),
+                distribution(FIRST_CHUNK, CALLS),
+            ),
+            lines(
+                "Provider and overhead, for each call",
+                "Means from spans, where the HTTP client is instrumented: the time in "
+                "HTTP requests, and the rest: LangChain, the provider's client, the "
+                "wait between two tries. A stream's request ends with its headers.",
+                over_time(ratio(rate(http), rate(calls)), "HTTP requests"),
+                over_time(
+                    ratio(f"({rate(inside)} - {rate(http)})", rate(calls)), "rest"
+                ),
+                unit="ms",
+                stacked=True,
+                empty="No HTTP spans: instrument the HTTP client",
+                width=24,
             ),
         ],
+        is_collapsed=True,
     )

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
+from dashboards.frame import Row
 from dashboards.panels import bars, lines
 from dashboards.promql import (
     CALLS,
     MODEL,
     increase,
+    largest,
+    mean,
     quantile,
     rate,
     ratio,
-    select,
     share,
+    summed,
+    top,
 )
 from dashboards.series import (
     BY_MODEL,
@@ -25,12 +27,12 @@ from dashboards.series import (
     OUTPUT,
     SAVED_TOKENS,
     TOKENS,
+    TOKENS_A_SECOND,
     USAGE,
 )
 from dashboards.targets import now, over_time
 
-if TYPE_CHECKING:
-    from dashboards.frame import Row
+_TYPE = "gen_ai_token_type"
 
 
 def tokens() -> Row:
@@ -39,79 +41,88 @@ def tokens() -> Row:
     Returns:
         The row.
     """
-    usage = select(f"{USAGE}_sum")
-    return (
+    return Row(
         "Tokens",
         [
             lines(
                 "Tokens by type",
-                "Tokens in a second. Cached tokens are within input, reasoning "
-                "tokens within output.",
-                over_time(rate(TOKENS, "gen_ai_token_type"), "{{gen_ai_token_type}}"),
+                "Cached tokens are within input, reasoning tokens within output.",
+                over_time(rate(TOKENS, _TYPE), "{{gen_ai_token_type}}"),
+                unit=TOKENS_A_SECOND,
                 stacked=True,
             ),
             lines(
                 "Tokens by model",
-                "Tokens in a second, input and output together.",
-                over_time(rate(TOKENS, MODEL), BY_MODEL),
+                "Input and output together, the ten models that use most.",
+                over_time(top(rate(TOKENS, MODEL), TOKENS, MODEL), BY_MODEL),
+                unit=TOKENS_A_SECOND,
                 stacked=True,
                 link=MODEL_IN_JAEGER,
             ),
             lines(
                 "Details of tokens",
-                "Parts of the input and output tokens, in a second: read from and "
-                "written to the provider's cache, reasoning, audio.",
+                "Parts of the input and output tokens: read from and written to the "
+                "provider's cache, reasoning, audio.",
                 over_time(rate(DETAILS, "detail"), "{{detail}}"),
+                unit=TOKENS_A_SECOND,
                 empty="No provider reported details",
             ),
             lines(
                 "Input read from the provider's cache",
-                "Share of the input tokens. Such tokens are cheaper.",
-                over_time(share(rate(CACHE_READ, MODEL), rate(INPUT, MODEL)), BY_MODEL),
+                "Share of the input tokens, the ten models that read most. Such "
+                "tokens are cheaper.",
+                over_time(
+                    top(
+                        share(rate(CACHE_READ, MODEL), rate(INPUT, MODEL)),
+                        INPUT,
+                        MODEL,
+                    ),
+                    BY_MODEL,
+                ),
                 unit="percentunit",
             ),
             lines(
-                "Tokens per call",
-                "p50 and p95 of the tokens that one call reports. An input that "
-                "grows is a conversation that is never cut.",
+                "Tokens of one call",
+                "Mean and p95 of the tokens that one call reports. An input that "
+                "grows is a conversation that is never cut. p95 is estimated within a "
+                "bucket, a factor of 4 wide.",
+                over_time(mean(USAGE, CALLS, _TYPE), "mean {{gen_ai_token_type}}"),
                 over_time(
-                    quantile(0.5, USAGE, CALLS, "gen_ai_token_type"),
-                    "p50 {{gen_ai_token_type}}",
-                ),
-                over_time(
-                    quantile(0.95, USAGE, CALLS, "gen_ai_token_type"),
+                    quantile(0.95, USAGE, CALLS, _TYPE),
                     "p95 {{gen_ai_token_type}}",
                     exemplars=True,
                 ),
+                unit="suffix: tokens",
             ),
             lines(
-                "Output tokens per second of a call",
-                "How fast a model writes: output tokens by the seconds of its calls.",
+                "Output tokens a second of a call",
+                "How fast a model writes: output tokens by the seconds of its calls, "
+                "the ten models that write most.",
                 over_time(
-                    ratio(rate(OUTPUT, MODEL), rate(select(f"{DURATION}_sum"), MODEL)),
+                    top(
+                        ratio(rate(OUTPUT, MODEL), summed(DURATION, CALLS, MODEL)),
+                        OUTPUT,
+                        MODEL,
+                    ),
                     BY_MODEL,
                 ),
+                unit=TOKENS_A_SECOND,
             ),
             bars(
                 "Input for each token of output",
                 "Input tokens divided by output tokens, by model.",
                 now(
-                    ratio(
-                        increase(INPUT, MODEL),
-                        increase(OUTPUT, MODEL),
-                    ),
+                    largest(ratio(increase(INPUT, MODEL), increase(OUTPUT, MODEL)), 10),
                     BY_MODEL,
                 ),
             ),
             lines(
                 "Tokens not bought",
-                "Tokens in a second of answers from LangChain's own cache, by "
-                "reason; beside them the mean tokens of a bought call.",
+                "Tokens of answers from LangChain's own cache.",
                 over_time(rate(SAVED_TOKENS, "reason"), "{{reason}}"),
-                over_time(
-                    ratio(rate(usage), rate(select(f"{USAGE}_count"))), "mean of a call"
-                ),
+                unit=TOKENS_A_SECOND,
                 empty="No cache hits",
             ),
         ],
+        is_collapsed=True,
     )

@@ -44,16 +44,19 @@ _STAT_HEIGHT: Final = 4
 HEIGHT: Final = 8
 
 
-def steps(*bounds: tuple[float, str]) -> dashboard.ThresholdsConfig:
+def steps(
+    *bounds: tuple[float, str], below: str = "green"
+) -> dashboard.ThresholdsConfig:
     """Colour values by bounds.
 
     Args:
-        bounds: From which value on which colour; below the first it is green.
+        bounds: From which value on which colour.
+        below: The colour of what is below the first.
 
     Returns:
         The thresholds.
     """
-    thresholds = [model.Threshold(color="green")]
+    thresholds = [model.Threshold(color=below)]
     thresholds += [model.Threshold(value=value, color=name) for value, name in bounds]
     return (
         dashboard.ThresholdsConfig()
@@ -70,6 +73,7 @@ def number(
     unit: str = "short",
     thresholds: dashboard.ThresholdsConfig | None = None,
     empty: str = NO_CALLS,
+    width: int = _STAT_WIDTH,
 ) -> stat.Panel:
     """Show one number for the time range.
 
@@ -80,6 +84,7 @@ def number(
         unit: Grafana's name of the unit.
         thresholds: Colours by value.
         empty: What stands there when there is no data.
+        width: Columns of 24.
 
     Returns:
         The panel.
@@ -96,7 +101,7 @@ def number(
         .reduce_options(common.ReduceDataOptions().calcs(["lastNotNull"]))
         .thresholds(thresholds or steps())
         .height(_STAT_HEIGHT)
-        .span(_STAT_WIDTH)
+        .span(width)
         .with_target(now(expression).ref_id("A"))
     )
 

@@ -4,12 +4,25 @@ from __future__ import annotations
 
 from typing import Final
 
-from dashboards.promql import CALLS, SERVICE, select
+from dashboards.promql import CALLS, SERVICE, SPANS_OF_SERVICE, select
 from dashboards.targets import MODEL_SEARCH_URL
 
+# One definition, for dashboards, rules, span metrics and docs/dashboards.md: ok and
+# cache_hit are success, error is failure, cancelled and abandoned are given up.
+SUCCEEDED: Final = 'outcome=~"ok|cache_hit"'
+FAILED: Final = 'outcome="error"'
+GIVEN_UP: Final = 'outcome=~"cancelled|abandoned"'
+NOBODY_GOT: Final = 'outcome!~"ok|cache_hit"'
+# The same where a series has error.type and no outcome.
+FAILED_TYPE: Final = 'error_type!~"|cancelled|abandoned"'
+
 OPERATIONS: Final = select("otel_callbacks_operations_total")
-ERRORS: Final = select("otel_callbacks_operations_total", CALLS, 'outcome="error"')
-ANSWERED: Final = select("otel_callbacks_operations_total", CALLS, 'outcome="ok"')
+ERRORS: Final = select("otel_callbacks_operations_total", CALLS, FAILED)
+ANSWERED: Final = select("otel_callbacks_operations_total", CALLS, SUCCEEDED)
+LEFT: Final = select("otel_callbacks_operations_total", CALLS, GIVEN_UP)
+FROM_CACHE: Final = select(
+    "otel_callbacks_operations_total", CALLS, 'outcome="cache_hit"'
+)
 TOKENS: Final = select("otel_callbacks_tokens_total")
 INPUT: Final = select("otel_callbacks_tokens_total", CALLS, 'gen_ai_token_type="input"')
 OUTPUT: Final = select(
@@ -22,8 +35,11 @@ CACHE_READ: Final = select(
 COST: Final = select("otel_callbacks_cost_usd_total")
 SAVED: Final = select("otel_callbacks_cost_saved_usd_total")
 SAVED_TOKENS: Final = select("otel_callbacks_tokens_saved_total")
+MISSING: Final = select("otel_callbacks_usage_missing_total", SERVICE)
+UNPRICED: Final = select("otel_callbacks_unpriced_tokens_total", SERVICE)
 BEYOND_BUDGET: Final = select("otel_callbacks_budget_exceeded_total", SERVICE)
 IN_FLIGHT: Final = select("otel_callbacks_operations_in_flight")
+OPEN_RUNS: Final = select("otel_callbacks_open_runs", SERVICE)
 
 DURATION: Final = "gen_ai_client_operation_duration_seconds"
 FIRST_CHUNK: Final = "gen_ai_client_operation_time_to_first_chunk_seconds"
@@ -33,29 +49,23 @@ USAGE: Final = "gen_ai_client_token_usage"
 MODEL_IN_JAEGER: Final = ("Traces of this model in Jaeger", MODEL_SEARCH_URL)
 BY_MODEL: Final = "{{gen_ai_request_model}}"
 ERROR_BOUNDS: Final = ((0.01, "yellow"), (0.05, "red"))
+USD: Final = "currencyUSD"
+TOKENS_A_SECOND: Final = "suffix: tokens/s"
+CALLS_A_MINUTE: Final = "suffix: calls/min"
+SPANS_A_SECOND: Final = "suffix: spans/s"
 
 AGENT: Final = "gen_ai_invoke_agent_duration_seconds"
 AGENT_CALLS: Final = "gen_ai_invoke_agent_inference_calls"
 AGENT_TOOLS: Final = "gen_ai_invoke_agent_tool_calls"
 WORKFLOW: Final = "gen_ai_workflow_duration_seconds"
 TOOL: Final = "gen_ai_execute_tool_duration_seconds"
-FAILED: Final = 'error_type!=""'
 RETRIEVAL: Final = f'{SERVICE}, gen_ai_operation_name="retrieval"'
 
-# Computed by the Collector from all spans, before it samples.
 SPANS: Final = "traces_span_metrics_calls_total"
-SPAN_TIME: Final = "traces_span_metrics_duration_milliseconds"
-TRACED: Final = 'service_name="$trace_service"'
+TRACED: Final = SPANS_OF_SERVICE
+FAILED_SPAN: Final = 'status_code="STATUS_CODE_ERROR"'
 
-
-def count(histogram: str, *more: str) -> str:
-    """Select the count of a histogram that has no base labels.
-
-    Args:
-        histogram: The series' name without ``_count``.
-        more: Matchers beside the service's.
-
-    Returns:
-        The selector.
-    """
-    return select(f"{histogram}_count", SERVICE, *more)
+ABOUT_PERCENTILES: Final = (
+    "Estimated within a bucket: of native histograms within 5 %, of the spans' buckets "
+    "at most a factor of 1.5 apart, of the conventions' a factor of 2."
+)

@@ -1,47 +1,59 @@
-"""Spend, the row of numbers: what it cost, and where it leads."""
+"""Spend, the row of numbers: what it cost, what is missing in that, where it leads."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
+from dashboards.frame import Row
 from dashboards.panels import number, steps
-from dashboards.promql import CALLS, SERVICE, increase, ratio, select, share
-from dashboards.series import COST, OPERATIONS, SAVED, TOKENS
+from dashboards.promql import CALLS, increase, ratio, select, share, whole
+from dashboards.series import (
+    COST,
+    MISSING,
+    NOBODY_GOT,
+    OPEN_RUNS,
+    OPERATIONS,
+    SAVED,
+    TOKENS,
+    UNPRICED,
+    USD,
+)
 
-if TYPE_CHECKING:
-    from dashboards.frame import Row
+WASTED: Final = select("otel_callbacks_cost_usd_total", CALLS, NOBODY_GOT)
+_WASTED_TOKENS: Final = select("otel_callbacks_tokens_total", CALLS, NOBODY_GOT)
 
-WASTED: Final = select("otel_callbacks_cost_usd_total", CALLS, 'outcome!="ok"')
-_WASTED_TOKENS: Final = select("otel_callbacks_tokens_total", CALLS, 'outcome!="ok"')
-_UNPRICED: Final = select("otel_callbacks_unpriced_tokens_total", SERVICE)
-_MISSING: Final = select("otel_callbacks_usage_missing_total", SERVICE)
-
-USD: Final = "currencyUSD"
 NOTHING: Final = "No priced calls"
 HOUR: Final = "3600"
 MONTH: Final = "86400 * 30"
 
+# Recorded every five minutes, so that thirty days are quickly added up.
+_RECORDED: Final = select(
+    "job_model_outcome:otel_callbacks_cost_usd:increase5m",
+    'job=~"$job", gen_ai_provider_name=~"$provider", gen_ai_request_model=~"$model"',
+)
+_THIRTY_DAYS: Final = f"sum (sum_over_time({_RECORDED}[30d]))"
 
-def pace(selector: str) -> str:
+
+def pace() -> str:
     """Ask how many US dollars a second the last hours cost.
 
-    Args:
-        selector: A counter of US dollars.
-
     Returns:
-        The mean rate over the variable Pace.
+        What was spent within the variable Pace, divided by the seconds of it in which
+        a process was there to spend: an app that runs for ten minutes has not been
+        cheap for an hour.
     """
-    return f"sum (rate({selector}[$pace]))"
+    seconds = f"60 * count_over_time((sum ({OPEN_RUNS}))[$pace:1m])"
+    return f"{increase(COST, window='$pace')} / clamp_min({seconds}, 60)"
 
 
 def headline() -> Row:
-    """Show twelve numbers: what it cost, and where it leads.
+    """Show the money and what the number lacks.
 
     Returns:
         The row.
     """
     cost, calls = increase(COST), increase(OPERATIONS)
-    return (
+    return Row(
         "Headline",
         [
             number(
@@ -54,15 +66,17 @@ def headline() -> Row:
             ),
             number(
                 "Per hour",
-                "The pace of the last hours (variable Pace).",
-                f"{pace(COST)} * {HOUR}",
+                "The pace of the last hours (variable Pace), or of the time since the "
+                "app has run if that is less.",
+                f"{pace()} * {HOUR}",
                 unit=USD,
                 empty=NOTHING,
             ),
             number(
                 "Month at this pace",
-                "Thirty days at the pace of the last hours (variable Pace).",
-                f"{pace(COST)} * {MONTH}",
+                "Thirty days at the pace of the last hours (variable Pace), or of the "
+                "time since the app has run if that is less.",
+                f"{pace()} * {MONTH}",
                 unit=USD,
                 empty=NOTHING,
             ),
@@ -70,19 +84,37 @@ def headline() -> Row:
                 "Month's budget at this pace",
                 "The projected month as a share of the variable Budget. From 80 % "
                 "on it is yellow, from 100 % on red.",
-                f"{pace(COST)} * {MONTH} / $budget",
+                f"{pace()} * {MONTH} / $budget",
                 unit="percentunit",
                 thresholds=steps((0.8, "yellow"), (1, "red")),
                 empty=NOTHING,
             ),
             number(
+                "Spent in 30 days",
+                "US dollars of the last thirty days, whatever the time range: recorded "
+                "sums, up to five minutes old.",
+                _THIRTY_DAYS,
+                unit=USD,
+                empty="Nothing recorded yet",
+            ),
+            number(
+                "Left of the budget",
+                "The variable Budget less what was spent in 30 days. Below nothing it "
+                "is red.",
+                f"$budget - {_THIRTY_DAYS}",
+                unit=USD,
+                thresholds=steps((0, "green"), below="red"),
+                empty="Nothing recorded yet",
+            ),
+            number(
                 "Spent on answers nobody got",
                 "Calls that failed, were cancelled or abandoned after the provider "
-                "had counted tokens.",
+                "had said their tokens. What the others of them cost is unknown: the "
+                "number beside this one.",
                 increase(WASTED),
                 unit=USD,
                 thresholds=steps((0.01, "yellow")),
-                empty="Nothing",
+                empty="None that is known",
             ),
             number(
                 "Share nobody got",
@@ -91,6 +123,30 @@ def headline() -> Row:
                 unit="percentunit",
                 thresholds=steps((0.02, "yellow"), (0.1, "red")),
                 empty=NOTHING,
+            ),
+            number(
+                "Tokens nobody got",
+                "Tokens of calls that failed, were cancelled or abandoned, as far as "
+                "the provider said them.",
+                whole(increase(_WASTED_TOKENS)),
+                thresholds=steps((1, "yellow")),
+                empty="None that is known",
+            ),
+            number(
+                "Tokens without a price",
+                "Their model is not in the price list: the cost lacks them. Add a "
+                "price with a file of your own.",
+                whole(increase(UNPRICED)),
+                thresholds=steps((1, "red")),
+                empty="None",
+            ),
+            number(
+                "Answers without usage",
+                "The provider did not say the tokens, and nothing is guessed: the cost "
+                "lacks them. For streams set stream_usage=True.",
+                whole(increase(MISSING)),
+                thresholds=steps((1, "yellow")),
+                empty="None",
             ),
             number(
                 "Saved by caches",
@@ -112,29 +168,6 @@ def headline() -> Row:
                 f"1000 * {ratio(cost, increase(TOKENS))}",
                 unit=USD,
                 empty=NOTHING,
-            ),
-            number(
-                "Tokens nobody got",
-                "Tokens of calls that failed, were cancelled or abandoned.",
-                increase(_WASTED_TOKENS),
-                thresholds=steps((1, "yellow")),
-                empty="None",
-            ),
-            number(
-                "Tokens without a price",
-                "Their model is not in the price list: the cost above lacks them. "
-                "Add a price with a file of your own.",
-                increase(_UNPRICED),
-                thresholds=steps((1, "red")),
-                empty="None",
-            ),
-            number(
-                "Calls without usage",
-                "The provider did not say the tokens, and nothing is guessed. For "
-                "streams set stream_usage=True.",
-                increase(_MISSING),
-                thresholds=steps((1, "yellow")),
-                empty="None",
             ),
         ],
     )

@@ -22,7 +22,7 @@ from dashboards.targets import (
 
 _HEADINGS: Final = {
     "gen_ai_request_model": "Model",
-    "gen_ai_response_model": "Answered by",
+    "gen_ai_response_model": "Response model",
     "gen_ai_provider_name": "Provider",
     "gen_ai_operation_name": "Operation",
     "gen_ai_agent_name": "Agent",
@@ -34,7 +34,15 @@ _HEADINGS: Final = {
     "error_type": "Error",
     "error_class": "Class",
     "span_name": "Span",
-    "job": "Service",
+    "outcome": "Outcome",
+    "service_name": "Service",
+    "service_version": "Version",
+    "deployment_environment_name": "Environment",
+    "instance": "Instance",
+    "chain": "Chain",
+    "gen_ai_prompt_name": "Prompt",
+    "gen_ai_prompt_version": "Prompt version",
+    "job": "Job",
     "__name__": "Series",
     "alertname": "Alert",
     "severity": "Severity",
@@ -63,6 +71,7 @@ def numbers(
     *columns: Column,
     empty: str = NO_CALLS,
     width: int = 24,
+    height: int = HEIGHT,
 ) -> table.Panel:
     """Show numbers side by side, one row for each combination of labels.
 
@@ -72,6 +81,7 @@ def numbers(
         columns: The numbers; rows are sorted by the first.
         empty: What stands there when there is no data.
         width: Columns of 24.
+        height: As high as the rows that are usual; more of them scroll.
 
     Returns:
         The panel.
@@ -92,7 +102,7 @@ def numbers(
         .datasource(METRICS)
         .no_value(empty)
         .sort_by([_largest_first(columns[0].title)])
-        .height(HEIGHT)
+        .height(height)
         .span(width)
         .targets([*lettered(queries)])
         .transformations(

@@ -22,6 +22,10 @@ SEARCH_URL: Final = (
     # Jaeger counts microseconds, Grafana milliseconds.
     "&lookback=custom&start=${__from}000&end=${__to}000&limit=50"
 )
+MONITOR_URL: Final = (
+    # Model calls are CLIENT spans; the page shows SERVER spans unless it is told.
+    "${jaeger_url}/monitor?service=${trace_service:percentencode}&spanKind=client"
+)
 MODEL_SEARCH_URL: Final = (
     SEARCH_URL + "&tags=%7B%22gen_ai.request.model%22%3A%22"
     "${__field.labels.gen_ai_request_model}%22%7D"
