@@ -81,3 +81,4 @@ constraints: $(READY) ## Pin the versions anew, with hashes
 	.ci/constraints
 
 -include deploy/stack.mk
+-include deploy/scale.mk

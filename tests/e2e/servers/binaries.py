@@ -2,7 +2,8 @@
 
 ``python tests/e2e/servers/binaries.py`` builds what is not in the cache yet, one
 server after another, and says where each is; with names of binaries as arguments it
-prints their paths instead. The cache is
+prints their paths instead. ``--build kubernetes`` and ``--build tiers`` build what
+only ``make kubernetes`` and ``make scale`` need. The cache is
 ``$OTEL_CALLBACKS_STACK_CACHE``, else ``~/.cache/otel-callbacks/stack``; each build
 has a folder named by the hash of its module files, so a changed version is a new
 folder and an old one can be deleted. An interrupted build goes on where Go's own
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 
 _HERE = Path(__file__).resolve().parent
 _GO = (1, 26)
+_VERSION = "k8s.io/component-base/version"
 _JAEGER = "github.com/jaegertracing/jaeger"
 
 
@@ -77,6 +79,21 @@ SERVERS = (
     ),
 )
 
+# What the stack does without: an API server that checks manifests, and the
+# Collector with the exporters that join the tiers of many machines.
+FURTHER = (
+    Server(
+        name="kubernetes",
+        packages={
+            "kube-apiserver": "k8s.io/kubernetes/cmd/kube-apiserver",
+            "kubectl": "k8s.io/kubernetes/cmd/kubectl",
+        },
+        # kubectl refuses to talk to a server whose version it cannot read.
+        flags=(f"-ldflags=-s -w -X {_VERSION}.gitVersion=v1.36.3",),
+    ),
+    Server(name="tiers", packages={"otelcol-tiers": "."}, flags=("-ldflags=-s -w",)),
+)
+
 
 def cache() -> Path:
     """Return the folder that holds all builds, outside of the repository."""
@@ -101,15 +118,16 @@ def binary(name: str) -> Path:
     """Return the path of a built binary.
 
     Args:
-        name: ``otelcol``, ``jaeger``, ``prometheus`` or ``promtool``.
+        name: Such as ``otelcol``, ``jaeger``, ``prometheus`` or ``promtool``.
 
     Raises:
         BuildError: It has not been built.
     """
-    server = next(each for each in SERVERS if name in each.packages)
+    server = next(each for each in (*SERVERS, *FURTHER) if name in each.packages)
     path = folder(server) / name
     if not path.exists():
-        message = f"{name} is not built: run make stack-binaries"
+        target = server.name if server in FURTHER else "stack"
+        message = f"{name} is not built: run make {target}-binaries"
         raise BuildError(message)
     return path
 
@@ -201,18 +219,22 @@ def main(names: list[str]) -> int:
     """Build every server that is missing, or print where binaries are.
 
     Args:
-        names: Binaries to print the paths of; none to build.
+        names: Binaries to print the paths of; none to build the stack's servers;
+            ``--build`` and a name to build one of the further ones.
 
     Returns:
         The exit code.
     """
     try:
-        if names:
+        servers: tuple[Server, ...] = SERVERS
+        if names[:1] == ["--build"]:
+            servers = tuple(each for each in FURTHER if each.name in names[1:])
+        elif names:
             sys.stdout.writelines(f"{binary(name)}\n" for name in names)
             return 0
         go = _go()
         with _locked(cache() / "lock"):
-            for server in SERVERS:
+            for server in servers:
                 _build(go, server)
     except BuildError as error:
         sys.stderr.write(f"stack-binaries: {error}\n")

@@ -1,0 +1,19 @@
+# Past one machine: manifests and the pipeline of two tiers. Included by the Makefile.
+
+.PHONY: kubernetes
+kubernetes: kubernetes-binaries kubernetes-manifests ## Check deploy/kubernetes, by schemas and by a real API server
+
+.PHONY: kubernetes-manifests
+kubernetes-manifests: $(READY) ## The same with the API server only where it is built
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check \
+	  --no-deps --require-hashes -r requirements/kubernetes.txt
+	$(BIN)/python -m pytest tests/kubernetes -m "kubernetes or not kubernetes" \
+	  -p no:cacheprovider -rs $(ARGS)
+
+.PHONY: kubernetes-binaries
+kubernetes-binaries: ## Build kube-apiserver and kubectl with Go, into a cache
+	$(PYTHON) tests/e2e/servers/binaries.py --build kubernetes
+
+.PHONY: kubernetes-files
+kubernetes-files: $(READY) ## Write the rules as PrometheusRules
+	$(BIN)/python deploy/kubernetes/monitoring/build.py

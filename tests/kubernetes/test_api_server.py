@@ -1,0 +1,42 @@
+"""A real API server takes every folder, and refuses what is planted."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+from manifests import BUILT, rendered
+from planted import REFUSED
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from api_server import ApiServer
+    from manifests import Resource
+
+pytestmark = [pytest.mark.kubernetes, pytest.mark.timeout(600)]
+
+
+@pytest.mark.parametrize("name", BUILT)
+def test_the_server_takes_every_folder(api_server: ApiServer, name: str) -> None:
+    """Strictly validated, and without a warning of the restricted Pod policy."""
+    space = ("--namespace=shop",) if name == "zero-code" else ()
+    said = api_server.kubectl(*api_server.DRY, *space, "-f", "-", given=rendered(name))
+    assert "Warning" not in said, said
+    assert said.count("serverside-applied") == rendered(name).count("\nkind: ")
+
+
+@pytest.mark.parametrize("planted", REFUSED)
+def test_a_planted_mistake_is_refused(
+    api_server: ApiServer, planted: Callable[[], Resource]
+) -> None:
+    """The message names what is wrong."""
+    assert REFUSED[planted] in api_server.refusal(planted())
+
+
+def test_the_good_manifests_of_the_planted_ones_are_taken(
+    api_server: ApiServer,
+) -> None:
+    """A refusal is the mistake's, not the manifest's."""
+    for name in ("overlays/small", "monitoring"):
+        api_server.kubectl(*api_server.DRY, "-f", "-", given=rendered(name))
