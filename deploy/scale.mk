@@ -15,5 +15,5 @@ kubernetes-binaries: ## Build kube-apiserver and kubectl with Go, into a cache
 	$(PYTHON) tests/e2e/servers/binaries.py --build kubernetes
 
 .PHONY: kubernetes-files
-kubernetes-files: $(READY) ## Write the rules as PrometheusRules
+kubernetes-files: $(READY) ## Write Prometheus' rules and settings as the operator's
 	$(BIN)/python deploy/kubernetes/monitoring/build.py

@@ -1,8 +1,9 @@
-"""Write the rule files of Prometheus as PrometheusRules, into ``rules.yaml``.
+"""Write what the operator's resources share with the files of ``deploy/prometheus``.
 
-``make kubernetes-files`` runs it; a test holds that the committed file is what it
-writes. Kustomize can copy every other shared file by itself, but not into a field of
-another resource.
+``rules.yaml`` holds the rule files as PrometheusRules, ``settings.yaml`` is a patch
+with the settings of ``prometheus.yml``. ``make kubernetes-files`` runs it; a test
+holds that the committed files are what it writes. Kustomize can copy every other
+shared file by itself, but not into a field of another resource.
 """
 
 from __future__ import annotations
@@ -15,11 +16,12 @@ import yaml
 _HERE = Path(__file__).resolve().parent
 _DEPLOY = _HERE.parents[1]
 _HEADER = """\
-# Written by build.py from the rule files of deploy/prometheus/rules and
-# deploy/kubernetes/rules: change them there, then run make kubernetes-files.
+# Written by build.py from deploy/prometheus and deploy/kubernetes/rules: change the
+# files there, then run make kubernetes-files.
 """
 
 RULES = _HERE / "rules.yaml"
+SETTINGS = _HERE / "settings.yaml"
 
 
 def sources() -> list[Path]:
@@ -46,13 +48,46 @@ def resource(file: Path) -> dict[str, object]:
 
 def rules() -> str:
     """Return the text of ``rules.yaml``."""
-    documents = [
-        yaml.safe_dump(resource(file), sort_keys=False, width=100, allow_unicode=True)
-        for file in sources()
-    ]
-    return _HEADER + "---\n".join(documents)
+    return _HEADER + "---\n".join(_yaml(resource(file)) for file in sources())
+
+
+def settings() -> str:
+    """Return the text of ``settings.yaml``, a patch of the Prometheus resource.
+
+    The operator's names of the fields:
+    https://prometheus-operator.dev/docs/api-reference/api/#monitoring.coreos.com/v1.PrometheusSpec
+    """
+    file = yaml.safe_load((_DEPLOY / "prometheus/prometheus.yml").read_text())
+    often, storage, otlp = file["global"], file["storage"], file["otlp"]
+    spec = {
+        "scrapeInterval": often["scrape_interval"],
+        "scrapeTimeout": often["scrape_timeout"],
+        "evaluationInterval": often["evaluation_interval"],
+        "exemplars": {"maxSize": storage["exemplars"]["max_exemplars"]},
+        "tsdb": {"outOfOrderTimeWindow": storage["tsdb"]["out_of_order_time_window"]},
+        "otlp": {_camel(key): value for key, value in otlp.items()},
+    }
+    return _HEADER + _yaml(
+        {
+            "apiVersion": "monitoring.coreos.com/v1",
+            "kind": "Prometheus",
+            "metadata": {"name": "otel-callbacks"},
+            "spec": spec,
+        }
+    )
+
+
+def _camel(name: str) -> str:
+    """Return a name of Prometheus' file as the operator spells it."""
+    first, *others = name.split("_")
+    return first + "".join(each.title() for each in others)
+
+
+def _yaml(document: dict[str, object]) -> str:
+    return yaml.safe_dump(document, sort_keys=False, width=100, allow_unicode=True)
 
 
 if __name__ == "__main__":
-    RULES.write_text(rules())
-    sys.stdout.write(f"{RULES.relative_to(_DEPLOY.parent)}\n")
+    for path, text in ((RULES, rules()), (SETTINGS, settings())):
+        path.write_text(text)
+        sys.stdout.write(f"{path.relative_to(_DEPLOY.parent)}\n")
