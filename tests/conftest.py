@@ -5,11 +5,13 @@ from __future__ import annotations
 import functools
 import gc
 import json
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import jsonschema
 import pytest
+from hypothesis import HealthCheck, settings
 from opentelemetry import trace
 from opentelemetry.instrumentation import httpx as instrumentation
 
@@ -17,6 +19,15 @@ from otel_callbacks.testing import Capture, FakeOpenAI, capture
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+
+# One profile for all: a slow machine is no fault, and CI draws the same every time.
+settings.register_profile(
+    "otel-callbacks",
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow],
+    derandomize=bool(os.environ.get("CI")),
+)
+settings.load_profile("otel-callbacks")
 
 
 @pytest.fixture

@@ -23,6 +23,7 @@ from opentelemetry.proto.collector.trace.v1 import (
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import ConsoleSpanExporter
 from prometheus_client import CollectorRegistry, start_http_server
+from waiting import WAIT_S
 
 from otel_callbacks import SettingError, Settings, configure
 from otel_callbacks.testing import FakeChatModel
@@ -90,10 +91,10 @@ class Receiver:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._grpc.stop(0).wait(5)
+        self._grpc.stop(0).wait(WAIT_S)
         self._http.shutdown()
         self._http.server_close()
-        self._thread.join(5)
+        self._thread.join(WAIT_S)
 
     def spans(self) -> list[tuple[str, str]]:
         """Return service and name of what has come."""
@@ -176,7 +177,7 @@ def test_metrics_are_served_on_loopback() -> None:
         assert handler.metrics_url.startswith("http://127.0.0.1:")
         accept = {"accept": "application/openmetrics-text; version=1.0.0"}
         request = urllib.request.Request(handler.metrics_url, headers=accept)  # noqa: S310
-        with urllib.request.urlopen(request, timeout=5) as answer:  # noqa: S310
+        with urllib.request.urlopen(request, timeout=WAIT_S) as answer:  # noqa: S310
             text = answer.read().decode()
     assert "otel_callbacks_operations_total{" in text
     assert "# {span_id=" in text
@@ -333,7 +334,7 @@ def test_all_is_flushed_when_the_process_ends(receiver: Receiver) -> None:
         "OTEL_EXPORTER_PROMETHEUS_PORT": "0",
     }
     subprocess.run(  # noqa: S603 -- a script of ours
-        [sys.executable, "-c", SCRIPT], env=environment, check=True, timeout=60
+        [sys.executable, "-c", SCRIPT], env=environment, check=True, timeout=WAIT_S
     )
     assert sorted(receiver.spans()) == [
         ("shop", "chat fake-model"),

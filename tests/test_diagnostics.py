@@ -7,6 +7,7 @@ import threading
 from typing import TYPE_CHECKING
 
 import pytest
+from waiting import WAIT_S
 
 from otel_callbacks._diagnostics import Counts, Health
 
@@ -141,12 +142,12 @@ def test_forked_child_waits_for_no_thread_of_its_parent() -> None:
     def hold() -> None:
         with health._lock:
             held.set()
-            release.wait(30)
+            release.wait(WAIT_S)
 
     old = health._lock
     thread = threading.Thread(target=hold)
     thread.start()
-    held.wait(30)
+    held.wait(WAIT_S)
     assert not old.acquire(blocking=False)
     health.after_fork()
     health.oddity("export", "x")

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import pytest
+from waiting import WAIT_S
 
 from otel_callbacks import _semconv as semconv
 from otel_callbacks._content.capture import CONTENT, REDACT
@@ -149,7 +150,7 @@ def _tracked() -> list[Path]:
         cwd=_ROOT,
         check=True,
         capture_output=True,
-        timeout=60,
+        timeout=WAIT_S,
     ).stdout.decode()
     paths = (_ROOT / name for name in listed.split("\0") if name)
     return [path for path in paths if path.is_file()]
@@ -303,7 +304,7 @@ def test_the_example_runs_as_it_stands(server: FakeOpenAI) -> None:
         env=environment,
         check=False,
         capture_output=True,
-        timeout=90,
+        timeout=WAIT_S,
     )
 
     assert ran.returncode == 0, ran.stderr.decode()

@@ -19,6 +19,7 @@ from langchain_core.retrievers import BaseRetriever
 from langchain_core.runnables import RunnableLambda
 from langchain_core.tools import tool
 from opentelemetry import trace
+from waiting import WAIT_S
 
 from otel_callbacks.logs import RunSpans, loguru_patcher
 from otel_callbacks.testing import FakeChatModel, FakeTextModel
@@ -209,7 +210,7 @@ def test_recipes_of_the_page_work(tmp_path: Path) -> None:
         capture_output=True,
         text=True,
         check=False,
-        timeout=60,
+        timeout=WAIT_S,
     )
     assert done.returncode == 0, done.stderr
     trace_id, span_id = done.stdout.splitlines()[-1].split()

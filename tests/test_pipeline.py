@@ -16,6 +16,7 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from prometheus_client import CollectorRegistry, Counter
+from waiting import WAIT_S
 
 from otel_callbacks import OTelCallbackHandler
 from otel_callbacks import _pipeline as sinks
@@ -39,7 +40,6 @@ if TYPE_CHECKING:
 OPERATIONS = "otel_callbacks_operations_total"
 USAGE: Any = {"input_tokens": 7, "output_tokens": 3, "total_tokens": 10}
 STRICT = Settings(strict=True)
-PATIENCE = 60
 
 
 def provider() -> tuple[TracerProvider, InMemorySpanExporter]:
@@ -82,7 +82,7 @@ def run_script(script: str) -> str:
         [sys.executable, "-c", script],
         capture_output=True,
         text=True,
-        timeout=PATIENCE,
+        timeout=WAIT_S,
         check=True,
     )
     assert "Traceback" not in done.stderr

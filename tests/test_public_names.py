@@ -6,6 +6,8 @@ import subprocess
 import sys
 from importlib import metadata, resources
 
+from waiting import WAIT_S
+
 import otel_callbacks
 from otel_callbacks import testing
 
@@ -78,7 +80,7 @@ def test_handler_can_be_had_without_the_extras() -> None:
         capture_output=True,
         check=True,
         text=True,
-        timeout=60,
+        timeout=WAIT_S,
     )
     assert done.stdout.strip() == "[]"
 

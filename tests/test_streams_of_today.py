@@ -1,6 +1,5 @@
 """Streams in each of today's ways: one call, its chunks, and how it was left."""
 
-import asyncio
 import warnings
 from collections.abc import Callable
 from typing import Any
@@ -9,6 +8,7 @@ import pytest
 from langchain_core._api import LangChainDeprecationWarning
 from langchain_core.runnables import RunnableConfig
 from langgraph.graph import END, START, MessagesState, StateGraph
+from waiting import until
 
 from otel_callbacks.testing import Capture, FakeOpenAI, Reply
 
@@ -166,10 +166,7 @@ async def test_a_reader_who_leaves_a_graph(
                 break
     await stream.aclose()
     del stream
-    for _ in range(100):
-        if len(telemetry.spans) == 3:
-            break
-        await asyncio.sleep(0.02)
+    await until(lambda: len(telemetry.spans) == 3)
     gone = {"abandoned", "cancelled"}
     for name in ("invoke_workflow shop", "ask", CHAT):
         assert outcome(telemetry, name) in gone, telemetry.tree()

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from waiting import WAIT_S
 
 if TYPE_CHECKING:
     from otel_callbacks.testing import FakeOpenAI
@@ -73,7 +74,7 @@ def spans(server: FakeOpenAI, script: str, *command: str) -> str:
         env=environment,
         capture_output=True,
         text=True,
-        timeout=100,
+        timeout=WAIT_S,
         check=False,
     )
     assert ran.returncode == 0, ran.stderr

@@ -197,7 +197,7 @@ MESSAGES = st.lists(
 )
 
 
-@settings(deadline=None, max_examples=300)
+@settings(max_examples=300)
 @given(said=MESSAGES, limit=st.sampled_from([1_024, 1_500, 4_096]))
 def test_messages_fit_limit_and_schema(
     said: list[dict[str, Any]], limit: int, check_schema: Callable[[str, Any], None]
@@ -211,7 +211,6 @@ def test_messages_fit_limit_and_schema(
         assert len(found.value) + found.dropped == len(said)
 
 
-@settings(deadline=None)
 @given(said=st.dictionaries(TEXT, ANY))
 def test_objects_fit_limit_and_schema(
     said: dict[str, Any], check_schema: Callable[[str, Any], None]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from langchain_core.messages import (
     AIMessage,
@@ -285,7 +285,6 @@ BLOCKS = st.one_of(
 )
 
 
-@settings(deadline=None)
 @given(
     content=st.text() | st.lists(BLOCKS),
     kind=st.sampled_from([HumanMessage, AIMessage, SystemMessage]),

@@ -14,6 +14,7 @@ from opentelemetry._logs import LogRecord, NoOpLoggerProvider
 from opentelemetry.sdk._logs import LoggerProvider
 from opentelemetry.util._once import Once
 from prometheus_client import CollectorRegistry
+from waiting import WAIT_S
 
 from otel_callbacks import Settings, configure
 from otel_callbacks._diagnostics import Health
@@ -38,7 +39,6 @@ TALKATIVE = (
 )
 WITH_EVENTS = Settings(emit_event=True)
 # Far more than it takes.
-PATIENCE = 30.0
 
 
 class Line:
@@ -55,7 +55,7 @@ class Line:
         """Send events, as far as the line's state allows."""
         self.busy.set()
         if self.state == "stuck":
-            self.freed.wait(PATIENCE)
+            self.freed.wait(WAIT_S)
         if self.state == "broken":
             message = "a bug in the exporter"
             raise RuntimeError(message)
@@ -208,11 +208,11 @@ def test_events_are_sent_in_the_background() -> None:
     emit(provider)
     flusher = threading.Thread(target=provider.force_flush)
     flusher.start()
-    assert line.busy.wait(PATIENCE)
+    assert line.busy.wait(WAIT_S)
     emit(provider)
     line.state = "up"
     line.freed.set()
-    flusher.join(PATIENCE)
+    flusher.join(WAIT_S)
     close_events(provider)
     assert line.names == ["said", "said"]
     assert health.counts() == {}
@@ -250,8 +250,8 @@ def test_what_finds_the_queue_full_is_counted(
     line, health = Line("stuck"), Health()
     provider = sending(line, health)
     emit(provider, 4)
-    assert line.busy.wait(PATIENCE)
-    deadline = time.monotonic() + PATIENCE
+    assert line.busy.wait(WAIT_S)
+    deadline = time.monotonic() + WAIT_S
     exporter: Any = provider._multi_log_record_processor._log_record_processors[0]
     while exporter._out.waiting and time.monotonic() < deadline:
         time.sleep(0.001)

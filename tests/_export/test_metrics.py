@@ -19,6 +19,7 @@ from opentelemetry.proto.collector.metrics.v1 import (
     metrics_service_pb2_grpc,
 )
 from opentelemetry.sdk.metrics.export import MetricExportResult
+from waiting import WAIT_S
 
 from otel_callbacks import Settings
 from otel_callbacks._diagnostics import Health
@@ -84,10 +85,10 @@ class Receiver:
 
     def close(self) -> None:
         """Stop both."""
-        self._grpc.stop(0).wait(5)
+        self._grpc.stop(0).wait(WAIT_S)
         self._http.shutdown()
         self._http.server_close()
-        self._thread.join(5)
+        self._thread.join(WAIT_S)
 
     def operations(self) -> dict[tuple[str, str], int]:
         """Return the last number of operations of each service and instance."""
@@ -132,7 +133,7 @@ def run(receiver: Receiver, protocol: str, *, fork: bool = False, **more: str) -
         check=True,
         capture_output=True,
         text=True,
-        timeout=20,
+        timeout=WAIT_S,
     )
     return ran.stdout + ran.stderr
 

@@ -19,6 +19,7 @@ from opentelemetry.sdk.trace.sampling import (
     Sampler,
     SamplingResult,
 )
+from waiting import WAIT_S
 
 from otel_callbacks._diagnostics import Health
 from otel_callbacks._export import spans as exporting
@@ -37,7 +38,6 @@ TALKATIVE = (
     "opentelemetry.sdk._shared_internal",
 )
 # Far more than it takes.
-PATIENCE = 30.0
 
 
 class Line(SpanExporter):
@@ -55,7 +55,7 @@ class Line(SpanExporter):
         """Send spans, as far as the line's state allows."""
         self.busy.set()
         if self.state == "stuck":
-            self.freed.wait(PATIENCE)
+            self.freed.wait(WAIT_S)
             return SpanExportResult.FAILURE
         if self.state == "broken":
             message = "a bug in the exporter"
@@ -240,7 +240,7 @@ def test_spans_that_find_the_queue_full_are_counted(
     line = Line("stuck")
     way = Way(line)
     way.make(2)
-    assert line.busy.wait(PATIENCE)
+    assert line.busy.wait(WAIT_S)
     assert way.processor._waiting == 0  # they are on their way
     way.make(4)
     assert way.health.counts() == {}
@@ -323,7 +323,7 @@ def test_shutdown_that_is_quick_leaves_no_timer() -> None:
     way.provider.shutdown()
     timers = [one for one in threading.enumerate() if isinstance(one, threading.Timer)]
     for timer in timers:
-        timer.join(PATIENCE)
+        timer.join(WAIT_S)
     assert way.line.shutdowns == 1
 
 
@@ -335,11 +335,11 @@ def test_forked_child_does_not_wait_for_its_parents_lock() -> None:
     def count() -> None:
         with way.processor._lock:
             held.set()
-            release.wait(PATIENCE)
+            release.wait(WAIT_S)
 
     thread = threading.Thread(target=count)
     thread.start()
-    held.wait(PATIENCE)
+    held.wait(WAIT_S)
     with warnings.catch_warnings():
         # From Python 3.12 on it warns where threads run, as here on purpose.
         warnings.simplefilter("ignore", DeprecationWarning)
@@ -348,7 +348,7 @@ def test_forked_child_does_not_wait_for_its_parents_lock() -> None:
         way.make(1)
         os._exit(7)
     release.set()
-    thread.join(PATIENCE)
+    thread.join(WAIT_S)
     assert _ended(pid) == 7
     way.provider.shutdown()
 
@@ -370,7 +370,7 @@ def test_forked_child_counts_from_zero() -> None:
 
 def _ended(pid: int) -> int:
     """Return a child's exit code; end it if it hangs."""
-    until = time.monotonic() + 10
+    until = time.monotonic() + WAIT_S
     while time.monotonic() < until:
         ended, status = os.waitpid(pid, os.WNOHANG)
         if ended:

@@ -14,6 +14,7 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from prometheus_client import CollectorRegistry
+from waiting import WAIT_S
 
 from otel_callbacks import OTelCallbackHandler, Settings, track_usage, uninstrument
 from otel_callbacks._instrument import hook
@@ -108,7 +109,7 @@ def test_threads_that_begin_with_nothing_are_seen(shop: Shop) -> None:
     shop.start()
     thread = threading.Thread(target=FakeChatModel(usage=USAGE).invoke, args=("?",))
     thread.start()
-    thread.join(10)
+    thread.join(WAIT_S)
     assert shop.names == ["chat fake-model"]
 
 
@@ -140,7 +141,7 @@ def test_the_import_alone_is_enough() -> None:
         env={**os.environ, "OTEL_CALLBACKS_INSTRUMENT": "true"},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=WAIT_S,
         check=True,
     )
     assert "OTelCallbackHandler" in ran.stdout

@@ -14,6 +14,7 @@ from langchain_core.outputs import ChatGeneration, LLMResult
 from langchain_core.runnables import RunnableLambda
 from prometheus_client import CollectorRegistry
 from prometheus_client.multiprocess import MultiProcessCollector
+from waiting import WAIT_S
 
 from otel_callbacks import Settings
 from otel_callbacks._diagnostics import Health
@@ -56,7 +57,7 @@ def work(folder: Path, *, extensions: bool = True) -> dict[str, float]:
         subprocess.Popen([sys.executable, "-c", WORKER, kind], env=environment)  # noqa: S603
         for _ in range(2)
     ]
-    assert [worker.wait(120) for worker in workers] == [0, 0]
+    assert [worker.wait(WAIT_S) for worker in workers] == [0, 0]
     registry = CollectorRegistry()
     MultiProcessCollector(registry, str(folder))
     sums: dict[str, float] = {}

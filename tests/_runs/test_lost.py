@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from uuid import UUID, uuid4
 
 import pytest
+from waiting import WAIT_S
 
 from otel_callbacks._records import Request
 from otel_callbacks._runs import lost
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 # Far more than it takes.
-PATIENCE = 10.0
 HOUR = 3600.0
 
 
@@ -69,7 +69,7 @@ def table() -> Iterator[Table]:
 
 def wait_for_end(table: Table) -> None:
     """Wait until the thread has ended a run."""
-    until = time.monotonic() + PATIENCE
+    until = time.monotonic() + WAIT_S
     while not table.ended:
         assert time.monotonic() < until, "no run was ended"
         time.sleep(0.005)
@@ -174,12 +174,12 @@ def test_loss_of_a_run_that_has_ended_is_not_counted(table: Table) -> None:
 
 def test_time_limit_counts_from_the_last_sign_of_life() -> None:
     """A run is given up when neither it nor what is below it has done anything."""
-    table = Table(time_limit=0.2)
+    table = Table(time_limit=1)
     silent, root, leaf = uuid4(), uuid4(), uuid4()
     table.start(silent, "silent")
     parent = table.start(root, "root")
     child = table.start(leaf, "leaf", parent)
-    until = time.monotonic() + PATIENCE
+    until = time.monotonic() + WAIT_S
     while not table.ended:
         child.chunks = [*(child.chunks or []), time.perf_counter_ns()]
         assert time.monotonic() < until
@@ -281,7 +281,7 @@ def test_close_waits_for_the_thread() -> None:
         def end_lost(self, run: Run, outcome: str) -> bool:
             """End a run slowly."""
             began.set()
-            release.wait(PATIENCE)
+            release.wait(WAIT_S)
             return super().end_lost(run, outcome)
 
     table = Slow()
@@ -290,7 +290,7 @@ def test_close_waits_for_the_thread() -> None:
     table.open_runs = list  # type: ignore[method-assign]
     del run_id
     gc.collect()
-    assert began.wait(PATIENCE)
+    assert began.wait(WAIT_S)
     threading.Timer(0.2, release.set).start()
     table.lost.close()
     assert table.ended == [("run", "abandoned", "forgotten")]

@@ -9,6 +9,7 @@ import weakref
 from typing import TYPE_CHECKING
 
 import pytest
+from waiting import WAIT_S
 
 from otel_callbacks._records import Request
 from otel_callbacks._runs.lost import Reaper
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 # Far more than it takes.
-PATIENCE = 10.0
 
 
 class Table:
@@ -51,7 +51,7 @@ def stop(table: Table) -> None:
     thread = table.reaper.thread
     table.reaper.stop()
     if thread is not None:
-        thread.join(PATIENCE)
+        thread.join(WAIT_S)
         assert not thread.is_alive()
 
 
@@ -62,7 +62,7 @@ def a_run(key: int) -> Run:
 
 def wait_for(condition: Callable[[], object]) -> None:
     """Wait until something holds."""
-    until = time.monotonic() + PATIENCE
+    until = time.monotonic() + WAIT_S
     while not condition():
         assert time.monotonic() < until, "it never came true"
         time.sleep(0.005)
@@ -155,7 +155,7 @@ def test_table_that_nobody_uses_goes_with_its_thread() -> None:
     table = Table(interval=0.0)
     table.reaper.start()
     thread, ref = table.reaper.thread, weakref.ref(table)
-    until = time.monotonic() + PATIENCE
+    until = time.monotonic() + WAIT_S
     while not table.looks:
         assert time.monotonic() < until
         time.sleep(0.005)
@@ -163,7 +163,7 @@ def test_table_that_nobody_uses_goes_with_its_thread() -> None:
     gc.collect()
     assert ref() is None
     assert thread is not None
-    thread.join(PATIENCE)
+    thread.join(WAIT_S)
     assert not thread.is_alive()
 
 
@@ -209,6 +209,6 @@ def test_thread_can_stop_itself() -> None:
     thread = table.reaper.thread
     assert thread is not None
     table.reaper.put(a_run(1))
-    thread.join(PATIENCE)
+    thread.join(WAIT_S)
     assert not thread.is_alive()
     assert table.reaped == [(1, "closed")]

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any
 from uuid import UUID, uuid4
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
+from waiting import WAIT_S
 
 from otel_callbacks._diagnostics import Health
 from otel_callbacks._records import (
@@ -437,7 +438,7 @@ def test_run_without_a_sign_of_life_is_given_up() -> None:
     one = bench(time_limit=0.1)
     run_id = uuid4()
     run = one.table.start(run_id, None, REQUEST)
-    until = time.monotonic() + 10
+    until = time.monotonic() + WAIT_S
     while not one.sink.ends:
         assert time.monotonic() < until, "it was never ended"
         time.sleep(0.01)
@@ -574,11 +575,7 @@ def _stem(kind: str) -> str:
     return "llm" if kind == "chat" else kind
 
 
-@settings(
-    max_examples=150,
-    deadline=None,
-    suppress_health_check=[HealthCheck.too_slow],
-)
+@settings(max_examples=150)
 @given(STEPS)
 def test_any_order_of_calls_gives_one_span_for_each_start(
     steps: list[tuple[str, str, int, int | None]],

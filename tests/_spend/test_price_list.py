@@ -59,7 +59,7 @@ def as_known(usage: Usage) -> KnownUsage:
     )
 
 
-@settings(max_examples=1_000, deadline=None)
+@settings(max_examples=1_000)
 @given(
     st.sampled_from(SOLD),
     usages(),
@@ -215,7 +215,7 @@ def _price(constraint: Any, dollars: int) -> ConditionalPrice:
     return ConditionalPrice(constraint, prices=ModelPrice(input_mtok=Decimal(dollars)))
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(
     st.datetimes(datetime(2026, 1, 1), datetime(2026, 1, 4), timezones=st.just(UTC)),  # noqa: DTZ001
     st.integers(-12, 12),

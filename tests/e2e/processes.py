@@ -12,12 +12,13 @@ from typing import TYPE_CHECKING, TypeVar
 from urllib.error import HTTPError, URLError
 from urllib.request import urlopen
 
+from waiting import WAIT_S
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
-_STARTS_WITHIN = 30.0
-_STOPS_WITHIN = 15.0
+_STOPS_WITHIN = 60.0
 _POLL = 0.1
 
 _T = TypeVar("_T")
@@ -37,7 +38,7 @@ def free_ports(count: int) -> list[int]:
             each.close()
 
 
-def eventually(probe: Callable[[], _T], what: str, within: float = 30.0) -> _T:
+def eventually(probe: Callable[[], _T], what: str, within: float = WAIT_S) -> _T:
     """Return what a probe finds as soon as it finds something.
 
     Args:
@@ -112,7 +113,7 @@ class Server:
         """
         self.launch()
         try:
-            eventually(self._answers, f"{self.name} answers", _STARTS_WITHIN)
+            eventually(self._answers, f"{self.name} answers", WAIT_S)
         except AssertionError as error:
             self.kill()
             message = f"{error}\n{self.said()[-3000:]}"
@@ -133,7 +134,7 @@ class Server:
         """Return the log so far."""
         return self.log.read_text(errors="replace") if self.log.exists() else ""
 
-    def ended(self, within: float = _STARTS_WITHIN) -> int:
+    def ended(self, within: float = WAIT_S) -> int:
         """Wait for the process to end by itself and return its exit code.
 
         Args:

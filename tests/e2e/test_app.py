@@ -16,6 +16,7 @@ import pytest
 from answers import exemplars, samples, total, trace
 from processes import eventually
 from stack import HERE
+from waiting import WAIT_S
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.e2e
 
-_ENDS_WITHIN = 30
 _OWN = 'job="app"'  # other tests push series of the same names
 
 
@@ -88,10 +88,10 @@ def app(stack: Stack) -> Iterator[_App]:
         did = json.loads(report)
         yield _App(did, began, stack.url("jaeger_http"), stack.url("prometheus"))
         running.stdin.close()
-        assert running.wait(_ENDS_WITHIN) == 0
+        assert running.wait(WAIT_S) == 0
     finally:
         running.kill()
-        running.wait(_ENDS_WITHIN)
+        running.wait(WAIT_S)
         running.stdout.close()
         running.stdin.close()
 

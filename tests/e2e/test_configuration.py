@@ -12,6 +12,7 @@ import pytest
 import yaml
 from binaries import binary
 from stack import DEPLOY, PROMETHEUS_FLAGS
+from waiting import WAIT_S
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -29,7 +30,7 @@ def _said(*command: str | Path) -> str:
         [str(part) for part in command],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=WAIT_S,
         check=False,
     )
     assert ended.returncode == 0, ended.stdout + ended.stderr

@@ -13,6 +13,7 @@ import pytest
 from answers import trace
 from processes import Server
 from stack import PROMETHEUS_FLAGS, Stack
+from waiting import WAIT_S
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -49,7 +50,7 @@ def _examine(stack: Stack, *arguments: str, **variables: str) -> dict[str, Any]:
         ),
         capture_output=True,
         encoding="utf-8",
-        timeout=90,
+        timeout=WAIT_S,
         check=False,
     )
     assert done.stderr == ""

@@ -12,6 +12,7 @@ import pytest
 from answers import trace
 from processes import eventually
 from stack import HERE
+from waiting import WAIT_S
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.e2e
 
-_ENDS_WITHIN = 60
 _SPANS = ("order", "execute_tool look_up", "chat gpt-4.1-mini")
 _LINES = {
     "tool: looked up": "execute_tool look_up",
@@ -48,7 +48,7 @@ def trace_id(stack: Stack) -> str:
         capture_output=True,
         check=False,
         text=True,
-        timeout=_ENDS_WITHIN,
+        timeout=WAIT_S,
     )
     assert done.returncode == 0, done.stderr
     return done.stdout.strip()

@@ -16,6 +16,7 @@ from answers import samples, trace
 from opentelemetry import trace as api
 from processes import eventually
 from telemetry import Sender, chat, trace_id
+from waiting import WAIT_S
 
 if TYPE_CHECKING:
     from stack import Stack
@@ -48,7 +49,7 @@ class _Load(threading.Thread):
     def finish(self) -> None:
         """Stop sending and wait for the last answer."""
         self._finished.set()
-        self.join(30)
+        self.join(WAIT_S)
         assert not self.is_alive()
 
 
@@ -82,7 +83,7 @@ def test_killed_collector_keeps_what_is_in_its_queue(own_stack: Stack) -> None:
         url = stack.url("jaeger_http")
         return {sent for sent in promised if len(trace(url, sent)) != 2}
 
-    eventually(lambda: not missing(), "every promised trace in Jaeger", 60)
+    eventually(lambda: not missing(), "every promised trace in Jaeger")
 
 
 def test_orderly_stop_loses_nothing(own_stack: Stack) -> None:
@@ -115,4 +116,4 @@ def test_metrics_wait_for_prometheus(own_stack: Stack) -> None:
     time.sleep(2)
     stack.prometheus.start()
     query = 'traces_span_metrics_calls_total{service_name="patient"} == 1'
-    eventually(lambda: samples(stack.url("prometheus"), query), "the one call", 60)
+    eventually(lambda: samples(stack.url("prometheus"), query), "the one call")

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from processes import eventually
 from prometheus_client import CollectorRegistry, Counter, start_http_server
+from waiting import WAIT_S
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -64,7 +65,7 @@ def _run(*arguments: str) -> tuple[int, Any]:
         env={name: text for name, text in os.environ.items() if name[:5] != "OTEL_"},
         capture_output=True,
         encoding="utf-8",
-        timeout=60,
+        timeout=WAIT_S,
         check=False,
     )
     assert done.stderr == ""

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from processes import eventually
 from stack import HERE
+from waiting import WAIT_S
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -25,7 +26,6 @@ _OURS = '{__name__=~"gen_ai_.+|otel_callbacks_.+",job="%s"}'
 # What Prometheus itself adds: whose series they are, by a scrape's target or by the
 # resource of what is pushed.
 _WHOSE = ("job", "instance", "service_name", "service_instance_id")
-_ENDS_WITHIN = 30
 
 
 @pytest.fixture
@@ -53,10 +53,10 @@ def prometheus(own_stack: Stack) -> Iterator[str]:
         assert running.stdout.readline() == "ready\n"
         yield own_stack.url("prometheus")
         running.stdin.close()
-        assert running.wait(_ENDS_WITHIN) == 0
+        assert running.wait(WAIT_S) == 0
     finally:
         running.kill()
-        running.wait(_ENDS_WITHIN)
+        running.wait(WAIT_S)
         running.stdout.close()
         running.stdin.close()
 
@@ -65,7 +65,7 @@ def _held(prometheus: str, job: str) -> dict[str, float]:
     """Return what Prometheus holds of one job: each series as text, and its value."""
     query = urllib.parse.urlencode({"query": _OURS % job})
     address = f"{prometheus}/api/v1/query?{query}"
-    with urllib.request.urlopen(address, timeout=10) as answer:  # noqa: S310 -- loopback
+    with urllib.request.urlopen(address, timeout=WAIT_S) as answer:  # noqa: S310 -- loopback
         found: list[dict[str, Any]] = json.load(answer)["data"]["result"]
     held = {}
     for series in found:

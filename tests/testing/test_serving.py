@@ -7,6 +7,7 @@ from contextlib import closing
 
 import httpx
 import pytest
+from waiting import WAIT_S
 
 from otel_callbacks.testing import FakeOpenAI, Reply
 from otel_callbacks.testing.serving import ThreadedServer
@@ -38,7 +39,7 @@ def test_stop_is_quick_and_leaves_nothing_behind(
     def hang() -> None:
         body = {"model": "m", "messages": [{"role": "user", "content": "x"}]}
         try:
-            httpx.post(url, json=body, timeout=30)
+            httpx.post(url, json=body, timeout=WAIT_S)
         except httpx.TransportError as error:
             ended.append(type(error).__name__)
 

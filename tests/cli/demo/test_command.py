@@ -7,6 +7,7 @@ import sys
 from typing import TYPE_CHECKING
 
 import pytest
+from waiting import WAIT_S
 
 from otel_callbacks.cli import main
 from otel_callbacks.cli.demo import command as demo
@@ -35,7 +36,7 @@ def test_the_demo_shows_traces_tokens_and_addresses(tmp_path: Path) -> None:
         env=_environment(COLUMNS="80", PYTHONIOENCODING="utf-8"),
         capture_output=True,
         encoding="utf-8",
-        timeout=60,
+        timeout=WAIT_S,
         check=False,
     )
     assert (done.returncode, done.stderr) == (0, "")
@@ -62,7 +63,7 @@ def test_sigterm_ends_steady_traffic_cleanly() -> None:
                 process.send_signal(signal.SIGTERM)
                 break
         rest = process.stdout.read()
-        assert process.wait(30) == 0
+        assert process.wait(WAIT_S) == 0
     assert "equal" in rest
     assert "Traceback" not in "".join(lines) + rest
 

@@ -169,7 +169,7 @@ def test_ctrl_c_ends_the_first_round_early(monkeypatch: pytest.MonkeyPatch) -> N
 
     async def play(_: Shop) -> list[Said]:
         begun.set()
-        await asyncio.sleep(0.3)
+        await asyncio.sleep(1)
         return []
 
     scene = Scene("slow", "a slow one", play, real=True)

@@ -20,6 +20,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
     ExportTraceServiceRequest,
     ExportTraceServiceResponse,
 )
+from waiting import WAIT_S
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -187,7 +188,7 @@ class Receiver:
 
     def stop(self) -> None:
         """Stop serving; safe twice."""
-        self._server.stop(None).wait(10)
+        self._server.stop(None).wait(WAIT_S)
         self._pool.shutdown()
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from loopback_servers import Page, Receiver, Web
+from waiting import WAIT_S
 
 from otel_callbacks.cli import main
 from otel_callbacks.cli.doctor import command as doctor
@@ -208,7 +209,7 @@ def test_a_process_of_its_own_ends_with_the_code(stack: FakeStack) -> None:
         ],
         capture_output=True,
         encoding="utf-8",
-        timeout=60,
+        timeout=WAIT_S,
         check=False,
     )
     assert (done.returncode, done.stderr) == (0, "")
