@@ -31,10 +31,22 @@ $(OTHERS)/.ready: requirements/bench.txt $(PINNED)
 demo: $(DEMO)/.ready ## Show it: no key, no Docker (ARGS="--html demo.html" and more)
 	$(DEMO)/bin/otel-callbacks demo $(ARGS)
 
+# Processes that share the tests; 0 for one, as with --pdb.
+export WORKERS ?= auto
+
 .PHONY: test
 test: $(READY) ## Run the tests with branch coverage (ARGS for pytest)
-	$(BIN)/python -m pytest --cov --cov-report=term-missing:skip-covered \
+	$(BIN)/python -m pytest -n $(WORKERS) --cov --cov-report=term-missing:skip-covered \
 	  --cov-fail-under=100 $(ARGS)
+
+.PHONY: test-fast
+test-fast: $(READY) ## Run the tests without the slow ones and without coverage
+	$(BIN)/python -m pytest -q -n $(WORKERS) \
+	  -m "not slow and not e2e and not kubernetes and not scale" $(ARGS)
+
+.PHONY: test-slow
+test-slow: $(READY) ## Run the tests as on a slow machine: nice, beside four busy loops
+	.ci/slow-machine $(BIN)/python -m pytest -q -n $(WORKERS) $(ARGS)
 
 .PHONY: conformance
 conformance: $(READY) ## Run OpenTelemetry's nine scenarios, print what they carry
@@ -72,9 +84,17 @@ test-lowest: ## Run the tests with the lowest versions that are allowed
 test-newer: ## Run the tests on the newest Python that is installed
 	.ci/with-python newest dev
 
+.PHONY: test-latest
+test-latest: ## Run the tests with the newest of everything, resolved today
+	PYTHON=$(PYTHON) .ci/latest $(ARGS)
+
 .PHONY: wheel
 wheel: $(READY) ## Build the wheel and try it outside the checkout
 	.ci/wheel
+
+.PHONY: fresh-clone
+fresh-clone: $(READY) ## Run `make demo` in a clone, beside an index of the future
+	.ci/fresh-clone demo
 
 .PHONY: constraints
 constraints: $(READY) ## Pin the versions anew, with hashes

@@ -30,6 +30,26 @@ settings.register_profile(
 settings.load_profile("otel-callbacks")
 
 
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Note what was skipped; at the end of CI say what was left out, and why."""
+    name = os.environ.get("OTEL_CALLBACKS_LEFT_OUT")
+    if not name:
+        return
+    notes = Path(name)
+    with notes.open("a", encoding="utf-8") as file:
+        for report in terminalreporter.stats.get("skipped", ()):
+            reason = str(report.longrepr[2]).removeprefix("Skipped: ")
+            file.write(f"{reason} ({report.nodeid.partition('[')[0]})\n")
+    if os.environ.get("OTEL_CALLBACKS_LAST_STAGE"):
+        terminalreporter.section("left out, and why")
+        for line in sorted(set(notes.read_text(encoding="utf-8").splitlines())):
+            terminalreporter.line(line)
+        times = notes.with_name(f"{notes.name}.times")
+        if times.exists():
+            terminalreporter.section("stages before this one")
+            terminalreporter.write(times.read_text(encoding="utf-8"))
+
+
 @pytest.fixture
 def telemetry() -> Iterator[Capture]:
     """Fresh providers and registry; afterwards no run is open, no span current."""
