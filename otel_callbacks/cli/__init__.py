@@ -7,11 +7,9 @@ import io
 import sys
 from typing import TYPE_CHECKING, Final
 
+from otel_callbacks.cli import prices, reconcile, report
 from otel_callbacks.cli.demo import command as demo
 from otel_callbacks.cli.doctor import command as doctor
-from otel_callbacks.cli.prices import command as prices
-from otel_callbacks.cli.reconcile import command as reconcile
-from otel_callbacks.cli.report import command as report
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -1,11 +1,26 @@
-"""Times on the command line: ``24h``, ``7d``, ``2026-11-01``."""
+"""What the commands share: refusals, times, and output as plain text.
+
+Nothing here needs an extra: it works in the slimmest image.
+"""
 
 from __future__ import annotations
 
 import argparse
+import os
 import re
+import shutil
+import sys
+import textwrap
+import unicodedata
 from datetime import UTC, datetime, timedelta
-from typing import Final
+from itertools import zip_longest
+from typing import TYPE_CHECKING, Final, NamedTuple, TextIO
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+CANNOT: Final = 2
+"""The exit code of a command that cannot be run as asked."""
 
 _AGO: Final = re.compile(r"(\d{1,6})([mhdw])")
 _UNITS: Final = {
@@ -14,23 +29,26 @@ _UNITS: Final = {
     "d": timedelta(days=1),
     "w": timedelta(weeks=1),
 }
-_MOST: Final = timedelta(days=3660)
+_LONGEST: Final = timedelta(days=3660)
+_WIDEST: Final = 120
+_GAP: Final = "  "
+_NARROWEST: Final = 8
+# https://en.wikipedia.org/wiki/ANSI_escape_code#SGR_(Select_Graphic_Rendition)_parameters
+_CODES: Final = {"bold": "1", "dim": "2", "red": "31", "green": "32", "yellow": "33"}
+
+
+def refuse(command: str, why: str, code: int = CANNOT) -> int:
+    """Write on the error output why a command does not do it, and return the code."""
+    sys.stderr.write(f"otel-callbacks {command}: {why}\n")
+    return code
 
 
 def moment(text: str, now: datetime | None = None) -> datetime:
-    """Read a time: so long ago, or a day or a moment, UTC unless it says otherwise.
-
-    Args:
-        text: Such as ``24h``, ``7d``, ``2026-11-01``, ``2026-11-01T12:00``.
-        now: The time now, by default.
-
-    Raises:
-        ArgumentTypeError: It is none of these.
-    """
+    """Read ``24h`` (ago), ``2026-11-01``, ``2026-11-01T12:00``: UTC by default."""
     ago = _AGO.fullmatch(text)
     if ago is not None:
         length = int(ago[1]) * _UNITS[ago[2]]
-        if length <= _MOST:
+        if length <= _LONGEST:
             return (now or datetime.now(UTC)) - length
     try:
         found = datetime.fromisoformat(text)
@@ -38,3 +56,110 @@ def moment(text: str, now: datetime | None = None) -> datetime:
         message = f"{text!r} is no time; allowed are 24h, 7d, 2026-11-01"
         raise argparse.ArgumentTypeError(message) from None
     return found.replace(tzinfo=UTC) if found.tzinfo is None else found.astimezone(UTC)
+
+
+def cells(text: str) -> int:
+    """Return how many columns of a terminal a text takes."""
+    return sum(1 + (unicodedata.east_asian_width(char) in "WF") for char in text)
+
+
+class Column(NamedTuple):
+    """A column of a table."""
+
+    head: str
+    foot: str = ""
+    right: bool = False
+    folds: bool = False
+    """It gets narrower where the table is too wide."""
+
+
+class Output:
+    """Writes lines and tables that fit the terminal, coloured where it shows colours.
+
+    Args:
+        color: False for no colours; by default a terminal without ``NO_COLOR`` has
+            them: https://no-color.org.
+        file: Where to write; the standard output by default.
+        width: Columns; by default the terminal's, 120 at most.
+    """
+
+    def __init__(
+        self, *, color: bool = True, file: TextIO | None = None, width: int = 0
+    ) -> None:
+        self._file = file or sys.stdout
+        self.is_terminal = self._file.isatty()
+        plain = os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb"
+        self._color = color and self.is_terminal and not plain
+        self.width = width or min(shutil.get_terminal_size().columns, _WIDEST)
+
+    def line(self, text: str = "", style: str = "", indent: int = 0) -> None:
+        """Write a text, wrapped at the width and further lines indented."""
+        space = " " * indent
+        wrapped = textwrap.wrap(
+            text, self.width, subsequent_indent=space, break_on_hyphens=False
+        )
+        for one in wrapped or [""]:
+            self._write(one, style)
+
+    def table(
+        self,
+        columns: Sequence[Column],
+        rows: Sequence[Sequence[str]],
+        styles: Sequence[str] = (),
+    ) -> None:
+        """Write a table with a rule below its heads; a cell may have several lines."""
+        feet = [[one.foot for one in columns]] if any(c.foot for c in columns) else []
+        heads = [one.head for one in columns]
+        widths = [
+            max(cells(line) for cell in column for line in cell.split("\n"))
+            for column in zip(heads, *rows, *feet, strict=True)
+        ]
+        excess = sum(widths) + len(_GAP) * (len(widths) - 1) - self.width
+        for place, column in enumerate(columns):
+            if column.folds and excess > 0:
+                widths[place] = max(widths[place] - excess, _NARROWEST)
+        rule = _GAP.join("-" * width for width in widths)
+        self._row(columns, widths, heads, "bold")
+        self._write(rule, "dim")
+        for row, style in zip_longest(rows, styles[: len(rows)], fillvalue=""):
+            self._row(columns, widths, row, str(style))
+        for row in feet:
+            self._write(rule, "dim")
+            self._row(columns, widths, row, "bold")
+
+    def _row(
+        self,
+        columns: Sequence[Column],
+        widths: Sequence[int],
+        row: Sequence[str],
+        style: str,
+    ) -> None:
+        """Write one row of a table."""
+        folded = [
+            list(_folded(cell, width)) for cell, width in zip(row, widths, strict=True)
+        ]
+        for lines in zip_longest(*folded, fillvalue=""):
+            padded = []
+            for column, width, text in zip(columns, widths, lines, strict=True):
+                space = " " * (width - cells(text))
+                padded.append(space + text if column.right else text + space)
+            self._write(_GAP.join(padded).rstrip(), style)
+
+    def _write(self, text: str, style: str) -> None:
+        """Write one line."""
+        if style and text and self._color:
+            codes = ";".join(_CODES[word] for word in style.split())
+            text = f"\x1b[{codes}m{text}\x1b[0m"
+        self._file.write(f"{text}\n")
+
+
+def _folded(text: str, width: int) -> Iterator[str]:
+    """Yield the lines of a cell, none wider than its column."""
+    for line in text.split("\n"):
+        begin = taken = 0
+        for place, char in enumerate(line):
+            taken += cells(char)
+            if taken > width and place > begin:
+                yield line[begin:place]
+                begin, taken = place, cells(char)
+        yield line[begin:]

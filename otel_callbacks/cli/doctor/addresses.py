@@ -5,12 +5,12 @@ https://opentelemetry.io/docs/specs/otel/configuration/sdk-environment-variables
 
 from __future__ import annotations
 
-import base64
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
-from urllib.parse import SplitResult, unquote, urlsplit
+from urllib.parse import urlsplit
 
 from otel_callbacks._setting_values import SettingError
+from otel_callbacks.cli._http import Address, address
 
 if TYPE_CHECKING:
     import argparse
@@ -37,26 +37,6 @@ _INSECURE: Final = (
 _TRUE: Final = frozenset({"true", "1", "yes", "on"})
 _PORT: Final = "OTEL_EXPORTER_PROMETHEUS_PORT"
 _ANY_HOST: Final = frozenset({"0.0.0.0", "::", ""})  # noqa: S104 -- not listened on
-_SCHEME_PORTS: Final = {"http": 80, "https": 443}
-
-
-@dataclass(frozen=True, slots=True)
-class Address:
-    """Where a server is.
-
-    Args:
-        url: Its base URL, without a password and without a slash at the end.
-        host: Its host.
-        port: Its port.
-        tls: Whether it is spoken to over TLS.
-        login: The value of an ``Authorization`` header, or an empty string.
-    """
-
-    url: str
-    host: str
-    port: int
-    tls: bool
-    login: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,46 +83,6 @@ def addresses(
             for name, default in DEFAULTS.items()
         },
     )
-
-
-def address(variable: str, url: str) -> Address:
-    """Read a URL, which may hold a user and a password.
-
-    Args:
-        variable: The option or the variable that it comes from.
-        url: The URL.
-
-    Raises:
-        SettingError: It is not an HTTP URL.
-    """
-    try:
-        parts = urlsplit(url)
-        usual = _SCHEME_PORTS[parts.scheme]
-        port = usual if parts.port is None else parts.port
-        host = parts.hostname or ""
-    except (ValueError, KeyError):
-        host, port = "", 0
-    if not host or not port:
-        allowed = "a URL such as http://127.0.0.1:9090"
-        raise SettingError(variable, _without_login(url), allowed)
-    without = parts._replace(netloc=parts.netloc.rpartition("@")[2])
-    text = without.geturl().rstrip("/")
-    return Address(text, host, port, parts.scheme == "https", _login(parts))
-
-
-def _without_login(url: str) -> str:
-    """Return a text that may be a URL without the password that it may hold."""
-    before, at, after = url.rpartition("@")
-    scheme, separator, _ = before.rpartition("://")
-    return f"{scheme}{separator}{after}" if at else url
-
-
-def _login(parts: SplitResult) -> str:
-    """Return the header that a URL's user and password make."""
-    if parts.username is None:
-        return ""
-    text = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
-    return f"Basic {base64.b64encode(text.encode()).decode()}"
 
 
 def _collector(

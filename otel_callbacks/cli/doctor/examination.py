@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 
     from opentelemetry.sdk.trace import ReadableSpan
 
-    from otel_callbacks.cli.doctor.addresses import Address, Addresses
+    from otel_callbacks.cli._http import Address
+    from otel_callbacks.cli.doctor.addresses import Addresses
     from otel_callbacks.cli.doctor.findings import State
     from otel_callbacks.settings import Settings
 

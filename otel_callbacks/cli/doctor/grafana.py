@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 from otel_callbacks.cli.doctor.probe import Site
 
 if TYPE_CHECKING:
-    from otel_callbacks.cli.doctor.addresses import Address
+    from otel_callbacks.cli._http import Address
     from otel_callbacks.cli.doctor.probe import Visit
 
 SOURCES: Final = ("prometheus", "jaeger")

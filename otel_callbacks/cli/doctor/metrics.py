@@ -12,7 +12,7 @@ from otel_callbacks.cli.doctor.findings import Trouble
 from otel_callbacks.cli.doctor.probe import Site
 
 if TYPE_CHECKING:
-    from otel_callbacks.cli.doctor.addresses import Address
+    from otel_callbacks.cli._http import Address
     from otel_callbacks.cli.doctor.probe import Visit
 
 _OPEN_METRICS: Final = "application/openmetrics-text"

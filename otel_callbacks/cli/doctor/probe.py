@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from opentelemetry.sdk.trace import ReadableSpan
 
-    from otel_callbacks.cli.doctor.addresses import Address
+    from otel_callbacks.cli._http import Address
 
 _START: Final = (
     "Start it (`docker compose up --wait`; `docker compose ps` shows what runs), or "

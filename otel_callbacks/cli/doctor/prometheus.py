@@ -10,7 +10,7 @@ from otel_callbacks.cli.doctor.chain import SERVICE
 from otel_callbacks.cli.doctor.probe import Site, Visit
 
 if TYPE_CHECKING:
-    from otel_callbacks.cli.doctor.addresses import Address
+    from otel_callbacks.cli._http import Address
     from otel_callbacks.cli.doctor.probe import Answer, Sent
 
 _OK: Final = 200

@@ -12,7 +12,7 @@ from otel_callbacks.cli.doctor.probe import Visit
 from otel_callbacks.cli.doctor.prometheus import Prometheus, calls_of_the_doctor
 
 if TYPE_CHECKING:
-    from otel_callbacks.cli.doctor.addresses import Address
+    from otel_callbacks.cli._http import Address
     from otel_callbacks.cli.doctor.probe import Deadline, Sent
 
 _TAIL_SAMPLING: Final = "otelcol_processor_tail_sampling"

@@ -1,1 +1,147 @@
-"""``otel-callbacks prices``."""
+"""``otel-callbacks prices``: what is known of a model's prices, and since when."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, Final
+
+from otel_callbacks._setting_values import SettingError
+from otel_callbacks._spend.price_file import VARIABLE, PriceFile
+from otel_callbacks.cli._common import Column, Output, moment, refuse
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Sequence
+
+    from otel_callbacks.cli.prices.lookup import Found
+
+_UNKNOWN: Final = 1
+_LONGEST_REMARK: Final = 300
+
+
+def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the command and its options.
+
+    Args:
+        commands: The commands of the main parser.
+    """
+    parser = commands.add_parser(
+        "prices",
+        help="print what is known of a model's prices, and since when",
+        description="Prints all prices of a model, in US dollars for a million tokens, "
+        "without asking any server. Exit code 0: known; 1: not known; 2: it cannot be "
+        "run as asked.",
+    )
+    parser.add_argument("model", metavar="MODEL", help="as the provider names it")
+    parser.add_argument(
+        "--provider", metavar="NAME", default="", help="such as openai or aws.bedrock"
+    )
+    parser.add_argument(
+        "--at",
+        metavar="DATE",
+        type=moment,
+        help="whose price the example has (default: now)",
+    )
+    parser.add_argument(
+        "--prices", metavar="FILE", help=f"your own prices (default: {VARIABLE})"
+    )
+    parser.add_argument("--json", action="store_true", help="print JSON, for scripts")
+    parser.add_argument("--no-color", action="store_true", help="no colours")
+    parser.set_defaults(run=run)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Print what is known.
+
+    Args:
+        options: What the command line says.
+
+    Returns:
+        The exit code: 0 when the model is known, 1 when it is not, 2 when the file of
+        prices is wrong.
+    """
+    # Here, because it takes 90 ms.
+    from otel_callbacks.cli.prices.lookup import find, near, source  # noqa: PLC0415
+
+    at = options.at or datetime.now(UTC)
+    path = options.prices or os.environ.get(VARIABLE, "").strip()
+    try:
+        own = PriceFile.read(path)
+    except SettingError as error:
+        return refuse("prices", str(error))
+    found = find(options.model, options.provider, at, own)
+    if options.json:
+        content = [_as_dict(one) for one in found]
+        sys.stdout.write(json.dumps(content, indent=2, ensure_ascii=False) + "\n")
+    if not found:
+        like = ", ".join(near(options.model)) or "none"
+        where = f" of {options.provider}" if options.provider else ""
+        why = (
+            f"no price of {options.model!r}{where} is known ({source()}). Names like "
+            f"it: {like}. A file can give its price: --prices FILE, {VARIABLE}."
+        )
+        return refuse("prices", why, _UNKNOWN)
+    if not options.json:
+        _print(Output(color=not options.no_color), found, at)
+    return 0
+
+
+def _print(out: Output, found: Sequence[Found], at: datetime) -> None:
+    """Print a table for each who sells the model."""
+    from otel_callbacks.cli.prices.lookup import EXAMPLE, KINDS, written  # noqa: PLC0415
+
+    for one in found:
+        out.line()
+        out.line(f"{one.model} of {one.provider}, $ for a million tokens", "bold")
+        kinds = [
+            kind
+            for kind in KINDS
+            if any(kind in period.rates.prices for period in one.periods)
+        ]
+        columns = [Column("when")]
+        columns += [Column(kind.replace("_", " "), right=True) for kind in kinds]
+        rows = [
+            [
+                f"{period.when}: free" if period.rates.free else period.when,
+                *(written(period.rates.prices.get(kind)) for kind in kinds),
+            ]
+            for period in one.periods
+        ]
+        out.table(columns, rows, ["bold" * period.now for period in one.periods])
+        cost = "no price" if one.cost is None else f"${one.cost.normalize():f}"
+        out.line(
+            f"{EXAMPLE.input_tokens:,} tokens in and {EXAMPLE.output_tokens:,} out, "
+            f"on {at:%Y-%m-%d %H:%M} UTC: {cost}"
+        )
+        if one.remark:
+            remark = one.remark
+            if len(remark) > _LONGEST_REMARK:
+                remark = f"{remark[:_LONGEST_REMARK]} ..."
+            out.line(remark, "dim")
+        out.line(one.source, "dim")
+
+
+def _as_dict(found: Found) -> dict[str, Any]:
+    """Return what is known as JSON knows it; money as text, so that it stays exact."""
+    return {
+        "provider": found.provider,
+        "model": found.model,
+        "source": found.source,
+        "remark": found.remark,
+        "example_usd": None if found.cost is None else f"{found.cost.normalize():f}",
+        "periods": [
+            {
+                "when": period.when,
+                "now": period.now,
+                "free": period.rates.free,
+                "usd_per_million": {
+                    kind: [{"above": above, "usd": str(usd)} for above, usd in tiers]
+                    for kind, tiers in period.rates.prices.items()
+                },
+            }
+            for period in found.periods
+        ],
+    }

@@ -1,1 +1,276 @@
-"""``otel-callbacks report``."""
+"""``otel-callbacks report``: what was spent, by model, outcome and label.
+
+A table for people, CSV and JSON for programs.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import io
+import json
+import re
+import sys
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, Final
+
+from otel_callbacks._setting_values import SettingError
+from otel_callbacks.cli._common import Column, Output, moment, refuse
+from otel_callbacks.cli.report.spending import (
+    METRICS_URL,
+    NUMBERS,
+    UNPRICED,
+    SourceError,
+    read_metrics,
+    read_prometheus,
+    spend,
+    total,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from otel_callbacks.cli.report.spending import Key, Read, Spend
+
+_SINCE: Final = "24h"
+_LABEL: Final = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*")
+
+
+def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the command and its options.
+
+    Args:
+        commands: The commands of the main parser.
+    """
+    parser = commands.add_parser(
+        "report",
+        help="print what was spent, by model, outcome and label",
+        description="Reads an app's /metrics, or a Prometheus, and prints calls, "
+        "tokens and cost by model and outcome. Exit code 0: printed; 2: it cannot "
+        "be read.",
+    )
+    parser.add_argument(
+        "url",
+        metavar="URL",
+        nargs="?",
+        help=f"the app's series (default: {METRICS_URL})",
+    )
+    add_times(parser)
+    parser.add_argument(
+        "--by",
+        metavar="LABELS",
+        type=_labels,
+        default=(),
+        help="further labels to tell apart, such as team,feature",
+    )
+    form = parser.add_mutually_exclusive_group()
+    form.add_argument("--csv", action="store_true", help="print CSV, without a total")
+    form.add_argument("--json", action="store_true", help="print JSON, for scripts")
+    parser.add_argument("--no-color", action="store_true", help="no colours")
+    parser.set_defaults(run=run)
+
+
+def add_times(parser: argparse.ArgumentParser) -> None:
+    """Add the options of a Prometheus and of a time.
+
+    Args:
+        parser: The command's.
+    """
+    parser.add_argument(
+        "--prometheus", metavar="URL", help="ask a Prometheus, for a time"
+    )
+    parser.add_argument(
+        "--since",
+        metavar="TIME",
+        type=moment,
+        help=f"with --prometheus: 24h, 7d, 2026-11-01 (default: {_SINCE})",
+    )
+    parser.add_argument(
+        "--until", metavar="TIME", type=moment, help="as --since (default: now)"
+    )
+
+
+def run(options: argparse.Namespace) -> int:
+    """Print what was spent.
+
+    Args:
+        options: What the command line says.
+
+    Returns:
+        The exit code: 0 when it is printed, 2 when it cannot be.
+    """
+    try:
+        read = _read(options)
+    except (SourceError, SettingError) as error:
+        return refuse("report", str(error))
+    rows = spend(read.samples, options.by)
+    if options.json:
+        sys.stdout.write(as_json(rows, options.by, read))
+    elif options.csv:
+        sys.stdout.write(as_csv(rows, options.by))
+    else:
+        table(Output(color=not options.no_color), rows, options.by, read)
+    return 0
+
+
+def _read(options: argparse.Namespace) -> Read:
+    """Read the app's series, or ask Prometheus."""
+    if options.prometheus is None:
+        if options.since or options.until:
+            message = (
+                "--since and --until need --prometheus URL: /metrics knows no times."
+            )
+            raise SourceError(message)
+        return read_metrics(options.url or METRICS_URL)
+    if options.url:
+        message = "Say either the URL of /metrics or --prometheus URL, not both."
+        raise SourceError(message)
+    until = options.until or datetime.now(UTC)
+    since = options.since or moment(_SINCE, until)
+    if since >= until:
+        message = f"--since {since:%Y-%m-%d %H:%M} is not before --until."
+        raise SourceError(message)
+    return read_prometheus(options.prometheus, since, until)
+
+
+def _labels(text: str) -> tuple[str, ...]:
+    """Read names of labels, divided by commas."""
+    names = tuple(name.strip() for name in text.split(","))
+    if not all(_LABEL.fullmatch(name) for name in names):
+        message = f"{text!r} is no list of labels such as team,feature"
+        raise argparse.ArgumentTypeError(message)
+    return names
+
+
+_HEADS: Final = {
+    "calls": "calls",
+    "input_tokens": "in",
+    "output_tokens": "out",
+    "cost_usd": "cost, $",
+    "saved_tokens": "saved",
+    "saved_usd": "saved, $",
+}
+_WITHOUT: Final = (
+    "{tokens:,} tokens have no price and are in no sum of dollars: {models}. "
+    "Give their prices in a file: OTEL_CALLBACKS_PRICES."
+)
+
+
+def dollars(amount: float) -> str:
+    """Write US dollars, small ones with more digits.
+
+    Args:
+        amount: How many.
+    """
+    if amount == 0:
+        return "0"
+    return f"{amount:,.2f}" if abs(amount) >= 100 else f"{amount:.6f}"  # noqa: PLR2004
+
+
+def remarks(rows: Mapping[Key, Spend], read: Read) -> list[str]:
+    """Say what must be known to read the sums rightly.
+
+    Args:
+        rows: What was spent.
+        read: What was read.
+    """
+    said = []
+    if read.until is None:
+        since = "" if read.since is None else f" ({read.since:%Y-%m-%d %H:%M:%S} UTC)"
+        said.append(f"/metrics counts since the process started{since}.")
+    elif read.since is not None:
+        span = f"{read.since:%Y-%m-%d %H:%M:%S} to {read.until:%Y-%m-%d %H:%M:%S} UTC"
+        said.append(f"From {span}.")
+    if read.restarts:
+        said.append(
+            f"{read.restarts} counters began anew in this time; their sums are "
+            "Prometheus' increase(), which is an estimate."
+        )
+    unpriced: dict[str, float] = {}
+    for key, row in rows.items():
+        if row.unpriced_tokens:
+            unpriced[key[0]] = unpriced.get(key[0], 0) + row.unpriced_tokens
+    if unpriced:
+        tokens = round(sum(unpriced.values()))
+        said.append(_WITHOUT.format(tokens=tokens, models=", ".join(sorted(unpriced))))
+    return said
+
+
+def as_json(rows: Mapping[Key, Spend], by: Sequence[str], read: Read) -> str:
+    """Write all as JSON.
+
+    Args:
+        rows: What was spent.
+        by: The further labels.
+        read: What was read.
+    """
+    content: dict[str, Any] = {
+        "since": None if read.since is None else read.since.isoformat(),
+        "until": None if read.until is None else read.until.isoformat(),
+        "rows": [
+            dict(zip(("model", "outcome", *by), key, strict=True)) | row.numbers()
+            for key, row in rows.items()
+        ],
+        "total": total(rows.values()).numbers(),
+        "remarks": remarks(rows, read),
+    }
+    return json.dumps(content, indent=2, ensure_ascii=False) + "\n"
+
+
+def as_csv(rows: Mapping[Key, Spend], by: Sequence[str]) -> str:
+    """Write the rows as CSV, without the total, so that a sheet may add them up.
+
+    Args:
+        rows: What was spent.
+        by: The further labels.
+    """
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow(("model", "outcome", *by, *NUMBERS))
+    for key, row in rows.items():
+        writer.writerow((*key, *row.numbers().values()))
+    return out.getvalue()
+
+
+def table(
+    out: Output, rows: Mapping[Key, Spend], by: Sequence[str], read: Read
+) -> None:
+    """Print a table with its total and remarks."""
+    everything = total(rows.values())
+    unpriced = {key[0] for key, row in rows.items() if row.unpriced_tokens}
+    # What no call cost or saved, and what a remark says, takes no room.
+    shown = [
+        name
+        for name in NUMBERS[:-1]
+        if name in NUMBERS[:4] or getattr(everything, name)
+    ]
+    columns = [Column("model", "total", folds=True)]
+    columns += [Column(head) for head in ("outcome", *by)]
+    columns += [
+        Column(_HEADS[name], _written(name, everything), right=True) for name in shown
+    ]
+    lines: list[list[str]] = []
+    before = ""
+    for key, row in rows.items():
+        if key[1] == UNPRICED:
+            continue
+        first = "" if key[0] == before else key[0]
+        before = key[0]
+        cells = [_written(name, row) for name in shown]
+        if key[0] in unpriced and not row.cost_usd and row.input_tokens:
+            cells[shown.index("cost_usd")] = "no price"
+        lines.append([first, *key[1:], *cells])
+    if rows:
+        out.table(columns, lines)
+    else:
+        out.line("No model calls were counted.")
+    for line in remarks(rows, read):
+        out.line(line, "dim")
+
+
+def _written(name: str, row: Spend) -> str:
+    """Write one number; nothing is left empty."""
+    value = row.numbers()[name]
+    if not value:
+        return ""
+    return dollars(value) if name.endswith("_usd") else f"{value:,}"

@@ -10,7 +10,57 @@ from prometheus_client import CollectorRegistry, Gauge
 from report_servers import answering, serving, spend_of_a_day
 
 from otel_callbacks._setting_values import SettingError
-from otel_callbacks.cli.report.prometheus import Prometheus, SourceError, read_metrics
+from otel_callbacks.cli.report.spending import (
+    Sample,
+    SourceError,
+    read_metrics,
+    read_prometheus,
+    spend,
+    total,
+)
+
+
+def test_spend_by_model_and_outcome(metrics: str) -> None:
+    """Each number stands once; tools are no model calls."""
+    rows = spend(read_metrics(metrics).samples)
+    assert list(rows) == [
+        ("gpt-4o-mini", "cache_hit"),
+        ("gpt-4o-mini", "cancelled"),
+        ("gpt-4o-mini", "ok"),
+        ("rose-1", "ok"),
+        ("rose-1", "unpriced"),
+    ]
+    assert rows["gpt-4o-mini", "ok"].numbers() == {
+        "calls": 100,
+        "input_tokens": 1_200_000,
+        "output_tokens": 100_000,
+        "cost_usd": 0.24,
+        "saved_tokens": 0,
+        "saved_usd": 0,
+        "unpriced_tokens": 0,
+    }
+    assert rows["gpt-4o-mini", "cache_hit"].saved_tokens == 30
+    assert rows["rose-1", "unpriced"].unpriced_tokens == 70
+
+
+def test_spend_by_label(metrics: str) -> None:
+    """Further labels divide the rows, and the sum stays the same."""
+    samples = read_metrics(metrics).samples
+    rows = spend(samples, ("team",))
+    assert rows["gpt-4o-mini", "ok", "shop"].calls == 90
+    assert rows["gpt-4o-mini", "ok", "post"].calls == 10
+    assert total(rows.values()) == total(spend(samples).values())
+
+
+def test_the_dearest_model_is_first() -> None:
+    """Whoever pays looks at the first lines."""
+    samples = [
+        Sample("otel_callbacks_cost_usd_total", {"gen_ai_request_model": "a"}, 1),
+        Sample("otel_callbacks_cost_usd_total", {"gen_ai_response_model": "b"}, 2),
+        Sample("otel_callbacks_cost_usd_total", {}, 0.5),
+    ]
+    assert [key[0] for key in spend(samples)] == ["b", "a", "unknown"]
+
 
 SINCE = datetime(2026, 11, 20, tzinfo=UTC)
 UNTIL = datetime(2026, 11, 21, tzinfo=UTC)
@@ -107,7 +157,7 @@ def test_what_series_grew_by() -> None:
         "increase": [("old", 19.5), ("new", 14.2)],
     }
     with prometheus(answers) as (url, _):
-        read = Prometheus(url).read(SINCE, UNTIL)
+        read = read_prometheus(url, SINCE, UNTIL)
     grown = {sample.labels["model"]: sample.value for sample in read.samples}
     assert grown == {"old": 20.0, "young": 7.0, "new": 14.2, "gone": 2.0}
     assert read[1:] == (SINCE, UNTIL, 2)
@@ -116,7 +166,7 @@ def test_what_series_grew_by() -> None:
 def test_without_restarts_nothing_is_estimated() -> None:
     """Prometheus is not even asked for its estimate."""
     with prometheus({"last_over_time": [("a", 3.0)]}) as (url, asked):
-        read = Prometheus(url).read(SINCE, UNTIL, [TOKENS])
+        read = read_prometheus(url, SINCE, UNTIL, [TOKENS])
         assert not [path for path, _ in asked if "increase" in path]
     assert read.samples[0].value == 3
     assert read.restarts == 0
@@ -131,4 +181,4 @@ def test_what_is_no_prometheus(text: str) -> None:
         answering(lambda _: (200, text)) as (url, _),
         pytest.raises(SourceError, match="does not answer as a Prometheus does"),
     ):
-        Prometheus(url).read(SINCE, UNTIL)
+        read_prometheus(url, SINCE, UNTIL)

@@ -1,0 +1,168 @@
+from __future__ import annotations
+
+import csv
+import io
+import json
+import sys
+from datetime import UTC, datetime
+
+import pytest
+from report_servers import answering
+
+from otel_callbacks.cli import main, report
+from otel_callbacks.cli import report as report_print
+from otel_callbacks.cli._common import Output
+from otel_callbacks.cli.report.spending import Read, read_metrics, spend
+
+
+def test_the_table_is_printed(metrics: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """The address may be given."""
+    assert main(["report", metrics, "--by", "team"]) == 0
+    assert "gpt-4o-mini" in capsys.readouterr().out
+
+
+def test_json_and_csv(metrics: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """For scripts and sheets."""
+    assert main(["report", metrics, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["total"]["calls"] == 106
+    assert main(["report", metrics, "--csv"]) == 0
+    assert capsys.readouterr().out.startswith("model,outcome,calls,input_tokens")
+
+
+def test_a_prometheus_is_asked_for_a_time(capsys: pytest.CaptureFixture[str]) -> None:
+    """The last day, where nothing else is said."""
+    empty = json.dumps({"data": {"result": []}})
+    with answering(lambda _: (200, empty)) as (url, asked):
+        assert main(["report", "--prometheus", url]) == 0
+        assert "%5B86400s%5D" in asked[0][0]
+        assert main(["report", "--prometheus", url, "--since", "7d"]) == 0
+        assert "%5B604800s%5D" in asked[-1][0]
+    assert "No model calls were counted." in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "why"),
+    [
+        (["http://127.0.0.1:9/metrics"], "does not answer"),
+        (["roses"], "URL=roses: allowed is a URL"),
+        (["--since", "7d"], "--since and --until need --prometheus"),
+        (["http://a/metrics", "--prometheus", "http://b"], "not both"),
+        (
+            ["--prometheus", "http://b", "--since", "1d", "--until", "2d"],
+            "is not before --until",
+        ),
+    ],
+)
+def test_what_cannot_be_read(
+    capsys: pytest.CaptureFixture[str], arguments: list[str], why: str
+) -> None:
+    """One sentence on the error output, and exit code 2."""
+    assert main(["report", *arguments]) == 2
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert said.err.startswith("otel-callbacks report: ")
+    assert why in said.err
+    assert said.err.count("\n") == 1
+
+
+def test_wrong_options(capsys: pytest.CaptureFixture[str]) -> None:
+    """A label's name is one, and a time too."""
+    for wrong in (["--by", "team,"], ["--since", "soon"]):
+        with pytest.raises(SystemExit) as caught:
+            main(["report", *wrong])
+        assert caught.value.code == 2
+        assert wrong[1] in capsys.readouterr().err
+
+
+def test_it_works_without_rich(
+    metrics: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A slim image has no extra."""
+    monkeypatch.setitem(sys.modules, "rich", None)
+    assert main(["report", metrics]) == 0
+    assert "gpt-4o-mini" in capsys.readouterr().out
+
+
+def test_the_default_address_is_the_one_that_configure_serves() -> None:
+    """Without an argument the app on this machine is read."""
+    assert report.METRICS_URL == "http://127.0.0.1:9464/metrics"
+
+
+DAY = datetime(2026, 11, 20, tzinfo=UTC)
+
+
+def printed(read: Read, *by: str) -> str:
+    """Return what is printed on a terminal."""
+    file = io.StringIO()
+    out = Output(file=file, width=100)
+    report_print.table(out, spend(read.samples, by), by, read)
+    return file.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("amount", "text"),
+    [(0, "0"), (0.0000045, "0.000005"), (12.5, "12.500000"), (1234.567, "1,234.57")],
+)
+def test_dollars(amount: float, text: str) -> None:
+    """Small amounts have more digits."""
+    assert report_print.dollars(amount) == text
+
+
+def test_the_table(metrics: str) -> None:
+    """A row for each outcome, a total, and what must be known."""
+    lines = printed(read_metrics(metrics)).splitlines()
+    cells = [line.split() for line in lines]
+    assert ["ok", "100", "1,200,000", "100,000", "0.240000"] in cells
+    assert ["rose-1", "ok", "2", "70", "no", "price"] in cells
+    total = ["total", "106", "1,200,570", "100,000", "0.240075", "30", "0.000005"]
+    assert total in cells
+    assert "/metrics counts since the process started." in lines
+    assert any("70 tokens have no price" in line and "rose-1" in line for line in lines)
+    assert all(len(line) <= 100 for line in lines)
+
+
+def test_the_table_with_labels(metrics: str) -> None:
+    """Each label is a column."""
+    text = printed(read_metrics(metrics), "team")
+    assert ["ok", "post", "10", "200,000", "0.030000"] in [
+        line.split() for line in text.splitlines()
+    ]
+
+
+def test_nothing_was_spent() -> None:
+    """An empty table says so."""
+    assert "No model calls were counted." in printed(Read((), DAY))
+
+
+def test_times_and_restarts_are_said() -> None:
+    """What is an estimate is called one."""
+    read = Read((), DAY, datetime(2026, 11, 21, tzinfo=UTC), 2)
+    text = printed(read)
+    assert "From 2026-11-20 00:00:00 to 2026-11-21 00:00:00 UTC." in text
+    assert "2 counters began anew" in text
+    since = report_print.remarks({}, Read((), DAY))
+    assert since == [
+        "/metrics counts since the process started (2026-11-20 00:00:00 UTC)."
+    ]
+    assert report_print.remarks({}, Read((), None, DAY)) == []
+
+
+def test_csv_can_be_added_up(metrics: str) -> None:
+    """Without a total, which a sheet would count again."""
+    rows = spend(read_metrics(metrics).samples, ("team",))
+    read = list(csv.DictReader(io.StringIO(report_print.as_csv(rows, ("team",)))))
+    assert len(read) == len(rows)
+    assert sum(int(row["input_tokens"]) for row in read) == 1_200_570
+    assert {row["team"] for row in read} == {"shop", "post", ""}
+
+
+def test_json_has_all(metrics: str) -> None:
+    """Rows, total, times and remarks."""
+    read = read_metrics(metrics)._replace(since=DAY, until=DAY)
+    content = json.loads(report_print.as_json(spend(read.samples), (), read))
+    assert content["total"]["cost_usd"] == 0.240075
+    assert content["since"] == content["until"] == "2026-11-20T00:00:00+00:00"
+    assert content["rows"][0]["model"] == "gpt-4o-mini"
+    assert len(content["remarks"]) == 2
+    content = json.loads(report_print.as_json({}, (), Read(())))
+    assert content["since"] is None

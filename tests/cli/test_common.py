@@ -1,0 +1,96 @@
+from __future__ import annotations
+
+import argparse
+import io
+from datetime import UTC, datetime
+
+import pytest
+
+from otel_callbacks.cli._common import Column, Output, moment
+
+NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("90m", datetime(2026, 11, 21, 10, 30, tzinfo=UTC)),
+        ("24h", datetime(2026, 11, 20, 12, tzinfo=UTC)),
+        ("7d", datetime(2026, 11, 14, 12, tzinfo=UTC)),
+        ("2w", datetime(2026, 11, 7, 12, tzinfo=UTC)),
+        ("2026-11-01", datetime(2026, 11, 1, tzinfo=UTC)),
+        ("2026-11-01T12:30", datetime(2026, 11, 1, 12, 30, tzinfo=UTC)),
+        ("2026-11-01T12:30+02:00", datetime(2026, 11, 1, 10, 30, tzinfo=UTC)),
+    ],
+)
+def test_times(text: str, expected: datetime) -> None:
+    """So long ago, a day, or a moment."""
+    assert moment(text, NOW) == expected
+
+
+def test_now_is_the_clocks() -> None:
+    """Nobody has to say what time it is."""
+    assert abs((datetime.now(UTC) - moment("0h")).total_seconds()) < 60
+
+
+@pytest.mark.parametrize("text", ["", "yesterday", "7", "-7d", "999999w", "2026-13-01"])
+def test_what_is_no_time(text: str) -> None:
+    """It is refused with what is allowed."""
+    with pytest.raises(argparse.ArgumentTypeError, match="allowed are 24h, 7d"):
+        moment(text)
+
+
+def test_a_table_fits_its_terminal() -> None:
+    """The column that folds gives way; wide characters count twice."""
+    file = io.StringIO()
+    columns = [Column("model", "total", folds=True), Column("tokens", "7", right=True)]
+    rows = [["a-very-long-name-of-a-model", "3"], ["玫瑰", "4\n5 above"]]
+    Output(file=file, width=24).table(columns, rows, ["bold red"])
+    assert file.getvalue().splitlines() == [
+        "model             tokens",
+        "---------------  -------",
+        "a-very-long-nam        3",
+        "e-of-a-model",
+        "玫瑰                   4",
+        "                 5 above",
+        "---------------  -------",
+        "total                  7",
+    ]
+
+
+def test_long_lines_are_wrapped() -> None:
+    """Further lines are indented; an empty line is one."""
+    file = io.StringIO()
+    out = Output(file=file, width=20)
+    out.line("one two three four five", "dim", indent=2)
+    out.line()
+    assert file.getvalue() == "one two three four\n  five\n\n"
+
+
+@pytest.mark.parametrize(
+    ("variables", "color", "colored"),
+    [
+        ({}, True, True),
+        ({}, False, False),
+        ({"NO_COLOR": "1"}, True, False),
+        ({"TERM": "dumb"}, True, False),
+    ],
+)
+def test_colours(
+    variables: dict[str, str],
+    color: bool,  # noqa: FBT001 -- a parameter
+    colored: bool,  # noqa: FBT001 -- a parameter
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """On terminals that show them, where nobody switches them off."""
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    file = io.StringIO()
+    monkeypatch.setattr(file, "isatty", lambda: True)
+    out = Output(file=file, color=color, width=20)
+    out.line("roses", "bold red")
+    assert out.is_terminal
+    text = "\x1b[1;31mroses\x1b[0m\n" if colored else "roses\n"
+    assert file.getvalue() == text
