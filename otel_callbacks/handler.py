@@ -23,6 +23,7 @@ from otel_callbacks._readers.steps import (
 )
 from otel_callbacks._records import Refusal, Request
 from otel_callbacks._runs.lifecycle import Lifecycle
+from otel_callbacks._runs.run import run_key
 from otel_callbacks.settings import Settings
 
 if TYPE_CHECKING:
@@ -163,7 +164,7 @@ class OTelCallbackHandler(BaseCallbackHandler):
     ) -> None:
         """Note the time of a chunk; the first one lets go of the current span."""
         try:
-            run = self._find(run_id.int)
+            run = self._find(run_key(run_id))
             if run is not None and run.chunks is not None:
                 run.chunks.append(_tick())
             elif run is not None:

@@ -11,13 +11,16 @@ https://opentelemetry.io/docs/specs/otel/compatibility/logging_trace_context/
 
 from __future__ import annotations
 
+import uuid
 import weakref
+from collections import OrderedDict
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from langchain_core.callbacks import BaseCallbackHandler
 from opentelemetry import trace
 
+from otel_callbacks._runs.run import run_key
 from otel_callbacks._spans.current import Shared
 
 if TYPE_CHECKING:
@@ -25,6 +28,8 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from opentelemetry.trace import SpanContext
+
+_LATEST: Final = 1_000
 
 
 class RunSpans(BaseCallbackHandler):
@@ -45,6 +50,8 @@ class RunSpans(BaseCallbackHandler):
         self._spans: weakref.WeakKeyDictionary[UUID, SpanContext] = (
             weakref.WeakKeyDictionary()
         )
+        # Of ids that are no UUID and cannot say that they are forgotten: the latest.
+        self._latest: OrderedDict[int, SpanContext] = OrderedDict()
 
     @contextmanager
     def of(self, run_id: UUID) -> Iterator[None]:
@@ -54,7 +61,11 @@ class RunSpans(BaseCallbackHandler):
             run_id: What the callback was given; a run that is not known changes
                 nothing.
         """
-        span = self._spans.get(run_id)
+        span = (
+            self._spans.get(run_id)
+            if type(run_id) is uuid.UUID
+            else self._latest.get(run_key(run_id))
+        )
         if span is None:
             yield
         else:
@@ -65,10 +76,16 @@ class RunSpans(BaseCallbackHandler):
         """Remember the span that is current at a run's start."""
         current = trace.get_current_span()
         if isinstance(current, Shared):  # runs that start together: which one is it
-            current = current.runs.get(run_id.int, current)
+            current = current.runs.get(run_key(run_id), current)
         span = current.get_span_context()
-        if span.is_valid:
+        if not span.is_valid:
+            return
+        if type(run_id) is uuid.UUID:
             self._spans[run_id] = span
+            return
+        self._latest[run_key(run_id)] = span
+        if len(self._latest) > _LATEST:
+            self._latest.popitem(last=False)
 
     on_llm_start = on_chat_model_start = _note
     on_chain_start = on_tool_start = on_retriever_start = _note

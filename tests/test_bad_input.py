@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import logging
 from typing import TYPE_CHECKING, Any
 from uuid import UUID, uuid4
@@ -11,15 +13,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 from langchain_core.messages import AIMessage, HumanMessage
 from langchain_core.outputs import ChatGeneration, LLMResult
+from langchain_core.runnables import RunnableLambda
+from pydantic import ValidationError
 
+from otel_callbacks.accounting import BudgetExceeded, track_usage
 from otel_callbacks.settings import Settings
 from otel_callbacks.testing import FakeChatModel, capture
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from otel_callbacks.testing import Capture
 
+USAGE: Any = {"input_tokens": 7, "output_tokens": 3, "total_tokens": 10}
 LENIENT = Settings(strict=False)
 
 
@@ -267,16 +273,17 @@ def test_two_starts_with_one_id(
     assert_one_trouble(lenient, caplog, "duplicate_start")
 
 
-def test_id_that_is_none(lenient: Capture, caplog: pytest.LogCaptureFixture) -> None:
-    """Ids of a wrong type reach nobody but the log."""
+def test_end_with_an_id_that_nobody_knows(
+    lenient: Capture, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Ids of any type reach nobody but the log, where no run has them."""
     odd: Any = "not a uuid"
-    lenient.handler.on_chain_start({}, "x", run_id=odd)
     lenient.handler.on_llm_new_token("x", run_id=odd)
-    lenient.handler.on_chain_end("x", run_id=odd)
     lenient.handler.on_tool_end("x", run_id=odd)
     lenient.handler.on_chain_error(ValueError(), run_id=odd)
-    assert lenient.value("otel_callbacks_errors_total") == 5
-    assert len(caplog.records) == 3  # start, chunk, end
+    troubles = lenient.value("otel_callbacks_errors_total", where="end_without_start")
+    assert troubles == lenient.value("otel_callbacks_errors_total") == 2
+    assert len(caplog.records) == 1
 
 
 def test_prompt_of_ten_megabytes(lenient: Capture) -> None:
@@ -372,3 +379,78 @@ def test_any_number_of_handlers_reports_one_run(
         assert telemetry.value("otel_callbacks_operations_total") == len(runs)
         assert telemetry.value("otel_callbacks_errors_total") == 0
         assert telemetry.value("otel_callbacks_open_runs") == 0
+
+
+class RustUUID:
+    """As other uuid packages have it: a number, and no weak references."""
+
+    __slots__ = ("int",)
+
+    def __init__(self) -> None:
+        self.int = uuid4().int
+
+
+RUN_IDS: list[Callable[[], Any]] = [
+    lambda: "order-7",
+    lambda: f"{uuid4()}",
+    lambda: 7,
+    RustUUID,
+    lambda: b"seven",
+    lambda: ("order", 7),
+]
+
+
+@pytest.mark.parametrize("make", RUN_IDS)
+def test_any_run_id_has_its_run_in_its_tree(
+    telemetry: Capture, make: Callable[[], Any]
+) -> None:
+    """Whatever a config calls a run, twice in a row, its children are below it."""
+    chain = RunnableLambda(lambda x: x) | FakeChatModel(usage=USAGE)
+    for _ in range(2):
+        telemetry.clear()
+        chain.invoke("Roses?", {"callbacks": [telemetry.handler], "run_id": make()})
+        assert telemetry.tree() == (
+            "RunnableSequence\n  RunnableLambda\n  chat fake-model"
+        )
+    assert telemetry.value("otel_callbacks_tokens_total") == 20
+    assert telemetry.value("otel_callbacks_open_runs") == 0
+
+
+@pytest.mark.parametrize("make", RUN_IDS)
+def test_any_run_id_counts_towards_a_budget(
+    telemetry: Capture, make: Callable[[], Any]
+) -> None:
+    """A limit does not fail open because of the id of a run."""
+    model = FakeChatModel(usage=USAGE, callbacks=[telemetry.handler])
+    with track_usage(max_tokens=15) as usage:
+        # LangChain makes the call and only then finds that an id is no UUID's.
+        with contextlib.suppress(ValidationError):
+            model.invoke("Roses?", {"run_id": make()})
+        with pytest.raises(BudgetExceeded):
+            model.invoke("Roses?", {"run_id": make()})
+    assert usage.total_tokens == 10
+
+
+@pytest.mark.parametrize("make", RUN_IDS)
+async def test_any_run_id_is_cancelled_and_streamed(
+    telemetry: Capture, make: Callable[[], Any]
+) -> None:
+    """Where an id cannot say that it is forgotten, its task says it."""
+    model = FakeChatModel(delay=60, callbacks=[telemetry.handler])
+    task = asyncio.ensure_future(model.ainvoke("Roses?", {"run_id": make()}))
+    while not telemetry.value("otel_callbacks_open_runs"):
+        await asyncio.sleep(0)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    del task
+    while telemetry.value("otel_callbacks_open_runs"):
+        await asyncio.sleep(0)
+    assert telemetry.span("chat fake-model")["attributes"]["error.type"] == "cancelled"
+    streaming = FakeChatModel(usage=USAGE, callbacks=[telemetry.handler])
+    telemetry.clear()
+    async for _ in streaming.astream("Roses?", {"run_id": make()}):
+        pass
+    attributes = telemetry.span("chat fake-model")["attributes"]
+    assert attributes["otel_callbacks.chunk_count"] >= 3
+    assert attributes["gen_ai.usage.input_tokens"] == 7

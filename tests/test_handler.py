@@ -26,6 +26,7 @@ from opentelemetry import trace
 from prometheus_client import CollectorRegistry
 
 from otel_callbacks import OTelCallbackHandler, SettingError, Settings
+from otel_callbacks._spans import current as current_span
 from otel_callbacks.testing import FakeChatModel, FakeTextModel, capture
 
 if TYPE_CHECKING:
@@ -442,23 +443,38 @@ def test_events_that_bring_output_are_chunks(telemetry: Capture) -> None:
     assert span["attributes"]["otel_callbacks.chunk_count"] == 2
 
 
+def fail(*_: object) -> None:
+    """Fail."""
+    raise AttributeError
+
+
 def test_chunk_that_fails_does_not_reach_the_app(
-    lenient: Capture, caplog: pytest.LogCaptureFixture
+    lenient: Capture, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Trouble with a chunk is one line and a count, and the stream goes on."""
-    odd: Any = "no uuid"
-    with caplog.at_level(logging.WARNING, "otel_callbacks"):
-        for _ in range(3):
-            lenient.handler.on_llm_new_token("rose", run_id=odd)
+    with (
+        caplog.at_level(logging.WARNING, "otel_callbacks"),
+        monkeypatch.context() as patch,
+    ):
+        patch.setattr(current_span, "put_back", fail)
+        for run_id in (uuid4(), uuid4(), uuid4()):
+            lenient.handler.on_chat_model_start({}, [["?"]], run_id=run_id)
+            lenient.handler.on_llm_new_token("rose", run_id=run_id)
     assert lenient.value(ERRORS, where="chunk") == 3
     assert len(caplog.records) == 1
 
 
-def test_chunk_that_fails_raises_when_strict(telemetry: Capture) -> None:
+def test_chunk_that_fails_raises_when_strict(
+    telemetry: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """In strict mode it raises, once, and is not counted as the app's."""
-    odd: Any = "no uuid"
-    with pytest.raises(AttributeError):
-        telemetry.handler.on_llm_new_token("rose", run_id=odd)
+    run_id = uuid4()
+    telemetry.handler.on_chat_model_start({}, [["?"]], run_id=run_id)
+    with monkeypatch.context() as patch:
+        patch.setattr(current_span, "put_back", fail)
+        with pytest.raises(AttributeError):
+            telemetry.handler.on_llm_new_token("rose", run_id=run_id)
+    telemetry.handler.on_llm_end(None, run_id=run_id)
 
 
 # -- parents that we were not shown ------------------------------------------------

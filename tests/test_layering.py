@@ -35,7 +35,7 @@ ARROWS: dict[str, set[str]] = {
     "_spans": {*LEAVES, "_runs"},
     "_metrics": {*LEAVES, "_labels", "_runs", "_spans", "settings"},
     "_events": {*LEAVES, "_spans"},
-    "logs": {"_spans"},
+    "logs": {"_runs", "_spans"},
     "_export": {*LEAVES, "_metrics", "settings"},
     "_pipeline": {
         *LEAVES,

@@ -217,3 +217,19 @@ def test_recipes_of_the_page_work(tmp_path: Path) -> None:
     lines = (tmp_path / "shop.log").read_text().splitlines()
     joined = [line for line in lines if f"{trace_id} {span_id}" in line]
     assert sorted(line.rpartition(" ")[2] for line in joined) == ["answered", "told"]
+
+
+@pytest.mark.parametrize("run_id", ["order-7", 7, ("order", 7)], ids=repr)
+def test_any_run_id_has_its_span(telemetry: Capture, run_id: Any) -> None:
+    """An id that is no UUID is remembered, too, and not for ever."""
+    spans = RunSpans()
+    handlers = [telemetry.handler, spans]
+    step = RunnableLambda(lambda x: x)
+    step.invoke("?", {"callbacks": handlers, "run_id": run_id})
+    (span,) = telemetry.spans
+    with spans.of(run_id):
+        assert _current() == (span["trace_id"], span["span_id"])
+    for number in range(1_000):
+        step.invoke("?", {"callbacks": handlers, "run_id": f"id {number}"})
+    with spans.of(run_id):
+        assert _current() == ("", "")

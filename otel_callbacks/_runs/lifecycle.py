@@ -109,7 +109,8 @@ class Lifecycle:
             except Exception as error:  # noqa: BLE001 -- the span matters more
                 request, trouble = unread, error
             if parent_id is None:
-                parent_id = enclosing_run_id()
+                parent_id, unfound = _read(lambda _: enclosing_run_id(), None)
+                trouble = trouble or unfound
             capture = self._capture
             said = capture.of_start(request, payload, more) if capture else NOTHING
             content = said.content

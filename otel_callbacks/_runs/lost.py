@@ -22,7 +22,6 @@ from otel_callbacks._runs.run import Run, RunRef, TaskWatches
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from uuid import UUID
 
 _INTERVAL_AT_LEAST: Final = 0.05
 _INTERVAL_AT_MOST: Final = 5.0
@@ -186,15 +185,21 @@ class LostRuns:
         self._on_forgotten = self._forgotten
         self.counts = dict.fromkeys(REASONS, 0)
 
-    def watch(self, run: Run, run_id: UUID) -> None:
+    def watch(self, run: Run, run_id: object) -> None:
         """Look out for the signs that a run is lost.
 
         Args:
             run: The run that starts.
-            run_id: Its id, of which only a weak reference is kept.
+            run_id: Its id, of which only a weak reference is kept where there can be
+                one; text and numbers cannot say that they are forgotten.
         """
-        run.ref = ref = RunRef(run_id, self._on_forgotten)
-        ref.run = run
+        try:
+            run.ref = ref = RunRef(run_id, self._on_forgotten)
+        except TypeError:
+            # Kept, so that no other id can have its address, which may be its key.
+            run.ref = run_id
+        else:
+            ref.run = run
         # Exported by asyncio, and a fifth of the cost of catching current_task()'s
         # error in sync code.
         if asyncio._get_running_loop() is not None:  # noqa: SLF001

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import contextvars
+import hashlib
 import time
 import weakref
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID
 
 from otel_callbacks._semconv import INVOKE_AGENT, MODEL_OPERATIONS
@@ -87,7 +89,42 @@ class TaskWatches:
                 cancelled(list(watch.runs.values()))
 
 
-class RunRef(weakref.ref[UUID]):
+_LONGEST_NUMBER: Final = 40
+"""Digits of the largest UUID as a number, and one more."""
+
+_SPELLINGS_OF_A_UUID: Final = range(32, 46)
+"""Characters of a UUID as text: with or without hyphens, braces or ``urn:uuid:``."""
+
+
+def run_key(run_id: object) -> int:
+    """Return the number that a run is found by, of an id of any kind.
+
+    LangChain wants a UUID and takes whatever a config holds: text, an integer, the
+    classes of other packages. What stands for the same UUID gives the same number.
+    """
+    if type(run_id) is UUID:
+        return run_id.int
+    number = getattr(run_id, "int", None)
+    if type(number) is int:
+        return number
+    try:
+        return _key_of_text(str(run_id))
+    except Exception:  # noqa: BLE001 -- an id whose own text cannot be had
+        return id(run_id)
+
+
+def _key_of_text(text: str) -> int:
+    """Return the number of a UUID, of an integer, or of any other text."""
+    if len(text) in _SPELLINGS_OF_A_UUID:
+        with contextlib.suppress(ValueError):
+            return UUID(text).int
+    if text.isascii() and text.isdigit() and len(text) < _LONGEST_NUMBER:
+        return int(text)
+    data = text.encode("utf-8", "surrogatepass")
+    return int.from_bytes(hashlib.blake2b(data, digest_size=16).digest())
+
+
+class RunRef(weakref.ref[Any]):
     """A weak reference to a run's id that knows its run."""
 
     __slots__ = ("run",)
@@ -166,7 +203,8 @@ class Run:
         self.account: object = None
         # Why the call must not be made: a budget is spent.
         self.refusal: Refusal | None = None
-        self.ref: RunRef | None = None
+        # The id itself where no weak reference to it can be had.
+        self.ref: object = None
         self.watch: TaskWatch | None = None
         self.start_ns = time.time_ns()
         # One clock for the run's length and its chunks, which no one can set back;

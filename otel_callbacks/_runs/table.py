@@ -19,11 +19,10 @@ from otel_callbacks._records import (
     no_price,
 )
 from otel_callbacks._runs.lost import REPLACED, SIZE_LIMIT, LostRuns
-from otel_callbacks._runs.run import Run
+from otel_callbacks._runs.run import Run, run_key
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
-    from uuid import UUID
 
     from otel_callbacks._diagnostics import Health
     from otel_callbacks._records import Content, Price
@@ -105,7 +104,7 @@ class RunTable:
         self._lost = LostRuns(self, time_limit=time_limit)
         tell_after_fork(self)
 
-    def is_echo(self, run_id: UUID, origin: object) -> bool:
+    def is_echo(self, run_id: object, origin: object) -> bool:
         """Say whether this start has been reported already, by another handler.
 
         One start reaches us twice when two handlers of ours, or one given twice,
@@ -116,7 +115,7 @@ class RunTable:
             run_id: The id of the run that starts.
             origin: The identity of its payload.
         """
-        run = self._open.get(run_id.int)
+        run = self._open.get(run_key(run_id))
         if run is None:
             return False
         if run.origin == origin:
@@ -132,8 +131,8 @@ class RunTable:
 
     def start(
         self,
-        run_id: UUID,
-        parent_id: UUID | None,
+        run_id: object,
+        parent_id: object,
         request: Request,
         origin: object = None,
         content: Content | None = None,
@@ -149,8 +148,8 @@ class RunTable:
             content: What goes in, where capture is on.
             expected: Tokens that go in, estimated, where a budget asks.
         """
-        key = run_id.int
-        parent = None if parent_id is None else self._open.get(parent_id.int)
+        key = run_key(run_id)
+        parent = None if parent_id is None else self._open.get(run_key(parent_id))
         run = self._factory(key, request, parent)
         run.origin, run.content, run.expected = origin, content, expected
         if parent is not None:
@@ -174,7 +173,7 @@ class RunTable:
             self._lost.lose(run, run.lost, ABANDONED)
         return run
 
-    def take(self, run_id: UUID) -> Run | None:
+    def take(self, run_id: object) -> Run | None:
         """Take a run out of the table because its end was reported.
 
         Args:
@@ -184,9 +183,9 @@ class RunTable:
             The run, for `finish`; None where it is not open: reported twice, lost
             before, or started where no handler of ours was.
         """
-        run = self._open.pop(run_id.int, None)
+        run = self._open.pop(run_key(run_id), None)
         if run is None:
-            self._end_without_run(run_id.int)
+            self._end_without_run(run_key(run_id))
         else:
             self._leave(run)
         return run
@@ -218,22 +217,22 @@ class RunTable:
         end = run.end_ns(tick), response, failure, chunks, False, cost, content
         self._tell(run, End(outcome, *end))
 
-    def is_lost(self, run_id: UUID) -> bool:
+    def is_lost(self, run_id: object) -> bool:
         """Say whether the run with this id was ended because it seemed lost.
 
         Args:
             run_id: The id of the run.
         """
-        return self._lost.recall(run_id.int) is not None
+        return self._lost.recall(run_key(run_id)) is not None
 
-    def finish_late(self, run_id: UUID, response: Response) -> None:
+    def finish_late(self, run_id: object, response: Response) -> None:
         """Count the tokens of a lost run whose end is reported after all.
 
         Args:
             run_id: The id of the run that ended.
             response: What it gave back.
         """
-        run = self._lost.recall(run_id.int)
+        run = self._lost.recall(run_key(run_id))
         if run is not None and run.outcome is not None:
             cost = self._price(run.request, response, run.start_ns)
             self._tell(run, End(run.outcome, 0, response, late=True, cost=cost))

@@ -17,6 +17,8 @@ import asyncio
 import sys
 from typing import TYPE_CHECKING, Any, Final
 
+from otel_callbacks._runs.run import run_key
+
 if TYPE_CHECKING:
     import contextvars
     from collections.abc import Mapping
@@ -54,7 +56,7 @@ def run_being_called(runs: Mapping[int, StandIn]) -> StandIn | None:
             if local is not None and _is_langchain(frame):
                 managers = frame.f_locals.get(local)
                 manager: Any = managers[0] if isinstance(managers, list) else managers
-                return runs.get(manager.run_id.int)
+                return runs.get(run_key(manager.run_id))
             frame = frame.f_back
     except Exception:  # noqa: BLE001 -- privates may change: then less is nested
         return None

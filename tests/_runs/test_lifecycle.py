@@ -366,21 +366,28 @@ def test_parent_comes_from_the_code_that_calls(life: Life) -> None:
     assert child.parent is parent
 
 
-class BrokenId:
-    """A run id that is none."""
-
-
 @pytest.mark.parametrize("way", ["start", "end", "fail", "tool"])
-def test_run_id_that_is_none(
-    life: Life, logged: pytest.LogCaptureFixture, way: str
+def test_table_that_fails(
+    life: Life,
+    logged: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+    way: str,
 ) -> None:
-    """What cannot even be found in the table never reaches the app."""
-    odd: Any = BrokenId()
+    """What even the table cannot take never reaches the app."""
+
+    def fail(*_: object) -> None:
+        raise RuntimeError
+
+    monkeypatch.setattr(RunTable, "is_echo", fail)
+    monkeypatch.setattr(RunTable, "take", fail)
+    run_id = uuid4()
     calls: dict[str, Callable[[], None]] = {
-        "start": lambda: life.runs.start(lambda *_: READ, (), UNREAD, (odd, None), 1),
-        "end": lambda: life.runs.end(odd, model_response, answer()),
-        "fail": lambda: life.runs.fail(odd, ValueError()),
-        "tool": lambda: life.runs.end_tool(odd, "roses"),
+        "start": lambda: life.runs.start(
+            lambda *_: READ, (), UNREAD, (run_id, None), 1
+        ),
+        "end": lambda: life.runs.end(run_id, model_response, answer()),
+        "fail": lambda: life.runs.fail(run_id, ValueError()),
+        "tool": lambda: life.runs.end_tool(run_id, "roses"),
     }
     calls[way]()
     calls[way]()

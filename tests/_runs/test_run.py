@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import gc
 import time
-from typing import TYPE_CHECKING
 from uuid import UUID, uuid4
 
-from otel_callbacks._records import Request
-from otel_callbacks._runs.run import Run, RunRef
+import pytest
 
-if TYPE_CHECKING:
-    import pytest
+from otel_callbacks._records import Request
+from otel_callbacks._runs.run import Run, RunRef, run_key
 
 CHAT = Request("chat", "gpt-4o-mini")
 CHAIN = Request("", "step")
@@ -91,3 +89,74 @@ def test_reference_tells_which_run_is_forgotten() -> None:
     gc.collect()
     assert forgotten == [run]
     assert run.ref() is None
+
+
+A_UUID = UUID("0192f0c4-8f2a-7cc1-9b5e-0123456789ab")
+
+
+class OtherUUID:
+    """A UUID of another package, as the Rust ones are: no weak references to it."""
+
+    __slots__ = ("int",)
+
+    def __init__(self, number: int) -> None:
+        self.int = number
+
+
+class UUIDOfADriver(UUID):
+    """A UUID of another class, as database drivers give."""
+
+
+class Texted:
+    """An id that is known by its text alone."""
+
+    __slots__ = ()
+
+    def __str__(self) -> str:
+        return str(A_UUID)
+
+
+class Unreadable:
+    """An id whose text cannot be had."""
+
+    def __str__(self) -> str:
+        raise RuntimeError
+
+
+@pytest.mark.parametrize(
+    "same",
+    [
+        A_UUID,
+        str(A_UUID),
+        str(A_UUID).upper(),
+        A_UUID.hex,
+        A_UUID.urn,
+        f"{{{A_UUID}}}",
+        A_UUID.int,
+        str(A_UUID.int),
+        OtherUUID(A_UUID.int),
+        UUIDOfADriver(A_UUID.hex),
+        Texted(),
+    ],
+    ids=repr,
+)
+def test_every_spelling_of_a_uuid_is_one_key(same: object) -> None:
+    """A child may know its parent by another kind of the same id."""
+    assert run_key(same) == A_UUID.int
+
+
+@pytest.mark.parametrize(
+    "other",
+    ["request-7", "", "7" * 50, "z" * 36, "\ud800", "\u0663", b"7", -7, 7.5, ("a", 7)],
+    ids=repr,
+)
+def test_any_other_id_has_a_key_of_its_own(other: object) -> None:
+    """The same again for the same text, another one for another."""
+    assert run_key(other) == run_key(other)
+    assert run_key(other) != run_key(f"{other}!")
+
+
+def test_an_id_without_text_is_known_by_its_identity() -> None:
+    """It is found as long as it is the same object."""
+    unreadable, another = Unreadable(), Unreadable()
+    assert run_key(unreadable) == run_key(unreadable) != run_key(another)
