@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+# First: it says why, where an import below fails and nobody would hear of it.
+from otel_callbacks._instrument import start_check  # noqa: F401
+
+# isort: split
 from otel_callbacks._embeddings.wrapper import TracedEmbeddings
 from otel_callbacks._instrument.switch import (
     instrument,

@@ -94,6 +94,12 @@ class Server:
         self._health = health
         self._process: subprocess.Popen[bytes] | None = None
 
+    @property
+    def process_id(self) -> int:
+        """The running process' id."""
+        assert self._process is not None, f"{self.name} has not been started"
+        return self._process.pid
+
     def launch(self) -> None:
         """Start the process and return at once."""
         with self.log.open("ab") as log:

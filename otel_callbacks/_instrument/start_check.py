@@ -1,0 +1,85 @@
+"""Say at start what an injected copy of this package lacks, and what it hides.
+
+OpenTelemetry's operator copies a folder into a Pod and puts it before the app's own
+packages. What the folder lacks ends as one DEBUG line, and what it has besides is used
+in place of the app's own: neither is seen before something is wrong.
+https://opentelemetry.io/docs/platforms/kubernetes/operator/automatic/
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from importlib.metadata import distributions
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+_NEEDED: Final = (
+    "genai_prices",
+    "langchain_core",
+    "opentelemetry.exporter.otlp",
+    "opentelemetry.sdk",
+    "prometheus_client",
+)
+
+_logger = logging.getLogger(__name__)
+
+
+def check_injection(folder: Path, path: Sequence[str]) -> None:
+    """Log one warning if what was injected does not fit the app.
+
+    Args:
+        folder: Where this package is.
+        path: Where Python looks for modules, in its order.
+    """
+    injected = os.environ.get("PYTHONPATH", "").split(os.pathsep)
+    if str(folder) not in injected:
+        return
+    found = [
+        *(f"{name} is missing" for name in _NEEDED if not _is_there(name)),
+        *_hidden(folder, [each for each in path if each not in injected]),
+    ]
+    if found:
+        _logger.warning(
+            "The copy of otel_callbacks that was injected from %s does not fit this "
+            "app: %s. What is missing is not traced, what is hidden may break the app. "
+            "Build the image from deploy/kubernetes/injection, or install "
+            "otel-callbacks in the app's own image",
+            folder,
+            "; ".join(found),
+        )
+
+
+def _is_there(module: str) -> bool:
+    """Say whether a module can be found; its parents are imported for that."""
+    try:
+        return find_spec(module) is not None
+    except ModuleNotFoundError:
+        return False
+
+
+def _hidden(folder: Path, others: list[str]) -> list[str]:
+    """Name the app's packages that the folder has in another version."""
+    ours = _versions([str(folder)])
+    theirs = _versions(others)
+    return [
+        f"{name} {theirs[name]} of the app is hidden by {ours[name]}"
+        for name in sorted(ours.keys() & theirs.keys())
+        if ours[name] != theirs[name]
+    ]
+
+
+def _versions(folders: list[str]) -> dict[str, str]:
+    """Return the installed versions, by name; the first one found counts."""
+    found: dict[str, str] = {}
+    for each in distributions(path=folders):
+        found.setdefault(each.metadata["Name"].lower().replace("_", "-"), each.version)
+    return found
+
+
+check_injection(Path(__file__).resolve().parents[2], sys.path)
