@@ -8,46 +8,52 @@ traceback, and counted by the place where it happened; the counts are the series
 from __future__ import annotations
 
 import logging
-import threading
-from collections import Counter
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from otel_callbacks._forks import tell_after_fork
+from otel_callbacks._tally import Tally
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 
 class Counts:
     """A number for each set of label values."""
 
-    __slots__ = ("__weakref__", "_counts", "_lock")
+    __slots__ = ("_tally",)
 
     def __init__(self) -> None:
-        self._counts: Counter[tuple[str, ...]] = Counter()
-        self._lock = threading.Lock()
-        tell_after_fork(self)
+        nothing: dict[tuple[str, ...], float] = {}
+        self._tally = Tally(nothing, _added)
 
-    def after_fork(self) -> None:
-        """Take a new lock; a thread that is not here may hold the old one."""
-        self._lock = threading.Lock()
-
-    def add(self, *labels: str) -> None:
-        """Count one.
+    def add(self, *labels: str, count: int = 1) -> None:
+        """Count something.
 
         Args:
             labels: The label values, in the series' order.
+            count: How often it happened.
         """
-        with self._lock:
-            self._counts[labels] += 1
+        self._tally.add((labels, count))
 
     def read(self) -> dict[tuple[str, ...], float]:
         """Return the number of each set of label values."""
-        with self._lock:
-            return dict(self._counts)
+        return dict(self._tally.read())
+
+
+def _added(
+    counts: dict[tuple[str, ...], float],
+    entries: Sequence[tuple[tuple[str, ...], int]],
+) -> dict[tuple[str, ...], float]:
+    """Return the counts with entries added."""
+    counts = dict(counts)
+    for labels, count in entries:
+        counts[labels] = counts.get(labels, 0) + count
+    return counts
 
 
 _logger: Final = logging.getLogger("otel_callbacks")
 
-# One line for a place and a kind of error; this many kinds, so that an error whose
-# class is made anew each time cannot fill the memory.
+# One line for a place and a kind, and so many kinds for each place: an error whose
+# class is made anew each time fills no memory, and no place silences another.
 _KINDS_AT_MOST: Final = 1_000
 
 
@@ -59,18 +65,12 @@ class Health:
             (``OTEL_CALLBACKS_STRICT=1``).
     """
 
-    __slots__ = ("__weakref__", "_counts", "_lock", "_said", "strict")
+    __slots__ = ("_counts", "_logged", "strict")
 
     def __init__(self, *, strict: bool = False) -> None:
         self.strict = strict
-        self._counts: Counter[str] = Counter()
-        self._said: set[tuple[str, str]] = set()
-        self._lock = threading.RLock()
-        tell_after_fork(self)
-
-    def after_fork(self) -> None:
-        """Take a new lock; a thread that is not here may hold the old one."""
-        self._lock = threading.RLock()
+        self._counts = Counts()
+        self._logged: dict[str, dict[str, object]] = {}
 
     def trouble(self, where: str, error: BaseException) -> None:
         """Take an error of ours: count it, and log it the first time.
@@ -82,7 +82,7 @@ class Health:
         Raises:
             BaseException: ``error`` itself, in strict mode only.
         """
-        self._count(where)
+        self._counts.add(where)
         if self.strict:
             raise error
         if self._first(where, type(error).__qualname__):
@@ -103,33 +103,37 @@ class Health:
             message: What happened and what the user can do about it.
             count: How often it happened.
         """
-        self._count(where, count)
+        self._counts.add(where, count=count)
         self.say_once(where, message)
 
-    def say_once(self, where: str, message: str) -> None:
+    def say_once(self, where: str, message: str, about: str = "") -> None:
         """Log a line the first time it is asked for, and count nothing.
 
         Args:
-            where: What the line is about; one line for each.
+            where: The place; one line for each, and for each thing that it is about.
+            message: What happened and what the user can do about it.
+            about: What the line is about, where that may be one of many.
+        """
+        if self._first(where, about):
+            self.say(message)
+
+    def say(self, message: str) -> None:
+        """Log a line each time it is asked for.
+
+        Args:
             message: What happened and what the user can do about it.
         """
-        if self._first(where, ""):
-            _logger.warning("otel_callbacks: %s", message)
+        _logger.warning("otel_callbacks: %s", message)
 
     def counts(self) -> dict[str, int]:
         """Return how often each place failed."""
-        with self._lock:
-            return dict(self._counts)
-
-    def _count(self, where: str, count: int = 1) -> None:
-        """Add to a count, whichever thread it happens in."""
-        with self._lock:
-            self._counts[where] += count
+        return {where: int(count) for (where,), count in self._counts.read().items()}
 
     def _first(self, where: str, kind: str) -> bool:
         """Say whether this place and kind have not been logged yet."""
-        with self._lock:
-            if (where, kind) in self._said or len(self._said) >= _KINDS_AT_MOST:
-                return False
-            self._said.add((where, kind))
-            return True
+        logged = self._logged.setdefault(where, {})
+        if len(logged) >= _KINDS_AT_MOST:
+            return False
+        # One step, so of two threads one is the first.
+        token = object()
+        return logged.setdefault(kind, token) is token

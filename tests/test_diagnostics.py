@@ -7,7 +7,6 @@ import threading
 from typing import TYPE_CHECKING
 
 import pytest
-from waiting import WAIT_S
 
 from otel_callbacks._diagnostics import Counts, Health
 
@@ -133,27 +132,16 @@ def test_threads_lose_no_count() -> None:
     assert health.counts() == {"export": 2_000}
 
 
-def test_forked_child_waits_for_no_thread_of_its_parent() -> None:
-    """A lock that a thread held at the fork does not hold up the child."""
+def test_one_place_does_not_silence_another(
+    logged: pytest.LogCaptureFixture,
+) -> None:
+    """However much one place has said, the first fault of another is logged."""
     health = Health()
-    held = threading.Event()
-    release = threading.Event()
-
-    def hold() -> None:
-        with health._lock:
-            held.set()
-            release.wait(WAIT_S)
-
-    old = health._lock
-    thread = threading.Thread(target=hold)
-    thread.start()
-    held.wait(WAIT_S)
-    assert not old.acquire(blocking=False)
-    health.after_fork()
-    health.oddity("export", "x")
-    assert health.counts() == {"export": 1}
-    release.set()
-    thread.join()
+    for number in range(1_005):
+        health.say_once("price", "no price", about=f"model {number}")
+    health.say_once("usage_missing", "no usage")
+    assert len(logged.records) == 1_001
+    assert logged.records[-1].getMessage() == "otel_callbacks: no usage"
 
 
 def test_threads_lose_no_count_of_counts() -> None:
@@ -171,12 +159,3 @@ def test_threads_lose_no_count_of_counts() -> None:
         thread.join()
     counts.add("calls", "warn")
     assert counts.read() == {("cost", "raise"): 4_000, ("calls", "warn"): 1}
-
-
-def test_forked_child_does_not_wait_for_its_parents_lock() -> None:
-    """A lock that a thread of the parent holds is not the child's."""
-    counts = Counts()
-    counts._lock.acquire()
-    counts.after_fork()
-    counts.add("cost", "warn")
-    assert counts.read() == {("cost", "warn"): 1}

@@ -6,18 +6,22 @@ and those of the run that it is part of.
 
 from __future__ import annotations
 
+import functools
+import itertools
 import logging
 import sys
-import threading
 from contextvars import ContextVar
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias
 
 from otel_callbacks._forks import tell_after_fork
 from otel_callbacks._records import CACHE_HIT, Refusal, Usage
 from otel_callbacks._spend.budgets import NOTHING, WARN, Amounts
+from otel_callbacks._tally import Tally
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from otel_callbacks._spend.budgets import BudgetExceeded, Limits
 
 _NO_USAGE: Final = Usage()
@@ -149,47 +153,80 @@ class Totals:
 
 
 _KEPT: Final = 10_000
-_LANGCHAIN: Final = "langchain_core.callbacks.manager"
+_LANGCHAIN: Final = logging.getLogger("langchain_core.callbacks.manager")
+
+_Calls: TypeAlias = tuple[tuple[Call, ...], ...]
+"""Calls in order, in ever shorter tuples: one more is added without a copy of all."""
+
+
+class _Sums(NamedTuple):
+    """What is on an account; replaced as a whole and never changed."""
+
+    totals: Totals
+    models: dict[str, Totals]
+    outcomes: dict[str, Totals]
+    calls: _Calls = ()
+    late: _Calls = ()
+    reserved: Amounts = NOTHING
+    refused: int = 0
+
+
+class _Asked:
+    """What a call asks for, and the limit that this goes beyond."""
+
+    __slots__ = ("amounts", "exceeded")
+
+    def __init__(self, amounts: Amounts) -> None:
+        self.amounts = amounts
+        self.exceeded: BudgetExceeded | None = None
+
+
+class _Settled(NamedTuple):
+    """What is given back, and the call that it was reserved for if that was made."""
+
+    asked: Amounts
+    call: Call | None = None
+    late: bool = False
+
+
+_Entry: TypeAlias = "_Asked | _Settled | None"
+"""None where a forked child begins: what is reserved is the parent's."""
 
 
 class Account:
-    """What a group of calls has spent, and may spend; safe for threads.
+    """What a group of calls has spent, and may spend.
+
+    Nobody waits here for anybody: entries are folded in the order in which they were
+    added, so whoever folds them comes to the same answers.
 
     Args:
         limits: What may be spent in all, if there is a limit.
     """
 
-    __slots__ = (
-        "__weakref__",
-        "_calls",
-        "_lock",
-        "_models",
-        "_outcomes",
-        "_reserved",
-        "_totals",
-        "closed",
-        "limits",
-        "refused",
-        "warned",
-    )
+    __slots__ = ("__weakref__", "_tally", "closed", "limits", "warned")
 
     def __init__(self, limits: Limits | None = None) -> None:
         self.limits = limits
         self.closed = False
         self.warned = False
-        self.refused = 0
-        self._totals = Totals()
-        self._models: dict[str, Totals] = {}
-        self._outcomes: dict[str, Totals] = {}
-        self._calls: list[Call] = []
-        self._reserved = NOTHING
-        self._lock = threading.Lock()
+        self._tally: Tally[_Entry, _Sums] = Tally(
+            _Sums(Totals(), {}, {}), functools.partial(_fold, limits)
+        )
         tell_after_fork(self)
 
     def after_fork(self) -> None:
-        """Take a new lock, and leave to the parent what its calls have reserved."""
-        self._lock = threading.Lock()
-        self._reserved = NOTHING
+        """Leave to the parent what its calls have reserved."""
+        self._tally.add(None)
+
+    @property
+    def refused(self) -> int:
+        """How many calls the limits have refused."""
+        return self._tally.read().refused
+
+    @property
+    def reserved(self) -> Amounts:
+        """What calls under way may still spend."""
+        return self._tally.read().reserved
 
     def reserve(self, asked: Amounts) -> BudgetExceeded | None:
         """Reserve what a call may spend.
@@ -203,14 +240,10 @@ class Account:
         """
         if self.limits is None:
             return None
-        with self._lock:
-            spent = self._spent()
-            exceeded = self.limits.exceeded(spent, self._reserved, asked)
-            if exceeded is None or self.limits.on_exceed == WARN:
-                self._reserved = self._reserved.plus(asked)
-            else:
-                self.refused += 1
-        return exceeded
+        entry = _Asked(asked)
+        self._tally.add(entry)
+        self._tally.read()
+        return entry.exceeded
 
     def release(self, asked: Amounts) -> None:
         """Give back what a call had reserved.
@@ -219,8 +252,7 @@ class Account:
             asked: What it had asked for.
         """
         if self.limits is not None:
-            with self._lock:
-                self._reserved = self._reserved.minus(asked)
+            self._tally.add(_Settled(asked))
 
     def settle(self, asked: Amounts, call: Call, *, late: bool = False) -> None:
         """Put a call on the account and give back what it had reserved, at once.
@@ -230,43 +262,103 @@ class Account:
             call: The call.
             late: It is on the account already; what comes now are its tokens.
         """
-        with self._lock:
-            self._reserved = self._reserved.minus(asked)
-            self._totals.add(call, late=late)
-            self._models.setdefault(call.model, Totals()).add(call, late=late)
-            self._outcomes.setdefault(call.outcome, Totals()).add(call, late=late)
-            if late:
-                self._complete(call)
-            elif len(self._calls) < _KEPT:
-                self._calls.append(call)
+        self._tally.add(_Settled(asked, call, late))
 
     def read(
         self,
     ) -> tuple[Totals, dict[str, Totals], dict[str, Totals], tuple[Call, ...]]:
         """Return the sums in all, by model and by outcome, and the calls."""
-        with self._lock:
-            return (
-                self._totals.copy(),
-                {model: totals.copy() for model, totals in self._models.items()},
-                {name: totals.copy() for name, totals in self._outcomes.items()},
-                tuple(self._calls),
-            )
+        sums = self._tally.read()
+        return (
+            sums.totals.copy(),
+            {model: totals.copy() for model, totals in sums.models.items()},
+            {name: totals.copy() for name, totals in sums.outcomes.items()},
+            _completed(sums.calls, sums.late),
+        )
 
-    def _complete(self, late: Call) -> None:
-        """Put tokens that came late into the record of their call."""
-        for position in range(len(self._calls) - 1, -1, -1):
-            known = self._calls[position]
-            if known.usage is None and known.span_id == late.span_id:
-                usage, cost = late.usage, late.cost
-                self._calls[position] = known._replace(usage=usage, cost=cost)
-                return
 
-    def _spent(self) -> Amounts:
-        """Return what has been spent; a cache's answers cost no call."""
-        totals = self._totals
-        saved = self._outcomes.get(CACHE_HIT)
-        calls = totals.calls - (saved.calls if saved else 0)
-        return Amounts(totals.total_tokens, totals.cost, calls)
+def _fold(limits: Limits | None, sums: _Sums, entries: Sequence[_Entry]) -> _Sums:
+    """Return the sums with entries added, and answer what calls have asked."""
+    totals = sums.totals.copy()
+    models, outcomes = _Copies(sums.models), _Copies(sums.outcomes)
+    reserved, refused = sums.reserved, sums.refused
+    calls: list[Call] = []
+    late: list[Call] = []
+    for entry in entries:
+        if entry is None:
+            reserved = NOTHING
+        elif isinstance(entry, _Asked):
+            if limits is not None:
+                spent = _spent(totals, outcomes.get(CACHE_HIT))
+                entry.exceeded = limits.exceeded(spent, reserved, entry.amounts)
+            if entry.exceeded is None or limits is None or limits.on_exceed == WARN:
+                reserved = reserved.plus(entry.amounts)
+            else:
+                refused += 1
+        else:
+            reserved = reserved.minus(entry.asked)
+            call = entry.call
+            if call is not None:
+                (late if entry.late else calls).append(call)
+                for one in (totals, models[call.model], outcomes[call.outcome]):
+                    one.add(call, late=entry.late)
+    return _Sums(
+        totals,
+        models.all(),
+        outcomes.all(),
+        _longer(sums.calls, calls),
+        _longer(sums.late, late),
+        reserved,
+        refused,
+    )
+
+
+class _Copies(dict[str, Totals]):
+    """Copies of the sums that are added to."""
+
+    def __init__(self, originals: dict[str, Totals]) -> None:
+        self._originals = originals
+
+    def __missing__(self, name: str) -> Totals:
+        original = self._originals.get(name)
+        copy = self[name] = Totals() if original is None else original.copy()
+        return copy
+
+    def all(self) -> dict[str, Totals]:
+        """Return all sums: the copies, and what nothing was added to."""
+        return {**self._originals, **self} if self else self._originals
+
+
+def _longer(calls: _Calls, more: list[Call]) -> _Calls:
+    """Return calls and the ones after them, as many as are kept."""
+    last = tuple(more[: max(0, _KEPT - sum(map(len, calls)))])
+    if not last:
+        return calls
+    while calls and len(calls[-1]) <= len(last):
+        *calls, before = calls  # type: ignore[assignment]
+        last = before + last
+    return (*calls, last)
+
+
+def _completed(calls: _Calls, late: _Calls) -> tuple[Call, ...]:
+    """Return the calls with the tokens that came late in the records of their calls."""
+    known = list(itertools.chain.from_iterable(calls))
+    without: dict[str, list[int]] = {}
+    if late:
+        for position, call in enumerate(known):
+            if call.usage is None:
+                without.setdefault(call.span_id, []).append(position)
+    for call in itertools.chain.from_iterable(late):
+        if positions := without.get(call.span_id):
+            position = positions.pop()
+            known[position] = known[position]._replace(usage=call.usage, cost=call.cost)
+    return tuple(known)
+
+
+def _spent(totals: Totals, saved: Totals | None) -> Amounts:
+    """Return what has been spent; a cache's answers cost no call."""
+    calls = totals.calls - (saved.calls if saved else 0)
+    return Amounts(totals.total_tokens, totals.cost, calls)
 
 
 current: Final[ContextVar[tuple[Account, ...]]] = ContextVar(
@@ -279,16 +371,13 @@ process: Final[list[Account]] = []
 """The account of the whole process, once settings have given it a budget."""
 
 
-class _Budgeted:
-    """How many accounts with limits are in use: the path of a call asks only that."""
-
-    count = 0
-    is_quiet = False
+_in_use: Final[list[None]] = []
+"""One for each account with limits in use: the path of a call asks only that."""
 
 
 def budgets_in_use() -> bool:
     """Say whether any account with limits is in use, in any thread."""
-    return _Budgeted.count > 0
+    return bool(_in_use)
 
 
 def use_budget(change: int) -> None:
@@ -297,16 +386,14 @@ def use_budget(change: int) -> None:
     Args:
         change: 1 or -1.
     """
-    with _lock:
-        if not _Budgeted.is_quiet:
-            _Budgeted.is_quiet = True
-            logging.getLogger(_LANGCHAIN).addFilter(_is_no_refusal)
-        _Budgeted.count += change
+    if change < 0:
+        _in_use.pop()
+        return
+    _in_use.append(None)
+    if _is_no_refusal not in _LANGCHAIN.filters:
+        _LANGCHAIN.addFilter(_is_no_refusal)
 
 
 def _is_no_refusal(record: logging.LogRecord) -> bool:  # noqa: ARG001 -- a filter's
     """Let pass what LangChain says of other exceptions: a refusal reaches the app."""
     return not isinstance(sys.exception(), Refusal)
-
-
-_lock = threading.Lock()

@@ -163,8 +163,7 @@ class LedgerSink:
         if not account.warned:
             account.warned = True
             told = what.replace("the call was not made", f"on_exceed is {WARN!r}")
-            self._health.say_once(
-                f"budget {id(account)}",
+            self._health.say(
                 f"{told}. Further calls beyond it are counted in "
                 "otel_callbacks_budget_exceeded_total and not logged.",
             )
@@ -188,9 +187,10 @@ class LedgerSink:
     def _say_unpriced(self, request: Request) -> None:
         """Say once that a budget of money cannot see a model."""
         self._health.say_once(
-            f"budget of {request.model}",
+            "unpriced_budget",
             f"the price of model {request.model!r} is not known, so a budget of money "
             "cannot hold it back. A file named by OTEL_CALLBACKS_PRICES can give it.",
+            about=request.model,
         )
 
 

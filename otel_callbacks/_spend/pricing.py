@@ -156,10 +156,11 @@ class Pricing:
         self._said.add(name)
         server = f" at {request.server_address}" if request.server_address else ""
         self._health.say_once(
-            f"price of {name}",
+            "price",
             f"no price is known for model {model!r} of provider {request.provider!r}"
             f"{server}; its tokens are counted as unpriced. "
             "A file named by OTEL_CALLBACKS_PRICES can give its price.",
+            about=" ".join(name),
         )
 
 

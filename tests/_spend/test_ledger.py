@@ -98,7 +98,7 @@ def test_the_end_gives_back_what_was_not_used(
     run = run_of(attributes={"gen_ai.request.max_tokens": 80})
     sink.started(run)
     sink.ended(run, End("ok", run.start_ns, Response(usage=Usage(7, 3))))
-    assert account._reserved == NOTHING
+    assert account.reserved == NOTHING
     assert account.read()[0].total_tokens == 10
     assert ledger._charges == {}
 
@@ -112,7 +112,7 @@ def test_a_refused_call_is_on_no_account(sink: LedgerSink, account: Account) -> 
     accounts.current.reset(token)
     assert isinstance(run.refusal, BudgetExceeded)
     assert not run.counted
-    assert account._reserved == NOTHING
+    assert account.reserved == NOTHING
     sink.ended(run, End("error", run.start_ns))
     assert account.read()[0].calls == narrow.read()[0].calls == 0
 
@@ -131,7 +131,7 @@ def test_a_run_of_two_pipelines_is_on_an_account_once(
     for run, teller in ((first, bare), (third, sink), (second, sink)):
         teller.ended(run, End("ok", run.start_ns, Response(usage=Usage(7, 3))))
     assert account.read()[0].calls == 1
-    assert account._reserved == NOTHING
+    assert account.reserved == NOTHING
 
 
 def test_late_tokens_are_put_to_their_call(sink: LedgerSink, account: Account) -> None:
@@ -144,7 +144,7 @@ def test_late_tokens_are_put_to_their_call(sink: LedgerSink, account: Account) -
     totals, _, _, calls = account.read()
     assert (totals.calls, totals.total_tokens) == (1, 10)
     assert calls[0].usage == Usage(7, 3)
-    assert account._reserved == NOTHING
+    assert account.reserved == NOTHING
 
 
 def test_closed_accounts_and_no_accounts(sink: LedgerSink, account: Account) -> None:
@@ -208,5 +208,5 @@ def test_a_budget_of_money_says_what_it_cannot_see(
             run = run_of(key, "unknown")
             sink.started(run)
             assert charge_of(run).asked == Amounts(10, Decimal(0), 1)
-    assert account._reserved == Amounts(20, Decimal(0), 2)
+    assert account.reserved == Amounts(20, Decimal(0), 2)
     assert caplog.text.count("'unknown' is not known") == 1

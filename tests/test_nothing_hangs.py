@@ -1,0 +1,158 @@
+"""What a finalizer, a signal handler or a forked child reaches never waits."""
+
+from __future__ import annotations
+
+import gc
+import sys
+import threading
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+import otel_callbacks
+from otel_callbacks import track_usage
+from otel_callbacks.testing import FakeChatModel
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from types import FrameType
+
+    from otel_callbacks.testing import Capture
+
+DEADLINE = 120.0
+PACKAGE = str(Path(otel_callbacks.__file__).parent)
+
+
+def in_time(work: Callable[[], object]) -> None:
+    """Do work in a thread that the tests need not wait for if it hangs."""
+    failed: list[BaseException] = []
+
+    def target() -> None:
+        try:
+            work()
+        except BaseException as error:  # noqa: BLE001 -- shown by the test
+            failed.append(error)
+
+    thread = threading.Thread(target=target, daemon=True)
+    thread.start()
+    thread.join(DEADLINE)
+    assert not thread.is_alive(), "it hangs"
+    if failed:
+        raise failed[0]
+
+
+@contextmanager
+def collector_after(allocations: int) -> Iterator[None]:
+    """Collect garbage when so many objects have been made, and not before."""
+    before = gc.get_threshold()
+    gc.set_threshold(allocations, 1, 1)
+    gc.enable()
+    try:
+        yield
+    finally:
+        gc.set_threshold(*before)
+
+
+def on_top(line: int, action: Callable[[], object], work: Callable[[], object]) -> bool:
+    """Do work, and something else before its n-th line of ours; say if it came to that.
+
+    As a signal handler does, and without waiting for a signal at the right moment.
+    """
+    seen = 0
+
+    def step(_: FrameType, event: str, __: object) -> Any:
+        nonlocal seen
+        if event == "line":
+            seen += 1
+            if seen == line:
+                action()
+        return step
+
+    def enter(frame: FrameType, *_: object) -> Any:
+        return step if frame.f_code.co_filename.startswith(PACKAGE) else None
+
+    before = sys.gettrace()
+    sys.settrace(enter)
+    try:
+        work()
+    finally:
+        sys.settrace(before)
+    return seen >= line
+
+
+def lose_a_stream(model: FakeChatModel) -> None:
+    """Begin a stream and lose it in a cycle, so that only the collector closes it."""
+    gc.disable()
+    stream = model.stream("Which?")
+    next(stream)
+    cycle: list[object] = [stream]
+    cycle.append(cycle)
+
+
+@pytest.mark.parametrize("limits", [{}, {"max_tokens": 10**9}, {"max_calls": 10**6}])
+def test_the_collector_closes_streams_while_an_account_is_used(
+    telemetry: Capture, limits: dict[str, int]
+) -> None:
+    """A lost stream ends, and is settled, on top of a read, a settle or a check."""
+    model = FakeChatModel(callbacks=[telemetry.handler])
+    read = [
+        lambda usage: usage.total_tokens,
+        lambda usage: usage.to_dict(),
+        str,
+        lambda _: model.invoke("Roses?"),
+    ]
+
+    def work() -> None:
+        with track_usage(**limits) as usage:
+            for turn in range(400):
+                lose_a_stream(model)
+                with collector_after(turn // len(read)):
+                    read[turn % len(read)](usage)
+            gc.collect()
+        assert usage.call_count == len(usage.calls) == 500
+
+    in_time(work)
+
+
+@pytest.mark.parametrize("limits", [{}, {"max_calls": 10**6}])
+def test_a_signal_handler_calls_a_model_on_top_of_a_call(
+    telemetry: Capture, limits: dict[str, int]
+) -> None:
+    """Before whichever line of ours it comes, both calls end and are counted."""
+    model = FakeChatModel(callbacks=[telemetry.handler])
+
+    def call() -> None:
+        model.invoke("Roses?")
+
+    def work() -> None:
+        with track_usage(**limits) as usage:
+            line = 0
+            while on_top(line := line + 1, call, call):
+                assert usage.call_count == 2 * line
+        assert line > 100
+        assert usage.call_count == 2 * line - 1
+        assert len(telemetry.spans) == usage.call_count
+
+    in_time(work)
+
+
+def test_a_signal_handler_calls_a_model_on_top_of_a_read(telemetry: Capture) -> None:
+    """What it uses is on the account when it returns."""
+    model = FakeChatModel(callbacks=[telemetry.handler])
+
+    def work() -> None:
+        with track_usage(max_calls=10**6) as usage:
+            seen: list[int] = []
+
+            def call() -> None:
+                model.invoke("Roses?")
+                seen.append(usage.call_count)
+
+            while on_top(len(seen) + 1, call, lambda: usage.total_tokens):
+                pass
+        assert len(seen) > 20
+        assert seen == list(range(1, len(seen) + 1))
+
+    in_time(work)
