@@ -2,8 +2,10 @@
 
 ``team:20,feature,langgraph_node,chain,tag.vip`` names keys of a run's metadata, the
 outermost run's name (``chain``) and tags (``tag.NAME``), each with a limit of distinct
-values if need be. What has a value for each user or request is refused: it would make
-a series of each, https://prometheus.io/docs/practices/naming/#labels
+values if need be; ``gen_ai.agent.name``, ``gen_ai.prompt.name`` and
+``gen_ai.prompt.version`` are the conventions' names for an agent and a prompt. What has
+a value for each user or request is refused: it would make a series of each,
+https://prometheus.io/docs/practices/naming/#labels
 """
 
 from __future__ import annotations
@@ -74,6 +76,14 @@ _TAKEN: Final = frozenset(
 )
 
 
+# Names of the conventions that an app may choose, and the metadata's key of each.
+_OF_CONVENTIONS: Final = {
+    semconv.AGENT_NAME: "lc_agent_name",
+    semconv.PROMPT_NAME: semconv.PROMPT_NAME,
+    semconv.PROMPT_VERSION: semconv.PROMPT_VERSION,
+}
+
+
 class LabelChoice(NamedTuple):
     """One label that the app has chosen."""
 
@@ -124,6 +134,8 @@ def _choice(entry: str) -> LabelChoice:
     """Read one label."""
     said, colon, number = entry.rpartition(":")
     key, limit = (said.strip(), _limit(entry, number)) if colon else (entry, None)
+    if key in _OF_CONVENTIONS:
+        return LabelChoice(key.replace(".", "_"), _OF_CONVENTIONS[key], limit=limit)
     is_tag = key.startswith(_TAG)
     name = re.sub("[^a-z0-9]+", "_", key, flags=re.IGNORECASE).strip("_")
     if not re.match("[a-z]", name, re.IGNORECASE):

@@ -18,7 +18,7 @@ from prometheus_client import REGISTRY
 
 from otel_callbacks._diagnostics import Counts, Health
 from otel_callbacks._events import EventSink
-from otel_callbacks._metrics.wiring import WaysOut
+from otel_callbacks._metrics.wiring import SeriesWiring
 from otel_callbacks._runs.lifecycle import Pipeline
 from otel_callbacks._runs.table import RunTable
 from otel_callbacks._spans import current as current_span
@@ -55,7 +55,7 @@ class _Registry:
 
     def __init__(self, settings: Settings) -> None:
         self.health = Health(strict=settings.strict)
-        self.series = WaysOut(self.health, settings)
+        self.series = SeriesWiring(self.health, settings)
         self.pipelines: weakref.WeakKeyDictionary[TracerProvider, Pipeline] = (
             weakref.WeakKeyDictionary()
         )

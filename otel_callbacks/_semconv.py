@@ -57,6 +57,8 @@ TOOL_CALL_ID: Final = "gen_ai.tool.call.id"
 DATA_SOURCE_ID: Final = "gen_ai.data_source.id"
 RETRIEVAL_TOP_K: Final = "gen_ai.retrieval.top_k"
 WORKFLOW_NAME: Final = "gen_ai.workflow.name"
+PROMPT_NAME: Final = "gen_ai.prompt.name"
+PROMPT_VERSION: Final = "gen_ai.prompt.version"
 TOKEN_TYPE: Final = "gen_ai.token.type"  # noqa: S105 -- a label's name
 
 # Content: what was said. Off by default; JSON of the conventions' schemas.

@@ -132,6 +132,7 @@ class Settings:
         extensions: Emits what the conventions do not have: ``otel_callbacks`` series
             and span attributes. Off leaves the conventions' names alone.
         label_limit: Distinct values of each label; further ones become ``other``.
+        series_limit: Label sets of each series; further ones are counted as ``other``.
         run_time_limit: Seconds without a sign of life after which a run is given up.
         run_limit: Open runs beyond which the oldest is given up.
         traces_exporter: Where `configure` sends spans: ``otlp``, ``console``, ``none``.
@@ -164,6 +165,12 @@ class Settings:
     label_limit: int = _setting(
         "OTEL_CALLBACKS_LABEL_LIMIT",
         100,
+        whole(1, _BOUNDED),
+        f"a whole number from 1 to {_BOUNDED}",
+    )
+    series_limit: int = _setting(
+        "OTEL_CALLBACKS_SERIES_LIMIT",
+        10_000,
         whole(1, _BOUNDED),
         f"a whole number from 1 to {_BOUNDED}",
     )

@@ -33,12 +33,7 @@ _NO_LABELS: Final = ()
 
 
 class CallQueue:
-    """The finished calls of all tables of one registry, and the folds they go into.
-
-    Args:
-        health: Counts the troubles that the series show.
-        fold_at: Calls that wait at most.
-    """
+    """The finished calls of all tables of one registry, and the folds they go into."""
 
     def __init__(self, health: Health, *, fold_at: int = FOLD_AT) -> None:
         self.health = health
@@ -58,28 +53,16 @@ class CallQueue:
         self._calls.clear()
 
     def add_table(self, table: RunTable) -> None:
-        """Show a table's runs, too.
-
-        Args:
-            table: A table of open runs.
-        """
+        """Show a table's runs, too."""
         self._tables.append(table)
         self.is_shared = len(self._tables) > 1
 
     def is_counted_by_another(self, run: StandIn) -> bool:
-        """Say whether a run that starts has started in another table already.
-
-        Args:
-            run: The run; it is in the table that asks.
-        """
+        """Say whether a run that starts has started in another table already."""
         return sum(run.key in table for table in self._tables) > 1
 
     def append(self, call: Call) -> None:
-        """Take a finished call.
-
-        Args:
-            call: The call.
-        """
+        """Take a finished call."""
         self._calls.append(call)
         # Never waits: whoever holds the lock is folding, or will be asked again.
         if len(self._calls) >= self._fold_at and self.lock.acquire(blocking=False):
@@ -100,21 +83,13 @@ class CallQueue:
         self.fold()
 
     def about(self, fold: Fold) -> Iterator[Values]:
-        """Return the series about the handler itself, with their values.
-
-        Args:
-            fold: The fold they are shown beside.
-        """
+        """Return the series about the handler itself, with their values."""
         yield catalogue.IN_FLIGHT, self._in_flight(fold)
-        yield catalogue.OPEN_RUNS, {_NO_LABELS: sum(map(len, self._tables))}
         yield from self.counted(fold)
+        yield catalogue.OPEN_RUNS, {_NO_LABELS: sum(map(len, self._tables))}
 
     def counted(self, fold: Fold) -> Iterator[Values]:
-        """Return those of them that only grow.
-
-        Args:
-            fold: The fold they are shown beside.
-        """
+        """Return those of them that only grow."""
         lost: Counter[LabelValues] = Counter()
         for table in self._tables:
             lost.update({(reason,): n for reason, n in table.lost_counts().items()})
@@ -150,7 +125,11 @@ class CallQueue:
             if request.operation
         )
         names = catalogue.IN_FLIGHT.labels
-        bounded: Counter[LabelValues] = Counter()
+        bounded: Counter[LabelValues] = Counter(fold.seen_in_flight)
         for labels, count in raw.items():
-            bounded[fold.limits.bound(names, labels, count=False)[0]] += count
+            at = fold.limits.bound(names, labels, count=False)[0]
+            if at not in bounded and len(bounded) >= fold.limits.series_limit:
+                at = fold.limits.beyond(catalogue.IN_FLIGHT, at)
+            bounded[at] += count
+            fold.seen_in_flight[at] = 0
         return bounded

@@ -7,25 +7,31 @@ numbers, so what is alike is looked up once.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias, TypeVar
 
 from otel_callbacks import _semconv as semconv
 from otel_callbacks._metrics import series as catalogue
+from otel_callbacks._metrics.store import Bounded
 from otel_callbacks._records import CACHE_HIT
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from decimal import Decimal
 
+    from otel_callbacks._metrics.series import Series
     from otel_callbacks._metrics.store import (
-        Adds,
-        AddsMoney,
+        CounterState,
+        Family,
+        HistogramState,
         LabelLimits,
         LabelValues,
-        Observes,
+        MoneyState,
         Store,
         Trace,
     )
     from otel_callbacks._records import Usage
+
+_State = TypeVar("_State")
 
 _SECONDS: Final = 1e-9
 _CACHE: Final = "cache_hit"
@@ -88,8 +94,8 @@ tuples, as these are made on the path of a call."""
 class _Tokens(NamedTuple):
     """The states that the tokens of one kind of calls are added to."""
 
-    totals: tuple[Adds, ...]
-    usage: tuple[Observes, ...] | None
+    totals: tuple[CounterState, ...]
+    usage: tuple[HistogramState, ...] | None
     """None for tokens that were saved."""
 
 
@@ -113,8 +119,8 @@ class _States:
         base: LabelValues,
         chosen: LabelValues,
         overflowed: tuple[str, ...],
-        operations: Adds,
-        duration: Observes,
+        operations: CounterState,
+        duration: HistogramState,
         labels: LabelValues,
     ) -> None:
         self.base = base
@@ -126,55 +132,53 @@ class _States:
         self.duration = duration
         # Made when first needed: a tool's call has none, and no series of zeros.
         self.tokens: _Tokens | None = None
-        self.cost: AddsMoney | None = None
-        self.unpriced: Adds | None = None
+        self.cost: MoneyState | None = None
+        self.unpriced: CounterState | None = None
 
 
 class Fold:
-    """All counters and histograms of one registry; not safe for threads.
-
-    Args:
-        store: Keeps them.
-        limits: Bounds the label values.
-        names: The labels of the series of spend that the app has chosen.
-    """
+    """All counters and histograms of one registry; not safe for threads."""
 
     def __init__(
         self, store: Store, limits: LabelLimits, names: tuple[str, ...] = ()
     ) -> None:
         self.limits = limits
         self._names = names
-        self._usage = store.histograms(catalogue.TOKEN_USAGE)
-        self._duration = store.histograms(catalogue.OPERATION_DURATION)
-        self._first_chunk = store.histograms(catalogue.TIME_TO_FIRST_CHUNK)
-        self._per_chunk = store.histograms(catalogue.TIME_PER_OUTPUT_CHUNK)
-        self._tool = store.histograms(catalogue.TOOL_DURATION)
-        self._agent = store.histograms(catalogue.AGENT_DURATION)
-        self._agent_calls = store.histograms(catalogue.AGENT_CALLS)
-        self._agent_tool_calls = store.histograms(catalogue.AGENT_TOOL_CALLS)
-        self._workflow = store.histograms(catalogue.WORKFLOW_DURATION)
+
+        def kept(
+            keep: Callable[[Series], Family[_State]], series: Series
+        ) -> Bounded[_State]:
+            return Bounded(series, keep(series), limits)
+
+        self._usage = kept(store.histograms, catalogue.TOKEN_USAGE)
+        self._duration = kept(store.histograms, catalogue.OPERATION_DURATION)
+        self._first_chunk = kept(store.histograms, catalogue.TIME_TO_FIRST_CHUNK)
+        self._per_chunk = kept(store.histograms, catalogue.TIME_PER_OUTPUT_CHUNK)
+        self._tool = kept(store.histograms, catalogue.TOOL_DURATION)
+        self._agent = kept(store.histograms, catalogue.AGENT_DURATION)
+        self._agent_calls = kept(store.histograms, catalogue.AGENT_CALLS)
+        self._agent_tool_calls = kept(store.histograms, catalogue.AGENT_TOOL_CALLS)
+        self._workflow = kept(store.histograms, catalogue.WORKFLOW_DURATION)
         # Operations whose length is in a histogram of their own, and its labels.
         self._own = {
             semconv.EXECUTE_TOOL: (self._tool, catalogue.TOOL_DURATION),
             semconv.INVOKE_AGENT: (self._agent, catalogue.AGENT_DURATION),
             semconv.INVOKE_WORKFLOW: (self._workflow, catalogue.WORKFLOW_DURATION),
         }
-        self._tokens = store.counters(catalogue.TOKENS.with_labels(names))
-        self._details = store.counters(catalogue.TOKEN_DETAILS.with_labels(names))
-        self._saved = store.counters(catalogue.TOKENS_SAVED.with_labels(names))
-        self._cost = store.amounts(catalogue.COST.with_labels(names))
-        self._cost_saved = store.amounts(catalogue.COST_SAVED.with_labels(names))
-        self._operations = store.counters(catalogue.OPERATIONS.with_labels(names))
-        self._unpriced = store.counters(catalogue.UNPRICED)
+        self._tokens = kept(store.counters, catalogue.TOKENS.with_labels(names))
+        self._details = kept(store.counters, catalogue.TOKEN_DETAILS.with_labels(names))
+        self._saved = kept(store.counters, catalogue.TOKENS_SAVED.with_labels(names))
+        self._cost = kept(store.amounts, catalogue.COST.with_labels(names))
+        self._cost_saved = kept(store.amounts, catalogue.COST_SAVED.with_labels(names))
+        self._operations = kept(store.counters, catalogue.OPERATIONS.with_labels(names))
+        self._unpriced = kept(store.counters, catalogue.UNPRICED)
         self._kinds: dict[Kind, _States] = {}
         self.usage_missing = 0
+        # Of which the gauge of calls in flight says that there is none.
+        self.seen_in_flight: dict[LabelValues, int] = {}
 
     def add(self, call: Call) -> None:
-        """Add one finished call to every series it concerns.
-
-        Args:
-            call: The call.
-        """
+        """Add one finished call to every series it concerns."""
         kind, usage, missing, duration_ns, _, chunks, trace, late, calls, cost = call
         states = self._kinds.get(kind)
         if states is None:
@@ -269,6 +273,8 @@ class Fold:
         if chosen:
             chosen, more = self.limits.bound(self._names, chosen)
             overflowed += more
+        if len(self.seen_in_flight) < self.limits.series_limit:
+            self.seen_in_flight[base[:3]] = 0
         own = self._own.get(kind[0])
         labels: LabelValues = ()
         if own is None or values is None:

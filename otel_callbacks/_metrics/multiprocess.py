@@ -16,7 +16,7 @@ from prometheus_client import Counter, Gauge, Histogram, values
 from otel_callbacks._forks import tell_after_fork
 from otel_callbacks._metrics import series as catalogue
 from otel_callbacks._metrics.fold import Fold
-from otel_callbacks._metrics.store import OwnStore, Silent
+from otel_callbacks._metrics.store import ConventionsOnly, OwnStore
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -31,13 +31,6 @@ if TYPE_CHECKING:
     from otel_callbacks._spans.current import StandIn
 
 _SECONDS: Final = 1e-9
-_COUNTED: Final = (
-    catalogue.RUNS_LOST,
-    catalogue.ERRORS,
-    catalogue.USAGE_MISSING,
-    catalogue.LABELS_OVERFLOWED,
-    catalogue.BUDGET_EXCEEDED,
-)
 
 
 def is_multiprocess() -> bool:
@@ -46,15 +39,7 @@ def is_multiprocess() -> bool:
 
 
 class MultiprocessSink:
-    """Writes each call into this worker's files, and what is open.
-
-    Args:
-        calls: The finished calls; the sink that feeds them comes before this one.
-        limits: Bounds the label values.
-        registry: Shows this worker's part.
-        extensions: Whether the series that the conventions lack are kept.
-        names: The labels of the series of spend that the app has chosen.
-    """
+    """Writes each call into this worker's files, and what is open."""
 
     name: Final = "prometheus"
 
@@ -68,13 +53,15 @@ class MultiprocessSink:
         names: tuple[str, ...] = (),
     ) -> None:
         plain = PlainStore(registry)
-        store = plain if extensions else Silent(plain, OwnStore())
+        store = plain if extensions else ConventionsOnly(plain, OwnStore())
         self._calls = calls
         self._fold = Fold(store, limits, names)
         self._counters = {
-            series.name: plain.counters(series) for series in _COUNTED if extensions
+            series.name: plain.counters(series)
+            for series in catalogue.ABOUT
+            if extensions and series.kind == "counter"
         }
-        self._told: dict[tuple[str, LabelValues], float] = {}
+        self._written: dict[tuple[str, LabelValues], float] = {}
         self._gauges = tuple(
             Gauge(
                 series.name,
@@ -95,20 +82,11 @@ class MultiprocessSink:
         self._lock = threading.Lock()
 
     def started(self, run: StandIn) -> None:
-        """Count a run as open.
-
-        Args:
-            run: The run that starts.
-        """
+        """Count a run as open."""
         self._open(run, 1)
 
     def ended(self, run: StandIn, end: End) -> None:
-        """Bring the files up to date.
-
-        Args:
-            run: The run that ended.
-            end: How it ended.
-        """
+        """Bring the files up to date."""
         if not end.late:
             self._open(run, -1)
         self._calls.fold()
@@ -135,28 +113,20 @@ class MultiprocessSink:
         for series, counts in self._calls.counted(self._fold):
             for labels, count in counts.items():
                 at = series.name, labels
-                new = count - self._told.get(at, 0)
+                new = count - self._written.get(at, 0)
                 if new:
-                    self._told[at] = count
+                    self._written[at] = count
                     self._counters[series.name].at(labels).add(new, None)
 
 
 class PlainStore:
-    """Keeps series as objects of prometheus_client.
-
-    Args:
-        registry: Shows them.
-    """
+    """Keeps series as objects of prometheus_client."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self._registry = registry
 
     def counters(self, series: Series) -> _Family:
-        """Keep a counter.
-
-        Args:
-            series: What it is.
-        """
+        """Keep a counter."""
         return _Family(
             Counter(series.name, series.help, series.labels, registry=self._registry)
         )
@@ -164,11 +134,7 @@ class PlainStore:
     amounts = counters
 
     def histograms(self, series: Series) -> _Family:
-        """Keep a histogram.
-
-        Args:
-            series: What it is.
-        """
+        """Keep a histogram."""
         return _Family(
             Histogram(
                 series.name,

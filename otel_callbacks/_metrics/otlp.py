@@ -8,6 +8,7 @@ thousand have come together.
 
 from __future__ import annotations
 
+import time
 import weakref
 from collections import Counter
 from importlib.metadata import version
@@ -21,11 +22,11 @@ from opentelemetry.metrics import Observation
 from otel_callbacks import _semconv as semconv
 from otel_callbacks._metrics import series as catalogue
 from otel_callbacks._metrics.fold import Fold
-from otel_callbacks._metrics.series import ATTRIBUTES, METRICS, WHOLE
-from otel_callbacks._metrics.store import OwnStore, Silent
+from otel_callbacks._metrics.series import ATTRIBUTES
+from otel_callbacks._metrics.store import ConventionsOnly, OwnStore
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from decimal import Decimal
 
     from opentelemetry.metrics import CallbackOptions, Meter, MeterProvider
@@ -42,12 +43,7 @@ _PORT: Final = catalogue.label(semconv.SERVER_PORT)
 
 
 def attributes_of(series: Series, labels: LabelValues) -> dict[str, AttributeValue]:
-    """Return label values as attributes; an empty one is none.
-
-    Args:
-        series: Whose labels they are.
-        labels: The values, in its order.
-    """
+    """Return label values as attributes; an empty one is none."""
     return {
         ATTRIBUTES.get(name, name): int(value) if _is_port(name, value) else value
         for name, value in zip(series.labels, labels, strict=True)
@@ -92,7 +88,7 @@ class _Instrument:
 
     def use(self, meter: Meter) -> None:
         """Make the instrument."""
-        name, unit = METRICS[self.series.name]
+        name, unit = self.series.metric, self.series.metric_unit
         if self.series.kind == "counter":
             self.made = meter.create_counter(name, unit, self.series.help)
         else:
@@ -112,7 +108,7 @@ class _State:
     def __init__(self, instrument: _Instrument, labels: LabelValues) -> None:
         self._instrument = instrument
         self._attributes = attributes_of(instrument.series, labels)
-        self._whole = instrument.series.name in WHOLE
+        self._whole = instrument.series.is_whole
 
 
 class _Count(_State):
@@ -152,9 +148,12 @@ _Kept = TypeVar("_Kept", _Count, _Distribution)
 class _Family(Generic[_Kept]):
     """The label sets of one instrument."""
 
-    def __init__(self, instrument: _Instrument, state: type[_Kept]) -> None:
+    def __init__(
+        self, instrument: _Instrument, state: type[_Kept], store: MeterStore
+    ) -> None:
         self._instrument = instrument
         self._state: type[_Kept] = state
+        self._store = store
         self._states: dict[LabelValues, _Kept] = {}
 
     def at(self, labels: LabelValues) -> _Kept:
@@ -162,6 +161,7 @@ class _Family(Generic[_Kept]):
         found = self._states.get(labels)
         if found is None:
             found = self._states[labels] = self._state(self._instrument, labels)
+            self._store.is_young = True
         return found
 
 
@@ -170,36 +170,27 @@ class MeterStore:
 
     def __init__(self) -> None:
         self._instruments: list[_Instrument] = []
+        self.is_young = False
+        """Whether a label set has come since somebody asked."""
         # `use` comes before the first series.
         self._meter: Any = None
 
     def use(self, meter: Meter) -> None:
-        """Make every instrument, and those to come, with this meter.
-
-        Args:
-            meter: Makes them.
-        """
+        """Make every instrument, and those to come, with this meter."""
         self._meter = meter
+        self.is_young = True
         for instrument in self._instruments:
             instrument.use(meter)
 
     def counters(self, series: Series) -> _Family[_Count]:
-        """Keep a counter.
-
-        Args:
-            series: What it is.
-        """
-        return _Family(self._of(series), _Count)
+        """Keep a counter."""
+        return _Family(self._of(series), _Count, self)
 
     amounts = counters
 
     def histograms(self, series: Series) -> _Family[_Distribution]:
-        """Keep a histogram.
-
-        Args:
-            series: What it is.
-        """
-        return _Family(self._of(series), _Distribution)
+        """Keep a histogram."""
+        return _Family(self._of(series), _Distribution, self)
 
     def _of(self, series: Series) -> _Instrument:
         """Return the instrument of a series."""
@@ -210,24 +201,12 @@ class MeterStore:
 
 
 _SCOPE: Final = "otel_callbacks"
-_ABOUT: Final = (
-    catalogue.IN_FLIGHT,
-    catalogue.OPEN_RUNS,
-    catalogue.RUNS_LOST,
-    catalogue.ERRORS,
-    catalogue.USAGE_MISSING,
-    catalogue.LABELS_OVERFLOWED,
-    catalogue.BUDGET_EXCEEDED,
-)
+# Longer than the millisecond that Prometheus tells times by.
+_TICK_SECONDS: Final = 0.002
 
 
 class Meters:
-    """The series of one meter provider.
-
-    Args:
-        provider: Makes the instruments.
-        extensions: Whether the series that the conventions lack are made.
-    """
+    """The series of one meter provider."""
 
     def __init__(self, provider: MeterProvider, *, extensions: bool) -> None:
         self._extensions = extensions
@@ -236,48 +215,41 @@ class Meters:
         # Numbers that are another process's: that of which this one was forked.
         self._before: dict[str, Counter[LabelValues]] = {}
         self._now: dict[str, Counter[LabelValues]] = {}
-        self._seen: set[LabelValues] = set()
+        # How many label sets of each series there were.
+        self._sets: dict[str, int] = {}
         self._meter(provider)
 
     def attach(
         self, calls: CallQueue, limits: LabelLimits, names: tuple[str, ...] = ()
     ) -> None:
-        """Take the calls of a queue, too.
-
-        Args:
-            calls: The finished calls.
-            limits: Bounds the label values.
-            names: The labels of the series of spend that the app has chosen.
-        """
+        """Take the calls of a queue, too."""
         store = self._store
-        kept = store if self._extensions else Silent(store, OwnStore())
+        kept = store if self._extensions else ConventionsOnly(store, OwnStore())
         fold = Fold(kept, limits, names)
         self._sources.append((weakref.ref(calls), fold))
         calls.folds.append(fold)
 
     def start_anew(self, provider: MeterProvider) -> None:
-        """Begin at nothing with another provider, in a forked child.
-
-        Args:
-            provider: Makes the instruments.
-        """
+        """Begin at nothing with another provider, in a forked child."""
         sums = self._sums()
-        self._before = {one.name: sums[one.name] for one in _ABOUT if _grows(one)}
-        self._seen.clear()
+        self._before = {
+            one.name: sums[one.name] for one in catalogue.ABOUT if _grows(one)
+        }
+        self._sets.clear()
         self._meter(provider)
 
     def _meter(self, provider: MeterProvider) -> None:
         """Make all instruments."""
         meter = metrics.get_meter(_SCOPE, version("otel-callbacks"), provider)
         # First of all: the SDK asks in the order in which they were made.
-        for series in _ABOUT:
-            name, unit = METRICS[series.name]
+        for series in catalogue.ABOUT:
             make: Any = (
                 meter.create_observable_counter
                 if _grows(series)
                 else meter.create_observable_up_down_counter
             )
-            make(name, [self._observer(series)], unit, series.help)
+            observers = [self._observer(series)]
+            make(series.metric, observers, series.metric_unit, series.help)
         self._store.use(meter)
 
     def _observer(
@@ -289,13 +261,10 @@ class Meters:
             if series is catalogue.IN_FLIGHT:
                 self._settle()
                 self._now = self._sums()
+            values = self._now[series.name]
+            self._note_births(series, values)
             if not self._extensions:
                 return []
-            values = self._now[series.name]
-            if series is catalogue.IN_FLIGHT:
-                # Said to be none: what is not sent any more is taken to be as before.
-                self._seen.update(values)
-                values.update(dict.fromkeys(self._seen, 0))
             values.subtract(self._before.get(series.name, {}))
             return [
                 Observation(value, attributes_of(series, labels))
@@ -303,6 +272,19 @@ class Meters:
             ]
 
         return observe
+
+    def _note_births(self, series: Series, values: Mapping[LabelValues, int]) -> None:
+        """Let a moment pass where a label set is new, before the SDK reads the clock.
+
+        Prometheus adds the zero that ``increase()`` starts from at the time that a
+        label set began, which has to lie before its first sample, in milliseconds.
+        """
+        if len(values) > self._sets.get(series.name, 0):
+            self._sets[series.name] = len(values)
+            self._store.is_young = True
+        if series is catalogue.ABOUT[-1] and self._store.is_young:
+            self._store.is_young = False
+            time.sleep(_TICK_SECONDS)
 
     def _settle(self) -> None:
         """Bring the calls of all queues into the instruments."""
@@ -312,7 +294,9 @@ class Meters:
 
     def _sums(self) -> dict[str, Counter[LabelValues]]:
         """Add up the series about the handler itself over all queues."""
-        sums: dict[str, Counter[LabelValues]] = {one.name: Counter() for one in _ABOUT}
+        sums: dict[str, Counter[LabelValues]] = {
+            one.name: Counter() for one in catalogue.ABOUT
+        }
         for source, fold in self._sources:
             if (calls := source()) is not None:
                 for series, values in calls.about(fold):

@@ -13,7 +13,14 @@ from prometheus_client.registry import Collector
 from otel_callbacks import _semconv as semconv
 from otel_callbacks._metrics import series as catalogue
 from otel_callbacks._metrics.fold import Fold
-from otel_callbacks._metrics.store import OwnStore, Silent, empty, shown
+from otel_callbacks._metrics.store import (
+    ConventionsOnly,
+    OwnStore,
+    birth,
+    empty,
+    says_births,
+    shown,
+)
 from otel_callbacks._records import OK
 from otel_callbacks._spans import sums as agent_sums
 from otel_callbacks._spans import sums as rollup
@@ -25,7 +32,7 @@ if TYPE_CHECKING:
 
     from otel_callbacks._diagnostics import Health
     from otel_callbacks._metrics.calls import CallQueue
-    from otel_callbacks._metrics.store import LabelLimits, Trace
+    from otel_callbacks._metrics.store import LabelLimits, LabelValues, Trace
     from otel_callbacks._records import End
     from otel_callbacks._runs.run import Run
     from otel_callbacks._spans.current import StandIn
@@ -39,14 +46,7 @@ _SAMPLED: Final = int(trace.TraceFlags.SAMPLED)
 
 
 class SeriesCollector(Collector):
-    """Everything that one registry shows of us.
-
-    Args:
-        calls: The finished calls.
-        limits: Bounds the label values.
-        extensions: Whether the series that the conventions lack are shown.
-        names: The labels of the series of spend that the app has chosen.
-    """
+    """Everything that one registry shows of us."""
 
     def __init__(
         self,
@@ -59,7 +59,9 @@ class SeriesCollector(Collector):
         self._calls = calls
         self._extensions = extensions
         self._store = OwnStore()
-        store = self._store if extensions else Silent(self._store, OwnStore())
+        # Of label sets that are counted elsewhere.
+        self._born: dict[str, dict[LabelValues, float]] = {}
+        store = self._store if extensions else ConventionsOnly(self._store, OwnStore())
         self._fold = Fold(store, limits, names)
         calls.folds.append(self._fold)
 
@@ -67,10 +69,13 @@ class SeriesCollector(Collector):
         """Return all families, up to date."""
         self._calls.settle()
         with self._calls.lock:
-            families = list(self._store.families())
+            births = says_births()
+            families = list(self._store.families(births=births))
             if self._extensions:
-                about = self._calls.about(self._fold)
-                families.extend(shown(series, values) for series, values in about)
+                for series, values in self._calls.about(self._fold):
+                    born = self._born.setdefault(series.name, {})
+                    born.update(dict.fromkeys(values.keys() - born.keys(), birth()))
+                    families.append(shown(series, values, born if births else None))
         return iter(families)
 
     def describe(self) -> Iterator[Metric]:
@@ -83,13 +88,7 @@ class SeriesCollector(Collector):
 
 
 class PrometheusSink:
-    """Gives the ends of runs to the series of a registry.
-
-    Args:
-        calls: Takes the finished calls.
-        health: Says once that usage is missing.
-        chain_at: Where among the chosen labels the name of the outermost run goes.
-    """
+    """Gives the ends of runs to the series of a registry."""
 
     name: Final = "prometheus"
 
@@ -103,21 +102,12 @@ class PrometheusSink:
         self._missing_said = False
 
     def started(self, run: StandIn) -> None:
-        """Leave a run alone that another handler of this registry counts.
-
-        Args:
-            run: The run that starts.
-        """
+        """Leave a run alone that another handler of this registry counts."""
         if self._calls.is_shared and self._calls.is_counted_by_another(run):
             run.counted = False
 
     def ended(self, run: StandIn, end: End) -> None:
-        """Count a run.
-
-        Args:
-            run: The run that ended.
-            end: How it ended.
-        """
+        """Count a run."""
         request = run.request
         if not request.operation or not run.counted:
             return

@@ -1,4 +1,4 @@
-"""Every series there is, once: name, type, unit, labels, buckets.
+"""Every series there is, once: names, type, units, labels, buckets.
 
 The collector builds its output from this table, the docs, dashboards and rules are
 tested against it. ``gen_ai_*`` are the metrics of OpenTelemetry's GenAI conventions
@@ -16,44 +16,51 @@ Kind = Literal["counter", "histogram", "gauge"]
 
 
 class Series(NamedTuple):
-    """One metric family.
+    """One metric: a new one is a line here, the place that counts it, docs, a test.
 
     Args:
-        name: The name in Prometheus' text format; counters end in ``_total``.
+        metric: The name in OpenTelemetry, with dots.
         kind: Its type.
+        metric_unit: OpenTelemetry's unit; ``s`` ends Prometheus' name in ``_seconds``.
         help: What it holds, for people.
         labels: Label names, in the order in which values are kept.
-        unit: Prometheus' unit, or empty.
         buckets: Upper bounds without infinity; histograms only.
+        is_whole: Whether a histogram's values are whole numbers in OTLP; Prometheus
+            knows doubles alone.
     """
 
-    name: str
+    metric: str
     kind: Kind
+    metric_unit: str
     help: str
     labels: tuple[str, ...] = ()
-    unit: str = ""
     buckets: tuple[float, ...] = ()
+    is_whole: bool = False
+
+    @property
+    def name(self) -> str:
+        """The name in Prometheus' text, by the rule that it translates OTLP by."""
+        unit = f"_{self.unit}" if self.unit else ""
+        total = "_total" if self.kind == "counter" else ""
+        return f"{label(self.metric)}{unit}{total}"
+
+    @property
+    def unit(self) -> str:
+        """Prometheus' unit, or empty; units in braces are none there."""
+        return "seconds" if self.metric_unit == "s" else ""
 
     @property
     def is_ours(self) -> bool:
         """Whether the conventions do not have it."""
-        return self.name.startswith("otel_callbacks_")
+        return self.metric.startswith("otel_callbacks.")
 
     def with_labels(self, names: tuple[str, ...]) -> Series:
-        """Return it with the labels that an app has chosen beside its own.
-
-        Args:
-            names: The further labels' names.
-        """
+        """Return it with the labels that an app has chosen beside its own."""
         return self._replace(labels=(*self.labels, *names))
 
 
 def label(attribute: str) -> str:
-    """Return an attribute's name as Prometheus writes it: dots become underscores.
-
-    Args:
-        attribute: The name by the conventions, ``gen_ai.request.model``.
-    """
+    """Return an attribute's name as Prometheus writes it: dots become underscores."""
     return attribute.replace(".", "_")
 
 
@@ -77,223 +84,195 @@ _CALLS: Final = tuple(float(2**power) for power in range(8))
 _TOKENS: Final = tuple(float(4**power) for power in range(14))
 
 TOKEN_USAGE: Final = Series(
-    "gen_ai_client_token_usage",
+    "gen_ai.client.token.usage",
     "histogram",
+    "{token}",
     "Tokens of one model call.",
     (*BASE, _TOKEN),
     buckets=_TOKENS,
+    is_whole=True,
 )
 OPERATION_DURATION: Final = Series(
-    "gen_ai_client_operation_duration_seconds",
+    "gen_ai.client.operation.duration",
     "histogram",
+    "s",
     "Seconds that one GenAI operation took.",
     (*BASE, _ERROR),
-    "seconds",
     _SECONDS,
 )
 TIME_TO_FIRST_CHUNK: Final = Series(
-    "gen_ai_client_operation_time_to_first_chunk_seconds",
+    "gen_ai.client.operation.time_to_first_chunk",
     "histogram",
+    "s",
     "Seconds from a stream's request to its first chunk.",
     BASE,
-    "seconds",
     _SECONDS,
 )
 TIME_PER_OUTPUT_CHUNK: Final = Series(
-    "gen_ai_client_operation_time_per_output_chunk_seconds",
+    "gen_ai.client.operation.time_per_output_chunk",
     "histogram",
+    "s",
     "Seconds between one chunk of a stream and the next.",
     BASE,
-    "seconds",
     _SECONDS,
 )
 TOOL_DURATION: Final = Series(
-    "gen_ai_execute_tool_duration_seconds",
+    "gen_ai.execute_tool.duration",
     "histogram",
+    "s",
     "Seconds that one tool call took.",
     (label(semconv.TOOL_NAME), label(semconv.TOOL_TYPE), _AGENT, _ERROR),
-    "seconds",
     _SECONDS,
 )
 AGENT_DURATION: Final = Series(
-    "gen_ai_invoke_agent_duration_seconds",
+    "gen_ai.invoke_agent.duration",
     "histogram",
+    "s",
     "Seconds that one invocation of an agent took.",
     (_AGENT, label(semconv.REQUEST_MODEL), _ERROR),
-    "seconds",
     tuple(0.1 * 2**power for power in range(13)),
 )
 AGENT_CALLS: Final = Series(
-    "gen_ai_invoke_agent_inference_calls",
+    "gen_ai.invoke_agent.inference_calls",
     "histogram",
+    "{inference_call}",
     "Model calls of one invocation of an agent.",
     (_AGENT,),
     buckets=_CALLS,
+    is_whole=True,
 )
 AGENT_TOOL_CALLS: Final = Series(
-    "gen_ai_invoke_agent_tool_calls",
+    "gen_ai.invoke_agent.tool_calls",
     "histogram",
+    "{tool_call}",
     "Tool calls of one invocation of an agent.",
     (_AGENT,),
     buckets=_CALLS,
+    is_whole=True,
 )
 WORKFLOW_DURATION: Final = Series(
-    "gen_ai_workflow_duration_seconds",
+    "gen_ai.workflow.duration",
     "histogram",
+    "s",
     "Seconds that one workflow took.",
     (label(semconv.WORKFLOW_NAME), _ERROR),
-    "seconds",
     (1.0, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1800.0, 3600.0, 7200.0),
 )
 TOKENS: Final = Series(
-    "otel_callbacks_tokens_total",
+    "otel_callbacks.tokens",
     "counter",
+    "{token}",
     "Tokens that providers reported, by how the call ended.",
     (*BASE, _TOKEN, semconv.LABEL_OUTCOME),
 )
 TOKEN_DETAILS: Final = Series(
-    "otel_callbacks_token_details_total",
+    "otel_callbacks.token_details",
     "counter",
+    "{token}",
     "Parts of the tokens above: cached, reasoning, audio. Never add them to these.",
     (*BASE, semconv.LABEL_DETAIL, semconv.LABEL_OUTCOME),
 )
 TOKENS_SAVED: Final = Series(
-    "otel_callbacks_tokens_saved_total",
+    "otel_callbacks.tokens_saved",
     "counter",
+    "{token}",
     "Tokens that were not spent because a cache answered.",
     (*BASE, _TOKEN, semconv.LABEL_REASON),
 )
 COST: Final = Series(
-    "otel_callbacks_cost_usd_total",
+    "otel_callbacks.cost_usd",
     "counter",
+    # In braces: a unit USD would end the name in _USD.
+    "{USD}",
     "US dollars that model calls cost, by how the call ended.",
     (*BASE, semconv.LABEL_OUTCOME),
 )
 COST_SAVED: Final = Series(
-    "otel_callbacks_cost_saved_usd_total",
+    "otel_callbacks.cost_saved_usd",
     "counter",
+    "{USD}",
     "US dollars that were not spent because a cache answered.",
     (*BASE, semconv.LABEL_REASON),
 )
 OPERATIONS: Final = Series(
-    "otel_callbacks_operations_total",
+    "otel_callbacks.operations",
     "counter",
+    "{operation}",
     "Operations that ended, by how they ended.",
     (*BASE, semconv.LABEL_OUTCOME, semconv.LABEL_ERROR_CLASS),
 )
 UNPRICED: Final = Series(
-    "otel_callbacks_unpriced_tokens_total",
+    "otel_callbacks.unpriced_tokens",
     "counter",
+    "{token}",
     "Tokens of models without a known price: they are missing in the cost.",
     (label(semconv.PROVIDER_NAME), label(semconv.REQUEST_MODEL)),
 )
 IN_FLIGHT: Final = Series(
-    "otel_callbacks_operations_in_flight",
+    "otel_callbacks.operations_in_flight",
     "gauge",
+    "{operation}",
     "Operations that have started and not ended.",
     (BASE[0], BASE[1], BASE[2]),
 )
-OPEN_RUNS: Final = Series(
-    "otel_callbacks_open_runs",
-    "gauge",
-    "Runs in the table of open runs, chains too.",
-)
 RUNS_LOST: Final = Series(
-    "otel_callbacks_runs_lost_total",
+    "otel_callbacks.runs_lost",
     "counter",
+    "{run}",
     "Runs whose end LangChain never reported, by how that was found out.",
     (semconv.LABEL_REASON,),
 )
 ERRORS: Final = Series(
-    "otel_callbacks_errors_total",
+    "otel_callbacks.errors",
     "counter",
+    "{error}",
     "Failures of the telemetry itself, by place; the app went on.",
     (semconv.LABEL_WHERE,),
 )
 USAGE_MISSING: Final = Series(
-    "otel_callbacks_usage_missing_total",
+    "otel_callbacks.usage_missing",
     "counter",
+    "{call}",
     "Model calls that ended well without the provider saying their tokens.",
 )
 LABELS_OVERFLOWED: Final = Series(
-    "otel_callbacks_labels_overflowed_total",
+    "otel_callbacks.labels_overflowed",
     "counter",
-    "Values put into 'other' because a label had reached its limit of values.",
+    "{value}",
+    "Values put into 'other' because a label, or a series, had reached its limit.",
     (semconv.LABEL_LABEL,),
 )
 BUDGET_EXCEEDED: Final = Series(
-    "otel_callbacks_budget_exceeded_total",
+    "otel_callbacks.budget_exceeded",
     "counter",
+    "{call}",
     "Model calls that a budget refused or warned of.",
     (semconv.LABEL_BUDGET, semconv.LABEL_ACTION),
+)
+OPEN_RUNS: Final = Series(
+    "otel_callbacks.open_runs",
+    "gauge",
+    "{run}",
+    "Runs in the table of open runs, chains too.",
 )
 
 # Series of spend: they get the labels that an app chooses.
 SPEND: Final = (TOKENS, TOKEN_DETAILS, TOKENS_SAVED, COST, COST_SAVED, OPERATIONS)
 
-SERIES: Final = (
-    TOKEN_USAGE,
-    OPERATION_DURATION,
-    TIME_TO_FIRST_CHUNK,
-    TIME_PER_OUTPUT_CHUNK,
-    TOOL_DURATION,
-    AGENT_DURATION,
-    AGENT_CALLS,
-    AGENT_TOOL_CALLS,
-    WORKFLOW_DURATION,
-    TOKENS,
-    TOKEN_DETAILS,
-    TOKENS_SAVED,
-    COST,
-    COST_SAVED,
-    OPERATIONS,
-    UNPRICED,
+# About the handler itself: counted elsewhere and read when somebody asks. The first is
+# asked first; what it finds is the same moment for all.
+ABOUT: Final = (
     IN_FLIGHT,
-    OPEN_RUNS,
     RUNS_LOST,
     ERRORS,
     USAGE_MISSING,
     LABELS_OVERFLOWED,
     BUDGET_EXCEEDED,
+    OPEN_RUNS,
 )
 
-
-# Name and unit by the series. Those of gen_ai are the conventions' own.
-METRICS: Final = {
-    TOKEN_USAGE.name: ("gen_ai.client.token.usage", "{token}"),
-    OPERATION_DURATION.name: ("gen_ai.client.operation.duration", "s"),
-    TIME_TO_FIRST_CHUNK.name: (
-        "gen_ai.client.operation.time_to_first_chunk",
-        "s",
-    ),
-    TIME_PER_OUTPUT_CHUNK.name: (
-        "gen_ai.client.operation.time_per_output_chunk",
-        "s",
-    ),
-    TOOL_DURATION.name: ("gen_ai.execute_tool.duration", "s"),
-    AGENT_DURATION.name: ("gen_ai.invoke_agent.duration", "s"),
-    AGENT_CALLS.name: (
-        "gen_ai.invoke_agent.inference_calls",
-        "{inference_call}",
-    ),
-    AGENT_TOOL_CALLS.name: ("gen_ai.invoke_agent.tool_calls", "{tool_call}"),
-    WORKFLOW_DURATION.name: ("gen_ai.workflow.duration", "s"),
-    TOKENS.name: ("otel_callbacks.tokens", "{token}"),
-    TOKEN_DETAILS.name: ("otel_callbacks.token_details", "{token}"),
-    TOKENS_SAVED.name: ("otel_callbacks.tokens_saved", "{token}"),
-    # In braces: a unit USD would end the name in _USD.
-    COST.name: ("otel_callbacks.cost_usd", "{USD}"),
-    COST_SAVED.name: ("otel_callbacks.cost_saved_usd", "{USD}"),
-    OPERATIONS.name: ("otel_callbacks.operations", "{operation}"),
-    UNPRICED.name: ("otel_callbacks.unpriced_tokens", "{token}"),
-    IN_FLIGHT.name: ("otel_callbacks.operations_in_flight", "{operation}"),
-    OPEN_RUNS.name: ("otel_callbacks.open_runs", "{run}"),
-    RUNS_LOST.name: ("otel_callbacks.runs_lost", "{run}"),
-    ERRORS.name: ("otel_callbacks.errors", "{error}"),
-    USAGE_MISSING.name: ("otel_callbacks.usage_missing", "{call}"),
-    LABELS_OVERFLOWED.name: ("otel_callbacks.labels_overflowed", "{value}"),
-    BUDGET_EXCEEDED.name: ("otel_callbacks.budget_exceeded", "{call}"),
-}
+SERIES: Final = tuple(one for one in (*globals().values(),) if isinstance(one, Series))
+"""All of them, in the order above."""
 
 # Attributes by their label; a label that is not here has one name for both.
 ATTRIBUTES: Final = {
@@ -311,14 +290,7 @@ ATTRIBUTES: Final = {
         semconv.TOOL_NAME,
         semconv.TOOL_TYPE,
         semconv.WORKFLOW_NAME,
+        semconv.PROMPT_NAME,
+        semconv.PROMPT_VERSION,
     )
 }
-
-# Whole numbers in OTLP, where Prometheus knows doubles alone.
-WHOLE: Final = frozenset(
-    {
-        TOKEN_USAGE.name,
-        AGENT_CALLS.name,
-        AGENT_TOOL_CALLS.name,
-    }
-)

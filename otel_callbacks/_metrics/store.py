@@ -1,12 +1,13 @@
 """What `Fold` adds to, so that a call is translated in one place for every way out.
 
-Ours to be scraped (``families``), OpenTelemetry's instruments to be pushed
-(``meters``), or prometheus_client's own objects for several processes
+Ours to be scraped (``OwnStore``), OpenTelemetry's instruments to be pushed
+(``otlp``), or prometheus_client's own objects for several processes
 (``multiprocess``).
 """
 
 from __future__ import annotations
 
+import time
 from bisect import bisect_left
 from collections import Counter
 from decimal import Context, Decimal
@@ -14,6 +15,7 @@ from itertools import repeat
 from operator import sub
 from typing import TYPE_CHECKING, Final, Generic, Protocol, TypeAlias, TypeVar
 
+from prometheus_client import Counter as PlainCounter
 from prometheus_client.core import (
     CounterMetricFamily,
     Exemplar,
@@ -24,6 +26,7 @@ from prometheus_client.core import (
 from prometheus_client.utils import floatToGoString
 
 from otel_callbacks import _semconv as semconv
+from otel_callbacks._metrics.series import label
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -31,6 +34,7 @@ if TYPE_CHECKING:
     from otel_callbacks._metrics.series import Series
 
 _SECONDS: Final = 1e-9
+_BEFORE_A_SCRAPE: Final = 0.1
 # Digits of a sum of money: no app comes to an end of them. A context of our own, as
 # the thread's may be set to less by the app.
 _MONEY: Final = Context(prec=50, traps=[])
@@ -48,23 +52,36 @@ def _exemplar(trace: Trace, value: float) -> Exemplar:
     return Exemplar(ids, value, time_ns * _SECONDS)
 
 
+def birth() -> float:
+    """Return when a label set began that is made now, in Unix seconds.
+
+    Prometheus adds a zero there, so that ``increase()`` sees the first value. Most
+    label sets are made when a scrape folds the calls before it: the zero has to lie
+    after the scrape before, which a process that ended may have answered, and before
+    this one.
+    """
+    return time.time() - _BEFORE_A_SCRAPE
+
+
+def says_births() -> bool:
+    """Say whether prometheus_client writes ``_created``; its users can switch that."""
+    families = PlainCounter("otel_callbacks_probe", "x", registry=None).collect()
+    return any(one.name.endswith("_created") for f in families for one in f.samples)
+
+
 class Count:
     """One label set of a counter: its value, and where the last part came from."""
 
-    __slots__ = ("last", "trace", "value")
+    __slots__ = ("born", "last", "trace", "value")
 
     def __init__(self) -> None:
+        self.born = birth()
         self.value = 0.0
         self.last = 0.0
         self.trace: Trace | None = None
 
     def add(self, value: float, trace: Trace | None) -> None:
-        """Add to it.
-
-        Args:
-            value: What to add, not negative.
-            trace: Where it comes from, if that span is sampled.
-        """
+        """Add to it."""
         self.value += value
         if trace is not None:
             self.last = value
@@ -74,20 +91,16 @@ class Count:
 class Amount:
     """One label set of a counter of money, which is exact: floats would drift."""
 
-    __slots__ = ("last", "trace", "value")
+    __slots__ = ("born", "last", "trace", "value")
 
     def __init__(self) -> None:
+        self.born = birth()
         self.value = Decimal(0)
         self.last = Decimal(0)
         self.trace: Trace | None = None
 
     def add(self, value: Decimal, trace: Trace | None) -> None:
-        """Add to it.
-
-        Args:
-            value: What to add in US dollars, not negative.
-            trace: Where it comes from, if that span is sampled.
-        """
+        """Add to it."""
         self.value = _MONEY.add(self.value, value)
         if trace is not None:
             self.last = value
@@ -95,15 +108,12 @@ class Amount:
 
 
 class Distribution:
-    """One label set of a histogram: its buckets, and the last exemplar of each.
+    """One label set of a histogram: its buckets, and the last exemplar of each."""
 
-    Args:
-        bounds: The buckets' upper bounds without infinity.
-    """
-
-    __slots__ = ("_bounds_ns", "bounds", "counts", "exemplars", "sum")
+    __slots__ = ("_bounds_ns", "born", "bounds", "counts", "exemplars", "sum")
 
     def __init__(self, bounds: tuple[float, ...]) -> None:
+        self.born = birth()
         self.bounds = bounds
         self._bounds_ns = [round(bound / _SECONDS) for bound in bounds]
         self.counts = [0] * (len(bounds) + 1)
@@ -111,12 +121,7 @@ class Distribution:
         self.exemplars: dict[int, tuple[float, Trace]] = {}
 
     def observe(self, value: float, trace: Trace | None) -> None:
-        """Observe one value.
-
-        Args:
-            value: What was observed, in the series' unit.
-            trace: Where it comes from, if that span is sampled.
-        """
+        """Observe one value."""
         bucket = bisect_left(self.bounds, value)
         self.counts[bucket] += 1
         self.sum += value
@@ -124,12 +129,7 @@ class Distribution:
             self.exemplars[bucket] = (value, trace)
 
     def observe_gaps(self, ticks: Sequence[int], trace: Trace | None) -> None:
-        """Observe the seconds between each two readings of a clock.
-
-        Args:
-            ticks: The readings in nanoseconds, at least two of them.
-            trace: Where they come from, if that span is sampled.
-        """
+        """Observe the seconds between each two readings of a clock."""
         # All in C and in whole nanoseconds: a stream has many chunks.
         gaps = list(map(sub, ticks[1:], ticks))
         counts = self.counts
@@ -145,12 +145,7 @@ _Count = TypeVar("_Count", Count, Amount)
 
 
 class Counters(Generic[_Count]):
-    """One counter family.
-
-    Args:
-        series: What it is.
-        new: Makes the state of a label set.
-    """
+    """One counter family."""
 
     __slots__ = ("_counts", "_new", "series")
 
@@ -160,17 +155,13 @@ class Counters(Generic[_Count]):
         self._counts: dict[LabelValues, _Count] = {}
 
     def at(self, labels: LabelValues) -> _Count:
-        """Return the state of a label set, new if need be.
-
-        Args:
-            labels: The label values, in the series' order.
-        """
+        """Return the state of a label set, new if need be."""
         found = self._counts.get(labels)
         if found is None:
             found = self._counts[labels] = self._new()
         return found
 
-    def family(self) -> Metric:
+    def family(self, *, births: bool = False) -> Metric:
         """Return it as prometheus_client writes it out."""
         family = CounterMetricFamily(
             self.series.name, self.series.help, labels=self.series.labels
@@ -178,16 +169,13 @@ class Counters(Generic[_Count]):
         for labels, count in self._counts.items():
             last = float(count.last)
             exemplar = _exemplar(count.trace, last) if count.trace else None
-            family.add_metric(labels, float(count.value), exemplar=exemplar)
+            born = count.born if births else None
+            family.add_metric(labels, float(count.value), born, exemplar=exemplar)
         return family
 
 
 class Histograms:
-    """One histogram family.
-
-    Args:
-        series: What it is.
-    """
+    """One histogram family."""
 
     __slots__ = ("_names", "_states", "series")
 
@@ -198,17 +186,13 @@ class Histograms:
         self._states: dict[LabelValues, Distribution] = {}
 
     def at(self, labels: LabelValues) -> Distribution:
-        """Return the state of a label set, new if need be.
-
-        Args:
-            labels: The label values, in the series' order.
-        """
+        """Return the state of a label set, new if need be."""
         found = self._states.get(labels)
         if found is None:
             found = self._states[labels] = Distribution(self.series.buckets)
         return found
 
-    def family(self) -> Metric:
+    def family(self, *, births: bool = False) -> Metric:
         """Return it as prometheus_client writes it out."""
         family = HistogramMetricFamily(
             self.series.name,
@@ -225,6 +209,9 @@ class Histograms:
                 exemplar = _exemplar(seen[1], seen[0]) if seen else None
                 buckets.append((name, count, exemplar))
             family.add_metric(labels, buckets, state.sum)  # type: ignore[arg-type]
+            if births:
+                named = dict(zip(self.series.labels, labels, strict=True))
+                family.add_sample(f"{self.series.name}_created", named, state.born)
         return family
 
 
@@ -235,98 +222,94 @@ class OwnStore:
         self._families: list[Counters[Count] | Counters[Amount] | Histograms] = []
 
     def counters(self, series: Series) -> Counters[Count]:
-        """Keep a counter.
-
-        Args:
-            series: What it is.
-        """
+        """Keep a counter."""
         family = Counters(series, Count)
         self._families.append(family)
         return family
 
     def amounts(self, series: Series) -> Counters[Amount]:
-        """Keep a counter of money.
-
-        Args:
-            series: What it is.
-        """
+        """Keep a counter of money."""
         family = Counters(series, Amount)
         self._families.append(family)
         return family
 
     def histograms(self, series: Series) -> Histograms:
-        """Keep a histogram.
-
-        Args:
-            series: What it is.
-        """
+        """Keep a histogram."""
         family = Histograms(series)
         self._families.append(family)
         return family
 
-    def families(self) -> Iterator[Metric]:
+    def families(self, *, births: bool = False) -> Iterator[Metric]:
         """Return the families, in the order in which they were asked for."""
-        return (family.family() for family in self._families)
+        return (family.family(births=births) for family in self._families)
 
 
-def shown(series: Series, values: Mapping[LabelValues, float]) -> Metric:
-    """Return a gauge or a counter with these values, which are counted elsewhere.
-
-    Args:
-        series: What it is.
-        values: A value for each label set.
-    """
-    made = GaugeMetricFamily if series.kind == "gauge" else CounterMetricFamily
-    family = made(series.name, series.help, labels=series.labels)
+def shown(
+    series: Series,
+    values: Mapping[LabelValues, float],
+    born: Mapping[LabelValues, float] | None = None,
+) -> Metric:
+    """Return a gauge or a counter with these values, which are counted elsewhere."""
+    if series.kind == "gauge":
+        gauge = GaugeMetricFamily(series.name, series.help, labels=series.labels)
+        for labels, value in values.items():
+            gauge.add_metric(labels, value)
+        return gauge
+    family = CounterMetricFamily(series.name, series.help, labels=series.labels)
     for labels, value in values.items():
-        family.add_metric(labels, value)
+        family.add_metric(labels, value, None if born is None else born[labels])
     return family
 
 
 def empty(series: Series) -> Metric:
-    """Return a family without values.
-
-    Args:
-        series: What it is.
-    """
+    """Return a family without values."""
     return Metric(
         series.name.removesuffix("_total"), series.help, series.kind, series.unit
     )
 
 
 # Values beyond the limit; error.type has a name of its own for that.
-_BEYOND: Final = {semconv.ERROR_TYPE.replace(".", "_"): semconv.ERROR_TYPE_OTHER}
+_BEYOND: Final = {label(semconv.ERROR_TYPE): semconv.ERROR_TYPE_OTHER}
+# Labels with few values, which no app chooses: they stay as they are where a series has
+# reached its limit, so that sums by them stay right.
+_CLOSED: Final = frozenset(
+    {
+        *(label(n) for n in (semconv.OPERATION_NAME, semconv.TOKEN_TYPE)),
+        semconv.LABEL_OUTCOME,
+        semconv.LABEL_ERROR_CLASS,
+        semconv.LABEL_DETAIL,
+        semconv.LABEL_REASON,
+    }
+)
+SERIES_LIMIT: Final = 10_000
 
 LabelValues = tuple[str, ...]
 
 
 class LabelLimits:
-    """Lets each label have so many values and no more; not safe for threads.
+    """Bounds the values of each label and the label sets of each series.
 
-    Args:
-        limit: Distinct values for each label.
-        own: Labels with a limit of their own.
+    Not safe for threads. https://prometheus.io/docs/practices/instrumentation/
     """
 
-    def __init__(self, limit: int, own: Mapping[str, int] | None = None) -> None:
+    def __init__(
+        self,
+        limit: int,
+        own: Mapping[str, int] | None = None,
+        series_limit: int = SERIES_LIMIT,
+        say: Callable[[str], None] | None = None,
+    ) -> None:
         self._limit = limit
         self._own = own or {}
         self._seen: dict[str, set[str]] = {}
+        self._say = say
+        self.series_limit = series_limit
         self.overflowed: Counter[str] = Counter()
 
     def bound(
         self, names: tuple[str, ...], values: LabelValues, *, count: bool = True
     ) -> tuple[LabelValues, tuple[str, ...]]:
-        """Return label values of which none is one too many, and count those changed.
-
-        Args:
-            names: The labels' names.
-            values: Their values, in the same order; empty ones mean no label.
-            count: Whether an overflow counts; not where the same is shown again.
-
-        Returns:
-            The values, and the names of the labels that had reached their limit.
-        """
+        """Return label values, those beyond a limit as ``other``, and count these."""
         bounded = []
         overflowed = []
         for name, value in zip(names, values, strict=True):
@@ -343,25 +326,35 @@ class LabelLimits:
             self.overflowed.update(overflowed)
         return tuple(bounded), tuple(overflowed)
 
+    def beyond(self, series: Series, labels: LabelValues) -> LabelValues:
+        """Return where a label set is counted that its series has no room for."""
+        self.overflowed[series.name] += 1
+        if self._say is not None:
+            self._say(series.name)
+        return tuple(
+            value if name in _CLOSED or not value else _BEYOND.get(name, semconv.OTHER)
+            for name, value in zip(series.labels, labels, strict=True)
+        )
+
 
 _State_co = TypeVar("_State_co", covariant=True)
 
 
-class Adds(Protocol):
+class CounterState(Protocol):
     """One label set of a counter."""
 
     def add(self, value: float, trace: Trace | None, /) -> None:
         """Add a number of things."""
 
 
-class AddsMoney(Protocol):
+class MoneyState(Protocol):
     """One label set of a counter of US dollars."""
 
     def add(self, value: Decimal, trace: Trace | None, /) -> None:
         """Add an amount."""
 
 
-class Observes(Protocol):
+class HistogramState(Protocol):
     """One label set of a histogram."""
 
     def observe(self, value: float, trace: Trace | None, /) -> None:
@@ -378,40 +371,62 @@ class Family(Protocol[_State_co]):
         """Return the state of a label set, the same one each time."""
 
 
+_State = TypeVar("_State")
+
+
+class Bounded(Generic[_State]):
+    """A family with a limit of label sets, as the product of labels has none."""
+
+    __slots__ = ("_family", "_limits", "_series", "_states")
+
+    def __init__(
+        self, series: Series, family: Family[_State], limits: LabelLimits
+    ) -> None:
+        self._series = series
+        self._family = family
+        self._limits = limits
+        self._states: dict[LabelValues, _State] = {}
+
+    def at(self, labels: LabelValues) -> _State:
+        """Return the state of a label set, or of the one for what is too many."""
+        found = self._states.get(labels)
+        if found is not None:
+            return found
+        if len(self._states) < self._limits.series_limit:
+            found = self._states[labels] = self._family.at(labels)
+            return found
+        return self._family.at(self._limits.beyond(self._series, labels))
+
+
 class Store(Protocol):
     """Keeps series, one family for each."""
 
-    def counters(self, series: Series, /) -> Family[Adds]:
+    def counters(self, series: Series, /) -> Family[CounterState]:
         """Keep a counter."""
 
-    def amounts(self, series: Series, /) -> Family[AddsMoney]:
+    def amounts(self, series: Series, /) -> Family[MoneyState]:
         """Keep a counter of US dollars."""
 
-    def histograms(self, series: Series, /) -> Family[Observes]:
+    def histograms(self, series: Series, /) -> Family[HistogramState]:
         """Keep a histogram."""
 
 
-class Silent:
-    """A store that shows the conventions' series alone.
-
-    Args:
-        store: Keeps those.
-        nowhere: Keeps ours, and nobody looks at it.
-    """
+class ConventionsOnly:
+    """A store that shows the conventions' series alone."""
 
     def __init__(self, store: Store, nowhere: Store) -> None:
         self._store = store
         self._nowhere = nowhere
 
-    def counters(self, series: Series) -> Family[Adds]:
+    def counters(self, series: Series) -> Family[CounterState]:
         """Keep a counter."""
         return self._of(series).counters(series)
 
-    def amounts(self, series: Series) -> Family[AddsMoney]:
+    def amounts(self, series: Series) -> Family[MoneyState]:
         """Keep a counter of US dollars."""
         return self._of(series).amounts(series)
 
-    def histograms(self, series: Series) -> Family[Observes]:
+    def histograms(self, series: Series) -> Family[HistogramState]:
         """Keep a histogram."""
         return self._of(series).histograms(series)
 

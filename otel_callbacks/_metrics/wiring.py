@@ -1,4 +1,4 @@
-"""How the series of one Prometheus registry get out: scraped, pushed, or both."""
+"""Connects the series of one Prometheus registry: scraped, pushed, or both."""
 
 from __future__ import annotations
 
@@ -28,13 +28,8 @@ _PUSHED: Final = frozenset({"otlp", "both"})
 _meters: weakref.WeakKeyDictionary[MeterProvider, Meters] = weakref.WeakKeyDictionary()
 
 
-class WaysOut:
-    """The series of one registry.
-
-    Args:
-        health: Counts the troubles that the series show.
-        settings: The settings of the first handler on the registry.
-    """
+class SeriesWiring:
+    """The series of one registry."""
 
     def __init__(self, health: Health, settings: Settings) -> None:
         choices = label_choices(settings.labels)
@@ -55,16 +50,7 @@ class WaysOut:
         provider: MeterProvider | None,
         settings: Settings,
     ) -> None:
-        """Show the series on their registry and push them, as far as that is asked for.
-
-        Args:
-            registry: Shows them, unless they are only pushed.
-            provider: Pushes them; the global one where only the settings ask for it.
-            settings: The settings of the handler at hand.
-
-        Raises:
-            ValueError: The registry has a series with one of our names already.
-        """
+        """Show the series on their registry and push them, as the settings say."""
         if settings.metrics_exporter != "otlp" and not self._is_shown:
             self._show(registry)
             self._is_shown = True
@@ -102,16 +88,25 @@ class WaysOut:
 
     def _limits(self) -> LabelLimits:
         """Return limits of values with nothing seen."""
-        return LabelLimits(self._settings.label_limit, self._own)
+        settings = self._settings
+        return LabelLimits(
+            settings.label_limit, self._own, settings.series_limit, self._say_full
+        )
+
+    def _say_full(self, series: str) -> None:
+        """Log once that a series has reached its limit."""
+        self.calls.health.say_once(
+            f"series_limit/{series}",
+            f"{series} has {self._settings.series_limit} label sets, the limit of a "
+            "series; Prometheus keeps each in memory. Further ones are counted as "
+            "'other' and in otel_callbacks_labels_overflowed_total. Choose fewer "
+            "labels, lower OTEL_CALLBACKS_LABEL_LIMIT, or raise "
+            "OTEL_CALLBACKS_SERIES_LIMIT.",
+        )
 
 
 def start_anew(old: MeterProvider, new: MeterProvider) -> None:
-    """Push from now on with another provider and begin at nothing, in a forked child.
-
-    Args:
-        old: The parent process's provider.
-        new: The child's.
-    """
+    """Push with another provider and begin at nothing, in a forked child."""
     meters = _meters.pop(old, None)
     if meters is not None:
         meters.start_anew(new)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from langchain_core.runnables.config import var_child_runnable_config
+
 from otel_callbacks._readers.request import model_request
 from otel_callbacks._readers.values import integer, mapping, text
 
@@ -41,12 +43,22 @@ def add_labels(
     if not request.operation:
         return request
     at = _AT.get(reader, _AT_MOSTLY)
-    about, tags = mapping(args[at]), _tags(args[at + 1])
+    if at + 1 < len(args):
+        metadata, given = args[at], args[at + 1]
+    else:
+        metadata, given = _of_enclosing_run()
+    about, tags = mapping(metadata), _tags(given)
     values = [
         ("true" if key in tags else "") if is_tag else _value(key, about, tags)
         for key, is_tag in choices
     ]
     return request._replace(labels=tuple(values))
+
+
+def _of_enclosing_run() -> tuple[object, object]:
+    """Return metadata and tags of the run whose code calls; embeddings have none."""
+    config = var_child_runnable_config.get() or {}
+    return config.get("metadata"), config.get("tags")
 
 
 def _tags(tags: object) -> list[str]:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from prometheus_client import disable_created_metrics, enable_created_metrics
 from prometheus_client.core import Exemplar
 
 from otel_callbacks._metrics.series import Series
@@ -14,6 +16,7 @@ from otel_callbacks._metrics.store import (
     Distribution,
     Histograms,
     empty,
+    says_births,
     shown,
 )
 
@@ -22,11 +25,9 @@ if TYPE_CHECKING:
 
 TRACE = (0xABC, 0xDEF, 1_500_000_000)
 IDS = {"trace_id": f"{0xABC:032x}", "span_id": f"{0xDEF:016x}"}
-COUNTER = Series("roses_total", "counter", "Roses.", ("colour",))
-HISTOGRAM = Series(
-    "wait_seconds", "histogram", "Waiting.", ("shop",), "seconds", (0.5, 1.0)
-)
-GAUGE = Series("open", "gauge", "Open.", ("shop",))
+COUNTER = Series("roses", "counter", "{rose}", "Roses.", ("colour",))
+HISTOGRAM = Series("wait", "histogram", "s", "Waiting.", ("shop",), (0.5, 1.0))
+GAUGE = Series("open", "gauge", "{shop}", "Open.", ("shop",))
 
 
 def samples(family: Metric) -> list[tuple[str, dict[str, str], float, Any]]:
@@ -126,6 +127,33 @@ def test_gauge_and_counter_take_values_from_elsewhere() -> None:
     family = shown(COUNTER, {("red",): 4})
     assert family.type == "counter"
     assert samples(family) == [("roses_total", {"colour": "red"}, 4, None)]
+
+
+def test_label_sets_say_when_they_began() -> None:
+    """Prometheus adds a zero there; it is before the scrape that shows them first."""
+    before = time.time() - 1
+    counters, histograms = Counters(COUNTER, Count), Histograms(HISTOGRAM)
+    counters.at(("red",)).add(2, None)
+    histograms.at(("here",)).observe(1, None)
+    elsewhere = shown(COUNTER, {("red",): 4}, {("red",): before})
+    now = time.time()
+    for family, name in (
+        (counters.family(births=True), "roses_created"),
+        (histograms.family(births=True), "wait_seconds_created"),
+        (elsewhere, "roses_created"),
+    ):
+        (created,) = (one for one in family.samples if one.name == name)
+        assert before <= created.value < now
+
+
+def test_prometheus_client_switches_births_off() -> None:
+    """Its users can leave ``_created`` out, and do so for ours as well."""
+    assert says_births()
+    disable_created_metrics()
+    try:
+        assert not says_births()
+    finally:
+        enable_created_metrics()
 
 
 def test_empty_family_has_name_and_no_samples() -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from otel_callbacks._metrics import fold as fold_module
 from otel_callbacks._metrics.fold import Fold
-from otel_callbacks._metrics.store import LabelLimits, OwnStore, Silent
+from otel_callbacks._metrics.store import ConventionsOnly, LabelLimits, OwnStore
 from otel_callbacks._records import Usage
 
 MILLISECOND = 1_000_000
@@ -67,7 +67,7 @@ class _Fold(Fold):
     ) -> None:
         store = OwnStore()
         self.families = store.families
-        kept = store if extensions else Silent(store, OwnStore())
+        kept = store if extensions else ConventionsOnly(store, OwnStore())
         super().__init__(kept, LabelLimits(limit), names)
 
 

@@ -18,7 +18,7 @@ from waiting import WAIT_S
 
 from otel_callbacks import Settings
 from otel_callbacks._diagnostics import Health
-from otel_callbacks._metrics import wiring as ways_out
+from otel_callbacks._metrics import wiring
 from otel_callbacks._metrics.calls import CallQueue
 from otel_callbacks._metrics.multiprocess import MultiprocessSink, is_multiprocess
 from otel_callbacks._metrics.store import LabelLimits
@@ -98,7 +98,7 @@ def test_one_process_is_the_usual_way() -> None:
 @pytest.fixture
 def plain(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let handlers keep plain objects, as in a worker, but on a registry of ours."""
-    monkeypatch.setattr(ways_out, "is_multiprocess", lambda: True)
+    monkeypatch.setattr(wiring, "is_multiprocess", lambda: True)
 
 
 USAGE = {"input_tokens": 7, "output_tokens": 3, "total_tokens": 10}

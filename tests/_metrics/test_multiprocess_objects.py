@@ -8,7 +8,7 @@ from opentelemetry.sdk.trace import TracerProvider
 from prometheus_client import CollectorRegistry
 
 from otel_callbacks import OTelCallbackHandler, Settings
-from otel_callbacks._metrics import wiring as ways_out
+from otel_callbacks._metrics import wiring
 from otel_callbacks.testing import FakeChatModel
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ USAGE = {"input_tokens": 7, "output_tokens": 3, "total_tokens": 10}
 
 def values(monkeypatch: pytest.MonkeyPatch, *, extensions: bool) -> dict[str, float]:
     """Return the sums of all samples after two streams and a call without usage."""
-    monkeypatch.setattr(ways_out, "is_multiprocess", lambda: True)
+    monkeypatch.setattr(wiring, "is_multiprocess", lambda: True)
     registry = CollectorRegistry()
     handler = OTelCallbackHandler(
         tracer_provider=TracerProvider(),

@@ -12,7 +12,7 @@ from opentelemetry.sdk.trace import TracerProvider
 from prometheus_client import CollectorRegistry
 
 from otel_callbacks import OTelCallbackHandler, Settings
-from otel_callbacks._metrics import wiring as ways_out
+from otel_callbacks._metrics import wiring
 from otel_callbacks._metrics.series import ATTRIBUTES
 from otel_callbacks._metrics.wiring import start_anew
 from otel_callbacks.testing import FakeChatModel
@@ -99,6 +99,29 @@ def test_pushed_is_what_is_scraped() -> None:
     assert [(one["team"], one["tag_vip"]) for one in labels] == [
         ("flowers", "true")
     ] * 2
+
+
+@pytest.mark.parametrize("extensions", [True, False], ids=["all", "conventions"])
+def test_label_sets_begin_before_their_first_point(*, extensions: bool) -> None:
+    """In milliseconds, as Prometheus tells time: it adds a zero at the beginning."""
+    pushed = Pushed(
+        Settings(strict=True, metrics_exporter="otlp", extensions=extensions)
+    )
+    for failing in (None, ValueError("no")):
+        if failing is None:
+            pushed.call()
+        else:
+            with pytest.raises(ValueError, match="no"):
+                pushed.call(error=failing)
+        points = [
+            point
+            for metric, point in pushed.points()
+            if getattr(metric.data, "is_monotonic", True)
+        ]
+        assert len(points) >= 5
+        for point in points:
+            began = point.start_time_unix_nano // 1_000_000
+            assert began < point.time_unix_nano // 1_000_000
 
 
 def test_whole_numbers_are_whole() -> None:
@@ -220,7 +243,7 @@ def test_a_registry_that_is_gone_is_asked_no_more() -> None:
     reader = pushed.reader
     FakeChatModel(usage=USAGE).invoke("?", {"callbacks": [pushed.handler]})
     # What the queue's registry holds goes with it.
-    (meters,) = [m for p, m in ways_out._meters.items() if p is pushed.provider]
+    (meters,) = [m for p, m in wiring._meters.items() if p is pushed.provider]
     gone: Any = lambda: None  # noqa: E731 -- as a dead weak reference answers
     meters._sources = [(gone, fold) for _, fold in meters._sources]
     names = {name for name, _ in pushed.samples()}

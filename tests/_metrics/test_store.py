@@ -5,13 +5,13 @@ from __future__ import annotations
 from decimal import Decimal
 
 from otel_callbacks._metrics import series as catalogue
-from otel_callbacks._metrics.store import OwnStore, Silent
+from otel_callbacks._metrics.store import ConventionsOnly, OwnStore
 
 
 def test_ours_are_kept_where_nobody_looks() -> None:
     """Series that the conventions lack go elsewhere, and nothing is lost there."""
     shown, nowhere = OwnStore(), OwnStore()
-    silent = Silent(shown, nowhere)
+    silent = ConventionsOnly(shown, nowhere)
     silent.histograms(catalogue.TOKEN_USAGE)
     silent.counters(catalogue.TOKENS)
     silent.amounts(catalogue.COST).at(()).add(Decimal("0.1"), None)
