@@ -107,6 +107,7 @@ OF_A_PROMISE = {
     "test_bad_input",
     "test_content_on_spans",
     "test_documents",
+    "test_every_setting",
     "test_field_troubles",
     "test_graph_tree",
     "test_layering",
