@@ -79,6 +79,14 @@ class Usage(NamedTuple):
     audio_output: int = 0
 
 
+class Estimate(NamedTuple):
+    """What goes into a call before the provider has counted it: rather too much."""
+
+    tokens: int = 1
+    shape: tuple[int, ...] = ()
+    """Tells prompts apart whose estimates err in the same way."""
+
+
 class Response(NamedTuple):
     """What a model gave back."""
 

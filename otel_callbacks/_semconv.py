@@ -134,6 +134,8 @@ CREATE_AGENT: Final = "create_agent"
 INVOKE_AGENT: Final = "invoke_agent"
 INVOKE_WORKFLOW: Final = "invoke_workflow"
 MODEL_OPERATIONS: Final = frozenset({CHAT, TEXT_COMPLETION})
+BILLED_OPERATIONS: Final = MODEL_OPERATIONS | {EMBEDDINGS}
+"""What a provider bills."""
 
 # gen_ai.tool.type
 TOOL_FUNCTION: Final = "function"

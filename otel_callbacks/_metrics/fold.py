@@ -35,7 +35,7 @@ _State = TypeVar("_State")
 
 _SECONDS: Final = 1e-9
 _CACHE: Final = "cache_hit"
-_PRICED: Final = semconv.MODEL_OPERATIONS | {semconv.EMBEDDINGS}
+_PRICED: Final = semconv.BILLED_OPERATIONS
 _ERROR_LABELS: Final = (catalogue.label(semconv.ERROR_TYPE),)
 # Kinds of calls whose states are kept at hand; dropped and found again beyond that.
 _KEPT_AT_MOST: Final = 10_000

@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 _CALLS: Final = frozenset(
     {semconv.CHAT, semconv.TEXT_COMPLETION, semconv.EMBEDDINGS, semconv.RETRIEVAL}
 )
-_SAY_TOKENS: Final = semconv.MODEL_OPERATIONS | {semconv.EMBEDDINGS}
+_SAY_TOKENS: Final = semconv.BILLED_OPERATIONS
 _SAMPLED: Final = int(trace.TraceFlags.SAMPLED)
 
 

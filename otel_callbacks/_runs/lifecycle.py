@@ -13,7 +13,7 @@ from otel_callbacks import _semconv as semconv
 from otel_callbacks._content.capture import NOTHING, Capture, tell_agent
 from otel_callbacks._labels import label_choices
 from otel_callbacks._readers.errors import failure, interruption
-from otel_callbacks._readers.estimate import input_tokens
+from otel_callbacks._readers.estimate import prompt_estimate
 from otel_callbacks._readers.labels import add_labels
 from otel_callbacks._readers.response import model_response
 from otel_callbacks._readers.steps import enclosing_run_id, tool_failed
@@ -114,9 +114,9 @@ class Lifecycle:
             capture = self._capture
             said = capture.of_start(request, payload, more) if capture else NOTHING
             content = said.content
-            expected = 0
-            if budgets_in_use() and request.operation in semconv.MODEL_OPERATIONS:
-                expected = input_tokens(payload)
+            expected = None
+            if budgets_in_use() and request.operation in semconv.BILLED_OPERATIONS:
+                expected = prompt_estimate(payload, more)
             run = self._table.start(
                 run_id, parent_id, request, id(payload), content, expected
             )

@@ -17,7 +17,14 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from decimal import Decimal
 
-    from otel_callbacks._records import Content, Outcome, Refusal, Request, Response
+    from otel_callbacks._records import (
+        Content,
+        Estimate,
+        Outcome,
+        Refusal,
+        Request,
+        Response,
+    )
 
     Tally = tuple[int, int, int, int, Decimal | int]
     """What one ended run adds to the sums of those above it: calls, tool calls, tokens
@@ -197,8 +204,8 @@ class Run:
         # What ended below the outermost run, for the sums on its span.
         self.rollup: list[Tally] = [] if parent is None else parent.rollup
         self.content: Content | None = None
-        # Tokens that go in, estimated before the call; only where a budget asks.
-        self.expected = 0
+        # What goes in, estimated before the call; only where an account asks.
+        self.expected: Estimate | None = None
         # Whose account this run is on, for the ledger.
         self.account: object = None
         # Why the call must not be made: a budget is spent.

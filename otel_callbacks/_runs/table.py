@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from otel_callbacks._diagnostics import Health
-    from otel_callbacks._records import Content, Price
+    from otel_callbacks._records import Content, Estimate, Price
 
 # Ends that never come (a handler was removed in between) must not pile up.
 _AT_MOST: Final = 1_000
@@ -136,7 +136,7 @@ class RunTable:
         request: Request,
         origin: object = None,
         content: Content | None = None,
-        expected: int = 0,
+        expected: Estimate | None = None,
     ) -> Run:
         """Put a run in the table and tell the sinks.
 
@@ -146,7 +146,7 @@ class RunTable:
             request: What is known at the start.
             origin: The identity of its payload, see `is_echo`.
             content: What goes in, where capture is on.
-            expected: Tokens that go in, estimated, where a budget asks.
+            expected: What goes in, estimated, where an account asks.
         """
         key = run_key(run_id)
         parent = None if parent_id is None else self._open.get(run_key(parent_id))

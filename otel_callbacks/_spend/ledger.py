@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from otel_callbacks._runs.run import Run
     from otel_callbacks._spend.accounts import Account
 
-_CALLS: Final = semconv.MODEL_OPERATIONS | {semconv.EMBEDDINGS}
+_CALLS: Final = semconv.BILLED_OPERATIONS
 _SECONDS: Final = 1e-9
 
 
@@ -175,7 +175,8 @@ class LedgerSink:
         choices = request.attributes.get(semconv.REQUEST_CHOICE_COUNT, 1)
         both = isinstance(most, int) and isinstance(choices, int)
         most = int(most) * int(choices) if both else 0  # type: ignore[arg-type]
-        usage = Usage(max(run.expected, 1), most)
+        expected = run.expected
+        usage = Usage(1 if expected is None else expected.tokens, most)
         given, taken = usage.input_tokens or 0, usage.output_tokens or 0
         cost = None
         if any(one.limits is not None and one.limits.cost for one in on):

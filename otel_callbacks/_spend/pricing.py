@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from otel_callbacks._records import NO_ATTRIBUTES
 from otel_callbacks._semconv import (
-    EMBEDDINGS,
-    MODEL_OPERATIONS,
+    BILLED_OPERATIONS,
     OPENAI_RESPONSE_SERVICE_TIER,
 )
 from otel_callbacks._spend.price_file import PriceFile
@@ -22,7 +21,6 @@ if TYPE_CHECKING:
     from otel_callbacks._records import Request, Response
     from otel_callbacks._spend.rates import Rates
 
-_PRICED: Final = MODEL_OPERATIONS | {EMBEDDINGS}
 _WHERE: Final = "price"
 _KEPT_AT_MOST: Final = 10_000
 _SAID_AT_MOST: Final = 50
@@ -82,7 +80,7 @@ class Pricing:
             US dollars; None where the price is not known, or nothing was said of the
             tokens. A model that is free costs 0.
         """
-        if request.operation not in _PRICED:
+        if request.operation not in BILLED_OPERATIONS:
             return None
         if response.reported_cost is not None:
             return response.reported_cost

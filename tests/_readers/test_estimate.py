@@ -1,56 +1,197 @@
-"""What a prompt may cost, before the provider has counted it."""
+"""What goes into a call, before the provider has counted it."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import base64
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
 
 import pytest
-from langchain_core.messages import HumanMessage, SystemMessage
+from langchain_core.callbacks import BaseCallbackHandler
+from langchain_core.messages import AIMessage, HumanMessage, SystemMessage, ToolMessage
 from langchain_openai import ChatOpenAI
+from pydantic import BaseModel
 
-from otel_callbacks._readers.estimate import input_tokens
+from otel_callbacks._readers.estimate import (
+    IMAGE,
+    SECOND_OF_AUDIO,
+    SMALL_IMAGE,
+    prompt_estimate,
+    text_tokens,
+)
+from otel_callbacks.testing import Reply
 
 if TYPE_CHECKING:
     from otel_callbacks.testing import FakeOpenAI
 
-
-@pytest.mark.parametrize(
-    ("payload", "tokens"),
-    [
-        ("", 1),
-        ("a b c d", 4),
-        ("x" * 400, 100),
-        ("玫瑰", 2),
-        ([HumanMessage("x" * 40)], 14),
-        ([SystemMessage("abcd"), HumanMessage("玫瑰花")], 12),
-        ([HumanMessage([{"type": "text", "text": "abcdefgh"}])], 6),
-        (None, 1),
-        ([object()], 1),
-    ],
+COUNTS: Final[dict[str, dict[str, Any]]] = json.loads(
+    (Path(__file__).parents[1] / "data" / "token_counts.json").read_text("utf-8")
 )
-def test_estimates(payload: object, tokens: int) -> None:
-    """A token for four Latin letters or a word, and for each other character."""
-    assert input_tokens(payload) == tokens
+"""Of texts of many kinds what real tokenizers count: ``tests/data/count_tokens.py``."""
+
+MOST_TOO_MUCH: Final = 2.5
+
+
+def counted(kind: str) -> int:
+    """Return the most tokens that one of the tokenizers makes of a text."""
+    return max(count for name, count in COUNTS[kind].items() if name != "text")
+
+
+@pytest.mark.parametrize("kind", COUNTS)
+def test_real_tokenizers_count_no_more(kind: str) -> None:
+    """The estimate of each kind of text is above each count, and not absurdly high."""
+    estimate = text_tokens(COUNTS[kind]["text"])
+    assert counted(kind) <= estimate <= counted(kind) * MOST_TOO_MUCH
+
+
+@pytest.mark.parametrize("kind", COUNTS)
+def test_pieces_of_a_text_are_bounded_too(kind: str) -> None:
+    """A text in messages is estimated no lower than as a whole."""
+    text = COUNTS[kind]["text"]
+    half = len(text) // 2
+    messages = [HumanMessage(text[:half]), SystemMessage(text[half:])]
+    assert prompt_estimate(messages).tokens >= counted(kind)
+
+
+@pytest.mark.parametrize("payload", ["", None, [], [object()], [[]]])
+def test_nothing_is_little(payload: object) -> None:
+    """What says nothing is next to nothing, and never nothing."""
+    assert 1 <= prompt_estimate(payload).tokens <= 4
 
 
 class Hostile(HumanMessage):
     """A message that cannot be read."""
 
     @property
-    def text(self) -> str:  # type: ignore[override]
+    def additional_kwargs(self) -> dict[str, Any]:  # type: ignore[override]
         """Fail."""
         raise ValueError
 
 
-def test_what_cannot_be_read_is_one() -> None:
+def test_what_cannot_be_read_counts_its_messages() -> None:
     """An estimate never fails."""
-    assert input_tokens([Hostile("x")]) == 1
+    assert prompt_estimate([Hostile("x"), Hostile("x")]).tokens == 8
+
+
+def test_a_low_estimate_of_text_is_told_by_its_shape() -> None:
+    """Prompts of different kinds are not taken for each other."""
+    kinds = ("english", "chinese", "digits", "punctuation", "csv")
+    shapes = {prompt_estimate(COUNTS[kind]["text"]).shape for kind in kinds}
+    assert len(shapes) == len(kinds)
+
+
+JSON: Final = json.dumps({"q": "roses" * 400})
+WAV: Final = base64.b64encode(b"x" * 160_000).decode()
+
+
+@pytest.mark.parametrize(
+    ("part", "least", "most"),
+    [
+        ({"type": "text", "text": "abcdefgh"}, 4, 4),
+        ("abcdefgh", 4, 8),
+        ({"type": "text"}, 0, 0),
+        ({"type": "image_url", "image_url": {"url": "https://x/y.png"}}, IMAGE, IMAGE),
+        (
+            {"type": "image_url", "image_url": {"url": "x", "detail": "low"}},
+            *(SMALL_IMAGE, SMALL_IMAGE),
+        ),
+        ({"type": "image", "source": {"data": "x" * 9_999}}, IMAGE, IMAGE),
+        ({"type": "media", "mime_type": "image/png", "data": "x"}, IMAGE, IMAGE),
+        (
+            {"type": "input_audio", "input_audio": {"data": WAV, "format": "wav"}},
+            *(10 * SECOND_OF_AUDIO, 10 * SECOND_OF_AUDIO + 1),
+        ),
+        (
+            {"type": "audio", "base64": WAV, "mime_type": "audio/mp3"},
+            *(80 * SECOND_OF_AUDIO, 80 * SECOND_OF_AUDIO + 1),
+        ),
+        ({"type": "audio", "file_id": 7}, 60 * SECOND_OF_AUDIO, 60 * SECOND_OF_AUDIO),
+        ({"type": "file", "base64": "x" * 40_000}, 3_000, 3_000),
+        ({"type": "document", "source": {"url": "x"}}, IMAGE, IMAGE),
+        ({"type": "tool_result", "content": "roses " * 500}, 1_000, 1_100),
+        ({"type": "tool_use", "input": {"q": "roses" * 400}}, 1_000, 2_000),
+        ({"type": "thinking", "thinking": "roses " * 500}, 1_000, 1_100),
+        ({"type": 7, "n": 12345, "x": None, "y": [1.5, True], "z": object()}, 20, 60),
+    ],
+)
+def test_parts_of_a_message(part: Any, least: int, most: int) -> None:
+    """Each kind of part has its measure."""
+    assert least <= prompt_estimate([HumanMessage([part])]).tokens - 4 <= most
+
+
+def test_tool_calls_of_the_history_count() -> None:
+    """What a model has asked tools for goes in again, and what they answered."""
+    call = {"name": "find", "args": {"q": "roses" * 400}, "id": "1"}
+    asked = AIMessage("", tool_calls=[call])
+    assert prompt_estimate([asked]).tokens > 1_000
+    answered = ToolMessage("roses " * 500, tool_call_id="1")
+    assert prompt_estimate([answered]).tokens > 1_000
+    old = {"function_call": {"name": "find", "arguments": JSON}}
+    assert prompt_estimate([AIMessage("", additional_kwargs=old)]).tokens > 1_000
+
+
+class Order(BaseModel):
+    """An order of flowers, as the shop's own system keeps it."""
+
+    number: int
+    flowers: list[str]
+
+
+class Parameters(BaseCallbackHandler):
+    """Keeps what a model is called with."""
+
+    def on_chat_model_start(self, _: Any, messages: Any, **kwargs: Any) -> None:
+        """Estimate what goes in."""
+        self.estimate = prompt_estimate(messages[0], kwargs["invocation_params"])
+
+
+def test_tools_and_schemas_count(server: FakeOpenAI) -> None:
+    """Twenty bound tools and a structured output are in what LangChain hands over."""
+    seen = Parameters()
+    llm = ChatOpenAI(
+        model="gpt-4o-mini",
+        base_url=server.base_url,
+        api_key="x",  # type: ignore[arg-type]
+        callbacks=[seen],
+    )
+    llm.invoke("x")
+    bare = seen.estimate.tokens
+    tools = [
+        {
+            "name": f"tool_{n}",
+            "description": "Finds flowers. " * 20,
+            "parameters": {"type": "object", "properties": {}},
+        }
+        for n in range(20)
+    ]
+    for _again in range(2):
+        llm.bind_tools(tools).invoke("x")
+        assert seen.estimate.tokens > bare + 20 * 80
+    server.when(lambda _: True, Reply('{"number": 1, "flowers": []}'))
+    llm.with_structured_output(Order, method="json_schema", include_raw=True).invoke(
+        "x"
+    )
+    assert seen.estimate.tokens > bare + 30
+
+
+def test_a_class_is_its_schema_and_other_makers_add_a_prompt_of_their_own() -> None:
+    """A Pydantic class counts as JSON; Anthropic adds what its tools need."""
+    one = prompt_estimate("x", {"response_format": Order, "_type": "openai-chat"})
+    other = prompt_estimate("x", {"response_format": Order, "_type": "anthropic-chat"})
+    assert 30 < one.tokens < 200
+    assert other.tokens == one.tokens + 530
+    many = [{"tools": [{"name": f"t{n}"}]} for n in range(99)]
+    assert all(prompt_estimate("x", each).tokens > 2 for each in many)
+    endless: list[Any] = []
+    endless.append(endless)
+    assert prompt_estimate("x", {"tools": endless}).tokens < 999
 
 
 @pytest.mark.parametrize("text", ["a " * 40, "红玫瑰" * 100, "How much is a bouquet?"])
-def test_estimates_are_not_below_the_count(server: FakeOpenAI, text: str) -> None:
-    """The shipped provider counts no more than was reserved."""
+def test_the_shipped_provider_counts_no_more(server: FakeOpenAI, text: str) -> None:
+    """What comes back as input tokens is no more than the estimate."""
     llm = ChatOpenAI(model="gpt-4o-mini", base_url=server.base_url, api_key="x")  # type: ignore[arg-type]
-    told = llm.invoke(text).usage_metadata
-    assert told is not None
-    assert told["input_tokens"] <= input_tokens([HumanMessage(text)])
+    usage = llm.invoke(text).usage_metadata
+    assert usage is not None
+    assert usage["input_tokens"] <= prompt_estimate([HumanMessage(text)]).tokens
