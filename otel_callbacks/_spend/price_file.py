@@ -19,9 +19,10 @@ provider = "openai"          # is this provider, at its prices
 from __future__ import annotations
 
 import json
+import re
 import tomllib
 from datetime import date
-from decimal import Decimal
+from decimal import Context, Decimal
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, NoReturn
@@ -41,6 +42,12 @@ _TEXTS: Final = ("model", "provider", "server")
 _FROM: Final = "from"
 _KEYS: Final = frozenset({*_TEXTS, _FROM, *TOKENS})
 _SERVER_KEYS: Final = frozenset({"server", "provider"})
+_DIGITS: Final = 40
+_DIGITS_BEFORE: Final = 6
+_PLACES: Final = 12
+"""A price of a million tokens is below a million dollars; its sum is exact."""
+_READING: Final = Context(prec=_DIGITS, traps=[])
+_HOST: Final = re.compile(r"[^\s/:@?#]*|[0-9a-fA-F:.]+|\[[0-9a-fA-F:.]+\]")
 ALWAYS: Final = date.min
 """Since when a price holds that says no day."""
 
@@ -118,10 +125,11 @@ class PriceFile(NamedTuple):
             return cls()
         try:
             content = _parsed(Path(path))
-            return cls(
-                tuple(_listed(content, _PRICES, _entry)),
-                tuple(_listed(content, _SERVERS, _server)),
-            )
+            entries = tuple(_listed(content, _PRICES, _entry))
+            servers = tuple(_listed(content, _SERVERS, _server))
+            _refuse_doubles(_PRICES, [entry[:4] for entry in entries])
+            _refuse_doubles(_SERVERS, [server for server, _ in servers])
+            return cls(entries, servers)
         except _WrongError as wrong:
             allowed = f"a file of prices; {wrong}"
             raise SettingError(VARIABLE, path, allowed) from None
@@ -173,23 +181,43 @@ def _names(address: str, port: int) -> tuple[str, ...]:
 def _parsed(path: Path) -> dict[str, Any]:
     """Read the file as what its name says that it is."""
     try:
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8-sig")  # Windows' editors put a mark
     except (OSError, UnicodeDecodeError) as error:
         why = getattr(error, "strerror", None) or "it is not UTF-8"
         _refuse(f"it cannot be read: {why}")
     try:
         if path.suffix == ".json":
-            content = json.loads(text, parse_float=Decimal)
+            content = json.loads(text, parse_float=_number, object_pairs_hook=_once)
         elif path.suffix == ".toml":
-            content = tomllib.loads(text, parse_float=Decimal)
+            content = tomllib.loads(text, parse_float=_number)
         else:
             _refuse("its name must end in .toml or .json")
-    except (tomllib.TOMLDecodeError, json.JSONDecodeError, RecursionError) as error:
+    except _WrongError:
+        raise
+    except (ValueError, RecursionError) as error:
         _refuse(f"{error}")
     if not isinstance(content, dict) or not content.keys() <= {_PRICES, _SERVERS}:
         _refuse(f"it has tables {_PRICES!r} and {_SERVERS!r} and nothing else")
     if not content:
         _refuse("it is empty")
+    return content
+
+
+def _number(text: str) -> Decimal:
+    """Read a number to its last digit; one of a million digits is no price."""
+    if len(text) > _DIGITS:
+        _refuse(f"{text[:12]}... has more than {_DIGITS} digits")
+    # The widest context: the app's own may refuse what this reads.
+    return Decimal(text, _READING)
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Refuse a key that stands twice; JSON itself would take the last."""
+    content = dict(pairs)
+    if len(content) < len(pairs):
+        keys = [key for key, _ in pairs]
+        twice = next(key for key in keys if keys.count(key) > 1)
+        _refuse(f"{twice!r} stands twice in one table")
     return content
 
 
@@ -219,7 +247,7 @@ def _entry(entry: dict[str, Any]) -> Entry:
     if prices.keys().isdisjoint({INPUT, OUTPUT}):
         _refuse("it has no price for 'input' or 'output'")
     since = _day(entry.get(_FROM, ALWAYS))
-    return Entry(model.lower(), provider, server.lower(), since, Rates(prices))
+    return Entry(model.lower(), provider, _host(server), since, Rates(prices))
 
 
 def _server(entry: dict[str, Any]) -> tuple[str, str]:
@@ -228,7 +256,28 @@ def _server(entry: dict[str, Any]) -> tuple[str, str]:
     server, provider = _text(entry, "server"), _text(entry, "provider")
     if not server or not provider:
         _refuse("it needs 'server' and 'provider'")
-    return server.lower(), provider
+    return _host(server), provider
+
+
+def _host(server: str) -> str:
+    """Refuse what is no ``server.address`` and would never match."""
+    host, _, port = (
+        server.rpartition(":") if server.count(":") == 1 else (server, "", "")
+    )
+    if not _HOST.fullmatch(host) or (port and not port.isdigit()):
+        _refuse(
+            f"'server' is {server!r}; it must be a host such as 'llm.example' or "
+            "'llm.example:8000', without 'https://' and without a path"
+        )
+    return server.lower()
+
+
+def _refuse_doubles(name: str, keys: list[Any]) -> None:
+    """Refuse two entries for one thing: which of them counts would be a guess."""
+    known: dict[Any, int] = {}
+    for number, key in enumerate(keys, 1):
+        if (first := known.setdefault(key, number)) != number:
+            _refuse(f"entry {number} of {name!r} is for the same as entry {first}")
 
 
 def _only(entry: dict[str, Any], keys: frozenset[str]) -> None:
@@ -249,9 +298,15 @@ def _price(kind: str, value: object) -> Decimal:
     """Read US dollars for a million tokens."""
     if isinstance(value, int) and not isinstance(value, bool):
         value = Decimal(value)
-    if not isinstance(value, Decimal) or not value.is_finite() or value < 0:
+    if not isinstance(value, Decimal) or not value.is_finite() or value.is_signed():
         _refuse(f"{kind!r} must be US dollars for a million tokens, 0 or more")
-    return value
+    places = value.as_tuple().exponent
+    if value and (value.adjusted() >= _DIGITS_BEFORE or int(places) < -_PLACES):
+        _refuse(
+            f"{kind!r} is {value:.3e}; it must be US dollars for a million tokens: less "
+            f"than 10 to the power of {_DIGITS_BEFORE}, with at most {_PLACES} places"
+        )
+    return value or Decimal(0)
 
 
 def _day(value: object) -> date:

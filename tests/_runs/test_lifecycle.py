@@ -440,11 +440,11 @@ class Refusing:
     name = "refusing"
 
     def __init__(self) -> None:
-        self.expected: list[int] = []
+        self.expected: list[int | None] = []
 
     def started(self, run: Run) -> None:
         """Refuse."""
-        self.expected.append(run.expected)
+        self.expected.append(run.expected and run.expected.tokens)
         run.refusal = BudgetExceeded("calls", 1, 1, 0, 1)
 
     def ended(self, run: Run, end: End) -> None:
@@ -478,4 +478,4 @@ def test_nothing_is_estimated_without_a_budget() -> None:
     runs, ids = Lifecycle(built), (uuid4(), None)
     with pytest.raises(BudgetExceeded):
         runs.start(lambda *_: READ, (), UNREAD, ids, "Two red roses")
-    assert refusing.expected == [0]
+    assert refusing.expected == [None]

@@ -9,7 +9,14 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from otel_callbacks._diagnostics import Counts, Health
-from otel_callbacks._records import NO_ATTRIBUTES, End, Request, Response, Usage
+from otel_callbacks._records import (
+    NO_ATTRIBUTES,
+    End,
+    Estimate,
+    Request,
+    Response,
+    Usage,
+)
 from otel_callbacks._runs.run import Run
 from otel_callbacks._spend import accounts, ledger
 from otel_callbacks._spend.accounts import Account
@@ -61,7 +68,7 @@ def run_of(
 ) -> Run:
     """Return a model call's run."""
     run = Run(key, Request("chat", model, model=model, attributes=attributes), None)
-    run.expected = expected
+    run.expected = Estimate(expected)
     return run
 
 

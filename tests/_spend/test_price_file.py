@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import decimal
 import json
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -50,6 +51,10 @@ provider = "openai"
 """
 
 
+A = "[[prices]]\nmodel = 'a'\n"
+GATE = "[[servers]]\nserver = 'gate.example'\nprovider = "
+
+
 def read(folder: Path, text: str, name: str = "prices.toml") -> PriceFile:
     """Write a file and read it."""
     path = folder / name
@@ -92,13 +97,6 @@ def test_a_price_holds_from_its_day_on(tmp_path: Path) -> None:
     assert dollars(first) == Decimal("0.1")
 
 
-def test_of_equals_the_last_one_counts(tmp_path: Path) -> None:
-    """What is added at the end corrects what is above."""
-    entry = '[[prices]]\nmodel = "a"\ninput = '
-    own = read(tmp_path, f"{entry}1\n{entry}2\n")
-    assert dollars(own.find("", "", 0, "a", TODAY)) == 2
-
-
 def test_whose_servers_are_behind_an_address(tmp_path: Path) -> None:
     """A gateway's models cost what its provider's do."""
     own = read(tmp_path, PRICES)
@@ -137,6 +135,27 @@ def test_json_says_the_same(tmp_path: Path) -> None:
         ),
         ("[[servers]]\nserver = 'a'", "entry 1 of 'servers': it needs 'server' and"),
         ("[[prices]\n", "line 1"),
+        (
+            f"{A}input = 1\n{A}input = 2",
+            "entry 2 of 'prices' is for the same as entry 1",
+        ),
+        (f"{GATE}'a'\n{GATE}'b'", "entry 2 of 'servers' is for the same as entry 1"),
+        (f"{A}input = 1e-900000", "'input' is 1.000e-900000; it must be US dollars"),
+        (f"{A}input = 1e-1000000", "'input' is 1.000e-1000000; it must be US dollars"),
+        (f"{A}input = 1e300", "'input' is 1.000e+300; it must be US dollars"),
+        (f"{A}output = 1000000.0", "'output' is 1.000e+6; it must be US dollars"),
+        (f"{A}output = 0.0000000000001", "with at most 12 places"),
+        (f"{A}input = 1{'0' * 5000}", "digits"),
+        (f"{A}input = 0.{'0' * 5000}1", "0.0000000000... has more than 40 digits"),
+        (f"{A}input = 1e99999999999999999999", "'input' must be US dollars"),
+        (f"{A}input = -0.0", "'input' must be US dollars"),
+        (
+            f"{A}input = 1\nserver = 'https://llm.example/v1'",
+            "'server' is 'https://llm",
+        ),
+        (f"{A}input = 1\nserver = 'llm.example/v1'", "without a path"),
+        (f"{A}input = 1\nserver = 'llm.example:http'", "it must be a host"),
+        (f"{A}input = 1\nserver = 'llm example'", "it must be a host"),
     ],
 )
 def test_a_wrong_file_is_refused(tmp_path: Path, text: str, why: str) -> None:
@@ -153,6 +172,13 @@ def test_a_wrong_file_is_refused(tmp_path: Path, text: str, why: str) -> None:
     [
         ("prices.json", b"{", "line 1"),
         ("prices.json", b"[]", "it has tables"),
+        ("prices.json", b'{"prices": [], "prices": []}', "'prices' stands twice"),
+        (
+            "prices.json",
+            b'{"prices": [{"model": "a", "model": "b"}]}',
+            "'model' stands",
+        ),
+        ("prices.json", b'{"prices": [{"model": "a", "input": NaN}]}', "US dollars"),
         ("prices.yaml", b"a: 1", "must end in .toml or .json"),
         ("prices.toml", b"\xff", "it is not UTF-8"),
         (None, b"", "No such file"),
@@ -167,3 +193,34 @@ def test_what_is_no_file_of_prices(
         path.write_bytes(content)
     with pytest.raises(SettingError, match=why):
         PriceFile.read(str(path))
+
+
+@pytest.mark.parametrize("name", ["prices.toml", "prices.json"])
+def test_a_byte_order_mark_is_read_over(tmp_path: Path, name: str) -> None:
+    """Editors on Windows begin a file with one."""
+    text = (
+        '{"prices": [{"model": "a", "input": 2}]}'
+        if "json" in name
+        else f"{A}input = 2"
+    )
+    own = read(tmp_path, f"\ufeff{text}", name)
+    assert dollars(own.find("", "", 0, "a", TODAY)) == 2
+
+
+def test_the_smallest_and_the_largest_price_are_exact(tmp_path: Path) -> None:
+    """A price costs what it says, to the last digit, and an IPv6 server is one."""
+    text = f"{A}input = 999999.999999999999\noutput = 0.000000000001\nserver = '::1'"
+    rates = read(tmp_path, text).find("", "::1", 0, "a", TODAY)
+    assert rates is not None
+    assert rates.cost(Usage(1, 1)) == 1  # to the eighteenth place
+    assert rates.cost(Usage(0, 0)) == 0
+
+
+@pytest.mark.parametrize("trap", [decimal.Inexact, decimal.FloatOperation])
+def test_the_apps_own_decimal_context_refuses_no_file(
+    tmp_path: Path, trap: Any
+) -> None:
+    """A price is read as it is written, whatever the app has set for its own sums."""
+    with decimal.localcontext(prec=3, traps=[trap]):
+        own = read(tmp_path, f"{A}input = 0.123456789")
+        assert dollars(own.find("", "", 0, "a", TODAY)) == Decimal("0.123456789")
