@@ -303,8 +303,8 @@ def _price(kind: str, value: object) -> Decimal:
     places = value.as_tuple().exponent
     if value and (value.adjusted() >= _DIGITS_BEFORE or int(places) < -_PLACES):
         _refuse(
-            f"{kind!r} is {value:.3e}; it must be US dollars for a million tokens: less "
-            f"than 10 to the power of {_DIGITS_BEFORE}, with at most {_PLACES} places"
+            f"{kind!r} is {value:.3e}; it must be US dollars for a million tokens: "
+            f"below 10 to the power of {_DIGITS_BEFORE}, with at most {_PLACES} places"
         )
     return value or Decimal(0)
 
