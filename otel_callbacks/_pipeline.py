@@ -136,6 +136,7 @@ def _build(
                 tracer,
                 extensions=settings.extensions,
                 content=settings.capture_content in {"SPAN_ONLY", "SPAN_AND_EVENT"},
+                sdk_spans=settings.sdk_spans,
             ),
         ),
         health,

@@ -131,6 +131,8 @@ class Settings:
         strict: Raises our own troubles instead of logging them; for tests.
         extensions: Emits what the conventions do not have: ``otel_callbacks`` series
             and span attributes. Off leaves the conventions' names alone.
+        sdk_spans: Makes each span by the SDK's tracer, also where a cheaper one of
+            ours is the same (see ``docs/architecture.md``).
         label_limit: Distinct values of each label; further ones become ``other``.
         series_limit: Label sets of each series; further ones are counted as ``other``.
         run_time_limit: Seconds without a sign of life after which a run is given up.
@@ -162,6 +164,7 @@ class Settings:
     sdk_disabled: bool = _flag_setting("OTEL_SDK_DISABLED", default=False)
     strict: bool = _flag_setting("OTEL_CALLBACKS_STRICT", default=False)
     extensions: bool = _flag_setting("OTEL_CALLBACKS_EXTENSIONS", default=True)
+    sdk_spans: bool = _flag_setting("OTEL_CALLBACKS_SDK_SPANS", default=False)
     label_limit: int = _setting(
         "OTEL_CALLBACKS_LABEL_LIMIT",
         100,

@@ -18,6 +18,7 @@ from otel_callbacks._spans import batch
 from otel_callbacks._spans import current as current_span
 from otel_callbacks._spans import sums as agent_sums
 from otel_callbacks._spans import sums as rollup
+from otel_callbacks._spans.own import OwnSpan, SpanMaker
 from otel_callbacks._spans.resumes import Threads
 from otel_callbacks._spans.sums import add_chunk_times
 
@@ -144,14 +145,20 @@ class SpanSink:
         tracer: Makes the spans.
         extensions: Whether attributes that the conventions lack are written too.
         content: Whether what was said is written, where it was captured.
+        sdk_spans: Whether each span is one of the tracer's own making.
     """
 
     name: Final = "spans"
 
     def __init__(
-        self, tracer: trace.Tracer, *, extensions: bool = True, content: bool = False
+        self,
+        tracer: trace.Tracer,
+        *,
+        extensions: bool = True,
+        content: bool = False,
+        sdk_spans: bool = False,
     ) -> None:
-        self._tracer = tracer
+        self._maker = SpanMaker(tracer, sdk_spans=sdk_spans)
         self._extensions = extensions
         self._content = content
         self._threads = Threads()
@@ -198,26 +205,27 @@ class SpanSink:
         request = run.request
         current = trace.get_current_span(context)
         parent = current_span.parent_of(run, context, current)
-        run.span = self._tracer.start_span(
+        run.span = self._maker.start(
             f"{request.operation} {request.target}".strip() or "run",
-            context=(
-                context
-                if parent is current
-                else trace.set_span_in_context(parent, context)
-            ),
-            kind=_CLIENT if request.operation in _CALLS else _INTERNAL,
-            attributes=(
-                request.attributes
-                if self._extensions
-                else of_the_conventions(request.attributes)
-            ),
-            links=self._threads.links(request) if request.thread else None,
-            start_time=run.start_ns,
+            context
+            if parent is current
+            else trace.set_span_in_context(parent, context),
+            parent.get_span_context(),
+            _CLIENT if request.operation in _CALLS else _INTERNAL,
+            request.attributes
+            if self._extensions
+            else of_the_conventions(request.attributes),
+            self._threads.links(request) if request.thread else None,
+            run.start_ns,
         )
         if request.thread:
             self._threads.remember(request, run.span)
         if run.content and self._content and run.span.is_recording():
-            run.span.set_attributes(as_json(run.content))
+            content = as_json(run.content)
+            if type(run.span) is OwnSpan:
+                run.span.add(content)
+            else:
+                run.span.set_attributes(content)
         if request.batch_size > 1:
             _attach_shared(run, context, current)
         else:
@@ -241,20 +249,30 @@ class SpanSink:
                 attributes.update(agent_sums.agent_attributes(run.of_agent))
             if self._interrupted and run.key in self._interrupted:
                 attributes[semconv.INTERRUPTED] = True
-            if end.failure is not None:
-                # The description is the type alone: messages may hold content.
-                span.set_status(trace.StatusCode.ERROR, end.failure.error_type)
-            if attributes:
-                span.set_attributes(
-                    attributes if self._extensions else of_the_conventions(attributes)
-                )
-        span.end(end.end_ns)
+            if not self._extensions:
+                attributes = dict(of_the_conventions(attributes))
+            _finish(span, attributes, end)
+        else:
+            span.end(end.end_ns)
         self._interrupted.discard(run.key)
 
     def _tell_interrupt(self, parent: Run, response: Response) -> None:
         """Note for a run that one below it waits; a graph itself ends as if done."""
         if semconv.INTERRUPTED in response.attributes:
             self._interrupted.add(parent.key)
+
+
+def _finish(span: trace.Span, attributes: dict[str, AttributeValue], end: End) -> None:
+    """End a span with what became known."""
+    # The description is the type alone: messages may hold content.
+    error = None if end.failure is None else end.failure.error_type
+    if type(span) is OwnSpan:
+        span.finish(attributes, error, end.end_ns)
+        return
+    if error is not None:
+        span.set_status(trace.StatusCode.ERROR, error)
+    span.set_attributes(attributes)
+    span.end(end.end_ns)
 
 
 def _attach_shared(run: StandIn, context: Context, current: trace.Span) -> None:

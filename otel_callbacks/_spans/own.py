@@ -1,0 +1,360 @@
+"""A span that costs a dictionary until its end, in place of the SDK's own.
+
+The SDK's span keeps its attributes behind locks and checks each of them twice. A run
+knows its attributes at its start and at its end, and nearly always nobody else writes
+to its span. So `OwnSpan` holds them in one dictionary, and hands the SDK's processors
+the SDK's `ReadableSpan` when it ends. Sampler, id generator, limits, resource, scope
+and processors are the provider's own.
+
+Whoever does more with the span (adds an event, renames it, reads a property) makes it
+the SDK's own span from then on, so that all of that behaves as the SDK has it.
+
+It is used only where it cannot be told from the SDK's: the tracer is of the SDK's own
+class in a version that the tests have seen, and no processor looks at a span before its
+end. Else, and with ``OTEL_CALLBACKS_SDK_SPANS=true``, `SpanMaker` asks the tracer.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any, Final
+
+from opentelemetry import trace
+from opentelemetry.attributes import BoundedAttributes
+from opentelemetry.sdk import trace as sdk
+from opentelemetry.sdk.trace.export import BatchSpanProcessor, SimpleSpanProcessor
+from opentelemetry.sdk.version import __version__ as sdk_version
+from opentelemetry.trace import Status, StatusCode
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from opentelemetry.context import Context
+
+    from otel_callbacks._records import AttributeValue
+
+LOWEST: Final = (1, 38)
+NEWEST: Final = (1, 45)
+"""The SDK's versions that the tests have seen; it renames its privates at will."""
+
+_SILENT: Final = (sdk.SpanProcessor, SimpleSpanProcessor, BatchSpanProcessor)
+# Looking at a span before its end: who overrides one of these gets the SDK's span.
+_EARLY: Final = ("on_start", "_on_ending")
+_READ_EARLY: Final = {
+    name: {getattr(kind, name, None) for kind in _SILENT} for name in _EARLY
+}
+_MOST_OF_OURS: Final = 96
+"""A limit on the number of attributes below this is left to the SDK."""
+
+_UNSET: Final = Status(StatusCode.UNSET)
+_SAMPLED: Final = trace.TraceFlags(trace.TraceFlags.SAMPLED)
+_NOT_SAMPLED: Final = trace.TraceFlags(trace.TraceFlags.DEFAULT)
+_RANDOM: Final = getattr(trace.TraceFlags, "RANDOM_TRACE_ID", 0)
+
+
+def is_tested(version: str) -> bool:
+    """Say whether the tests have seen this version of the SDK."""
+    found = re.match(r"(\d+)\.(\d+)", version)
+    return found is not None and LOWEST <= (int(found[1]), int(found[2])) <= NEWEST
+
+
+_IS_TESTED: Final = is_tested(sdk_version)
+
+
+class OwnSpan(trace.Span):
+    """One run's span, until its end a dictionary.
+
+    Args:
+        tracer: The SDK's tracer; its processors get the span.
+        name: The span's name.
+        context: The span's own context.
+        parent: The parent's, if there is one.
+        kind: The span's kind.
+        attributes: What is known at the start; the span's own from now on.
+        start_ns: When it started, in nanoseconds since the epoch.
+    """
+
+    __slots__ = (
+        "attributes_now",
+        "context",
+        "end_ns",
+        "kind_now",
+        "name_now",
+        "parent_context",
+        "real",
+        "start_ns",
+        "tracer",
+    )
+
+    def __init__(
+        self,
+        tracer: sdk.Tracer,
+        name: str,
+        context: trace.SpanContext,
+        parent: trace.SpanContext | None,
+        kind: trace.SpanKind,
+        attributes: dict[str, AttributeValue],
+        start_ns: int,
+    ) -> None:
+        self.tracer = tracer
+        self.name_now = name
+        self.context = context
+        self.parent_context = parent
+        self.kind_now = kind
+        self.attributes_now = attributes
+        self.start_ns = start_ns
+        self.end_ns: int | None = None
+        # A dictionary, since two threads may want the SDK's span at once.
+        self.real: dict[str, sdk.Span] = {}
+
+    def get_span_context(self) -> trace.SpanContext:
+        """Return the span's context."""
+        return self.context
+
+    def is_recording(self) -> bool:
+        """Say whether the span has not ended."""
+        return self.end_ns is None
+
+    def set_attribute(self, key: str, value: Any) -> None:
+        """Set an attribute."""
+        self.as_sdk_span().set_attribute(key, value)
+
+    def set_attributes(self, attributes: Mapping[str, Any]) -> None:
+        """Set attributes."""
+        self.as_sdk_span().set_attributes(attributes)
+
+    def add_event(self, name: str, *args: Any, **kwargs: Any) -> None:
+        """Add an event."""
+        self.as_sdk_span().add_event(name, *args, **kwargs)
+
+    def add_link(self, *args: Any, **kwargs: Any) -> None:
+        """Add a link."""
+        self.as_sdk_span().add_link(*args, **kwargs)
+
+    def update_name(self, name: str) -> None:
+        """Rename the span."""
+        self.as_sdk_span().update_name(name)
+
+    def set_status(self, *args: Any, **kwargs: Any) -> None:
+        """Set the status."""
+        self.as_sdk_span().set_status(*args, **kwargs)
+
+    def record_exception(self, *args: Any, **kwargs: Any) -> None:
+        """Record an exception."""
+        self.as_sdk_span().record_exception(*args, **kwargs)
+
+    def end(self, end_time: int | None = None) -> None:
+        """End the span with what it has."""
+        self.as_sdk_span().end(end_time)
+
+    def __getattr__(self, name: str) -> Any:
+        # What only the SDK's spans have: name, attributes, parent, resource.
+        if name.startswith("__"):
+            raise AttributeError(name)
+        return getattr(self.as_sdk_span(), name)
+
+    def as_sdk_span(self) -> sdk.Span:
+        """Return the SDK's span with all that this one holds, the same each time."""
+        return self.real.get("span") or self.real.setdefault("span", self._made())
+
+    def _made(self) -> sdk.Span:
+        """Make the SDK's span."""
+        tracer: Any = self.tracer
+        span: Any = sdk._Span(  # noqa: SLF001 -- what the tracer itself calls
+            name=self.name_now,
+            context=self.context,
+            parent=self.parent_context,
+            sampler=tracer.sampler,
+            resource=tracer.resource,
+            attributes=self.attributes_now,
+            span_processor=tracer.span_processor,
+            kind=self.kind_now,
+            instrumentation_info=tracer.instrumentation_info,
+            limits=tracer._span_limits,  # noqa: SLF001 -- has no public name
+            instrumentation_scope=tracer._instrumentation_scope,  # noqa: SLF001
+        )
+        # Not by `start`: no processor looks at it, see `SpanMaker`.
+        span._start_time = self.start_ns  # noqa: SLF001 -- as above
+        span._end_time = self.end_ns  # noqa: SLF001 -- late writers are told so
+        return span  # type: ignore[no-any-return]
+
+    def add(self, attributes: Mapping[str, AttributeValue]) -> None:
+        """Hold more of what is known at the start, before anybody has seen the span."""
+        self.attributes_now.update(attributes)
+
+    def finish(
+        self, attributes: Mapping[str, AttributeValue], error: str | None, end_ns: int
+    ) -> None:
+        """End the span.
+
+        Args:
+            attributes: What became known since the start.
+            error: The description of the status ``ERROR``; None where it is not set.
+            end_ns: When it ended, in nanoseconds since the epoch.
+        """
+        tracer: Any = self.tracer
+        if (
+            self.real
+            or len(self.attributes_now) + len(attributes) > _MOST_OF_OURS
+            or not is_silent(tracer.span_processor)
+        ):
+            span = self.as_sdk_span()
+            if error is not None:
+                span.set_status(StatusCode.ERROR, error)
+            span.set_attributes(attributes)
+            self.end_ns = end_ns
+            span.end(end_ns)
+            return
+        self.end_ns = end_ns
+        self.attributes_now.update(attributes)
+        tracer.span_processor.on_end(
+            sdk.ReadableSpan(
+                self.name_now,
+                self.context,
+                self.parent_context,
+                tracer.resource,
+                self.attributes_now,
+                kind=self.kind_now,
+                instrumentation_info=tracer.instrumentation_info,
+                status=_UNSET if error is None else Status(StatusCode.ERROR, error),
+                start_time=self.start_ns,
+                end_time=end_ns,
+                instrumentation_scope=tracer._instrumentation_scope,  # noqa: SLF001
+            )
+        )
+
+
+_seen: tuple[Any, ...] = ()
+
+
+def is_silent(processor: Any) -> bool:
+    """Say whether no processor looks at a span before its end."""
+    global _seen  # noqa: PLW0603 -- one look for each set of processors
+    if type(processor) is not sdk.SynchronousMultiSpanProcessor:
+        return False
+    processors = processor._span_processors  # noqa: SLF001 -- has no public name
+    if processors is _seen:
+        return True
+    for one in processors:
+        for name, silent in _READ_EARLY.items():
+            if name in vars(one) or getattr(type(one), name, None) not in silent:
+                return False
+    _seen = processors
+    return True
+
+
+class SpanMaker:
+    """Starts spans: own ones where that is safe, else the tracer's.
+
+    Args:
+        tracer: Makes the spans; a proxy is followed once there is a provider.
+        sdk_spans: Whether the tracer always makes them.
+    """
+
+    def __init__(self, tracer: trace.Tracer, *, sdk_spans: bool = False) -> None:
+        self._tracer = tracer
+        self._known: trace.Tracer | None = None
+        self._is_safe = False
+        self._is_off = sdk_spans or not _IS_TESTED
+
+    def start(
+        self,
+        name: str,
+        context: Context,
+        parent: trace.SpanContext,
+        kind: trace.SpanKind,
+        attributes: Mapping[str, AttributeValue],
+        links: Sequence[trace.Link] | None,
+        start_ns: int,
+    ) -> trace.Span:
+        """Start a span as the tracer would.
+
+        Args:
+            name: The span's name.
+            context: The context; its current span is the parent.
+            parent: The parent's context, which may be invalid.
+            kind: The span's kind.
+            attributes: What is known at the start.
+            links: Links to other spans, if there are any.
+            start_ns: When it started, in nanoseconds since the epoch.
+        """
+        tracer: Any = self._tracer
+        if type(tracer) is trace.ProxyTracer:
+            tracer = tracer._tracer  # noqa: SLF001 -- has no public name
+        if tracer is not self._known:
+            self._is_safe = _is_plain(tracer)
+            self._known = tracer
+        if (
+            self._is_off
+            or not self._is_safe
+            or links
+            or not is_silent(tracer.span_processor)
+        ):
+            return self._tracer.start_span(
+                name,
+                context=context,
+                kind=kind,
+                attributes=attributes,
+                links=links,
+                start_time=start_ns,
+            )
+        return _start(tracer, name, context, parent, kind, attributes, start_ns)
+
+
+def _is_plain(tracer: Any) -> bool:
+    """Say whether a tracer is the SDK's own, without limits or metrics of its own."""
+    if type(tracer) is not sdk.Tracer:
+        return False
+    limits = tracer._span_limits  # noqa: SLF001 -- has no public name
+    counted = getattr(tracer, "_tracer_metrics", None)
+    return (
+        limits.max_span_attribute_length is None
+        and (
+            limits.max_span_attributes is None
+            or limits.max_span_attributes >= _MOST_OF_OURS
+        )
+        and type(counted).__name__ in {"NoneType", "NoOpTracerMetrics"}
+    )
+
+
+def _start(
+    tracer: Any,
+    name: str,
+    context: Context,
+    parent: trace.SpanContext | None,
+    kind: trace.SpanKind,
+    attributes: Mapping[str, AttributeValue],
+    start_ns: int,
+) -> trace.Span:
+    """Do what the SDK's `Tracer.start_span` does, and make the span an own one."""
+    is_enabled = getattr(tracer, "_is_enabled", None)
+    if is_enabled is not None and not is_enabled():
+        return trace.NonRecordingSpan(parent or trace.INVALID_SPAN_CONTEXT)
+    ids = tracer.id_generator
+    if parent is None or not parent.is_valid:
+        parent = None
+        trace_id = ids.generate_trace_id()
+    else:
+        trace_id = parent.trace_id
+    sampled = tracer.sampler.should_sample(
+        context, trace_id, name, kind, attributes, links=()
+    )
+    flags = _SAMPLED if sampled.decision.is_sampled() else _NOT_SAMPLED
+    if _RANDOM and (
+        ids.is_trace_id_random() if parent is None else parent.trace_flags & _RANDOM
+    ):
+        flags = trace.TraceFlags(flags | _RANDOM)
+    own = trace.SpanContext(
+        trace_id,
+        ids.generate_span_id(),
+        is_remote=False,
+        trace_flags=flags,
+        trace_state=sampled.trace_state,
+    )
+    if not sampled.decision.is_recording():
+        return trace.NonRecordingSpan(own)
+    held: dict[str, Any] = dict(attributes)
+    if len(sampled.attributes) != len(held):
+        # A sampler has left attributes out, or has added some of its own.
+        held.update(BoundedAttributes(None, sampled.attributes))
+    return OwnSpan(tracer, name, own, parent, kind, held, start_ns)

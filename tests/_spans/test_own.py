@@ -1,0 +1,432 @@
+"""A span of our own is, byte for byte, the span that the SDK would have made."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import inspect
+import threading
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from langchain_core.runnables import RunnableLambda
+from langchain_core.tools import tool
+from opentelemetry import context, trace
+from opentelemetry.exporter.otlp.proto.common.trace_encoder import encode_spans
+from opentelemetry.sdk import trace as trace_sdk
+from opentelemetry.sdk.trace import (
+    ConcurrentMultiSpanProcessor,
+    SpanLimits,
+    SpanProcessor,
+    TracerProvider,
+    id_generator,
+    sampling,
+)
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from opentelemetry.trace import Link, SpanContext, Status, StatusCode, TraceFlags
+from prometheus_client import CollectorRegistry
+
+from otel_callbacks import OTelCallbackHandler, Settings
+from otel_callbacks._spans.own import OwnSpan, SpanMaker, is_tested
+from otel_callbacks.testing import FakeChatModel
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from opentelemetry.context import Context
+    from opentelemetry.sdk.trace import ReadableSpan, Span
+
+Scenario = "Callable[[OTelCallbackHandler, TracerProvider], None]"
+USAGE = {"input_tokens": 3, "output_tokens": 4, "total_tokens": 7}
+
+
+class _Counting(id_generator.IdGenerator):
+    """Ids that are the same in each run."""
+
+    def __init__(self, *, is_random: bool = True) -> None:
+        self._next = 0
+        self._is_random = is_random
+
+    def _id(self) -> int:
+        self._next += 1
+        return self._next
+
+    generate_trace_id = _id
+    generate_span_id = _id
+
+    def is_trace_id_random(self) -> bool:
+        """Say whether they could be random, so that the flag is compared, too."""
+        return self._is_random
+
+
+def _sent(spans: Sequence[ReadableSpan]) -> list[bytes]:
+    """Return the spans as they are sent, without their times."""
+    found = []
+    for resource in encode_spans(spans).resource_spans:
+        for scope in resource.scope_spans:
+            for span in scope.spans:
+                span.start_time_unix_nano = span.end_time_unix_nano = 0
+                for event in span.events:
+                    event.time_unix_nano = 0
+                for attribute in list(span.attributes):
+                    if "chunk" in attribute.key:
+                        span.attributes.remove(attribute)
+                found.append(
+                    resource.resource.SerializeToString(deterministic=True)
+                    + scope.scope.SerializeToString(deterministic=True)
+                    + scope.schema_url.encode()
+                    + span.SerializeToString(deterministic=True)
+                )
+    return found
+
+
+def _ran(scenario: Any, *, sdk_spans: bool, **provider: Any) -> list[bytes]:
+    """Return what a scenario sends with our spans or with the SDK's."""
+    exporter = InMemorySpanExporter()
+    processors = provider.pop("processors", ())
+    settings = provider.pop("settings", Settings(strict=True))
+    ids = _Counting(is_random=provider.pop("is_random", True))
+    made = TracerProvider(shutdown_on_exit=False, id_generator=ids, **provider)
+    for processor in processors:
+        made.add_span_processor(processor)
+    made.add_span_processor(SimpleSpanProcessor(exporter))
+    handler = OTelCallbackHandler(
+        tracer_provider=made,
+        registry=CollectorRegistry(),
+        settings=replace(settings, sdk_spans=sdk_spans),
+    )
+    scenario(handler, made)
+    handler.close()
+    made.shutdown()
+    return _sent(exporter.get_finished_spans())
+
+
+def _plain(handler: OTelCallbackHandler, _: TracerProvider) -> None:
+    """One call after another."""
+    model = FakeChatModel(usage=USAGE, callbacks=[handler])
+    model.invoke("Roses?")
+    list(model.stream("Tulips?"))
+    model.batch(["a", "b"], {"max_concurrency": 1})
+
+
+def _async(handler: OTelCallbackHandler, _: TracerProvider) -> None:
+    """An async call and an async stream."""
+
+    async def run() -> None:
+        model = FakeChatModel(usage=USAGE, callbacks=[handler])
+        await model.ainvoke("Roses?")
+        async for _ in model.astream("Tulips?"):
+            pass
+
+    asyncio.run(run())
+
+
+def _failing(handler: OTelCallbackHandler, _: TracerProvider) -> None:
+    """Errors, in a model and in a step."""
+    model = FakeChatModel(error=TimeoutError("slow"), callbacks=[handler])
+    for failing in (model, RunnableLambda(lambda x: x) | model):
+        with contextlib.suppress(TimeoutError):
+            failing.invoke("Roses?", {"callbacks": [handler]})
+
+
+def _nested(handler: OTelCallbackHandler, provider: TracerProvider) -> None:
+    """A chain with a tool, inside and around spans of the app's own."""
+
+    @tool
+    def price(flower: str) -> str:
+        """Say a price."""
+        return f"{flower}: 3"
+
+    model = FakeChatModel(usage=USAGE)
+    chain = RunnableLambda(price.invoke) | model
+    with provider.get_tracer("app").start_as_current_span("request"):
+        chain.invoke("rose", {"callbacks": [handler], "run_name": "shop"})
+
+
+def _touched(handler: OTelCallbackHandler, _: TracerProvider) -> None:
+    """The app does to the current span all that the API allows."""
+    link = SpanContext(7, 8, is_remote=True, trace_flags=TraceFlags(1))
+
+    def touch(text: str) -> str:
+        span = trace.get_current_span()
+        assert span.is_recording()
+        span.set_attribute("app.one", [1, 2])
+        span.set_attributes({"app.two": "x", "gen_ai.operation.name": "mine"})
+        span.add_event("seen", {"n": 1}, timestamp=5)
+        span.add_link(link, {"why": "test"})
+        span.update_name("renamed")
+        span.record_exception(ValueError("kept by the app"), timestamp=6)
+        span.set_status(Status(StatusCode.OK))
+        return text
+
+    def fail(text: str) -> str:
+        trace.get_current_span().set_status(StatusCode.ERROR, "said by the app")
+        raise ValueError(text)
+
+    RunnableLambda(touch).invoke("x", {"callbacks": [handler]})
+    with contextlib.suppress(ValueError):
+        RunnableLambda(fail).invoke("x", {"callbacks": [handler]})
+
+
+def _read(handler: OTelCallbackHandler, _: TracerProvider) -> None:
+    """The app reads what only the SDK's spans have."""
+    seen: list[Any] = []
+
+    def read(text: str) -> str:
+        span: Any = trace.get_current_span()
+        seen.append((span.name, span.kind, dict(span.attributes), span.parent))
+        return text
+
+    RunnableLambda(read).invoke("x", {"callbacks": [handler], "run_name": "step"})
+    assert seen[0][0] == "step"
+    assert seen[0][3] is None
+
+
+SCENARIOS = [_plain, _async, _failing, _nested, _touched, _read]
+
+
+class _Choosing(sampling.Sampler):
+    """A sampler that leaves attributes out, adds some, and writes a trace state."""
+
+    def __init__(self, decision: sampling.Decision, *, keeps: bool) -> None:
+        self._decision = decision
+        self._keeps = keeps
+
+    def should_sample(self, *args: Any, **kwargs: Any) -> sampling.SamplingResult:
+        """Decide the same each time."""
+        attributes = args[4] if len(args) > 4 else kwargs["attributes"]
+        added = {**((attributes or {}) if self._keeps else {}), "sampler": ("a", "b")}
+        state = trace.TraceState([("vendor", "1")])
+        return sampling.SamplingResult(self._decision, added, state)
+
+    def get_description(self) -> str:
+        """Name it."""
+        return "choosing"
+
+
+SAMPLERS = {
+    "on": sampling.ALWAYS_ON,
+    "off": sampling.ALWAYS_OFF,
+    "parent": sampling.ParentBased(sampling.ALWAYS_ON),
+    "half": sampling.TraceIdRatioBased(0.5),
+    "adds": _Choosing(sampling.Decision.RECORD_AND_SAMPLE, keeps=True),
+    "records": _Choosing(sampling.Decision.RECORD_ONLY, keeps=True),
+    "drops": _Choosing(sampling.Decision.DROP, keeps=True),
+}
+LIMITS = {
+    "three attributes": SpanLimits(max_span_attributes=3),
+    "none": SpanLimits(max_span_attributes=0),
+    "short": SpanLimits(max_span_attribute_length=4),
+    "many": SpanLimits(max_span_attributes=100),
+    "events": SpanLimits(max_events=1, max_links=0, max_event_attributes=1),
+}
+CONTENT = Settings(strict=True, capture_content="SPAN_AND_EVENT")
+
+
+@pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda one: one.__name__[1:])
+@pytest.mark.parametrize("settings", [Settings(strict=True), CONTENT], ids=["", "said"])
+def test_what_is_sent_is_the_same(scenario: Any, settings: Settings) -> None:
+    """Ids, flags, names, attributes, events, links and status are the SDK's."""
+    ours = _ran(scenario, sdk_spans=False, settings=settings)
+    assert ours
+    assert ours == _ran(scenario, sdk_spans=True, settings=settings)
+
+
+@pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda one: one.__name__[1:])
+@pytest.mark.parametrize("sampler", SAMPLERS)
+def test_samplers_decide_as_ever(scenario: Any, sampler: str) -> None:
+    """Each sampler is asked the same, and its answer has the same effect."""
+    if scenario in (_read, _touched) and sampler in {"off", "drops"}:
+        scenario = _plain  # the app finds no recording span to touch
+    sampled = {"sampler": SAMPLERS[sampler]}
+    ours = _ran(scenario, sdk_spans=False, **sampled)
+    assert ours == _ran(scenario, sdk_spans=True, **sampled)
+
+
+@pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda one: one.__name__[1:])
+@pytest.mark.parametrize("limit", LIMITS)
+def test_limits_hold(scenario: Any, limit: str) -> None:
+    """What the SDK's limits cut and count as dropped is cut and counted."""
+    limits = {"span_limits": LIMITS[limit]}
+    ours = _ran(scenario, sdk_spans=False, **limits)
+    assert ours == _ran(scenario, sdk_spans=True, **limits)
+
+
+class _Early(SpanProcessor):
+    """A processor that writes to a span at its start and while it ends."""
+
+    def on_start(
+        self,
+        span: Span,
+        parent_context: Context | None = None,  # noqa: ARG002 -- the SDK names it
+    ) -> None:
+        """Write at the start."""
+        span.set_attribute("early", len(span.attributes or {}))
+
+    def _on_ending(self, span: Span) -> None:
+        """Write before the end."""
+        span.set_attribute("ending", len(span.attributes or {}))
+
+
+class _Ending(SpanProcessor):
+    """A processor that looks at a span while it ends."""
+
+    def _on_ending(self, span: Span) -> None:
+        """Write before the end."""
+        span.set_attribute("ending", span.name)
+
+
+@pytest.mark.parametrize("kind", [_Early, _Ending])
+@pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda one: one.__name__[1:])
+def test_processors_that_look_early_get_the_sdks_span(
+    scenario: Any, kind: type[SpanProcessor]
+) -> None:
+    """They see and change each span as if there were no span of ours."""
+    ours = _ran(scenario, sdk_spans=False, processors=[kind()])
+    assert ours == _ran(scenario, sdk_spans=True, processors=[kind()])
+
+
+@pytest.mark.parametrize("kind", [_Early, _Ending])
+def test_a_processor_that_is_added_while_a_run_is_open(
+    kind: type[SpanProcessor],
+) -> None:
+    """It sees the end of the open span, and the whole of each later one."""
+
+    def scenario(handler: OTelCallbackHandler, provider: TracerProvider) -> None:
+        def add(text: str) -> str:
+            provider.add_span_processor(kind())
+            return text
+
+        RunnableLambda(add).invoke("x", {"callbacks": [handler]})
+        FakeChatModel(callbacks=[handler]).invoke("Roses?")
+
+    ours = _ran(scenario, sdk_spans=False)
+    assert ours == _ran(scenario, sdk_spans=True)
+
+
+def test_a_processor_whose_method_was_replaced_is_seen() -> None:
+    """Also a method set on the one object looks at spans early."""
+    seen: list[str] = []
+    processor = SpanProcessor()
+    processor.on_start = lambda span, **_: seen.append(span.name)  # type: ignore[method-assign,misc]
+    _ran(_plain, sdk_spans=False, processors=[processor])
+    assert len(seen) == 4
+
+
+@pytest.fixture
+def spans() -> list[trace.Span]:
+    """Collect what is current inside a step."""
+    return []
+
+
+def test_a_late_writer_is_told_by_the_sdk(
+    spans: list[trace.Span], caplog: pytest.LogCaptureFixture
+) -> None:
+    """Whoever writes to an ended span of ours hears what the SDK says of its own."""
+
+    def scenario(handler: OTelCallbackHandler, _: TracerProvider) -> None:
+        def keep(text: str) -> str:
+            held: Any = trace.get_current_span()
+            spans.append(held.resolve())
+            return text
+
+        RunnableLambda(keep).invoke("x", {"callbacks": [handler]})
+
+    _ran(scenario, sdk_spans=False)
+    span = spans[0]
+    assert isinstance(span, OwnSpan)
+    assert not span.is_recording()
+    span.set_attribute("late", 1)
+    assert "on ended span" in caplog.text
+    with pytest.raises(AttributeError):
+        span.__missing__  # type: ignore[attr-defined]  # noqa: B018
+    caplog.clear()
+    span.end()
+    assert "ended span" in caplog.text
+
+
+def test_two_threads_get_one_span(spans: list[trace.Span]) -> None:
+    """Whoever comes second to the SDK's span gets the first one's."""
+
+    def scenario(handler: OTelCallbackHandler, _: TracerProvider) -> None:
+        def race(text: str) -> str:
+            held: Any = trace.get_current_span()
+            own = held.resolve()
+            start = threading.Barrier(8)
+
+            def ask() -> None:
+                start.wait()
+                spans.append(own.as_sdk_span())
+
+            threads = [threading.Thread(target=ask) for _ in range(8)]
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                thread.join()
+            return text
+
+        RunnableLambda(race).invoke("x", {"callbacks": [handler]})
+
+    _ran(scenario, sdk_spans=False)
+    assert len(spans) == 8
+    assert len({id(span) for span in spans}) == 1
+
+
+@pytest.mark.parametrize(
+    ("version", "expected"),
+    [
+        ("1.38.0", True),
+        ("1.45.1", True),
+        ("1.37.9", False),
+        ("2.0", False),
+        ("x", False),
+    ],
+)
+def test_only_versions_that_were_seen(version: str, *, expected: bool) -> None:
+    """An SDK that the tests have not seen makes its own spans."""
+    assert is_tested(version) is expected
+
+
+def test_a_link_makes_it_the_sdks_span() -> None:
+    """Links have limits of their own, which are the SDK's to keep."""
+    link = Link(SpanContext(7, 8, is_remote=True))
+    provider = TracerProvider(shutdown_on_exit=False)
+    maker = SpanMaker(provider.get_tracer("x"))
+    none = trace.INVALID_SPAN_CONTEXT
+    started = (context.get_current(), none, trace.SpanKind.CLIENT, {})
+    assert type(maker.start("a", *started, None, 1)) is OwnSpan
+    assert type(maker.start("a", *started, [link], 1)) is not OwnSpan
+
+
+def test_another_multi_processor_and_a_disabled_tracer_are_the_sdks_own() -> None:
+    """Spans that the SDK hands out in threads, or does not make, are not ours."""
+    ours = _ran(
+        _nested, sdk_spans=False, active_span_processor=ConcurrentMultiSpanProcessor()
+    )
+    assert len(ours) == 5
+    disabled = {"_tracer_configurator": trace_sdk._disable_tracer_configurator}
+    if "_tracer_configurator" in inspect.signature(TracerProvider).parameters:
+        assert _ran(_nested, sdk_spans=False, **disabled) == []
+
+
+def test_ids_that_are_not_random_are_not_called_so() -> None:
+    """The flag of random trace ids is the id generator's to set."""
+    ours = _ran(_nested, sdk_spans=False, is_random=False)
+    assert ours == _ran(_nested, sdk_spans=True, is_random=False)
+
+
+def test_a_proxy_is_followed_and_another_tracer_is_asked(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A handler made before the provider has spans of ours once there is one."""
+    started = (context.get_current(), trace.INVALID_SPAN_CONTEXT)
+    more = (trace.SpanKind.CLIENT, {}, None, 1)
+    early = SpanMaker(trace.ProxyTracerProvider().get_tracer("x"))
+    assert not early.start("a", *started, *more).is_recording()
+    provider = TracerProvider(shutdown_on_exit=False)
+    monkeypatch.setattr(trace, "_TRACER_PROVIDER", provider)
+    assert type(early.start("a", *started, *more)) is OwnSpan
+    none = SpanMaker(trace.NoOpTracer()).start("a", *started, *more)
+    assert not none.is_recording()
