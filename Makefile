@@ -60,7 +60,7 @@ conformance-page: $(READY) ## Write the table of docs/conformance.md anew
 check: $(READY) ## Lint, format, types, layering
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy
+	.ci/types
 	$(BIN)/python -m pytest -q -p no:cacheprovider tests/test_layering.py
 
 .PHONY: format

@@ -118,7 +118,7 @@ def test_an_attribute_is_not_asked_for_its_class() -> None:
     """A proxy may run the app's own code then, and fail outside of its request."""
 
     class Proxy:
-        @property
+        @property  # type: ignore[misc]
         def __class__(self) -> Any:
             raise RuntimeError
 

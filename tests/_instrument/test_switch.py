@@ -41,7 +41,7 @@ class Shop:
 
     def start(self) -> OTelCallbackHandler:
         """Instrument."""
-        return instrument(
+        return instrument(  # type: ignore[no-any-return, operator]
             tracer_provider=self.provider, registry=self.registry, settings=SETTINGS
         )
 

@@ -28,7 +28,7 @@ def test_inside_a_step_it_is_the_steps_run() -> None:
     """And nothing before and after it."""
     runs = _Runs()
     inside: list[UUID | None] = []
-    step = RunnableLambda(lambda _: inside.append(enclosing_run_id()))
+    step: Any = RunnableLambda(lambda _: inside.append(enclosing_run_id()))
     assert enclosing_run_id() is None
     step.invoke("rose", config={"callbacks": [runs]})
     assert inside == runs.ids

@@ -38,7 +38,7 @@ def config(shop: Capture, **metadata: Any) -> Any:
 def test_calls_in_a_chain_have_its_metadata_and_name(shop: Capture) -> None:
     """What is said of a chain is inherited by the model call inside."""
     model = FakeChatModel(usage=USAGE)
-    chain = RunnableLambda(lambda x: model.invoke(f"{x}")).with_config(
+    chain: Any = RunnableLambda(lambda x: model.invoke(f"{x}")).with_config(
         run_name="bouquet"
     )
     chain.invoke("?", {**config(shop, team="roses"), "tags": ["vip"]})

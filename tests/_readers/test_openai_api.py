@@ -84,7 +84,7 @@ def test_it_is_what_langchain_openai_does(
     """Its own decision, read from the model, is the same."""
     model = ChatOpenAI(model="gpt-4o-mini", api_key="none", **options)
     params = model._get_invocation_params(**call)
-    api = api_of(params["_type"], model.to_json()["kwargs"])
+    api = api_of(params["_type"], model.to_json()["kwargs"])  # type: ignore[typeddict-item]
     later = api.chosen_by_call and asks_for_responses(params)
     decided = model._use_responses_api({**model._default_params, **call})
     assert (RESPONSES if later else api.type) == (RESPONSES if decided else CHAT)

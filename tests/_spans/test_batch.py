@@ -171,7 +171,7 @@ async def test_other_tasks_have_no_waiting_context() -> None:
         return batch.waiting_context()
 
     assert await other() is None
-    assert await asyncio.gather(other()) == [None]
+    assert await asyncio.gather(other()) == [None]  # type: ignore[comparison-overlap]
 
 
 async def test_task_that_nobody_waits_for() -> None:
@@ -196,7 +196,7 @@ def _closed() -> Callable[[object], None]:
 def _of_nobody() -> Callable[[object], None]:
     """Return a callback that closes over a future that nobody waits for."""
     outer: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-    return lambda _: outer.cancel() and None
+    return lambda _: outer.cancel() and None  # type: ignore[return-value]
 
 
 @pytest.mark.parametrize("make", [_plain, _closed, _of_nobody, lambda: print])

@@ -88,9 +88,16 @@ def _environment_with(name: str, folder: Path) -> Path:
     """Make an environment whose pip is the pinned oldest or newest, from the index."""
     subprocess.run([sys.executable, "-m", "venv", folder], check=True, timeout=300)  # noqa: S603
     file = REQUIREMENTS / f"{name}.txt"
-    command = [folder / "bin/python", "-m", "pip", "install", "--quiet", "--no-deps"]
+    command = [
+        str(folder / "bin/python"),
+        "-m",
+        "pip",
+        "install",
+        "--quiet",
+        "--no-deps",
+    ]
     taken = subprocess.run(  # noqa: S603 -- ours
-        [*command, "--require-hashes", "-r", file],
+        [*command, "--require-hashes", "-r", str(file)],
         check=False,
         capture_output=True,
         text=True,

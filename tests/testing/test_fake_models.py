@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from langchain_core.callbacks import BaseCallbackHandler
@@ -30,7 +30,7 @@ class _Tokens(BaseCallbackHandler):
         self.tokens.append(token)
 
 
-def _parameters(model: BaseLanguageModel) -> object:
+def _parameters(model: BaseLanguageModel[Any]) -> object:
     """Return what LangChain tells callbacks about a model."""
     return model._get_ls_params()  # type: ignore[attr-defined]
 
@@ -38,7 +38,7 @@ def _parameters(model: BaseLanguageModel) -> object:
 async def test_a_chat_model_answers_what_it_is_told() -> None:
     """Text, usage and tool calls, sync and async."""
     call = {"name": "price", "args": {}, "id": "c1", "type": "tool_call"}
-    llm = FakeChatModel(answer="Tulips.", usage=_USAGE, tool_calls=[call])
+    llm = FakeChatModel(answer="Tulips.", usage=_USAGE, tool_calls=[call])  # type: ignore[list-item]
     for message in (llm.invoke("x"), await llm.ainvoke("x")):
         assert isinstance(message, AIMessage)
         assert message.content == "Tulips."

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import time
+from typing import Any
 
 import pytest
 from loopback_servers import Page, Pages, Web, success
@@ -42,7 +43,7 @@ def _why(visit: Visit, pages: Pages) -> Finding:
 
 def _otlp(spans: int) -> Page:
     """Return a trace in OTLP's JSON."""
-    scopes = [{"spans": [{}]}] * spans
+    scopes: list[Any] = [{"spans": [{}]}] * spans
     return Page({"result": {"resourceSpans": [{"scopeSpans": scopes}]}})
 
 

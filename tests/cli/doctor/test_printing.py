@@ -27,7 +27,7 @@ def _console(width: int = 80, encoding: str = "utf-8", **options: bool) -> Conso
 def _printed(out: Console) -> str:
     """Return what was printed."""
     buffer = out.file.buffer.getvalue()  # type: ignore[attr-defined]
-    return str(buffer.decode(out.file.encoding))
+    return str(buffer.decode(out.file.encoding))  # type: ignore[attr-defined]
 
 
 @pytest.mark.parametrize("width", [60, 80, 200])

@@ -71,8 +71,8 @@ def span(
     name: str,
     attributes: Mapping[str, Any],
     *,
-    kind: Span.SpanKind = Span.SPAN_KIND_CLIENT,
-    status: Status.StatusCode = Status.STATUS_CODE_UNSET,
+    kind: Span.SpanKind.ValueType = Span.SPAN_KIND_CLIENT,
+    status: Status.StatusCode.ValueType = Status.STATUS_CODE_UNSET,
     event: Mapping[str, Any] | None = None,
 ) -> Span:
     """Make a span.

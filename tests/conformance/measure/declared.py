@@ -40,7 +40,7 @@ def carried(registry: Registry, received: Received) -> Carried:
     for metric in received.each_metric():
         known = registry.metrics.get(metric.name)
         for point in points_of(metric) if known else ():
-            found[metric.name] |= _fitting(known.attributes, point.attributes)
+            found[metric.name] |= _fitting(known.attributes, point.attributes)  # type: ignore[union-attr]
     for record in received.each_record():
         event = registry.events.get(record.event_name)
         if event is not None:

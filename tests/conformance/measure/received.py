@@ -53,7 +53,7 @@ class Received:
     def resources(self) -> Iterator[Resource]:
         """Yield each resource that something came from."""
         for part in (*self.spans, *self.metrics, *self.logs):
-            yield part.resource
+            yield part.resource  # type: ignore[attr-defined]
 
     def each_span(self) -> Iterator[Span]:
         """Yield each span."""

@@ -109,7 +109,7 @@ class Registry(NamedTuple):
         """
         found = [one for one in self.spans if operation in one.operations]
         exact = [one for one in found if one.kind == kind]
-        return (exact or found or [None])[0]
+        return next(iter(exact or found), None)
 
 
 def _file(name: str) -> Any:
