@@ -13,11 +13,11 @@ import sys
 import textwrap
 import unicodedata
 from datetime import UTC, datetime, timedelta
-from itertools import zip_longest
+from itertools import starmap, zip_longest
 from typing import TYPE_CHECKING, Final, NamedTuple, TextIO
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
 CANNOT: Final = 2
 """The exit code of a command that cannot be run as asked."""
@@ -34,7 +34,15 @@ _WIDEST: Final = 120
 _GAP: Final = "  "
 _NARROWEST: Final = 8
 # https://en.wikipedia.org/wiki/ANSI_escape_code#SGR_(Select_Graphic_Rendition)_parameters
-_CODES: Final = {"bold": "1", "dim": "2", "red": "31", "green": "32", "yellow": "33"}
+_CODES: Final = {
+    "bold": "1",
+    "dim": "2",
+    "red": "31",
+    "green": "32",
+    "yellow": "33",
+    "magenta": "35",
+    "cyan": "36",
+}
 
 
 def refuse(command: str, why: str, code: int = CANNOT) -> int:
@@ -88,6 +96,8 @@ class Output:
     ) -> None:
         self._file = file or sys.stdout
         self.is_terminal = self._file.isatty()
+        encoding = getattr(self._file, "encoding", None) or "utf-8"
+        self.ascii_only = not encoding.lower().startswith("utf")
         plain = os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb"
         self._color = color and self.is_terminal and not plain
         self.width = width or min(shutil.get_terminal_size().columns, _WIDEST)
@@ -100,6 +110,10 @@ class Output:
         )
         for one in wrapped or [""]:
             self._write(one, style)
+
+    def parts(self, parts: Iterable[tuple[str, str]]) -> None:
+        """Write one line of texts, each with its style."""
+        self._file.write("".join(starmap(self._styled, parts)).rstrip() + "\n")
 
     def table(
         self,
@@ -147,10 +161,14 @@ class Output:
 
     def _write(self, text: str, style: str) -> None:
         """Write one line."""
-        if style and text and self._color:
-            codes = ";".join(_CODES[word] for word in style.split())
-            text = f"\x1b[{codes}m{text}\x1b[0m"
-        self._file.write(f"{text}\n")
+        self._file.write(f"{self._styled(text, style)}\n")
+
+    def _styled(self, text: str, style: str) -> str:
+        """Return a text with the codes of its style, where colours are shown."""
+        if not (style and text and self._color):
+            return text
+        codes = ";".join(_CODES[word] for word in style.split())
+        return f"\x1b[{codes}m{text}\x1b[0m"
 
 
 def _folded(text: str, width: int) -> Iterator[str]:

@@ -76,9 +76,12 @@ def traces(out: Console, timelines: Sequence[Timeline]) -> None:
     width = min(out.width, _WIDTH_AT_MOST)
     out.print()
     out.print(Rule("Traces", align="left", style="dim"), width=width)
-    out.print(waterfall.Waterfall(timelines), width=width)
+    plain = out.options.ascii_only
+    for line in waterfall.lines(timelines, width, plain=plain):
+        out.print(Text.assemble(*line), no_wrap=True)
     out.print()
-    out.print(waterfall.legend(plain=out.options.ascii_only), width=width)
+    for line in waterfall.legend(plain=plain):
+        out.print(Text.assemble(*line), width=width)
 
 
 def round_line(
@@ -132,7 +135,7 @@ def tokens(out: Console, comparisons: Sequence[Comparison]) -> None:
         table.add_row(
             one.model,
             Text(OUTCOMES.get(one.outcome, one.outcome), style),
-            *(f"{number:,}" for number in one.counters),
+            *one.numbers,
             f"{one.cost:.6f}" if one.cost else "",
             Text("saved, not spent" if one.outcome == "cache_hit" else "", "dim"),
         )

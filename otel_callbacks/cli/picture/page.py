@@ -5,8 +5,7 @@ from __future__ import annotations
 from html import escape
 from typing import TYPE_CHECKING, Any, Final
 
-from otel_callbacks.cli.picture.timeline import OUTCOMES
-from otel_callbacks.cli.picture.waterfall import duration
+from otel_callbacks.cli.picture.timeline import OUTCOMES, duration
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -36,7 +35,7 @@ main { max-width: 1200px; margin: 0 auto; padding: 24px 20px 48px; }
 h1 { font-size: 22px; margin: 0 0 4px; }
 h2 { font-size: 15px; margin: 0; }
 p { margin: 0 0 14px; color: var(--soft); }
-code, dl, .time, .tokens, table { font-variant-numeric: tabular-nums; }
+code, dl, .time, .tokens, .dollars, table { font-variant-numeric: tabular-nums; }
 code { color: var(--soft); font: 12px ui-monospace, monospace; }
 section {
   background: var(--box); border: 1px solid var(--line); border-radius: 8px;
@@ -67,7 +66,7 @@ header {
 details.step.ok { --tone: var(--step); }
 summary, .scale {
   display: grid; gap: 12px; padding: 3px 14px; align-items: center;
-  grid-template-columns: minmax(150px, 24%) 1fr 62px 76px 112px;
+  grid-template-columns: minmax(150px, 24%) 1fr 62px 84px 84px 100px;
 }
 summary { cursor: pointer; list-style: none; }
 summary::-webkit-details-marker { display: none; }
@@ -96,8 +95,8 @@ summary:focus-visible { outline: 2px solid var(--cache_hit); outline-offset: -2p
 .bar b {
   position: absolute; inset: 0 auto 0 0; background: var(--box); opacity: .65;
 }
-.time, .tokens { text-align: right; white-space: nowrap; }
-.tokens, .http .time { color: var(--soft); }
+.time, .tokens, .dollars { text-align: right; white-space: nowrap; }
+.tokens, .dollars, .http .time { color: var(--soft); }
 .note {
   color: var(--tone); overflow: hidden; text-overflow: ellipsis; white-space: nowrap;
 }
@@ -113,12 +112,20 @@ dd { margin: 0; text-align: right; overflow-wrap: anywhere; }
 table { border-collapse: collapse; margin: 0 14px; }
 th, td { padding: 3px 22px 3px 0; text-align: left; }
 th { color: var(--soft); font-weight: 500; }
-td:nth-child(n+3):nth-child(-n+5), th:nth-child(n+3):nth-child(-n+5) {
+td:nth-child(n+3):nth-child(-n+6), th:nth-child(n+3):nth-child(-n+6) {
   text-align: right;
 }
+section > p { padding: 0 14px; margin: 0 0 6px; }
+.scroll { overflow-x: auto; }
 @media (max-width: 720px) {
-  summary, .scale { grid-template-columns: minmax(110px, 34%) 1fr 56px; }
-  .tokens, .note { display: none; }
+  main { padding: 16px 10px 32px; }
+  summary, .scale { grid-template-columns: 1fr auto auto auto; gap: 0 10px; }
+  .track, .note, .scale > div { grid-column: 1 / -1; }
+  .note:empty, .tokens:empty, .dollars:empty { display: none; }
+  .track { grid-row: 2; margin: 2px 0 4px; }
+  .scale span:nth-child(even) { display: none; }
+  dl { grid-template-columns: 1fr; margin: 2px 8px 10px; }
+  th, td { padding-right: 12px; }
 }
 """
 
@@ -192,6 +199,7 @@ def _trace(timeline: Timeline) -> str:
         f'<section aria-label="{escape(timeline.name)}">\n'
         f"<header><h2>{escape(timeline.name)}</h2>"
         f"<code>{escape(timeline.trace_id)}</code></header>\n"
+        f"<p>{escape(timeline.sentence)}</p>\n"
         f'<div class="scale" aria-hidden="true"><div>{ticks}</div></div>\n'
         f"{rows}</section>\n"
     )
@@ -199,7 +207,10 @@ def _trace(timeline: Timeline) -> str:
 
 def _row(row: Row, seconds: float) -> str:
     """Return one span: its line, and its attributes below it."""
-    tokens = "" if row.tokens is None else f"{row.tokens[0]} → {row.tokens[1]}"
+    tokens = "unknown" if row.tokens_unknown else ""
+    if row.tokens is not None:
+        tokens = f"{row.tokens[0]:,} → {row.tokens[1]:,}"
+    dollars = "" if row.cost is None else f"${row.cost:.6f}"
     depth = len(row.guides) - 1
     note = row.note or ("" if row.outcome == "ok" else OUTCOMES[row.outcome])
     return (
@@ -208,6 +219,7 @@ def _row(row: Row, seconds: float) -> str:
         f'<span class="track">{_bar(row, seconds)}</span>'
         f'<span class="time">{duration(row.seconds)}</span>'
         f'<span class="tokens">{tokens}</span>'
+        f'<span class="dollars">{dollars}</span>'
         f'<span class="note">{escape(note)}</span>'
         f"</summary>\n<dl>{''.join(_details(row))}</dl></details>\n"
     )
@@ -248,13 +260,15 @@ def _tokens(comparisons: Sequence[Comparison]) -> str:
         f"<tr><td>{escape(one.model)}</td>"
         f'<td><i class="dot {escape(one.outcome)}"></i>'
         f"{escape(OUTCOMES.get(one.outcome, one.outcome))}</td>"
-        + "".join(f"<td>{number:,}</td>" for number in one.counters)
+        + "".join(f"<td>{number}</td>" for number in one.numbers)
+        + (f"<td>${one.cost:.6f}</td>" if one.cost else "<td></td>")
         + f"<td>{'equal' if one.equal else 'NOT equal'}</td></tr>\n"
         for one in comparisons
     )
     return (
         "<section><header><h2>Tokens by model and outcome</h2></header>\n"
-        "<table><thead><tr><th>model</th><th>outcome</th><th>calls</th><th>input</th>"
-        "<th>output</th><th>counters and results</th></tr></thead>\n"
-        f"<tbody>{rows}</tbody></table></section>\n"
+        '<div class="scroll"><table><thead><tr><th>model</th><th>outcome</th>'
+        "<th>calls</th><th>input</th><th>output</th><th>cost</th>"
+        "<th>counters and results</th></tr></thead>\n"
+        f"<tbody>{rows}</tbody></table></div></section>\n"
     )

@@ -20,6 +20,7 @@ _MODEL: Final = catalogue.label(semconv.REQUEST_MODEL)
 _OPERATION: Final = catalogue.label(semconv.OPERATION_NAME)
 _TOKEN_TYPE: Final = catalogue.label(semconv.TOKEN_TYPE)
 
+_GIVEN_UP: Final = frozenset({"cancelled", "abandoned"})
 _ORDER: Final = tuple(OUTCOMES)
 
 
@@ -77,6 +78,14 @@ class Comparison(NamedTuple):
     def equal(self) -> bool:
         """Whether they agree to the token."""
         return self.counters == self.results
+
+    @property
+    def numbers(self) -> tuple[str, str, str]:
+        """Calls and tokens for people; what nobody reported is unknown."""
+        calls, given, taken = self.counters
+        known = given or taken or self.outcome not in _GIVEN_UP
+        tokens = (f"{given:,}", f"{taken:,}") if known else ("unknown", "unknown")
+        return f"{calls:,}", *tokens
 
 
 class Till:

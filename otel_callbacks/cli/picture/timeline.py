@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
+from collections import Counter
 from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
 
 from otel_callbacks import _semconv as semconv
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
 Span = dict[str, Any]
 """A span as ``otel_callbacks.testing.spans_as_data`` gives it."""
@@ -15,14 +17,27 @@ Span = dict[str, Any]
 Kind = Literal["model", "tool", "http", "step"]
 
 _NANO: Final = 1e-9
+_IN_SECONDS_FROM: Final = 0.1
 _FIRST_HTTP_ERROR: Final = 400
 _TOOLS: Final = frozenset({semconv.EXECUTE_TOOL, semconv.RETRIEVAL})
 # The old name and the new one of the same thing:
 # https://opentelemetry.io/docs/specs/semconv/non-normative/http-migration/
 _HTTP_METHODS: Final = ("http.request.method", "http.method")
-# What was spent, or what a cache saved.
-_INPUT_TOKENS: Final = (semconv.USAGE_INPUT_TOKENS, semconv.SAVED_INPUT_TOKENS)
-_OUTPUT_TOKENS: Final = (semconv.USAGE_OUTPUT_TOKENS, semconv.SAVED_OUTPUT_TOKENS)
+# What was spent, what a cache saved, and the names before 2024-11.
+_INPUT_TOKENS: Final = (
+    semconv.USAGE_INPUT_TOKENS,
+    semconv.SAVED_INPUT_TOKENS,
+    "gen_ai.usage.prompt_tokens",
+)
+_OUTPUT_TOKENS: Final = (
+    semconv.USAGE_OUTPUT_TOKENS,
+    semconv.SAVED_OUTPUT_TOKENS,
+    "gen_ai.usage.completion_tokens",
+)
+_COSTS: Final = (semconv.COST_USD, semconv.SAVED_COST_USD)
+_MODELS: Final = (semconv.RESPONSE_MODEL, semconv.REQUEST_MODEL)
+# What ours does not make, and other emitters do.
+_CALLS: Final = semconv.MODEL_OPERATIONS | {semconv.EMBEDDINGS, "generate_content"}
 _HTTP_STATUSES: Final = ("http.response.status_code", "http.status_code")
 
 OUTCOMES: Final = {
@@ -47,6 +62,7 @@ class Row(NamedTuple):
         end: Seconds after the beginning of the trace.
         first_chunk: Seconds from its start to a stream's first chunk, or None.
         tokens: Input and output tokens, or None.
+        cost: US dollars, spent or saved, or None.
         note: What else there is to say about how it ended.
         span: All of it.
     """
@@ -61,11 +77,22 @@ class Row(NamedTuple):
     tokens: tuple[int, int] | None
     note: str
     span: Span
+    cost: float | None = None
 
     @property
     def seconds(self) -> float:
         """How long it took."""
         return self.end - self.start
+
+    @property
+    def tokens_unknown(self) -> bool:
+        """Whether it is a call whose tokens nobody reported; a refused one has none."""
+        return self.kind == "model" and self.tokens is None and self.outcome != "error"
+
+    @property
+    def model(self) -> str:
+        """The model that answered, or else the one that was asked for."""
+        return str(_first(self.span["attributes"], _MODELS) or "unknown")
 
 
 class Timeline(NamedTuple):
@@ -82,6 +109,57 @@ class Timeline(NamedTuple):
     trace_id: str
     seconds: float
     rows: tuple[Row, ...]
+
+    @property
+    def calls(self) -> list[Row]:
+        """The calls of models, embeddings too."""
+        return [row for row in self.rows if row.kind == "model"]
+
+    @property
+    def sentence(self) -> str:
+        """What happened, in one sentence: calls, how they ended, tokens, dollars."""
+        calls = self.calls
+        if not calls:
+            return f"No model call in {duration(self.seconds)}."
+        models = ", ".join(sorted({row.model for row in calls}))
+        edges = sorted([(row.start, 1) for row in calls] + [(c.end, -1) for c in calls])
+        at_once = max(itertools.accumulate(step for _, step in edges))
+        parts = [f"{len(calls)} call{'s' * (len(calls) > 1)} of {models}"]
+        if at_once > 1:
+            parts.append(f"up to {at_once} at once")
+        ends = Counter(row.outcome for row in calls if row.outcome != "ok")
+        parts += [f"{ends[key]} {OUTCOMES.get(key, key)}" for key in sorted(ends)]
+        parts.append(f"in {duration(self.seconds)}")
+        return f"{', '.join(parts)}: {total(calls)}."
+
+
+def total(calls: Iterable[Row]) -> str:
+    """Return the tokens and dollars of calls; saved and unknown ones apart."""
+    spent, saved, dollars = [0, 0], 0, 0.0
+    unknown = unpriced = 0
+    for row in calls:
+        given = row.tokens or (0, 0)
+        if row.outcome == "cache_hit":
+            saved += sum(given)
+            continue
+        unknown += row.tokens_unknown
+        unpriced += row.tokens is not None and row.cost is None
+        spent = [before + more for before, more in zip(spent, given, strict=True)]
+        dollars += row.cost or 0.0
+    parts = []
+    if any(spent) or not unknown:
+        parts = [f"{spent[0]:,} tokens in, {spent[1]:,} out", f"${dollars:.6f}"]
+    parts += [f"{saved:,} tokens saved"] if saved else []
+    parts += [f"tokens of {unknown} unknown"] if unknown else []
+    parts += [f"{unpriced} without a price"] if unpriced else []
+    return ", ".join(parts)
+
+
+def duration(seconds: float) -> str:
+    """Return a length of time for people."""
+    if seconds < _IN_SECONDS_FROM:
+        return f"{seconds * 1000:.0f} ms"
+    return f"{seconds:.2f} s"
 
 
 def timelines(spans: Sequence[Span]) -> list[Timeline]:
@@ -130,10 +208,8 @@ def _row(span: Span, guides: tuple[bool, ...], begin: int) -> Row:
     status = _first(attributes, _HTTP_STATUSES)
     name = f"{span['name']} {status}" if kind == "http" and status else span["name"]
     outcome = _outcome(span, kind, status)
-    tokens = (
-        _first(attributes, _INPUT_TOKENS),
-        _first(attributes, _OUTPUT_TOKENS),
-    )
+    given = _first(attributes, _INPUT_TOKENS)
+    tokens = None if given is None else (given, _first(attributes, _OUTPUT_TOKENS) or 0)
     return Row(
         name=name,
         guides=guides,
@@ -142,9 +218,10 @@ def _row(span: Span, guides: tuple[bool, ...], begin: int) -> Row:
         start=(span["start_ns"] - begin) * _NANO,
         end=(span["end_ns"] - begin) * _NANO,
         first_chunk=attributes.get(semconv.RESPONSE_TIME_TO_FIRST_CHUNK),
-        tokens=None if None in tokens else tokens,
+        tokens=tokens,
         note=_note(attributes, kind, outcome, status),
         span=span,
+        cost=_first(attributes, _COSTS),
     )
 
 
@@ -153,7 +230,7 @@ def _kind(attributes: dict[str, Any]) -> Kind:
     operation = attributes.get(semconv.OPERATION_NAME)
     if operation in _TOOLS:
         return "tool"
-    if operation in semconv.MODEL_OPERATIONS:
+    if operation in _CALLS:
         return "model"
     return "http" if _first(attributes, _HTTP_METHODS) else "step"
 
@@ -161,8 +238,8 @@ def _kind(attributes: dict[str, Any]) -> Kind:
 def _outcome(span: Span, kind: Kind, status: Any) -> str:
     """Return how a span ended."""
     attributes = span["attributes"]
-    if semconv.OUTCOME in attributes:
-        return str(attributes[semconv.OUTCOME])
+    if (known := attributes.get(semconv.OUTCOME)) in OUTCOMES:
+        return str(known)
     if kind == "http" and status is None and span["status"] != "ERROR":
         return "cancelled"
     failed = span["status"] == "ERROR" or (status or 0) >= _FIRST_HTTP_ERROR

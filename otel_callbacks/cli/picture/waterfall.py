@@ -4,18 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from rich.cells import cell_len
-from rich.table import Table
-from rich.text import Text
-
-from otel_callbacks.cli.picture.timeline import OUTCOMES
+from otel_callbacks.cli._common import cells
+from otel_callbacks.cli.picture.timeline import OUTCOMES, duration
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from rich.console import Console, ConsoleOptions, RenderResult
+    from collections.abc import Iterator, Sequence
 
     from otel_callbacks.cli.picture.timeline import Row, Timeline
+
+Line = list[tuple[str, str]]
+"""A line of a terminal: texts, each with its style."""
 
 STYLES: Final = {
     "ok": "green",
@@ -26,11 +24,12 @@ STYLES: Final = {
 }
 """Outcome -> the colour of its bars."""
 
-_STEP_STYLE: Final = "bright_black"
-_GUIDE_STYLE: Final = "bright_black"
+_STEP_STYLE: Final = "dim"
+_GUIDE_STYLE: Final = "dim"
 _NAME_AT_MOST: Final = 34
+_NAME_AT_LEAST: Final = 12
 _BAR_AT_LEAST: Final = 12
-_IN_SECONDS_FROM: Final = 0.1
+_NO_BARS_BELOW: Final = 70
 
 
 class _Pen(NamedTuple):
@@ -58,76 +57,89 @@ _GUIDES: Final = ("├─ ", "└─ ", "│  ", "   ")
 _ASCII_GUIDES: Final = ("|- ", "`- ", "|  ", "   ")
 
 
-class Waterfall:
-    """Draws traces in the width there is, all in the same columns.
+class _Cells(NamedTuple):
+    """The texts of a row."""
 
-    Args:
-        timelines: The traces.
+    name: Line
+    time: str
+    tokens: str
+    dollars: str
+    note: str
+
+
+def lines(
+    timelines: Sequence[Timeline], width: int, *, plain: bool = False
+) -> Iterator[Line]:
+    """Yield traces as lines of this width, all in the same columns.
+
+    A narrow terminal has no room for bars, and keeps the numbers.
     """
-
-    def __init__(self, timelines: Sequence[Timeline]) -> None:
-        self._timelines = timelines
-
-    def __rich_console__(
-        self, console: Console, options: ConsoleOptions
-    ) -> RenderResult:
-        """Yield the lines, as rich asks for them."""
-        plain = options.ascii_only
-        if not self._timelines:
-            return
-        rows = [row for timeline in self._timelines for row in timeline.rows]
-        cells = {id(row): _cells(row, plain=plain) for row in rows}
-        name = max(cell_len(one.name.plain) for one in cells.values())
+    rows = [row for timeline in timelines for row in timeline.rows]
+    if not rows:
+        return
+    texts = {id(row): _cells(row, plain=plain) for row in rows}
+    numbers = [(one.time, one.tokens, one.dollars) for one in texts.values()]
+    rest = [max(map(len, column)) for column in zip(*numbers, strict=True)]
+    tails = {key: _tail(one, rest) for key, one in texts.items()}
+    tail = max(sum(len(text) for text, _ in one) for one in tails.values())
+    name = max(sum(cells(text) for text, _ in one.name) for one in texts.values())
+    if width < _NO_BARS_BELOW:
+        numbers_alone = sum(rest) + sum(map(bool, rest))
+        name, bar = min(name, max(width - numbers_alone, _NAME_AT_LEAST)), 0
+    else:
         name = min(name, _NAME_AT_MOST)
-        texts = [(one.time, one.tokens, one.note) for one in cells.values()]
-        rest = [max(map(cell_len, column)) for column in zip(*texts, strict=True)]
-        bar = max(_BAR_AT_LEAST, options.max_width - name - sum(rest) - 4)
-        grid = Table.grid(padding=(0, 1, 0, 0))
-        grid.add_column(width=name, no_wrap=True, overflow="ellipsis")
-        grid.add_column(width=bar, no_wrap=True, overflow="crop")
-        grid.add_column(width=rest[0], justify="right", no_wrap=True)
-        grid.add_column(width=rest[1], justify="right", no_wrap=True)
-        grid.add_column(no_wrap=True, overflow="ellipsis")
-        for place, timeline in enumerate(self._timelines):
-            if place:
-                grid.add_row()
-            grid.add_row("", Text(_scale(timeline.seconds, bar), _GUIDE_STYLE))
-            for row in timeline.rows:
-                label, time, tokens, note = cells[id(row)]
-                drawn = draw(row, timeline.seconds, bar, plain=plain)
-                grid.add_row(
-                    label, drawn, time, tokens, Text(note, STYLES[row.outcome])
-                )
-        yield from console.render(grid, options)
+        bar = max(_BAR_AT_LEAST, width - name - 1 - tail)
+    for place, timeline in enumerate(timelines):
+        if place:
+            yield []
+        if bar:
+            scale = _scale(timeline.seconds, bar)
+            yield [(" " * (name + 1), ""), (scale, _GUIDE_STYLE)]
+        for row in timeline.rows:
+            one = texts[id(row)]
+            line = _fitted(one.name, name)
+            if bar:
+                line += [(" ", ""), *draw(row, timeline.seconds, bar, plain=plain)]
+            style = STYLES.get(row.outcome, "")
+            line += [
+                (text, style if is_note else "") for text, is_note in tails[id(row)]
+            ]
+            yield _fitted(line, width, pad=False)
 
 
-def legend(*, plain: bool = False) -> Text:
-    """Return two lines that say what signs and colours mean.
+def _tail(row: _Cells, sizes: Sequence[int]) -> list[tuple[str, bool]]:
+    """Return what stands behind a bar, and whether it is the note.
 
-    Args:
-        plain: With ASCII signs alone.
+    The note takes the room of numbers that are not there.
     """
+    numbers = list(zip(row[1:4], sizes, strict=True))
+    while row.note and not numbers[-1][0]:
+        numbers.pop()
+    tail = [(f" {text:>{size}}", False) for text, size in numbers if size]
+    return [*tail, (f" {row.note}", True)] if row.note else tail
+
+
+def legend(*, plain: bool = False) -> Iterator[Line]:
+    """Yield two lines that say what signs and colours mean."""
     pens = _ASCII_PENS if plain else _PENS
-    text = Text()
-    for kind, name in (("model", "model"), ("tool", "tool"), ("http", "HTTP")):
-        text.append(f"{pens[kind].full * 2} ").append(f"{name}  ")
-    text.append(f"{pens['model'].waiting * 2} before the first chunk  ")
-    text.append(f"33{'>' if plain else '→'}15 tokens in, out\n")
-    text.append("ended:")
-    for outcome, name in OUTCOMES.items():
-        text.append("  ").append(name, STYLES[outcome])
-    return text
+    signs = "".join(
+        f"{pens[kind].full * 2} {name}  "
+        for kind, name in (("model", "model"), ("tool", "tool"), ("http", "HTTP"))
+    )
+    signs += f"{pens['model'].waiting * 2} before the first chunk  "
+    yield [(f"{signs}33{'>' if plain else '→'}15 tokens in, out", "")]
+    yield [
+        ("ended:", ""),
+        *(
+            part
+            for outcome, name in OUTCOMES.items()
+            for part in (("  ", ""), (name, STYLES[outcome]))
+        ),
+    ]
 
 
-def draw(row: Row, seconds: float, width: int, *, plain: bool = False) -> Text:
-    """Return a row's bar, at least half a cell of it.
-
-    Args:
-        row: The row.
-        seconds: How long the whole trace took.
-        width: The cells that this time fills.
-        plain: With ASCII signs alone.
-    """
+def draw(row: Row, seconds: float, width: int, *, plain: bool = False) -> Line:
+    """Return a row's bar, at least half a cell of it, in the whole trace's width."""
     pen = (_ASCII_PENS if plain else _PENS)[row.kind]
     scale = 2 * width / seconds if seconds else 0.0
     start = min(int(row.start * scale), 2 * width - 1)
@@ -135,70 +147,68 @@ def draw(row: Row, seconds: float, width: int, *, plain: bool = False) -> Text:
     begun = start
     if row.first_chunk is not None:
         begun = min(int((row.start + row.first_chunk) * scale), end - 1)
-    style = _STEP_STYLE if row.kind == "step" else STYLES[row.outcome]
-    text = Text()
+    text = ""
     for cell in range(width):
         halves = [start <= half < end for half in (2 * cell, 2 * cell + 1)]
         if 2 * cell + 1 < begun and any(halves):
-            text.append(pen.waiting, style)
+            text += pen.waiting
         elif all(halves):
-            text.append(pen.full, style)
+            text += pen.full
         elif any(halves):
-            text.append(pen.left if halves[0] else pen.right, style)
+            text += pen.left if halves[0] else pen.right
         else:
-            text.append(" ")
-    return text
-
-
-def duration(seconds: float) -> str:
-    """Return a length of time for people.
-
-    Args:
-        seconds: How long it took.
-    """
-    if seconds < _IN_SECONDS_FROM:
-        return f"{seconds * 1000:.0f} ms"
-    return f"{seconds:.2f} s"
-
-
-class _Cells(NamedTuple):
-    """The texts of a row: its name, its time, its tokens, its note."""
-
-    name: Text
-    time: str
-    tokens: str
-    note: str
+            text += " "
+    style = _STEP_STYLE if row.kind == "step" else STYLES.get(row.outcome, "")
+    return [(text, style)]
 
 
 def _cells(row: Row, *, plain: bool) -> _Cells:
     """Return a row's texts."""
-    time = duration(row.seconds)
-    return _Cells(_name(row, plain=plain), time, _tokens(row, plain=plain), row.note)
+    tokens = "unknown" if row.tokens_unknown else ""
+    if row.tokens is not None:
+        tokens = f"{row.tokens[0]}{'>' if plain else '→'}{row.tokens[1]}"
+    dollars = "" if row.cost is None else f"${row.cost:.6f}"
+    return _Cells(
+        _name(row, plain=plain), duration(row.seconds), tokens, dollars, row.note
+    )
 
 
-def _name(row: Row, *, plain: bool) -> Text:
+def _name(row: Row, *, plain: bool) -> Line:
     """Return a row's name behind the lines of the tree."""
     more, last, through, empty = _ASCII_GUIDES if plain else _GUIDES
-    text = Text()
     # The roots of a trace stand at the margin, so their own guide is not drawn.
-    for follows in row.guides[1:-1]:
-        text.append(through if follows else empty, _GUIDE_STYLE)
+    guides = "".join(through if follows else empty for follows in row.guides[1:-1])
     if len(row.guides) > 1:
-        text.append(more if row.guides[-1] else last, _GUIDE_STYLE)
+        guides += more if row.guides[-1] else last
     style = {"step": "bold", "http": "dim"}.get(row.kind, "")
-    return text.append(row.name, style)
+    return [(guides, _GUIDE_STYLE), (row.name, style)]
 
 
-def _tokens(row: Row, *, plain: bool) -> str:
-    """Return a row's tokens, in and out."""
-    if row.tokens is None:
-        return ""
-    arrow = ">" if plain else "→"
-    return f"{row.tokens[0]}{arrow}{row.tokens[1]}"
+def _fitted(line: Line, width: int, *, pad: bool = True) -> Line:
+    """Return a line that is cut to a width, or filled up to it."""
+    fitted: Line = []
+    left = width
+    for text, style in line:
+        size = cells(text)
+        if size <= left:
+            fitted.append((text, style))
+            left -= size
+            continue
+        kept = ""
+        for char in text:
+            if cells(kept + char) > left - 1:
+                break
+            kept += char
+        fitted.append((f"{kept}…" if left else "", style))
+        left -= cells(kept) + bool(left)
+        break
+    return [*fitted, (" " * left, "")] if pad and left else fitted
 
 
 def _scale(seconds: float, width: int) -> str:
     """Return the line with the times above the bars."""
     middle, end = f"{seconds / 2:.1f}", f"{seconds:.1f} s"
-    left = "0".ljust(max(1, width // 2)) + middle
-    return left + end.rjust(max(0, width - len(left)))
+    left = "0".ljust(width // 2)
+    if width // 2 > len(middle) + len(end):
+        left += middle
+    return left + end.rjust(width - len(left))

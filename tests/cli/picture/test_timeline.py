@@ -130,4 +130,49 @@ def test_tokens_and_first_chunk_are_taken_when_they_are_there() -> None:
         gen_ai__response__time_to_first_chunk=0.25,
     )
     assert (row.tokens, row.first_chunk) == ((3, 4), 0.25)
-    assert _row(gen_ai__usage__input_tokens=3).tokens is None
+    assert _row(gen_ai__usage__input_tokens=3).tokens == (3, 0)
+    assert _row(gen_ai__usage__output_tokens=3).tokens is None
+
+
+def test_a_sentence_says_what_happened() -> None:
+    """Calls at once, ends, tokens, dollars, and what nobody reported."""
+    chat = {"gen_ai__operation__name": "chat", "gen_ai__request__model": "rose-1"}
+    used = {"gen_ai__usage__input_tokens": 1200, "gen_ai__usage__output_tokens": 45}
+    spans = [
+        _span("a", 0, 2, **chat, **used, otel_callbacks__cost_usd=0.0012),
+        _span("b", 0.5, 1, **chat, otel_callbacks__outcome="cancelled"),
+        _span("c", 2, 3, **chat, **used),
+        _span(
+            "d",
+            3,
+            3.05,
+            **chat,
+            otel_callbacks__outcome="cache_hit",
+            otel_callbacks__saved__input_tokens=7,
+        ),
+    ]
+    (line,) = timelines(spans)
+    assert line.sentence == (
+        "4 calls of rose-1, up to 2 at once, 1 cache hit, 1 cancelled, in 3.05 s: "
+        "2,400 tokens in, 90 out, $0.001200, 7 tokens saved, tokens of 1 unknown, "
+        "1 without a price."
+    )
+    (lost,) = timelines([spans[1]])
+    assert lost.sentence == (
+        "1 call of rose-1, 1 cancelled, in 0.50 s: tokens of 1 unknown."
+    )
+    (quiet,) = timelines([_span("step", 0, 0.01)])
+    assert quiet.sentence == "No model call in 10 ms."
+
+
+def test_other_emitters_of_the_conventions_are_read() -> None:
+    """Older names of tokens, other operations, and values that we do not know."""
+    row = _row(
+        gen_ai__operation__name="generate_content",
+        gen_ai__usage__prompt_tokens=3,
+        gen_ai__usage__completion_tokens=4,
+        otel_callbacks__outcome="<b>",
+    )
+    assert (row.kind, row.tokens, row.outcome) == ("model", (3, 4), "ok")
+    assert row.model == "unknown"
+    assert _row(gen_ai__operation__name="embeddings").tokens_unknown

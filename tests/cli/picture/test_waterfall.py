@@ -1,13 +1,10 @@
 from __future__ import annotations
 
-import io
-
 import pytest
-from rich.cells import cell_len
-from rich.console import Console
 
-from otel_callbacks.cli.picture.timeline import Row, Timeline
-from otel_callbacks.cli.picture.waterfall import Waterfall, draw, duration, legend
+from otel_callbacks.cli._common import cells
+from otel_callbacks.cli.picture.timeline import Row, Timeline, duration
+from otel_callbacks.cli.picture.waterfall import draw, legend, lines
 
 
 def _row(name: str, start: float, end: float, **fields: object) -> Row:
@@ -24,61 +21,76 @@ def _row(name: str, start: float, end: float, **fields: object) -> Row:
     return Row(name=name, start=start, end=end, **{**values, **fields})  # type: ignore[arg-type]
 
 
+# What is left for the bars on 80 columns.
+_BAR = 40
 _SHOP = Timeline(
     "flower-shop",
     "t1",
     2.0,
     (
         _row("flower-shop", 0, 2, kind="step"),
-        _row("聊天 qwen", 0, 1, guides=(False, True), tokens=(3, 4)),
+        _row("聊天 qwen", 0, 1, guides=(False, True), tokens=(3, 4), cost=0.00012),
         _row("POST 200", 0, 1, guides=(False, True, True), kind="http"),
         _row("deep", 0, 1, guides=(False, True, False, False), kind="tool"),
-        _row("chat", 1, 2, guides=(False, False), outcome="error", note="timeout"),
+        _row(
+            "chat", 1, 2, guides=(False, False), outcome="cancelled", note="cancelled"
+        ),
     ),
 )
 
 
-def _printed(*timelines: Timeline, width: int = 60, encoding: str = "utf-8") -> str:
+def _printed(*timelines: Timeline, width: int = 80, plain: bool = False) -> str:
     """Return what a terminal of this width shows."""
-    buffer = io.BytesIO()
-    file = io.TextIOWrapper(buffer, encoding=encoding)
-    console = Console(file=file, width=width, color_system=None)
-    console.print(Waterfall(timelines))
-    console.print(legend(plain=console.options.ascii_only))
-    file.flush()
-    return buffer.getvalue().decode(encoding)
+    drawn = [*lines(timelines, width, plain=plain), *legend(plain=plain)]
+    return "\n".join("".join(text for text, _ in line).rstrip() for line in drawn)
 
 
 def test_a_trace_is_drawn_as_a_tree_with_bars() -> None:
-    """Names with guides, bars below a scale, time, tokens and notes."""
-    lines = [line.rstrip() for line in _printed(_SHOP).splitlines()]
-    assert lines[:6] == [
-        "               0            1.0     2.0 s",
-        "flower-shop    ────────────────────────── 2.00 s",
-        "├─ 聊天 qwen   █████████████              1.00 s 3→4",
-        "│  ├─ POST 200 ━━━━━━━━━━━━━              1.00 s",
-        "│     └─ deep  ▓▓▓▓▓▓▓▓▓▓▓▓▓              1.00 s",
-        "└─ chat                     █████████████ 2.00 s     timeout".replace(
-            "2.00", "1.00"
-        ),
+    """Names with guides, bars below a scale, time, tokens, dollars and notes."""
+    drawn = _printed(_SHOP).splitlines()
+    assert [line.split() for line in drawn[:6]] == [
+        ["0", "1.0", "2.0", "s"],
+        ["flower-shop", "─" * _BAR, "2.00", "s"],
+        ["├─", "聊天", "qwen", "█" * (_BAR // 2), "1.00", "s", "3→4", "$0.000120"],
+        ["│", "├─", "POST", "200", "━" * (_BAR // 2), "1.00", "s"],
+        ["│", "└─", "deep", "▓" * (_BAR // 2), "1.00", "s"],
+        ["└─", "chat", "█" * (_BAR // 2), "1.00", "s", "unknown", "cancelled"],
+    ]
+    assert {line.index(" 1.00 s") for line in drawn[3:6]} == {15 + _BAR}
+
+
+def test_a_narrow_terminal_drops_bars_and_keeps_numbers() -> None:
+    """Nobody reads a bar of three cells; tokens and dollars are what counts."""
+    drawn = _printed(_SHOP, width=50).splitlines()
+    assert drawn[:5] == [
+        "flower-shop    2.00 s",
+        "├─ 聊天 qwen   1.00 s     3→4 $0.000120",
+        "│  ├─ POST 200 1.00 s",
+        "│     └─ deep  1.00 s",
+        "└─ chat        1.00 s unknown cancelled",
     ]
 
 
-@pytest.mark.parametrize("width", [50, 80, 120])
+@pytest.mark.parametrize("width", [40, 50, 80, 120])
 def test_no_line_is_wider_than_the_terminal(width: int) -> None:
-    """Wide characters count two cells, and every line has its bar."""
+    """Wide characters count two cells, and names give way."""
     long = _SHOP._replace(rows=(*_SHOP.rows, _row("玫瑰" * 30, 0, 2)))
-    lines = _printed(long, _SHOP, width=width).splitlines()
-    assert max(map(cell_len, lines)) <= width
-    assert sum("█" in line for line in lines) == 6
+    drawn = ["".join(t for t, _ in line) for line in lines([long, _SHOP], width)]
+    assert max(map(cells, drawn)) <= width
+    assert sum("█" in line for line in drawn) == (5 if width >= 70 else 0)
+    assert sum("$0.000120" in line for line in drawn) == 2
 
 
 def test_a_terminal_without_unicode_gets_plain_signs() -> None:
     """Everything but the names is ASCII then."""
-    trace = _SHOP._replace(rows=(_row("app", 0, 2, kind="step"), _row("c", 0, 1)))
-    text = _printed(trace, encoding="ascii")
+    trace = _SHOP._replace(
+        rows=(_row("app", 0, 2, kind="step"), _row("c", 0, 1, tokens=(3, 4)))
+    )
+    text = _printed(trace, plain=True)
+    assert text.isascii()
     assert "###" in text
     assert "---" in text
+    assert "3>4" in text
 
 
 def test_nothing_is_drawn_for_no_traces() -> None:
@@ -97,17 +109,17 @@ def test_nothing_is_drawn_for_no_traces() -> None:
 )
 def test_bars_are_exact_to_half_a_cell(start: float, end: float, expected: str) -> None:
     """And never vanish, however short the span."""
-    assert draw(_row("x", start, end), 4.0, 4).plain == expected
+    assert draw(_row("x", start, end), 4.0, 4)[0][0] == expected
 
 
 def test_a_trace_that_took_no_time_has_bars() -> None:
     """No division by zero."""
-    assert draw(_row("x", 0.0, 0.0), 0.0, 4).plain == "▌   "
+    assert draw(_row("x", 0.0, 0.0), 0.0, 4)[0][0] == "▌   "
 
 
 def test_a_stream_shows_the_wait_for_its_first_chunk() -> None:
     """The part before it is drawn lighter."""
-    assert draw(_row("x", 0.0, 4.0, first_chunk=2.0), 4.0, 4).plain == "░░██"
+    assert draw(_row("x", 0.0, 4.0, first_chunk=2.0), 4.0, 4)[0][0] == "░░██"
 
 
 def test_short_times_are_milliseconds() -> None:
