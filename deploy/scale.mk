@@ -17,3 +17,16 @@ kubernetes-binaries: ## Build kube-apiserver and kubectl with Go, into a cache
 .PHONY: kubernetes-files
 kubernetes-files: $(READY) ## Write Prometheus' rules and settings as the operator's
 	$(BIN)/python deploy/kubernetes/monitoring/build.py
+
+.PHONY: scale
+scale: $(READY) tiers-binaries ## Run the pipeline of two tiers, with faults (ARGS="-k rest")
+	$(BIN)/python -m pytest tests/scale -m scale -p no:cacheprovider -p no:randomly -s $(ARGS)
+
+.PHONY: scale-rates
+scale-rates: $(READY) tiers-binaries ## Measure what each tier costs (ARGS=2000 requests)
+	$(BIN)/python tests/scale/rates.py $(ARGS)
+
+.PHONY: tiers-binaries
+tiers-binaries: stack-binaries ## Build and fetch what make scale runs, into a cache
+	$(PYTHON) tests/e2e/servers/binaries.py --build tiers
+	$(PYTHON) tests/scale/jars.py
