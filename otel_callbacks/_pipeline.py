@@ -18,6 +18,7 @@ from prometheus_client import REGISTRY
 
 from otel_callbacks._diagnostics import Counts, Health
 from otel_callbacks._events import EventSink
+from otel_callbacks._identity import ByIdentity
 from otel_callbacks._metrics.wiring import SeriesWiring
 from otel_callbacks._runs.lifecycle import Pipeline
 from otel_callbacks._runs.table import RunTable
@@ -42,6 +43,15 @@ if TYPE_CHECKING:
 _SCOPE: Final = "otel_callbacks"
 
 
+_NOT_PLAIN: Final = (
+    "the runtime context of this process is not OpenTelemetry's own and does not give "
+    "back what is attached to it. Spans of runs are made and nested in each other, and "
+    "none of them is made the current span: spans of HTTP clients are not below a "
+    "model's call. OTEL_PYTHON_CONTEXT=contextvars_context brings that back, where the "
+    "other tracer can do without its own."
+)
+
+
 class Providers(NamedTuple):
     """Where a handler's signals go; the global ones where nothing is said."""
 
@@ -56,16 +66,12 @@ class _Registry:
     def __init__(self, settings: Settings) -> None:
         self.health = Health(strict=settings.strict)
         self.series = SeriesWiring(self.health, settings)
-        self.pipelines: weakref.WeakKeyDictionary[TracerProvider, Pipeline] = (
-            weakref.WeakKeyDictionary()
-        )
+        self.pipelines: ByIdentity[Pipeline] = ByIdentity()
         self.before_global: Pipeline | None = None
 
 
 _lock = threading.Lock()
-_registries: weakref.WeakKeyDictionary[CollectorRegistry, _Registry] = (
-    weakref.WeakKeyDictionary()
-)
+_registries: ByIdentity[_Registry] = ByIdentity()
 
 
 def pipeline(
@@ -85,24 +91,25 @@ def pipeline(
     Raises:
         ValueError: The registry has a series with one of our names already.
     """
-    provider = providers.tracer or trace.get_tracer_provider()
+    provider = providers.tracer
+    if provider is None:
+        provider = trace.get_tracer_provider()
     series = REGISTRY if registry is None else registry
     with _lock:
         known = _registries.get(series)
         if known is None:
             known = _Registry(settings)
         known.series.open(series, providers.meter, settings)
-        _registries[series] = known
+        _registries.put(series, known)
         found = known.pipelines.get(provider)
         if found is None and provider is trace.get_tracer_provider():
             # A handler made before the global provider was set uses it by now.
             found = known.before_global
             if found is not None:
-                known.pipelines[provider] = found
+                known.pipelines.put(provider, found)
         if found is None:
-            found = known.pipelines[provider] = _build(
-                provider, known, settings, providers.logger
-            )
+            found = _build(provider, known, settings, providers.logger)
+            known.pipelines.put(provider, found)
             if isinstance(provider, trace.ProxyTracerProvider):
                 known.before_global = found
     if found.settings != settings:
@@ -121,8 +128,8 @@ def _build(
     logger: LoggerProvider | None,
 ) -> Pipeline:
     """Wire the sinks to a new table."""
-    tracer = trace.get_tracer(_SCOPE, version("otel-callbacks"), provider)
     health = registry.health
+    tracer = _tracer(provider, health)
     price = Pricing(health, settings.prices, says=settings.extensions).price
     exceeded = registry.series.calls.budget_exceeded
     _open_process_account(settings, health)
@@ -130,7 +137,7 @@ def _build(
         # Series first: an exemplar needs the span that the other one lets go of.
         (
             *registry.series.sinks,
-            *_events(logger, settings),
+            *_events(logger, settings, health),
             LedgerSink(price, health, exceeded),
             SpanSink(
                 tracer,
@@ -146,9 +153,20 @@ def _build(
         size_limit=settings.run_limit,
     )
     registry.series.calls.add_table(table)
+    if not current_span.holds_what_is_attached():
+        health.say_once("context", _NOT_PLAIN)
     # Before the SDK's own farewell: that was registered earlier.
     atexit.register(_close, weakref.ref(table))
     return Pipeline(table, health, _step_out, settings)
+
+
+def _tracer(provider: TracerProvider, health: Health) -> trace.Tracer:
+    """Return a provider's tracer; one that cannot give any costs the spans alone."""
+    try:
+        return trace.get_tracer(_SCOPE, version("otel-callbacks"), provider)
+    except Exception as error:  # noqa: BLE001 -- the app's own provider
+        health.trouble("tracer_provider", error)
+        return trace.NoOpTracer()
 
 
 def ledger_only(settings: Settings) -> Pipeline:
@@ -189,12 +207,16 @@ def _open_process_account(settings: Settings, health: Health) -> None:
 
 
 def _events(
-    provider: LoggerProvider | None, settings: Settings
+    provider: LoggerProvider | None, settings: Settings, health: Health
 ) -> tuple[EventSink, ...]:
     """Return the sink of events, where they are asked for."""
     if not settings.has_events:
         return ()
-    logger = get_logger(_SCOPE, version("otel-callbacks"), provider)
+    try:
+        logger = get_logger(_SCOPE, version("otel-callbacks"), provider)
+    except Exception as error:  # noqa: BLE001 -- the app's own provider
+        health.trouble("logger_provider", error)
+        return ()
     content = settings.capture_content in {"EVENT_ONLY", "SPAN_AND_EVENT"}
     return (EventSink(logger, extensions=settings.extensions, content=content),)
 

@@ -5,9 +5,13 @@ https://reference.langchain.com/python/langchain_core/callbacks/
 
 from __future__ import annotations
 
+import dataclasses
+import pickle
 import sys
 import time
+import weakref
 from typing import TYPE_CHECKING, Any, Final, Self
+from uuid import uuid4
 
 from langchain_core.callbacks import BaseCallbackHandler
 
@@ -45,6 +49,14 @@ _TEXT: Final = Request(semconv.TEXT_COMPLETION, "")
 _TOOL: Final = Request(semconv.EXECUTE_TOOL, "")
 _RETRIEVAL: Final = Request(semconv.RETRIEVAL, "")
 
+_pickled: weakref.WeakValueDictionary[str, OTelCallbackHandler] = (
+    weakref.WeakValueDictionary()
+)
+"""Handlers that were pickled here: unpickled here, each is itself again."""
+
+_arrived: dict[str, OTelCallbackHandler] = {}
+"""Handlers of other processes, one for each, however often it comes."""
+
 
 class OTelCallbackHandler(BaseCallbackHandler):
     """Makes every LangChain run a span, and counts its tokens, time and errors.
@@ -79,6 +91,9 @@ class OTelCallbackHandler(BaseCallbackHandler):
     ignore_retriever = False
     ignore_retry = True
     ignore_custom_event = True
+    # What another process knows it by, once it has been pickled.
+    _token = ""
+    _redact: Redact | None = None
 
     def __init__(
         self,
@@ -94,6 +109,7 @@ class OTelCallbackHandler(BaseCallbackHandler):
         providers = Providers(tracer_provider, meter_provider, logger_provider)
         built = pipeline(providers, registry, self.settings)
         self.health = built.health
+        self._redact = redact
         self._runs = Lifecycle(built, redact)
         self._find = built.table.find
         if self.settings.sdk_disabled:
@@ -288,6 +304,20 @@ class OTelCallbackHandler(BaseCallbackHandler):
         # Models are copied with what hangs on them; the table of runs is one.
         return self
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        # For a process pool: locks and open runs stay in this process.
+        if not self._token:
+            self._token = uuid4().hex
+            _pickled[self._token] = self
+        settings, redact = self.settings, self._redact
+        try:
+            pickle.dumps(redact)
+        except Exception:  # noqa: BLE001 -- a lambda, an object with a lock
+            # Nothing is sent that this process would have redacted.
+            settings = dataclasses.replace(settings, capture_content="NO_CONTENT")
+            redact = None
+        return _unpickled, (type(self), self._token, settings, redact)
+
     def __enter__(self) -> Self:
         return self
 
@@ -298,3 +328,20 @@ class OTelCallbackHandler(BaseCallbackHandler):
         traceback: TracebackType | None,
     ) -> None:
         self.close()
+
+
+def _unpickled(
+    kind: type[OTelCallbackHandler],
+    token: str,
+    settings: Settings,
+    redact: Redact | None,
+) -> OTelCallbackHandler:
+    """Return the handler that was pickled, or one on what is set up in this process."""
+    known = _pickled.get(token) or _arrived.get(token)
+    if known is None:
+        try:
+            known = kind(settings=settings, redact=redact)
+        except Exception:  # noqa: BLE001 -- a class that is made in another way
+            known = OTelCallbackHandler(settings=settings, redact=redact)
+        _arrived[token] = known
+    return known

@@ -6,7 +6,11 @@ import asyncio
 import copy
 import inspect
 import logging
+import multiprocessing
+import pickle
 import threading
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
@@ -26,6 +30,7 @@ from opentelemetry import trace
 from prometheus_client import CollectorRegistry
 
 from otel_callbacks import OTelCallbackHandler, SettingError, Settings
+from otel_callbacks import handler as handler_module
 from otel_callbacks._spans import current as current_span
 from otel_callbacks.testing import FakeChatModel, FakeTextModel, capture
 
@@ -571,3 +576,72 @@ def test_shutdown_is_close(telemetry: Capture) -> None:
     telemetry.handler.shutdown()
     assert len(telemetry.spans) == 1
     assert telemetry.value("otel_callbacks_runs_lost_total", reason="closed") == 1
+
+
+# -- other processes ---------------------------------------------------------------
+
+
+def keep(_: str, value: Any) -> Any:
+    """Redact nothing."""
+    return value
+
+
+class Shop(OTelCallbackHandler):
+    """A handler of the app's own, which is made in another way."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(registry=CollectorRegistry())
+        self.shop = name
+
+
+def test_pickled_here_it_is_itself_again(telemetry: Capture) -> None:
+    """A model that was pickled reports to the same table."""
+    again = pickle.loads(pickle.dumps(telemetry.handler))  # noqa: S301 -- our bytes
+    assert again is telemetry.handler
+    model = FakeChatModel(callbacks=[telemetry.handler])
+    copies = copy.deepcopy(model), pickle.loads(pickle.dumps(model))  # noqa: S301
+    for one in copies:
+        one.invoke("?")
+    assert len(telemetry.spans) == 2
+
+
+@pytest.mark.parametrize("redact", [None, keep, lambda _, value: value], ids=repr)
+def test_pickled_elsewhere_it_is_one_like_it(
+    monkeypatch: pytest.MonkeyPatch, redact: Any
+) -> None:
+    """Once in each process; without a hook that cannot come along, no content does."""
+    settings = Settings(capture_content="SPAN_ONLY", label_limit=7)
+    made = OTelCallbackHandler(
+        registry=CollectorRegistry(), settings=settings, redact=redact
+    )
+    data = pickle.dumps(made)
+    monkeypatch.setattr(handler_module, "_pickled", {})
+    monkeypatch.setattr(handler_module, "_arrived", {})
+    there = pickle.loads(data)  # noqa: S301 -- our own bytes
+    assert there is pickle.loads(data) is not made  # noqa: S301
+    portable = redact in (None, keep)
+    content = "SPAN_ONLY" if portable else "NO_CONTENT"
+    assert there.settings == replace(settings, capture_content=content)
+    assert there._redact is (redact if portable else None)
+
+
+def test_class_of_the_apps_own_is_ours_elsewhere(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """What cannot be made anew there is a handler all the same."""
+    data = pickle.dumps(Shop("roses"))
+    monkeypatch.setattr(handler_module, "_pickled", {})
+    assert type(pickle.loads(data)) is OTelCallbackHandler  # noqa: S301
+
+
+def test_process_pool(telemetry: Capture) -> None:
+    """A model with the handler works in a process that was spawned."""
+    model = FakeChatModel(callbacks=[telemetry.handler])
+    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
+        answers = pool.map(ask, [model] * 2)
+        assert list(answers) == ["Twelve red roses."] * 2
+
+
+def ask(model: FakeChatModel) -> Any:
+    """Ask in another process."""
+    return model.invoke("?").content

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import gc
 import logging
 import subprocess
@@ -12,11 +13,14 @@ from uuid import uuid4
 
 import pytest
 from opentelemetry import trace
+from opentelemetry.sdk.metrics import MeterProvider
+from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from prometheus_client import CollectorRegistry, Counter
 from waiting import WAIT_S
+from wrapt import ObjectProxy
 
 from otel_callbacks import OTelCallbackHandler
 from otel_callbacks import _pipeline as sinks
@@ -341,3 +345,127 @@ def test_a_ledger_alone_leaves_the_current_span() -> None:
     run = Run(1, Request("chat", "m"), None)
     built.step_out(run)
     assert run.open
+
+
+# -- providers of other kinds ------------------------------------------------------
+
+
+@dataclasses.dataclass
+class Vendor:
+    """A provider as a vendor wraps it: a dataclass, so it has no hash."""
+
+    provider: Any
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.provider, name)
+
+
+class Bare(trace.TracerProvider):
+    """A provider that is not the SDK's, with no weak references to it."""
+
+    __slots__ = ("provider",)
+
+    def __init__(self, provider: Any) -> None:
+        self.provider = provider
+
+    def get_tracer(self, *args: Any, **kwargs: Any) -> trace.Tracer:
+        """Return the tracer of what is behind."""
+        tracer: trace.Tracer = self.provider.get_tracer(*args, **kwargs)
+        return tracer
+
+
+class Empty(Vendor):
+    """A provider that is not true."""
+
+    def __len__(self) -> int:
+        return 0
+
+
+WRAPPERS: list[Any] = [Vendor, Bare, Empty, ObjectProxy]
+
+
+@pytest.mark.parametrize("wrap", WRAPPERS)
+def test_any_provider_makes_the_spans(wrap: Any) -> None:
+    """Neither a hash nor a weak reference nor the SDK's class is needed."""
+    behind, exporter = provider()
+    wrapped = wrap(behind)
+    registry = CollectorRegistry()
+    for _ in range(2):
+        model = FakeChatModel(usage=USAGE, callbacks=[handler(wrapped, registry)])
+        model.invoke("?")
+    assert [span.name for span in finished(exporter)] == ["chat fake-model"] * 2
+    assert value(registry, OPERATIONS) == 2
+
+
+@pytest.mark.parametrize("wrap", WRAPPERS)
+def test_any_meter_provider_takes_the_series(wrap: Any) -> None:
+    """It is asked once, however many handlers there are."""
+    reader = InMemoryMetricReader()
+    wrapped = wrap(MeterProvider([reader], shutdown_on_exit=False))
+    if wrap is Bare:
+        wrapped = Vendor(wrapped.provider)
+    for _ in range(2):
+        made = OTelCallbackHandler(
+            tracer_provider=provider()[0],
+            meter_provider=wrapped,
+            registry=CollectorRegistry(),
+            settings=STRICT,
+        )
+        FakeChatModel(usage=USAGE, callbacks=[made]).invoke("?")
+    data: Any = reader.get_metrics_data()
+    (resource,) = data.resource_metrics
+    (scope,) = resource.scope_metrics
+    (calls,) = [one for one in scope.metrics if one.name == "otel_callbacks.operations"]
+    assert sum(point.value for point in calls.data.data_points) == 2
+
+
+@pytest.mark.parametrize("wrap", [Vendor, Empty, ObjectProxy])
+def test_any_registry_shows_the_series(wrap: Any) -> None:
+    """A registry may be wrapped, too."""
+    behind = CollectorRegistry()
+    registry = wrap(behind)
+    for _ in range(2):
+        made = handler(provider()[0], registry)
+        FakeChatModel(usage=USAGE, callbacks=[made]).invoke("?")
+    assert value(behind, OPERATIONS) == 2
+
+
+class Failing:
+    """A provider that has nothing."""
+
+    def __getattr__(self, name: str) -> Any:
+        raise NotImplementedError(name)
+
+
+def test_provider_that_fails_costs_its_own_signal(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """The app goes on, and the series that are left count."""
+    failing: Any = Failing()
+    registry = CollectorRegistry()
+    made = OTelCallbackHandler(
+        tracer_provider=failing,
+        meter_provider=failing,
+        logger_provider=failing,
+        registry=registry,
+        settings=Settings(capture_content="EVENT_ONLY", logs_exporter="otlp"),
+    )
+    FakeChatModel(usage=USAGE, callbacks=[made]).invoke("?")
+    assert value(registry, OPERATIONS) == 1
+    for signal in ("tracer", "meter", "logger"):
+        where = f"{signal}_provider"
+        assert value(registry, "otel_callbacks_errors_total", where=where) == 1
+    assert len(caplog.records) == 3
+
+
+def test_registry_that_was_cleared() -> None:
+    """A handler made after that shows the series again."""
+    registry = CollectorRegistry()
+    tracer_provider, _ = provider()
+    for round_ in (1, 2):
+        made = handler(tracer_provider, registry)
+        FakeChatModel(usage=USAGE, callbacks=[made]).invoke("?")
+        assert value(registry, OPERATIONS) == round_
+        for collector in list(registry._collector_to_names):
+            registry.unregister(collector)
+        assert value(registry, OPERATIONS) == 0

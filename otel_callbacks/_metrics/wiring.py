@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import weakref
+import contextlib
 from typing import TYPE_CHECKING, Final
 
 from opentelemetry import metrics
 
+from otel_callbacks._identity import ByIdentity
 from otel_callbacks._labels import label_choices
 from otel_callbacks._metrics.calls import FOLD_AT, CallQueue
 from otel_callbacks._metrics.multiprocess import MultiprocessSink, is_multiprocess
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 
 _PUSHED: Final = frozenset({"otlp", "both"})
 
-_meters: weakref.WeakKeyDictionary[MeterProvider, Meters] = weakref.WeakKeyDictionary()
+_meters: ByIdentity[Meters] = ByIdentity()
 
 
 class SeriesWiring:
@@ -34,10 +35,12 @@ class SeriesWiring:
     def __init__(self, health: Health, settings: Settings) -> None:
         choices = label_choices(settings.labels)
         self._settings = settings
+        self._health = health
         self._names = tuple(choice.name for choice in choices)
         self._own = {one.name: one.limit for one in choices if one.limit is not None}
+        self._collector: SeriesCollector | None = None
         self._is_shown = False
-        self._providers: weakref.WeakSet[MeterProvider] = weakref.WeakSet()
+        self._providers: ByIdentity[bool] = ByIdentity()
         self._of_global = False
         # Nobody asks a worker for its series: its files must be right at once.
         self.calls = CallQueue(health, fold_at=1 if is_multiprocess() else FOLD_AT)
@@ -51,11 +54,18 @@ class SeriesWiring:
         settings: Settings,
     ) -> None:
         """Show the series on their registry and push them, as the settings say."""
-        if settings.metrics_exporter != "otlp" and not self._is_shown:
-            self._show(registry)
+        if settings.metrics_exporter != "otlp":
+            if self._collector is not None:
+                # A registry may have been cleared since, as between two tests.
+                with contextlib.suppress(ValueError):
+                    registry.register(self._collector)
+            elif not self._is_shown:
+                self._show(registry)
             self._is_shown = True
         if provider is not None or settings.metrics_exporter in _PUSHED:
-            self._push(provider or metrics.get_meter_provider())
+            if provider is None:
+                provider = metrics.get_meter_provider()
+            self._push(provider)
 
     def _show(self, registry: CollectorRegistry) -> None:
         """Put the series on a registry."""
@@ -71,19 +81,25 @@ class SeriesWiring:
             self.calls, limits, extensions=extensions, names=names
         )
         registry.register(collector)
+        self._collector = collector
 
     def _push(self, provider: MeterProvider) -> None:
         """Give the series to a meter provider, once."""
         # What was set up before the global provider was set uses that one by now.
         is_global = provider is metrics.get_meter_provider()
-        if provider in self._providers or (is_global and self._of_global):
+        if self._providers.get(provider) or (is_global and self._of_global):
             return
-        self._providers.add(provider)
+        self._providers.put(provider, True)  # noqa: FBT003 -- a mark
         self._of_global |= is_global
         meters = _meters.get(provider)
         if meters is None:
             extensions = self._settings.extensions
-            meters = _meters[provider] = Meters(provider, extensions=extensions)
+            try:
+                meters = Meters(provider, extensions=extensions)
+            except Exception as error:  # noqa: BLE001 -- the app's own provider
+                self._health.trouble("meter_provider", error)
+                return
+            _meters.put(provider, meters)
         meters.attach(self.calls, self._limits(), self._names)
 
     def _limits(self) -> LabelLimits:
@@ -107,10 +123,10 @@ class SeriesWiring:
 
 def start_anew(old: MeterProvider, new: MeterProvider) -> None:
     """Push with another provider and begin at nothing, in a forked child."""
-    meters = _meters.pop(old, None)
+    meters = _meters.pop(old)
     if meters is not None:
         meters.start_anew(new)
-        _meters[new] = meters
+        _meters.put(new, meters)
 
 
 def _chain_at(choices: tuple[LabelChoice, ...]) -> int | None:

@@ -10,10 +10,12 @@ Why not ``detach``: https://github.com/open-telemetry/opentelemetry-python/issue
 
 from __future__ import annotations
 
+import contextvars
 from typing import TYPE_CHECKING, Any, Final
 
 from opentelemetry import context as otel_context
 from opentelemetry import trace
+from opentelemetry.context.contextvars_context import ContextVarsRuntimeContext
 
 from otel_callbacks._runs.run import Run
 
@@ -33,6 +35,10 @@ class Delegate(trace.Span):
     def resolve(self) -> trace.Span:
         """Return the span to answer as."""
         raise NotImplementedError
+
+    @property  # type: ignore[misc]
+    def __class__(self) -> type:  # what isinstance asks: span processors do
+        return self.resolve().__class__
 
     def get_span_context(self) -> trace.SpanContext:
         """Return the other span's context."""
@@ -78,6 +84,11 @@ class Delegate(trace.Span):
         if name.startswith("__"):
             raise AttributeError(name)
         return getattr(self.resolve(), name)
+
+
+def resolved(span: trace.Span) -> trace.Span:
+    """Return the span that a stand-in answers as; any other is returned itself."""
+    return span.resolve() if isinstance(span, Delegate) else span
 
 
 # Beside the current span, which an app's own span hides: the innermost run. A span
@@ -271,6 +282,40 @@ def parent_of(run: StandIn, context: Context, current: trace.Span) -> trace.Span
     return parent  # type: ignore[return-value]  # the table makes stand-ins
 
 
+_known_runtime: object = None
+_holds: bool = True
+
+
+def holds_what_is_attached() -> bool:
+    """Say whether the current context is what was last made current, as it was.
+
+    A vendor's runtime context may translate what is attached and never detach it: then
+    every request of a thread would go on in the first one's trace.
+    """
+    global _known_runtime, _holds  # noqa: PLW0603 -- one probe for each runtime
+    runtime = getattr(otel_context, "_RUNTIME_CONTEXT", None)
+    if runtime is not _known_runtime:
+        plain = type(runtime) is ContextVarsRuntimeContext
+        _holds = plain or contextvars.Context().run(_probe, runtime)
+        _known_runtime = runtime
+    return _holds
+
+
+def _probe(runtime: Any) -> bool:
+    """Try it, where nothing is current that could be lost."""
+    try:
+        before = runtime.get_current()
+        # Without a span, so that nothing of the app's is touched.
+        probe = otel_context.Context({RUN_KEY: None})
+        token = runtime.attach(probe)
+        held = runtime.get_current() is probe
+        runtime.detach(token)
+        left = runtime.get_current()
+    except Exception:  # noqa: BLE001 -- then it is not the usual one
+        return False
+    return held and (left is before or left == _NOTHING)
+
+
 def attach(span: StandIn | Shared, context: Context, outer: trace.Span) -> None:
     """Make a stand-in the current span.
 
@@ -292,6 +337,8 @@ def attach(span: StandIn | Shared, context: Context, outer: trace.Span) -> None:
     else:
         span.outside, span.outside_run = outer, context.get(RUN_KEY)
     span.outer = outer
+    if not holds_what_is_attached():
+        return
     span.before = context
     span.attached = _with(span, span, context)
     if decorate is not None:

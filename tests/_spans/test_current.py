@@ -12,7 +12,14 @@ from langchain_core._api import LangChainBetaWarning, LangChainDeprecationWarnin
 from langchain_core.messages import HumanMessage
 from langchain_core.runnables import RunnableLambda, RunnableParallel
 from langchain_core.tools import tool
+from opentelemetry import context as otel_context
 from opentelemetry import trace
+from opentelemetry.context import Context
+from opentelemetry.context.contextvars_context import ContextVarsRuntimeContext
+from opentelemetry.sdk.trace import ReadableSpan, Span, SpanProcessor
+
+from otel_callbacks.settings import Settings
+from otel_callbacks.testing import FakeChatModel, capture
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -406,3 +413,139 @@ async def test_chain_of_stand_ins_does_not_grow(
     current.resolve()
     assert current.outer is trace.INVALID_SPAN
     assert len(telemetry.spans) == 20
+
+
+# -- runtime contexts of vendors ---------------------------------------------------
+
+
+class Translating:
+    """As ddtrace's: what is attached is translated, and never detached."""
+
+    def __init__(self) -> None:
+        self.span: contextvars.ContextVar[trace.Span | None] = contextvars.ContextVar(
+            "span", default=None
+        )
+
+    def attach(self, context: Context) -> object:
+        """Keep the span alone."""
+        self.span.set(trace.get_current_span(context))
+        return object()
+
+    def get_current(self) -> Context:
+        """Make a context of the span that is kept."""
+        span = self.span.get()
+        return Context() if span is None else trace.set_span_in_context(span, Context())
+
+    def detach(self, token: object) -> None:
+        """Do nothing."""
+
+
+class Keeping(ContextVarsRuntimeContext):
+    """One that copies what it is given."""
+
+    def attach(self, context: Context) -> Any:
+        """Keep a copy."""
+        return super().attach(Context({**context, "vendor": 1}))
+
+
+class Raising(ContextVarsRuntimeContext):
+    """One that lets nobody attach what it does not know."""
+
+    def attach(self, context: Context) -> Any:
+        """Refuse."""
+        if any(key.startswith("otel_callbacks") for key in context):
+            raise TypeError
+        return super().attach(context)
+
+
+class Faithful(ContextVarsRuntimeContext):
+    """A class of its own that does what OpenTelemetry's does."""
+
+
+def use_runtime(monkeypatch: pytest.MonkeyPatch, runtime: Any) -> None:
+    """Let the process have another runtime context."""
+    monkeypatch.setattr(otel_context, "_RUNTIME_CONTEXT", runtime)
+
+
+@pytest.mark.parametrize("kind", [Translating, Keeping, Raising])
+def test_context_that_is_not_plain_is_left_alone(
+    monkeypatch: pytest.MonkeyPatch, kind: Any
+) -> None:
+    """Each request is a trace of its own, and its runs are in each other."""
+    runtime = kind()
+    use_runtime(monkeypatch, runtime)
+    with capture(Settings()) as telemetry:
+        chain = RunnableLambda(lambda x: x) | FakeChatModel()
+        for _ in range(3):
+            chain.invoke("Roses?", {"callbacks": [telemetry.handler]})
+            list(chain.stream("Roses?", {"callbacks": [telemetry.handler]}))
+        assert not trace.get_current_span().get_span_context().is_valid
+    tree = "RunnableSequence\n  RunnableLambda\n  chat fake-model"
+    assert telemetry.tree() == "\n".join([tree] * 6)
+    assert len({span["trace_id"] for span in telemetry.spans}) == 6
+
+
+def test_app_without_a_plain_context_is_told_once(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The line says what is not below a call, and how to have it."""
+    use_runtime(monkeypatch, Translating())
+    with capture(Settings()) as telemetry:
+        for _ in range(2):
+            FakeChatModel(callbacks=[telemetry.handler]).invoke("?")
+    lines = [line for line in caplog.messages if "runtime context" in line]
+    assert len(lines) == 1
+    assert "OTEL_PYTHON_CONTEXT" in lines[0]
+
+
+def test_context_as_good_as_the_usual_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What gives back what was attached is used, whoever has made it."""
+    use_runtime(monkeypatch, Faithful())
+    with capture() as telemetry:
+        tracer = telemetry.tracer_provider.get_tracer("app")
+
+        def step(_: object) -> None:
+            tracer.start_span("inside").end()
+
+        RunnableLambda(step).invoke("?", {"callbacks": [telemetry.handler]})
+    assert telemetry.tree() == "step\n  inside"
+
+
+# -- span processors that read a span's parent --------------------------------------
+
+
+class Parents(SpanProcessor):
+    """Reads the parent of each span that starts."""
+
+    def __init__(self) -> None:
+        self.seen: list[tuple[str, str, Any]] = []
+
+    def on_start(self, span: Span, parent_context: Context | None = None) -> None:
+        """Note the parent's name and operation, where it is a span that can be read."""
+        parent = trace.get_current_span(parent_context)
+        if isinstance(parent, ReadableSpan):
+            operation = (parent.attributes or {}).get("gen_ai.operation.name")
+            self.seen.append((span.name, parent.name, operation))
+
+
+def test_processor_reads_the_parent(telemetry: Capture) -> None:
+    """Spans of runs and of the app have parents of the SDK's own class."""
+    parents = Parents()
+    telemetry.tracer_provider.add_span_processor(parents)
+    tracer = telemetry.tracer_provider.get_tracer("app")
+
+    @tool
+    def water(flower: str) -> str:
+        """Water a flower."""
+        with tracer.start_as_current_span("pour"):
+            return flower
+
+    chain = RunnableLambda(lambda _: {"flower": "rose"}, name="pick") | water
+    with tracer.start_as_current_span("request"):
+        chain.invoke("?", {"callbacks": [telemetry.handler]})
+    assert parents.seen == [
+        ("RunnableSequence", "request", None),
+        ("pick", "RunnableSequence", None),
+        ("execute_tool water", "RunnableSequence", None),
+        ("pour", "execute_tool water", "execute_tool"),
+    ]
