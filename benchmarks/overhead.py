@@ -1,14 +1,16 @@
 """What one model call costs with the handler, as a ratio to the least possible.
 
-All contenders run in one process, in interleaved rounds, on the same fake model; what
-is measured is the CPU time of all threads. "Least" is a handler that makes one SDK
-span of 12 attributes for each call and does nothing else: no handler that makes spans
-can cost less. Series are scraped within the measured time, as a server would.
+All contenders run in one process, in interleaved rounds, on the same models, whose
+answers have the shapes of five providers' packages (`shapes`); what is measured is the
+CPU time of all threads. "Least" is a handler that makes one SDK span of 12 attributes
+for each call and does nothing else. Handlers are given where apps give them: to the
+model's constructor, and with the request. Series are scraped within the measured time.
 
 Other tracers that are installed take part, too (`other_tracers`).
 
     make bench
-    make bench ARGS="--rounds 60 --json"
+    make bench ARGS="--rounds 60 --modes sync errors --shapes openai gemini"
+    make bench ARGS="--picture docs/pictures/overhead.png"
     make bench-others
 """
 
@@ -17,12 +19,19 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
+import functools
 import gc
+import itertools
 import json
+import os
 import statistics
+import subprocess
+import sys
 import time
 import tracemalloc
 from collections.abc import Callable
+from importlib import import_module
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
@@ -31,18 +40,19 @@ from opentelemetry.sdk.trace import SpanProcessor, TracerProvider
 from opentelemetry.trace import SpanKind
 from other_tracers import others
 from prometheus_client import CollectorRegistry, generate_latest
+from shapes import CHUNKS, SHAPES, ShapedModel
 
 from otel_callbacks import OTelCallbackHandler, Settings
 from otel_callbacks.testing import FakeChatModel
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from uuid import UUID
 
     from opentelemetry.trace import Span, Tracer
 
-CHUNKS = 50
+CALLS = 100  # of a round
 WARM_UP = 2  # rounds that are not counted
-Workload = Callable[[FakeChatModel, list[Any]], None]
 
 
 class Least(BaseCallbackHandler):
@@ -91,57 +101,80 @@ class Least(BaseCallbackHandler):
         self.on_llm_end(run_id=run_id)
 
 
-def sync(model: FakeChatModel, handlers: list[Any]) -> None:
+Run = Callable[[ShapedModel, dict[str, Any]], None]
+
+
+def sync(model: ShapedModel, config: dict[str, Any]) -> None:
     """One call after another."""
-    for _ in range(100):
-        model.invoke("Roses?", {"callbacks": handlers})
+    for _ in range(CALLS):
+        model.invoke("Roses?", config)
 
 
-def gathered(model: FakeChatModel, handlers: list[Any]) -> None:
-    """A hundred calls at once in a loop."""
+def gathered(model: ShapedModel, config: dict[str, Any]) -> None:
+    """All calls at once in a loop."""
 
     async def main() -> None:
-        await asyncio.gather(
-            *(model.ainvoke("Roses?", {"callbacks": handlers}) for _ in range(100))
-        )
+        await asyncio.gather(*(model.ainvoke("Roses?", config) for _ in range(CALLS)))
 
     asyncio.run(main())
 
 
-def streamed(model: FakeChatModel, handlers: list[Any]) -> None:
+def streamed(model: ShapedModel, config: dict[str, Any]) -> None:
     """Streams of fifty chunks, read to their end."""
-    for _ in range(100):
-        for _ in model.stream("Roses?", {"callbacks": handlers}):
+    for _ in range(CALLS):
+        for _ in model.stream("Roses?", config):
             pass
 
 
-def failing(model: FakeChatModel, handlers: list[Any]) -> None:
+def failing(model: ShapedModel, config: dict[str, Any]) -> None:
     """Calls that fail."""
-    for _ in range(100):
+    for _ in range(CALLS):
         with contextlib.suppress(RuntimeError):
-            model.invoke("Roses?", {"callbacks": handlers})
+            model.invoke("Roses?", config)
 
 
-USAGE = {"input_tokens": 10, "output_tokens": 20, "total_tokens": 30}
-WORKLOADS: dict[str, tuple[Workload, FakeChatModel]] = {
-    "sync invoke": (sync, FakeChatModel(usage=USAGE)),
-    "async gather": (gathered, FakeChatModel(usage=USAGE)),
-    f"{CHUNKS}-chunk stream": (
-        streamed,
-        FakeChatModel(usage=USAGE, answer="rose " * CHUNKS, chunks=CHUNKS),
-    ),
-    "errors": (failing, FakeChatModel(error=RuntimeError("no"))),
+def agent(model: ShapedModel, config: dict[str, Any]) -> None:
+    """Graphs of five nodes, each of which calls the model once."""
+    graph = _graph(model)
+    for _ in range(CALLS // 5):
+        graph.invoke({"text": "Roses?"}, config)
+
+
+def _graph(model: ShapedModel) -> Any:
+    """Build a graph of five nodes in a row."""
+    graphs = import_module("langgraph.graph")
+    builder = graphs.StateGraph(dict)
+    names = [f"node{number}" for number in range(5)]
+    for name in names:
+        builder.add_node(name, lambda _: {"text": model.invoke("Roses?").text})
+    for one, next_one in itertools.pairwise([graphs.START, *names, graphs.END]):
+        builder.add_edge(one, next_one)
+    return builder.compile()
+
+
+MODES: dict[str, Run] = {
+    "sync": sync,
+    "async gather": gathered,
+    f"{CHUNKS}-chunk stream": streamed,
+    "errors": failing,
 }
+PLACES = ("at construction", "at request")
+if find_spec("langgraph") is not None:
+    MODES["agent of 5 nodes"] = agent
 
 
-def measure(run: Callable[[], None]) -> float:
-    """Return the CPU microseconds of one call of a workload of 100."""
+def measure(
+    run: Callable[[], None], scrape: Callable[[], object] | None = None
+) -> float:
+    """Return the CPU microseconds of one of a run's hundred calls, of all threads."""
     gc.collect()
     gc.disable()
     try:
         before = time.process_time_ns()
         run()
-        return (time.process_time_ns() - before) / 1000 / 100
+        if scrape is not None:
+            scrape()
+        return (time.process_time_ns() - before) / 1000 / CALLS
     finally:
         gc.enable()
 
@@ -162,30 +195,35 @@ def contenders() -> dict[str, tuple[list[Any], Callable[[], object]]]:
     }
 
 
-def overhead(rounds: int) -> dict[str, dict[str, float]]:
-    """Return, for each workload, the microseconds of a call and what each adds."""
-    table = {}
-    for name, (workload, model) in WORKLOADS.items():
+def overhead(
+    rounds: int, modes: Iterable[str], shapes: Iterable[str]
+) -> list[dict[str, Any]]:
+    """Return, for each mode, place and shape, what a call costs and each adds."""
+    table = []
+    for mode, place, shape in itertools.product(modes, PLACES, shapes):
+        if mode.startswith("agent") and place == PLACES[0]:
+            continue  # a graph has no constructor that takes handlers
         taking_part = contenders()
         times: dict[str, list[float]] = {who: [] for who in taking_part}
         for number in range(rounds + WARM_UP):
             for who, (handlers, scrape) in taking_part.items():
-
-                def run(
-                    handlers: list[Any] = handlers,
-                    scrape: Callable[[], object] = scrape,
-                ) -> None:
-                    workload(model, handlers)  # noqa: B023 -- called at once
-                    # A scrape every 15 seconds is one in many thousand calls.
-                    if number % 20 == 0:  # noqa: B023 -- called at once
-                        scrape()
-
-                spent = measure(run)
+                at_construction = place == PLACES[0]
+                model = ShapedModel(
+                    shape=shape,
+                    fails=mode == "errors",
+                    callbacks=handlers if at_construction else None,
+                )
+                config = {} if at_construction else {"callbacks": handlers}
+                run = functools.partial(MODES[mode], model, config)
+                # A scrape every 15 seconds is one in many thousand calls.
+                spent = measure(run, scrape if number % 20 == 0 else None)
                 if number >= WARM_UP:
                     times[who].append(spent)
         bare = statistics.median(times.pop("bare"))
         added = {who: statistics.median(spent) - bare for who, spent in times.items()}
-        table[name] = {"bare": bare, **added}
+        table.append(
+            {"mode": mode, "place": place, "shape": shape, "bare": bare, **added}
+        )
     return table
 
 
@@ -241,35 +279,108 @@ def memory() -> dict[str, float]:
     return found
 
 
+def imports() -> dict[str, float]:
+    """Return the CPU seconds of imports, each the least of five fresh processes."""
+    found = {}
+    ours, model = "otel_callbacks", "langchain_openai"
+    for what in (ours, model, f"{model}, {ours}"):
+        times = []
+        for _ in range(5):
+            before = os.times()
+            subprocess.run([sys.executable, "-c", f"import {what}"], check=True)  # noqa: S603 -- our own text
+            after = os.times()
+            times.append(
+                after.children_user
+                + after.children_system
+                - before.children_user
+                - before.children_system
+            )
+        found[what] = min(times)
+    return found
+
+
+def ratios(table: list[dict[str, Any]], who: str) -> dict[tuple[str, str], list[float]]:
+    """Return times the least, for each mode and place, by shape."""
+    found: dict[tuple[str, str], list[float]] = {}
+    for row in table:
+        if who in row:
+            key = (row["mode"], row["place"])
+            found.setdefault(key, []).append(row[who] / row["least"])
+    return found
+
+
+def show(table: list[dict[str, Any]], shapes: list[str]) -> None:
+    """Print one table for each contender, the worst row first."""
+    known = {"mode", "place", "shape", "bare", "least"}
+    for who in [name for name in table[0] if name not in known]:
+        print(f"\n{who}, times the least that any handler can cost")
+        print(f"{'':<36}" + "".join(f"{shape:>11}" for shape in shapes))
+        rows = sorted(ratios(table, who).items(), key=lambda one: -max(one[1]))
+        for (mode, place), found in rows:
+            cells = "".join(f"{one:>11.2f}" for one in found)
+            print(f"{mode + ', ' + place:<36}{cells}")
+
+
+def draw(table: list[dict[str, Any]], shapes: list[str], path: str) -> None:
+    """Draw times the least as bars: the worst shape of each mode and place."""
+    pyplot = import_module("matplotlib.pyplot")
+    known = {"mode", "place", "shape", "bare", "least"}
+    names = [name for name in table[0] if name not in known]
+    figure, axes = pyplot.subplots(figsize=(9, 4.5), layout="constrained")
+    keys = list(ratios(table, names[0]))
+    width = 0.8 / len(names)
+    for place, who in enumerate(names):
+        worst = [max(found) for found in ratios(table, who).values()]
+        axes.barh(
+            [number + place * width for number in range(len(worst))],
+            worst,
+            width,
+            label=who,
+        )
+    axes.set_yticks(
+        [number + 0.4 - width / 2 for number in range(len(keys))],
+        [f"{mode}, {place}" for mode, place in keys],
+    )
+    axes.axvline(1, color="black", linewidth=1, label="one bare SDK span")
+    axes.invert_yaxis()
+    axes.set_xlabel(f"times the least, worst of {', '.join(shapes)}")
+    axes.legend()
+    figure.savefig(path, dpi=120)
+
+
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--rounds", type=int, default=40, help="measured rounds")
+    parser.add_argument("--rounds", type=int, default=20, help="measured rounds")
+    parser.add_argument("--modes", nargs="+", choices=MODES, default=list(MODES))
+    parser.add_argument("--shapes", nargs="+", choices=SHAPES, default=list(SHAPES))
     parser.add_argument("--json", action="store_true", help="print JSON")
+    parser.add_argument("--picture", metavar="FILE", help="draw the ratios into a PNG")
     options = parser.parse_args()
+    table = overhead(options.rounds, options.modes, options.shapes)
     result = {
-        "overhead": overhead(options.rounds),
+        "overhead": table,
         "growth": growth(),
         "memory": memory(),
+        "imports": imports(),
     }
+    if options.picture:
+        draw(table, options.shapes, options.picture)
     if options.json:
         print(json.dumps(result, indent=2))
         return
-    for name, row in result["overhead"].items():
-        print(f"\n{name}: {row.pop('bare'):.0f} us without a handler; with one")
-        for who, added in row.items():
-            times, ours = added / row["least"], added / row["otel_callbacks"]
-            print(
-                f"  {who:<24}{added:>+8.1f} us  {times:>6.2f} times the least"
-                f"{ours:>8.2f} times ours"
-            )
+    show(table, options.shapes)
+    if "agent of 5 nodes" not in MODES:
+        print("\nagents were left out: LangGraph is not installed here")
     print("\nopen runs beside it   us for one start and end")
     for count, spent in result["growth"].items():
         print(f"{count:>19,}   {spent:>8.1f}")
     print(
-        f"\none open run: {result['memory']['otel_callbacks']:.1f} kB, "
-        f"of which the SDK's span {result['memory']['least']:.1f} kB"
+        f"\none open run: {result['memory']['otel_callbacks']:.1f} kB; "
+        f"one open SDK span: {result['memory']['least']:.1f} kB"
     )
+    for what, spent in result["imports"].items():
+        print(f"import {what}: {spent:.2f} s of CPU")
 
 
 if __name__ == "__main__":
