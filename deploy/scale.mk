@@ -1,7 +1,12 @@
 # Past one machine: manifests and the pipeline of two tiers. Included by the Makefile.
 
 .PHONY: kubernetes
-kubernetes: kubernetes-binaries kubernetes-manifests ## Check deploy/kubernetes, by schemas and by a real API server
+kubernetes: etcd kubernetes-binaries kubernetes-manifests ## Check deploy/kubernetes, by schemas and by a real API server
+
+.PHONY: etcd
+etcd:
+	@command -v etcd >/dev/null || \
+	  { echo "etcd is needed for the API server: apt-get install etcd-server"; exit 1; }
 
 .PHONY: kubernetes-manifests
 kubernetes-manifests: $(READY) ## The same with the API server only where it is built
@@ -28,5 +33,5 @@ scale-rates: $(READY) tiers-binaries ## Measure what each tier costs (ARGS=2000 
 
 .PHONY: tiers-binaries
 tiers-binaries: stack-binaries ## Build and fetch what make scale runs, into a cache
-	$(PYTHON) tests/e2e/servers/binaries.py --build tiers
+	$(PYTHON) tests/e2e/servers/binaries.py --build tiers victoria-metrics
 	$(PYTHON) tests/scale/jars.py

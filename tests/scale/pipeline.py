@@ -50,6 +50,7 @@ class Pipeline:
         self._keep = keep_percent
         names = (
             *("kafka", "controller", "opensearch", "transport", "prometheus"),
+            "victoria",
             *("ingester_health", "ingester_metrics"),
             *(
                 f"{tier}_{port}"
@@ -62,6 +63,7 @@ class Pipeline:
         self.kafka = self._kafka()
         self.opensearch = self._opensearch()
         self.prometheus = self._prometheus()
+        self.victoria = self._victoria()
         self.ingester = self._ingester()
         self.samplers = [self._sampler(index) for index in range(2)]
         self.gateways = [self._gateway(index) for index in range(2)]
@@ -87,6 +89,7 @@ class Pipeline:
         self.start_kafka()
         self._create_topic()
         eventually(self._yellow, "OpenSearch answers", 180.0)
+        self.victoria.start()
         self.prometheus.start()
         for server in (*self.samplers, self.gateways[0], self.ingester):
             server.start()
@@ -100,7 +103,7 @@ class Pipeline:
         """End everything, first what takes data in."""
         for server in (
             *(*self.gateways, *self.samplers, self.ingester),
-            *(self.prometheus, self.kafka, self.opensearch),
+            *(self.prometheus, self.victoria, self.kafka, self.opensearch),
         ):
             server.stop()
         shutil.rmtree(self.folder, ignore_errors=True)
@@ -141,13 +144,14 @@ class Pipeline:
             text: str = answer.read().decode()
             return text
 
-    def query(self, expression: str) -> float:
+    def query(self, expression: str, server: str = "prometheus") -> float:
         """Return what Prometheus answers to an instant query; zero for nothing.
 
         Args:
             expression: PromQL with one series as its result.
+            server: ``prometheus``, or ``victoria`` for what is kept long.
         """
-        url = f"http://{self.address('prometheus')}/api/v1/query?query="
+        url = f"http://{self.address(server)}/api/v1/query?query="
         with urlopen(url + quote(expression), timeout=10) as answer:  # noqa: S310
             result = json.load(answer)["data"]["result"]
         return float(result[0]["value"][1]) if result else 0.0
@@ -373,6 +377,18 @@ class Pipeline:
                 ("jaeger", ("ingester",)),
             )
         ]
+        # As the operator writes it from overlays/large/long-keeping.yaml.
+        patch = yaml.safe_load((LARGE / "long-keeping.yaml").read_text())
+        (long,) = patch["spec"]["remoteWrite"]
+        long["queue_config"] = {
+            "capacity": long["queueConfig"]["capacity"],
+            "max_shards": long["queueConfig"]["maxShards"],
+            "max_samples_per_send": long.pop("queueConfig")["maxSamplesPerSend"],
+        }
+        long["url"] = long["url"].replace(
+            "victoria-metrics:8428", self.address("victoria")
+        )
+        settings["remote_write"] = [long]
         file = self.folder / "prometheus.yml"
         file.write_text(yaml.safe_dump(settings))
         return Server(
@@ -387,6 +403,27 @@ class Pipeline:
             {},
             self.folder / "prometheus.log",
             f"http://{self.address('prometheus')}/-/ready",
+        )
+
+    def _victoria(self) -> Server:
+        text = (LARGE / "victoria-metrics.yaml").read_text()
+        (container,) = (
+            each["spec"]["template"]["spec"]["containers"][0]
+            for each in yaml.safe_load_all(text)
+            if each["kind"] == "StatefulSet"
+        )
+        return Server(
+            "VictoriaMetrics",
+            [
+                binary("victoria-metrics"),
+                *container["args"],
+                # The last one counts.
+                f"-storageDataPath={self.folder / 'victoria'}",
+                f"-httpListenAddr={self.address('victoria')}",
+            ],
+            {},
+            self.folder / "victoria.log",
+            f"http://{self.address('victoria')}/health",
         )
 
     def _collector(self, name: str, tier: str, **settings: str) -> Server:

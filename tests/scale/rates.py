@@ -55,7 +55,7 @@ class Tier:
 
 
 def measure(requests: int) -> tuple[list[Tier], dict[str, float]]:
-    """Run the pipeline and return its tiers, and the bytes of a stored span.
+    """Run the pipeline and return its tiers, and the bytes of a span.
 
     Args:
         requests: How many, of 500 spans each.
@@ -82,7 +82,6 @@ def measure(requests: int) -> tuple[list[Tier], dict[str, float]]:
             }
 
         before, kept, sent = used(), servers.count(), client.sent.accepted
-        topic = _kafka_bytes(servers)
         began = time.monotonic()
         client.send(requests)
         took = time.monotonic() - began
@@ -106,7 +105,7 @@ def measure(requests: int) -> tuple[list[Tier], dict[str, float]]:
         stats = servers.ask("otel-callbacks-jaeger-span-*/_stats/store")
         stored = stats["_all"]["primaries"]["store"]["size_in_bytes"]
         sizes = {
-            "in Kafka": (_kafka_bytes(servers) - topic) / kept,
+            "as OTLP": client.sent.bytes_accepted / client.sent.accepted,
             "in OpenSearch": stored / servers.count(),
         }
         sys.stdout.write(
@@ -133,14 +132,6 @@ def _settled(servers: Pipeline, client: Client) -> None:
     eventually(quiet, "nothing more comes", 600.0)
 
 
-def _kafka_bytes(servers: Pipeline) -> int:
-    """Return how large the topic's segments are."""
-    return sum(
-        each.stat().st_size
-        for each in (servers.folder / "kafka/logs").glob("otlp_spans-*/*.log")
-    )
-
-
 def main(requests: int) -> None:
     """Measure and print.
 
@@ -158,7 +149,7 @@ def main(requests: int) -> None:
         )
     write("\n")
     for name, size in sizes.items():
-        write(f"bytes of a kept span {name}: {size:,.0f}\n")
+        write(f"bytes of a span {name}: {size:,.0f}\n")
     kept = tiers[-1].spans / tiers[0].spans
     write(f"kept: {kept:.1%}\n\n")
     write("| calls a second | " + " | ".join(tier.name for tier in tiers))
@@ -173,7 +164,7 @@ def main(requests: int) -> None:
         a_day = spans * kept * 86_400 / 1e9
         write(f"| {calls:,} | " + " | ".join(f"{each:.2f}" for each in cores))
         write(f" | {a_day * _DAYS * sizes['in OpenSearch']:,.1f}")
-        write(f" | {a_day * sizes['in Kafka']:,.1f} |\n")
+        write(f" | {a_day * sizes['as OTLP']:,.1f} |\n")
 
 
 if __name__ == "__main__":

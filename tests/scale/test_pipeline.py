@@ -109,6 +109,12 @@ def test_nothing_is_lost_at_rest(pipeline: Pipeline, client: Client) -> None:
     )
     assert pipeline.query(_CALLS) - calls == sent.accepted
 
+    eventually(
+        lambda: pipeline.query(_CALLS, "victoria") == pipeline.query(_CALLS),
+        "what is kept long is the same",
+        _WITHIN,
+    )
+
     stored = pipeline.stored(set(sent.traces))
     _assert_whole(client, stored)
     kept = sum(len(spans) for spans in stored.values())

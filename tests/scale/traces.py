@@ -134,12 +134,14 @@ class Sent:
     Args:
         traces: When each trace was accepted, its kind and its number of spans, by id.
         accepted: Spans of requests that were answered with success.
+        bytes_accepted: How large those requests were.
         refused: Spans of requests that were answered with an error; sent again.
         unanswered: Spans of requests whose connection broke; sent again.
     """
 
     traces: dict[str, tuple[float, str, int]] = field(default_factory=dict)
     accepted: int = 0
+    bytes_accepted: int = 0
     refused: int = 0
     unanswered: int = 0
 
@@ -228,6 +230,7 @@ class Client:
             status = self._post(body)
             if status == 200:
                 self.sent.accepted += count
+                self.sent.bytes_accepted += len(body)
                 now = time.time()
                 self.sent.traces |= {
                     key: (now, kind, spans) for key, (_, kind, spans) in made.items()

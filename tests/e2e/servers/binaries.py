@@ -92,6 +92,15 @@ FURTHER = (
         flags=(f"-ldflags=-s -w -X {_VERSION}.gitVersion=v1.36.3",),
     ),
     Server(name="tiers", packages={"otelcol-tiers": "."}, flags=("-ldflags=-s -w",)),
+    Server(
+        name="victoria-metrics",
+        packages={
+            "victoria-metrics": (
+                "github.com/VictoriaMetrics/VictoriaMetrics/app/victoria-metrics"
+            ),
+        },
+        flags=("-ldflags=-s -w",),
+    ),
 )
 
 
@@ -126,7 +135,8 @@ def binary(name: str) -> Path:
     server = next(each for each in (*SERVERS, *FURTHER) if name in each.packages)
     path = folder(server) / name
     if not path.exists():
-        target = server.name if server in FURTHER else "stack"
+        target = "kubernetes" if server.name == "kubernetes" else "tiers"
+        target = target if server in FURTHER else "stack"
         message = f"{name} is not built: run make {target}-binaries"
         raise BuildError(message)
     return path
