@@ -7,14 +7,14 @@ import io
 import sys
 from typing import TYPE_CHECKING, Final
 
-from otel_callbacks.cli import prices, reconcile, report
+from otel_callbacks.cli import prices, reconcile, report, watch
 from otel_callbacks.cli.demo import command as demo
 from otel_callbacks.cli.doctor import command as doctor
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-_COMMANDS: Final = (demo, doctor, prices, report, reconcile)
+_COMMANDS: Final = (demo, watch, doctor, prices, report, reconcile)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

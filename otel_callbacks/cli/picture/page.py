@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from html import escape
 from typing import TYPE_CHECKING, Any, Final
 
+from otel_callbacks import _semconv as semconv
 from otel_callbacks.cli.picture.timeline import OUTCOMES, duration
 
 if TYPE_CHECKING:
@@ -109,6 +111,14 @@ dl {
 dl div { display: flex; gap: 8px; justify-content: space-between; }
 dt { color: var(--soft); }
 dd { margin: 0; text-align: right; overflow-wrap: anywhere; }
+.talk { list-style: none; margin: 4px 14px 8px; padding: 0; }
+.talk li {
+  max-width: 640px; margin: 4px 0; padding: 6px 10px; border-radius: 8px;
+  background: var(--ground); border: 1px solid var(--line);
+}
+.talk .mine { margin-left: auto; border-color: var(--ok); }
+.talk b { display: block; font-size: 11px; color: var(--soft); }
+.talk span { white-space: pre-wrap; overflow-wrap: anywhere; }
 table { border-collapse: collapse; margin: 0 14px; }
 th, td { padding: 3px 22px 3px 0; text-align: left; }
 th { color: var(--soft); font-weight: 500; }
@@ -131,6 +141,9 @@ section > p { padding: 0 14px; margin: 0 0 6px; }
 
 
 _TICKS: Final = 4
+_CONTENT: Final = frozenset(
+    {semconv.SYSTEM_INSTRUCTIONS, semconv.INPUT_MESSAGES, semconv.OUTPUT_MESSAGES}
+)
 _HEAD: Final = """\
 <!doctype html>
 <html lang="en">
@@ -161,15 +174,15 @@ def page(timelines: Sequence[Timeline], comparisons: Sequence[Comparison]) -> st
         STYLE,
         "</style>\n</head>\n<body>\n<main>\n<h1>Traces of the flower shop</h1>\n",
         f"<p>{escape(_INTRODUCTION)}</p>\n",
-        _legend(),
-        *map(_trace, timelines),
+        legend(),
+        *map(trace, timelines),
         _tokens(comparisons),
         "</main>\n</body>\n</html>\n",
     ]
     return "".join(parts)
 
 
-def _legend() -> str:
+def legend() -> str:
     """Return what the bars' shapes and colours mean."""
     shapes = "".join(
         f'<li><i class="bar {kind}"></i>{name}</li>'
@@ -188,8 +201,8 @@ def _legend() -> str:
     return f'<ul class="legend">{shapes}</ul>\n<ul class="legend">{outcomes}</ul>\n'
 
 
-def _trace(timeline: Timeline) -> str:
-    """Return one trace."""
+def trace(timeline: Timeline) -> str:
+    """Return one trace, escaped."""
     ticks = "".join(
         f"<span>{timeline.seconds * tick / _TICKS:.2f} s</span>"
         for tick in range(_TICKS + 1)
@@ -214,14 +227,15 @@ def _row(row: Row, seconds: float) -> str:
     depth = len(row.guides) - 1
     note = row.note or ("" if row.outcome == "ok" else OUTCOMES[row.outcome])
     return (
-        f'<details class="{row.kind} {row.outcome}"><summary>'
+        f'<details class="{row.kind} {row.outcome}" '
+        f'data-span="{escape(row.span["span_id"])}"><summary>'
         f'<span class="name" style="--depth:{depth}">{escape(row.name)}</span>'
         f'<span class="track">{_bar(row, seconds)}</span>'
         f'<span class="time">{duration(row.seconds)}</span>'
         f'<span class="tokens">{tokens}</span>'
         f'<span class="dollars">{dollars}</span>'
         f'<span class="note">{escape(note)}</span>'
-        f"</summary>\n<dl>{''.join(_details(row))}</dl></details>\n"
+        f"</summary>\n{_conversation(row)}<dl>{''.join(_details(row))}</dl></details>\n"
     )
 
 
@@ -240,6 +254,59 @@ def _bar(row: Row, seconds: float) -> str:
     )
 
 
+def _conversation(row: Row) -> str:
+    """Return what was said, where it was captured, as a dialogue."""
+    attributes = row.span["attributes"]
+    turns = [
+        ("system", part) for part in _listed(attributes, semconv.SYSTEM_INSTRUCTIONS)
+    ]
+    for name in (semconv.INPUT_MESSAGES, semconv.OUTPUT_MESSAGES):
+        for message in _listed(attributes, name):
+            role = message.get("role") or ""
+            parts = message.get("parts") or [message]
+            turns += [(str(role), part) for part in parts if isinstance(part, dict)]
+    if not turns:
+        return ""
+    said = "".join(
+        f'<li class="{"mine" if role == "assistant" else ""}"><b>{escape(role)}</b>'
+        f"<span>{escape(_said(part))}</span></li>"
+        for role, part in turns
+    )
+    return f'<ol class="talk">{said}</ol>\n'
+
+
+def _listed(attributes: dict[str, Any], name: str) -> list[dict[str, Any]]:
+    """Return the objects of a list that an attribute holds, as JSON or as values."""
+    found = attributes.get(name)
+    if isinstance(found, str):
+        try:
+            found = json.loads(found)
+        except (ValueError, RecursionError):
+            # Content that was cut is no JSON any more, and can still be read.
+            found = [{"role": "", "content": found}]
+    listed = found if isinstance(found, (list, tuple)) else [found]
+    return [one for one in listed if isinstance(one, dict)]
+
+
+def _said(part: dict[str, Any]) -> str:
+    """Return one part of a message as text."""
+    content = part.get("content")
+    kind = part.get("type")
+    if kind == "tool_call":
+        return f"{part.get('name')}({_json(part.get('arguments'))})"
+    if kind == "tool_call_response":
+        return f"→ {_json(part.get('response', part.get('result')))}"
+    prefix = "" if kind in {None, "text"} else f"[{kind}] "
+    return f"{prefix}{content if isinstance(content, str) else _json(part)}"
+
+
+def _json(value: Any) -> str:
+    """Return a value as text."""
+    if isinstance(value, str):
+        return value
+    return json.dumps(value, ensure_ascii=False, default=str)
+
+
 def _details(row: Row) -> Iterator[str]:
     """Yield what is known about a span."""
     known: dict[str, Any] = {
@@ -250,6 +317,8 @@ def _details(row: Row) -> Iterator[str]:
         **dict(sorted(row.span["attributes"].items())),
     }
     for name, value in known.items():
+        if name in _CONTENT:
+            continue
         text = ", ".join(map(str, value)) if isinstance(value, tuple) else str(value)
         yield f"<div><dt>{escape(name)}</dt><dd>{escape(text)}</dd></div>"
 

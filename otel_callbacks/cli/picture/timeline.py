@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections import Counter
 from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
 
@@ -182,34 +183,45 @@ def _timeline(trace_id: str, spans: list[Span]) -> Timeline:
     for span in spans:
         parent = span["parent_id"] if span["parent_id"] in known else None
         children.setdefault(parent, []).append(span)
-    rows = tuple(_rows(children, None, (), begin))
+    rows = list(_rows(children, children.get(None, []), begin))
+    seen = {row.span["span_id"] for row in rows}
+    # Spans that name each other as parents belong to no root: each is one.
+    circles = [span for span in spans if span["span_id"] not in seen]
+    rows += [_row(span, (False,), begin) for span in circles]
     end = max(row.end for row in rows)
-    return Timeline(spans[0]["name"], trace_id, end, rows)
+    return Timeline(spans[0]["name"], trace_id, end, tuple(rows))
 
 
 def _rows(
-    children: dict[str | None, list[Span]],
-    parent: str | None,
-    guides: tuple[bool, ...],
-    begin: int,
+    children: dict[str | None, list[Span]], roots: list[Span], begin: int
 ) -> Iterator[Row]:
-    """Yield the rows below a span."""
-    siblings = children.get(parent, [])
-    for place, span in enumerate(siblings):
-        its_guides = (*guides, place < len(siblings) - 1)
-        yield _row(span, its_guides, begin)
-        yield from _rows(children, span["span_id"], its_guides, begin)
+    """Yield the rows of trees, however deep they are."""
+    waiting = _siblings(roots, ())
+    while waiting:
+        span, guides = waiting.pop()
+        yield _row(span, guides, begin)
+        waiting += _siblings(children.get(span["span_id"], []), guides)
+
+
+def _siblings(
+    spans: list[Span], guides: tuple[bool, ...]
+) -> list[tuple[Span, tuple[bool, ...]]]:
+    """Return siblings, the last one first, with the lines of the tree before them."""
+    last = len(spans) - 1
+    found = [(span, (*guides, place < last)) for place, span in enumerate(spans)]
+    return found[::-1]
 
 
 def _row(span: Span, guides: tuple[bool, ...], begin: int) -> Row:
     """Read one span."""
     attributes = span["attributes"]
     kind = _kind(attributes)
-    status = _first(attributes, _HTTP_STATUSES)
+    status = _number(attributes, _HTTP_STATUSES)
     name = f"{span['name']} {status}" if kind == "http" and status else span["name"]
     outcome = _outcome(span, kind, status)
-    given = _first(attributes, _INPUT_TOKENS)
-    tokens = None if given is None else (given, _first(attributes, _OUTPUT_TOKENS) or 0)
+    given = _number(attributes, _INPUT_TOKENS)
+    taken = _number(attributes, _OUTPUT_TOKENS) or 0
+    tokens = None if given is None else (int(given), int(taken))
     return Row(
         name=name,
         guides=guides,
@@ -217,17 +229,17 @@ def _row(span: Span, guides: tuple[bool, ...], begin: int) -> Row:
         outcome=outcome,
         start=(span["start_ns"] - begin) * _NANO,
         end=(span["end_ns"] - begin) * _NANO,
-        first_chunk=attributes.get(semconv.RESPONSE_TIME_TO_FIRST_CHUNK),
+        first_chunk=_number(attributes, (semconv.RESPONSE_TIME_TO_FIRST_CHUNK,)),
         tokens=tokens,
         note=_note(attributes, kind, outcome, status),
         span=span,
-        cost=_first(attributes, _COSTS),
+        cost=_number(attributes, _COSTS),
     )
 
 
 def _kind(attributes: dict[str, Any]) -> Kind:
     """Return what kind of work a span is."""
-    operation = attributes.get(semconv.OPERATION_NAME)
+    operation = str(attributes.get(semconv.OPERATION_NAME))
     if operation in _TOOLS:
         return "tool"
     if operation in _CALLS:
@@ -238,8 +250,8 @@ def _kind(attributes: dict[str, Any]) -> Kind:
 def _outcome(span: Span, kind: Kind, status: Any) -> str:
     """Return how a span ended."""
     attributes = span["attributes"]
-    if (known := attributes.get(semconv.OUTCOME)) in OUTCOMES:
-        return str(known)
+    if (known := str(attributes.get(semconv.OUTCOME))) in OUTCOMES:
+        return known
     if kind == "http" and status is None and span["status"] != "ERROR":
         return "cancelled"
     failed = span["status"] == "ERROR" or (status or 0) >= _FIRST_HTTP_ERROR
@@ -263,3 +275,16 @@ def _note(attributes: dict[str, Any], kind: Kind, outcome: str, status: Any) -> 
 def _first(attributes: dict[str, Any], names: tuple[str, ...]) -> Any:
     """Return the first of some attributes that there is."""
     return next((attributes[name] for name in names if name in attributes), None)
+
+
+def _number(attributes: dict[str, Any], names: tuple[str, ...]) -> Any:
+    """Return the first of some attributes that is a number; emitters send others."""
+    return next(
+        (
+            value
+            for name in names
+            if isinstance(value := attributes.get(name), (int, float))
+            and math.isfinite(value)
+        ),
+        None,
+    )

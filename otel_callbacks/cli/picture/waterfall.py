@@ -194,11 +194,9 @@ def _fitted(line: Line, width: int, *, pad: bool = True) -> Line:
             fitted.append((text, style))
             left -= size
             continue
-        kept = ""
-        for char in text:
-            if cells(kept + char) > left - 1:
-                break
-            kept += char
+        kept = text
+        while kept and cells(kept) > left - 1:
+            kept = kept[:-1]
         fitted.append((f"{kept}…" if left else "", style))
         left -= cells(kept) + bool(left)
         break
@@ -207,7 +205,7 @@ def _fitted(line: Line, width: int, *, pad: bool = True) -> Line:
 
 def _scale(seconds: float, width: int) -> str:
     """Return the line with the times above the bars."""
-    middle, end = f"{seconds / 2:.1f}", f"{seconds:.1f} s"
+    middle, end = duration(seconds / 2), duration(seconds)
     left = "0".ljust(width // 2)
     if width // 2 > len(middle) + len(end):
         left += middle

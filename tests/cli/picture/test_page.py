@@ -1,9 +1,14 @@
 from __future__ import annotations
 
+import json
+import re
+from html import unescape
 from html.parser import HTMLParser
 from typing import Any
 
-from otel_callbacks.cli.picture.page import page
+import pytest
+
+from otel_callbacks.cli.picture.page import page, trace
 from otel_callbacks.cli.picture.sums import Comparison, Sum
 from otel_callbacks.cli.picture.timeline import timelines
 
@@ -103,3 +108,59 @@ def test_the_table_says_where_counters_and_results_differ() -> None:
 def test_a_page_without_traces_is_a_page() -> None:
     """An interrupted run has nothing to show."""
     assert page([], []).endswith("</html>\n")
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "lines"),
+    [
+        (
+            "gen_ai__input__messages",
+            [
+                {"role": "user", "parts": [{"type": "text", "content": "Roses?"}, 7]},
+                {"role": "tool", "parts": [{"type": "image", "uri": "x"}]},
+                {
+                    "role": "tool",
+                    "parts": [{"type": "tool_call_response", "response": {"a": "花"}}],
+                },
+                "no message",
+            ],
+            [
+                "userRoses?",
+                'tool[image] {"type": "image", "uri": "x"}',
+                'tool→ {"a": "花"}',
+            ],
+        ),
+        (
+            "gen_ai__output__messages",
+            json.dumps(
+                [
+                    {
+                        "role": "assistant",
+                        "parts": [
+                            {"type": "tool_call", "name": "price", "arguments": "{}"},
+                            {"type": "reasoning", "content": "Hm."},
+                        ],
+                    }
+                ]
+            ),
+            ["assistantprice({})", "assistant[reasoning] Hm."],
+        ),
+        (
+            "gen_ai__system_instructions",
+            [{"type": "text", "content": "Sell."}],
+            ["systemSell."],
+        ),
+        (
+            "gen_ai__input__messages",
+            '[{"role": "user", "par',
+            ['[{"role": "user", "par'],
+        ),
+        ("gen_ai__input__messages", 7, []),
+    ],
+)
+def test_content_is_a_conversation(name: str, value: Any, lines: list[str]) -> None:
+    """As JSON or as values; what was cut is shown as it is; the rest is no content."""
+    text = trace(timelines([_span("chat", **{name: value})])[0])
+    found = re.findall(r"<li class=.*?><b>(.*?)</b><span>(.*?)</span>", text)
+    assert [unescape(role + said) for role, said in found] == lines
+    assert name.replace("__", ".") not in text

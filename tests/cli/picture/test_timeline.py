@@ -176,3 +176,20 @@ def test_other_emitters_of_the_conventions_are_read() -> None:
     assert (row.kind, row.tokens, row.outcome) == ("model", (3, 4), "ok")
     assert row.model == "unknown"
     assert _row(gen_ai__operation__name="embeddings").tokens_unknown
+
+
+def test_what_no_emitter_should_send_is_drawn_all_the_same() -> None:
+    """Parents in a circle, a chain of 3,000 spans, values of other types."""
+    circle = timelines([_span("a", 0, 1, "b"), _span("b", 0, 1, "a")])
+    assert [row.name for row in circle[0].rows] == ["a", "b"]
+    chain = [_span(str(n), 0, 1, str(n - 1)) for n in range(3000)]
+    assert len(timelines(chain)[0].rows[-1].guides) == 3000
+    row = _row(
+        gen_ai__operation__name=["chat"],
+        gen_ai__usage__input_tokens="3",
+        gen_ai__usage__prompt_tokens=float("nan"),
+        otel_callbacks__outcome=["ok"],
+        otel_callbacks__cost_usd="much",
+        http__response__status_code="500",
+    )
+    assert (row.kind, row.tokens, row.cost, row.outcome) == ("step", None, None, "ok")

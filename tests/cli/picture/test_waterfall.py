@@ -49,7 +49,7 @@ def test_a_trace_is_drawn_as_a_tree_with_bars() -> None:
     """Names with guides, bars below a scale, time, tokens, dollars and notes."""
     drawn = _printed(_SHOP).splitlines()
     assert [line.split() for line in drawn[:6]] == [
-        ["0", "1.0", "2.0", "s"],
+        ["0", "1.00", "s", "2.00", "s"],
         ["flower-shop", "─" * _BAR, "2.00", "s"],
         ["├─", "聊天", "qwen", "█" * (_BAR // 2), "1.00", "s", "3→4", "$0.000120"],
         ["│", "├─", "POST", "200", "━" * (_BAR // 2), "1.00", "s"],

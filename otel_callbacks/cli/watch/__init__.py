@@ -1,0 +1,235 @@
+"""``otel-callbacks watch``: one's own calls in a terminal and on a page, no Docker."""
+
+from __future__ import annotations
+
+import importlib.util
+import signal
+import threading
+from typing import TYPE_CHECKING, Final
+
+from otel_callbacks._setting_values import SettingError
+from otel_callbacks.cli._common import Column, Output, refuse
+
+if TYPE_CHECKING:
+    import argparse
+
+    from otel_callbacks.cli.picture.timeline import Timeline
+    from otel_callbacks.cli.watch.receiver import Receiver
+    from otel_callbacks.cli.watch.store import Store
+
+_NEEDED: Final = ("starlette", "uvicorn")
+_LOOPBACK: Final = frozenset({"127.0.0.1", "localhost", "::1"})
+_STEP_SECONDS: Final = 0.2
+_KEEP: Final = 200
+_TRACES_AT_ONCE: Final = 10
+_ROWS_AT_MOST: Final = 60
+_REFUSALS_AT_MOST: Final = 20
+
+
+def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the command and its options."""
+    parser = commands.add_parser(
+        "watch",
+        help="show the calls of your own app as they end; no Docker, no account",
+        description="Receives OTLP (traces, and events with content) on this machine "
+        "and shows each trace when it is over. It is a window for development: traces "
+        "are in memory, the last ones only. Jaeger is for more.",
+    )
+    parser.add_argument(
+        "--html", action="store_true", help="serve a live page of the same, too"
+    )
+    parser.add_argument(
+        "--host",
+        metavar="HOST",
+        default="127.0.0.1",
+        help="the address to listen on (default: 127.0.0.1, this machine alone)",
+    )
+    for name, port in (("http", 4318), ("grpc", 4317)):
+        parser.add_argument(
+            f"--{name}-port",
+            metavar="PORT",
+            type=_port,
+            default=port,
+            help=f"the port of OTLP over {name}, 0 for a free one (default: {port})",
+        )
+    parser.add_argument(
+        "--keep",
+        metavar="N",
+        type=_positive,
+        default=_KEEP,
+        help=f"how many traces are kept in memory (default: {_KEEP})",
+    )
+    parser.add_argument("--no-color", action="store_true", help="no colours")
+    parser.set_defaults(run=run)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Watch until Ctrl-C or SIGTERM; the exit code is 0, or 2 when it cannot start."""
+    missing = [name for name in _NEEDED if importlib.util.find_spec(name) is None]
+    if missing:
+        packages = ", ".join(missing)
+        why = f'{packages} not found: pip install "otel-callbacks[demo]"'
+        return refuse("watch", why)
+    stop = threading.Event()
+    before = {
+        number: signal.signal(number, lambda *_: stop.set())
+        for number in (signal.SIGINT, signal.SIGTERM)
+    }
+    try:
+        return watch(options, Output(color=not options.no_color), stop)
+    except SettingError as error:
+        return refuse("watch", str(error))
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def watch(options: argparse.Namespace, out: Output, stop: threading.Event) -> int:
+    """Receive, and show what has ended until the stop.
+
+    Raises:
+        SettingError: An address cannot be had.
+    """
+    # Here, because these need the extra, and are slow to import.
+    from otel_callbacks.cli.watch import page  # noqa: PLC0415
+    from otel_callbacks.cli.watch.receiver import Receiver  # noqa: PLC0415
+    from otel_callbacks.cli.watch.store import Store  # noqa: PLC0415
+
+    store = Store(options.keep)
+    view = View(store, out)
+    routes = page.routes(store, any_host=options.host not in _LOOPBACK)
+    receiver = Receiver(
+        store,
+        options.host,
+        options.http_port,
+        options.grpc_port,
+        routes=routes if options.html else (),
+        refused=view.refused,
+    )
+    with receiver:
+        _start(out, options, receiver)
+        while not stop.wait(_STEP_SECONDS):
+            view.show()
+    view.show()
+    view.end()
+    return 0
+
+
+def _start(out: Output, options: argparse.Namespace, receiver: Receiver) -> None:
+    """Say where to send, and where to look."""
+    host = f"[{options.host}]" if ":" in options.host else options.host
+    out.line(
+        f"Waiting for OTLP on http://{host}:{receiver.http_port} (http/protobuf, JSON) "
+        f"and http://{host}:{receiver.grpc_port} (grpc). Ctrl-C ends it.",
+        "bold",
+    )
+    if (receiver.http_port, receiver.grpc_port) == (4318, 4317):
+        out.line(
+            "Apps with configure() send here by default; else set "
+            f"OTEL_EXPORTER_OTLP_ENDPOINT=http://{host}:4317."
+        )
+    else:
+        out.line(
+            f"Set OTEL_EXPORTER_OTLP_ENDPOINT=http://{host}:{receiver.grpc_port}, or "
+            f"with OTEL_EXPORTER_OTLP_PROTOCOL=http/protobuf "
+            f"http://{host}:{receiver.http_port}."
+        )
+    if options.html:
+        out.line(f"Page: http://{host}:{receiver.http_port}/")
+    if options.host not in _LOOPBACK:
+        out.line(
+            "Everyone who reaches this address can read what comes: it has no login.",
+            "yellow",
+        )
+    out.line(
+        f"The last {options.keep} traces are in memory, for development; for more: "
+        "Jaeger (docker compose up).",
+        "dim",
+    )
+
+
+class View:
+    """The terminal: traces as they end, and what was refused."""
+
+    def __init__(self, store: Store, out: Output) -> None:
+        self._store = store
+        self._out = out
+        self._refusals: dict[str, None] = {}
+        self._told = 0
+
+    def refused(self, why: str) -> None:
+        """Note why a request was refused; each reason is shown once."""
+        if len(self._refusals) < _REFUSALS_AT_MOST:
+            self._refusals[why] = None
+
+    def show(self) -> None:
+        """Show what has ended since the last time, with the totals so far."""
+        reasons = list(self._refusals)
+        for why in reasons[self._told :]:
+            self._out.line(f"Refused: {why}", "yellow")
+        self._told = len(reasons)
+        ended = self._store.ended()
+        for timeline in ended[:_TRACES_AT_ONCE]:
+            self._trace(timeline)
+        if (more := len(ended) - _TRACES_AT_ONCE) > 0:
+            self._out.line(f"... and {more} more traces.", "dim")
+        if ended and self._store.totals:
+            so_far = "; ".join(
+                f"{model} {one.calls:,} calls, {one.input:,} in, {one.output:,} out, "
+                f"${one.dollars:.6f}"
+                for model, one in sorted(self._store.totals.items())
+            )
+            self._out.line(f"So far: {so_far}", "dim", indent=8)
+
+    def end(self) -> None:
+        """Show the totals by model as a table."""
+        totals = sorted(self._store.totals.items())
+        if not totals:
+            self._out.line("No model call came.")
+            return
+        columns = [Column("model", folds=True)]
+        heads = ("calls", "input", "output", "cost, $")
+        columns += [Column(head, right=True) for head in heads]
+        self._out.line()
+        self._out.table(
+            columns,
+            [
+                [
+                    model,
+                    f"{one.calls:,}",
+                    f"{one.input:,}",
+                    f"{one.output:,}",
+                    f"{one.dollars:.6f}",
+                ]
+                for model, one in totals
+            ],
+        )
+
+    def _trace(self, timeline: Timeline) -> None:
+        """Show one trace, the first lines of a long one."""
+        from otel_callbacks.cli.picture import waterfall  # noqa: PLC0415
+
+        self._out.line()
+        short = timeline._replace(rows=timeline.rows[:_ROWS_AT_MOST])
+        plain = self._out.ascii_only
+        for line in waterfall.lines([short], self._out.width, plain=plain):
+            self._out.parts(line)
+        if (more := len(timeline.rows) - _ROWS_AT_MOST) > 0:
+            self._out.line(f"... and {more} more spans.", "dim")
+        self._out.line(timeline.sentence, indent=2)
+
+
+def _port(text: str) -> int:
+    """Read a port."""
+    number = int(text)
+    if not 0 <= number <= 65535:  # noqa: PLR2004 -- what a port is
+        raise ValueError(text)
+    return number
+
+
+def _positive(text: str) -> int:
+    """Read a whole number from 1 on."""
+    number = int(text)
+    if number < 1:
+        raise ValueError(text)
+    return number

@@ -1,0 +1,373 @@
+"""An OTLP receiver on loopback, over HTTP and gRPC, that no input stops.
+
+https://opentelemetry.io/docs/specs/otlp/
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import socket
+import threading
+import zlib
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any, Final, Self
+
+import grpc  # type: ignore[import-untyped]
+import uvicorn
+from google.protobuf.json_format import (  # type: ignore[import-untyped]
+    MessageToJson,
+    ParseDict,
+    ParseError,
+)
+from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
+from google.rpc.status_pb2 import Status  # type: ignore[import-untyped]
+from opentelemetry.proto.collector.logs.v1 import (
+    logs_service_pb2 as logs,
+)
+from opentelemetry.proto.collector.logs.v1 import (
+    logs_service_pb2_grpc as logs_grpc,
+)
+from opentelemetry.proto.collector.metrics.v1 import (
+    metrics_service_pb2 as metrics,
+)
+from opentelemetry.proto.collector.metrics.v1 import (
+    metrics_service_pb2_grpc as metrics_grpc,
+)
+from opentelemetry.proto.collector.trace.v1 import (
+    trace_service_pb2 as traces,
+)
+from opentelemetry.proto.collector.trace.v1 import (
+    trace_service_pb2_grpc as traces_grpc,
+)
+from starlette.applications import Starlette
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from otel_callbacks._setting_values import SettingError
+from otel_callbacks.cli.watch.store import CONTENT
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+    from types import TracebackType
+
+    from google.protobuf.message import Message
+    from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
+    from opentelemetry.proto.trace.v1 import trace_pb2
+    from starlette.routing import BaseRoute
+
+    from otel_callbacks.cli.picture.timeline import Span
+    from otel_callbacks.cli.watch.store import Store
+
+LARGEST: Final = 16 * 1024 * 1024
+"""Bytes of a request that are read, also when it is decompressed."""
+
+_HTTP_PORT: Final = "--http-port"
+_GRPC_PORT: Final = "--grpc-port"
+_DRAINED: Final = 256 * 1024 * 1024
+_LONGEST_TEXT: Final = 200_000
+_PROTOBUF: Final = "application/x-protobuf"
+_JSON: Final = "application/json"
+_INVALID_ARGUMENT: Final = 3  # https://grpc.io/docs/guides/status-codes/
+_ID_BYTES: Final = (16, 8)
+_KINDS: Final = ("INTERNAL", "INTERNAL", "SERVER", "CLIENT", "PRODUCER", "CONSUMER")
+_STATUSES: Final = ("UNSET", "OK", "ERROR")
+_IDS: Final = frozenset({"traceId", "spanId", "parentSpanId"})
+# How HTTP/2, so gRPC, begins: https://www.rfc-editor.org/rfc/rfc9113#section-3.4
+_HTTP2: Final = "PRI"
+_GZIP: Final = 31  # zlib's number for it
+_JOIN_SECONDS: Final = 5.0
+
+
+class _RefusedError(Exception):
+    """A request is refused with a status."""
+
+    def __init__(self, status: int, why: str) -> None:
+        super().__init__(why)
+        self.status = status
+
+
+class Receiver:
+    """Receives spans, and what log events say of them; metrics are taken and dropped.
+
+    Args:
+        store: Keeps what comes.
+        host: The address to listen on.
+        http_port: The port of OTLP over HTTP; 0 for a free one.
+        grpc_port: The port of OTLP over gRPC; 0 for a free one.
+        routes: Further pages of the HTTP server.
+        refused: Called with the reason of each refused request.
+
+    Raises:
+        SettingError: An address cannot be had.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        host: str = "127.0.0.1",
+        http_port: int = 4318,
+        grpc_port: int = 4317,
+        *,
+        routes: Sequence[BaseRoute] = (),
+        refused: Callable[[str], None] = lambda _: None,
+    ) -> None:
+        self._take: dict[str, tuple[Any, Any, Callable[[Any], str]]] = {
+            "/v1/traces": (
+                traces.ExportTraceServiceRequest,
+                traces.ExportTraceServiceResponse,
+                self._take_spans,
+            ),
+            "/v1/logs": (
+                logs.ExportLogsServiceRequest,
+                logs.ExportLogsServiceResponse,
+                self._take_logs,
+            ),
+            "/v1/metrics": (
+                metrics.ExportMetricsServiceRequest,
+                metrics.ExportMetricsServiceResponse,
+                lambda _: "",
+            ),
+        }
+        self._store = store
+        self._refused = refused
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        try:
+            self._socket = socket.create_server((host, http_port), family=family)
+        except OSError as error:
+            allowed = f"a port that is free on {host} ({error.strerror})"
+            raise SettingError(_HTTP_PORT, http_port, allowed) from error
+        self.http_port = int(self._socket.getsockname()[1])
+        try:
+            self._grpc, self.grpc_port = self._grpc_server(host, grpc_port)
+        except RuntimeError as error:
+            self._socket.close()
+            allowed = f"a port that is free on {host}"
+            raise SettingError(_GRPC_PORT, grpc_port, allowed) from error
+        app = Starlette(
+            routes=[
+                *routes,
+                *(Route(path, self._export, methods=["POST"]) for path in self._take),
+            ],
+            exception_handlers={404: self._unknown},
+        )
+        config = uvicorn.Config(
+            app, log_config=None, lifespan="off", timeout_graceful_shutdown=1
+        )
+        self._server = uvicorn.Server(config)
+        self._thread = threading.Thread(
+            target=self._server.run, args=([self._socket],), daemon=True
+        )
+
+    def __enter__(self) -> Self:
+        self._grpc.start()
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._server.should_exit = True
+        self._grpc.stop(None).wait(_JOIN_SECONDS)
+        self._thread.join(_JOIN_SECONDS)
+        self._socket.close()
+
+    def _grpc_server(self, host: str, port: int) -> tuple[Any, int]:
+        """Return the gRPC server, and the port that it has."""
+        options = [
+            ("grpc.so_reuseport", 0),
+            ("grpc.max_receive_message_length", LARGEST),
+        ]
+        server = grpc.server(ThreadPoolExecutor(4), options=options)
+        for (_, answer, take), add in zip(
+            self._take.values(),
+            (
+                traces_grpc.add_TraceServiceServicer_to_server,
+                logs_grpc.add_LogsServiceServicer_to_server,
+                metrics_grpc.add_MetricsServiceServicer_to_server,
+            ),
+            strict=True,
+        ):
+            add(_Servicer(answer, take), server)  # type: ignore[no-untyped-call]
+        named = f"[{host}]" if ":" in host else host
+        return server, server.add_insecure_port(f"{named}:{port}")
+
+    async def _export(self, request: Request) -> Response:
+        """Take one export over HTTP."""
+        kind, answer, take = self._take[request.url.path]
+        media = request.headers.get("content-type", "").partition(";")[0].strip()
+        try:
+            body = await _body(request)
+            rejected = take(_parsed(kind, media, body))
+        except _RefusedError as refused:
+            why = f"HTTP {refused.status} on {request.url.path}: {refused}"
+            self._refused(why)
+            status = Status(code=_INVALID_ARGUMENT, message=str(refused))
+            return _response(status, media, refused.status)
+        except ClientDisconnect:
+            self._refused(f"{request.url.path}: the client left within its request")
+            return Response(status_code=400)
+        return _response(_answer(answer, rejected), media)
+
+    async def _unknown(self, request: Request, _: Exception) -> Response:
+        """Say what there is."""
+        paths = ", ".join(self._take)
+        why = f"there is no {request.url.path} here: OTLP goes to POST {paths}"
+        if request.method == _HTTP2:
+            why = f"this port is for OTLP over HTTP; gRPC goes to {self.grpc_port}"
+        if request.method in {"POST", _HTTP2}:
+            self._refused(f"HTTP 404: {why}")
+        return Response(f"{why}\n", 404, media_type="text/plain")
+
+    def _take_spans(self, request: Any) -> str:
+        """Keep spans; return why some were not, or nothing."""
+        spans, wrong = [], 0
+        for resource in request.resource_spans:
+            service = str(
+                _attributes(resource.resource.attributes).get("service.name", "")
+            )
+            for scope in resource.scope_spans:
+                for span in scope.spans:
+                    if (len(span.trace_id), len(span.span_id)) == _ID_BYTES:
+                        spans.append(_as_data(span, service))
+                    else:
+                        wrong += 1
+        self._store.add(spans)
+        return f"{wrong} spans without a trace's and a span's id" if wrong else ""
+
+    def _take_logs(self, request: Any) -> str:
+        """Keep what events say of calls; other log records are dropped."""
+        for resource in request.resource_logs:
+            for scope in resource.scope_logs:
+                for record in scope.log_records:
+                    said = _attributes(record.attributes)
+                    content = {key: said[key] for key in said.keys() & CONTENT}
+                    if content and record.span_id:
+                        ids = record.trace_id.hex(), record.span_id.hex()
+                        self._store.add_content(*ids, content)
+        return ""
+
+
+class _Servicer:
+    """Takes exports over gRPC, of any signal."""
+
+    def __init__(self, answer: Any, take: Callable[[Any], str]) -> None:
+        self._answer = answer
+        self._take = take
+
+    def Export(self, request: Any, _context: Any) -> Message:  # noqa: N802 -- gRPC's
+        """Take one export."""
+        return _answer(self._answer, self._take(request))
+
+
+def _answer(kind: Any, rejected: str) -> Message:
+    """Return the answer to an export, with what was not taken."""
+    answer: Message = kind()
+    if rejected:
+        partial = answer.partial_success
+        partial.rejected_spans = int(rejected.partition(" ")[0])
+        partial.error_message = rejected
+    return answer
+
+
+async def _body(request: Request) -> bytes:
+    """Read a body, a too large one to its end, so that the answer gets through."""
+    kept, size = bytearray(), 0
+    async for chunk in request.stream():
+        size += len(chunk)
+        if size <= LARGEST:
+            kept += chunk
+        elif size > _DRAINED:
+            break
+    if size > LARGEST:
+        raise _RefusedError(413, f"a request has at most {LARGEST:,} bytes")
+    encoding = request.headers.get("content-encoding", "identity")
+    if encoding == "identity":
+        return bytes(kept)
+    if encoding != "gzip":
+        raise _RefusedError(415, f"Content-Encoding {encoding}: allowed is gzip")
+    unpacker = zlib.decompressobj(_GZIP)
+    try:
+        body = unpacker.decompress(bytes(kept), LARGEST)
+    except zlib.error as error:
+        raise _RefusedError(400, f"the body is no gzip: {error}") from None
+    if unpacker.unconsumed_tail:
+        raise _RefusedError(413, f"a request unpacks to at most {LARGEST:,} bytes")
+    if not unpacker.eof:
+        raise _RefusedError(400, "the body ends within its gzip")
+    return body
+
+
+def _parsed(kind: Any, media: str, body: bytes) -> Any:
+    """Return an export, or refuse what is none."""
+    try:
+        if media == _PROTOBUF:
+            return kind.FromString(body)
+        if media == _JSON:
+            return ParseDict(_with_ids(json.loads(body)), kind(), True)  # noqa: FBT003
+    except (DecodeError, ParseError, ValueError, RecursionError, TypeError) as error:
+        why = f"the body is no {kind.__name__}: {error}"
+        raise _RefusedError(400, why[:300]) from None
+    why = f"Content-Type {media or 'is missing'}: allowed are {_PROTOBUF}, {_JSON}"
+    raise _RefusedError(415, why)
+
+
+def _with_ids(value: Any) -> Any:
+    """Return JSON with ids as protobuf's JSON wants them: OTLP writes them in hex."""
+    if isinstance(value, list):
+        return [_with_ids(one) for one in value]
+    if not isinstance(value, dict):
+        return value
+    return {
+        name: base64.b64encode(bytes.fromhex(one)).decode()
+        if name in _IDS and isinstance(one, str)
+        else _with_ids(one)
+        for name, one in value.items()
+    }
+
+
+def _response(message: Message, media: str, status: int = 200) -> Response:
+    """Return a message in the form in which the client speaks."""
+    if media == _PROTOBUF:
+        return Response(message.SerializeToString(), status, media_type=media)
+    return Response(MessageToJson(message), status, media_type=_JSON)
+
+
+def _as_data(span: trace_pb2.Span, service: str) -> Span:
+    """Return a span in the form that `spans_as_data` gives."""
+    kind, status = span.kind, span.status.code
+    return {
+        "name": span.name[:_LONGEST_TEXT],
+        "service": service,
+        "kind": _KINDS[kind] if kind < len(_KINDS) else _KINDS[0],
+        "status": _STATUSES[status] if status < len(_STATUSES) else _STATUSES[0],
+        "status_description": span.status.message[:_LONGEST_TEXT],
+        "attributes": _attributes(span.attributes),
+        "trace_id": span.trace_id.hex(),
+        "span_id": span.span_id.hex(),
+        "parent_id": span.parent_span_id.hex() or None,
+        "start_ns": span.start_time_unix_nano,
+        "end_ns": max(span.end_time_unix_nano, span.start_time_unix_nano),
+    }
+
+
+def _attributes(pairs: Iterable[KeyValue]) -> dict[str, Any]:
+    """Return attributes by name."""
+    return {pair.key: _value(pair.value) for pair in pairs}
+
+
+def _value(value: AnyValue) -> Any:
+    """Return what an attribute holds; a text that is too long is cut."""
+    kind = value.WhichOneof("value")
+    if kind == "array_value":
+        return [_value(one) for one in value.array_value.values]
+    if kind == "kvlist_value":
+        return _attributes(value.kvlist_value.values)
+    if kind == "bytes_value":
+        return value.bytes_value.hex()
+    found = getattr(value, kind) if kind else None
+    return found[:_LONGEST_TEXT] if isinstance(found, str) else found

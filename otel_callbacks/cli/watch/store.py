@@ -1,0 +1,234 @@
+"""The last traces, in memory: added by the receiver, read by terminal and page."""
+
+from __future__ import annotations
+
+import threading
+import time
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+from genai_prices import Usage, calc_price
+
+from otel_callbacks import _semconv as semconv
+from otel_callbacks.cli.picture.timeline import Timeline, timelines
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+
+    from otel_callbacks.cli.picture.timeline import Row, Span
+
+CONTENT: Final[frozenset[str]] = frozenset(
+    {semconv.SYSTEM_INSTRUCTIONS, semconv.INPUT_MESSAGES, semconv.OUTPUT_MESSAGES}
+)
+"""Attributes that hold what was said."""
+
+_SPANS_OF_A_TRACE: Final = 2_000
+_SPANS: Final = 50_000
+_BATCH_SECONDS: Final = 0.5
+_QUIET_SECONDS: Final = 3.0
+
+
+class Total(NamedTuple):
+    """What calls of one model used."""
+
+    calls: int = 0
+    input: int = 0
+    output: int = 0
+    dollars: float = 0.0
+
+
+class _Trace:
+    """One trace: its spans as they come, in any order and perhaps twice."""
+
+    def __init__(self) -> None:
+        self.spans: dict[str, Span] = {}
+        self.content: dict[str, dict[str, Any]] = {}
+        self.left_out = 0
+        self.revision = 0
+        self.shown = 0
+        self.touched = 0.0
+        self.complete = False
+        self._cached: tuple[int, Timeline | None] = 0, None
+
+    def timeline(self) -> Timeline | None:
+        """Return it as rows, or None where no span has come yet."""
+        if self._cached[0] != self.revision:
+            spans = [self._with_content(span) for span in self.spans.values()]
+            drawn = timelines(spans)[0] if spans else None
+            self._cached = self.revision, drawn
+        return self._cached[1]
+
+    def _with_content(self, span: Span) -> Span:
+        """Return a span with what a log event said about it."""
+        more = self.content.get(span["span_id"])
+        if not more:
+            return span
+        return {**span, "attributes": {**more, **span["attributes"]}}
+
+
+class Store:
+    """Keeps the last traces; older ones make room.
+
+    Args:
+        keep: How many traces.
+        clock: The time in seconds, which never goes back.
+    """
+
+    def __init__(
+        self, keep: int = 200, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._keep = keep
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._traces: dict[str, _Trace] = {}
+        self._count = 0
+        self.version = 0
+        self.totals: dict[str, Total] = {}
+        """What all calls used since the start, by model."""
+
+    def add(self, spans: Iterable[Span]) -> None:
+        """Take spans."""
+        with self._lock:
+            for span in spans:
+                self._add(span)
+            self._make_room()
+
+    def add_content(self, trace_id: str, span_id: str, said: Mapping[str, Any]) -> None:
+        """Take what a log event says about a span."""
+        with self._lock:
+            trace = self._trace(trace_id)
+            if len(trace.content) < _SPANS_OF_A_TRACE:
+                trace.content[span_id] = dict(said)
+                self._touch(trace)
+            self._make_room()
+
+    def timeline(self, trace_id: str) -> Timeline | None:
+        """Return a trace as rows, or None where it is not there."""
+        with self._lock:
+            trace = self._traces.get(trace_id)
+            return trace.timeline() if trace else None
+
+    def ended(self) -> list[Timeline]:
+        """Return traces that are complete or quiet, each again when it has grown."""
+        now = self._clock()
+        ready = []
+        with self._lock:
+            for trace in self._traces.values():
+                wait = _BATCH_SECONDS if trace.complete else _QUIET_SECONDS
+                if trace.shown == trace.revision or now - trace.touched < wait:
+                    continue
+                trace.shown = trace.revision
+                if (drawn := trace.timeline()) is not None:
+                    ready.append(drawn)
+        return ready
+
+    def summaries(self, search: str = "") -> list[dict[str, Any]]:
+        """Return what a list of traces shows, the newest first.
+
+        Args:
+            search: Words that each must be in the trace's name, service, models,
+                outcomes or conversation.
+        """
+        words = search.lower().split()
+        with self._lock:
+            traces = [(one, one.timeline()) for one in self._traces.values()]
+        found = [_summary(one, drawn) for one, drawn in traces if drawn is not None]
+        found = [one for one in found if all(word in one["search"] for word in words)]
+        return sorted(found, key=lambda one: str(one["started"]), reverse=True)
+
+    def _trace(self, trace_id: str) -> _Trace:
+        """Return a trace, a new one where it is not there."""
+        trace = self._traces.get(trace_id)
+        if trace is None:
+            trace = self._traces[trace_id] = _Trace()
+        return trace
+
+    def _add(self, span: Span) -> None:
+        """Add one span to its trace."""
+        trace = self._trace(span["trace_id"])
+        self._touch(trace)
+        if span["parent_id"] is None:
+            trace.complete = True
+        if span["span_id"] not in trace.spans:
+            if len(trace.spans) >= _SPANS_OF_A_TRACE:
+                trace.left_out += 1
+                return
+            self._count += 1
+            _price(span)
+            self._total(span)
+        trace.spans[span["span_id"]] = span
+
+    def _touch(self, trace: _Trace) -> None:
+        """Note that a trace has changed."""
+        trace.revision += 1
+        trace.touched = self._clock()
+        self.version += 1
+
+    def _total(self, span: Span) -> None:
+        """Add a call to the sums of its model."""
+        row = timelines([span])[0].rows[0]
+        if row.kind != "model":
+            return
+        spent = row.outcome != "cache_hit"
+        given = row.tokens or (0, 0)
+        before = self.totals.get(row.model, Total())
+        self.totals[row.model] = Total(
+            before.calls + 1,
+            before.input + given[0] * spent,
+            before.output + given[1] * spent,
+            before.dollars + (row.cost or 0.0) * spent,
+        )
+
+    def _make_room(self) -> None:
+        """Forget the oldest traces where there are too many."""
+        while len(self._traces) > self._keep or (
+            self._count > _SPANS and len(self._traces) > 1
+        ):
+            oldest = self._traces.pop(next(iter(self._traces)))
+            self._count -= len(oldest.spans)
+
+
+def _summary(trace: _Trace, drawn: Timeline) -> dict[str, Any]:
+    """Return what a list shows of a trace."""
+    calls = drawn.calls
+    root = drawn.rows[0].span
+    models = sorted({row.model for row in calls})
+    outcomes = sorted({row.outcome for row in calls or drawn.rows[:1]})
+    conversations = {_conversation(row) for row in drawn.rows} - {""}
+    service = root.get("service", "")
+    search = " ".join((drawn.name, service, *models, *outcomes, *conversations))
+    return {
+        "id": drawn.trace_id,
+        "name": drawn.name,
+        "service": service,
+        "outcomes": outcomes,
+        "sentence": drawn.sentence,
+        "started": datetime.fromtimestamp(root["start_ns"] / 1e9, UTC).isoformat(),
+        "revision": trace.revision,
+        "left_out": trace.left_out,
+        "search": search.lower(),
+    }
+
+
+def _conversation(row: Row) -> str:
+    """Return the conversation that a span names, or nothing."""
+    return str(row.span["attributes"].get(semconv.CONVERSATION_ID) or "")
+
+
+def _price(span: Span) -> None:
+    """Give a call of another emitter its price, where the model has a known one."""
+    attributes = span["attributes"]
+    row = timelines([span])[0].rows[0]
+    if row.kind != "model" or row.cost is not None or row.tokens is None:
+        return
+    try:
+        usage = Usage(
+            input_tokens=row.tokens[0],
+            output_tokens=row.tokens[1],
+            cache_read_tokens=attributes.get(semconv.USAGE_CACHE_READ),
+            cache_write_tokens=attributes.get(semconv.USAGE_CACHE_WRITE),
+        )
+        price = calc_price(usage, row.model).total_price
+    except (LookupError, ValueError, TypeError):
+        return
+    attributes[semconv.COST_USD] = float(price)

@@ -1,0 +1,177 @@
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import io
+import os
+import signal
+import sys
+import threading
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+
+from otel_callbacks.cli import main
+from otel_callbacks.cli import watch as watch_command
+from otel_callbacks.cli._common import Output
+from otel_callbacks.cli.watch import View, watch
+from otel_callbacks.cli.watch.store import Store
+from otel_callbacks.testing import FakeChatModel, capture
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_OPTIONS = {
+    "host": "127.0.0.1",
+    "http_port": 0,
+    "grpc_port": 0,
+    "html": False,
+    "keep": 7,
+    "no_color": True,
+}
+
+
+def _watched(then: Callable[[str], Any], **options: object) -> str:
+    """Watch on free ports until what is done there is done; return what is printed."""
+    file = io.StringIO()
+    stop = threading.Event()
+
+    class Started(Output):
+        """Goes on when the last line of the start is there."""
+
+        def line(self, text: str = "", style: str = "", indent: int = 0) -> None:
+            """Write, and begin."""
+            super().line(text, style, indent)
+            if text.startswith("The last"):
+                first = file.getvalue().split("http://", 1)[1].split(maxsplit=1)[0]
+                then(f"http://{first}")
+                threading.Timer(1.0, stop.set).start()
+
+    out = Started(file=file, width=80)
+    assert watch(argparse.Namespace(**{**_OPTIONS, **options}), out, stop) == 0
+    return file.getvalue()
+
+
+def _ask(url: str) -> None:
+    """Make one call, and send its spans there."""
+    with capture() as telemetry:
+        exporter = OTLPSpanExporter(f"{url}/v1/traces")
+        telemetry.tracer_provider.add_span_processor(SimpleSpanProcessor(exporter))
+        FakeChatModel(callbacks=[telemetry.handler]).invoke("Roses?")
+
+
+def test_calls_are_shown_as_they_end() -> None:
+    """A waterfall, a sentence, running totals, and a table at the end."""
+    text = _watched(_ask)
+    assert "█" in text
+    assert "1 call of fake-model, in" in text
+    assert "So far: fake-model 1 calls," in text
+    assert text.rindex("model ") > text.index("So far")
+    assert "OTEL_EXPORTER_OTLP_ENDPOINT=http://127.0.0.1:" in text
+    assert "The last 7 traces are in memory" in text
+    assert max(map(len, text.splitlines())) <= 80
+
+
+def test_nothing_came() -> None:
+    """And everybody may read it where everybody reaches it."""
+    text = _watched(lambda _: None, html=True, host="0.0.0.0")  # noqa: S104
+    assert "No model call came." in text
+    assert "Page: http://0.0.0.0:" in text
+    assert "it has no login" in text
+
+
+def _spans(count: int, trace: str = "t1") -> list[dict[str, Any]]:
+    """Return the spans of a trace, all below the first."""
+    return [
+        {
+            "name": f"step {number}",
+            "kind": "INTERNAL",
+            "status": "UNSET",
+            "attributes": {},
+            "parent_id": None if number == 0 else "0",
+            "span_id": str(number),
+            "trace_id": trace,
+            "start_ns": 0,
+            "end_ns": 1,
+        }
+        for number in range(count)
+    ]
+
+
+def test_a_flood_is_cut_and_said() -> None:
+    """The first lines of a long trace, the first of many traces, each reason once."""
+    file = io.StringIO()
+    clock = iter((*[0.0] * 200, *[9.0] * 9))
+    store = Store(clock=lambda: next(clock))
+    store.add(_spans(70))
+    for number in range(12):
+        store.add(_spans(1, f"u{number}"))
+    view = View(store, Output(file=file, width=80))
+    for number in range(60):
+        view.refused(f"reason {number // 2}")
+    clock = iter([9.0] * 9)
+    view.show()
+    text = file.getvalue()
+    assert "... and 10 more spans." in text
+    assert "... and 3 more traces." in text
+    assert text.count("Refused: reason") == 20
+
+
+def test_the_usual_ports_need_no_setting(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An app with configure() sends there by itself."""
+    file = io.StringIO()
+    receiver = argparse.Namespace(http_port=4318, grpc_port=4317)
+    options = argparse.Namespace(**{**_OPTIONS, "host": "::1"})
+    watch_command._start(Output(file=file, width=80), options, receiver)  # type: ignore[arg-type]
+    assert "send here by default" in file.getvalue()
+    assert "http://[::1]:4318" in file.getvalue()
+    monkeypatch.setattr(importlib.util, "find_spec", lambda _: None)
+    assert main(["watch"]) == 2
+
+
+def test_what_is_missing_is_named(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The web server is an extra."""
+    monkeypatch.setattr(importlib.util, "find_spec", lambda _: None)
+    assert main(["watch"]) == 2
+    assert 'pip install "otel-callbacks[demo]"' in capsys.readouterr().err
+
+
+def test_a_port_that_is_taken_is_said(capsys: pytest.CaptureFixture[str]) -> None:
+    """In one sentence."""
+    port = ""
+
+    def again(url: str) -> None:
+        nonlocal port
+        port = url.rpartition(":")[2]
+        assert main(["watch", "--http-port", port, "--grpc-port", "0"]) == 2
+
+    _watched(again)
+    assert f"otel-callbacks watch: --http-port={port}" in capsys.readouterr().err
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no SIGTERM to oneself")
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_it(
+    number: signal.Signals, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """With the totals, and with the handlers put back."""
+    before = signal.getsignal(number)
+    threading.Timer(1.0, os.kill, (os.getpid(), number)).start()
+    assert main(["watch", "--http-port", "0", "--grpc-port", "0", "--keep", "3"]) == 0
+    assert "No model call came." in capsys.readouterr().out
+    assert signal.getsignal(number) is before
+
+
+@pytest.mark.parametrize(
+    "wrong", [["--http-port", "99999"], ["--grpc-port", "x"], ["--keep", "0"]]
+)
+def test_wrong_options(wrong: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    """Refused by argparse, by their name."""
+    with pytest.raises(SystemExit) as caught:
+        main(["watch", *wrong])
+    assert caught.value.code == 2
+    assert wrong[0] in capsys.readouterr().err
