@@ -49,9 +49,12 @@ _MOST_OF_OURS: Final = 96
 """A limit on the number of attributes below this is left to the SDK."""
 
 _UNSET: Final = Status(StatusCode.UNSET)
-_SAMPLED: Final = trace.TraceFlags(trace.TraceFlags.SAMPLED)
-_NOT_SAMPLED: Final = trace.TraceFlags(trace.TraceFlags.DEFAULT)
 _RANDOM: Final = getattr(trace.TraceFlags, "RANDOM_TRACE_ID", 0)
+# By whether the span is sampled, then by whether its trace id is random.
+_FLAGS: Final = tuple(
+    (trace.TraceFlags(sampled), trace.TraceFlags(sampled | _RANDOM))
+    for sampled in (trace.TraceFlags.DEFAULT, trace.TraceFlags.SAMPLED)
+)
 
 
 def is_tested(version: str) -> bool:
@@ -352,16 +355,14 @@ def _start(
     sampled = tracer.sampler.should_sample(
         context, trace_id, name, kind, attributes, links=()
     )
-    flags = _SAMPLED if sampled.decision.is_sampled() else _NOT_SAMPLED
-    if _RANDOM and (
+    is_random = _RANDOM and (
         ids.is_trace_id_random() if parent is None else parent.trace_flags & _RANDOM
-    ):
-        flags = trace.TraceFlags(flags | _RANDOM)
+    )
     own = trace.SpanContext(
         trace_id,
         ids.generate_span_id(),
         is_remote=False,
-        trace_flags=flags,
+        trace_flags=_FLAGS[sampled.decision.is_sampled()][bool(is_random)],
         trace_state=sampled.trace_state,
     )
     if not sampled.decision.is_recording():
