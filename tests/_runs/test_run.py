@@ -138,7 +138,7 @@ class Unreadable:
         UUIDOfADriver(A_UUID.hex),
         Texted(),
     ],
-    ids=repr,
+    ids=lambda one: type(one).__name__,
 )
 def test_every_spelling_of_a_uuid_is_one_key(same: object) -> None:
     """A child may know its parent by another kind of the same id."""
