@@ -30,6 +30,14 @@ settings.register_profile(
 settings.load_profile("otel-callbacks")
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Refuse a test whose name is another in each process: xdist could not run it."""
+    named = [item.nodeid for item in items if " at 0x" in item.nodeid]
+    if named:
+        message = f"a parameter is named by its address, give it ids=: {named}"
+        raise pytest.UsageError(message)
+
+
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Note what was skipped; at the end of CI say what was left out, and why."""
     name = os.environ.get("OTEL_CALLBACKS_LEFT_OUT")

@@ -605,7 +605,9 @@ def test_pickled_here_it_is_itself_again(telemetry: Capture) -> None:
     assert len(telemetry.spans) == 2
 
 
-@pytest.mark.parametrize("redact", [None, keep, lambda _, value: value], ids=repr)
+@pytest.mark.parametrize(
+    "redact", [None, keep, lambda _, value: value], ids=["none", "named", "nameless"]
+)
 def test_pickled_elsewhere_it_is_one_like_it(
     monkeypatch: pytest.MonkeyPatch, redact: Any
 ) -> None:
