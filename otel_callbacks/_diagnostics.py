@@ -95,16 +95,17 @@ class Health:
                 exc_info=error,
             )
 
-    def oddity(self, where: str, message: str, count: int = 1) -> None:
+    def oddity(self, where: str, message: str, count: int = 1, about: str = "") -> None:
         """Take something odd that is no exception: count it, log it the first time.
 
         Args:
             where: The place, the value of the label ``where``.
             message: What happened and what the user can do about it.
             count: How often it happened.
+            about: What the line is about, where several places have one in common.
         """
         self._counts.add(where, count=count)
-        self.say_once(where, message)
+        self.say_once(about or where, message)
 
     def say_once(self, where: str, message: str, about: str = "") -> None:
         """Log a line the first time it is asked for, and count nothing.

@@ -7,13 +7,17 @@ series, so a run that two of them report is one span and is counted once.
 from __future__ import annotations
 
 import atexit
+import contextlib
+import queue
 import threading
+import time
 import weakref
 from importlib.metadata import version
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from opentelemetry import trace
-from opentelemetry._logs import get_logger
+from opentelemetry._logs import get_logger, get_logger_provider
+from opentelemetry.metrics import get_meter_provider
 from prometheus_client import REGISTRY
 
 from otel_callbacks._diagnostics import Counts, Health
@@ -58,6 +62,44 @@ class Providers(NamedTuple):
     tracer: TracerProvider | None = None
     meter: MeterProvider | None = None
     logger: LoggerProvider | None = None
+
+    def flush(self, timeout: float) -> bool:
+        """Flush those that can, all at the same time; say whether all went well.
+
+        Args:
+            timeout: Seconds that this may take.
+        """
+        used = (
+            self.tracer or trace.get_tracer_provider(),
+            self.meter or get_meter_provider(),
+            self.logger or get_logger_provider(),
+        )
+        ended: queue.SimpleQueue[bool] = queue.SimpleQueue()
+        flushes = [
+            one
+            for one in (getattr(provider, "force_flush", None) for provider in used)
+            if one is not None
+        ]
+        for one in flushes:
+            args = (one, timeout, ended)
+            threading.Thread(target=_force_flush, args=args, daemon=True).start()
+        deadline = time.monotonic() + timeout
+        try:
+            answers = [
+                ended.get(timeout=max(deadline - time.monotonic(), 0.0))
+                for _ in flushes
+            ]
+        except queue.Empty:
+            return False
+        return all(answers)
+
+
+def _force_flush(flush: Any, timeout: float, ended: queue.SimpleQueue[bool]) -> None:
+    """Flush one provider, and say how that went."""
+    ok = False
+    with contextlib.suppress(Exception):  # the SDK raises where a reader fails
+        ok = flush(timeout_millis=int(timeout * 1e3)) is not False
+    ended.put(ok)
 
 
 class _Registry:

@@ -6,11 +6,13 @@ A reader takes the text and raises ``ValueError`` for what it does not allow.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from importlib.metadata import entry_points
 from typing import Any, Final
 from urllib.parse import urlsplit
 
 CONTENT_MODES: Final = ("NO_CONTENT", "SPAN_ONLY", "EVENT_ONLY", "SPAN_AND_EVENT")
 _BOTH: Final = (frozenset({"both"}), frozenset({"otlp", "prometheus"}))
+_SAMPLERS: Final = "opentelemetry_traces_sampler"
 
 
 class SettingError(ValueError):
@@ -74,6 +76,17 @@ def one_of(*allowed: str) -> Parser:
 
     def read(text: str) -> str:
         if text not in allowed:
+            raise ValueError
+        return text
+
+    return read
+
+
+def sampler(*known: str) -> Parser:
+    """Return a reader of samplers' names: OpenTelemetry's own and installed ones."""
+
+    def read(text: str) -> str:
+        if text not in known and not entry_points(group=_SAMPLERS, name=text):
             raise ValueError
         return text
 

@@ -5,119 +5,138 @@ https://opentelemetry.io/docs/specs/otel/configuration/sdk-environment-variables
 
 from __future__ import annotations
 
-import atexit
 import logging
 import os
 import socket
-import weakref
+import time
 from errno import EADDRNOTAVAIL
+from importlib import import_module
 from typing import TYPE_CHECKING, Final
 
 from opentelemetry import trace
-from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
-from opentelemetry.sdk.trace.export import ConsoleSpanExporter, SimpleSpanProcessor
 from prometheus_client import REGISTRY, start_http_server
 
-from otel_callbacks._export import events as event_export
-from otel_callbacks._export.metrics import PushedMetrics
-from otel_callbacks._export.spans import CountingProcessor, ReportingExporter
+from otel_callbacks._export.ends import LastCalls
+from otel_callbacks._export.providers import Exports, is_set_up
+from otel_callbacks._forks import tell_after_fork
 from otel_callbacks._setting_values import SettingError
 from otel_callbacks.handler import OTelCallbackHandler
 from otel_callbacks.settings import Settings, check_sdk_variables
 
 if TYPE_CHECKING:
     import threading
+    from collections.abc import Mapping
+    from typing import Any
     from wsgiref.simple_server import WSGIServer
 
-    from opentelemetry.sdk._logs import LoggerProvider
-    from opentelemetry.sdk.trace.export import SpanExporter
     from prometheus_client import CollectorRegistry
 
     from otel_callbacks._content.capture import Redact
 
 _logger: Final = logging.getLogger("otel_callbacks")
-_DEFAULT_TARGETS: Final = {
-    "grpc": "http://localhost:4317",
-    "http/protobuf": "http://localhost:4318",
-}
-
-
-_closed: weakref.WeakSet[TracerProvider] = weakref.WeakSet()
+_HOST: Final = "OTEL_EXPORTER_PROMETHEUS_HOST"
+_PORT: Final = "OTEL_EXPORTER_PROMETHEUS_PORT"
+_WORKERS_FILES: Final = "PROMETHEUS_MULTIPROC_DIR"
+_CONFIG_FILE: Final = "OTEL_CONFIG_FILE"
+_SCRAPED: Final = frozenset({"prometheus", "both"})
+_FOR_WORKERS: Final = (
+    "several workers need OTEL_METRICS_EXPORTER=otlp, which pushes the series of each"
+)
 
 
 class ConfiguredHandler(OTelCallbackHandler):
     """A handler that owns what it sends through, and flushes it when it is closed.
 
     Args:
-        provider: Made for this handler; None if one was there already.
+        exports: What was made for this handler.
         registry: Shows the series.
         settings: The settings.
-        event_provider: Takes events; made for this handler, None if there was one.
         redact: Changes what was said before it goes anywhere.
-        pushed: Pushes the series; made for this handler.
     """
 
     def __init__(
         self,
-        provider: TracerProvider | None,
+        exports: Exports | None,
         registry: CollectorRegistry,
         settings: Settings,
-        event_provider: LoggerProvider | None = None,
         redact: Redact | None = None,
-        pushed: PushedMetrics | None = None,
     ) -> None:
+        made = exports
         super().__init__(
-            tracer_provider=provider,
-            meter_provider=None if pushed is None else pushed.provider,
-            logger_provider=event_provider,
+            tracer_provider=None if made is None else made.tracer_provider,
+            meter_provider=None if made is None else made.meter_provider,
+            logger_provider=None if made is None else made.logger_provider,
             registry=registry,
             settings=settings,
             redact=redact,
         )
-        self._event_provider = event_provider
-        self._pushed = pushed
-        self.tracer_provider = provider or trace.get_tracer_provider()
+        self._exports = exports
+        own = None if made is None else made.tracer_provider
+        self.tracer_provider = own or trace.get_tracer_provider()
         self.metrics_url = ""
-        self._provider = provider
+        self.closed = False
         self._server: tuple[WSGIServer, threading.Thread] | None = None
+        self._last_calls = LastCalls(self._end, self.flush)
+        tell_after_fork(self)
 
-    def serve_metrics(self, registry: CollectorRegistry) -> None:
+    def serve_metrics(self, registry: CollectorRegistry, *, port_is_set: str) -> None:
         """Serve ``/metrics`` on the address of the settings.
 
         Args:
             registry: What to show.
+            port_is_set: Where the app has set the port; empty if it has not, and then a
+                free one is taken where the usual one is in use.
 
         Raises:
             SettingError: The address cannot be had.
         """
-        host, port = self.settings.prometheus_host, self.settings.prometheus_port
+        host, port = self.settings.prometheus_host, self.settings.metrics_port
         try:
             self._server = start_http_server(port, host, registry)
         except OSError as error:
             if isinstance(error, socket.gaierror) or error.errno == EADDRNOTAVAIL:
-                variable = "OTEL_EXPORTER_PROMETHEUS_HOST"
                 allowed = f"a name or address of this machine ({error.strerror})"
-                raise SettingError(variable, host, allowed) from error
-            variable = "OTEL_EXPORTER_PROMETHEUS_PORT"
-            allowed = f"a port that is free on {host} ({error.strerror}); 0 finds one"
-            raise SettingError(variable, port, allowed) from error
+                raise SettingError(_HOST, host, allowed) from error
+            if port_is_set:
+                allowed = (
+                    f"a port that is free on {host} ({error.strerror}); not set, a "
+                    f"free one is found, and {_FOR_WORKERS}"
+                )
+                raise SettingError(port_is_set, port, allowed) from error
+            self._server = start_http_server(0, host, registry)
         named = f"[{host}]" if ":" in host else host
-        self.metrics_url = f"http://{named}:{self._server[0].server_port}/metrics"
+        served = self._server[0].server_port
+        self.metrics_url = f"http://{named}:{served}/metrics"
+        if port not in {0, served}:
+            _logger.warning(
+                "otel_callbacks: port %s is in use, so /metrics of this process is at "
+                "%s, where Prometheus does not look by itself; %s.",
+                port,
+                self.metrics_url,
+                _FOR_WORKERS,
+            )
+
+    def flush(self, timeout: float = 5.0) -> bool:
+        """Send what waits, of all signals.
+
+        Args:
+            timeout: Seconds that this may take.
+
+        Returns:
+            Whether all of it was accepted by the receivers, and nothing was lost since
+            the last flush.
+        """
+        if self._exports is None:
+            return True
+        deadline = time.monotonic() + timeout
+        sent = self._exports.flush(timeout)
+        # What the app had set up before is its own, and asked after ours.
+        return sent and super().flush(max(deadline - time.monotonic(), 0.0))
 
     def close(self) -> None:
         """End and count what is open, send what waits, stop serving; safe twice."""
-        super().close()
-        atexit.unregister(self.close)
-        provider, self._provider = self._provider, None
-        if provider is not None:
-            _closed.add(provider)
-            provider.shutdown()
-        if self._pushed is not None:
-            self._pushed.close()
-        events, self._event_provider = self._event_provider, None
-        if events is not None:
-            event_export.close_events(events)
+        self._end()
         server, self._server = self._server, None
         if server is not None:
             server[0].shutdown()
@@ -125,6 +144,60 @@ class ConfiguredHandler(OTelCallbackHandler):
             server[1].join()
 
     shutdown = close
+
+    def _end(self) -> None:
+        """End and send, and leave the serving thread to the process's end."""
+        super().close()
+        self.closed = True
+        self._last_calls.forget()
+        if self._exports is not None:
+            self._exports.close()
+
+    def after_fork(self) -> None:
+        """Serve nothing in a forked child: the address is the parent process's."""
+        server, self._server = self._server, None
+        if server is not None:
+            # Not `server_close`: a thread that serves it is not here.
+            server[0].socket.close()
+            self.metrics_url = ""
+            is_pushed = self.settings.metrics_exporter != "prometheus"
+            if not is_pushed and _WORKERS_FILES not in os.environ:
+                self._warn_at_first_call()
+        if not self.closed:
+            self._last_calls.in_child()
+
+    def _warn_at_first_call(self) -> None:
+        """Warn once that nobody sees this process's series, if it counts any."""
+        names = ("on_llm_end", "on_llm_error")
+
+        def warn() -> None:
+            for name in names:
+                self.__dict__.pop(name, None)
+            _logger.warning(
+                "otel_callbacks: this process was forked after configure(), so nobody "
+                "scrapes the tokens and calls that it counts; %s.",
+                _FOR_WORKERS,
+            )
+
+        # Attributes of this one handler: calls in other processes cost nothing.
+        for name in names:
+            setattr(self, name, _Before(warn, getattr(self, name)))
+
+
+class _Before:
+    """Calls something before a callback, the first time."""
+
+    def __init__(self, first: Any, then: Any) -> None:
+        self._first = first
+        self._then = then
+
+    def __call__(self, *args: Any, **kwargs: Any) -> None:
+        """Do both."""
+        self._first()
+        self._then(*args, **kwargs)
+
+
+_configured: list[tuple[ConfiguredHandler, Mapping[str, Any]]] = []
 
 
 def configure(
@@ -139,8 +212,9 @@ def configure(
     Spans go out over OTLP by OpenTelemetry's own variables (``OTEL_EXPORTER_OTLP_*``,
     ``OTEL_TRACES_EXPORTER``, ``OTEL_TRACES_SAMPLER``, ``OTEL_RESOURCE_ATTRIBUTES``);
     series are served on ``OTEL_EXPORTER_PROMETHEUS_HOST`` and ``_PORT``, by default
-    127.0.0.1:9464. All is flushed when the process ends. An app that has set up a
-    tracer provider of OpenTelemetry's SDK keeps it, and its exporters.
+    127.0.0.1:9464, or a free port where that one is in use. All is flushed when the
+    process ends. An app that has set up a tracer provider of OpenTelemetry's SDK keeps
+    it, and its exporters. A second call in a process returns the first one's handler.
 
     Args:
         service_name: The service's name in traces; ``OTEL_SERVICE_NAME`` by default.
@@ -152,83 +226,85 @@ def configure(
         The handler; ``close()`` undoes what was set up here.
 
     Raises:
-        SettingError: A setting has a value that is not allowed, or the port of
-            ``/metrics`` is taken.
+        SettingError: A setting has a value that is not allowed, or the port that was
+            set for ``/metrics`` is in use.
     """
     chosen = settings or Settings.from_env()
-    check_sdk_variables()
     series = REGISTRY if registry is None else registry
-    if chosen.sdk_disabled:
-        return ConfiguredHandler(None, series, chosen)
-    provider = _provider(service_name)
-    events = event_export.event_provider(chosen, service_name)
-    pushed = PushedMetrics(chosen, service_name)
-    handler = ConfiguredHandler(provider, series, chosen, events, redact, pushed)
-    try:
-        pushed.start(handler.health)
-        if chosen.metrics_exporter in {"prometheus", "both"}:
-            handler.serve_metrics(series)
-        if events is not None:
-            event_export.send_events(events, chosen, handler.health)
-        if provider is not None:
-            _add_exporter(provider, handler)
-            if not isinstance(trace.get_tracer_provider(), TracerProvider):
-                trace.set_tracer_provider(provider)
-    except BaseException:
-        handler.close()
-        raise
-    atexit.register(handler.close)
+    asked = {
+        "service_name": service_name,
+        "settings": chosen,
+        "registry": series,
+        "redact": redact,
+    }
+    if _configured and not _configured[0][0].closed:
+        return _again(asked)
+    handler = _set_up(service_name, chosen, series, redact, is_read=settings is None)
+    _configured[:] = [(handler, asked)]
     return handler
 
 
-def _provider(service_name: str | None) -> TracerProvider | None:
-    """Return a new tracer provider, or None if the app has one."""
-    known = trace.get_tracer_provider()
-    # One of ours that was closed sends nothing any more, though it stays global.
-    if isinstance(known, TracerProvider) and known not in _closed:
+def _again(asked: Mapping[str, Any]) -> ConfiguredHandler:
+    """Return the handler that is there; say so if another one was asked for."""
+    handler, first = _configured[0]
+    differing = [name for name, value in asked.items() if value != first[name]]
+    if differing:
+        handler.health.say_once(
+            "configure",
+            f"configure() was called again with another {' and '.join(differing)}; the "
+            "handler of the first call is returned, and its arguments stay in force. "
+            "close() it first to set up anew.",
+        )
+    return handler
+
+
+def _set_up(
+    service_name: str | None,
+    chosen: Settings,
+    series: CollectorRegistry,
+    redact: Redact | None,
+    *,
+    is_read: bool,
+) -> ConfiguredHandler:
+    """Return a new handler."""
+    check_sdk_variables(settings=chosen)
+    if chosen.sdk_disabled:
+        return ConfiguredHandler(None, series, chosen)
+    _load_config_file()
+    if is_set_up(trace.get_tracer_provider(), TracerProvider):
         _logger.warning(
             "otel_callbacks: configure() found a tracer provider that is set up "
             "already; spans go through that one, and OTEL_EXPORTER_OTLP_* and "
             "service_name are left to it."
         )
-        return None
-    attributes = {"service.name": service_name} if service_name else {}
-    # We shut it down ourselves, after the runs that are still open have ended.
-    return TracerProvider(resource=Resource.create(attributes), shutdown_on_exit=False)
+    exports = Exports(chosen, service_name)
+    handler = ConfiguredHandler(exports, series, chosen, redact)
+    try:
+        if chosen.metrics_exporter in _SCRAPED:
+            port_is_set = ""
+            if chosen.prometheus_port is not None:
+                port_is_set = _PORT if is_read else "Settings.prometheus_port"
+            handler.serve_metrics(series, port_is_set=port_is_set)
+        exports.start(handler.health)
+    except BaseException:
+        handler.close()
+        raise
+    handler._last_calls.watch()  # noqa: SLF001 -- only now is there something to send
+    return handler
 
 
-def _add_exporter(provider: TracerProvider, handler: ConfiguredHandler) -> None:
-    """Let the provider send its spans where the settings say."""
-    kind = handler.settings.traces_exporter
-    if kind == "console":
-        provider.add_span_processor(SimpleSpanProcessor(ConsoleSpanExporter()))
-    elif kind == "otlp":
-        protocol = handler.settings.protocol
-        exporter = ReportingExporter(
-            _otlp_exporter(protocol), _target(protocol), handler.health
+def _load_config_file() -> None:
+    """Let OpenTelemetry set itself up from its declarative file, where one is named."""
+    path = os.environ.get(_CONFIG_FILE, "").strip()
+    if not path or is_set_up(trace.get_tracer_provider(), TracerProvider):
+        return
+    try:
+        # A package of its own, which few apps have.
+        declarative = import_module("opentelemetry.configuration")
+    except ImportError:
+        allowed = (
+            "read by the package opentelemetry-configuration, which is not installed; "
+            "install it, or leave the variable unset"
         )
-        provider.add_span_processor(CountingProcessor(exporter, handler.health))
-
-
-def _otlp_exporter(protocol: str) -> SpanExporter:
-    """Return the exporter of a protocol; each is a second of imports, so only one."""
-    if protocol == "grpc":
-        from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import (  # noqa: PLC0415
-            OTLPSpanExporter as Grpc,
-        )
-
-        return Grpc()
-    from opentelemetry.exporter.otlp.proto.http.trace_exporter import (  # noqa: PLC0415
-        OTLPSpanExporter as Http,
-    )
-
-    return Http()
-
-
-def _target(protocol: str) -> str:
-    """Return where spans are sent, for people."""
-    return (
-        os.environ.get("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
-        or os.environ.get("OTEL_EXPORTER_OTLP_ENDPOINT")
-        or _DEFAULT_TARGETS[protocol]
-    )
+        raise SettingError(_CONFIG_FILE, path, allowed) from None
+    declarative.configure_sdk(declarative.load_config_file(path))

@@ -106,7 +106,8 @@ class OTelCallbackHandler(BaseCallbackHandler):
         redact: Redact | None = None,
     ) -> None:
         self.settings = Settings.from_env() if settings is None else settings
-        providers = Providers(tracer_provider, meter_provider, logger_provider)
+        self._providers = Providers(tracer_provider, meter_provider, logger_provider)
+        providers = self._providers
         built = pipeline(providers, registry, self.settings)
         self.health = built.health
         self._redact = redact
@@ -290,6 +291,18 @@ class OTelCallbackHandler(BaseCallbackHandler):
         self._runs.fail(run_id, error)
 
     # -- the end --------------------------------------------------------------
+
+    def flush(self, timeout: float = 5.0) -> bool:
+        """Send what waits, of all signals, through the providers that the app has.
+
+        Args:
+            timeout: Seconds that this may take.
+
+        Returns:
+            Whether every provider says so; the SDK's own say True where spans were
+            lost on their way. Those that `configure` makes tell the truth.
+        """
+        return self._providers.flush(timeout)
 
     def close(self) -> None:
         """End and count what is open; safe twice, and the handler works on."""

@@ -24,6 +24,7 @@ from otel_callbacks._setting_values import (
     one_of,
     ratio,
     read_setting,
+    sampler,
     seconds,
     whole,
 )
@@ -41,6 +42,10 @@ _SAMPLERS: Final = (
     "parentbased_always_off",
     "parentbased_traceidratio",
 )
+_ALLOWED_SAMPLERS: Final = (
+    f"{', '.join(_SAMPLERS)}, or one that a package brings (entry points of the group "
+    "opentelemetry_traces_sampler)"
+)
 _TEMPORALITIES: Final = ("cumulative", "delta", "lowmemory")
 
 _MILLISECONDS: Final = (whole(1, 3_600_000), "a whole number of milliseconds above 0")
@@ -57,7 +62,7 @@ _READ_BY_THE_SDK: Final[Mapping[str, tuple[Parser, str]]] = {
     "OTEL_EXPORTER_OTLP_COMPRESSION": _COMPRESSION,
     "OTEL_EXPORTER_OTLP_TRACES_COMPRESSION": _COMPRESSION,
     "OTEL_EXPORTER_OTLP_INSECURE": (flag, YES_OR_NO),
-    "OTEL_TRACES_SAMPLER": (one_of(*_SAMPLERS), ", ".join(_SAMPLERS)),
+    "OTEL_TRACES_SAMPLER": (sampler(*_SAMPLERS), _ALLOWED_SAMPLERS),
     "OTEL_BSP_SCHEDULE_DELAY": _MILLISECONDS,
     "OTEL_BSP_EXPORT_TIMEOUT": _MILLISECONDS,
     "OTEL_BSP_MAX_QUEUE_SIZE": _COUNT,
@@ -68,10 +73,6 @@ _READ_BY_THE_SDK: Final[Mapping[str, tuple[Parser, str]]] = {
     "OTEL_EXPORTER_OTLP_METRICS_ENDPOINT": _URL,
     "OTEL_EXPORTER_OTLP_METRICS_TIMEOUT": _SECONDS,
     "OTEL_EXPORTER_OTLP_METRICS_COMPRESSION": _COMPRESSION,
-    "OTEL_EXPORTER_OTLP_METRICS_PROTOCOL": (
-        one_of("grpc", "http/protobuf"),
-        "grpc or http/protobuf",
-    ),
     "OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE": (
         lambda text: one_of(*_TEMPORALITIES)(text.lower()),
         ", ".join(_TEMPORALITIES),
@@ -86,11 +87,15 @@ _READ_BY_THE_SDK: Final[Mapping[str, tuple[Parser, str]]] = {
 _SAMPLER_ARGUMENT: Final = "OTEL_TRACES_SAMPLER_ARG"
 
 
-def check_sdk_variables(environ: Mapping[str, str] | None = None) -> None:
+def check_sdk_variables(
+    environ: Mapping[str, str] | None = None, settings: Settings | None = None
+) -> None:
     """Refuse wrong values of the variables that OpenTelemetry's SDK reads itself.
 
     Args:
         environ: The variables; the process's own by default.
+        settings: The settings, for each signal's protocol; of those variables by
+            default.
 
     Raises:
         SettingError: A variable has a value that is not allowed.
@@ -103,12 +108,23 @@ def check_sdk_variables(environ: Mapping[str, str] | None = None) -> None:
         text = variables.get(variable, "").strip()
         if text:
             read_setting(variable, text, {"parser": parser, "allowed": allowed})
+    chosen = settings or Settings.from_env(variables)
+    for name in chosen.signals():
+        own = f"OTEL_EXPORTER_OTLP_{name.upper()}_ENDPOINT"
+        variable = own if variables.get(own, "").strip() else _ENDPOINT
+        text = variables.get(variable, "").strip()
+        if text and "://" not in text and chosen.protocol_of(name) != "grpc":
+            allowed = f"a URL with a scheme, such as http://{text}, for OTLP over HTTP"
+            raise SettingError(variable, text, allowed)
 
 
+_ENDPOINT: Final = "OTEL_EXPORTER_OTLP_ENDPOINT"
 _PROTOCOLS: Final = ("grpc", "http/protobuf")
 _BOUNDED: Final = 1_000_000
 _ABOVE_0: Final = "a whole number above 0"
-_TRACES_PROTOCOL: Final = "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL"
+
+DEFAULT_METRICS_PORT: Final = 9464
+"""Of ``/metrics``: https://opentelemetry.io/docs/specs/otel/metrics/sdk_exporters/prometheus/"""
 
 
 def _setting(variable: str, default: Any, parser: Parser, allowed: str) -> Any:
@@ -120,6 +136,12 @@ def _setting(variable: str, default: Any, parser: Parser, allowed: str) -> Any:
 def _flag_setting(variable: str, *, default: bool) -> Any:
     """Return a field that is a yes or no."""
     return _setting(variable, default, flag, YES_OR_NO)
+
+
+def _protocol_setting(signal: str) -> Any:
+    """Return a field that is one signal's own protocol."""
+    variable = f"OTEL_EXPORTER_OTLP_{signal}_PROTOCOL"
+    return _setting(variable, None, one_of(*_PROTOCOLS), " or ".join(_PROTOCOLS))
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -142,8 +164,12 @@ class Settings:
             (pushed), ``both``, ``none``.
         logs_exporter: Where `configure` sends events: ``otlp``, ``console``, ``none``.
         protocol: The OTLP protocol: ``grpc``, ``http/protobuf``.
+        traces_protocol: That of spans; ``protocol`` by default.
+        metrics_protocol: That of pushed series; ``protocol`` by default.
+        logs_protocol: That of events; ``protocol`` by default.
         prometheus_host: The address that ``/metrics`` is served on.
-        prometheus_port: Its port; 0 takes a free one.
+        prometheus_port: Its port; 0 takes a free one. By default 9464, or a free one
+            where that is taken.
         capture_content: Where prompts, answers and tool arguments go: ``NO_CONTENT``,
             ``SPAN_ONLY``, ``EVENT_ONLY``, ``SPAN_AND_EVENT``.
         content_limit: Bytes of one attribute of content; longer content is cut in its
@@ -213,12 +239,15 @@ class Settings:
         one_of(*_PROTOCOLS),
         " or ".join(_PROTOCOLS),
     )
+    traces_protocol: str | None = _protocol_setting("TRACES")
+    metrics_protocol: str | None = _protocol_setting("METRICS")
+    logs_protocol: str | None = _protocol_setting("LOGS")
     prometheus_host: str = _setting(
         "OTEL_EXPORTER_PROMETHEUS_HOST", "127.0.0.1", str, "a host name or address"
     )
-    prometheus_port: int = _setting(
+    prometheus_port: int | None = _setting(
         "OTEL_EXPORTER_PROMETHEUS_PORT",
-        9464,
+        None,
         whole(0, PORT_AT_MOST),
         f"a port from 0 to {PORT_AT_MOST}",
     )
@@ -274,6 +303,30 @@ class Settings:
             return "EVENT" in self.capture_content
         return self.emit_event
 
+    @property
+    def metrics_port(self) -> int:
+        """The port of ``/metrics``, as far as it is known before it is served."""
+        port = self.prometheus_port
+        return DEFAULT_METRICS_PORT if port is None else port
+
+    def protocol_of(self, signal: str) -> str:
+        """Return the OTLP protocol of a signal.
+
+        Args:
+            signal: ``traces``, ``metrics`` or ``logs``.
+        """
+        own: str | None = getattr(self, f"{signal}_protocol")
+        return own or self.protocol
+
+    def signals(self) -> list[str]:
+        """Return the signals that `configure` sends over OTLP."""
+        sent = {
+            "traces": self.traces_exporter == "otlp",
+            "metrics": self.metrics_exporter in {"otlp", "both"},
+            "logs": self.has_events and self.logs_exporter == "otlp",
+        }
+        return [name for name, is_sent in sent.items() if is_sent]
+
     @classmethod
     def from_env(
         cls,
@@ -299,9 +352,4 @@ class Settings:
                 values[field.name] = read_setting(
                     field.metadata["variable"], text, field.metadata
                 )
-        own_protocol = variables.get(_TRACES_PROTOCOL, "").strip()
-        if own_protocol and "protocol" not in ignoring:
-            allowed = " or ".join(_PROTOCOLS)
-            spec = {"parser": one_of(*_PROTOCOLS), "allowed": allowed}
-            values["protocol"] = read_setting(_TRACES_PROTOCOL, own_protocol, spec)
         return cls(**values)

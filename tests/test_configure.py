@@ -3,25 +3,21 @@
 from __future__ import annotations
 
 import io
-import logging
+import socket
 import subprocess
 import sys
-import threading
+import types
 import urllib.parse
 import urllib.request
-from concurrent.futures import ThreadPoolExecutor
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import TYPE_CHECKING, Any, Self
+from contextlib import closing, contextmanager
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
-import grpc
 import pytest
 from opentelemetry import trace
-from opentelemetry.proto.collector.trace.v1 import (
-    trace_service_pb2,
-    trace_service_pb2_grpc,
-)
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import ConsoleSpanExporter
+from otlp_receiver import Receiver
 from prometheus_client import CollectorRegistry, start_http_server
 from waiting import WAIT_S
 
@@ -30,88 +26,23 @@ from otel_callbacks.testing import FakeChatModel
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
+# The package's name of it is the function's.
+configuring: Any = import_module("otel_callbacks.configure")
+USAGE: Any = {"input_tokens": 1, "output_tokens": 1, "total_tokens": 2}
 QUIET = Settings(traces_exporter="none", prometheus_port=0)
 
 
 @pytest.fixture(autouse=True)
 def _no_global_provider(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Give each test a process in which nobody has set a tracer provider."""
+    """Give each test a process in which nobody has set anything up."""
     once = type(trace._TRACER_PROVIDER_SET_ONCE)
     monkeypatch.setattr(trace, "_TRACER_PROVIDER", None)
     monkeypatch.setattr(trace, "_TRACER_PROVIDER_SET_ONCE", once())
-    loggers = [
-        logging.getLogger(name)
-        for name in (
-            "opentelemetry.exporter.otlp.proto.grpc.exporter",
-            "opentelemetry.exporter.otlp.proto.http.trace_exporter",
-            "opentelemetry.exporter.otlp.common.http",
-            "opentelemetry.sdk._shared_internal",
-        )
-    ]
-    before = [list(logger.filters) for logger in loggers]
     yield
-    for logger, filters in zip(loggers, before, strict=True):
-        logger.filters = filters
-
-
-class Receiver:
-    """A real OTLP receiver, over gRPC and over HTTP."""
-
-    def __init__(self) -> None:
-        self.requests: list[Any] = []
-        self._grpc = grpc.server(ThreadPoolExecutor(2))
-        trace_service_pb2_grpc.add_TraceServiceServicer_to_server(self, self._grpc)
-        self.grpc_port = self._grpc.add_insecure_port("127.0.0.1:0")
-        requests = self.requests
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_POST(self) -> None:
-                size = int(self.headers["content-length"])
-                read = trace_service_pb2.ExportTraceServiceRequest.FromString
-                requests.append(read(self.rfile.read(size)))
-                self.send_response(200)
-                self.end_headers()
-
-            def log_message(self, *_: Any) -> None:
-                """Say nothing."""
-
-        self._http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.http_port = self._http.server_port
-        self._thread = threading.Thread(target=self._http.serve_forever)
-
-    def Export(self, request: Any, _: Any) -> Any:  # noqa: N802 -- gRPC's name
-        """Take a request over gRPC."""
-        self.requests.append(request)
-        return trace_service_pb2.ExportTraceServiceResponse()
-
-    def __enter__(self) -> Self:
-        self._grpc.start()
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._grpc.stop(0).wait(WAIT_S)
-        self._http.shutdown()
-        self._http.server_close()
-        self._thread.join(WAIT_S)
-
-    def spans(self) -> list[tuple[str, str]]:
-        """Return service and name of what has come."""
-        return [
-            (
-                next(
-                    attribute.value.string_value
-                    for attribute in resource.resource.attributes
-                    if attribute.key == "service.name"
-                ),
-                span.name,
-            )
-            for request in self.requests
-            for resource in request.resource_spans
-            for scope in resource.scope_spans
-            for span in scope.spans
-        ]
+    for handler, _ in configuring._configured:
+        handler.close()
 
 
 @pytest.fixture
@@ -119,6 +50,11 @@ def receiver() -> Iterator[Receiver]:
     """Return a running OTLP receiver."""
     with Receiver() as running:
         yield running
+
+
+def spans(receiver: Receiver) -> list[tuple[str, str]]:
+    """Return service and name of what has come."""
+    return [(service, span.name) for service, span in receiver.spans()]
 
 
 @pytest.mark.parametrize("protocol", ["grpc", "http/protobuf"])
@@ -134,7 +70,7 @@ def test_spans_go_out_over_otlp(
         service_name="flower-shop", settings=settings, registry=registry
     ) as handler:
         FakeChatModel(callbacks=[handler]).invoke("Roses?")
-    assert receiver.spans() == [("flower-shop", "chat fake-model")]
+    assert spans(receiver) == [("flower-shop", "chat fake-model")]
 
 
 def test_app_spans_go_the_same_way(
@@ -148,7 +84,7 @@ def test_app_spans_go_the_same_way(
     handler = configure(settings=settings, registry=CollectorRegistry())
     with handler, trace.get_tracer("app").start_as_current_span("request"):
         pass
-    assert receiver.spans() == [("shop", "request")]
+    assert spans(receiver) == [("shop", "request")]
 
 
 def test_unreachable_collector_costs_one_line(
@@ -183,14 +119,156 @@ def test_metrics_are_served_on_loopback() -> None:
     assert "# {span_id=" in text
 
 
-def test_port_in_use_is_refused_by_name() -> None:
-    """A port that is taken is named, with what to do; nothing stays behind."""
-    with configure(settings=QUIET, registry=CollectorRegistry()) as first:
-        port = int(first.metrics_url.split(":")[2].split("/")[0])
-        taken = Settings(traces_exporter="none", prometheus_port=port)
-        trace._TRACER_PROVIDER = None
-        with pytest.raises(SettingError, match=f"PROMETHEUS_PORT={port}.*0 finds one"):
-            configure(settings=taken, registry=CollectorRegistry())
+@contextmanager
+def taken_port() -> Iterator[int]:
+    """Hold a port that somebody else listens on."""
+    with closing(socket.create_server(("127.0.0.1", 0))) as taken:
+        yield taken.getsockname()[1]
+
+
+def test_port_that_was_set_and_is_in_use_is_refused(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """By the name of what was set, with what to do; nothing stays behind."""
+    monkeypatch.setenv("OTEL_TRACES_EXPORTER", "none")
+    with taken_port() as port:
+        settings = Settings(traces_exporter="none", prometheus_port=port)
+        with pytest.raises(SettingError) as refused:
+            configure(settings=settings, registry=CollectorRegistry())
+        assert refused.value.variable == "Settings.prometheus_port"
+        monkeypatch.setenv("OTEL_EXPORTER_PROMETHEUS_PORT", str(port))
+        with pytest.raises(SettingError) as refused:
+            configure(registry=CollectorRegistry())
+    assert refused.value.variable == "OTEL_EXPORTER_PROMETHEUS_PORT"
+    assert "OTEL_METRICS_EXPORTER=otlp" in str(refused.value)
+    assert not isinstance(trace.get_tracer_provider(), TracerProvider)
+
+
+def test_usual_port_that_is_in_use_is_replaced(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The app starts; one line says where its series are, and what workers need."""
+    with taken_port() as port:
+        monkeypatch.setattr("otel_callbacks.settings.DEFAULT_METRICS_PORT", port)
+        settings = Settings(traces_exporter="none")
+        with configure(settings=settings, registry=CollectorRegistry()) as handler:
+            FakeChatModel(callbacks=[handler]).invoke("Roses?")
+            with urllib.request.urlopen(handler.metrics_url, timeout=60) as answer:  # noqa: S310
+                assert "otel_callbacks_operations_total" in answer.read().decode()
+    (line,) = [one for one in caplog.messages if str(port) in one]
+    assert handler.metrics_url in line
+    assert "OTEL_METRICS_EXPORTER=otlp" in line
+
+
+def test_configured_again_is_the_same_handler(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Two imports of one module, a cell that is run again, a rerun of a page."""
+    registry = CollectorRegistry()
+    with configure(settings=QUIET, registry=registry) as first:
+        for _ in range(3):
+            assert configure(settings=QUIET, registry=registry) is first
+        assert caplog.messages == []
+        for name in ("shop", "other"):
+            other = Settings(traces_exporter="none")
+            assert configure(service_name=name, settings=other) is first
+    (line,) = caplog.messages
+    assert "another service_name and settings and registry" in line
+
+
+def test_flush_says_whether_all_arrived(
+    receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """True once it is with the receiver; False where it is lost, or takes too long."""
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", receiver.url())
+    settings = Settings(protocol="http/protobuf", metrics_exporter="none")
+    with configure(settings=settings, registry=CollectorRegistry()) as handler:
+        model = FakeChatModel(callbacks=[handler])
+        model.invoke("Roses?")
+        assert handler.flush(60.0)
+        assert receiver.names() == ["chat fake-model"]
+        receiver.status = 400
+        model.invoke("Roses?")
+        assert not handler.flush(60.0)
+        receiver.status = 200
+        receiver.let_go.clear()
+        model.invoke("Roses?")
+        assert not handler.flush(0.05)
+        receiver.let_go.set()
+
+
+def test_flush_where_telemetry_is_off() -> None:
+    """There is nothing to send, so all of it was sent."""
+    settings = Settings(sdk_disabled=True)
+    with configure(settings=settings, registry=CollectorRegistry()) as handler:
+        assert handler.flush()
+
+
+def test_forked_child_serves_nothing(caplog: pytest.LogCaptureFixture) -> None:
+    """The address is its parent's; at its first call it says that nobody scrapes it."""
+    handler = configure(settings=QUIET, registry=CollectorRegistry())
+    assert handler._server is not None
+    server, thread = handler._server
+    server.shutdown()  # its thread is not in a child
+    thread.join(60)
+    handler.after_fork()
+    assert handler.metrics_url == ""
+    assert server.socket.fileno() == -1
+    assert caplog.messages == []
+    for _ in range(2):
+        FakeChatModel(usage=USAGE, callbacks=[handler]).invoke("Roses?")
+    (line,) = caplog.messages
+    assert "nobody scrapes" in line
+    assert "OTEL_METRICS_EXPORTER=otlp" in line
+    handler.close()
+    handler.after_fork()
+
+
+def test_forked_child_that_pushes_is_not_blind(
+    receiver: Receiver,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Its series go out with the others'."""
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", receiver.url())
+    monkeypatch.setattr("opentelemetry.metrics.set_meter_provider", lambda _: None)
+    settings = Settings(
+        traces_exporter="none",
+        protocol="http/protobuf",
+        metrics_exporter="both",
+        prometheus_port=0,
+    )
+    handler = configure(settings=settings, registry=CollectorRegistry())
+    assert handler._server is not None
+    handler._server[0].shutdown()
+    handler._server[1].join(60)
+    handler.after_fork()
+    FakeChatModel(usage=USAGE, callbacks=[handler]).invoke("Roses?")
+    handler.close()
+    assert caplog.messages == []
+
+
+def test_declarative_file_is_opentelemetrys(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Its own package reads it; without that the variable is refused."""
+    path = str(tmp_path / "otel.yaml")
+    monkeypatch.setenv("OTEL_CONFIG_FILE", path)
+    monkeypatch.setitem(sys.modules, "opentelemetry.configuration", None)
+    with pytest.raises(SettingError, match=r"opentelemetry-configuration"):
+        configure(settings=QUIET, registry=CollectorRegistry())
+    provider = TracerProvider(shutdown_on_exit=False)
+    read: Any = types.SimpleNamespace(
+        load_config_file=lambda name: {"path": name},
+        configure_sdk=lambda model: (
+            trace.set_tracer_provider(provider) if model == {"path": path} else None
+        ),
+    )
+    monkeypatch.setitem(sys.modules, "opentelemetry.configuration", read)
+    with configure(settings=QUIET, registry=CollectorRegistry()) as handler:
+        assert handler.tracer_provider is provider
+    with configure(settings=QUIET, registry=CollectorRegistry()) as handler:
+        assert handler.tracer_provider is provider
 
 
 def test_close_gives_the_port_back() -> None:
@@ -258,7 +336,7 @@ def test_configured_again_after_close(
             service_name=name, settings=settings, registry=registry
         ) as handler:
             FakeChatModel(callbacks=[handler]).invoke("Roses?")
-    assert receiver.spans() == [
+    assert spans(receiver) == [
         ("first", "chat fake-model"),
         ("second", "chat fake-model"),
     ]
@@ -336,7 +414,7 @@ def test_all_is_flushed_when_the_process_ends(receiver: Receiver) -> None:
     subprocess.run(  # noqa: S603 -- a script of ours
         [sys.executable, "-c", SCRIPT], env=environment, check=True, timeout=WAIT_S
     )
-    assert sorted(receiver.spans()) == [
+    assert sorted(spans(receiver)) == [
         ("shop", "chat fake-model"),
         ("shop", "still open"),
     ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from importlib.metadata import EntryPoint
 from typing import Any
 
 import pytest
@@ -22,7 +23,10 @@ TABLE = {
     "metrics_exporter": "prometheus",
     "protocol": "grpc",
     "prometheus_host": "127.0.0.1",
-    "prometheus_port": 9464,
+    "prometheus_port": None,
+    "traces_protocol": None,
+    "metrics_protocol": None,
+    "logs_protocol": None,
     "logs_exporter": "otlp",
     "capture_content": "NO_CONTENT",
     "content_limit": 32_768,
@@ -69,7 +73,9 @@ READ = [
     ("OTEL_CALLBACKS_BUDGET_CALLS", "budget_calls", "10", 10),
     ("OTEL_CALLBACKS_BUDGET_ON_EXCEED", "budget_on_exceed", "warn", "warn"),
     ("OTEL_EXPORTER_OTLP_PROTOCOL", "protocol", "http/protobuf", "http/protobuf"),
-    ("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "protocol", "http/protobuf", None),
+    ("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "traces_protocol", "grpc", None),
+    ("OTEL_EXPORTER_OTLP_METRICS_PROTOCOL", "metrics_protocol", "grpc", None),
+    ("OTEL_EXPORTER_OTLP_LOGS_PROTOCOL", "logs_protocol", "http/protobuf", None),
     ("OTEL_EXPORTER_PROMETHEUS_HOST", "prometheus_host", "0.0.0.0", None),  # noqa: S104
     ("OTEL_EXPORTER_PROMETHEUS_PORT", "prometheus_port", "0", 0),
     ("OTEL_EXPORTER_PROMETHEUS_PORT", "prometheus_port", "65535", 65_535),
@@ -240,18 +246,71 @@ def test_right_arguments_are_kept() -> None:
     assert settings.extensions is False
 
 
-def test_protocol_of_traces_comes_first() -> None:
-    """The protocol for traces alone is preferred to the one for all signals."""
+@pytest.mark.parametrize("signal", ["traces", "metrics", "logs"])
+def test_protocol_of_a_signal_comes_first(signal: str) -> None:
+    """It is preferred to the one for all signals, and holds for its signal alone."""
     both = {
         "OTEL_EXPORTER_OTLP_PROTOCOL": "grpc",
-        "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL": "http/protobuf",
+        f"OTEL_EXPORTER_OTLP_{signal.upper()}_PROTOCOL": "http/protobuf",
     }
-    assert Settings.from_env(both).protocol == "http/protobuf"
+    settings = Settings.from_env(both)
+    found = {one: settings.protocol_of(one) for one in ("traces", "metrics", "logs")}
+    assert found.pop(signal) == "http/protobuf"
+    assert set(found.values()) == {"grpc"}
     with pytest.raises(SettingError) as refused:
         Settings.from_env({"OTEL_EXPORTER_OTLP_TRACES_PROTOCOL": "http/json"})
     assert str(refused.value) == (
         "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL=http/json: allowed is grpc or http/protobuf"
     )
+
+
+@pytest.mark.parametrize(
+    ("environ", "variable"),
+    [
+        ({"OTEL_EXPORTER_OTLP_ENDPOINT": "host:4318"}, "OTEL_EXPORTER_OTLP_ENDPOINT"),
+        (
+            {
+                "OTEL_EXPORTER_OTLP_ENDPOINT": "http://host:4318",
+                "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": "host:4318/v1/traces",
+            },
+            "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT",
+        ),
+        (
+            {
+                "OTEL_EXPORTER_OTLP_PROTOCOL": "grpc",
+                "OTEL_EXPORTER_OTLP_LOGS_PROTOCOL": "http/protobuf",
+                "OTEL_EXPORTER_OTLP_ENDPOINT": "host:4317",
+                EMIT: "true",
+            },
+            "OTEL_EXPORTER_OTLP_ENDPOINT",
+        ),
+    ],
+)
+def test_http_endpoint_without_a_scheme_is_refused(
+    environ: dict[str, str], variable: str
+) -> None:
+    """The exporter would fail at every export; gRPC's means TLS, which is allowed."""
+    environ = {"OTEL_EXPORTER_OTLP_PROTOCOL": "http/protobuf", **environ}
+    with pytest.raises(SettingError, match="a URL with a scheme, such as") as refused:
+        check_sdk_variables(environ)
+    assert refused.value.variable == variable
+    check_sdk_variables(
+        {name: value for name, value in environ.items() if "PROTOCOL" not in name}
+    )
+    check_sdk_variables({**environ, "OTEL_TRACES_EXPORTER": "none", EMIT: "false"})
+
+
+def test_sampler_of_a_package_is_allowed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """OpenTelemetry's SDK finds it by its entry point."""
+    environ = {"OTEL_TRACES_SAMPLER": "ours"}
+    with pytest.raises(SettingError, match="opentelemetry_traces_sampler"):
+        check_sdk_variables(environ)
+    entry = EntryPoint("ours", "package:sampler", "opentelemetry_traces_sampler")
+    monkeypatch.setattr(
+        "otel_callbacks._setting_values.entry_points",
+        lambda **which: [entry] if entry.matches(**which) else [],
+    )
+    check_sdk_variables(environ)
 
 
 def test_settings_are_frozen() -> None:
@@ -279,7 +338,8 @@ WHOLE = "a whole number above 0"
 COMPRESSION = "none, gzip or deflate"
 SAMPLERS = (
     "always_on, always_off, traceidratio, parentbased_always_on, "
-    "parentbased_always_off, parentbased_traceidratio"
+    "parentbased_always_off, parentbased_traceidratio, or one that a package brings "
+    "(entry points of the group opentelemetry_traces_sampler)"
 )
 # variable, texts that are right, texts that are refused, what is allowed
 OF_THE_SDK = [

@@ -26,6 +26,9 @@ _NOT_OURS: Final = frozenset(
         "metrics_exporter",
         "logs_exporter",
         "protocol",
+        "traces_protocol",
+        "metrics_protocol",
+        "logs_protocol",
         "prometheus_host",
         "prometheus_port",
     }

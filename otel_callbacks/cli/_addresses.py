@@ -35,7 +35,7 @@ def exporting(settings: Settings, environ: Mapping[str, str] | None = None) -> S
     named = any(variables.get(name, "").strip() for name in _ENDPOINTS)
     if settings.traces_exporter != "otlp" or named:
         return settings
-    if answers("localhost", _COLLECTORS[settings.protocol]):
+    if answers("localhost", _COLLECTORS[settings.protocol_of("traces")]):
         return settings
     return replace(settings, traces_exporter="none")
 

@@ -116,7 +116,7 @@ def session(
     chosen = stack.exporting(wanted)
     if not real and not chosen.prices:
         chosen = replace(chosen, prices=str(_PRICES))
-    host, port = wanted.prometheus_host, wanted.prometheus_port
+    host, port = wanted.prometheus_host, wanted.metrics_port
     serves = wanted.metrics_exporter == "prometheus"
     moved = serves and port != 0 and not stack.is_free(host, port)
     if moved:
@@ -125,7 +125,7 @@ def session(
     registry = CollectorRegistry()
     with ExitStack() as cleanup:
         if keep_serving and serves:
-            health = _health_page(registry, host, chosen.prometheus_port)
+            health = _health_page(registry, host, chosen.metrics_port)
             chosen = replace(chosen, metrics_exporter="none")
             cleanup.callback(health.stop)
         handler = set_up(service_name=SERVICE, settings=chosen, registry=registry)

@@ -75,7 +75,9 @@ def addresses(
         SettingError: An address is none, or the port of ``/metrics`` is unknown.
     """
     return Addresses(
-        collector=_collector(options.collector, settings.protocol, environ),
+        collector=_collector(
+            options.collector, settings.protocol_of("traces"), environ
+        ),
         chosen=options.collector or "",
         metrics=_metrics(options.metrics, options.skip, settings),
         **{
@@ -113,4 +115,4 @@ def _metrics(option: str | None, skip: list[str], settings: Settings) -> Address
     host = settings.prometheus_host
     host = "127.0.0.1" if host in _ANY_HOST else host
     host = f"[{host}]" if ":" in host else host
-    return address("--metrics", f"http://{host}:{settings.prometheus_port}/metrics")
+    return address("--metrics", f"http://{host}:{settings.metrics_port}/metrics")

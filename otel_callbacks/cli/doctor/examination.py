@@ -140,7 +140,7 @@ class Examination:
 
     def _collector(self, visit: Visit) -> str:
         """Send the spans; without any, see whether somebody takes them."""
-        protocol = self.settings.protocol
+        protocol = self.settings.protocol_of("traces")
         if not self._spans:
             address = self.addresses.collector
             word = doctor_collector.greet(visit, address, protocol)

@@ -1,0 +1,106 @@
+"""The three signals of OTLP: their names, protocols, addresses and exporters.
+
+https://opentelemetry.io/docs/specs/otel/protocol/exporter/
+"""
+
+from __future__ import annotations
+
+import os
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from otel_callbacks.settings import Settings
+
+_GENERAL_ENDPOINT: Final = "OTEL_EXPORTER_OTLP_ENDPOINT"
+_DEFAULT_TARGETS: Final = {
+    "grpc": "http://localhost:4317",
+    "http/protobuf": "http://localhost:4318",
+}
+_MODULES: Final = {"grpc": "grpc", "http/protobuf": "http"}
+
+
+class Signal(NamedTuple):
+    """What tells one signal from another."""
+
+    name: str
+    """As OpenTelemetry's variables and paths have it."""
+    noun: str
+    where: str
+    """The label of the series of our own errors."""
+    module: str
+    exporter: str
+    consequence: str
+
+
+TRACES: Final = Signal(
+    "traces",
+    "spans",
+    "export",
+    "trace_exporter",
+    "OTLPSpanExporter",
+    "these spans are lost",
+)
+METRICS: Final = Signal(
+    "metrics",
+    "metrics",
+    "export_metrics",
+    "metric_exporter",
+    "OTLPMetricExporter",
+    "the next push sends the same sums again",
+)
+LOGS: Final = Signal(
+    "logs",
+    "events",
+    "export_events",
+    "_log_exporter",
+    "OTLPLogExporter",
+    "these events are lost",
+)
+
+
+class Route(NamedTuple):
+    """Where one signal goes, and how."""
+
+    signal: Signal
+    protocol: str
+    target: str
+    """For people, as it was set."""
+    is_own_endpoint: bool
+    """Whether the endpoint is the signal's own: it is used as it is, without a path."""
+
+    def exporter(self) -> Any:
+        """Return a new exporter; its module is imported already."""
+        return exporter_class(self.signal, self.protocol)()
+
+
+def route(signal: Signal, settings: Settings) -> Route:
+    """Return where a signal goes.
+
+    Args:
+        signal: The signal.
+        settings: The settings, which hold the protocol.
+    """
+    protocol = settings.protocol_of(signal.name)
+    own = os.environ.get(
+        f"OTEL_EXPORTER_OTLP_{signal.name.upper()}_ENDPOINT", ""
+    ).strip()
+    general = os.environ.get(_GENERAL_ENDPOINT, "").strip()
+    target = own or general or _DEFAULT_TARGETS[protocol]
+    return Route(signal, protocol, target, bool(own))
+
+
+def exporter_class(signal: Signal, protocol: str) -> Callable[[], Any]:
+    """Return OpenTelemetry's exporter; each is a second of imports, so only one.
+
+    Args:
+        signal: The signal.
+        protocol: ``grpc`` or ``http/protobuf``.
+    """
+    package = f"opentelemetry.exporter.otlp.proto.{_MODULES[protocol]}"
+    found: Callable[[], Any] = getattr(
+        import_module(f"{package}.{signal.module}"), signal.exporter
+    )
+    return found

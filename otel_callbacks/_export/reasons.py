@@ -1,0 +1,196 @@
+"""Why an export failed: what OpenTelemetry's exporters log, heard instead of shown.
+
+They return no reason, and log every retry and every lost batch. What they log in one of
+our threads is kept back and read; an app's own exporters log as before.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import re
+import threading
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from otel_callbacks._export.otlp import Route
+
+    Listener = Callable[[str], None]
+
+_TALKATIVE: Final = (
+    "opentelemetry.exporter.otlp.proto.grpc.exporter",
+    "opentelemetry.exporter.otlp.proto.http.trace_exporter",
+    "opentelemetry.exporter.otlp.proto.http.metric_exporter",
+    "opentelemetry.exporter.otlp.proto.http._log_exporter",
+    "opentelemetry.exporter.otlp.common.http",
+    "opentelemetry.sdk.metrics._internal.export",
+)
+_GRPC_STATUS: Final = re.compile(r"statuscode\.([a-z_]+)")
+_HTTP_CODE: Final = re.compile(r"(?:code: |http2 header with status: )(\d{3})")
+_OTHER_PROTOCOL: Final = (
+    "what listens there does not speak {protocol}: gRPC usually has port 4317, HTTP "
+    "4318 (OTEL_EXPORTER_OTLP_PROTOCOL)"
+)
+# The first that is found tells; {protocol} and {tls} are filled in.
+_SIGNS: Final = (
+    (("connection refused",), "the connection is refused: nothing listens there"),
+    (
+        (
+            "name or service not known",
+            "name resolution",
+            "nodename nor servname",
+            "no address associated",
+            "getaddrinfo",
+            "dns resolution failed",
+            "domain name not found",
+            "nameresolutionerror",
+        ),
+        "its host name cannot be resolved (DNS)",
+    ),
+    (
+        (
+            "http1.x server",
+            "badstatusline",
+            "remote end closed connection",
+            "connection reset by peer",
+            "connection aborted",
+            "failed parsing",
+            "socket closed",
+        ),
+        _OTHER_PROTOCOL,
+    ),
+    (
+        ("ssl", "tls", "certificate", "handshake"),
+        "no TLS connection can be made{tls}",
+    ),
+    (
+        ("deadline_exceeded", "timed out", "deadline exceeded"),
+        "it does not answer in time{tls}",
+    ),
+    # All that is logged where the time does not suffice for a second try.
+    (("due to timeout",), "it cannot be reached, or does not answer in time"),
+    (("unimplemented",), "it takes no {signal} over gRPC there"),
+    (
+        ("unauthenticated", "permission_denied"),
+        "it lets nobody in without a key: set it in OTEL_EXPORTER_OTLP_HEADERS",
+    ),
+)
+_HINTS: Final = {
+    400: "it does not read what it got; is that address one for OTLP?",
+    401: "set the key in OTEL_EXPORTER_OTLP_HEADERS",
+    403: "set the key in OTEL_EXPORTER_OTLP_HEADERS",
+    404: "it has no such path",
+    405: "it takes no OTLP there",
+    415: "it takes another protocol; see OTEL_EXPORTER_OTLP_PROTOCOL",
+    429: "it takes no more for now",
+}
+
+_here: Final = threading.local()
+_open: Final[set[object]] = set()
+
+
+class _KeptBack(logging.Filter):
+    """Takes the lines that are logged while one of our exports runs in the thread."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Give a line to whoever listens in this thread; let the others pass."""
+        listener: Listener | None = getattr(_here, "listener", None)
+        if listener is None or record.levelno < logging.WARNING:
+            return True
+        listener(record.getMessage())
+        return False
+
+
+_filter: Final = _KeptBack()
+
+
+def open_filter(owner: object) -> None:
+    """Keep exporters' lines back from now on.
+
+    Args:
+        owner: Who sends; the filter stays until the last owner has closed it.
+    """
+    _open.add(owner)
+    for name in _TALKATIVE:
+        filters = logging.getLogger(name).filters
+        if _filter not in filters:
+            # First of all: the exporters' own filter drops repeated lines.
+            filters.insert(0, _filter)
+
+
+def close_filter(owner: object) -> None:
+    """Leave no filter behind; safe twice.
+
+    Args:
+        owner: Who has sent.
+    """
+    _open.discard(owner)
+    if not _open:
+        for name in _TALKATIVE:
+            logging.getLogger(name).removeFilter(_filter)
+
+
+@contextlib.contextmanager
+def listening(listener: Listener) -> Iterator[None]:
+    """Give the exporters' lines of this thread to a listener.
+
+    Args:
+        listener: Called with each line.
+    """
+    before = getattr(_here, "listener", None)
+    _here.listener = listener
+    try:
+        yield
+    finally:
+        _here.listener = before
+
+
+def why(lines: list[str], to: Route) -> str:
+    """Say in a few words why an export failed.
+
+    The exporters' own text is never repeated: a server's answer may hold anything.
+
+    Args:
+        lines: What the exporter logged; none where nothing came back in time.
+        to: Where it went.
+    """
+    text = " ".join(lines).lower() or "timed out"
+    code = _HTTP_CODE.search(text)
+    if code is not None:
+        return _http_reason(int(code[1]), to)
+    for signs, reason in _SIGNS:
+        if any(sign in text for sign in signs):
+            return reason.format(
+                protocol=to.protocol, signal=to.signal.name, tls=_tls_hint(to)
+            )
+    status = _GRPC_STATUS.search(text)
+    return f"gRPC status {status[1].upper()}" if status else "no reason is known"
+
+
+def _http_reason(code: int, to: Route) -> str:
+    """Say what an HTTP status means here."""
+    path = f"/v1/{to.signal.name}"
+    if code == HTTPStatus.NOT_FOUND and not to.is_own_endpoint and path in to.target:
+        return (
+            f"HTTP status 404: the path is doubled, {path} is added to "
+            "OTEL_EXPORTER_OTLP_ENDPOINT by itself; leave it out there"
+        )
+    try:
+        phrase = f" {HTTPStatus(code).phrase}"
+    except ValueError:
+        phrase = ""
+    hint = f": {_HINTS[code]}" if code in _HINTS else ""
+    return f"HTTP status {code}{phrase}{hint}"
+
+
+def _tls_hint(to: Route) -> str:
+    """Say that gRPC without a scheme is TLS, where that is the case."""
+    if to.protocol == "grpc" and "://" not in to.target:
+        return (
+            "; without a scheme gRPC uses TLS, so write "
+            f"http://{to.target} if the receiver has none"
+        )
+    return ""
