@@ -49,22 +49,24 @@ class ConfiguredHandler(OTelCallbackHandler):
     """A handler that owns what it sends through, and flushes it when it is closed.
 
     Args:
-        exports: What was made for this handler.
+        provider: Made for this handler; None if there was one already.
         registry: Shows the series.
         settings: The settings.
+        exports: What else was made for it, and sends.
         redact: Changes what was said before it goes anywhere.
     """
 
     def __init__(
         self,
-        exports: Exports | None,
+        provider: TracerProvider | None,
         registry: CollectorRegistry,
         settings: Settings,
+        exports: Exports | None = None,
         redact: Redact | None = None,
     ) -> None:
         made = exports
         super().__init__(
-            tracer_provider=None if made is None else made.tracer_provider,
+            tracer_provider=provider,
             meter_provider=None if made is None else made.meter_provider,
             logger_provider=None if made is None else made.logger_provider,
             registry=registry,
@@ -72,8 +74,8 @@ class ConfiguredHandler(OTelCallbackHandler):
             redact=redact,
         )
         self._exports = exports
-        own = None if made is None else made.tracer_provider
-        self.tracer_provider = own or trace.get_tracer_provider()
+        self._provider = provider
+        self.tracer_provider = provider or trace.get_tracer_provider()
         self.metrics_url = ""
         self.closed = False
         self._server: tuple[WSGIServer, threading.Thread] | None = None
@@ -127,10 +129,8 @@ class ConfiguredHandler(OTelCallbackHandler):
             Whether all of it was accepted by the receivers, and nothing was lost since
             the last flush.
         """
-        if self._exports is None:
-            return True
         deadline = time.monotonic() + timeout
-        sent = self._exports.flush(timeout)
+        sent = self._exports is None or self._exports.flush(timeout)
         # What the app had set up before is its own, and asked after ours.
         return sent and super().flush(max(deadline - time.monotonic(), 0.0))
 
@@ -152,6 +152,8 @@ class ConfiguredHandler(OTelCallbackHandler):
         self._last_calls.forget()
         if self._exports is not None:
             self._exports.close()
+        elif self._provider is not None:
+            self._provider.shutdown()
 
     def after_fork(self) -> None:
         """Serve nothing in a forked child: the address is the parent process's."""
@@ -278,7 +280,9 @@ def _set_up(
             "service_name are left to it."
         )
     exports = Exports(chosen, service_name)
-    handler = ConfiguredHandler(exports, series, chosen, redact)
+    handler = ConfiguredHandler(
+        exports.tracer_provider, series, chosen, exports, redact
+    )
     try:
         if chosen.metrics_exporter in _SCRAPED:
             port_is_set = ""
