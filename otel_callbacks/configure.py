@@ -82,16 +82,16 @@ class ConfiguredHandler(OTelCallbackHandler):
         self._last_calls = LastCalls(self._end, self.flush)
         tell_after_fork(self)
 
-    def serve_metrics(self, registry: CollectorRegistry, *, port_is_set: str) -> None:
+    def serve_metrics(self, registry: CollectorRegistry) -> None:
         """Serve ``/metrics`` on the address of the settings.
+
+        Where no port is set and the usual one is in use, a free one is taken.
 
         Args:
             registry: What to show.
-            port_is_set: Where the app has set the port; empty if it has not, and then a
-                free one is taken where the usual one is in use.
 
         Raises:
-            SettingError: The address cannot be had.
+            SettingError: The address that was set cannot be had.
         """
         host, port = self.settings.prometheus_host, self.settings.metrics_port
         try:
@@ -100,12 +100,14 @@ class ConfiguredHandler(OTelCallbackHandler):
             if isinstance(error, socket.gaierror) or error.errno == EADDRNOTAVAIL:
                 allowed = f"a name or address of this machine ({error.strerror})"
                 raise SettingError(_HOST, host, allowed) from error
-            if port_is_set:
+            if self.settings.prometheus_port is not None:
                 allowed = (
                     f"a port that is free on {host} ({error.strerror}); not set, a "
                     f"free one is found, and {_FOR_WORKERS}"
                 )
-                raise SettingError(port_is_set, port, allowed) from error
+                is_read = os.environ.get(_PORT, "").strip() == str(port)
+                name = _PORT if is_read else "Settings.prometheus_port"
+                raise SettingError(name, port, allowed) from error
             self._server = start_http_server(0, host, registry)
         named = f"[{host}]" if ":" in host else host
         served = self._server[0].server_port
@@ -241,7 +243,7 @@ def configure(
     }
     if _configured and not _configured[0][0].closed:
         return _again(asked)
-    handler = _set_up(service_name, chosen, series, redact, is_read=settings is None)
+    handler = _set_up(service_name, chosen, series, redact)
     _configured[:] = [(handler, asked)]
     return handler
 
@@ -265,8 +267,6 @@ def _set_up(
     chosen: Settings,
     series: CollectorRegistry,
     redact: Redact | None,
-    *,
-    is_read: bool,
 ) -> ConfiguredHandler:
     """Return a new handler."""
     check_sdk_variables(settings=chosen)
@@ -285,10 +285,7 @@ def _set_up(
     )
     try:
         if chosen.metrics_exporter in _SCRAPED:
-            port_is_set = ""
-            if chosen.prometheus_port is not None:
-                port_is_set = _PORT if is_read else "Settings.prometheus_port"
-            handler.serve_metrics(series, port_is_set=port_is_set)
+            handler.serve_metrics(series)
         exports.start(handler.health)
     except BaseException:
         handler.close()

@@ -27,6 +27,7 @@ from langchain_core.retrievers import BaseRetriever
 from langchain_core.runnables import RunnableLambda
 from langchain_core.tools import tool
 from opentelemetry import trace
+from opentelemetry.sdk.trace import TracerProvider
 from prometheus_client import CollectorRegistry
 
 from otel_callbacks import OTelCallbackHandler, SettingError, Settings
@@ -647,3 +648,35 @@ def test_process_pool(telemetry: Capture) -> None:
 def ask(model: FakeChatModel) -> Any:
     """Ask in another process."""
     return model.invoke("?").content
+
+
+WAIT_S = 60.0
+
+
+class SlowProvider(TracerProvider):
+    """A provider whose flush takes its time, or fails."""
+
+    def __init__(self) -> None:
+        super().__init__(shutdown_on_exit=False)
+        self.free = threading.Event()
+        self.answer = True
+
+    def force_flush(self, timeout_millis: int = 30_000) -> bool:
+        """Wait, whatever the time is said to be."""
+        assert timeout_millis >= 0
+        self.free.wait(WAIT_S)
+        return self.answer
+
+
+def test_flush_of_the_apps_own_providers() -> None:
+    """It is what they say, in time; what takes longer is not said to be sent."""
+    provider = SlowProvider()
+    handler = OTelCallbackHandler(
+        tracer_provider=provider, registry=CollectorRegistry()
+    )
+    assert not handler.flush(0.01)
+    provider.free.set()
+    assert handler.flush(WAIT_S)
+    provider.answer = False
+    assert not handler.flush(WAIT_S)
+    handler.close()
