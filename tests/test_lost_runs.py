@@ -55,14 +55,21 @@ def lost_span(telemetry: Capture, name: str) -> dict[str, Any]:
 
 
 def assert_lost(
-    telemetry: Capture, name: str, outcome: str, reason: str, operation: str = "chat"
+    telemetry: Capture,
+    name: str,
+    outcome: str,
+    reason: str | None,
+    operation: str = "chat",
 ) -> None:
-    """Assert one span, one count, and nothing left in the table."""
+    """Assert one span, one count, and nothing left in the table.
+
+    Without a reason LangChain has reported the end itself.
+    """
     span = lost_span(telemetry, name)
     assert span["status"] == "ERROR"
     assert span["attributes"]["error.type"] == outcome
     assert span["attributes"]["otel_callbacks.outcome"] == outcome
-    assert span["attributes"]["otel_callbacks.lost_reason"] == reason
+    assert span["attributes"].get("otel_callbacks.lost_reason") == reason
     assert (
         telemetry.value(
             "otel_callbacks_operations_total",
@@ -73,8 +80,10 @@ def assert_lost(
         == 1
     )
     assert telemetry.value("otel_callbacks_operations_total") == 1
-    assert telemetry.value("otel_callbacks_runs_lost_total", reason=reason) == 1
-    assert telemetry.value("otel_callbacks_runs_lost_total") == 1
+    if reason is not None:
+        assert telemetry.value("otel_callbacks_runs_lost_total", reason=reason) == 1
+    lost = telemetry.value("otel_callbacks_runs_lost_total")
+    assert lost == (reason is not None)
     assert telemetry.value("otel_callbacks_open_runs") == 0
     assert telemetry.value("otel_callbacks_operations_in_flight") == 0
 
@@ -117,7 +126,7 @@ def _keeps_task() -> bool:
 
 @pytest.mark.parametrize("second", [False, True], ids=["alone", "with second tracer"])
 async def test_cancelled_async_tool(telemetry: Capture, *, second: bool) -> None:
-    """A cancelled async tool is cancelled, though LangChain says nothing."""
+    """A cancelled async tool is cancelled, whether or not LangChain says so."""
     began = asyncio.Event()
 
     @tool
@@ -136,14 +145,10 @@ async def test_cancelled_async_tool(telemetry: Capture, *, second: bool) -> None
         await task
     del task
     await asyncio.sleep(0)
+    # From langchain-core 1.8 on a cancelled tool reports its error: it is not lost then.
     span = lost_span(telemetry, "execute_tool florist")
-    assert_lost(
-        telemetry,
-        "execute_tool florist",
-        "cancelled",
-        span["attributes"]["otel_callbacks.lost_reason"],
-        "execute_tool",
-    )
+    reason = span["attributes"].get("otel_callbacks.lost_reason")
+    assert_lost(telemetry, "execute_tool florist", "cancelled", reason, "execute_tool")
 
 
 async def test_cancelled_task(
