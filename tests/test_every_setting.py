@@ -101,7 +101,7 @@ _OPERATIONS: Final[dict[str, tuple[Callable[..., Any], tuple[str, ...]]]] = {
 def test_the_span_is_whole(server: FakeOpenAI, operation: str, setting: str) -> None:
     """What the span must say is said, and nothing is counted as our own failure."""
     make, attributes = _OPERATIONS[operation]
-    chosen: dict[str, Any] = _SETTINGS[setting]
+    chosen: dict[str, Any] = _SETTINGS[setting]  # type: ignore[assignment]
     with capture(settings=Settings(strict=True, **chosen)) as telemetry:
         config = {**_CONFIG, "callbacks": [telemetry.handler]}
         runnable = RunnableLambda(make(server, telemetry).invoke)

@@ -145,7 +145,7 @@ async def test_cancelled_async_tool(telemetry: Capture, *, second: bool) -> None
         await task
     del task
     await asyncio.sleep(0)
-    # From langchain-core 1.8 on a cancelled tool reports its error: it is not lost then.
+    # langchain-core 1.8 reports its error by itself: then it is not lost.
     span = lost_span(telemetry, "execute_tool florist")
     reason = span["attributes"].get("otel_callbacks.lost_reason")
     assert_lost(telemetry, "execute_tool florist", "cancelled", reason, "execute_tool")

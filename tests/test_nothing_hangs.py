@@ -109,7 +109,7 @@ def test_the_collector_closes_streams_while_an_account_is_used(
             for turn in range(400):
                 lose_a_stream(model)
                 with collector_after(turn // len(read)):
-                    read[turn % len(read)](usage)
+                    read[turn % len(read)](usage)  # type: ignore[operator]
             gc.collect()
         assert usage.call_count == len(usage.calls) == 500
 

@@ -56,7 +56,7 @@ INVALID = {"name": "price", "args": "{", "id": "c1", "error": "secret"}
             {"role": "developer", "parts": [ROSES]},
         ),
         (AIMessage("Roses?"), {"role": "assistant", "parts": [ROSES]}),
-        (AIMessageChunk("Roses?"), {"role": "assistant", "parts": [ROSES]}),
+        (AIMessageChunk("Roses?"), {"role": "assistant", "parts": [ROSES]}),  # type: ignore[call-arg]
         (
             AIMessage("", tool_calls=[TOOL_CALL]),
             {"role": "assistant", "parts": [CALL]},
@@ -141,7 +141,7 @@ INVALID = {"name": "price", "args": "{", "id": "c1", "error": "secret"}
                 "name": "price",
             },
         ),
-        (ChatMessage("Roses?", role="judge"), {"role": "judge", "parts": [ROSES]}),
+        (ChatMessage("Roses?", role="judge"), {"role": "judge", "parts": [ROSES]}),  # type: ignore[call-arg]
         (RemoveMessage(id="x"), None),
         ("Roses?", {"role": "user", "parts": [ROSES]}),
         (("human", "Roses?"), {"role": "user", "parts": [ROSES]}),
@@ -212,8 +212,8 @@ def test_a_text_models_answer_is_a_message() -> None:
 
 def test_what_came_before_an_error_is_unfinished() -> None:
     """A part of an answer ends with an error; none at all is no message."""
-    part = ChatGeneration(message=AIMessageChunk("Roses?"))
-    nothing = ChatGeneration(message=AIMessageChunk(""))
+    part = ChatGeneration(message=AIMessageChunk("Roses?"))  # type: ignore[call-arg]
+    nothing = ChatGeneration(message=AIMessageChunk(""))  # type: ignore[call-arg]
     assert output_messages(result(part, nothing), Work(), finished=False) == [
         {"role": "assistant", "parts": [ROSES], "finish_reason": "error"}
     ]

@@ -26,7 +26,7 @@ NAME = "embeddings text-embedding-3-small"
 def _instrumented(telemetry: Capture) -> Iterator[None]:
     """Instrument with the handler of this test."""
     hook.instrument_with(telemetry.handler)
-    embedding_classes.wrap_embeddings()
+    embedding_classes.wrap_embeddings(telemetry.handler)
     yield
     embedding_classes.unwrap_embeddings()
     hook.instrument_with(None)
@@ -138,7 +138,7 @@ async def test_nothing_is_left_behind(server: FakeOpenAI, telemetry: Capture) ->
     before = dict(vars(OpenAIEmbeddings)), vars(Client)["create"]
     own = vars(Both)["embed_query"]
     hook.instrument_with(telemetry.handler)
-    embedding_classes.wrap_embeddings()
+    embedding_classes.wrap_embeddings(telemetry.handler)
     plain(server).embed_query("Tulips.")
     assert vars(Client)["create"] is not before[1]
     assert vars(Both)["embed_query"].__wrapped__ is own

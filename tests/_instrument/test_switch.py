@@ -16,9 +16,14 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from prometheus_client import CollectorRegistry
 from waiting import WAIT_S
 
-from otel_callbacks import OTelCallbackHandler, Settings, track_usage, uninstrument
+from otel_callbacks import (
+    OTelCallbackHandler,
+    Settings,
+    instrument,
+    track_usage,
+    uninstrument,
+)
 from otel_callbacks._instrument import hook
-from otel_callbacks._instrument import switch as instrument
 from otel_callbacks._instrument.switch import instrument_if_asked
 from otel_callbacks._setting_values import SettingError
 from otel_callbacks.testing import FakeChatModel
@@ -41,7 +46,7 @@ class Shop:
 
     def start(self) -> OTelCallbackHandler:
         """Instrument."""
-        return instrument(  # type: ignore[no-any-return, operator]
+        return instrument(
             tracer_provider=self.provider, registry=self.registry, settings=SETTINGS
         )
 
@@ -135,7 +140,7 @@ def test_a_wrong_word_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_the_import_alone_is_enough() -> None:
     """With the variable set, whoever imports the package has instrumented."""
-    program = "import otel_callbacks.hook as hook; print(hook.instrumenting())"
+    program = "from otel_callbacks._instrument import hook; print(hook.instrumenting())"
     ran = subprocess.run(  # noqa: S603 -- our own package
         [sys.executable, "-c", program],
         env={**os.environ, "OTEL_CALLBACKS_INSTRUMENT": "true"},

@@ -243,7 +243,7 @@ def test_a_registry_that_is_gone_is_asked_no_more() -> None:
     reader = pushed.reader
     FakeChatModel(usage=USAGE).invoke("?", {"callbacks": [pushed.handler]})
     # What the queue's registry holds goes with it.
-    (meters,) = [m for p, m in wiring._meters.items() if p is pushed.provider]
+    (meters,) = [m for p, m in wiring._meters.items() if p is pushed.provider]  # type: ignore[attr-defined]
     gone: Any = lambda: None  # noqa: E731 -- as a dead weak reference answers
     meters._sources = [(gone, fold) for _, fold in meters._sources]
     names = {name for name, _ in pushed.samples()}

@@ -86,7 +86,8 @@ def test_tables_hold_the_conventions_names() -> None:
         for name, value in vars(providers).items()
         if name.isupper() and isinstance(value, str)
     }
-    assert told == CONVENTION
+    apis = {providers.CHAT_COMPLETIONS, providers.RESPONSES}
+    assert told - apis == CONVENTION
 
 
 @pytest.mark.parametrize(

@@ -46,7 +46,7 @@ def _asked(model: Any, call: dict[str, Any] | None = None, **metadata: Any) -> R
 
 def test_a_chat_call_over_http(server: FakeOpenAI, recorder: Recorder) -> None:
     """All that the payload holds, and nothing else."""
-    model = ChatOpenAI(
+    model = ChatOpenAI(  # type: ignore[call-arg]
         model="gpt-4o-mini",
         base_url=server.base_url,
         api_key="sk-secret",

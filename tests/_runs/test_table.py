@@ -194,7 +194,7 @@ def test_only_a_weak_reference_to_the_id_is_kept() -> None:
     run_id = uuid4()
     run = one.table.start(run_id, None, REQUEST)
     assert run.ref is not None
-    assert run.ref() is run_id
+    assert run.ref() is run_id  # type: ignore[operator]
     del run_id
     gc.collect()
     one.table.settle()

@@ -540,7 +540,7 @@ def test_processor_reads_the_parent(telemetry: Capture) -> None:
         with tracer.start_as_current_span("pour"):
             return flower
 
-    chain = RunnableLambda(lambda _: {"flower": "rose"}, name="pick") | water
+    chain = RunnableLambda(lambda _: {"flower": "rose"}, name="pick") | water  # type: ignore[var-annotated]
     with tracer.start_as_current_span("request"):
         chain.invoke("?", {"callbacks": [telemetry.handler]})
     assert parents.seen == [

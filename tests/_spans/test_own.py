@@ -395,7 +395,7 @@ def test_a_link_makes_it_the_sdks_span() -> None:
     provider = TracerProvider(shutdown_on_exit=False)
     maker = SpanMaker(provider.get_tracer("x"))
     none = trace.INVALID_SPAN_CONTEXT
-    started = (context.get_current(), none, trace.SpanKind.CLIENT, {})
+    started = (context.get_current(), none, trace.SpanKind.CLIENT, {})  # type: ignore[var-annotated]
     assert type(maker.start("a", *started, None, 1)) is OwnSpan
     assert type(maker.start("a", *started, [link], 1)) is not OwnSpan
 
@@ -422,7 +422,7 @@ def test_a_proxy_is_followed_and_another_tracer_is_asked(
 ) -> None:
     """A handler made before the provider has spans of ours once there is one."""
     started = (context.get_current(), trace.INVALID_SPAN_CONTEXT)
-    more = (trace.SpanKind.CLIENT, {}, None, 1)
+    more = (trace.SpanKind.CLIENT, {}, None, 1)  # type: ignore[var-annotated]
     early = SpanMaker(trace.ProxyTracerProvider().get_tracer("x"))
     assert not early.start("a", *started, *more).is_recording()
     provider = TracerProvider(shutdown_on_exit=False)

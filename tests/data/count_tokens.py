@@ -145,17 +145,17 @@ def samples() -> dict[str, str]:
 def tokenizers(folder: Path) -> dict[str, Callable[[str], int]]:
     """Return what counts tokens, by the tokenizer's name."""
     import tiktoken  # noqa: PLC0415 -- after the cache is named
-    from tokenizers import Tokenizer  # noqa: PLC0415
+    from tokenizers import Tokenizer  # type: ignore[import-not-found]  # noqa: PLC0415
 
     found: dict[str, Callable[[str], int]] = {}
     for name in ("cl100k_base", "o200k_base"):
         encoding = tiktoken.get_encoding(name)
-        found[name] = lambda text, one=encoding: len(
+        found[name] = lambda text, one=encoding: len(  # type: ignore[misc]
             one.encode(text, disallowed_special=())
         )
     for name in ("anthropic", "deepseek"):
         one = Tokenizer.from_file(str(folder / f"{name}_tokenizer.json"))
-        found[name] = lambda text, one=one: len(
+        found[name] = lambda text, one=one: len(  # type: ignore[misc]
             one.encode(text, add_special_tokens=False).ids
         )
     return found

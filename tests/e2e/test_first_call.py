@@ -77,7 +77,7 @@ def _seen(url: str, job: str, calls: int) -> None:
     for name, one in _CALL.items():
         query = f'sum(increase({name}{{job="{job}"}}[10m]))'
         eventually(
-            lambda query=query, whole=calls * one: (
+            lambda query=query, whole=calls * one: (  # type: ignore[misc]
                 whole * 0.999 <= total(url, query) <= whole * 1.25
             ),
             f"{calls} times {one} in {query}",

@@ -14,7 +14,7 @@ def stock_of(flower: str) -> str:
 
 
 agent = create_agent(
-    model=ChatOpenAI(model="gpt-4o-mini", temperature=0.4, max_tokens=90),
+    model=ChatOpenAI(model="gpt-4o-mini", temperature=0.4, max_tokens=90),  # type: ignore[call-arg]
     tools=[stock_of],
     system_prompt="You sell flowers.",
     name="florist",

@@ -16,7 +16,7 @@ class State(TypedDict):
     answer: str
 
 
-model = ChatOpenAI(model="gpt-4o-mini", temperature=0.4, max_tokens=90)
+model = ChatOpenAI(model="gpt-4o-mini", temperature=0.4, max_tokens=90)  # type: ignore[call-arg]
 
 
 def ask(state: State) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from langchain_openai import ChatOpenAI
 
-model = ChatOpenAI(
+model = ChatOpenAI(  # type: ignore[call-arg]
     model="gpt-4o-mini",
     temperature=0.4,
     top_p=0.8,

@@ -6,7 +6,7 @@ from langchain.agents import create_agent
 from langchain_openai import ChatOpenAI
 
 agent = create_agent(
-    model=ChatOpenAI(model="gpt-4o-mini", temperature=0.4, max_tokens=90),
+    model=ChatOpenAI(model="gpt-4o-mini", temperature=0.4, max_tokens=90),  # type: ignore[call-arg]
     tools=[],
     system_prompt="You sell flowers.",
     name="florist",

@@ -26,7 +26,7 @@ PICTURE = b"".join(
     )
 )
 url = f"data:image/png;base64,{base64.b64encode(PICTURE).decode()}"
-model = ChatOpenAI(model="gpt-4o-mini", temperature=0.4, max_tokens=90)
+model = ChatOpenAI(model="gpt-4o-mini", temperature=0.4, max_tokens=90)  # type: ignore[call-arg]
 question = HumanMessage(
     [
         {"type": "text", "text": "Which flower is this?"},

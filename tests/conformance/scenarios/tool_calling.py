@@ -17,7 +17,7 @@ PRICE = {
         },
     },
 }
-model = ChatOpenAI(model="gpt-4o-mini", temperature=0.4, max_tokens=90)
+model = ChatOpenAI(model="gpt-4o-mini", temperature=0.4, max_tokens=90)  # type: ignore[call-arg]
 with_tool = model.bind_tools([PRICE])
 
 messages = [
