@@ -13,13 +13,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 from processes import eventually
-from traces import FAILED, ORDINARY
+from traces import FAILED, ORDINARY, Client
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from pipeline import Pipeline
-    from traces import Client
 
 pytestmark = [pytest.mark.scale, pytest.mark.timeout(900)]
 
@@ -29,6 +28,7 @@ _ACCEPTED = "otelcol_receiver_accepted_spans_total"
 _REFUSED = "otelcol_receiver_refused_spans_total"
 _SENT = "otelcol_exporter_sent_spans_total"
 _CALLS = "sum(traces_span_metrics_calls_total)"
+_CALLS_OF = 'sum(traces_span_metrics_calls_total{{collector_instance_id="{}"}})'
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +125,15 @@ def test_nothing_is_lost_at_rest(pipeline: Pipeline, client: Client) -> None:
     assert 0.07 < share < 0.13
 
 
+def test_a_request_without_the_token_is_refused(pipeline: Pipeline) -> None:
+    """With the status that the page names; nothing of it is counted as accepted."""
+    before = _counts(pipeline).gateways
+    stranger = Client(pipeline.front, pipeline.ca, "guessed")
+    assert stranger.post(b"") == 401
+    stranger.close()
+    assert _counts(pipeline).gateways == before
+
+
 def test_kafka_holds_what_an_absent_ingester_would_have_read(
     pipeline: Pipeline, client: Client
 ) -> None:
@@ -184,11 +193,13 @@ def test_a_killed_sampler_loses_what_it_had_not_decided(
     """And nothing else: its share waits in the gateway until it is back."""
     sampler = pipeline.samplers[0]
     before = _counts(pipeline)
+    calls = {each: pipeline.query(_CALLS_OF.format(each)) for each in _SAMPLERS}
     with client.steadily(10):
         time.sleep(4)
         killed_at = time.time()
         sampler.kill()
         time.sleep(4)
+        counted = pipeline.query(_CALLS_OF.format("sampler0")) - calls["sampler0"]
         sampler.start()
         time.sleep(2)
     assert (client.sent.refused, client.sent.unanswered) == (0, 0)
@@ -211,6 +222,17 @@ def test_a_killed_sampler_loses_what_it_had_not_decided(
         for key, (at, _, _) in client.sent.of(FAILED).items()
         if key not in stored
     }
+    # It counts anew from zero under the same name; what it had not sent to Prometheus
+    # before it was killed is what span metrics lack, at most seconds of it.
+    counted += pipeline.query(_CALLS_OF.format("sampler0"))
+    counted += pipeline.query(_CALLS_OF.format("sampler1")) - calls["sampler1"]
+    recent = sum(
+        spans
+        for at, _, spans in client.sent.traces.values()
+        if killed_at - 5 < at < killed_at + 1
+    )
+    assert 0 <= client.sent.accepted - counted <= recent
+
     # Decided a second after the root, at the next tick of a second; written to the
     # queue on disk at once. Waiting in the gateway adds a batch's 200 ms.
     assert all(-10 < age < 0 for age in lost.values()), lost

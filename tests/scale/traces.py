@@ -227,7 +227,7 @@ class Client:
         count = sum(spans for _, _, spans in made.values())
         deadline = time.monotonic() + 120
         while time.monotonic() < deadline:
-            status = self._post(body)
+            status = self.post(body)
             if status == 200:
                 self.sent.accepted += count
                 self.sent.bytes_accepted += len(body)
@@ -244,8 +244,12 @@ class Client:
         message = "no gateway accepted a request for two minutes"
         raise AssertionError(message)
 
-    def _post(self, body: bytes) -> int:
-        """Return the answer's status, or zero where there was none."""
+    def post(self, body: bytes) -> int:
+        """Send one request and return the answer's status; zero for no answer.
+
+        Args:
+            body: OTLP as protobuf.
+        """
         try:
             if self._connection is None:
                 self._connection = http.client.HTTPSConnection(
