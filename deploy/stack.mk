@@ -8,3 +8,8 @@ stack-binaries: ## Build Collector, Jaeger and Prometheus with Go, into a cache
 e2e: $(READY) stack-binaries ## Drive the real servers with the files under deploy/
 	tests/e2e/compose_up.sh
 	$(BIN)/python -m pytest tests/e2e -m e2e $(ARGS)
+
+.PHONY: boards
+boards: $(READY) stack-binaries ## Draw every panel from a real run (FOLDER=boards)
+	BOARDS=$(or $(FOLDER),boards) $(BIN)/python -m pytest tests/e2e/test_boards.py \
+	  -m e2e --timeout 600 $(ARGS)

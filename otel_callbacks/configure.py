@@ -9,6 +9,7 @@ import logging
 import os
 import socket
 import time
+from contextlib import suppress
 from errno import EADDRNOTAVAIL
 from importlib import import_module
 from typing import TYPE_CHECKING, Final
@@ -40,6 +41,15 @@ _PORT: Final = "OTEL_EXPORTER_PROMETHEUS_PORT"
 _WORKERS_FILES: Final = "PROMETHEUS_MULTIPROC_DIR"
 _CONFIG_FILE: Final = "OTEL_CONFIG_FILE"
 _SCRAPED: Final = frozenset({"prometheus", "both"})
+# What dashboards tell a process by. The series is target_info:
+# https://prometheus.io/docs/specs/om/open_metrics_spec/
+_WHO: Final = (
+    "service.name",
+    "service.namespace",
+    "service.version",
+    "service.instance.id",
+    "deployment.environment.name",
+)
 _FOR_WORKERS: Final = (
     "several workers need OTEL_METRICS_EXPORTER=otlp, which pushes the series of each"
 )
@@ -280,6 +290,9 @@ def _set_up(
             "service_name are left to it."
         )
     exports = Exports(chosen, service_name)
+    if chosen.metrics_exporter != "otlp":
+        # Before the first series, so that no scrape sees one without the other.
+        _say_who(series, exports.tracer_provider or trace.get_tracer_provider())
     handler = ConfiguredHandler(
         exports.tracer_provider, series, chosen, exports, redact
     )
@@ -292,6 +305,19 @@ def _set_up(
         raise
     handler._last_calls.watch()  # noqa: SLF001 -- only now is there something to send
     return handler
+
+
+def _say_who(registry: CollectorRegistry, provider: object) -> None:
+    """Show the service's name beside its series, unless the app does so already."""
+    attributes = getattr(getattr(provider, "resource", None), "attributes", {})
+    named = {
+        name.replace(".", "_"): str(attributes[name])
+        for name in _WHO
+        if attributes.get(name)
+    }
+    if named and registry.get_target_info() is None:
+        with suppress(ValueError):  # the app has a series of that name
+            registry.set_target_info(named)
 
 
 def _load_config_file() -> None:

@@ -18,7 +18,7 @@ from opentelemetry import trace
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import ConsoleSpanExporter
 from otlp_receiver import Receiver
-from prometheus_client import CollectorRegistry, start_http_server
+from prometheus_client import CollectorRegistry, Info, start_http_server
 from waiting import WAIT_S
 
 from otel_callbacks import SettingError, Settings, configure
@@ -124,6 +124,38 @@ def taken_port() -> Iterator[int]:
     """Hold a port that somebody else listens on."""
     with closing(socket.create_server(("127.0.0.1", 0))) as taken:
         yield taken.getsockname()[1]
+
+
+def test_the_service_is_named_beside_its_series(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Dashboards join traces and series by it, whatever the scrape job is called."""
+    monkeypatch.setenv(
+        "OTEL_RESOURCE_ATTRIBUTES",
+        "service.version=1.2,deployment.environment.name=test,team=flowers",
+    )
+    registry = CollectorRegistry()
+    with configure(service_name="shop", settings=QUIET, registry=registry):
+        named = registry.get_target_info()
+    assert named is not None
+    named.pop("service_instance_id", "")
+    assert named == {
+        "service_name": "shop",
+        "service_version": "1.2",
+        "deployment_environment_name": "test",
+    }
+
+
+def test_what_the_app_says_of_itself_stays() -> None:
+    """Its own ``target_info``, set on the registry or as a series, is left alone."""
+    registry = CollectorRegistry()
+    registry.set_target_info({"service_name": "mine"})
+    with configure(service_name="shop", settings=QUIET, registry=registry):
+        assert registry.get_target_info() == {"service_name": "mine"}
+    registry = CollectorRegistry()
+    Info("target", "Mine.", registry=registry).info({"service_name": "mine"})
+    with configure(service_name="shop", settings=QUIET, registry=registry):
+        assert registry.get_target_info() is None
 
 
 def test_port_that_was_set_and_is_in_use_is_refused(

@@ -2,25 +2,18 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
-from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import pytest
 from answers import samples, total
+from one_call import one_call_app
 from processes import eventually
-from stack import HERE
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
     from stack import Stack
 
 pytestmark = pytest.mark.e2e
 
-_ENDS_WITHIN = 60
 _CALL = {
     "otel_callbacks_cost_usd_total": 0.45,
     "otel_callbacks_tokens_total": 1_500_000,
@@ -28,45 +21,6 @@ _CALL = {
     "gen_ai_client_operation_duration_seconds_count": 1,
     "gen_ai_client_token_usage_sum": 1_500_000,
 }
-
-
-@contextmanager
-def _app(stack: Stack, exporter: str) -> Iterator[Callable[[], None]]:
-    """Run the app, scraped or pushing, and give what makes one call."""
-    running = subprocess.Popen(  # noqa: S603 -- our own app
-        [sys.executable, HERE / "apps/one_call.py"],
-        env={
-            **{key: value for key, value in os.environ.items() if "OTEL" not in key},
-            "OTEL_EXPORTER_OTLP_ENDPOINT": stack.url("grpc"),
-            "OTEL_METRICS_EXPORTER": exporter,
-            "OTEL_METRIC_EXPORT_INTERVAL": "1000",
-            "OTEL_EXPORTER_PROMETHEUS_PORT": str(stack.app_port),
-            "OTEL_CALLBACKS_STRICT": "1",
-        },
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    assert running.stdin is not None
-    assert running.stdout is not None
-
-    def call() -> None:
-        assert running.stdin is not None
-        assert running.stdout is not None
-        running.stdin.write("\n")
-        running.stdin.flush()
-        assert running.stdout.readline() == "called\n"
-
-    try:
-        assert running.stdout.readline() == "ready\n"
-        yield call
-        running.stdin.close()
-        assert running.wait(_ENDS_WITHIN) == 0
-    finally:
-        running.kill()
-        running.wait(_ENDS_WITHIN)
-        running.stdout.close()
-        running.stdin.close()
 
 
 def _seen(url: str, job: str, calls: int) -> None:
@@ -95,10 +49,10 @@ def test_one_call_is_seen_and_one_after_a_restart(
     own_stack.start()
     url = own_stack.url("prometheus")
     runs = f'otel_callbacks_open_runs{{job="{job}"}}'
-    with _app(own_stack, exporter) as call:
+    with one_call_app(own_stack, exporter) as call:
         eventually(lambda: samples(url, runs), "a scrape or push before the call")
         call()
         _seen(url, job, 1)
-    with _app(own_stack, exporter) as call:
+    with one_call_app(own_stack, exporter) as call:
         call()
         _seen(url, job, 2)

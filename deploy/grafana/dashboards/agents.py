@@ -9,6 +9,7 @@ from dashboards.agents_tools import tools
 from dashboards.frame import Row, assemble, labelled
 from dashboards.panels import buckets, lines, number, steps
 from dashboards.promql import (
+    MODEL_OPERATIONS,
     RANGE,
     SERVICE,
     SPANS_OF_SERVICE,
@@ -206,7 +207,9 @@ def _agents() -> Row:
 
 def _spend() -> Row:
     """What agents cost."""
-    matchers = f'{_AGENTS}, gen_ai_agent_name!=""'
+    matchers = (
+        f'{_AGENTS}, gen_ai_agent_name!="", gen_ai_operation_name=~"{MODEL_OPERATIONS}"'
+    )
     cost = select("otel_callbacks_cost_usd_total", matchers)
     tokens = select("otel_callbacks_tokens_total", matchers)
     without = "No label gen_ai_agent_name: set OTEL_CALLBACKS_LABELS=gen_ai.agent.name"

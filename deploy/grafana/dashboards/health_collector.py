@@ -10,7 +10,7 @@ from typing import Final
 from dashboards.frame import Row
 from dashboards.panels import NO_FAILURES, lines, steps
 from dashboards.promql import rate, select, share, total
-from dashboards.targets import over_time
+from dashboards.targets import PrometheusQuery, over_time
 
 _ITEMS: Final = ("spans", "metric_points", "log_records")
 _NONE: Final = "Nothing has come to the Collector"
@@ -18,9 +18,19 @@ _NONE: Final = "Nothing has come to the Collector"
 _JOB: Final = 'job=~"$collector"'
 
 
-def _each(stem: str) -> str:
-    """Select a counter of all three signals."""
-    return f'{{__name__=~"otelcol_{stem}_({"|".join(_ITEMS)})_total", {_JOB}}}'
+def _each(stem: str, *by: str, legend: str) -> list[PrometheusQuery]:
+    """Ask for a counter of all three signals.
+
+    One query for each: a rate over several names at once is refused where two of them
+    have the same labels.
+    """
+    return [
+        over_time(
+            rate(select(f"otelcol_{stem}_{item}_total", _JOB), *by),
+            f"{legend} {item}".strip(),
+        )
+        for item in _ITEMS
+    ]
 
 
 def arriving() -> Row:
@@ -36,13 +46,7 @@ def arriving() -> Row:
             lines(
                 "Accepted",
                 "Spans, metric points and log records.",
-                *(
-                    over_time(
-                        rate(select(f"otelcol_receiver_accepted_{item}_total", _JOB)),
-                        item,
-                    )
-                    for item in _ITEMS
-                ),
+                *_each("receiver_accepted", legend=""),
                 unit="suffix: items/s",
                 empty=_NONE,
             ),
@@ -50,9 +54,9 @@ def arriving() -> Row:
                 "Refused",
                 "Items that the Collector did not take: its memory limit, "
                 "or a full queue. Applications send them again for a while.",
-                over_time(
-                    rate(_each("receiver_refused"), "receiver", "transport"),
-                    "{{receiver}} {{transport}}",
+                *_each(
+                    *("receiver_refused", "receiver", "transport"),
+                    legend="{{receiver}} {{transport}}",
                 ),
                 unit="suffix: items/s",
                 empty=NO_FAILURES,
@@ -94,7 +98,7 @@ def leaving() -> Row:
             lines(
                 "Sent",
                 "Items, by where they go.",
-                over_time(rate(_each("exporter_sent"), "exporter"), "{{exporter}}"),
+                *_each("exporter_sent", "exporter", legend="{{exporter}}"),
                 unit="suffix: items/s",
                 empty=_NONE,
             ),
@@ -102,9 +106,9 @@ def leaving() -> Row:
                 "Failed to send",
                 "Items that were given up: refused for good, or no room "
                 "in the queue. These are lost.",
-                over_time(
-                    rate(_each("exporter_(send|enqueue)_failed"), "exporter"),
-                    "{{exporter}}",
+                *_each("exporter_send_failed", "exporter", legend="{{exporter}} sent"),
+                *_each(
+                    "exporter_enqueue_failed", "exporter", legend="{{exporter}} queued"
                 ),
                 unit="suffix: items/s",
                 empty=NO_FAILURES,

@@ -31,7 +31,15 @@ from dashboards.series import (
     TOKENS_A_SECOND,
     USD,
 )
-from dashboards.spend_headline import HOUR, MONTH, NOTHING, WASTED, headline, pace
+from dashboards.spend_headline import (
+    HOUR,
+    MONTH,
+    NOTHING,
+    WASTED,
+    headline,
+    pace,
+    unknown,
+)
 from dashboards.tables import Column, numbers
 from dashboards.targets import now, over_time
 
@@ -96,6 +104,7 @@ def _who() -> Row:
                     share(increase(WASTED, MODEL, PROVIDER), cost),
                     "percentunit",
                 ),
+                Column("Calls of unknown cost", unknown(MODEL, PROVIDER)),
                 Column("Saved", increase(SAVED, MODEL, PROVIDER), USD),
                 Column("Tokens saved", whole(increase(SAVED_TOKENS, MODEL, PROVIDER))),
                 empty=NOTHING,

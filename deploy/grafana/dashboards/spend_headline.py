@@ -6,7 +6,17 @@ from typing import Final
 
 from dashboards.frame import Row
 from dashboards.panels import number, steps
-from dashboards.promql import CALLS, increase, ratio, select, share, whole
+from dashboards.promql import (
+    CALLS,
+    RANGE,
+    counted,
+    increase,
+    or_zero,
+    ratio,
+    select,
+    share,
+    whole,
+)
 from dashboards.series import (
     COST,
     MISSING,
@@ -16,10 +26,13 @@ from dashboards.series import (
     SAVED,
     TOKENS,
     UNPRICED,
+    USAGE,
     USD,
 )
 
 WASTED: Final = select("otel_callbacks_cost_usd_total", CALLS, NOBODY_GOT)
+# A refused call costs nothing; what was given up may have been answered and charged.
+_MAY_COST: Final = 'outcome=~"ok|cancelled|abandoned"'
 _WASTED_TOKENS: Final = select("otel_callbacks_tokens_total", CALLS, NOBODY_GOT)
 
 NOTHING: Final = "No priced calls"
@@ -44,6 +57,18 @@ def pace() -> str:
     """
     seconds = f"60 * count_over_time((sum ({OPEN_RUNS}))[$pace:1m])"
     return f"{increase(COST, window='$pace')} / clamp_min({seconds}, 60)"
+
+
+def unknown(*by: str) -> str:
+    """Ask of how many calls that were given up nobody knows the cost.
+
+    A call is one of ``gen_ai_client_token_usage`` as soon as its provider said tokens,
+    whatever its outcome.
+    """
+    calls = increase(select("otel_callbacks_operations_total", CALLS, _MAY_COST), *by)
+    of_input = f'{CALLS}, gen_ai_token_type="input"'
+    said = counted(USAGE, of_input, *by, window=RANGE)
+    return f"clamp_min({whole(f'({calls}) - ({said} or {calls} * 0)')}, 0)"
 
 
 def headline() -> Row:
@@ -131,6 +156,14 @@ def headline() -> Row:
                 whole(increase(_WASTED_TOKENS)),
                 thresholds=steps((1, "yellow")),
                 empty="None that is known",
+            ),
+            number(
+                "Given up, cost unknown",
+                "Calls that were cancelled or abandoned before the provider said their "
+                "tokens: it may charge for them, and nothing is guessed.",
+                f"clamp_min({unknown()} - {or_zero(whole(increase(MISSING)))}, 0)",
+                thresholds=steps((1, "yellow")),
+                empty="None",
             ),
             number(
                 "Tokens without a price",

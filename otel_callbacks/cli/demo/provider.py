@@ -59,7 +59,28 @@ REPEATED: Final[Words] = {
 TOO_LONG: Final = ("Here is the whole herbarium:", "这是整本花卉图鉴：")
 """The beginning of a prompt that is too long."""
 
-ANSWERS: Final[Words] = {**ASKED, **POEMS, **PRICES, **BUSY, **IMPATIENT, **REPEATED}
+ORDERS: Final[Words] = {
+    "我要一束红玫瑰，有货吗？": "红玫瑰二十九欧元，有货。",
+    "A bunch of tulips, if you have some.": "Tulips are 19 euros, and there are some.",
+    "Black orchids for Friday, please.": "There are no black orchids; lilies are 24.",
+}
+"""Taken by an agent, which asks for price and stock; nobody stocks black orchids."""
+CARE: Final[Words] = {
+    "百合怎么养护？": "明亮散射光，水少量多次。",
+    "How do I keep tulips fresh?": "Cold water, a fresh cut, and no fruit beside them.",
+}
+"""Answered from the shop's leaflets."""
+
+ANSWERS: Final[Words] = {
+    **ASKED,
+    **POEMS,
+    **PRICES,
+    **BUSY,
+    **IMPATIENT,
+    **REPEATED,
+    **ORDERS,
+    **CARE,
+}
 """All questions and their answers."""
 
 
@@ -111,26 +132,43 @@ def teach(provider: FakeOpenAI, seed: int) -> None:
         call = ToolCall("price_of", {"flower": received.text})
         return Reply(tool_calls=(call,), delay=_seconds(received, seed))
 
-    def never(received: Received) -> Reply:
-        return Reply(delay=_NEVER_SECONDS, text=ANSWERS[received.text])
-
-    def too_long(_: Received) -> Reply:
-        return Reply.failing(
-            400,
-            code="context_length_exceeded",
-            message="The prompt is longer than the model's context.",
-            delay=0.15,
-        )
+    def order(received: Received) -> Reply:
+        return _order(received, seed)
 
     provider.when(lambda _: True, usual)
     provider.when(lambda received: "tools" in received.json, tool)
     for questions, answer in (
         (BUSY, busy),
-        (IMPATIENT, never),
-        (TOO_LONG, too_long),
+        (IMPATIENT, _never),
+        (ORDERS, order),
+        (TOO_LONG, _too_long),
     ):
         for question in questions:
             provider.when(question, answer)
+
+
+def _never(received: Received) -> Reply:
+    """Answer later than any customer waits."""
+    return Reply(delay=_NEVER_SECONDS, text=ANSWERS[received.text])
+
+
+def _too_long(_: Received) -> Reply:
+    """Refuse the prompt."""
+    return Reply.failing(
+        400,
+        code="context_length_exceeded",
+        message="The prompt is longer than the model's context.",
+        delay=0.15,
+    )
+
+
+def _order(received: Received, seed: int) -> Reply:
+    """Ask for price and stock, then answer."""
+    if received.after_tool:
+        return _usual(received, seed)
+    flower = {"flower": received.text}
+    calls = (ToolCall("price_of", flower), ToolCall("in_stock", flower))
+    return Reply(tool_calls=calls, delay=_seconds(received, seed))
 
 
 def _usual(received: Received, seed: int) -> Reply:

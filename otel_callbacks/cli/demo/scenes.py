@@ -6,6 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from langchain_core.caches import InMemoryCache
+from langchain_core.documents import Document
 from langchain_core.messages import (
     AIMessage,
     AIMessageChunk,
@@ -14,7 +15,9 @@ from langchain_core.messages import (
     SystemMessage,
     ToolMessage,
 )
-from langchain_core.tools import tool
+from langchain_core.retrievers import BaseRetriever
+from langchain_core.runnables import RunnableLambda, RunnableParallel
+from langchain_core.tools import ToolException, tool
 from openai import APIStatusError
 
 from otel_callbacks.cli.demo import provider as demo_provider
@@ -24,6 +27,7 @@ if TYPE_CHECKING:
     import random
     from collections.abc import Awaitable, Callable
 
+    from langchain_core.callbacks import CallbackManagerForRetrieverRun
     from langchain_openai import ChatOpenAI
 
     from otel_callbacks.cli.picture.sums import Till
@@ -130,6 +134,80 @@ async def tool_call(shop: Shop) -> list[Said]:
     ]
 
 
+@tool
+def in_stock(flower: str) -> str:
+    """Say whether a flower is in stock."""
+    if _SOLD_OUT in flower.lower():
+        message = "no such flower"
+        raise ToolException(message)
+    return "yes"
+
+
+in_stock.handle_tool_error = True
+_SOLD_OUT: Final = "black orchid"
+_TOOLS: Final = {one.name: one for one in (price_of, in_stock)}
+
+
+async def agent(shop: Shop) -> list[Said]:
+    """Let an agent take an order: it asks its tools until it knows enough."""
+    model, question = shop.models[0], shop.chance.choice(list(words.ORDERS))
+    llm = shop.model(model).bind_tools(list(_TOOLS.values()))
+    said = []
+
+    async def work(order: str) -> str:
+        messages = _messages(order)
+        while True:
+            answer = await llm.ainvoke(messages)
+            sold = _sold(shop, model, order, answer)
+            if not answer.tool_calls:
+                said.append(sold)
+                return answer.text
+            names = ", ".join(call["name"] for call in answer.tool_calls)
+            said.append(Said(order, f"the agent calls {names}"))
+            called = [_TOOLS[call["name"]].ainvoke(call) for call in answer.tool_calls]
+            messages += [answer, *_results(await asyncio.gather(*called))]
+
+    # As langchain's create_agent names what it makes.
+    config: Any = {
+        "callbacks": shop.callbacks,
+        "run_name": "florist",
+        "metadata": {
+            "ls_integration": "langchain_create_agent",
+            "lc_agent_name": "florist",
+        },
+    }
+    await RunnableLambda(work).ainvoke(question, config)
+    return said
+
+
+class Leaflets(BaseRetriever):
+    """The shop's leaflets, found by a word."""
+
+    def _get_relevant_documents(
+        self, query: str, *, run_manager: CallbackManagerForRetrieverRun
+    ) -> list[Document]:
+        """Return what the shop has on a question."""
+        del run_manager
+        return [Document(words.CARE.get(query, "Fresh water every day."))]
+
+
+async def retrieval(shop: Shop) -> list[Said]:
+    """Answer from what a retriever finds."""
+    model, question = shop.models[0], shop.chance.choice(list(words.CARE))
+    said = []
+
+    async def ask(found: dict[str, Any]) -> str:
+        messages = [SystemMessage(found["leaflets"][0].page_content)]
+        answer = await shop.model(model).ainvoke([*messages, *_messages(question)[1:]])
+        said.append(_sold(shop, model, question, answer))
+        return answer.text
+
+    steps = RunnableParallel(leaflets=Leaflets()) | RunnableLambda(ask)
+    config: Any = {"callbacks": shop.callbacks, "run_name": "care-guide"}
+    await steps.ainvoke(question, config)
+    return said
+
+
 async def retry(shop: Shop) -> list[Said]:
     """Ask a provider that is too busy at first."""
     model, question = shop.models[0], shop.chance.choice(list(words.BUSY))
@@ -176,13 +254,15 @@ async def failing(shop: Shop) -> list[Said]:
 
 
 SCENES: Final = (
-    Scene("flower-shop", "three customers at once", three_customers, real=True),
+    Scene("three-customers", "three customers at once", three_customers, real=True),
     Scene("poem", "an answer word by word", stream, real=True),
     Scene("price-check", "the model asks for a tool", tool_call, real=True),
     Scene("rush-hour", "429, then a retry", retry, real=False),
     Scene("hung-up", "a customer who does not wait", cancelled, real=False),
     Scene("asked-twice", "the same question twice", cache_hit, real=True),
     Scene("too-long", "a prompt that is too long", failing, real=False),
+    Scene("order", "an agent takes an order", agent, real=True),
+    Scene("care", "an answer from the shop's leaflets", retrieval, real=True),
 )
 """All scenes, in the order of the show."""
 

@@ -33,7 +33,7 @@ _SETTLE_STEP: Final = 0.05
 _PAUSE_SECONDS: Final = (0.5, 2.5)
 _SCENES_OF_A_ROUND: Final = (2, 5)
 # How often a scene is played in steady traffic; errors are rarer than answers.
-_WEIGHTS: Final = (6, 4, 3, 1, 1, 2, 1)
+_WEIGHTS: Final = (6, 4, 3, 1, 1, 2, 1, 3, 3)
 _OPEN_RUNS: Final = "otel_callbacks_open_runs"
 _CANNOT: Final = 2
 

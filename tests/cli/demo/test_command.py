@@ -40,7 +40,13 @@ def test_the_demo_shows_traces_tokens_and_addresses(tmp_path: Path) -> None:
         check=False,
     )
     assert (done.returncode, done.stderr) == (0, "")
-    for expected in ("flower-shop", "POST 429", "cancelled", "cache hit", "✓ equal"):
+    for expected in (
+        "three-customers",
+        "POST 429",
+        "cancelled",
+        "cache hit",
+        "✓ equal",
+    ):
         assert expected in done.stdout
     assert "\x1b" not in done.stdout
     assert page.read_text(encoding="utf-8").startswith("<!doctype html>")

@@ -59,13 +59,15 @@ def _shop(provider: FakeOpenAI, telemetry: Capture) -> Shop:
 @pytest.mark.parametrize(
     ("name", "results", "calls"),
     [
-        ("flower-shop", 3, {"ok": 3}),
+        ("three-customers", 3, {"ok": 3}),
         ("poem", 1, {"ok": 1}),
         ("price-check", 2, {"ok": 2}),
         ("rush-hour", 1, {"ok": 1}),
         ("hung-up", 1, {"cancelled": 1}),
         ("asked-twice", 2, {"ok": 1, "cache_hit": 1}),
         ("too-long", 1, {"error": 1}),
+        ("order", 2, {"ok": 2}),
+        ("care", 1, {"ok": 1}),
     ],
 )
 async def test_a_scene_ends_as_it_is_meant_to(
@@ -121,5 +123,5 @@ async def test_a_call_that_ends_well_against_expectation_is_counted_so(
 def test_scenes_have_names_of_their_own() -> None:
     """They are the names of spans."""
     assert len(_BY_NAME) == len(SCENES)
-    assert SCENES[0].name == "flower-shop"
+    assert SCENES[0].name == "three-customers"
     assert all(isinstance(scene, Scene) for scene in SCENES)

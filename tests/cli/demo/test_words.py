@@ -12,6 +12,8 @@ def test_every_question_has_an_answer_in_its_own_language() -> None:
         words.BUSY,
         words.IMPATIENT,
         words.REPEATED,
+        words.ORDERS,
+        words.CARE,
     )
     assert sum(map(len, groups)) == len(words.ANSWERS)
     for question, answer in words.ANSWERS.items():

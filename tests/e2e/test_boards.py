@@ -1,0 +1,338 @@
+"""Every panel of every board, asked in a real run and held against what happened.
+
+The demo is scraped and a second app pushes, so each board has two services. With
+BOARDS=FOLDER a sheet of all panels is drawn from the answers.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+from answers import get, samples
+from boards import Board
+from processes import eventually
+from sheet import draw
+from stack import HERE
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from boards import Answer
+    from stack import Stack
+
+pytestmark = pytest.mark.e2e
+
+_NAMES: Final = ("llm", "agents", "spend", "health")
+_PLAYS_SECONDS: Final = 60.0
+_ENDS_WITHIN: Final = 60
+_SECOND: Final = "second-shop"
+_DEMO: Final = ("-m", "otel_callbacks.cli", "demo", "--rounds", "0", "--keep-serving")
+
+# What no part of the run does: these panels say so.
+_RIGHTLY_EMPTY: Final = {
+    "spend: Calls beyond a budget",
+    "health: Errors inside",
+    "health: Labels overflowed",
+    "health: Errors inside by place",
+    "health: Overflow by label",
+    "health: Refused",
+    "health: Failed to send",
+    "health: Alerts that fire",
+    # Recorded every five minutes.
+    "spend: Spent in 30 days",
+    "spend: Left of the budget",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """What the run left.
+
+    Args:
+        stack: The servers.
+        since: Unix seconds of its start.
+        recorded: What the second app recorded.
+    """
+
+    stack: Stack
+    since: float
+    recorded: dict[str, float]
+
+    def board(self, name: str, **chosen: str) -> Board:
+        """Return a board over the time of the run."""
+        prometheus = self.stack.url("prometheus")
+        jaeger = self.stack.url("jaeger_http")
+        return Board(name, prometheus, jaeger, self.since, **chosen)
+
+
+def _environment(stack: Stack, **more: str) -> dict[str, str]:
+    """Return what an app is started with."""
+    return {
+        **{key: value for key, value in os.environ.items() if "OTEL" not in key},
+        "OTEL_EXPORTER_OTLP_ENDPOINT": stack.url("grpc"),
+        "OTEL_EXPORTER_OTLP_PROTOCOL": "grpc",
+        "OTEL_EXPORTER_PROMETHEUS_PORT": str(stack.app_port),
+        "OTEL_BSP_SCHEDULE_DELAY": "500",
+        "OTEL_METRIC_EXPORT_INTERVAL": "1000",
+        **more,
+    }
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
+    """The demo and a second app beside it, for a minute."""
+    from stack import Stack  # noqa: PLC0415 -- a folder of its own
+
+    stack = Stack(tmp_path_factory.mktemp("boards"))
+    demo = second = None
+    try:
+        stack.start()
+        since = time.time()
+        demo = subprocess.Popen(  # noqa: S603 -- our own program
+            [sys.executable, *_DEMO],
+            env=_environment(
+                stack,
+                OTEL_SERVICE_NAME="flower-shop",
+                OTEL_RESOURCE_ATTRIBUTES="service.version=demo,"
+                "deployment.environment.name=demo",
+                OTEL_CALLBACKS_LABELS="chain,gen_ai.agent.name",
+            ),
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        second = subprocess.Popen(  # noqa: S603 -- our own app
+            [sys.executable, HERE / "apps/second_shop.py"],
+            env=_environment(
+                stack,
+                OTEL_METRICS_EXPORTER="otlp",
+                OTEL_RESOURCE_ATTRIBUTES="service.version=2,"
+                "deployment.environment.name=test",
+                OTEL_CALLBACKS_LABELS="team,chain,gen_ai.agent.name,"
+                "gen_ai.prompt.name,gen_ai.prompt.version",
+            ),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        assert second.stdin is not None
+        assert second.stdout is not None
+        assert second.stdout.readline() == "playing\n"
+        time.sleep(_PLAYS_SECONDS)
+        second.stdin.write("x")
+        second.stdin.flush()
+        recorded = json.loads(second.stdout.readline())
+        _settled(stack, recorded)
+        yield Run(stack, since, recorded)
+        second.stdin.close()
+        assert second.wait(_ENDS_WITHIN) == 0
+    finally:
+        for process in (demo, second):
+            if process is not None:
+                process.kill()
+                process.wait(_ENDS_WITHIN)
+        if second is not None and second.stdin and second.stdout:
+            second.stdin.close()
+            second.stdout.close()
+        stack.stop()
+
+
+def _settled(stack: Stack, recorded: dict[str, float]) -> None:
+    """Wait until the last call has arrived: in Prometheus, in spans, in Jaeger."""
+    url = stack.url("prometheus")
+    retrievals = recorded["retrievals"]
+    query = (
+        f'sum(traces_span_metrics_calls_total{{service_name="{_SECOND}", '
+        'gen_ai_operation_name="retrieval"})'
+    )
+    counted = (
+        f'sum(otel_callbacks_operations_total{{job="{_SECOND}", '
+        'gen_ai_operation_name="retrieval"})'
+    )
+    for asked in (query, counted):
+        eventually(
+            lambda asked=asked: [
+                one for one in samples(url, asked) if one["value"] == retrievals
+            ],
+            asked,
+            90,
+        )
+    recorded_rule = f'instance:otel_callbacks_service:info{{service_name="{_SECOND}"}}'
+    eventually(lambda: samples(url, recorded_rule), recorded_rule)
+
+
+@pytest.fixture(scope="module")
+def answers(run: Run) -> dict[str, Answer]:
+    """Return every panel's answer, of all services together."""
+    found = {
+        f"{name}: {title}": answer
+        for name in _NAMES
+        for title, answer in run.board(name).answers().items()
+    }
+    if folder := os.environ.get("BOARDS"):
+        draw(found, Path(folder))
+    return found
+
+
+def test_no_query_is_refused(answers: dict[str, Answer]) -> None:
+    """Prometheus and Jaeger understand every one of them."""
+    assert {w: a.trouble for w, a in answers.items() if a.trouble} == {}
+
+
+def test_every_panel_has_data_or_is_rightly_empty(answers: dict[str, Answer]) -> None:
+    """What the run does is on a panel; what it does not do is named here."""
+    empty = {where for where, answer in answers.items() if answer.is_empty}
+    assert empty - _RIGHTLY_EMPTY == set()
+
+
+def test_variables_know_both_services(run: Run) -> None:
+    """One that is scraped under another name and one that pushes: one identity."""
+    for name in _NAMES:
+        board = run.board(name)
+        assert board.options["service"] == ["flower-shop", _SECOND]
+        assert board.options["environment"] == ["demo", "test"]
+        assert board.options["version"] == ["2", "demo"]
+        assert board.options["job"] == ["app", _SECOND]
+
+
+@pytest.mark.parametrize("service", ["flower-shop", _SECOND])
+def test_a_chosen_service_is_all_that_is_shown(run: Run, service: str) -> None:
+    """Series, spans and traces are of one service, on all boards."""
+    other = {"flower-shop": _SECOND, _SECOND: "flower-shop"}[service]
+    for name in ("llm", "agents", "spend"):
+        board = run.board(name, service=service)
+        assert board.options["trace_service"] == [service]
+        everything = {t: a for t, a in board.answers().items() if not a.is_empty}
+        assert len(everything) > 10
+        models = board.options["model"]
+        assert ("own-model-7b" in models) == (service == _SECOND)
+        shown = repr([answer.series for answer in everything.values()])
+        assert other not in shown
+
+
+def _about(expected: float, surplus: float = 0.2) -> Any:
+    """Return what ``increase`` may make of a number: it extrapolates to the edges."""
+    return pytest.approx(expected * (1 + surplus / 2), rel=surplus / 2 + 0.01, abs=1)
+
+
+def test_numbers_are_what_the_provider_recorded(run: Run) -> None:
+    """Calls, tokens, outcomes, failures by class: of the second app."""
+    real = run.recorded
+    llm = run.board("llm", service=_SECOND).answers()
+    given_up = real["cancelled"]
+    calls = (
+        real["ok"]
+        + real["streams"]
+        + real["embeddings"]
+        + real["cache_hit"]
+        + real["rate_limited"]
+        + given_up
+    )
+    assert llm["Calls"].value == _about(calls)
+    assert llm["Failed"].value == pytest.approx(real["rate_limited"] / calls, abs=0.02)
+    assert llm["Given up"].value == pytest.approx(given_up / calls, abs=0.02)
+    succeeded = (calls - real["rate_limited"] - given_up) / calls
+    assert llm["Succeeded"].value == pytest.approx(succeeded, abs=0.02)
+    by_exception = llm["Failed calls by exception"].column(0, "error_type")
+    assert list(by_exception) == ["OpenAIRateLimitError"]
+    assert by_exception["OpenAIRateLimitError"] == _about(real["rate_limited"])
+    assert llm["Tokens"].value >= 0.99 * (real["input"] + real["output"])
+    cached = real["cache_hit"] / calls
+    assert llm["From LangChain's cache"].value == pytest.approx(cached, abs=0.02)
+    # 50 ms of the provider's and what LangChain adds; a cancelled call takes 200.
+    assert 0.05 < llm["Latency, p95"].value < 1.0
+
+
+def test_agents_and_tools_are_what_happened(run: Run) -> None:
+    """Runs of agents, tool calls, their failures, and what agents cost."""
+    real = run.recorded
+    agents = run.board("agents", service=_SECOND).answers()
+    assert agents["Agents invoked"].series[0]
+    assert agents["Tool calls"].series[0]
+    board = run.board("agents", service=_SECOND)
+    numbers = {p["title"]: p for p in board.json["panels"] if p["type"] == "stat"}
+    assert board.ask(numbers["Agents invoked"]).value == _about(real["agents"])
+    assert board.ask(numbers["Tool calls"]).value == _about(real["tools"])
+    failed = real["failed_tools"] / real["tools"]
+    assert board.ask(numbers["Failed tool calls"]).value == pytest.approx(
+        failed, abs=0.05
+    )
+    assert board.ask(numbers["Retrievals"]).value == _about(real["retrievals"])
+    spent = agents["Cost and tokens by agent"]
+    assert list(spent.column(0, "gen_ai_agent_name")) == ["weigher"]
+    assert spent.column(2, "gen_ai_agent_name")["weigher"] == _about(real["agents"])
+
+
+def test_spend_says_what_it_lacks(run: Run) -> None:
+    """By team, prompt and agent; tokens without a price; calls of unknown cost."""
+    real = run.recorded
+    spend = run.board("spend", service=_SECOND).answers()
+    assert spend["Tokens without a price"].value > 0
+    prompts = spend["Prompts"].column(0, "gen_ai_prompt_version")
+    assert set(prompts) == {"0", "1"}
+    assert spend["Given up, cost unknown"].value == _about(real["cancelled"])
+    by_team = run.board("spend", service=_SECOND, group="team").answers()
+    assert set(by_team["Spent by $group"].column(0, "team")) == {"roses", "tulips"}
+    hourly = spend["Per hour"].value
+    spent = spend["Spent"].value
+    # A minute's spend is not an hour's: the pace is that of the time there is.
+    assert hourly > 10 * spent
+
+
+def test_the_collector_is_not_added_to_jaeger(
+    run: Run, answers: dict[str, Answer]
+) -> None:
+    """Both have series of the same names; the board counts what the Collector took."""
+    accepted = answers["health: Accepted"]
+    assert 'job=~"otel-collector"' in accepted.queries[0]
+    url = run.stack.url("prometheus")
+    both = samples(url, "count by (job) (otelcol_receiver_accepted_spans_total)")
+    assert {one["labels"]["job"] for one in both} >= {"otel-collector"}
+
+
+def test_links_lead_to_what_exists(run: Run) -> None:
+    """Boards by their ids, Jaeger's pages with a service that it knows."""
+    jaeger = run.stack.url("jaeger_http")
+    services = set(get(f"{jaeger}/api/services")["data"])
+    uids = {run.board(name).json["uid"] for name in _NAMES}
+    page = json.loads((HERE.parents[1] / "deploy/jaeger/ui.json").read_text())
+    for entry in (*page["menu"], *page["linkPatterns"]):
+        for uid in re.findall(r"/d/([\w-]+)", entry["url"]):
+            assert uid in uids
+        for service in parse_qs(urlsplit(entry["url"]).query).get("service", ()):
+            assert service in services
+    for service in ("flower-shop", _SECOND):
+        for name in ("llm", "agents"):
+            for url in run.board(name, service=service).links():
+                assert "$" not in re.sub(r"\$\{__\w+[.\w]*\}", "", url), url
+                asked = parse_qs(urlsplit(url).query).get("service", [service])
+                assert asked == [service]
+
+
+def test_no_alert_fires_that_nothing_means(run: Run) -> None:
+    """Of the demo none is even pending; the second app fails on purpose."""
+    url = run.stack.url("prometheus")
+    # Not of the first seconds, when no app was there yet.
+    window = f"[{int(time.time() - run.since - 20)}s]"
+    seen = samples(url, f"count_over_time(ALERTS{window})")
+    names = {one["labels"]["alertname"] for one in seen}
+    # The second app: one call in nine is refused, its model has no price, its tool
+    # fails two times in three. The demo: one of its prompts is too long.
+    assert names <= {
+        "LLMErrorRatio",
+        "LLMTokensUnpriced",
+        "LLMToolErrors",
+        "LLMRequestsRefused",
+        "LLMSpendOverBudget",
+    }
+    of_demo = samples(url, f'count_over_time(ALERTS{{job="app"}}{window})')
+    assert of_demo == []
