@@ -95,6 +95,7 @@ class Output:
         self, *, color: bool = True, file: TextIO | None = None, width: int = 0
     ) -> None:
         self._file = file or sys.stdout
+        self._erase = ""
         self.is_terminal = self._file.isatty()
         encoding = getattr(self._file, "encoding", None) or "utf-8"
         self.ascii_only = not encoding.lower().startswith("utf")
@@ -102,14 +103,32 @@ class Output:
         self._color = color and self.is_terminal and not plain
         self.width = width or min(shutil.get_terminal_size().columns, _WIDEST)
 
-    def line(self, text: str = "", style: str = "", indent: int = 0) -> None:
-        """Write a text, wrapped at the width and further lines indented."""
-        space = " " * indent
+    def line(
+        self,
+        text: str = "",
+        style: str = "",
+        indent: int = 0,
+        label: tuple[str, str] = ("", ""),
+    ) -> None:
+        """Write a text behind a label, wrapped at the width, further lines indented."""
         wrapped = textwrap.wrap(
-            text, self.width, subsequent_indent=space, break_on_hyphens=False
+            text,
+            self.width,
+            initial_indent=" " * cells(label[0]),
+            subsequent_indent=" " * indent,
+            break_on_hyphens=False,
         )
-        for one in wrapped or [""]:
+        first, *others = wrapped or [label[0]]
+        rest = self._styled(first[cells(label[0]) :], style)
+        self._write(f"{self._styled(*label)}{rest}", "")
+        for one in others:
             self._write(one, style)
+
+    def overwritten(self, text: str) -> None:
+        """Write what the next line takes the place of; for terminals alone."""
+        self._file.write(f"{text}\r")
+        self._file.flush()
+        self._erase = "\x1b[K"
 
     def parts(self, parts: Iterable[tuple[str, str]]) -> None:
         """Write one line of texts, each with its style."""
@@ -161,7 +180,8 @@ class Output:
 
     def _write(self, text: str, style: str) -> None:
         """Write one line."""
-        self._file.write(f"{self._styled(text, style)}\n")
+        self._file.write(f"{self._erase}{self._styled(text, style)}\n")
+        self._erase = ""
 
     def _styled(self, text: str, style: str) -> str:
         """Return a text with the codes of its style, where colours are shown."""

@@ -139,6 +139,14 @@ def get(
             return Answer(error.code, error.headers, error.read())
 
 
+def data_of(answer: Answer) -> Any:
+    """Return the data of an answer of Prometheus' API, or None without success."""
+    found = answer.json()
+    if answer.status == _OK and isinstance(found, dict):
+        return found.get("data")
+    return None
+
+
 class Prometheus:
     """A Prometheus.
 
@@ -151,11 +159,7 @@ class Prometheus:
 
     def data(self, path: str, **query: str) -> Any:
         """Return what a path below ``/api/v1`` answers, or None without success."""
-        answer = self.ask(f"/api/v1/{path}", **query)
-        found = answer.json()
-        if answer.status == _OK and isinstance(found, dict):
-            return found.get("data")
-        return None
+        return data_of(self.ask(f"/api/v1/{path}", **query))
 
     def vector(self, query: str, at: float | None = None) -> dict[Labels, float] | None:
         """Return the series that an expression gives; None from another server."""
@@ -164,7 +168,11 @@ class Prometheus:
         try:
             return {
                 tuple(
-                    sorted(item for item in one["metric"].items() if item[0] != _NAME)
+                    sorted(
+                        item
+                        for item in one.get("metric", {}).items()
+                        if item[0] != _NAME
+                    )
                 ): float(one["value"][1])
                 for one in data["result"]
             }

@@ -3,10 +3,11 @@ from __future__ import annotations
 import io
 import runpy
 import sys
+from importlib.metadata import version
 
 import pytest
 
-from otel_callbacks.cli import main
+from otel_callbacks.cli import COMMANDS, main
 
 
 def test_without_a_command_the_help_is_printed(
@@ -54,3 +55,21 @@ def test_it_runs_as_a_module(
     assert caught.value.code == 0
     assert "usage: otel-callbacks" in capsys.readouterr().out
     assert runpy.run_module("otel_callbacks.cli.__main__")["main"] is main
+
+
+def test_the_version_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
+    """That of the installed package."""
+    with pytest.raises(SystemExit) as caught:
+        main(["--version"])
+    assert caught.value.code == 0
+    assert capsys.readouterr().out == f"otel-callbacks {version('otel-callbacks')}\n"
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_each_command_has_its_options(
+    command: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Its help is longer than the line of the list."""
+    with pytest.raises(SystemExit):
+        main([command, "--help"])
+    assert "--no-color" in capsys.readouterr().out

@@ -1,1 +1,121 @@
-"""``otel-callbacks demo``."""
+"""``otel-callbacks demo``: a flower shop that shows what the handler sees."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    import argparse
+
+# What the demo imports, and what the extra brings.
+_NEEDED: Final = (
+    "langchain_openai",
+    "opentelemetry.instrumentation.httpx",
+    "rich",
+    "starlette",
+    "uvicorn",
+)
+_CANNOT: Final = 2
+
+
+def add_to(parser: argparse.ArgumentParser) -> None:
+    """Add the command's options."""
+    parser.description = (
+        "Runs LangChain's ChatOpenAI against a fake provider on this "
+        "machine and shows the traces, the tokens and where to look at them."
+    )
+    parser.add_argument(
+        "--html",
+        metavar="FILE",
+        type=Path,
+        help="write the waterfall as one self-contained page, too",
+    )
+    parser.add_argument(
+        "--rounds",
+        metavar="N",
+        type=_whole,
+        default=1,
+        help="rounds of traffic, 0 for no end (default: 1)",
+    )
+    parser.add_argument(
+        "--keep-serving",
+        action="store_true",
+        help="go on serving /metrics and /healthz after the last round, until Ctrl-C",
+    )
+    parser.add_argument(
+        "--seed",
+        metavar="N",
+        type=int,
+        default=7,
+        help="the same number gives the same questions and delays (default: 7)",
+    )
+    parser.add_argument(
+        "--real",
+        action="store_true",
+        help="call the real provider with OPENAI_API_KEY and OPENAI_BASE_URL; this "
+        "costs money",
+    )
+    parser.add_argument(
+        "--model",
+        metavar="NAME",
+        default="gpt-4o-mini",
+        help="the model to ask with --real (default: gpt-4o-mini)",
+    )
+    parser.add_argument("--no-color", action="store_true", help="no colours")
+    parser.set_defaults(run=run)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Show the demo.
+
+    Args:
+        options: What the command line says.
+
+    Returns:
+        The exit code: 0 when counters and results agree, 1 when they do not or a
+        scene failed, 2 when the demo cannot run.
+    """
+    refusal = _refusal(options)
+    if refusal:
+        sys.stderr.write(f"otel-callbacks demo: {refusal}\n")
+        return _CANNOT
+    # Here, because these need the extra, and are slow to import.
+    from otel_callbacks.cli.demo.show import show  # noqa: PLC0415
+
+    return show(options)
+
+
+def _refusal(options: argparse.Namespace) -> str:
+    """Return why the demo cannot run, or an empty string."""
+    missing = [name for name in _NEEDED if not _is_there(name)]
+    if missing:
+        packages = ", ".join(missing)
+        return f'{packages} not found: pip install "otel-callbacks[demo]"'
+    if options.real and not os.environ.get("OPENAI_API_KEY", "").strip():
+        return (
+            "--real calls the provider: set OPENAI_API_KEY, and OPENAI_BASE_URL "
+            "if it is not OpenAI's own"
+        )
+    if options.html and not options.html.absolute().parent.is_dir():
+        return f"--html {options.html}: there is no folder {options.html.parent}"
+    return ""
+
+
+def _is_there(module: str) -> bool:
+    """Say whether a module can be imported, without importing it."""
+    try:
+        return importlib.util.find_spec(module) is not None
+    except (ModuleNotFoundError, ValueError):
+        return False
+
+
+def _whole(text: str) -> int:
+    """Read a whole number from 0 on."""
+    number = int(text)
+    if number < 0:
+        raise ValueError(text)
+    return number

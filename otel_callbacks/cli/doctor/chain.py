@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import sys
 from dataclasses import replace
+from importlib.metadata import entry_points
 from typing import TYPE_CHECKING, Any, Final
 
 from langchain_core.messages.ai import UsageMetadata
@@ -16,15 +18,16 @@ from opentelemetry.sdk.trace.sampling import ALWAYS_ON
 from prometheus_client import CollectorRegistry
 
 from otel_callbacks import _semconv as semconv
-from otel_callbacks.cli.doctor.findings import Trouble
+from otel_callbacks.cli.doctor.probe import Trouble
 from otel_callbacks.handler import OTelCallbackHandler
 from otel_callbacks.testing.capturing import spans_as_data
 from otel_callbacks.testing.fake_models import FakeChatModel
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Container, Iterable, Mapping, Sequence
+    from importlib.metadata import EntryPoint
 
-    from otel_callbacks.cli.doctor.probe import Visit
+    from otel_callbacks.cli.doctor.probe import Check
     from otel_callbacks.settings import Settings
 
 SERVICE: Final = "otel-callbacks-doctor"
@@ -38,7 +41,7 @@ _USAGE: Final = UsageMetadata(input_tokens=3, output_tokens=2, total_tokens=5)
 
 
 def run_chain(
-    visit: Visit,
+    check: Check,
     instance: str,
     settings: Settings,
     make_handler: Callable[..., Any] = OTelCallbackHandler,
@@ -46,7 +49,7 @@ def run_chain(
     """Run the fake chain and return its spans.
 
     Args:
-        visit: The hop.
+        check: The hop.
         instance: ``service.instance.id``, the mark of this examination.
         settings: The handler's settings.
         make_handler: Makes the handler.
@@ -55,7 +58,7 @@ def run_chain(
         Trouble: An app with this environment sends no spans, or the handler made
             none.
     """
-    _check_switches(visit, settings, os.environ)
+    _check_switches(check, settings, os.environ)
     exporter = InMemorySpanExporter()
     attributes = {"service.name": SERVICE, "service.instance.id": instance}
     provider = TracerProvider(
@@ -107,7 +110,7 @@ def trace_id(spans: Sequence[ReadableSpan]) -> str:
 
 
 def _check_switches(
-    visit: Visit, settings: Settings, environ: Mapping[str, str]
+    check: Check, settings: Settings, environ: Mapping[str, str]
 ) -> None:
     """Say which setting keeps the spans of an app from being sent."""
     if settings.sdk_disabled:
@@ -129,7 +132,7 @@ def _check_switches(
         remedy = f"Unset {_SAMPLER}, and leave sampling to the Collector."
         raise Trouble(reason, remedy)
     if ratio < 1:
-        visit.caution(
+        check.caution(
             f"{_SAMPLER}={sampler}: only {ratio:.0%} of traces are sent; the doctor's "
             "own is sent always",
             f"Unset {_SAMPLER} where the Collector samples: it keeps every error.",
@@ -143,3 +146,90 @@ def _is_whole(spans: Sequence[ReadableSpan]) -> bool:
         and span["parent"] is not None
         for span in spans_as_data(spans)
     )
+
+
+_GROUPS: Final = ("opentelemetry_instrumentor", "openinference_instrumentor")
+_OURS: Final = "otel_callbacks"
+# Names of entry points that trace LangChain, or the clients that it calls models by:
+# https://opentelemetry.io/ecosystem/registry/?language=python
+_SAME_CALLS: Final = frozenset(
+    {
+        "anthropic",
+        "bedrock",
+        "cohere",
+        "google-genai",
+        "google_generativeai",
+        "groq",
+        "langchain",
+        "langgraph",
+        "litellm",
+        "mistralai",
+        "ollama",
+        "openai",
+        "openai_v2",
+        "vertexai",
+    }
+)
+# Module -> what it is; these trace as soon as an app has started them.
+_TRACERS: Final = {
+    "langfuse": "Langfuse",
+    "openlit": "OpenLIT",
+    "traceloop.sdk": "OpenLLMetry",
+}
+_LANGSMITH: Final = ("LANGSMITH_OTEL_ENABLED", "LANGCHAIN_OTEL_ENABLED")
+_TWICE: Final = "each model call is two spans, and its tokens are counted twice"
+
+
+def look_for_others(
+    check: Check,
+    *,
+    installed: Iterable[EntryPoint] | None = None,
+    loaded: Container[str] | None = None,
+    environ: Mapping[str, str] | None = None,
+) -> None:
+    """Note what else traces model calls, here or in an app with these packages.
+
+    Args:
+        check: The hop.
+        installed: Entry points of instrumentations; those of this environment when
+            None.
+        loaded: Names of modules that are loaded; this process's when None.
+        environ: The environment; the process's own when None.
+    """
+    modules = sys.modules if loaded is None else loaded
+    variables = os.environ if environ is None else environ
+    points = _installed() if installed is None else installed
+    active: list[str] = []
+    idle: list[str] = []
+    for point in points:
+        if point.name in _SAME_CALLS and not point.module.startswith(_OURS):
+            (active if point.module in modules else idle).append(point.module)
+    active += [name for module, name in _TRACERS.items() if module in modules]
+    active += [
+        f"LangSmith ({name})"
+        for name in _LANGSMITH
+        if variables.get(name, "").lower() == "true"
+    ]
+    if active:
+        check.caution(
+            f"two instrumentations active: {_joined(active)} beside ours; {_TWICE}",
+            "Keep one: uninstall the other, or name it in "
+            "OTEL_PYTHON_DISABLED_INSTRUMENTATIONS.",
+        )
+    if idle:
+        check.caution(
+            f"another instrumentation is installed: {_joined(idle)}; where an app "
+            f"activates it beside ours, {_TWICE}",
+            "Uninstall it, or do not activate it (`opentelemetry-instrument` activates "
+            "all but OTEL_PYTHON_DISABLED_INSTRUMENTATIONS).",
+        )
+
+
+def _installed() -> list[EntryPoint]:
+    """Return the instrumentations of this environment."""
+    return [point for group in _GROUPS for point in entry_points(group=group)]
+
+
+def _joined(names: list[str]) -> str:
+    """Return names, each once, in a fixed order."""
+    return ", ".join(sorted(set(names)))

@@ -15,9 +15,9 @@ import grpc  # type: ignore[import-untyped]
 from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 
 from otel_callbacks.cli.doctor.chain import trace_id
-from otel_callbacks.cli.doctor.findings import Trouble
 from otel_callbacks.cli.doctor.probe import (
     Sent,
+    Trouble,
     connect,
     plain_text_trouble,
     speaks_tls,
@@ -29,8 +29,8 @@ if TYPE_CHECKING:
     from opentelemetry.sdk.trace import ReadableSpan
 
     from otel_callbacks.cli._http import Address
-    from otel_callbacks.cli.doctor.addresses import Addresses
-    from otel_callbacks.cli.doctor.probe import Visit
+    from otel_callbacks.cli.doctor.examination import Addresses
+    from otel_callbacks.cli.doctor.probe import Check
 
 # It ships no types.
 
@@ -44,7 +44,7 @@ _OK: Final = 200
 _TYPE: Final = {"Content-Type": "application/x-protobuf"}
 
 
-class Word(NamedTuple):
+class Reply(NamedTuple):
     """What a server said to an empty export.
 
     Args:
@@ -60,7 +60,7 @@ class Word(NamedTuple):
 
 def ask(
     address: Address, protocol: str, seconds: float, authorities: str | None = None
-) -> Word:
+) -> Reply:
     """Send an empty export.
 
     Args:
@@ -73,7 +73,7 @@ def ask(
     return send(address, seconds, authorities)
 
 
-def _over_grpc(address: Address, seconds: float, authorities: str | None) -> Word:
+def _over_grpc(address: Address, seconds: float, authorities: str | None) -> Reply:
     """Ask in gRPC."""
     target = f"{address.host}:{address.port}"
     # Else gRPC goes through http_proxy even to this machine.
@@ -90,11 +90,11 @@ def _over_grpc(address: Address, seconds: float, authorities: str | None) -> Wor
         except grpc.RpcError as error:
             code = error.code()
             said = f"{code.name}: {error.details()}"
-            return Word(code.name not in _NO_OTLP_GRPC, takes=False, said=said)
-    return Word(speaks=True, takes=True, said="OK")
+            return Reply(code.name not in _NO_OTLP_GRPC, takes=False, said=said)
+    return Reply(speaks=True, takes=True, said="OK")
 
 
-def _over_http(address: Address, seconds: float, authorities: str | None) -> Word:
+def _over_http(address: Address, seconds: float, authorities: str | None) -> Reply:
     """Ask in HTTP."""
     connection: http.client.HTTPConnection
     if address.tls:
@@ -111,14 +111,14 @@ def _over_http(address: Address, seconds: float, authorities: str | None) -> Wor
         answer = connection.getresponse()
         words = answer.read(200).decode(errors="replace").strip()
     except (OSError, http.client.HTTPException) as error:
-        return Word(speaks=False, takes=False, said=f"{type(error).__name__}: {error}")
+        return Reply(speaks=False, takes=False, said=f"{type(error).__name__}: {error}")
     finally:
         connection.close()
     said = f"HTTP {answer.status} {answer.reason}"
     if answer.status == _OK:  # and the body is binary
-        return Word(speaks=True, takes=True, said=said)
+        return Reply(speaks=True, takes=True, said=said)
     speaks = answer.status not in _NO_OTLP_HTTP
-    return Word(speaks, takes=False, said=f"{said} {words}".strip())
+    return Reply(speaks, takes=False, said=f"{said} {words}".strip())
 
 
 _OPTION: Final = "--collector"
@@ -147,12 +147,12 @@ _REFUSALS: Final = (
 
 
 def send(
-    visit: Visit, addresses: Addresses, protocol: str, spans: Sequence[ReadableSpan]
+    check: Check, addresses: Addresses, protocol: str, spans: Sequence[ReadableSpan]
 ) -> Sent:
     """Send spans with OpenTelemetry's own exporter.
 
     Args:
-        visit: The hop.
+        check: The hop.
         addresses: Where to.
         protocol: ``grpc`` or ``http/protobuf``.
         spans: What to send.
@@ -160,24 +160,24 @@ def send(
     Raises:
         Trouble: The Collector did not take them; it says why.
     """
-    word = greet(visit, addresses.collector, protocol)
+    reply = handshake(check, addresses.collector, protocol)
     at, wall = time.monotonic(), time.time()
     with _quiet():
-        exporter = _exporter(addresses, protocol, visit.deadline.request)
+        exporter = _exporter(addresses, protocol, check.deadline.request)
         try:
             result = exporter.export(spans)
         finally:
             exporter.shutdown()
     if result is not SpanExportResult.SUCCESS:
-        raise _refused(word)
+        raise _refused(reply)
     return Sent(spans, trace_id(spans), at, wall)
 
 
-def greet(visit: Visit, address: Address, protocol: str) -> Word:
+def handshake(check: Check, address: Address, protocol: str) -> Reply:
     """Find out what speaks at the Collector's address, without sending a span.
 
     Args:
-        visit: The hop.
+        check: The hop.
         address: Where it is.
         protocol: ``grpc`` or ``http/protobuf``.
 
@@ -185,15 +185,15 @@ def greet(visit: Visit, address: Address, protocol: str) -> Word:
         Trouble: It cannot be reached, or does not speak the protocol.
     """
     authorities = next(filter(None, map(os.environ.get, _AUTHORITIES)), None)
-    seconds = visit.deadline.request
+    seconds = check.deadline.request
     connect(address, _OPTION, seconds, authorities)
-    word = ask(address, protocol, seconds, authorities)
-    if word.takes:
-        return word
+    reply = ask(address, protocol, seconds, authorities)
+    if reply.takes:
+        return reply
     if not address.tls and speaks_tls(address, seconds):
         raise plain_text_trouble(address, _OPTION)
-    if word.speaks:
-        return word
+    if reply.speaks:
+        return reply
     other = _OTHER[protocol]
     where = f"{address.host}:{address.port}"
     if ask(address, other, seconds, authorities).speaks:
@@ -203,7 +203,7 @@ def greet(visit: Visit, address: Address, protocol: str) -> Word:
             f"{protocol}: {_PORTS[protocol]} by default."
         )
         raise Trouble(reason, remedy)
-    reason = f"what listens on {where} speaks no OTLP ({word.said})"
+    reason = f"what listens on {where} speaks no OTLP ({reply.said})"
     raise Trouble(reason, f"Is it the Collector's port? {_OPTION} URL.")
 
 
@@ -225,11 +225,11 @@ def _exporter(addresses: Addresses, protocol: str, seconds: float) -> SpanExport
     return Http(endpoint=url, timeout=seconds)
 
 
-def _refused(word: Word) -> Trouble:
+def _refused(reply: Reply) -> Trouble:
     """Return why the Collector did not take the spans."""
     for signs, reason, remedy in _REFUSALS:
-        if word.said.startswith(signs):
-            return Trouble(f"{reason} ({word.said})", remedy)
+        if reply.said.startswith(signs):
+            return Trouble(f"{reason} ({reply.said})", remedy)
     # An empty request does not get as far as the memory limiter.
     reason = "the Collector answers, and refuses the spans"
     remedy = (
@@ -237,7 +237,7 @@ def _refused(word: Word) -> Trouble:
         "otelcol_receiver_refused_spans_total; otelcol_exporter_queue_size)? Else "
         "check OTEL_EXPORTER_OTLP_HEADERS and _COMPRESSION."
     )
-    return Trouble(f"{reason} ({word.said})", remedy)
+    return Trouble(f"{reason} ({reply.said})", remedy)
 
 
 @contextmanager

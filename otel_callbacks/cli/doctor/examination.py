@@ -1,4 +1,7 @@
-"""The examination: every hop in the order of the chain, within the time there is."""
+"""Where each server is: from the command line, else the environment, else Compose.
+
+https://opentelemetry.io/docs/specs/otel/configuration/sdk-environment-variables/
+"""
 
 from __future__ import annotations
 
@@ -6,32 +9,122 @@ import time
 import uuid
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
+from urllib.parse import urlsplit
 
+from otel_callbacks._setting_values import SettingError
+from otel_callbacks.cli._http import Address, address
+from otel_callbacks.cli.doctor import STAGES
+from otel_callbacks.cli.doctor import backends as doctor_backends
 from otel_callbacks.cli.doctor import chain as doctor_chain
 from otel_callbacks.cli.doctor import collector as doctor_collector
-from otel_callbacks.cli.doctor import grafana as doctor_grafana
-from otel_callbacks.cli.doctor import instrumentations as doctor_instrumentations
-from otel_callbacks.cli.doctor import jaeger as doctor_jaeger
-from otel_callbacks.cli.doctor import metrics as doctor_metrics
 from otel_callbacks.cli.doctor import prometheus as doctor_prometheus
-from otel_callbacks.cli.doctor.findings import Hop, Report, Trouble
-from otel_callbacks.cli.doctor.probe import Deadline, Sent, Visit
-from otel_callbacks.cli.doctor.sampling import Evidence
+from otel_callbacks.cli.doctor.probe import Check, Deadline, Hop, Report, Sent, Trouble
+from otel_callbacks.cli.doctor.prometheus import Evidence
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    import argparse
+    from collections.abc import Callable, Mapping, Sequence
 
     from opentelemetry.sdk.trace import ReadableSpan
 
-    from otel_callbacks.cli._http import Address
-    from otel_callbacks.cli.doctor.addresses import Addresses
-    from otel_callbacks.cli.doctor.findings import State
+    from otel_callbacks.cli.doctor import Stage
+    from otel_callbacks.cli.doctor.probe import State
     from otel_callbacks.settings import Settings
 
-HOPS: Final = ("handler", "collector", "jaeger", "metrics", "prometheus", "grafana")
-"""The hops, in the order of the chain."""
+_OTLP_PORTS: Final = {"grpc": 4317, "http/protobuf": 4318}
+_OTLP_VARIABLES: Final = (
+    "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT",
+    "OTEL_EXPORTER_OTLP_ENDPOINT",
+)
+_INSECURE: Final = (
+    "OTEL_EXPORTER_OTLP_TRACES_INSECURE",
+    "OTEL_EXPORTER_OTLP_INSECURE",
+)
+_TRUE: Final = frozenset({"true", "1", "yes", "on"})
+_PORT: Final = "OTEL_EXPORTER_PROMETHEUS_PORT"
+_ANY_HOST: Final = frozenset({"0.0.0.0", "::", ""})  # noqa: S104 -- not listened on
 
-_FOLLOW_THE_TRACE: Final = frozenset({"collector", "jaeger", "prometheus"})
+
+@dataclass(frozen=True, slots=True)
+class Addresses:
+    """Where all servers are.
+
+    Args:
+        collector: The Collector's OTLP receiver.
+        chosen: What ``--collector`` says; empty to leave it to the environment, as
+            an app does.
+        jaeger: Jaeger's HTTP port.
+        prometheus: Prometheus.
+        grafana: Grafana.
+        metrics: The app's ``/metrics``, or None where it has none.
+    """
+
+    collector: Address
+    chosen: str
+    jaeger: Address
+    prometheus: Address
+    grafana: Address
+    metrics: Address | None
+
+
+def addresses(
+    options: argparse.Namespace, settings: Settings, environ: Mapping[str, str]
+) -> Addresses:
+    """Return where the servers are.
+
+    Args:
+        options: What the command line says.
+        settings: The handler's settings.
+        environ: The environment.
+
+    Raises:
+        SettingError: An address is none, or the port of ``/metrics`` is unknown.
+    """
+    return Addresses(
+        collector=_collector(
+            options.collector, settings.protocol_of("traces"), environ
+        ),
+        chosen=options.collector or "",
+        metrics=_metrics(options.metrics, options.skip, settings),
+        **{
+            name: address(f"--{name}", getattr(options, name) or default)
+            for name, _, default, _ in STAGES
+            if default
+        },
+    )
+
+
+def _collector(
+    option: str | None, protocol: str, environ: Mapping[str, str]
+) -> Address:
+    """Return where the exporter sends spans."""
+    default = f"http://127.0.0.1:{_OTLP_PORTS[protocol]}"
+    found = [("--collector", option or "")]
+    found += [(name, environ.get(name, "").strip()) for name in _OTLP_VARIABLES]
+    variable, url = next((one for one in found if one[1]), ("", default))
+    if "://" not in url:
+        # What the exporter does: TLS, unless the environment says otherwise.
+        insecure = any(environ.get(name, "").lower() in _TRUE for name in _INSECURE)
+        url = f"{'http' if insecure or option else 'https'}://{url}"
+    return address(variable, url)
+
+
+def _metrics(option: str | None, skip: list[str], settings: Settings) -> Address | None:
+    """Return where the app serves its series."""
+    if option:
+        url = option if urlsplit(option).path.strip("/") else f"{option}/metrics"
+        return address("--metrics", url)
+    if settings.metrics_exporter == "none" or "metrics" in skip:
+        return None
+    if settings.prometheus_port == 0:
+        allowed = "a port, or --metrics URL: only the app knows which port it found"
+        raise SettingError(_PORT, 0, allowed)
+    host = settings.prometheus_host
+    host = "127.0.0.1" if host in _ANY_HOST else host
+    host = f"[{host}]" if ":" in host else host
+    return address("--metrics", f"http://{host}:{settings.metrics_port}/metrics")
+
+
 # Prometheus and Grafana want a part of the time, too.
 _JAEGERS_SHARE: Final = 0.5
 
@@ -74,9 +167,9 @@ class Examination:
         asked = None if "prometheus" in self.skip else self.addresses.prometheus
         self._evidence = Evidence(asked, self._deadline)
         hops = []
-        for name, address, look in self._looks():
-            begins(name)
-            hop = self._hop(name, address, look)
+        for stage in STAGES:
+            begins(stage.name)
+            hop = self._hop(stage)
             ended(hop)
             hops.append(hop)
         trace = self._sent.trace_id if self._sent else ""
@@ -84,43 +177,28 @@ class Examination:
         service = doctor_chain.SERVICE
         return Report(service, self._instance, trace, seconds, tuple(hops))
 
-    def _looks(
-        self,
-    ) -> Iterator[tuple[str, Address | None, Callable[[Visit], str]]]:
-        """Yield each hop's name, its address, and what looks at it."""
-        where = self.addresses
-        yield "handler", None, self._handler
-        yield "collector", where.collector, self._collector
-        yield "jaeger", where.jaeger, self._jaeger
-        yield "metrics", where.metrics, self._metrics
-        yield "prometheus", where.prometheus, self._prometheus
-        yield (
-            "grafana",
-            where.grafana,
-            lambda visit: doctor_grafana.look(visit, where.grafana),
-        )
-
-    def _hop(
-        self, name: str, address: Address | None, look: Callable[[Visit], str]
-    ) -> Hop:
+    def _hop(self, stage: Stage) -> Hop:
         """Look at one hop, or leave it out."""
+        name = stage.name
+        address = getattr(self.addresses, name, None)
         url = address.url if address else ""
         if name in self.skip:
             return Hop(name=name, state="skipped", address=url)
         if name == "metrics" and address is None:
             saw = "OTEL_METRICS_EXPORTER=none"
             return Hop(name=name, state="skipped", saw=saw)
-        visit = Visit(self._deadline, self._sent)
+        look: Callable[[Check], str] = getattr(self, f"_{name}")
+        check = Check(self._deadline, self._sent)
         began = time.monotonic()
         saw = ""
         try:
-            saw = look(visit)
+            saw = look(check)
         except Trouble as trouble:
-            visit.troubles.append(trouble.finding)
+            check.troubles.append(trouble.finding)
         state: State = "reached"
-        if visit.troubles:
+        if check.troubles:
             state = "broken"
-        elif name in _FOLLOW_THE_TRACE and self._sent is None:
+        elif stage.follows and self._sent is None:
             state = "answers"
         return Hop(
             name=name,
@@ -128,46 +206,50 @@ class Examination:
             address=url,
             saw=saw,
             seconds=time.monotonic() - began,
-            troubles=tuple(visit.troubles),
-            cautions=tuple(visit.cautions),
+            troubles=tuple(check.troubles),
+            cautions=tuple(check.cautions),
         )
 
-    def _handler(self, visit: Visit) -> str:
+    def _handler(self, check: Check) -> str:
         """Run the fake chain."""
-        doctor_instrumentations.look_for_others(visit)
-        self._spans = doctor_chain.run_chain(visit, self._instance, self.settings)
+        doctor_chain.look_for_others(check)
+        self._spans = doctor_chain.run_chain(check, self._instance, self.settings)
         return f"{len(self._spans)} spans of a fake chain"
 
-    def _collector(self, visit: Visit) -> str:
+    def _collector(self, check: Check) -> str:
         """Send the spans; without any, see whether somebody takes them."""
         protocol = self.settings.protocol_of("traces")
         if not self._spans:
             address = self.addresses.collector
-            word = doctor_collector.greet(visit, address, protocol)
-            return f"{protocol}; {word.said}; no trace was there to send"
-        self._sent = doctor_collector.send(visit, self.addresses, protocol, self._spans)
+            reply = doctor_collector.handshake(check, address, protocol)
+            return f"{protocol}; {reply.said}; no trace was there to send"
+        self._sent = doctor_collector.send(check, self.addresses, protocol, self._spans)
         return f"{protocol}; it took the trace"
 
-    def _jaeger(self, visit: Visit) -> str:
+    def _jaeger(self, check: Check) -> str:
         """Wait for the trace."""
         part = _JAEGERS_SHARE if "prometheus" not in self.skip else 1.0
         deadline = self._deadline.share(part)
-        return doctor_jaeger.look(
-            visit, self.addresses.jaeger, deadline, self._evidence
+        return doctor_backends.check_jaeger(
+            check, self.addresses.jaeger, deadline, self._evidence
         )
 
-    def _metrics(self, visit: Visit) -> str:
+    def _metrics(self, check: Check) -> str:
         """Read the app's series."""
         address = self.addresses.metrics
-        return doctor_metrics.look(visit, address) if address else ""
+        return doctor_backends.check_metrics(check, address) if address else ""
 
-    def _prometheus(self, visit: Visit) -> str:
+    def _prometheus(self, check: Check) -> str:
         """Look for the app's series and the trace's span metrics."""
         wanted = None if "metrics" in self.skip else self.addresses.metrics
-        return doctor_prometheus.look(
-            visit,
+        return doctor_prometheus.check_prometheus(
+            check,
             self.addresses.prometheus,
             wanted,
             self._evidence.calls,
             span_metrics="span-metrics" not in self.skip,
         )
+
+    def _grafana(self, check: Check) -> str:
+        """Look at Grafana and its data sources."""
+        return doctor_backends.check_grafana(check, self.addresses.grafana)

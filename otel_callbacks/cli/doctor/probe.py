@@ -1,30 +1,135 @@
-"""What a hop is looked at with: the time there is, what was sent, HTTP."""
+"""What the doctor found: hops, troubles with their remedies, and the whole report."""
 
 from __future__ import annotations
 
-import http.client
 import json
 import re
 import socket
 import ssl
 import time
-import urllib.error
-import urllib.request
 from contextlib import closing
 from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
-from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
-from urllib.parse import urlencode
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar
 
-from otel_callbacks.cli.doctor.findings import Finding, Trouble
+from otel_callbacks.cli._http import FAILURES, Answer, get
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-    from email.message import Message
 
     from opentelemetry.sdk.trace import ReadableSpan
 
     from otel_callbacks.cli._http import Address
+
+State = Literal["reached", "answers", "broken", "skipped"]
+"""How a hop is: the trace got there; it works, but no trace could be followed to it;
+it has troubles; it was left out."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """Something that is not as it should be, and what to do about it.
+
+    Args:
+        reason: What is wrong, as far as can be told.
+        remedy: What to do.
+    """
+
+    reason: str
+    remedy: str
+
+
+class Trouble(Exception):  # noqa: N818 -- not an error of the doctor's
+    """A hop cannot be followed any further.
+
+    Args:
+        reason: What is wrong.
+        remedy: What to do.
+    """
+
+    def __init__(self, reason: str, remedy: str) -> None:
+        super().__init__(reason)
+        self.finding = Finding(reason, remedy)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hop:
+    """One hop of the chain.
+
+    Args:
+        name: Its name, as ``--skip`` takes it.
+        state: How it is.
+        address: Where it is, without a password; empty for the handler.
+        saw: What was seen there.
+        seconds: How long it was looked at.
+        troubles: Why it is broken.
+        cautions: What does not break it, and should be known.
+    """
+
+    name: str
+    state: State
+    address: str = ""
+    saw: str = ""
+    seconds: float = 0.0
+    troubles: tuple[Finding, ...] = ()
+    cautions: tuple[Finding, ...] = ()
+
+    def as_data(self) -> dict[str, Any]:
+        """Return it as JSON has it."""
+        return {
+            "name": self.name,
+            "state": self.state,
+            "address": self.address,
+            "saw": self.saw,
+            "seconds": round(self.seconds, 3),
+            "troubles": [_as_data(one) for one in self.troubles],
+            "cautions": [_as_data(one) for one in self.cautions],
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """All hops.
+
+    Args:
+        service: The ``service.name`` that the fake chain went under.
+        instance: Its ``service.instance.id``, the mark of this examination.
+        trace_id: Its trace, in hex; empty when it was not sent.
+        seconds: How long all took.
+        hops: The hops, in the order of the chain.
+    """
+
+    service: str
+    instance: str
+    trace_id: str
+    seconds: float
+    hops: tuple[Hop, ...]
+
+    @property
+    def broken(self) -> tuple[Hop, ...]:
+        """The hops with troubles."""
+        return tuple(hop for hop in self.hops if hop.state == "broken")
+
+    def as_data(self) -> dict[str, Any]:
+        """Return it as JSON has it."""
+        return {
+            "ok": not self.broken,
+            "service": self.service,
+            "instance": self.instance,
+            "trace_id": self.trace_id,
+            "seconds": round(self.seconds, 3),
+            "hops": [hop.as_data() for hop in self.hops],
+        }
+
+    def as_json(self) -> str:
+        """Return it as JSON, with a line's end."""
+        return json.dumps(self.as_data(), indent=2, ensure_ascii=False) + "\n"
+
+
+def _as_data(finding: Finding) -> dict[str, str]:
+    """Return a finding as JSON has it."""
+    return {"reason": finding.reason, "remedy": finding.remedy}
+
 
 _START: Final = (
     "Start it (`docker compose up --wait`; `docker compose ps` shows what runs), or "
@@ -141,7 +246,6 @@ _REQUEST_SECONDS: Final = 5.0
 _LEAST_SECONDS: Final = 0.5
 _POLL_SECONDS: Final = 0.25
 _SKEW_SECONDS: Final = 5.0
-_LOOPBACK: Final = ("127.", "localhost", "::1")
 # What Go's servers and nginx say to plain text on a port for TLS.
 _WANTS_TLS: Final = re.compile("HTTP request (to an HTTPS server|was sent to HTTPS)")
 _NOT_READY: Final = frozenset({502, 503, 504})
@@ -212,7 +316,7 @@ class Sent:
 
 
 @dataclass(slots=True)
-class Visit:
+class Check:
     """One hop while it is looked at.
 
     Args:
@@ -246,50 +350,20 @@ class Visit:
             self.cautions.append(finding)
 
 
-class Answer(NamedTuple):
-    """What a server answered.
-
-    Args:
-        status: The HTTP status.
-        headers: The headers.
-        body: The body.
-    """
-
-    status: int
-    headers: Message
-    body: bytes
-
-    @property
-    def text(self) -> str:
-        """The body as text."""
-        return self.body.decode(errors="replace")
-
-    def json(self) -> Any:
-        """Return the body as JSON, or None if it is none."""
-        try:
-            return json.loads(self.body)
-        except ValueError:
-            return None
-
-
-class Site:
+class Server:
     """A server that is asked over HTTP.
 
     Args:
         name: What it is called.
         address: Where it is.
-        visit: The hop that it is.
+        check: The hop that it is.
     """
 
-    def __init__(self, name: str, address: Address, visit: Visit) -> None:
+    def __init__(self, name: str, address: Address, check: Check) -> None:
         self._name = name
         self._option = f"--{name}"
         self._address = address
-        self._visit = visit
-        # A proxy is for what is far away.
-        near = address.host.startswith(_LOOPBACK)
-        handlers = [urllib.request.ProxyHandler({})] if near else []
-        self._opener = urllib.request.build_opener(*handlers)
+        self._check = check
 
     def get(self, path: str, accept: str = "*/*", **query: str) -> Answer:
         """Ask, whatever the status of the answer.
@@ -302,17 +376,11 @@ class Site:
         Raises:
             Trouble: There is no answer, or a login is needed.
         """
-        url = f"{self._address.url}{path}"
-        headers = {"Accept": accept, "User-Agent": "otel-callbacks-doctor"}
-        if self._address.login:
-            headers["Authorization"] = self._address.login
-        request = urllib.request.Request(  # noqa: S310 -- Address is http or https
-            f"{url}?{urlencode(query)}" if query else url, headers=headers
-        )
+        seconds = self._check.deadline.request
         began = time.time()
         try:
-            answer = self._ask(request)
-        except (OSError, http.client.HTTPException) as error:
+            answer = get(self._address, path, query, accept=accept, seconds=seconds)
+        except FAILURES as error:
             raise self._why(error) from error
         if not self._address.tls and _WANTS_TLS.search(answer.text[:500]):
             raise plain_text_trouble(self._address, self._option)
@@ -331,7 +399,7 @@ class Site:
         """Return how to log in."""
         return f"Give user and password: {self._option} http://USER:PASSWORD@HOST."
 
-    def stranger(self, answer: Answer) -> Trouble:
+    def unrecognised(self, answer: Answer) -> Trouble:
         """Return what to say when another server answers.
 
         Args:
@@ -347,19 +415,9 @@ class Site:
             remedy = f"Wait, or look at `docker compose logs {self._name}`."
         return Trouble(reason, remedy)
 
-    def _ask(self, request: urllib.request.Request) -> Answer:
-        """Send one request."""
-        seconds = self._visit.deadline.request
-        try:
-            with self._opener.open(request, timeout=seconds) as answer:
-                return Answer(answer.status, answer.headers, answer.read())
-        except urllib.error.HTTPError as error:
-            with error:
-                return Answer(error.code, error.headers, error.read())
-
     def _why(self, error: Exception) -> Trouble:
         """Return why there was no answer."""
-        seconds = self._visit.deadline.request
+        seconds = self._check.deadline.request
         try:
             connect(self._address, self._option, seconds)
         except Trouble as trouble:
@@ -384,7 +442,7 @@ class Site:
         skew = theirs + 0.5 - ours
         if abs(skew) > _SKEW_SECONDS:
             side = "ahead of" if skew > 0 else "behind"
-            self._visit.caution(
+            self._check.caution(
                 f"clock skew: its clock is {abs(skew):.0f} s {side} this machine's",
                 "Set both clocks (NTP): spans and samples are put in order and looked "
                 "for by time, and Prometheus refuses samples from the future.",

@@ -6,62 +6,31 @@ import time
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
+from otel_callbacks.cli._http import Prometheus as PrometheusClient
+from otel_callbacks.cli._http import data_of
 from otel_callbacks.cli.doctor.chain import SERVICE
-from otel_callbacks.cli.doctor.probe import Site, Visit
+from otel_callbacks.cli.doctor.probe import Check, Finding, Server, Trouble
 
 if TYPE_CHECKING:
     from otel_callbacks.cli._http import Address
-    from otel_callbacks.cli.doctor.probe import Answer, Sent
+    from otel_callbacks.cli.doctor.probe import Deadline, Sent
 
 _OK: Final = 200
 _MINUTE: Final = 60.0
 
 
-class Prometheus:
-    """A Prometheus.
+class Prometheus(PrometheusClient):
+    """The Prometheus of the stack."""
 
-    Args:
-        address: Where it is.
-        visit: The hop.
-    """
-
-    def __init__(self, address: Address, visit: Visit) -> None:
-        self.site = Site("prometheus", address, visit)
+    def __init__(self, address: Address, check: Check) -> None:
+        self.server = Server("prometheus", address, check)
+        super().__init__(self.server.get)
 
     def recognise(self) -> None:
-        """Make sure that it is a Prometheus that answers.
-
-        Raises:
-            Trouble: It is not.
-        """
-        answer = self.site.get("/api/v1/query", query="vector(1)")
-        if _data(answer) is None:
-            raise self.site.stranger(answer)
-
-    def data(self, path: str, **query: str) -> Any:
-        """Return what an address of the API says, or None where it says nothing.
-
-        Args:
-            path: The path below ``/api/v1``.
-            query: The query's parameters.
-
-        Raises:
-            Trouble: It does not answer.
-        """
-        return _data(self.site.get(f"/api/v1/{path}", **query))
-
-    def value(self, query: str) -> float | None:
-        """Return the one number that an expression gives now, or None.
-
-        Args:
-            query: The expression.
-
-        Raises:
-            Trouble: It does not answer.
-        """
-        found = self.data("query", query=query)
-        result = found["result"] if found else ()
-        return float(result[0]["value"][1]) if result else None
+        """Make sure that it is a Prometheus that answers; raises `Trouble` if not."""
+        answer = self.server.get("/api/v1/query", query="vector(1)")
+        if data_of(answer) is None:
+            raise self.server.unrecognised(answer)
 
     def traces_of_exemplars(self, query: str, since: float, until: float) -> set[str]:
         """Return the traces that exemplars of a series name.
@@ -101,14 +70,6 @@ def calls_of_the_doctor(prometheus: Prometheus) -> float:
     return prometheus.value(query) or 0.0
 
 
-def _data(answer: Answer) -> Any:
-    """Return the data of a success, else None."""
-    found = answer.json()
-    if answer.status == _OK and isinstance(found, dict):
-        return found.get("data")
-    return None
-
-
 _EXEMPLAR_STORAGE: Final = "exemplar-storage"
 _DURATIONS: Final = (
     '{__name__=~"traces_span_metrics_duration_(milli)?seconds_bucket",'
@@ -118,8 +79,8 @@ _QUEUE: Final = 'sum(otelcol_exporter_queue_size{data_type="metrics"})'
 _PORTS: Final = {"http": 80, "https": 443}
 
 
-def look(
-    visit: Visit,
+def check_prometheus(
+    check: Check,
     address: Address,
     metrics: Address | None,
     calls_before: float,
@@ -129,7 +90,7 @@ def look(
     """Look at Prometheus, and wait for what it should have.
 
     Args:
-        visit: The hop.
+        check: The hop.
         address: Where Prometheus is.
         metrics: Where the app's series are, or None not to look for them.
         calls_before: Spans of the doctor's that span metrics had counted before.
@@ -141,22 +102,22 @@ def look(
     Raises:
         Trouble: Prometheus does not answer.
     """
-    prometheus = Prometheus(address, visit)
+    prometheus = Prometheus(address, check)
     prometheus.recognise()
-    exemplars, receives = _switches(visit, prometheus)
+    exemplars, receives = _switches(check, prometheus)
     saw = []
     if metrics is not None:
-        saw.append(_app(visit, prometheus, metrics))
-    if span_metrics and visit.sent is not None and receives:
+        saw.append(_app(check, prometheus, metrics))
+    if span_metrics and check.sent is not None and receives:
         saw.append(
             _span_metrics(
-                visit, prometheus, visit.sent, calls_before, exemplars=exemplars
+                check, prometheus, check.sent, calls_before, exemplars=exemplars
             )
         )
     return ", ".join(filter(None, saw)) or "answers"
 
 
-def _switches(visit: Visit, prometheus: Prometheus) -> tuple[bool, bool]:
+def _switches(check: Check, prometheus: Prometheus) -> tuple[bool, bool]:
     """Return whether exemplars are kept, and whether OTLP is taken in."""
     flags = prometheus.data("status/flags")
     if not isinstance(flags, dict):
@@ -165,7 +126,7 @@ def _switches(visit: Visit, prometheus: Prometheus) -> tuple[bool, bool]:
     features = flags.get("enable-feature", "")
     exemplars = _EXEMPLAR_STORAGE in features
     if not exemplars:
-        visit.trouble(
+        check.trouble(
             "no exemplar storage: no dot of a graph leads to its trace",
             f"Start Prometheus with --enable-feature={_EXEMPLAR_STORAGE}.",
         )
@@ -174,21 +135,21 @@ def _switches(visit: Visit, prometheus: Prometheus) -> tuple[bool, bool]:
         or "otlp-write-receiver" in features
     )
     if not receives:
-        visit.trouble(
+        check.trouble(
             "the OTLP receiver is off: it refuses span metrics and pushed metrics",
             "Start Prometheus with --web.enable-otlp-receiver.",
         )
     return exemplars, receives
 
 
-def _app(visit: Visit, prometheus: Prometheus, metrics: Address) -> str:
+def _app(check: Check, prometheus: Prometheus, metrics: Address) -> str:
     """Look for the app's target and its series."""
-    part = visit.deadline.share(0.5)
+    part = check.deadline.share(0.5)
     before = _active(prometheus)
     part.poll(lambda: _is_decided(_active(prometheus), before, metrics.port) or None)
     targets = _on(metrics.port, _active(prometheus))
     if not targets:
-        visit.trouble(
+        check.trouble(
             f"no target has port {metrics.port}: nobody scrapes the app",
             "Name it in a file under deploy/prometheus/targets; docs/stack.md says "
             "how. /targets of Prometheus shows what is scraped.",
@@ -197,7 +158,7 @@ def _app(visit: Visit, prometheus: Prometheus, metrics: Address) -> str:
     up = [target for target in targets if target["health"] == "up"]
     if not up:
         error = targets[0]["lastError"] or "it has not been scraped yet"
-        visit.trouble(
+        check.trouble(
             f"the target {targets[0]['scrapeUrl']} is down: {error}",
             "Does the app run, and does it listen where Prometheus reaches it? From a "
             "container, 127.0.0.1 of this machine is not reached: "
@@ -206,7 +167,7 @@ def _app(visit: Visit, prometheus: Prometheus, metrics: Address) -> str:
         return ""
     count = part.poll(lambda: _series(prometheus, up) or None)
     if count is None:
-        visit.trouble(
+        check.trouble(
             f"the target {up[0]['scrapeUrl']} is up, and none of our series is there",
             "Is it another app's port? Else look for metric_relabel_configs that "
             "drop otel_callbacks_* and gen_ai_*.",
@@ -262,7 +223,7 @@ def _series(prometheus: Prometheus, targets: list[dict[str, Any]]) -> float | No
 
 
 def _span_metrics(
-    visit: Visit,
+    check: Check,
     prometheus: Prometheus,
     sent: Sent,
     calls_before: float,
@@ -282,27 +243,103 @@ def _span_metrics(
         calls = calls_of_the_doctor(prometheus)
         return True if calls and calls != calls_before else None
 
-    if not visit.deadline.poll(probe):
-        _say_why(visit, prometheus, sent)
+    if not check.deadline.poll(probe):
+        _say_why(check, prometheus, sent)
         return ""
     if exemplars and not named():
-        visit.caution(
+        check.caution(
             "span metrics of the trace are there, without an exemplar that names it",
             "Switch exemplars on in the Collector's span_metrics connector.",
         )
     return f"span metrics of the trace after {sent.ago:.1f} s"
 
 
-def _say_why(visit: Visit, prometheus: Prometheus, sent: Sent) -> None:
+def _say_why(check: Check, prometheus: Prometheus, sent: Sent) -> None:
     """Say where the span metrics are."""
     if prometheus.value(_QUEUE):
-        visit.trouble(
+        check.trouble(
             "span metrics wait in the Collector's queue: it cannot reach Prometheus",
             "Check COLLECTOR_PROMETHEUS_URL, and `docker compose logs otel-collector`.",
         )
         return
-    visit.trouble(
+    check.trouble(
         f"no span metrics of the trace {sent.ago:.0f} s later",
         "They come every COLLECTOR_SPAN_METRICS_INTERVAL (15s): more --timeout; or "
         "the Collector has no span_metrics connector: --skip span-metrics.",
     )
+
+
+_TAIL_SAMPLING: Final = "otelcol_processor_tail_sampling"
+# With and without the suffix that a Collector's own reader may leave out.
+_DROPPED: Final = (
+    f'sum({{__name__=~"{_TAIL_SAMPLING}_global_count_traces_sampled(_total)?",'
+    'sampled="false"})'
+)
+_RECEIVED: Final = (
+    f'sum({{__name__=~"{_TAIL_SAMPLING}_new_trace_id_received(_total)?"}})'
+)
+_READ_AT: Final = (
+    f'max(timestamp({{__name__=~"{_TAIL_SAMPLING}_new_trace_id_received(_total)?"}}))'
+)
+_TRACES_QUEUE: Final = 'sum(otelcol_exporter_queue_size{data_type="traces"})'
+
+
+class Evidence:
+    """The Collector's counters before the trace was sent, and afterwards.
+
+    Args:
+        address: Where Prometheus is, or None where it is not asked.
+        deadline: The time that is left.
+    """
+
+    def __init__(self, address: Address | None, deadline: Deadline) -> None:
+        # Its own check: Prometheus is a hop of its own, and says there what it has.
+        check = Check(deadline)
+        self._prometheus = Prometheus(address, check) if address else None
+        self._dropped = self._value(_DROPPED)
+        self._received = self._value(_RECEIVED)
+        self.calls = self._calls()
+
+    def why_missing(self, sent: Sent, *, at_last: bool) -> Finding | None:
+        """Say what became of the trace, or None if that cannot be told.
+
+        Args:
+            sent: What was sent, and when.
+            at_last: Take what is likely; else only what is certain.
+        """
+        dropped = self._value(_DROPPED) - self._dropped
+        received = self._value(_RECEIVED) - self._received
+        # All that came since has been dropped, and the trace was among it.
+        certain = dropped >= received and self._value(_READ_AT) > sent.wall
+        if dropped > 0 and (certain or at_last):
+            return Finding(
+                "sampled away: since the trace was sent, the Collector's tail sampling "
+                f"has dropped {dropped:.0f} of {max(received, dropped):.0f} traces",
+                "Nothing is broken if that is wanted: errors, slow and expensive "
+                "traces are kept. Else raise COLLECTOR_KEEP_PERCENT.",
+            )
+        if at_last and self._value(_TRACES_QUEUE) > 0:
+            return Finding(
+                "the trace waits in the Collector's queue: it cannot reach Jaeger",
+                "Check COLLECTOR_JAEGER_ENDPOINT, and `docker compose logs "
+                "otel-collector`. Nothing is lost until the queue is full.",
+            )
+        return None
+
+    def _value(self, query: str) -> float:
+        """Return a number of the Collector's, 0 where there is none."""
+        if self._prometheus is None:
+            return 0.0
+        try:
+            return self._prometheus.value(query) or 0.0
+        except Trouble:
+            return 0.0
+
+    def _calls(self) -> float:
+        """Return how many spans of the doctor's have been counted before."""
+        if self._prometheus is None:
+            return 0.0
+        try:
+            return calls_of_the_doctor(self._prometheus)
+        except Trouble:
+            return 0.0

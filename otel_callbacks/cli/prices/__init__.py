@@ -22,18 +22,12 @@ _UNKNOWN: Final = 1
 _LONGEST_REMARK: Final = 300
 
 
-def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Add the command and its options.
-
-    Args:
-        commands: The commands of the main parser.
-    """
-    parser = commands.add_parser(
-        "prices",
-        help="print what is known of a model's prices, and since when",
-        description="Prints all prices of a model, in US dollars for a million tokens, "
+def add_to(parser: argparse.ArgumentParser) -> None:
+    """Add the command's options."""
+    parser.description = (
+        "Prints all prices of a model, in US dollars for a million tokens, "
         "without asking any server. Exit code 0: known; 1: not known; 2: it cannot be "
-        "run as asked.",
+        "run as asked."
     )
     parser.add_argument("model", metavar="MODEL", help="as the provider names it")
     parser.add_argument(

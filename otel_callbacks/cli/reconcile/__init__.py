@@ -165,19 +165,13 @@ _OPENAI: Final = "openai"
 _ALL: Final = "all"
 
 
-def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Add the command and its options.
-
-    Args:
-        commands: The commands of the main parser.
-    """
-    parser = commands.add_parser(
-        "reconcile",
-        help="compare our counters with a provider's usage export",
-        description="Compares tokens and cost by model and day with an export: "
+def add_to(parser: argparse.ArgumentParser) -> None:
+    """Add the command's options."""
+    parser.description = (
+        "Compares tokens and cost by model and day with an export: "
         "OpenAI's usage or costs, as JSON of its API or as CSV of its pages, or any "
         "CSV with date, model, input_tokens, output_tokens, cost. Exit code 0: no gap "
-        "beyond the tolerance; 1: a gap; 2: it cannot be read.",
+        "beyond the tolerance; 1: a gap; 2: it cannot be read."
     )
     parser.add_argument("file", metavar="FILE", type=Path, help="the export")
     where = parser.add_mutually_exclusive_group()

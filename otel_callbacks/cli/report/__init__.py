@@ -36,18 +36,12 @@ _SINCE: Final = "24h"
 _LABEL: Final = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*")
 
 
-def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Add the command and its options.
-
-    Args:
-        commands: The commands of the main parser.
-    """
-    parser = commands.add_parser(
-        "report",
-        help="print what was spent, by model, outcome and label",
-        description="Reads an app's /metrics, or a Prometheus, and prints calls, "
+def add_to(parser: argparse.ArgumentParser) -> None:
+    """Add the command's options."""
+    parser.description = (
+        "Reads an app's /metrics, or a Prometheus, and prints calls, "
         "tokens and cost by model and outcome. Exit code 0: printed; 2: it cannot "
-        "be read.",
+        "be read."
     )
     parser.add_argument(
         "url",

@@ -26,14 +26,12 @@ _ROWS_AT_MOST: Final = 60
 _REFUSALS_AT_MOST: Final = 20
 
 
-def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Add the command and its options."""
-    parser = commands.add_parser(
-        "watch",
-        help="show the calls of your own app as they end; no Docker, no account",
-        description="Receives OTLP (traces, and events with content) on this machine "
+def add_to(parser: argparse.ArgumentParser) -> None:
+    """Add the command's options."""
+    parser.description = (
+        "Receives OTLP (traces, and events with content) on this machine "
         "and shows each trace when it is over. It is a window for development: traces "
-        "are in memory, the last ones only. Jaeger is for more.",
+        "are in memory, the last ones only. Jaeger is for more."
     )
     parser.add_argument(
         "--html", action="store_true", help="serve a live page of the same, too"

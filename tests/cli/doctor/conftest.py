@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from otel_callbacks.cli.doctor import jaeger as doctor_jaeger
-from otel_callbacks.cli.doctor import probe as doctor_visit
-from otel_callbacks.cli.doctor.probe import Deadline, Visit
+from otel_callbacks.cli.doctor import backends as doctor_jaeger
+from otel_callbacks.cli.doctor import probe as doctor_probe
+from otel_callbacks.cli.doctor.probe import Check, Deadline
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
@@ -28,7 +28,7 @@ def _no_settings_of_the_developer(monkeypatch: pytest.MonkeyPatch) -> None:
         if name.startswith(("OTEL_", "LANGSMITH_", "LANGCHAIN_")):
             monkeypatch.delenv(name)
     monkeypatch.setattr(doctor_jaeger, "_GRACE_SECONDS", 0.0)
-    monkeypatch.setattr(doctor_visit, "_POLL_SECONDS", 0.01)
+    monkeypatch.setattr(doctor_probe, "_POLL_SECONDS", 0.01)
 
 
 @pytest.fixture
@@ -39,6 +39,6 @@ def stack() -> Iterator[FakeStack]:
 
 
 @pytest.fixture
-def visit() -> Visit:
+def check() -> Check:
     """A hop with more time than it needs."""
-    return Visit(Deadline(30))
+    return Check(Deadline(30))

@@ -1,17 +1,23 @@
 from __future__ import annotations
 
+from importlib.metadata import EntryPoint
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from langchain_core.callbacks import BaseCallbackHandler
 
 from otel_callbacks import Settings
-from otel_callbacks.cli.doctor.chain import SERVICE, run_chain, trace_id
-from otel_callbacks.cli.doctor.findings import Trouble
+from otel_callbacks.cli.doctor.chain import (
+    SERVICE,
+    look_for_others,
+    run_chain,
+    trace_id,
+)
+from otel_callbacks.cli.doctor.probe import Trouble
 from otel_callbacks.testing import spans_as_data, tree_of
 
 if TYPE_CHECKING:
-    from otel_callbacks.cli.doctor.probe import Visit
+    from otel_callbacks.cli.doctor.probe import Check
 
 
 class _Deaf(BaseCallbackHandler):
@@ -21,9 +27,9 @@ class _Deaf(BaseCallbackHandler):
         """End nothing."""
 
 
-def test_chain_has_its_marks(visit: Visit) -> None:
+def test_chain_has_its_marks(check: Check) -> None:
     """Service and instance are known beforehand; the model call is below the chain."""
-    spans = run_chain(visit, "mark", Settings())
+    spans = run_chain(check, "mark", Settings())
     data = spans_as_data(spans)
     assert tree_of(data).splitlines()[0].endswith("otel-callbacks doctor")
     assert {span["trace_id"] for span in data} == {trace_id(spans)}
@@ -32,17 +38,17 @@ def test_chain_has_its_marks(visit: Visit) -> None:
         attributes = span.resource.attributes
         assert attributes["service.name"] == SERVICE
         assert attributes["service.instance.id"] == "mark"
-    assert visit.cautions == []
+    assert check.cautions == []
 
 
-def test_handler_that_makes_no_spans_is_the_broken_hop(visit: Visit) -> None:
+def test_handler_that_makes_no_spans_is_the_broken_hop(check: Check) -> None:
     """With what it did make."""
 
     def deaf(**_: Any) -> _Deaf:
         return _Deaf()
 
     with pytest.raises(Trouble) as caught:
-        run_chain(visit, "mark", Settings(), deaf)
+        run_chain(check, "mark", Settings(), deaf)
     assert caught.value.finding.reason == (
         "of a chain with a model call the handler made no spans"
     )
@@ -70,7 +76,7 @@ def test_handler_that_makes_no_spans_is_the_broken_hop(visit: Visit) -> None:
     ],
 )
 def test_switches_are_named(
-    visit: Visit,
+    check: Check,
     monkeypatch: pytest.MonkeyPatch,
     settings: Settings,
     environ: dict[str, str],
@@ -80,19 +86,19 @@ def test_switches_are_named(
     for name, value in environ.items():
         monkeypatch.setenv(name, value)
     with pytest.raises(Trouble) as caught:
-        run_chain(visit, "mark", settings)
+        run_chain(check, "mark", settings)
     assert caught.value.finding.reason.startswith(reason)
     assert caught.value.finding.remedy.startswith("Unset OTEL_")
 
 
 def test_share_of_traces_is_a_caution(
-    visit: Visit, monkeypatch: pytest.MonkeyPatch
+    check: Check, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The doctor's own trace is sent all the same."""
     monkeypatch.setenv("OTEL_TRACES_SAMPLER", "parentbased_traceidratio")
     monkeypatch.setenv("OTEL_TRACES_SAMPLER_ARG", "0.1")
-    assert len(run_chain(visit, "mark", Settings())) == 3
-    (caution,) = visit.cautions
+    assert len(run_chain(check, "mark", Settings())) == 3
+    (caution,) = check.cautions
     assert caution.reason == (
         "OTEL_TRACES_SAMPLER=parentbased_traceidratio: only 10% of traces are sent; "
         "the doctor's own is sent always"
@@ -103,10 +109,77 @@ def test_share_of_traces_is_a_caution(
     ("sampler", "argument"), [("always_on", "0"), ("traceidratio", "")]
 )
 def test_samplers_that_keep_all_are_well(
-    visit: Visit, monkeypatch: pytest.MonkeyPatch, sampler: str, argument: str
+    check: Check, monkeypatch: pytest.MonkeyPatch, sampler: str, argument: str
 ) -> None:
     """An argument counts only for the samplers that take one; none means all."""
     monkeypatch.setenv("OTEL_TRACES_SAMPLER", sampler)
     monkeypatch.setenv("OTEL_TRACES_SAMPLER_ARG", argument)
-    assert len(run_chain(visit, "mark", Settings())) == 3
-    assert visit.cautions == []
+    assert len(run_chain(check, "mark", Settings())) == 3
+    assert check.cautions == []
+
+
+_LANGCHAIN = EntryPoint(
+    "langchain",
+    "opentelemetry.instrumentation.langchain:LangchainInstrumentor",
+    "opentelemetry_instrumentor",
+)
+_OPENAI = EntryPoint(
+    "openai",
+    "opentelemetry.instrumentation.openai:OpenAIInstrumentor",
+    "opentelemetry_instrumentor",
+)
+_HTTPX = EntryPoint(
+    "httpx",
+    "opentelemetry.instrumentation.httpx:HTTPXClientInstrumentor",
+    "opentelemetry_instrumentor",
+)
+_OURS = EntryPoint(
+    "langchain",
+    "otel_callbacks._instrument.switch:Instrumentor",
+    "opentelemetry_instrumentor",
+)
+
+
+def test_active_one_is_named(check: Check) -> None:
+    """Each call would be there twice; the remedy names the variable."""
+    look_for_others(
+        check, installed=[_LANGCHAIN, _HTTPX], loaded={_LANGCHAIN.module}, environ={}
+    )
+    (caution,) = check.cautions
+    assert caution.reason == (
+        "two instrumentations active: opentelemetry.instrumentation.langchain beside "
+        "ours; each model call is two spans, and its tokens are counted twice"
+    )
+    assert "OTEL_PYTHON_DISABLED_INSTRUMENTATIONS" in caution.remedy
+
+
+def test_installed_one_is_a_possibility(check: Check) -> None:
+    """An app may activate it; the doctor cannot see that from here."""
+    look_for_others(check, installed=[_OPENAI, _OPENAI], loaded=(), environ={})
+    (caution,) = check.cautions
+    assert caution.reason.startswith(
+        "another instrumentation is installed: opentelemetry.instrumentation.openai; "
+    )
+
+
+def test_tracers_of_other_kinds_are_found(check: Check) -> None:
+    """By their modules, and LangSmith by its variable."""
+    environ = {"LANGSMITH_OTEL_ENABLED": "true"}
+    look_for_others(
+        check, installed=[], loaded={"langfuse", "openlit"}, environ=environ
+    )
+    (caution,) = check.cautions
+    assert "LangSmith (LANGSMITH_OTEL_ENABLED), Langfuse, OpenLIT" in caution.reason
+
+
+def test_ours_and_those_of_other_libraries_are_no_trouble(check: Check) -> None:
+    """HTTP spans belong under model calls; our own entry point is us."""
+    loaded = {_OURS.module, _HTTPX.module}
+    look_for_others(check, installed=[_OURS, _HTTPX], loaded=loaded, environ={})
+    assert check.cautions == []
+
+
+def test_this_environment_is_looked_at_by_itself(check: Check) -> None:
+    """With httpx's instrumentation installed and nothing else of the kind."""
+    look_for_others(check)
+    assert check.cautions == []

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import logging
+import socket
+from contextlib import closing
 from typing import TYPE_CHECKING
 
 import grpc  # type: ignore[import-untyped]
@@ -8,86 +10,87 @@ import pytest
 from loopback_servers import CERTIFICATE, Page, Receiver, Web
 
 from otel_callbacks import Settings
-from otel_callbacks.cli.doctor.addresses import Addresses, address
+from otel_callbacks.cli._http import address
 from otel_callbacks.cli.doctor.chain import run_chain, trace_id
-from otel_callbacks.cli.doctor.collector import send
-from otel_callbacks.cli.doctor.findings import Finding, Trouble
+from otel_callbacks.cli.doctor.collector import Reply, ask, send
+from otel_callbacks.cli.doctor.examination import Addresses
+from otel_callbacks.cli.doctor.probe import Finding, Trouble
 
 if TYPE_CHECKING:
-    from otel_callbacks.cli.doctor.probe import Sent, Visit
+    from otel_callbacks.cli.doctor.probe import Check, Sent
 
 
-def _send(visit: Visit, url: str, protocol: str = "grpc", chosen: str = "") -> Sent:
+def _send(check: Check, url: str, protocol: str = "grpc", chosen: str = "") -> Sent:
     """Send a fake chain to a Collector."""
     other = address("", "http://127.0.0.1:1")
     where = Addresses(address("", url), chosen, other, other, other, None)
-    return send(visit, where, protocol, run_chain(visit, "mark", Settings()))
+    return send(check, where, protocol, run_chain(check, "mark", Settings()))
 
 
-def _why(visit: Visit, url: str, protocol: str = "grpc") -> Finding:
+def _why(check: Check, url: str, protocol: str = "grpc") -> Finding:
     """Return why a Collector does not take spans."""
     with pytest.raises(Trouble) as caught:
-        _send(visit, url, protocol, url)
+        _send(check, url, protocol, url)
     return caught.value.finding
 
 
-def test_spans_arrive(visit: Visit) -> None:
+def test_spans_arrive(check: Check) -> None:
     """All of them, under the trace that is said."""
     with Receiver() as receiver:
-        sent = _send(visit, receiver.url, chosen=receiver.url)
+        sent = _send(check, receiver.url, chosen=receiver.url)
         assert receiver.traces == {sent.trace_id: 3}
     assert sent.trace_id == trace_id(sent.spans)
     assert sent.ago >= 0
 
 
-def test_spans_arrive_over_tls(visit: Visit, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_spans_arrive_over_tls(check: Check, monkeypatch: pytest.MonkeyPatch) -> None:
     """With the environment's authority, as the app's own exporter."""
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_CERTIFICATE", str(CERTIFICATE))
     with Receiver(tls=True) as receiver:
         monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", receiver.url)
-        sent = _send(visit, receiver.url)
+        sent = _send(check, receiver.url)
         assert receiver.traces == {sent.trace_id: 3}
 
 
-def test_spans_arrive_over_http(visit: Visit) -> None:
+def test_spans_arrive_over_http(check: Check) -> None:
     """At the path that is the protocol's, written out or not."""
     with Web({"/v1/traces": Page()}) as web:
-        _send(visit, web.url, "http/protobuf", web.url)
+        _send(check, web.url, "http/protobuf", web.url)
         url = f"{web.url}/v1/traces"
-        _send(visit, url, "http/protobuf", url)
+        _send(check, url, "http/protobuf", url)
         assert {path for path, _ in web.requests} == {"/v1/traces"}
 
 
-def test_wrong_protocol_is_named(visit: Visit) -> None:
+def test_wrong_protocol_is_named(check: Check) -> None:
     """Both ways round."""
     with Receiver() as receiver:
-        found = _why(visit, receiver.url, "http/protobuf")
+        found = _why(check, receiver.url, "http/protobuf")
         assert "speaks grpc, we http/protobuf" in found.reason
         assert "OTEL_EXPORTER_OTLP_PROTOCOL=grpc" in found.remedy
         assert "4318 by default" in found.remedy
     with Web({"/v1/traces": Page()}) as web:
-        found = _why(visit, web.url)
+        found = _why(check, web.url)
         assert "speaks http/protobuf, we grpc" in found.reason
         assert "4317 by default" in found.remedy
 
 
-def test_tls_mismatch_is_named(visit: Visit) -> None:
+def test_tls_mismatch_is_named(check: Check) -> None:
     """Plain text to a port for TLS, in both protocols, and TLS to a plain one."""
     with Receiver(tls=True) as receiver:
-        found = _why(visit, receiver.url.replace("https", "http"))
+        found = _why(check, receiver.url.replace("https", "http"))
         assert found.reason.endswith("speaks TLS, we plain text")
     with Web(tls=True) as web:
-        found = _why(visit, web.url.replace("https", "http"), "http/protobuf")
+        found = _why(check, web.url.replace("https", "http"), "http/protobuf")
         assert found.reason.endswith("speaks TLS, we plain text")
     with Receiver() as receiver:
-        found = _why(visit, receiver.url.replace("http", "https"))
+        found = _why(check, receiver.url.replace("http", "https"))
         assert found.reason.startswith("TLS mismatch: we speak TLS")
 
 
-def test_another_server_is_named(visit: Visit) -> None:
+def test_another_server_is_named(check: Check) -> None:
     """It speaks no OTLP at all."""
     with Web() as web:
-        found = _why(visit, web.url, "http/protobuf")
+        found = _why(check, web.url, "http/protobuf")
     assert "speaks no OTLP (HTTP 404" in found.reason
     assert "--collector URL" in found.remedy
 
@@ -101,7 +104,7 @@ def test_another_server_is_named(visit: Visit) -> None:
     ],
 )
 def test_refusal_is_named(
-    visit: Visit,
+    check: Check,
     code: str,
     everything: bool,  # noqa: FBT001
     reason: str,
@@ -110,8 +113,57 @@ def test_refusal_is_named(
 ) -> None:
     """With the server's words; the exporters' own lines about it are not logged."""
     with Receiver(grpc.StatusCode[code], refuses_all=everything) as receiver:
-        found = _why(visit, receiver.url)
+        found = _why(check, receiver.url)
     assert reason in found.reason
     assert remedy in found.remedy
     assert caplog.records == []
     assert logging.root.manager.disable == logging.NOTSET
+
+
+@pytest.mark.parametrize("tls", [False, True])
+def test_receivers_take_an_empty_export(tls: bool) -> None:  # noqa: FBT001
+    """Over gRPC and HTTP, plain and over TLS; nothing is stored."""
+    authorities = str(CERTIFICATE) if tls else None
+    with Receiver(tls=tls) as receiver:
+        where = address("", receiver.url)
+        assert ask(where, "grpc", 5, authorities) == Reply(True, True, "OK")  # noqa: FBT003
+        assert receiver.traces == {}
+    with Web({"/v1/traces": Page()}, tls=tls) as web:
+        reply = ask(address("", web.url), "http/protobuf", 5, authorities)
+        assert reply == Reply(True, True, "HTTP 200 OK")  # noqa: FBT003
+
+
+def test_refusals_speak_the_protocol() -> None:
+    """With their status and their words."""
+    code = grpc.StatusCode.UNAUTHENTICATED
+    with Receiver(code, refuses_all=True) as receiver:
+        reply = ask(address("", receiver.url), "grpc", 5)
+    assert reply == Reply(True, False, "UNAUTHENTICATED: not today")  # noqa: FBT003
+    with Web({"/v1/traces": Page("who are you?", 401)}) as web:
+        reply = ask(address("", web.url), "http/protobuf", 5)
+    assert reply == Reply(True, False, "HTTP 401 Unauthorized who are you?")  # noqa: FBT003
+
+
+def test_other_servers_do_not_speak_it() -> None:
+    """Another gRPC service, another web page, HTTP for gRPC, and gRPC for HTTP."""
+    with Receiver(service="other.Service") as receiver:
+        reply = ask(address("", receiver.url), "grpc", 5)
+        assert (reply.speaks, reply.said.partition(":")[0]) == (False, "UNIMPLEMENTED")
+        reply = ask(address("", receiver.url), "http/protobuf", 5)
+        assert not reply.speaks
+    with Web() as web:
+        reply = ask(address("", web.url), "http/protobuf", 5)
+        assert reply == Reply(
+            speaks=False, takes=False, said="HTTP 404 Not Found 404 page not found"
+        )
+        reply = ask(address("", web.url), "grpc", 5)
+        assert (reply.speaks, reply.said.partition(":")[0]) == (False, "UNAVAILABLE")
+
+
+@pytest.mark.parametrize("protocol", ["grpc", "http/protobuf"])
+def test_silence_is_no_protocol(protocol: str) -> None:
+    """Whoever says nothing within the time speaks neither."""
+    with closing(socket.create_server(("127.0.0.1", 0))) as server:
+        where = address("", f"http://127.0.0.1:{server.getsockname()[1]}")
+        reply = ask(where, protocol, 0.2)
+    assert not reply.speaks

@@ -7,57 +7,68 @@ from contextlib import closing
 from typing import TYPE_CHECKING
 
 import pytest
-from loopback_servers import Page, Receiver, Web
+from loopback_servers import CERTIFICATE, Page, Receiver, Web, closed_port
 
-from otel_callbacks.cli.doctor.addresses import address
-from otel_callbacks.cli.doctor.findings import Finding, Trouble
-from otel_callbacks.cli.doctor.probe import Deadline, Site, Visit
+from otel_callbacks.cli._http import Address, address
+from otel_callbacks.cli.doctor.probe import (
+    Check,
+    Deadline,
+    Finding,
+    Hop,
+    Report,
+    Server,
+    Trouble,
+    connect,
+    speaks_tls,
+)
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from otel_callbacks.cli.doctor.probe import Answer
 
 
-def _ask(visit: Visit, url: str, path: str = "/x") -> Answer:
+def _ask(check: Check, url: str, path: str = "/x") -> Answer:
     """Ask a server that is called jaeger."""
-    return Site("jaeger", address("--jaeger", url), visit).get(path, q="1 2")
+    return Server("jaeger", address("--jaeger", url), check).get(path, q="1 2")
 
 
-def _why(visit: Visit, url: str) -> str:
+def _why(check: Check, url: str) -> str:
     """Return why there is no answer."""
     with pytest.raises(Trouble) as caught:
-        _ask(visit, url)
+        _ask(check, url)
     return caught.value.finding.reason
 
 
-def test_answers_of_every_status_are_answers(visit: Visit) -> None:
+def test_answers_of_every_status_are_answers(check: Check) -> None:
     """Status, text and JSON, and None for what is no JSON."""
     with Web({"/x": Page({"a": 1})}) as web:
-        answer = _ask(visit, web.url)
+        answer = _ask(check, web.url)
         assert (answer.status, answer.json()) == (200, {"a": 1})
         assert web.requests[0][0] == "/x?q=1+2"
-        missing = _ask(visit, web.url, "/y")
+        missing = _ask(check, web.url, "/y")
         assert (missing.status, missing.text) == (404, "404 page not found")
         assert missing.json() is None
-    assert visit.cautions == []
+    assert check.cautions == []
 
 
-def test_login_is_sent(visit: Visit) -> None:
+def test_login_is_sent(check: Check) -> None:
     """User and password of the address, as the header that they make."""
     with Web() as web:
-        _ask(visit, web.url.replace("//", "//me:you@"))
+        _ask(check, web.url.replace("//", "//me:you@"))
         assert web.requests[0][1]["Authorization"] == "Basic bWU6eW91"
 
 
 def test_this_machine_is_not_asked_through_a_proxy(
-    visit: Visit, monkeypatch: pytest.MonkeyPatch
+    check: Check, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A host that is far away is."""
     with Web({"/x": Page("near")}) as web, Web() as proxy:
         monkeypatch.setenv("http_proxy", proxy.url)
         monkeypatch.delenv("no_proxy", raising=False)
-        assert _ask(visit, web.url).text == "near"
+        assert _ask(check, web.url).text == "near"
         assert proxy.requests == []
-        assert _ask(visit, "http://far.invalid").status == 404
+        assert _ask(check, "http://far.invalid").status == 404
         assert proxy.requests[0][0].startswith("http://far.invalid/x")
 
 
@@ -68,51 +79,51 @@ def test_this_machine_is_not_asked_through_a_proxy(
         ("Sat, 21 Nov 2020 05:00:00 GMT", "behind"),
     ],
 )
-def test_clock_that_is_off_is_noted_once(visit: Visit, date: str, side: str) -> None:
+def test_clock_that_is_off_is_noted_once(check: Check, date: str, side: str) -> None:
     """By how much and to which side, with a remedy."""
     with Web({"/x": Page(headers={"Date": date})}) as web:
-        _ask(visit, web.url)
-    (caution,) = visit.cautions
+        _ask(check, web.url)
+    (caution,) = check.cautions
     assert caution.reason.startswith("clock skew: its clock is ")
     assert caution.reason.endswith(f" s {side} this machine's")
     assert "NTP" in caution.remedy
 
 
 @pytest.mark.parametrize("date", ["", "yesterday"])
-def test_server_without_a_clock_is_fine(visit: Visit, date: str) -> None:
+def test_server_without_a_clock_is_fine(check: Check, date: str) -> None:
     """A header that is missing or says nothing is no reason to doubt."""
     with Web({"/x": Page(headers={"Date": date})}) as web:
-        assert _ask(visit, web.url).status == 200
-    assert visit.cautions == []
+        assert _ask(check, web.url).status == 200
+    assert check.cautions == []
 
 
-def test_tls_port_is_a_mismatch(visit: Visit) -> None:
+def test_tls_port_is_a_mismatch(check: Check) -> None:
     """Whether it hangs up, or says so as Go's servers do."""
     with Web(tls=True) as web:
         reason = f"TLS mismatch: 127.0.0.1:{web.port} speaks TLS, we plain text"
-        assert _why(visit, web.url.replace("https", "http")) == reason
+        assert _why(check, web.url.replace("https", "http")) == reason
     go = Page("Client sent an HTTP request to an HTTPS server.", 400)
     with Web({"/x": go}) as web:
-        assert _why(visit, web.url).startswith("TLS mismatch")
+        assert _why(check, web.url).startswith("TLS mismatch")
 
 
-def test_untrusted_certificate_is_the_reason(visit: Visit) -> None:
+def test_untrusted_certificate_is_the_reason(check: Check) -> None:
     """Of the connection, before any HTTP."""
     with Web(tls=True) as web:
-        assert "is not trusted" in _why(visit, web.url)
+        assert "is not trusted" in _why(check, web.url)
 
 
-def test_other_protocol_is_named(visit: Visit) -> None:
+def test_other_protocol_is_named(check: Check) -> None:
     """A gRPC port does not speak HTTP/1."""
     with Receiver() as receiver:
-        assert _why(visit, receiver.url).startswith("it does not speak HTTP (")
+        assert _why(check, receiver.url).startswith("it does not speak HTTP (")
 
 
 def test_silent_server_is_named() -> None:
     """It takes the connection, and that is all."""
-    visit = Visit(Deadline(0.5))
+    check = Check(Deadline(0.5))
     with closing(socket.create_server(("127.0.0.1", 0))) as server:
-        reason = _why(visit, f"http://127.0.0.1:{server.getsockname()[1]}")
+        reason = _why(check, f"http://127.0.0.1:{server.getsockname()[1]}")
     assert reason == "it took the connection and gave no answer (timed out)"
 
 
@@ -125,12 +136,12 @@ def test_silent_server_is_named() -> None:
     ],
 )
 def test_strangers_are_told_apart(
-    visit: Visit, status: int, reason: str, remedy: str
+    check: Check, status: int, reason: str, remedy: str
 ) -> None:
     """One that wants a login, one that is not ready, and one that is another."""
     with Web({"/x": Page(status=status)}) as web:
-        site = Site("jaeger", address("", web.url), visit)
-        finding = site.stranger(site.get("/x")).finding
+        server = Server("jaeger", address("", web.url), check)
+        finding = server.unrecognised(server.get("/x")).finding
     assert finding.reason.startswith(reason)
     assert remedy in finding.remedy
 
@@ -155,11 +166,148 @@ def test_deadlines_are_never_negative() -> None:
     assert 40 < Deadline(100).share(0.5).left <= 50
 
 
-def test_findings_are_kept_in_order_and_cautions_once(visit: Visit) -> None:
+def test_findings_are_kept_in_order_and_cautions_once(check: Check) -> None:
     """Two requests to one server do not say the same twice."""
-    visit.trouble("a", "b")
-    visit.trouble("c", "d")
-    visit.caution("e", "f")
-    visit.caution("e", "f")
-    assert visit.troubles == [Finding("a", "b"), Finding("c", "d")]
-    assert json.dumps([one.reason for one in visit.cautions]) == '["e"]'
+    check.trouble("a", "b")
+    check.trouble("c", "d")
+    check.caution("e", "f")
+    check.caution("e", "f")
+    assert check.troubles == [Finding("a", "b"), Finding("c", "d")]
+    assert json.dumps([one.reason for one in check.cautions]) == '["e"]'
+
+
+def _connection_why(where: Address, authorities: str | None = None) -> Finding:
+    """Return why there is no connection."""
+    with pytest.raises(Trouble) as caught:
+        connect(where, "--jaeger", 0.3, authorities)
+    return caught.value.finding
+
+
+def test_open_port_is_no_trouble() -> None:
+    """Plain, and over TLS with a certificate that is trusted."""
+    with Web() as plain, Web(tls=True) as secure:
+        connect(address("", plain.url), "--jaeger", 5)
+        connect(address("", secure.url), "--jaeger", 5, str(CERTIFICATE))
+        assert not speaks_tls(address("", plain.url), 5)
+        assert speaks_tls(address("", secure.url), 5)
+
+
+def test_unknown_name_is_named() -> None:
+    """DNS, with a reply on the names of Compose services."""
+    found = _connection_why(address("", "http://otel-collector.invalid:1"))
+    assert found.reason.startswith("DNS does not know otel-collector.invalid (")
+    assert "Names of Compose services" in found.remedy
+
+
+def test_closed_port_is_refused() -> None:
+    """With host and port, and how to start what should be there."""
+    port = closed_port()
+    found = _connection_why(address("", f"http://127.0.0.1:{port}"))
+    assert found.reason == f"connection refused: nothing listens on 127.0.0.1:{port}"
+    assert "docker compose up" in found.remedy
+    assert "--jaeger URL" in found.remedy
+
+
+def test_silent_host_is_named() -> None:
+    """A full queue of connections: no answer, as from behind a firewall."""
+    with closing(socket.socket()) as server:
+        server.bind(("127.0.0.1", 0))
+        server.listen(0)
+        where = server.getsockname()
+        waiting = [socket.socket() for _ in range(4)]
+        for one in waiting:
+            one.setblocking(False)  # noqa: FBT003 -- its one argument
+            one.connect_ex(where)
+        found = _connection_why(address("", f"http://127.0.0.1:{where[1]}"))
+        for one in waiting:
+            one.close()
+    assert found.reason == f"no connection to 127.0.0.1:{where[1]} within 0 s"
+    assert "firewall" in found.remedy
+
+
+def test_unreachable_network_is_named() -> None:
+    """By the system's own words."""
+    found = _connection_why(address("", "http://255.255.255.255:9"))
+    assert found.reason.startswith("no connection to 255.255.255.255:9: ")
+
+
+def test_untrusted_certificate_is_named() -> None:
+    """With the variable that names the authority."""
+    with Web(tls=True) as secure:
+        found = _connection_why(address("", secure.url))
+    assert "is not trusted: self" in found.reason
+    assert "OTEL_EXPORTER_OTLP_CERTIFICATE" in found.remedy
+
+
+def test_plain_server_is_a_tls_mismatch() -> None:
+    """When we are the one who speaks TLS."""
+    with Web() as plain:
+        found = _connection_why(address("", plain.url.replace("http", "https")))
+    assert found.reason.startswith("TLS mismatch: we speak TLS, 127.0.0.1:")
+    assert "http://" in found.remedy
+
+
+def test_missing_authority_is_named(tmp_path: Path) -> None:
+    """By the file's name."""
+    missing = str(tmp_path / "ca.pem")
+    with Web(tls=True) as secure:
+        found = _connection_why(address("", secure.url), missing)
+    assert found.reason.startswith(f"the certificates of {missing} cannot be read")
+
+
+_HOPS = (
+    Hop(name="handler", state="reached", saw="3 spans", seconds=0.01234),
+    Hop(
+        name="jaeger",
+        state="broken",
+        address="http://j",
+        troubles=(Finding("gone", "get it back"),),
+        cautions=(Finding("clock skew", "NTP"),),
+    ),
+)
+
+
+def test_report_as_json_has_everything() -> None:
+    """Whole, for scripts."""
+    report = Report("doctor", "mark", "abc", 1.23456, _HOPS)
+    assert report.as_json().endswith("}\n")
+    assert json.loads(report.as_json()) == {
+        "ok": False,
+        "service": "doctor",
+        "instance": "mark",
+        "trace_id": "abc",
+        "seconds": 1.235,
+        "hops": [
+            {
+                "name": "handler",
+                "state": "reached",
+                "address": "",
+                "saw": "3 spans",
+                "seconds": 0.012,
+                "troubles": [],
+                "cautions": [],
+            },
+            {
+                "name": "jaeger",
+                "state": "broken",
+                "address": "http://j",
+                "saw": "",
+                "seconds": 0.0,
+                "troubles": [{"reason": "gone", "remedy": "get it back"}],
+                "cautions": [{"reason": "clock skew", "remedy": "NTP"}],
+            },
+        ],
+    }
+
+
+def test_cautions_break_nothing() -> None:
+    """Only hops with troubles are broken."""
+    assert Report("d", "m", "", 1, _HOPS).broken == _HOPS[1:]
+    assert Report("d", "m", "", 1, _HOPS[:1]).broken == ()
+
+
+def test_trouble_says_its_reason() -> None:
+    """In a traceback, too."""
+    trouble = Trouble("gone", "get it back")
+    assert str(trouble) == "gone"
+    assert trouble.finding == Finding("gone", "get it back")

@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 from waiting import WAIT_S
 
-from otel_callbacks.cli import main
-from otel_callbacks.cli.demo import command as demo
+from otel_callbacks.cli import demo, main
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import _thread
+import io
 import json
 import subprocess
 import sys
@@ -10,8 +11,9 @@ import pytest
 from loopback_servers import Page, Receiver, Web
 from waiting import WAIT_S
 
-from otel_callbacks.cli import main
-from otel_callbacks.cli.doctor import command as doctor
+from otel_callbacks.cli import doctor, main
+from otel_callbacks.cli._common import Output
+from otel_callbacks.cli.doctor.probe import Finding, Hop, Report
 
 if TYPE_CHECKING:
     from loopback_servers import FakeStack
@@ -256,19 +258,15 @@ def test_wrong_usage_is_refused(
     assert arguments[0] in capsys.readouterr().err
 
 
-def test_without_the_extra_there_is_json(
+def test_it_works_without_rich(
     stack: FakeStack,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """A server may lack what draws for people; the refusal names the way out."""
-    monkeypatch.setattr(doctor, "_PRINTER", "no_such_package")
-    assert main(["doctor", *stack.options()]) == 2
-    assert capsys.readouterr().err == (
-        "otel-callbacks doctor: no_such_package not found: "
-        'pip install "otel-callbacks[demo]", or --json\n'
-    )
-    assert _run(capsys, stack.options())[0] == 0
+    """A slim image has no extra."""
+    monkeypatch.setitem(sys.modules, "rich", None)
+    assert main(["doctor", *stack.options()]) == 0
+    assert "All hops that were looked at are well." in capsys.readouterr().out
 
 
 def test_http_protobuf_is_followed_too(
@@ -310,3 +308,92 @@ def test_ctrl_c_ends_it_without_a_traceback(
     stack.grafana.pages["/api/health"] = interrupt
     assert main(["doctor", *stack.options()]) == 130
     assert "Traceback" not in capsys.readouterr().err
+
+
+_BROKEN = Hop(
+    name="collector",
+    state="broken",
+    address="http://127.0.0.1:4317",
+    seconds=1.5,
+    troubles=(Finding("connection refused: nothing listens there", "Start it."),),
+    cautions=(Finding("clock skew: 17 s [bold]ahead[/]", "Set both clocks. " * 9),),
+)
+
+
+def _output(width: int = 80, encoding: str = "utf-8", **options: bool) -> Output:
+    """Return an output that can be read."""
+    file = io.TextIOWrapper(io.BytesIO(), encoding=encoding, write_through=True)
+    return Output(file=file, width=width, **options)
+
+
+def _printed(out: Output) -> str:
+    """Return what was printed."""
+    file: Any = out._file
+    return str(file.buffer.getvalue().decode(file.encoding))
+
+
+@pytest.mark.parametrize("width", [60, 80, 120])
+def test_hop_fits_the_width(width: int) -> None:
+    """Nothing is cut off; brackets are text."""
+    out = _output(width)
+    doctor.print_hop(out, _BROKEN)
+    lines = _printed(out).splitlines()
+    assert max(map(len, lines)) <= width
+    assert lines[0] == "✗ collector  http://127.0.0.1:4317 (1.50 s)"
+    words = " ".join(_printed(out).split())
+    assert "connection refused: nothing listens there → Start it." in words
+    assert "clock skew: 17 s [bold]ahead[/] → Set both clocks." in words
+
+
+def test_terminal_without_unicode_gets_ascii() -> None:
+    """Signs and arrows have others that stand in."""
+    out = _output(encoding="ascii")
+    doctor.print_hop(out, _BROKEN)
+    assert _printed(out).startswith("x collector ")
+    assert "-> Start it." in _printed(out)
+
+
+def test_skipped_hop_says_so() -> None:
+    """With the reason, where it is not the user's own wish."""
+    out = _output()
+    doctor.print_hop(out, Hop(name="grafana", state="skipped", address="http://g"))
+    doctor.print_hop(out, Hop(name="metrics", state="skipped", saw="none served"))
+    assert _printed(out).splitlines() == [
+        "- grafana    skipped",
+        "- metrics    none served",
+    ]
+
+
+def test_verdict_names_broken_hops_and_the_trace() -> None:
+    """Or says that all is well; a trace that was not sent is not named."""
+    out = _output()
+    doctor.verdict(out, Report("doctor", "mark", "abc", 1, (_BROKEN,)))
+    assert _printed(out) == "\nBroken: collector.\nTrace abc of doctor\n"
+    out = _output()
+    doctor.verdict(out, Report("doctor", "mark", "", 1, ()))
+    assert _printed(out) == "\nAll hops that were looked at are well.\n"
+
+
+def test_terminal_shows_what_is_going_on() -> None:
+    """The hop's name while it is looked at, and nothing of it is left."""
+    out = _output()
+    doctor.waiting(out, "jaeger")
+    assert _printed(out) == ""
+    out.is_terminal = True
+    doctor.waiting(out, "jaeger")
+    out.line("a line")
+    out.line("another")
+    assert _printed(out) == "  jaeger ...\r\x1b[Ka line\nanother\n"
+
+
+def test_only_some_hops_are_looked_at(
+    stack: FakeStack, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The handler always is: it makes what is sent."""
+    arguments = ["doctor", *stack.options(), "--only", "collector", "--json"]
+    assert main(arguments) == 0
+    hops = json.loads(capsys.readouterr().out)["hops"]
+    assert [hop["state"] for hop in hops] == ["reached"] * 2 + ["skipped"] * 4
+    with pytest.raises(SystemExit):
+        main([*arguments, "--skip", "jaeger"])
+    assert "not allowed with" in capsys.readouterr().err

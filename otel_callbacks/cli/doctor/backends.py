@@ -1,0 +1,233 @@
+"""The hop to Jaeger: is the trace there, and if not, who has it.
+
+https://www.jaegertracing.io/docs/latest/architecture/apis/
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any, Final
+
+from otel_callbacks.cli.doctor.probe import Server, Trouble
+
+if TYPE_CHECKING:
+    from otel_callbacks.cli._http import Address
+    from otel_callbacks.cli.doctor.probe import Check, Deadline
+    from otel_callbacks.cli.doctor.prometheus import Evidence
+
+# API v3 first: Jaeger after 2.20 has no other one.
+_SERVICES: Final = (("/api/v3/services", "services"), ("/api/services", "data"))
+_TRACES: Final = ("/api/v3/traces/", "/api/traces/")
+_OK: Final = 200
+# A trace that is decided on at once is in Jaeger well within this time.
+_GRACE_SECONDS: Final = 5.0
+
+
+def check_jaeger(
+    check: Check,
+    address: Address,
+    deadline: Deadline,
+    evidence: Evidence,
+) -> str:
+    """Wait for the trace.
+
+    Args:
+        check: The hop.
+        address: Where Jaeger is.
+        deadline: How long the trace is waited for.
+        evidence: Knows what the Collector did with the trace.
+
+    Returns:
+        What was seen.
+
+    Raises:
+        Trouble: Jaeger does not answer, or has no such trace; it says why.
+    """
+    server = Server("jaeger", address, check)
+    _recognise(server)
+    if check.sent is None:
+        return "answers; no trace was sent to look for"
+    sent, wanted = check.sent, len(check.sent.spans)
+    seen = 0
+
+    def probe() -> bool | None:
+        nonlocal seen
+        seen = max(seen, _spans(server, sent.trace_id))
+        if seen < wanted and sent.ago > _GRACE_SECONDS:
+            return True if evidence.why_missing(sent, at_last=False) else None
+        return True if seen >= wanted else None
+
+    deadline.poll(probe)
+    if seen >= wanted:
+        return f"the trace, with its {seen} spans"
+    if seen:
+        reason = f"only {seen} of {wanted} spans of the trace are there"
+        remedy = "Look for refused or failed spans in the Collector's and Jaeger's log."
+        raise Trouble(reason, remedy)
+    finding = evidence.why_missing(sent, at_last=True)
+    if finding is not None:
+        raise Trouble(finding.reason, finding.remedy)
+    reason = (
+        f"the Collector took the trace, and Jaeger does not have it {sent.ago:.0f} s "
+        "later"
+    )
+    remedy = (
+        "Sampled away (COLLECTOR_KEEP_PERCENT), still waiting for the decision "
+        "(COLLECTOR_DECISION_WAIT_AFTER_ROOT; more --timeout), or the Collector cannot "
+        "reach Jaeger: `docker compose logs otel-collector` says which."
+    )
+    raise Trouble(reason, remedy)
+
+
+def _recognise(server: Server) -> None:
+    """Make sure that it is a Jaeger that answers."""
+    for path, key in _SERVICES:
+        answer = server.get(path)
+        found = answer.json()
+        if answer.status == _OK and isinstance(found, dict) and key in found:
+            return
+    raise server.unrecognised(answer)
+
+
+def _spans(server: Server, trace_id: str) -> int:
+    """Return how many spans of a trace there are."""
+    for path in _TRACES:
+        answer = server.get(f"{path}{trace_id}")
+        if answer.status == _OK and (count := _count(answer.json())):
+            return count
+    return 0
+
+
+def _count(found: Any) -> int:
+    """Count the spans of OTLP's JSON, or of Jaeger's own."""
+    if not isinstance(found, dict):
+        return 0
+    if "result" in found:
+        return sum(
+            len(scope["spans"])
+            for resource in found["result"]["resourceSpans"]
+            for scope in resource["scopeSpans"]
+        )
+    return sum(len(trace["spans"]) for trace in found.get("data") or ())
+
+
+SOURCES: Final = ("prometheus", "jaeger")
+"""The uids that ``deploy/grafana/provisioning`` gives to the data sources."""
+
+_UNHEALTHY: Final = 400
+
+
+def check_grafana(check: Check, address: Address) -> str:
+    """Look at Grafana and its data sources.
+
+    Args:
+        check: The hop.
+        address: Where it is.
+
+    Returns:
+        What was seen.
+
+    Raises:
+        Trouble: Grafana does not answer.
+    """
+    server = Server("grafana", address, check)
+    answer = server.get("/api/health")
+    health = answer.json()
+    if not isinstance(health, dict) or "database" not in health:
+        raise server.unrecognised(answer)
+    if health["database"] != "ok":
+        check.trouble(
+            f"its database is not well: {health['database']}",
+            "Look at `docker compose logs grafana`; is its volume full or read-only?",
+        )
+    well = [uid for uid in SOURCES if _is_well(check, server, uid)]
+    version = f"version {health['version']}" if "version" in health else "answers"
+    return ", ".join([version, *(f"data source {uid}" for uid in well)])
+
+
+def _is_well(check: Check, server: Server, uid: str) -> bool:
+    """Look at one data source."""
+    answer = server.get(f"/api/datasources/uid/{uid}/health")
+    if answer.status == _OK:
+        return True
+    found = answer.json()
+    message = found.get("message", "") if isinstance(found, dict) else ""
+    if server.needs_login(answer):
+        check.caution(
+            f"the data source {uid} cannot be looked at without a login "
+            f"(HTTP {answer.status})",
+            server.login_remedy(),
+        )
+    elif answer.status == _UNHEALTHY:
+        check.trouble(
+            f"the data source {uid} is not well: {message}",
+            f"Can Grafana reach it? Its URL is one inside Grafana's network: "
+            f"http://{uid}:... in deploy/grafana/provisioning/datasources.",
+        )
+    else:
+        check.trouble(
+            f"there is no data source with the uid {uid} (HTTP {answer.status} "
+            f"{message})".replace(" )", ")"),
+            "Mount deploy/grafana/provisioning into /etc/grafana/provisioning, and "
+            "look at `docker compose logs grafana` for its plugins.",
+        )
+    return False
+
+
+_OPEN_METRICS: Final = "application/openmetrics-text"
+# What Prometheus asks for.
+_ACCEPT: Final = f"{_OPEN_METRICS};version=1.0.0,text/plain;version=0.0.4;q=0.5"
+_FAMILY: Final = re.compile(r"^# TYPE ((?:otel_callbacks|gen_ai)_\w+) ", re.MULTILINE)
+_EXEMPLAR: Final = re.compile(
+    r"^(?:otel_callbacks|gen_ai)_.* # \{.*trace_id=", re.MULTILINE
+)
+
+
+def check_metrics(check: Check, address: Address) -> str:
+    """Read the app's series as Prometheus does.
+
+    Args:
+        check: The hop.
+        address: Where they are.
+
+    Returns:
+        What was seen.
+
+    Raises:
+        Trouble: The address does not answer, or has none of our series.
+    """
+    server = Server("metrics", address, check)
+    try:
+        answer = server.get("", accept=_ACCEPT)
+    except Trouble as trouble:
+        if "refused" not in trouble.finding.reason:
+            raise
+        remedy = (
+            "Start the app: configure() serves it, on OTEL_EXPORTER_PROMETHEUS_HOST "
+            "and _PORT. Else say where it is, --metrics URL, or --skip metrics."
+        )
+        raise Trouble(trouble.finding.reason, remedy) from trouble
+    if answer.status != _OK:
+        raise server.unrecognised(answer)
+    families = set(_FAMILY.findall(answer.text))
+    if not families:
+        reason = "it answers, and has none of our series"
+        remedy = (
+            "Is it another app's port? Else the registry that it shows is not the "
+            "handler's: OTelCallbackHandler(registry=...)."
+        )
+        raise Trouble(reason, remedy)
+    exemplars = len(_EXEMPLAR.findall(answer.text))
+    if not (answer.headers.get("Content-Type") or "").startswith(_OPEN_METRICS):
+        check.caution(
+            "it answers in the old text format, which has no exemplars",
+            "Serve it with prometheus_client's make_asgi_app, make_wsgi_app or "
+            "start_http_server, which answer as they are asked.",
+        )
+    elif not exemplars:
+        check.caution(
+            "no exemplars: no dot of a graph leads to its trace yet",
+            "They come with the first model call whose span is sampled; never in "
+            "prometheus_client's multiprocess mode, where metrics go over OTLP.",
+        )
+    return f"{len(families)} of our series, {exemplars} exemplars"

@@ -1,0 +1,269 @@
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from loopback_servers import FakeStack, Page, Pages, Web, closed_port, success
+from prometheus_client import CollectorRegistry, Counter, start_http_server
+
+from otel_callbacks import Settings
+from otel_callbacks.cli._http import address
+from otel_callbacks.cli.doctor.backends import (
+    SOURCES,
+    check_grafana,
+    check_jaeger,
+    check_metrics,
+)
+from otel_callbacks.cli.doctor.chain import run_chain, trace_id
+from otel_callbacks.cli.doctor.probe import Check, Deadline, Finding, Sent, Trouble
+from otel_callbacks.cli.doctor.prometheus import Evidence
+from otel_callbacks.testing import FakeChatModel, capture
+
+if TYPE_CHECKING:
+    from otel_callbacks.cli.doctor.probe import Check
+
+_NEW = "/api/v3/traces/"
+_OLD = "/api/traces/"
+
+
+@pytest.fixture
+def sent(check: Check) -> Sent:
+    """A trace that has been sent."""
+    spans = run_chain(check, "mark", Settings())
+    check.sent = Sent(spans, trace_id(spans), time.monotonic(), time.time())
+    return check.sent
+
+
+def _look(check: Check, pages: Pages) -> str:
+    """Look at a Jaeger of these pages, without a Prometheus."""
+    pages = {"/api/services": Page({"data": []}), **pages}
+    with Web(pages) as web:
+        evidence = Evidence(None, check.deadline)
+        return check_jaeger(check, address("", web.url), Deadline(0.1), evidence)
+
+
+def _why(check: Check, pages: Pages) -> Finding:
+    """Return what is wrong."""
+    with pytest.raises(Trouble) as caught:
+        _look(check, pages)
+    return caught.value.finding
+
+
+def _otlp(spans: int) -> Page:
+    """Return a trace in OTLP's JSON."""
+    scopes: list[Any] = [{"spans": [{}]}] * spans
+    return Page({"result": {"resourceSpans": [{"scopeSpans": scopes}]}})
+
+
+def test_trace_is_found_by_either_api(check: Check, sent: Sent) -> None:
+    """The API v3, else the one before; a page of the UI is neither."""
+    found = "the trace, with its 3 spans"
+    assert _look(check, {f"{_NEW}{sent.trace_id}": _otlp(3)}) == found
+    old = Page({"data": [{"spans": [{}, {}, {}]}]})
+    ui = Page("<html>Jaeger UI</html>")
+    pages: Pages = {f"{_NEW}{sent.trace_id}": ui, f"{_OLD}{sent.trace_id}": old}
+    assert _look(check, pages) == found
+
+
+def test_trace_may_come_late(check: Check, sent: Sent) -> None:
+    """Span by span."""
+    pages = [Page({"data": None}, 404), _otlp(1), _otlp(3)]
+
+    def next_page(_: dict[str, str]) -> Page:
+        return pages.pop(0) if len(pages) > 1 else pages[0]
+
+    assert "3 spans" in _look(check, {f"{_NEW}{sent.trace_id}": next_page})
+
+
+def test_missing_trace_has_likely_reasons(check: Check, sent: Sent) -> None:
+    """When the Collector's series cannot be asked."""
+    del sent
+    found = _why(check, {})
+    assert found.reason.startswith("the Collector took the trace, and Jaeger does not")
+    for cause in ("COLLECTOR_KEEP_PERCENT", "AFTER_ROOT", "cannot reach Jaeger"):
+        assert cause in found.remedy
+
+
+def test_part_of_a_trace_is_not_the_trace(check: Check, sent: Sent) -> None:
+    """It says how much is there."""
+    found = _why(check, {f"{_NEW}{sent.trace_id}": _otlp(2)})
+    assert found.reason == "only 2 of 3 spans of the trace are there"
+
+
+def test_another_server_is_not_jaeger(check: Check) -> None:
+    """A page for everything, and another API, are told apart from Jaeger's."""
+    assert "is not jaeger" in _why(check, {"/api/services": Page("<html>")}).reason
+    other = {"/api/services": success([]), "/api/v3/services": Page([])}
+    other["/api/services"] = Page({"status": "success"})
+    assert "is not jaeger" in _why(check, {**other}).reason
+
+
+def test_evidence_ends_the_waiting(check: Check, sent: Sent) -> None:
+    """What the Collector says it did with the trace is the reason."""
+    del sent
+    numbers = iter([0, 0, 0, *[5] * 100])
+
+    def query(_: dict[str, str]) -> Page:
+        value = [0, str(next(numbers) if check.sent else 0)]
+        return success({"result": [{"value": [value[0], f"{value[1]}e12"]}]})
+
+    with (
+        Web({"/api/v1/query": query}) as prometheus,
+        Web({"/api/services": Page({"data": []})}) as jaeger,
+    ):
+        evidence = Evidence(address("", prometheus.url), check.deadline)
+        with pytest.raises(Trouble, match="sampled away"):
+            check_jaeger(check, address("", jaeger.url), Deadline(60), evidence)
+
+
+def _grafana_look(check: Check, stack: FakeStack) -> str:
+    """Look at Grafana."""
+    return check_grafana(check, address("", stack.grafana.url))
+
+
+def test_grafana_and_both_sources_are_well(check: Check, stack: FakeStack) -> None:
+    """Its version, and the uids that the dashboards name."""
+    saw = "version 13.2.0, data source prometheus, data source jaeger"
+    assert _grafana_look(check, stack) == saw
+    assert check.troubles == check.cautions == []
+
+
+def test_visitors_may_not_see_the_version(check: Check, stack: FakeStack) -> None:
+    """Grafana hides it on request."""
+    stack.grafana.pages["/api/health"] = Page({"database": "ok"})
+    assert _grafana_look(check, stack).startswith("answers, data source")
+
+
+@pytest.mark.parametrize("uid", SOURCES)
+@pytest.mark.parametrize(
+    ("page", "reason", "remedy"),
+    [
+        (
+            Page({"status": "ERROR", "message": "connection refused"}, 400),
+            "the data source {} is not well: connection refused",
+            "inside Grafana's network",
+        ),
+        (
+            Page({"message": "Data source not found"}, 404),
+            "there is no data source with the uid {} (HTTP 404 Data source not found)",
+            "deploy/grafana/provisioning",
+        ),
+        (
+            Page("oops", 500),
+            "there is no data source with the uid {} (HTTP 500)",
+            "plugins",
+        ),
+    ],
+)
+def test_source_that_is_not_well_is_named(
+    check: Check, stack: FakeStack, uid: str, page: Page, reason: str, remedy: str
+) -> None:
+    """By its uid, with Grafana's words; the other one is still looked at."""
+    stack.grafana.pages[f"/api/datasources/uid/{uid}/health"] = page
+    (other,) = set(SOURCES) - {uid}
+    assert _grafana_look(check, stack) == f"version 13.2.0, data source {other}"
+    (trouble,) = check.troubles
+    assert trouble.reason == reason.format(uid)
+    assert remedy in trouble.remedy
+
+
+def test_sources_behind_a_login_are_cautioned(check: Check, stack: FakeStack) -> None:
+    """They may be well; a password in the address shows it."""
+    stack.grafana.pages["/api/datasources/uid/jaeger/health"] = Page("", 403)
+    _grafana_look(check, stack)
+    (caution,) = check.cautions
+    assert "the data source jaeger cannot be looked at without a login" in (
+        caution.reason
+    )
+    assert "--grafana http://USER:PASSWORD@HOST" in caution.remedy
+
+
+def test_broken_database_is_named(check: Check, stack: FakeStack) -> None:
+    """Grafana answers with it."""
+    page = Page({"database": "failing", "version": "13.2.0"}, 503)
+    stack.grafana.pages["/api/health"] = page
+    _grafana_look(check, stack)
+    (trouble,) = check.troubles
+    assert trouble.reason == "its database is not well: failing"
+
+
+def test_another_server_is_not_grafana(check: Check, stack: FakeStack) -> None:
+    """One without its health page, or with another one."""
+    for page in (Page("ok"), Page({"status": "ok"})):
+        stack.grafana.pages["/api/health"] = page
+        with pytest.raises(Trouble, match="is not grafana"):
+            _grafana_look(check, stack)
+
+
+def _metrics_look(check: Check, port: int) -> str:
+    """Look at an app's series."""
+    return check_metrics(check, address("", f"http://127.0.0.1:{port}/metrics"))
+
+
+def _metrics_why(check: Check, port: int) -> Finding:
+    """Return what is wrong."""
+    with pytest.raises(Trouble) as caught:
+        _metrics_look(check, port)
+    return caught.value.finding
+
+
+def test_app_with_a_call_is_well(check: Check) -> None:
+    """Its series and its exemplars are there, as prometheus_client serves them."""
+    with capture() as telemetry:
+        FakeChatModel(callbacks=[telemetry.handler]).invoke("Roses?")
+        server, thread = start_http_server(0, "127.0.0.1", telemetry.registry)
+        saw = _metrics_look(check, server.server_port)
+        server.shutdown()
+        server.server_close()
+        thread.join()
+    assert not saw.startswith("0 of our series")
+    assert not saw.endswith(" 0 exemplars")
+    assert check.cautions == []
+
+
+def test_app_before_its_first_call_is_cautioned(check: Check) -> None:
+    """There are series, but no exemplar yet."""
+    with capture() as telemetry:
+        server, thread = start_http_server(0, "127.0.0.1", telemetry.registry)
+        assert _metrics_look(check, server.server_port).endswith(" 0 exemplars")
+        server.shutdown()
+        server.server_close()
+        thread.join()
+    (caution,) = check.cautions
+    assert caution.reason.startswith("no exemplars")
+    assert "multiprocess" in caution.remedy
+
+
+def test_another_app_is_named(check: Check) -> None:
+    """It has series, and none of ours."""
+    registry = CollectorRegistry()
+    Counter("flowers", "Sold.", registry=registry)
+    server, thread = start_http_server(0, "127.0.0.1", registry)
+    found = _metrics_why(check, server.server_port)
+    server.shutdown()
+    server.server_close()
+    thread.join()
+    assert found.reason == "it answers, and has none of our series"
+    assert "registry=" in found.remedy
+
+
+def test_old_text_format_is_cautioned(check: Check) -> None:
+    """It cannot carry exemplars."""
+    page = Page("# TYPE otel_callbacks_open_runs gauge\n")
+    with Web({"/metrics": page}) as web:
+        assert _metrics_look(check, web.port) == "1 of our series, 0 exemplars"
+    assert [one.reason for one in check.cautions] == [
+        "it answers in the old text format, which has no exemplars"
+    ]
+
+
+def test_app_that_is_away_is_named(check: Check) -> None:
+    """With what serves the series; a page that is missing is another matter."""
+    found = _metrics_why(check, closed_port())
+    assert found.reason.startswith("connection refused")
+    assert found.remedy.startswith("Start the app: configure() serves it")
+    with Web() as web:
+        assert "is not metrics (HTTP 404)" in _metrics_why(check, web.port).reason
+    with Web(tls=True) as web:
+        assert _metrics_why(check, web.port).reason.startswith("TLS mismatch")
