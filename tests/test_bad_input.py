@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import ast
 import asyncio
 import contextlib
 import logging
+import re
+from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import UUID, uuid4
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -16,6 +21,7 @@ from langchain_core.outputs import ChatGeneration, LLMResult
 from langchain_core.runnables import RunnableLambda
 from pydantic import ValidationError
 
+import otel_callbacks
 from otel_callbacks.accounting import BudgetExceeded, track_usage
 from otel_callbacks.settings import Settings
 from otel_callbacks.testing import FakeChatModel, capture
@@ -454,3 +460,199 @@ async def test_any_run_id_is_cancelled_and_streamed(
     attributes = telemetry.span("chat fake-model")["attributes"]
     assert attributes["otel_callbacks.chunk_count"] >= 3
     assert attributes["gen_ai.usage.input_tokens"] == 7
+
+
+# -- nothing foreign is compared before its type is known ---------------------------
+
+READING = [
+    *Path(otel_callbacks.__file__).parent.glob("_readers/*.py"),
+    *Path(otel_callbacks.__file__).parent.glob("_content/*.py"),
+]
+# Tables of ours are written in capitals; the environment's values are text.
+OURS = re.compile(r"^_?[A-Z][A-Z_]*$")
+FOREIGN = ("object", "Any")
+
+
+def asked_of(node: ast.AST) -> Iterator[ast.expr]:
+    """Yield what a piece of code compares, measures, hashes or asks for its truth."""
+    match node:
+        case ast.Compare():
+            operands = [node.left, *node.comparators]
+            for operator, left, right in zip(
+                node.ops, operands, operands[1:], strict=False
+            ):
+                if not isinstance(operator, ast.Is | ast.IsNot):
+                    yield left
+                    yield right
+        case ast.If() | ast.IfExp() | ast.While():
+            yield node.test
+        case ast.BoolOp():
+            yield from node.values
+        case ast.UnaryOp(op=ast.Not()):
+            yield node.operand
+        case ast.comprehension():
+            yield from node.ifs
+        case ast.Call(func=ast.Name(id="len" | "hash" | "bool" | "sorted" | "set")):
+            yield from node.args
+
+
+def is_foreign(node: ast.expr, unknown: set[str]) -> bool:
+    """Say whether an expression is a value as somebody else has made it."""
+    match node:
+        case ast.NamedExpr():
+            return is_foreign(node.value, unknown)
+        case ast.Call(func=ast.Attribute(attr="get" | "pop", value=receiver)):
+            name = ast.unparse(receiver)
+            return not OURS.match(name) and name != "os.environ"
+        case ast.Call(func=ast.Name(id="getattr")):
+            return True
+        case ast.Name():
+            return node.id in unknown
+    return False
+
+
+def unknown_names(function: ast.FunctionDef) -> set[str]:
+    """Return the arguments of any type whose class the function does not ask for."""
+    arguments = [*function.args.args, *function.args.kwonlyargs]
+    foreign = {
+        one.arg
+        for one in arguments
+        if one.annotation is not None and ast.unparse(one.annotation) in FOREIGN
+    }
+    for node in ast.walk(function):
+        match node:
+            case ast.Call(func=ast.Name(id="isinstance" | "type"), args=[first, *_]):
+                foreign.discard(ast.unparse(first))
+    return foreign
+
+
+@pytest.mark.parametrize("path", READING, ids=lambda path: path.stem)
+def test_nothing_foreign_is_compared_before_its_type_is_known(path: Path) -> None:
+    """An array has no truth and a table is equal to nothing: both raise."""
+    found = [
+        f"{path.name}:{asked.lineno} {ast.unparse(asked)}"
+        for function in ast.walk(ast.parse(path.read_text()))
+        if isinstance(function, ast.FunctionDef)
+        for node in ast.walk(function)
+        for asked in asked_of(node)
+        if is_foreign(asked, unknown_names(function))
+    ]
+    assert found == []
+
+
+class Table:
+    """As a data frame: no truth, no length, no hash, equal to itself item by item."""
+
+    def _raise(self, *_: Any) -> Any:
+        """Raise."""
+        message = "the truth value of a table is ambiguous"
+        raise ValueError(message)
+
+    def __eq__(self, other: object) -> Any:
+        return Table()
+
+    __ne__ = __lt__ = __le__ = __gt__ = __ge__ = __eq__  # type: ignore[assignment]
+    __bool__ = __len__ = __contains__ = __iter__ = _raise
+    __hash__ = None  # type: ignore[assignment]
+
+
+TABLES: list[Any] = [
+    lambda: np.arange(4),
+    lambda: np.array([[1.0, np.nan]]),
+    lambda: np.array(["a", "b"]),
+    Table,
+]
+CONTENT = Settings(strict=True, capture_content="SPAN_ONLY")
+
+
+@pytest.mark.parametrize("make", TABLES)
+def test_table_anywhere_costs_a_model_call_nothing(make: Any) -> None:
+    """Model, provider, tokens and price are there, whatever else a payload holds."""
+    keys = ["session_id", "user_id", "thread_id", "langgraph_step", "ls_stop", "team"]
+    with capture(replace(CONTENT, labels="team")) as telemetry:
+        for _ in range(3):
+            run_id = uuid4()
+            serialized = {"kwargs": {"model_name": make(), "base_url": make()}}
+            telemetry.handler.on_chat_model_start(
+                serialized,
+                [[HumanMessage("Roses?", additional_kwargs={"tool_calls": make()})]],
+                run_id=run_id,
+                metadata={"ls_provider": "openai", **{key: make() for key in keys}},
+                tags=make(),
+                invocation_params={
+                    "model": "gpt-4o-mini",
+                    "temperature": make(),
+                    "response_format": {"type": make()},
+                    "tools": [{"type": make(), "function": make()}],
+                    "text": make(),
+                },
+                options={"stop": make()},
+            )
+            about = {
+                **dict.fromkeys(
+                    (
+                        "id",
+                        "status",
+                        "object",
+                        "body",
+                        "service_tier",
+                        "model_provider",
+                        "finish_reason",
+                        "cost",
+                        "usage",
+                    ),
+                    make(),
+                ),
+                "model_name": "gpt-4o-mini-2024-07-18",
+            }
+            message = AIMessage(
+                "Twelve.", usage_metadata=USAGE, response_metadata=about
+            )
+            generation = ChatGeneration(message=message, generation_info={"x": make()})
+            telemetry.handler.on_llm_end(
+                LLMResult(generations=[[generation]], llm_output={"cost": make()}),
+                run_id=run_id,
+            )
+    for span in telemetry.spans:
+        assert span["name"] == "chat gpt-4o-mini"
+        attributes = span["attributes"]
+        assert attributes["gen_ai.provider.name"] == "openai"
+        assert attributes["gen_ai.response.model"] == "gpt-4o-mini-2024-07-18"
+        assert attributes["gen_ai.usage.input_tokens"] == 7
+        assert attributes["otel_callbacks.cost_usd"] > 0
+
+
+@pytest.mark.parametrize("make", TABLES)
+def test_table_anywhere_costs_a_step_nothing(make: Any) -> None:
+    """Chains, tools and retrievers with tables in and out are spans."""
+    with capture(CONTENT) as telemetry:
+        handler = telemetry.handler
+        for given, taken in [
+            (make(), make()),
+            ({"input": make()}, {"output": make()}),
+            ([make()], (make(), make())),
+        ]:
+            chain, step, retrieval = uuid4(), uuid4(), uuid4()
+            handler.on_chain_start(
+                None,
+                given,
+                run_id=chain,
+                name="shop",
+                metadata={"ls_integration": make(), "thread_id": make()},
+                run_type=None,
+            )
+            handler.on_tool_start(
+                {"name": "water", "description": make()},
+                "",
+                run_id=step,
+                parent_run_id=chain,
+                inputs={"flower": make()},
+                tool_call_id=make(),
+            )
+            handler.on_tool_end(taken, run_id=step)
+            handler.on_retriever_start({}, make(), run_id=retrieval)
+            handler.on_retriever_end(taken, run_id=retrieval)
+            handler.on_chain_end(taken, run_id=chain)
+        assert telemetry.value("otel_callbacks_errors_total") == 0
+    assert len(telemetry.spans) == 9
+    assert {span["status"] for span in telemetry.spans} == {"UNSET"}

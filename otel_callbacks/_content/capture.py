@@ -26,7 +26,7 @@ from otel_callbacks._content.tools import (
     tool_definitions,
     tool_result,
 )
-from otel_callbacks._readers.values import mapping
+from otel_callbacks._readers.values import is_given, mapping, text
 
 if TYPE_CHECKING:
     from otel_callbacks._records import Content, Request
@@ -192,7 +192,7 @@ class Capture:
     def _add(self, content: dict[str, Any], name: str, found: Any) -> None:
         """Redact and cut one attribute, and note what was left out."""
         value, unread = found if isinstance(found, tuple) else (found, 0)
-        if value in ([], {}, ""):
+        if not is_given(value):
             return
         if self._redact is not None:
             value = self._redact(name, value)
@@ -270,7 +270,7 @@ def _instructions(
     if isinstance(own, str) and own:
         parts.append({"type": "text", "content": str.__str__(own)})
     if apart and isinstance(payload, list):
-        said = [each for each in payload if getattr(each, "type", None) == SYSTEM]
+        said = [e for e in payload if text(getattr(e, "type", None)) == SYSTEM]
         for message in input_messages(said, work)[0]:
             parts += message["parts"]
     return parts

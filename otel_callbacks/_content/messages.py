@@ -13,7 +13,7 @@ from otel_callbacks._content.parts import (
     tool_call_part,
 )
 from otel_callbacks._readers.response import UNFINISHED, finish_reason
-from otel_callbacks._readers.values import mapping, text
+from otel_callbacks._readers.values import is_given, mapping, text
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -39,7 +39,7 @@ def messages_in(inputs: object, work: Work) -> tuple[list[Message], int]:
     said = _messages_of(inputs)
     if said is not None:
         return input_messages(said, work)
-    if inputs is None or inputs == {}:
+    if not _says_something(inputs):
         return [], 0
     return [{"role": "user", "parts": [_state(inputs, work)]}], 0
 
@@ -53,13 +53,18 @@ def messages_out(outputs: object, work: Work) -> list[Message]:
     """
     said = _messages_of(outputs)
     if said is None or isinstance(outputs, str):
-        if outputs is None or outputs == {}:
+        if not _says_something(outputs):
             return []
         part = _state(outputs, work)
         return [{"role": "assistant", "parts": [part], "finish_reason": _STOP}]
     last = said[-1:] if isinstance(said, list | tuple) else [said]
     read = [final_message(each, work) for each in last]
     return [message for message in read if message is not None]
+
+
+def _says_something(state: object) -> bool:
+    """Say whether a state is more than nothing or an empty dictionary."""
+    return is_given(state) if type(state) is dict else state is not None
 
 
 def _messages_of(state: object) -> Any:

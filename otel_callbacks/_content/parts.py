@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from otel_callbacks._content.jsonable import MORE, parsed, plain
 from otel_callbacks._content.media import media_part
-from otel_callbacks._readers.values import mapping, text
+from otel_callbacks._readers.values import is_given, mapping, text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -58,7 +58,9 @@ def server_call(kind: str, block: dict[object, object], work: Work) -> dict[str,
     name = text(block.get("name")) or kind.removesuffix("_call")
     part["name"] = name
     keys = ("args", "input", "arguments", "action", "queries", "code")
-    said = {key: plain(parsed(block[key]), work) for key in keys if block.get(key)}
+    said = {
+        key: plain(parsed(block[key]), work) for key in keys if is_given(block.get(key))
+    }
     part["server_tool_call"] = {"type": name, **said}
     return part
 
@@ -72,7 +74,7 @@ def server_result(kind: str, block: dict[object, object], work: Work) -> dict[st
         work: How much may be read.
     """
     part: dict[str, Any] = {"type": "server_tool_call_response"}
-    if found := text(block.get("tool_use_id") or block.get("tool_call_id")):
+    if found := text(block.get("tool_use_id")) or text(block.get("tool_call_id")):
         part["id"] = found
     keys = ("output", "content", "outcome", "status")
     said = {key: plain(block[key], work) for key in keys if key in block}
@@ -162,11 +164,12 @@ def tool_call_part(call: dict[object, object], work: Work) -> Part:
     """
     inner = mapping(call.get("function")) or call
     arguments = next(
-        (inner[key] for key in ("args", "arguments", "input") if inner.get(key)), {}
+        (inner[k] for k in ("args", "arguments", "input") if is_given(inner.get(k))),
+        {},
     )
     part: Part = {"type": "tool_call"}
-    identifier = call.get("call_id") or call.get("id") or call.get("toolUseId")
-    if found := text(identifier):
+    ids = (text(call.get(key)) for key in ("call_id", "id", "toolUseId"))
+    if found := next(filter(None, ids), ""):
         part["id"] = found
     part["name"] = text(inner.get("name"))
     part["arguments"] = plain(parsed(arguments), work)
@@ -228,7 +231,9 @@ def _reasoning(_: str, block: dict[object, object], __: Work) -> Part | None:
         value = block.get(key)
         if isinstance(value, str):
             return {"type": "reasoning", "content": str.__str__(value)}
-    inner = mapping(block.get("reasoning_content") or block.get("reasoningText"))
+    inner = mapping(block.get("reasoning_content")) or mapping(
+        block.get("reasoningText")
+    )
     if isinstance(inner.get("text"), str):
         return {"type": "reasoning", "content": inner["text"]}
     summary = block.get("summary")
@@ -247,7 +252,7 @@ def _tool_call(_: str, block: dict[object, object], work: Work) -> Part:
 def _tool_result(_: str, block: dict[object, object], work: Work) -> Part:
     """Read a tool's result among the content."""
     keys = ("tool_use_id", "tool_call_id", "call_id", "toolUseId", "id", "name")
-    identifier = next((block[key] for key in keys if block.get(key)), None)
+    identifier = next((block[key] for key in keys if is_given(block.get(key))), None)
     results = ("content", "output", "response")
     content = next((block[key] for key in results if key in block), None)
     return response_part(identifier, content, work)
@@ -264,7 +269,7 @@ def _refusal(_: str, block: dict[object, object], __: Work) -> Part | None:
 def _medium(kind: str, block: dict[object, object], work: Work) -> Part | None:
     """Read a medium, or a document that is text."""
     source = mapping(block.get("source"))
-    if source.get("type") == "text":
+    if text(source.get("type")) == "text":
         return _text(kind, source, work)
     if isinstance(source.get("content"), list):
         return _generic("document_content", source, work)

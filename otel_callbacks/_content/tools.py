@@ -143,7 +143,7 @@ def _tools(tools: object, work: Work) -> Iterator[dict[str, Any]]:
 
 def _definition(tool: dict[object, object], work: Work) -> dict[str, Any]:
     """Read one tool; of those that are no functions only what names them."""
-    inner = mapping(tool.get("function") or tool.get("toolSpec")) or tool
+    inner = mapping(tool.get("function")) or mapping(tool.get("toolSpec")) or tool
     kind = text(tool.get("type"))
     name = text(inner.get("name"))
     if kind in ("", "custom") and name:

@@ -115,7 +115,8 @@ class PrometheusSink:
         response, failure = end.response, end.failure
         if response is not None:
             model, usage = response.model, response.usage
-            if usage is None and end.outcome == OK:
+            unknown = usage is None or usage.input_tokens is None
+            if unknown and end.outcome == OK:
                 missing = self._is_missing(run, end)
         kind = (
             request.operation,

@@ -184,8 +184,8 @@ _INTERRUPTED: Final = Response(
 _CANCELLED: Final = Failure(CANCELLED, CANCELLED, semconv.CANCELLED)
 _ABANDONED: Final = Failure(ABANDONED, ABANDONED, semconv.ABANDONED)
 
-_CANCELLATIONS: Final = frozenset({"CancelledError", "Cancelled"})
-"""The same in ``concurrent.futures`` and in trio."""
+_CANCELLATIONS: Final = frozenset({"CancelledError", "Cancelled", "GreenletExit"})
+"""The same in ``concurrent.futures``, in trio, and of a greenlet that was killed."""
 
 
 def failure(error: BaseException) -> Failure | None:

@@ -57,7 +57,7 @@ def add_labels(
 
 def _of_enclosing_run() -> tuple[object, object]:
     """Return metadata and tags of the run whose code calls; embeddings have none."""
-    config = var_child_runnable_config.get() or {}
+    config = mapping(var_child_runnable_config.get())
     return config.get("metadata"), config.get("tags")
 
 

@@ -12,7 +12,7 @@ import re
 from typing import Final, NamedTuple
 from urllib.parse import urlsplit
 
-from otel_callbacks._readers.values import mapping, text
+from otel_callbacks._readers.values import is_given, mapping, text
 
 CHAT_COMPLETIONS: Final = "chat_completions"
 RESPONSES: Final = "responses"
@@ -61,13 +61,13 @@ def api_of(kind: object, arguments: dict[object, object]) -> Api:
     if isinstance(chosen := arguments.get("use_responses_api"), bool):
         return Api(RESPONSES if chosen else CHAT_COMPLETIONS, chosen_by_call=False)
     if (
-        arguments.get("output_version") == "responses/v1"
-        or arguments.get("use_previous_response_id")
+        text(arguments.get("output_version")) == "responses/v1"
+        or is_given(arguments.get("use_previous_response_id"))
         or any(arguments.get(key) is not None for key in _ONLY_RESPONSES)
     ):
         return Api(RESPONSES, chosen_by_call=False)
-    model = arguments.get("model_name") or arguments.get("deployment_name")
-    if not isinstance(model, str) or _UNSURE.search(model[:256]):
+    model = text(arguments.get("model_name")) or text(arguments.get("deployment_name"))
+    if not model or _UNSURE.search(model[:256]):
         return Api("", chosen_by_call=True)
     return Api(CHAT_COMPLETIONS, chosen_by_call=True)
 
@@ -86,7 +86,7 @@ def asks_for_responses(params: dict[object, object]) -> bool:
             return True
     tools = params.get("tools")
     return isinstance(tools, list) and any(
-        isinstance(tool, dict) and tool.get("type", "function") != "function"
+        isinstance(tool, dict) and text(tool.get("type", "function")) != "function"
         for tool in tools
     )
 
@@ -334,7 +334,7 @@ def server_of(provider: str, arguments: dict[object, object]) -> tuple[str, int]
     """
     server = _SERVERS.get(provider, _NOWHERE)
     for argument in _ARGUMENTS:
-        if value := arguments.get(argument):
+        if is_given(value := arguments.get(argument)):
             return _split(value, server.port)
     for variable in server.variables:
         if value := os.environ.get(variable):

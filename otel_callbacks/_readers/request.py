@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias, cast
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias, cast
 from uuid import UUID
 
 from otel_callbacks import _semconv as semconv
@@ -83,7 +83,7 @@ def add_metadata(
         step = metadata.get("langgraph_step")
         if step is not None and (step := integer(step)) is not None:
             attributes[semconv.LANGGRAPH_STEP] = step
-    if tags and (words := strings(tags)):
+    if tags is not None and (words := strings(tags)):
         own = [tag for tag in words if not tag.startswith(_OWN_TAGS)]
         if own:
             attributes[semconv.RUN_TAGS] = tuple(own)
@@ -127,8 +127,7 @@ def _format(value: object) -> str | None:
     a Pydantic class over as it is.
     """
     if isinstance(value, dict):
-        kind = value.get("type")
-        return _JSON if kind != _TEXT else _TEXT
+        return _TEXT if text(value.get("type")) == _TEXT else _JSON
     if isinstance(value, type):
         return _JSON
     return _JSON if isinstance(value, str) and value.startswith(_JSON) else None
@@ -250,7 +249,7 @@ class _Model(NamedTuple):
     serialized: object
     """Kept, so that no other object can take its id."""
     operation: str
-    ls_provider: object
+    ls_provider: str
     provider: str
     address: str
     port: int
@@ -264,6 +263,7 @@ _models: dict[int, _Model] = {}
 _last: dict[int, tuple[object, tuple[object, ...], Request]] = {}
 """Of each model object its last call: what was asked, and what was read of that."""
 _CONSTANTS: Final = frozenset({int, float, bool, type(None)})
+_PLAIN: Final = _CONSTANTS | {str}
 _LONG: Final = 1024
 _DEEPEST: Final = 2
 
@@ -299,7 +299,12 @@ def model_request(
     """
     asked = (operation, invocation_params, options, metadata, tags, batch_size, name)
     last = _last.get(id(serialized))
-    if last is not None and last[0] is serialized and last[1] == asked:
+    if (
+        last is not None
+        and last[0] is serialized
+        and _is_plain(asked, _DEEPEST + 1)
+        and last[1] == asked
+    ):
         return last[2]
     request = _read_request(
         operation,
@@ -325,6 +330,19 @@ def _remember(serialized: object, asked: tuple[object, ...], request: Request) -
     if len(_last) >= _MOST_MODELS:
         _last.clear()
     _last[id(serialized)] = (serialized, kept, request)
+
+
+def _is_plain(value: object, depth: int) -> bool:
+    """Say whether a value may be compared: it is of JSON's own classes all through."""
+    kind = type(value)
+    if kind in _PLAIN:
+        return True
+    if kind is not dict and kind is not list and kind is not tuple:
+        return False
+    items: Any = value.values() if kind is dict else value  # type: ignore[attr-defined]
+    if _PLAIN.issuperset(map(type, items)):
+        return True
+    return depth > 0 and all(_is_plain(item, depth - 1) for item in items)
 
 
 class _NotPlainError(Exception):
@@ -419,15 +437,16 @@ def _model_object(
     params: dict[object, object],
 ) -> _Model:
     """Read what is the same for each call of a model object, once for each."""
+    named = text(ls_provider)
     model = _models.get(id(serialized))
     if (
         model is not None
         and model.serialized is serialized
-        and model.ls_provider == ls_provider
+        and model.ls_provider == named
         and model.operation == operation
     ):
         return model
-    model = _read_model(operation, serialized, ls_provider, params)
+    model = _read_model(operation, serialized, named, params)
     if serialized is not None:
         if len(_models) >= _MOST_MODELS:
             _models.clear()
@@ -438,7 +457,7 @@ def _model_object(
 def _read_model(
     operation: str,
     serialized: object,
-    ls_provider: object,
+    ls_provider: str,
     params: dict[object, object],
 ) -> _Model:
     """Read what is the same for each call of a model object."""

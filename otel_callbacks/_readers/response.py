@@ -12,19 +12,16 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 from otel_callbacks import _semconv as semconv
 from otel_callbacks._readers.provider import RESPONSES
 from otel_callbacks._readers.usage import (
-    TOLD_BESIDE,
-    TOLD_IN_USAGE,
-    langchain,
     message_usage,
     reported_cost,
     total,
     usage_of,
 )
-from otel_callbacks._readers.values import LARGEST_INTEGER, LONGEST_TEXT, mapping, text
-from otel_callbacks._records import NO_ATTRIBUTES, Response, Usage
+from otel_callbacks._readers.values import count, mapping, text
+from otel_callbacks._records import NO_ATTRIBUTES, Response
 
 if TYPE_CHECKING:
-    from otel_callbacks._records import Attributes, AttributeValue
+    from otel_callbacks._records import Attributes, AttributeValue, Usage
 
 # Of the events of ``stream_events(version="v3")`` the ones that bring output; the
 # others mark where a message and its blocks begin and end, at the same moments.
@@ -37,7 +34,7 @@ def is_chunk(event: Any) -> bool:
     Args:
         event: An event of ``stream_events(version="v3")``.
     """
-    return isinstance(event, dict) and event.get("event") == _CHUNK
+    return isinstance(event, dict) and text(event.get("event")) == _CHUNK
 
 
 def first_of(batch: Any) -> object:
@@ -105,97 +102,8 @@ def finish_reason(generation: object, message: object) -> str:
     return _NOT_SAID
 
 
-# Where one of these stands in the metadata, other shapes must be looked at.
-_UNUSUAL: Final = TOLD_BESIDE | {
-    *("body", "status", "object"),
-    *("model", "stop_reason", "stopReason", "done_reason"),
-}
 # What comes with most errors.
-_NO_GENERATION: Final[list[list[object]]] = [[]]
 _NO_RESPONSE: Final = Response()
-
-
-def usual_response(  # noqa: PLR0911 -- each return is a way to be unusual
-    result: Any,
-) -> Response | None:
-    """Read the usual answer of a chat model.
-
-    Args:
-        result: LangChain's ``LLMResult``, or anything.
-
-    Returns:
-        The response; ``None`` where anything about it is unusual.
-
-    Raises:
-        Exception: Whatever a payload raises when it is read, or lacks.
-    """
-    if result.generations == _NO_GENERATION and not result.llm_output:
-        return _NO_RESPONSE
-    ((generation,),) = result.generations
-    if type(generation).__name__ != "ChatGeneration":
-        return None
-    message = generation.message
-    metadata = message.response_metadata
-    usage = _usual_usage(message.usage_metadata)
-    if usage is None or not _UNUSUAL.isdisjoint(metadata):
-        return None
-    told = metadata.get("token_usage") or metadata.get("usage")
-    if told is not None and not TOLD_IN_USAGE.isdisjoint(told):
-        return None  # the provider says what it cost
-    model = metadata.get("model_name", "")
-    identifier = metadata.get("id", "")
-    if result.llm_output and not (model and identifier):
-        return None  # they may stand there
-    info: Any = generation.generation_info or NO_ATTRIBUTES
-    reason = info.get("finish_reason") or metadata.get("finish_reason", "")
-    if not (_is_plain(model) and _is_plain(identifier) and _is_plain(reason)):
-        return None
-    if identifier.startswith(("lc_", "run-")):
-        return None
-    attributes = (
-        _usual_attributes(metadata, result.llm_output) if metadata else NO_ATTRIBUTES
-    )
-    if attributes is None:
-        return None
-    reasons = (reason,) if reason else ()
-    return Response(model, identifier, reasons, usage, attributes=attributes)
-
-
-def _usual_usage(told: Any) -> Usage | None:
-    """Read the tokens, where both numbers are there and none is in doubt."""
-    if type(told) is not dict or "total_cost" in told:
-        return None
-    given, taken = told.get("input_tokens"), told.get("output_tokens")
-    if type(given) is not int or type(taken) is not int:
-        return None
-    if not (0 < given <= LARGEST_INTEGER and 0 < taken <= LARGEST_INTEGER):
-        return None
-    details = told.get("input_token_details"), told.get("output_token_details")
-    for parts in details:
-        if parts and any(parts.values()):
-            return langchain(told)
-    return Usage(given, taken)
-
-
-def _usual_attributes(metadata: Any, output: Any) -> Attributes | None:
-    """Read what only OpenAI says; None where it is not said in the usual way."""
-    if metadata.get("model_provider") not in _OPENAI:
-        return NO_ATTRIBUTES
-    tier, version = metadata.get("service_tier"), metadata.get("system_fingerprint")
-    if tier is None and version is None and not output:
-        return NO_ATTRIBUTES
-    if tier and version and _is_plain(tier) and _is_plain(version):
-        return {
-            semconv.OPENAI_RESPONSE_SERVICE_TIER: tier,
-            semconv.OPENAI_RESPONSE_SYSTEM_FINGERPRINT: version,
-        }
-    return None
-
-
-def _is_plain(value: object) -> bool:
-    """Say whether a value is text that needs no care."""
-    return type(value) is str and value.isascii() and len(value) <= LONGEST_TEXT
-
 
 _MODEL_KEYS: Final = (
     "model_name",
@@ -218,7 +126,8 @@ _REASON_KEYS: Final = (
 _STATUSES: Final = ("completed", "incomplete", "failed", "cancelled")
 """How OpenAI's Responses API says that it is done."""
 
-_OPENAI: Final = (None, "openai", "azure", "azure_openai")
+_PROVIDER: Final = "model_provider"
+_OPENAI: Final = ("openai", "azure", "azure_openai")
 """``model_provider`` of metadata that are OpenAI's; text models say nothing."""
 
 _OPENAI_KEYS: Final = (
@@ -252,36 +161,26 @@ def model_response(result: object) -> Response:
     Raises:
         Exception: Whatever a payload raises when it is read.
     """
-    try:
-        usual = usual_response(result)
-    except Exception:  # noqa: BLE001 -- then it is not the usual one
-        usual = None
-    return usual if usual is not None else any_response(result)
-
-
-def any_response(result: object) -> Response:
-    """Read what a model gave back in any of the shapes that there are.
-
-    Args:
-        result: LangChain's ``LLMResult``, or anything.
-
-    Returns:
-        The response; what the provider did not send is left empty.
-
-    Raises:
-        Exception: Whatever a payload raises when it is read.
-    """
     output = mapping(getattr(result, "llm_output", None))
     prompts = [
-        [_answer(generation) for generation in _items(generations)]
+        [*map(_answer, generations)]
         for generations in _items(getattr(result, "generations", None))
+        if isinstance(generations, list | tuple)
     ]
     answers = prompts[0] if len(prompts) == 1 else [*chain.from_iterable(prompts)]
+    if not answers and not output:
+        return _NO_RESPONSE
     message, metadata, info, is_merged = answers[0] if answers else _NO_ANSWER
     # A text model's llm_output names the model that was asked for.
-    model = _find(_MODEL_KEYS, metadata, info, _NOTHING if message is None else output)
-    identifier = _find(_ID_KEYS, metadata, output, info)
-    cached = not output and _is_cached(message)
+    named = _NOTHING if message is None else output
+    model = text(metadata.get(_MODEL_KEYS[0])) or _find(
+        _MODEL_KEYS, metadata, info, named
+    )
+    identifier = text(metadata.get(_ID_KEYS[0])) or _find(
+        _ID_KEYS, metadata, output, info
+    )
+    told = getattr(message, "usage_metadata", None)
+    cached = not output and _is_cached(told)
     return Response(
         _once(model) if is_merged else model,
         "" if identifier.startswith(_OWN_IDS) else identifier,
@@ -290,7 +189,7 @@ def any_response(result: object) -> Response:
         not cached and not _is_later(message, output),
         cached,
         _attributes(metadata, output),
-        reported_cost(getattr(message, "usage_metadata", None), metadata, output),
+        reported_cost(told, metadata, output),
     )
 
 
@@ -303,29 +202,36 @@ def _answer(generation: object) -> _Answer:
     """Find what the provider said of a generation."""
     message = getattr(generation, "message", None)
     metadata = mapping(getattr(message, "response_metadata", None))
-    if "body" in metadata and metadata.get("status_code") == _HTTP_OK:
+    if "body" in metadata and count(metadata.get("status_code")) == _HTTP_OK:
         # The answer came, and langchain-openai could not read it: it was paid for.
         metadata = mapping(metadata["body"])
     info = mapping(getattr(generation, "generation_info", None))
     return message, metadata, info, type(generation).__name__[-5:] == "Chunk"
 
 
-def _find(keys: tuple[str, ...], *places: dict[object, object]) -> str:
+def _first(keys: tuple[str, ...], place: dict[object, object]) -> str:
     """Take the first text that stands under one of the keys."""
-    for place in places:
-        for key in keys:
-            if key in place and (found := text(place[key])):
-                return found
+    for key in keys:
+        value = place.get(key)
+        if value is not None and (found := text(value)):
+            return found
     return ""
 
 
-def _is_cached(message: object) -> bool:
-    """Tell whether LangChain's own cache gave a message.
+def _find(keys: tuple[str, ...], *places: dict[object, object]) -> str:
+    """Take the first text that stands under one of the keys in one of the places."""
+    for place in places:
+        if place and (found := _first(keys, place)):
+            return found
+    return ""
+
+
+def _is_cached(usage: object) -> bool:
+    """Tell whether LangChain's own cache gave a message with this usage.
 
     It marks the very object that it keeps, so the first of two equal prompts of one
     ``generate`` is marked too; that one has ``llm_output``, and a cached one has none.
     """
-    usage = getattr(message, "usage_metadata", None)
     if not isinstance(usage, dict) or "total_cost" not in usage:
         return False
     cost = usage["total_cost"]
@@ -334,7 +240,8 @@ def _is_cached(message: object) -> bool:
 
 def _is_later(message: object, output: dict[object, object]) -> bool:
     """Tell whether the usage of a text batch stands in its first run, not in this."""
-    return message is None and output.get("token_usage") == _NOTHING
+    usage = output.get("token_usage") if message is None else None
+    return isinstance(usage, dict) and not usage
 
 
 def _usage(prompts: list[list[_Answer]], output: dict[object, object]) -> Usage | None:
@@ -375,6 +282,10 @@ def _metadata_usage(answers: list[_Answer]) -> Usage | None:
 
 def _reasons(answers: list[_Answer]) -> tuple[str, ...]:
     """Read the finish reasons of all choices, in order."""
+    if len(answers) == 1:
+        _, metadata, info, is_merged = answers[0]
+        if reason := _reason(metadata, info):
+            return (_once(reason) if is_merged else reason,)
     reasons = []
     for _, metadata, info, is_merged in answers:
         if reason := _reason(metadata, info):
@@ -387,13 +298,13 @@ def _reasons(answers: list[_Answer]) -> tuple[str, ...]:
 
 def _reason(metadata: dict[object, object], info: dict[object, object]) -> str:
     """Read why a choice ended, in the provider's own word."""
-    if reason := _find(_REASON_KEYS, info, metadata):
+    if reason := text(info.get(_REASON_KEYS[0])) or _find(_REASON_KEYS, info, metadata):
         return reason
     status = metadata.get("status")
-    if status not in _STATUSES:
+    if status is None or (word := text(status)) not in _STATUSES:
         return ""
     details = mapping(metadata.get("incomplete_details"))
-    return text(details.get("reason")) or text(status)
+    return text(details.get("reason")) or word
 
 
 def _once(value: str) -> str:
@@ -406,12 +317,14 @@ def _attributes(
     metadata: dict[object, object], output: dict[object, object]
 ) -> Attributes:
     """Read what only OpenAI says."""
-    if (metadata.get("model_provider") or output.get("model_provider")) not in _OPENAI:
+    provider = text(metadata.get(_PROVIDER)) or text(output.get(_PROVIDER))
+    if provider and provider not in _OPENAI:
         return NO_ATTRIBUTES
     attributes: dict[str, AttributeValue] = {}
     for key, attribute in _OPENAI_KEYS:
-        if found := text(metadata.get(key) or output.get(key)):
+        if found := text(metadata.get(key)) or text(output.get(key)):
             attributes[attribute] = found
-    if metadata.get("object") == "response":
+    kind = metadata.get("object")
+    if kind is not None and text(kind) == "response":
         attributes[semconv.OPENAI_API_TYPE] = RESPONSES
     return attributes or NO_ATTRIBUTES

@@ -69,8 +69,9 @@ _UNNAMED: Final = frozenset(
 )
 """What LangChain calls a composed runnable that the app gave no name: its class."""
 
-# What a runnable that is streamed is started with: its input has yet to come.
-_STREAMED: Final = {"input": ""}
+_INPUT: Final = "input"
+"""The one key of what a runnable that is streamed is started with: its input has yet
+to come, and is empty."""
 
 
 def is_composed(serialized: object, inputs: object, more: Mapping[str, object]) -> bool:
@@ -86,7 +87,10 @@ def is_composed(serialized: object, inputs: object, more: Mapping[str, object]) 
         return False
     if "run_type" not in more:
         return True
-    return more["run_type"] is None and inputs == _STREAMED
+    if more["run_type"] is not None or not isinstance(inputs, dict):
+        return False
+    said = inputs.get(_INPUT) if len(inputs) == 1 else None
+    return type(said) is str and not said
 
 
 def graph_operation(
@@ -107,7 +111,7 @@ def graph_operation(
         The operation, empty for an inner chain or a node; what it is done with; and
         the attributes that say so.
     """
-    made_by = about.get("ls_integration")
+    made_by = text(about.get("ls_integration"))
     if made_by != _GRAPH and made_by not in _AGENTS:
         if outermost and name and name.partition("<")[0] not in _UNNAMED:
             return _workflow(name)
@@ -190,6 +194,11 @@ def _is_node(tags: object) -> bool:
 TOOL_ERROR: Final = "tool_error"
 """``error.type`` of a tool that reported a failure and raised nothing: MCP's word
 (https://opentelemetry.io/docs/specs/semconv/gen-ai/mcp/)."""
+
+_WITHIN: Final = 5
+"""A list of commands, whose update holds messages, is the deepest."""
+
+_MOST_RESULTS: Final = 64
 
 _TOOL_FAILED: Final = Failure(ERROR, TOOL_ERROR, semconv.OTHER)
 
@@ -332,11 +341,23 @@ def tool_failed(output: object) -> Failure | None:
 
     Args:
         output: What the tool gave back; ``ToolMessage(status="error")`` is a failure
-            that was handled.
+            that was handled, also within a list, a tuple with an artifact, or
+            LangGraph's ``Command(update=...)``.
 
     Returns:
         The failure, or ``None``.
     """
-    if getattr(output, "status", None) == "error" and hasattr(output, "tool_call_id"):
-        return _TOOL_FAILED
-    return None
+    return _TOOL_FAILED if _has_failed(output, _WITHIN) else None
+
+
+def _has_failed(output: object, depth: int) -> bool:
+    """Look for a tool's message that says that it failed."""
+    if hasattr(output, "tool_call_id"):
+        return text(getattr(output, "status", None)) == "error"
+    within: list[object] | tuple[object, ...] = ()
+    if isinstance(output, list | tuple):
+        within = output
+    elif not isinstance(output, str | dict):
+        update = getattr(output, "update", None)
+        within = [*update.values()] if isinstance(update, dict) else [update]
+    return depth > 0 and any(_has_failed(o, depth - 1) for o in within[:_MOST_RESULTS])

@@ -11,17 +11,16 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import TYPE_CHECKING, Final, TypeAlias
 
-from otel_callbacks._readers.values import count, mapping, number
+from otel_callbacks._readers.values import count, mapping, number, text
 from otel_callbacks._records import Usage
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-TOLD_BESIDE: Final = frozenset({"cost", "response_cost", "_hidden_params"})
-"""Keys of a response's metadata under which a cost may stand."""
-
-TOLD_IN_USAGE: Final = frozenset({"cost", "cost_in_usd_ticks"})
-"""Keys of a provider's own usage under which one may stand."""
+_COSTS: Final = frozenset(
+    {"cost", "cost_in_usd_ticks", "response_cost", "_hidden_params"}
+)
+"""Keys under which a cost may stand; mostly there is none of them."""
 
 _USAGES: Final = ("token_usage", "usage")
 _TICKS: Final = Decimal(10) ** 10
@@ -41,11 +40,23 @@ def reported_cost(
     Returns:
         US dollars; None where nothing is said, or no amount of money.
     """
+    seen: object = None
     for place in places:
-        for told in (place, *(mapping(place.get(key)) for key in _USAGES)):
-            if told and (cost := _cost(told)) is not None:
+        if not place:
+            continue
+        if not _COSTS.isdisjoint(place) and (cost := _cost(place)) is not None:
+            return cost
+        for key in _USAGES:
+            told = place.get(key)
+            # OpenAI's stands in both places, and it is the same object.
+            if told is None or told is seen or not isinstance(told, dict):
+                continue
+            seen = told
+            if not _COSTS.isdisjoint(told) and (cost := _cost(told)) is not None:
                 return cost
-    return _dollars(mapping(usage_metadata).get("total_cost")) or None
+    if isinstance(usage_metadata, dict) and "total_cost" in usage_metadata:
+        return _dollars(usage_metadata["total_cost"]) or None
+    return None
 
 
 def _cost(told: dict[object, object]) -> Decimal | None:
@@ -71,12 +82,13 @@ def _upstream(told: dict[object, object]) -> Decimal:
 
 def _dollars(value: object) -> Decimal | None:
     """Read an amount of money."""
-    if isinstance(value, bool) or not isinstance(value, int | float | Decimal):
-        return None
-    # Written so that "nan" is refused; a double as it is written, not as it is kept.
-    if not 0 <= value <= _MOST:
-        return None
-    return value if isinstance(value, Decimal) else Decimal(str(value))
+    if isinstance(value, Decimal):
+        amount = Decimal(value) if value.is_finite() else None
+    else:
+        # A double as it is written, not as it is kept.
+        read = value if type(value) is int else number(value)
+        amount = None if read is None else Decimal(str(read))
+    return amount if amount is not None and 0 <= amount <= _MOST else None
 
 
 _PLACES: Final = (
@@ -132,11 +144,17 @@ def message_usage(usage_metadata: object, *raw: object) -> Usage | None:
     Returns:
         The usage; ``None`` where no number of tokens is said.
     """
-    if not usage_metadata or not isinstance(usage_metadata, dict):
+    if not isinstance(usage_metadata, dict) or not usage_metadata:
         return None
-    usage = _said(langchain(usage_metadata))
+    read = langchain(usage_metadata)
+    if read[0] and read[1]:
+        return read
+    usage = _said(read)
     if usage is not None and (usage.input_tokens == 0 or usage.output_tokens == 0):
-        return _without_invented(usage, raw)
+        usage = _without_invented(usage, raw)
+        if usage is not None and usage.input_tokens == 0 and usage.output_tokens:
+            # No answer comes without a prompt: the number went by on the way.
+            usage = usage._replace(input_tokens=None)
     return usage
 
 
@@ -229,18 +247,29 @@ def langchain(raw: _Raw) -> Usage:
     Args:
         raw: The dictionary as LangChain holds it.
     """
+    inputs, outputs = count(raw.get("input_tokens")), count(raw.get("output_tokens"))
     given = mapping(raw.get("input_token_details"))
     taken = mapping(raw.get("output_token_details"))
+    if _are_zero(given) and _are_zero(taken):
+        return Usage(inputs, outputs)
     read, write, reasoning = _detail_keys(given, taken)
     return Usage(
-        count(raw.get("input_tokens")),
-        count(raw.get("output_tokens")),
+        inputs,
+        outputs,
         count(given.get(read)) or 0,
         count(given.get(write)) or _anthropic_writes(given),
         count(taken.get(reasoning)) or 0,
         count(given.get("audio")) or 0,
         count(taken.get("audio")) or 0,
     )
+
+
+def _are_zero(details: _Raw) -> bool:
+    """Say whether no detail says more than that there is none of it, as mostly."""
+    for value in details.values():  # noqa: SIM110 -- half the cost of a generator
+        if type(value) is not int or value:
+            return False
+    return True
 
 
 def _detail_keys(given: _Raw, taken: _Raw) -> tuple[str, str, str]:
@@ -292,7 +321,9 @@ def openai_responses(raw: _Raw) -> Usage:
     Args:
         raw: ``usage`` of the response.
     """
-    given = mapping(raw.get("input_tokens_details") or raw.get("prompt_tokens_details"))
+    given = mapping(raw.get("input_tokens_details")) or mapping(
+        raw.get("prompt_tokens_details")
+    )
     taken = mapping(raw.get("output_tokens_details"))
     return Usage(
         count(raw.get("input_tokens")),
@@ -315,8 +346,8 @@ def anthropic(raw: _Raw) -> Usage:
     """
     read = count(raw.get("cache_read_input_tokens"))
     written = count(raw.get("cache_creation_input_tokens"))
-    if written is None and (by_age := raw.get("cache_creation")):
-        written = _anthropic_writes(mapping(by_age))
+    if written is None and (by_age := mapping(raw.get("cache_creation"))):
+        written = _anthropic_writes(by_age)
     return Usage(
         _sum(count(raw.get("input_tokens")), read, written),
         count(raw.get("output_tokens")),
@@ -346,18 +377,19 @@ def gemini(raw: _Raw) -> Usage:
         _detail(raw, "cachedContentTokenCount", "cached_content_token_count"),
         0,
         thoughts or 0,
-        _audio(raw.get("promptTokensDetails") or raw.get("prompt_tokens_details")),
+        _audio(raw.get("promptTokensDetails"), raw.get("prompt_tokens_details")),
         _audio(
-            raw.get("candidatesTokensDetails") or raw.get("candidates_tokens_details")
+            raw.get("candidatesTokensDetails"), raw.get("candidates_tokens_details")
         ),
     )
 
 
-def _audio(details: object) -> int:
-    """Find the audio tokens in Gemini's list of modalities."""
-    for detail in map(mapping, details if isinstance(details, list) else ()):
-        if detail.get("modality") == _AUDIO:
-            return _detail(detail, "tokenCount", "token_count")
+def _audio(*details: object) -> int:
+    """Find the audio tokens in one of Gemini's lists of modalities."""
+    for found in details:
+        for detail in map(mapping, found if isinstance(found, list) else ()):
+            if text(detail.get("modality")) == _AUDIO:
+                return _detail(detail, "tokenCount", "token_count")
     return 0
 
 

@@ -117,6 +117,21 @@ def strings(value: object) -> tuple[str, ...] | None:
     return tuple([found for item in value if (found := text(item))]) or None
 
 
+def is_given(value: object) -> bool:
+    """Say whether something is said: neither nothing nor empty, as far as it is known.
+
+    Args:
+        value: Anything. What is of another class than JSON's is never asked for its
+            truth: a table or an array has none.
+    """
+    if value is None or value is False:
+        return False
+    return bool(value) if type(value) in _MAY_BE_EMPTY else True
+
+
+_MAY_BE_EMPTY: Final = frozenset({str, list, dict, tuple})
+
+
 def mapping(value: object) -> dict[object, object]:
     """Read a dictionary.
 

@@ -85,7 +85,8 @@ class Pricing:
         if response.reported_cost is not None:
             return response.reported_cost
         usage = response.usage
-        if usage is None or usage[:2] == (None, None):
+        # Of the output alone a price would be a part of it.
+        if usage is None or usage.input_tokens is None:
             return None
         try:
             rates = self._rates(request, response, start_ns)

@@ -435,8 +435,8 @@ def test_missing_usage_is_said_once(caplog: pytest.LogCaptureFixture) -> None:
     sink = PrometheusSink(queue(registry), Health())
     nameless = StandIn(1, Request("chat", ""), None)
     with caplog.at_level(logging.WARNING, "otel_callbacks"):
-        for _ in range(2):
-            sink.ended(nameless, ended(nameless, Response()))
+        for usage in (None, Usage(None, 5)):  # of an answer without its prompt
+            sink.ended(nameless, ended(nameless, Response(usage=usage)))
     assert value(registry, "otel_callbacks_usage_missing_total") == 2
     assert len(caplog.records) == 1
     message = caplog.records[0].getMessage()

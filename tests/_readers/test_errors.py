@@ -59,6 +59,12 @@ def test_a_cancelled_run(error: BaseException) -> None:
     assert failure(error) == Failure("cancelled", "cancelled", "cancelled")
 
 
+def test_a_greenlet_that_was_killed() -> None:
+    """As gevent kills one, and as a subclass of an app's may be named."""
+    killed = type("GreenletExit", (BaseException,), {})
+    assert failure(killed()) == Failure("cancelled", "cancelled", "cancelled")
+
+
 def test_an_abandoned_stream() -> None:
     """Python closes the generator of a stream that nobody reads."""
     assert failure(GeneratorExit()) == Failure("abandoned", "abandoned", "abandoned")

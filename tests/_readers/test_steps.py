@@ -251,6 +251,39 @@ def test_anything_else_is_no_failure(output: object) -> None:
     assert tool_failed(output) is None
 
 
+FAILED = ToolMessage("no water", tool_call_id="1", status="error")
+WATERED = ToolMessage("watered", tool_call_id="2")
+
+
+class Command:
+    """As LangGraph's: what a tool changes in a graph's state."""
+
+    def __init__(self, update: Any) -> None:
+        self.update = update
+
+
+@pytest.mark.parametrize(
+    ("output", "expected"),
+    [
+        (FAILED, True),
+        ([WATERED, FAILED], True),
+        ((FAILED, {"artifact": 1}), True),
+        (Command({"messages": [FAILED]}), True),
+        (Command({"messages": [WATERED], "log": FAILED}), True),
+        (Command([("messages", [FAILED])]), True),
+        ([Command({"messages": [WATERED]}), Command({"messages": [FAILED]})], True),
+        (Command({"messages": [WATERED]}), False),
+        (Command(None), False),
+        ([[[[[[FAILED]]]]]], False),
+        ({"messages": [FAILED]}, False),
+        ([WATERED, "error", 1, None], False),
+    ],
+)
+def test_failure_within_a_result(output: object, expected: bool) -> None:  # noqa: FBT001
+    """A tool that says so within a list, a tuple or a command has failed."""
+    assert (tool_failed(output) is not None) is expected
+
+
 ODD = st.none() | st.text() | st.integers() | st.lists(st.text(), max_size=2)
 PAYLOADS = ODD | st.dictionaries(
     st.sampled_from(["name", "id", "kwargs", "description", "thread_id", "k"])

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from otel_callbacks._readers import usage as usage_shapes
-from otel_callbacks._readers.usage import SHAPES
+from otel_callbacks._readers.usage import SHAPES, message_usage
 from otel_callbacks._records import Usage
 
 LANGCHAIN = {
@@ -232,3 +234,28 @@ def test_odd_numbers_are_no_numbers(raw: dict[object, object]) -> None:
         usage = read(raw)
         assert all(part is None or type(part) is int for part in usage)
         assert all(part is None or part >= 0 for part in usage)
+
+
+@pytest.mark.parametrize(
+    ("told", "expected"),
+    [
+        ({"input_tokens": 0, "output_tokens": 5}, Usage(None, 5)),
+        (
+            {"input_tokens": 0, "output_tokens": 5, "input_token_details": {}},
+            Usage(None, 5),
+        ),
+        (
+            {
+                "input_tokens": 0,
+                "output_tokens": 5,
+                "output_token_details": {"reasoning": 2},
+            },
+            Usage(None, 5, reasoning=2),
+        ),
+        ({"input_tokens": 0, "output_tokens": 0}, Usage(0, 0)),
+        ({"input_tokens": 4, "output_tokens": 0}, Usage(4, 0)),
+    ],
+)
+def test_no_input_beside_output_is_doubt(told: Any, expected: Usage) -> None:
+    """No answer comes without a prompt: such a 0 is no number."""
+    assert message_usage(told) == expected

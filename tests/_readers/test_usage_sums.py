@@ -94,7 +94,7 @@ def test_a_payload_that_holds_itself_comes_to_an_end() -> None:
         ({"prompt_tokens": 5, "completion_tokens": None}, (5, 0), Usage(5, None)),
         ({"prompt_tokens": None, "completion_tokens": 6}, (0, 6), Usage(None, 6)),
         ({"prompt_tokens": 5, "completion_tokens": 0}, (5, 0), Usage(5, 0)),
-        ({"prompt_tokens": 0, "completion_tokens": 6}, (0, 6), Usage(0, 6)),
+        ({"prompt_tokens": 0, "completion_tokens": 6}, (0, 6), Usage(None, 6)),
         ({"other": 1}, (0, 0), Usage(0, 0)),
     ],
 )

@@ -87,7 +87,7 @@ def test_what_is_no_model_call_has_no_cost(health: Health) -> None:
     assert Pricing(health).price(agent, told, NOW) is None
 
 
-@pytest.mark.parametrize("usage", [None, Usage(), Usage(None, None, 5)])
+@pytest.mark.parametrize("usage", [None, Usage(), Usage(None, None, 5), Usage(None, 5)])
 def test_nothing_said_costs_nothing_known(
     health: Health, usage: Usage | None, caplog: pytest.LogCaptureFixture
 ) -> None:
