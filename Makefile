@@ -92,6 +92,10 @@ test-latest: ## Run the tests with the newest of everything, resolved today
 wheel: $(READY) ## Build the wheel and try it outside the checkout
 	.ci/wheel
 
+.PHONY: mutants
+mutants: ## Change the core here and there: which change does no test notice? (ARGS=rates)
+	.ci/mutants $(ARGS)
+
 .PHONY: fresh-clone
 fresh-clone: $(READY) ## Run `make demo` in a clone, beside an index of the future
 	.ci/fresh-clone demo
