@@ -24,7 +24,6 @@ from otel_callbacks._spans.sink import SpanSink
 from otel_callbacks.settings import (
     _READ_BY_THE_SDK,
     _SAMPLER_ARGUMENT,
-    _TRACES_PROTOCOL,
     Settings,
 )
 
@@ -247,7 +246,7 @@ def test_the_variables_of_the_sdk_that_we_check_are_told() -> None:
     rows = [row for row in _rows(_page("settings.md"), "variable") if len(row) == 2]
 
     assert sorted(_names(rows)) == sorted((*_READ_BY_THE_SDK, _SAMPLER_ARGUMENT))
-    assert f"`{_TRACES_PROTOCOL}`" in _page("settings.md")
+    assert "`OTEL_EXPORTER_OTLP_TRACES_PROTOCOL`" in _page("settings.md")
 
 
 @pytest.mark.parametrize("page", _PAGES, ids=lambda page: page.name)
