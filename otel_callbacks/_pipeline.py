@@ -30,7 +30,7 @@ from otel_callbacks._spans import current as current_span
 from otel_callbacks._spans.current import StandIn
 from otel_callbacks._spans.sink import SpanSink
 from otel_callbacks._spend import accounts
-from otel_callbacks._spend.accounts import Account, use_budget
+from otel_callbacks._spend.accounts import Account, use_account
 from otel_callbacks._spend.budgets import limits
 from otel_callbacks._spend.ledger import LedgerSink
 from otel_callbacks._spend.pricing import Pricing
@@ -172,7 +172,7 @@ def _build(
     """Wire the sinks to a new table."""
     health = registry.health
     tracer = _tracer(provider, health)
-    price = Pricing(health, settings.prices, says=settings.extensions).price
+    price = Pricing(health, settings.prices, says=settings.extensions).cost
     exceeded = registry.series.calls.budget_exceeded
     _open_process_account(settings, health)
     table = RunTable(
@@ -211,14 +211,17 @@ def _tracer(provider: TracerProvider, health: Health) -> trace.Tracer:
         return trace.NoOpTracer()
 
 
-def ledger_only(settings: Settings) -> Pipeline:
+def ledger_only(settings: Settings, *, for_process: bool = False) -> Pipeline:
     """Return a pipeline that keeps accounts and does nothing else.
 
     Args:
         settings: The settings.
+        for_process: Whether the budget of the process holds, too.
     """
     health = Health(strict=settings.strict)
-    price = Pricing(health, settings.prices, says=False).price
+    if for_process:
+        _open_process_account(settings, health)
+    price = Pricing(health, settings.prices, says=False).cost
     sink = LedgerSink(price, health, Counts(), has_spans=False)
     return Pipeline(RunTable((sink,), health, price=price), health, _stay, settings)
 
@@ -234,12 +237,13 @@ def _open_process_account(settings: Settings, health: Health) -> None:
         settings.budget_cost_usd,
         settings.budget_calls,
         settings.budget_on_exceed,
+        settings.budget_on_unpriced,
     )
     if asked is None:
         return
     if not accounts.process:
         accounts.process.append(Account(asked))
-        use_budget(1)
+        use_account(1)
     elif asked != accounts.process[0].limits:
         health.say_once(
             "budget",

@@ -9,7 +9,7 @@ dataclass, which counts on the path of a model call.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from decimal import Decimal
+from decimal import Context, Decimal
 from typing import Any, Final, Literal, NamedTuple, Protocol, TypeAlias
 
 AttributeValue: TypeAlias = str | bool | int | float | tuple[str, ...]
@@ -33,11 +33,15 @@ CACHE_HIT: Final = "cache_hit"
 
 NO_ATTRIBUTES: Final[Attributes] = {}
 
+EXACT: Final = Context(prec=200, traps=[])
+"""For every sum of money: the app's own decimal context rounds, and may raise."""
 
-class Refusal(Exception):  # noqa: N818 -- what derives from it says what it is
+
+class Refusal(RuntimeError):  # noqa: N818 -- what derives from it says what it is
     """A call must not be made, because the app has asked for a limit.
 
-    The one exception that goes from here into the app.
+    The one exception that goes from here into the app. A ``RuntimeError``, as LangGraph
+    does not retry those by default.
     """
 
 
@@ -102,6 +106,11 @@ class Response(NamedTuple):
     """Further span attributes, by the convention's name."""
     reported_cost: Decimal | None = None
     """US dollars, where the provider said itself what the call cost."""
+    billed: tuple[tuple[str, int], ...] = ()
+    """What is billed at a rate of its own and is no part of the usage: its kind (those
+    of ``_spend.rates``), and how much of it."""
+    seen_tokens: int = 0
+    """Tokens of the output that was seen, estimated where no usage was said."""
 
 
 class Failure(NamedTuple):
@@ -114,6 +123,8 @@ class Failure(NamedTuple):
     """One of the closed set in ``semconv.ERROR_CLASSES``."""
     attributes: Attributes = NO_ATTRIBUTES
     """Further span attributes: what the provider's refusal said about itself."""
+    was_sent: bool = False
+    """Whether the provider had the request and did not refuse it: it may be billed."""
 
 
 class End(NamedTuple):
@@ -134,14 +145,27 @@ class End(NamedTuple):
     known, or nothing was said of the tokens."""
     content: Content | None = None
     """What came back, where capture is on."""
+    is_partly_priced: bool = False
+    """Whether something is billed beside ``cost`` whose price is not known."""
 
 
-Price: TypeAlias = Callable[[Request, Response, int], Decimal | None]
-"""Says what a call cost in US dollars, by its request, its response and the Unix time
-in nanoseconds of its start; None where that is not known. Never raises."""
+class Cost(NamedTuple):
+    """What a call cost."""
+
+    usd: Decimal | None = None
+    """US dollars; None where that is not known."""
+    is_partial: bool = False
+    """Whether a part of the call has a price that is not known, and is not in it."""
 
 
-def no_price(request: Request, response: Response, start_ns: int) -> None:
+UNKNOWN_COST: Final = Cost()
+
+Price: TypeAlias = Callable[[Request, Response, int], Cost]
+"""Says what a call cost, by its request, its response and the Unix time in nanoseconds
+of its start. Never raises."""
+
+
+def no_price(request: Request, response: Response, start_ns: int) -> Cost:
     """Know no prices.
 
     Args:
@@ -149,6 +173,8 @@ def no_price(request: Request, response: Response, start_ns: int) -> None:
         response: What came back.
         start_ns: When it was asked, Unix time in nanoseconds.
     """
+    del request, response, start_ns
+    return UNKNOWN_COST
 
 
 class Sink(Protocol):

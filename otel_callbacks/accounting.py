@@ -9,17 +9,19 @@ print(usage)
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import inspect
+from collections.abc import AsyncIterator, Iterator
 from typing import TYPE_CHECKING, Any, ParamSpec, Self, TypeVar
 
 from otel_callbacks._instrument import hook
 from otel_callbacks._spend import accounts
-from otel_callbacks._spend.accounts import Account, Call, Totals, use_budget
+from otel_callbacks._spend.accounts import Account, Call, Totals, use_account
 from otel_callbacks._spend.budgets import BudgetExceeded, limits
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Coroutine, Generator
     from contextvars import Token
     from decimal import Decimal
     from types import TracebackType
@@ -43,6 +45,7 @@ class TrackedUsage:
     def __init__(self, account: Account) -> None:
         self._account = account
         self._token: Token[tuple[Account, ...]] | None = None
+        self._is_used = False
 
     # -- the block ------------------------------------------------------------
 
@@ -50,10 +53,8 @@ class TrackedUsage:
         if self._token is not None:
             message = "this track_usage() was entered before; make another one"
             raise RuntimeError(message)
-        hook.keep_accounts()
         self._token = accounts.current.set((*accounts.current.get(), self._account))
-        if self._account.limits is not None:
-            use_budget(1)
+        self._use()
         return self
 
     def __exit__(
@@ -65,8 +66,8 @@ class TrackedUsage:
         if self._account.closed or self._token is None:
             return
         self._account.closed = True
-        if self._account.limits is not None:
-            use_budget(-1)
+        self._is_used = False
+        use_account(-1)
         try:
             accounts.current.reset(self._token)
         except ValueError:
@@ -90,41 +91,73 @@ class TrackedUsage:
 
         ``asyncio.to_thread`` and LangChain's own threads need no help. A plain
         ``threading.Thread`` or ``ThreadPoolExecutor.submit`` begins with an empty
-        context, and would be on no account.
+        context, and would be on no account. What the function returns to be awaited or
+        read later, as a coroutine, a stream or a generator, is on the account, too.
 
         Args:
-            function: A function, or a coroutine function.
+            function: A function, a coroutine function or a generator function.
 
         Example:
             >>> executor.submit(usage.bind(llm.invoke), "Roses?")
         """
+
+        @functools.wraps(function)
+        def call(*args: _P.args, **kwargs: _P.kwargs) -> Any:
+            with self._joined():
+                result: Any = function(*args, **kwargs)
+            if inspect.iscoroutine(result):
+                return self._awaited(result)
+            if inspect.isasyncgen(result):
+                return _BoundAsyncStream(result, self)
+            if inspect.isgenerator(result):
+                return _BoundStream(result, self)
+            return result
+
         if inspect.iscoroutinefunction(function):
 
             @functools.wraps(function)
-            async def task(*args: Any, **kwargs: Any) -> Any:
-                token = self._join()
-                try:
-                    return await function(*args, **kwargs)
-                finally:
-                    accounts.current.reset(token)
+            async def task(*args: _P.args, **kwargs: _P.kwargs) -> Any:
+                return await call(*args, **kwargs)
 
             return task  # type: ignore[return-value]
-
-        @functools.wraps(function)
-        def call(*args: _P.args, **kwargs: _P.kwargs) -> _T:
-            token = self._join()
-            try:
-                return function(*args, **kwargs)
-            finally:
-                accounts.current.reset(token)
-
         return call
 
-    def _join(self) -> Token[tuple[Account, ...]]:
+    def __call__(self, function: Callable[_P, _T]) -> Callable[_P, _T]:
+        """Decorate a function: all of its calls are on this one account, within limits.
+
+        Args:
+            function: What `bind` takes.
+
+        Example:
+            >>> @track_usage(max_cost_usd=5)
+            ... def answer(question): ...
+        """
+        bound = self.bind(function)
+        if self._token is None and not self._is_used:
+            self._use()
+        return bound
+
+    def _use(self) -> None:
+        """Have LangChain's calls seen, and what goes into them estimated."""
+        hook.keep_accounts()
+        use_account(1)
+        self._is_used = True
+
+    @contextlib.contextmanager
+    def _joined(self) -> Generator[None]:
         """Put what runs here on the account, too."""
         here = accounts.current.get()
         joined = here if self._account in here else (*here, self._account)
-        return accounts.current.set(joined)
+        token = accounts.current.set(joined)
+        try:
+            yield
+        finally:
+            accounts.current.reset(token)
+
+    async def _awaited(self, coroutine: Coroutine[Any, Any, Any]) -> Any:
+        """Await a coroutine on the account."""
+        with self._joined():
+            return await coroutine
 
     # -- what was used --------------------------------------------------------
 
@@ -189,6 +222,16 @@ class TrackedUsage:
         return self.totals.unpriced_tokens
 
     @property
+    def unknown_calls(self) -> int:
+        """Calls whose provider did not say what they used."""
+        return self.totals.unknown_calls
+
+    @property
+    def assumed_tokens(self) -> int:
+        """Tokens that the `unknown_calls` have used at least, estimated."""
+        return self.totals.assumed_tokens
+
+    @property
     def saved_tokens(self) -> int:
         """Tokens that were not spent because LangChain's cache answered."""
         return self.totals.saved_tokens
@@ -234,6 +277,7 @@ def track_usage(
     max_cost_usd: float | Decimal | None = None,
     max_calls: int | None = None,
     on_exceed: str = "raise",
+    on_unpriced: str = "count",
 ) -> TrackedUsage:
     """Track what the model calls use that are started inside a ``with`` block.
 
@@ -242,17 +286,19 @@ def track_usage(
     cancelled, too. Blocks may be nested: what is in the inner one is in the outer, too.
 
     With a limit, each call is checked before it is made: it reserves its
-    ``max_tokens`` and an estimate of its prompt, and gives back at its end what it has
-    not used. So calls at the same time cannot exceed a limit together, as far as their
-    ``max_tokens`` is set.
+    ``max_tokens`` and an estimate of what goes in, and gives back at its end what it
+    has not used. So calls at the same time cannot exceed a limit together. A call
+    without ``max_tokens`` reserves as much as the longest of its model's last answers.
 
     Args:
         max_tokens: Tokens in and out that may be used in all.
-        max_cost_usd: US dollars that may be spent; models without a known price are
-            not held back, and one log line names them.
+        max_cost_usd: US dollars that may be spent.
         max_calls: Model calls that may be made; answers of a cache are none.
         on_exceed: ``raise`` refuses a call that may go beyond a limit with
             `BudgetExceeded`; ``warn`` lets it through, with one log line.
+        on_unpriced: What ``max_cost_usd`` does with a call whose price is not known:
+            ``raise`` refuses it, ``count`` lets it through with one log line for each
+            model, ``allow`` without one.
 
     Returns:
         What is used; a context manager, also for ``async with``.
@@ -260,7 +306,52 @@ def track_usage(
     Raises:
         ValueError: An argument has a value that is not allowed.
     """
-    return TrackedUsage(Account(limits(max_tokens, max_cost_usd, max_calls, on_exceed)))
+    asked = limits(max_tokens, max_cost_usd, max_calls, on_exceed, on_unpriced)
+    return TrackedUsage(Account(asked))
+
+
+class _BoundStream(Iterator[Any]):
+    """A stream or a generator whose steps are on an account."""
+
+    def __init__(self, source: Any, usage: TrackedUsage) -> None:
+        self._source = source
+        self._joined = usage._joined  # noqa: SLF001 -- of this module
+
+    def __next__(self) -> Any:
+        with self._joined():
+            return next(self._source)
+
+    def __getattr__(self, name: str) -> Any:
+        """Return a generator's ``send``, ``throw`` or ``close``, on the account."""
+        function = getattr(self._source, name)
+
+        def step(*args: Any) -> Any:
+            with self._joined():
+                return function(*args)
+
+        return step if callable(function) else function
+
+
+class _BoundAsyncStream(AsyncIterator[Any]):
+    """The same for async ones."""
+
+    def __init__(self, source: Any, usage: TrackedUsage) -> None:
+        self._source = source
+        self._joined = usage._joined  # noqa: SLF001 -- of this module
+
+    async def __anext__(self) -> Any:
+        with self._joined():
+            return await anext(self._source)
+
+    def __getattr__(self, name: str) -> Any:
+        """Return a generator's ``asend``, ``athrow`` or ``aclose``, on the account."""
+        function = getattr(self._source, name)
+
+        async def step(*args: Any) -> Any:
+            with self._joined():
+                return await function(*args)
+
+        return step if callable(function) else function
 
 
 def _line(name: str, totals: Totals) -> str:
@@ -271,6 +362,11 @@ def _line(name: str, totals: Totals) -> str:
     )
     if totals.unpriced_tokens:
         text += f" and {totals.unpriced_tokens:,} tokens without a price"
+    if totals.unknown_calls:
+        text += (
+            f"; {totals.unknown_calls} calls did not say what they used, at least "
+            f"{totals.assumed_tokens:,} tokens"
+        )
     if totals.saved_tokens:
         text += f"; {totals.saved_tokens:,} tokens (${totals.saved_cost_usd:.6f}) saved"
     return text

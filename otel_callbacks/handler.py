@@ -16,7 +16,7 @@ from uuid import uuid4
 from langchain_core.callbacks import BaseCallbackHandler
 
 from otel_callbacks import _semconv as semconv
-from otel_callbacks._pipeline import Providers, pipeline
+from otel_callbacks._pipeline import Providers, ledger_only, pipeline
 from otel_callbacks._readers.request import model_request
 from otel_callbacks._readers.response import first_of, is_chunk, model_response
 from otel_callbacks._readers.steps import (
@@ -107,15 +107,15 @@ class OTelCallbackHandler(BaseCallbackHandler):
     ) -> None:
         self.settings = Settings.from_env() if settings is None else settings
         self._providers = Providers(tracer_provider, meter_provider, logger_provider)
-        providers = self._providers
-        built = pipeline(providers, registry, self.settings)
+        # A switch of telemetry is no switch of limits: accounts are kept all the same.
+        if self.settings.sdk_disabled:
+            built = ledger_only(self.settings, for_process=True)
+        else:
+            built = pipeline(self._providers, registry, self.settings)
         self.health = built.health
         self._redact = redact
         self._runs = Lifecycle(built, redact)
         self._find = built.table.find
-        if self.settings.sdk_disabled:
-            for kind in ("llm", "chat_model", "chain", "agent", "retriever"):
-                setattr(self, f"ignore_{kind}", True)
 
     @property
     def raise_error(self) -> bool:  # type: ignore[override]

@@ -182,6 +182,8 @@ class Settings:
         budget_cost_usd: US dollars that this process may spend.
         budget_calls: Model calls that this process may make.
         budget_on_exceed: What happens beyond a budget: ``raise`` or ``warn``.
+        budget_on_unpriced: What a budget of dollars does with a call whose price is not
+            known: ``raise``, ``count`` or ``allow``.
 
     Raises:
         SettingError: A value is not allowed.
@@ -284,6 +286,12 @@ class Settings:
         "raise",
         one_of("raise", "warn"),
         "raise or warn",
+    )
+    budget_on_unpriced: str = _setting(
+        "OTEL_CALLBACKS_BUDGET_ON_UNPRICED",
+        "count",
+        one_of("raise", "count", "allow"),
+        "raise, count or allow",
     )
 
     def __post_init__(self) -> None:

@@ -15,7 +15,7 @@ import pytest
 from langchain_core.caches import InMemoryCache
 from langchain_core.runnables import RunnableLambda
 
-from otel_callbacks._spend.accounts import budgets_in_use, current
+from otel_callbacks._spend.accounts import accounts_in_use, current
 from otel_callbacks.accounting import BudgetExceeded, TrackedUsage, track_usage
 from otel_callbacks.testing import FakeChatModel, FakeTextModel
 
@@ -149,10 +149,10 @@ def test_a_limit_of_money_holds_back_before_the_call() -> None:
 
 def test_limits_are_in_use_only_inside() -> None:
     """Outside no call pays for an estimate."""
-    before = budgets_in_use()
+    before = accounts_in_use()
     with track_usage(max_tokens=9):
-        assert budgets_in_use()
-    assert budgets_in_use() is before
+        assert accounts_in_use()
+    assert accounts_in_use() is before
 
 
 def test_wrong_limits_are_refused() -> None:
@@ -180,7 +180,7 @@ def test_a_block_may_be_left_in_another_context() -> None:
     usage.__exit__(None, None, None)
     context.run(model().invoke, "Roses?")
     assert usage.call_count == 0
-    assert not budgets_in_use()
+    assert not accounts_in_use()
     assert current.get() == ()
 
 

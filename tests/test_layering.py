@@ -117,6 +117,7 @@ OF_A_PROMISE = {
     "test_content_on_spans",
     "test_documents",
     "test_every_setting",
+    "test_limits_hold",
     "test_field_troubles",
     "test_graph_tree",
     "test_layering",

@@ -28,7 +28,7 @@ from otel_callbacks._pipeline import Providers, pipeline
 from otel_callbacks._records import Request
 from otel_callbacks._runs.run import Run
 from otel_callbacks._spend import accounts
-from otel_callbacks._spend.accounts import use_budget
+from otel_callbacks._spend.accounts import use_account
 from otel_callbacks._spend.budgets import BudgetExceeded, Limits
 from otel_callbacks.settings import Settings
 from otel_callbacks.testing import FakeChatModel, capture
@@ -311,7 +311,7 @@ def process() -> Iterator[list[Account]]:
     yield accounts.process
     if accounts.process:
         accounts.process.clear()
-        use_budget(-1)
+        use_account(-1)
 
 
 def test_settings_give_the_process_a_budget(process: list[Account]) -> None:

@@ -146,7 +146,7 @@ def called(
         kwargs: The arguments by name.
     """
     # One call of the app's is one span: embed_query may call embed_documents.
-    if answers.get() is not None or handler.settings.sdk_disabled:
+    if answers.get() is not None:
         return function(model, *args, **kwargs)
     call = _Call(handler, model, args)
     try:
@@ -176,7 +176,7 @@ async def acalled(
         args: The arguments.
         kwargs: The arguments by name.
     """
-    if answers.get() is not None or handler.settings.sdk_disabled:
+    if answers.get() is not None:
         return await function(model, *args, **kwargs)
     call = _Call(handler, model, args)
     try:

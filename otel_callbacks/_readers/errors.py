@@ -205,7 +205,36 @@ def failure(error: BaseException) -> Failure | None:
     if kind.__module__ != "builtins" and _is_one_of(kind, _CONTROL_FLOW):
         return None
     name = text(kind.__name__) or semconv.ERROR_TYPE_OTHER
-    return Failure(ERROR, name, class_of(error), refused(error))
+    error_class = class_of(error)
+    was_sent = error_class in _MAYBE_SENT and _was_sent(error, error_class)
+    return Failure(ERROR, name, error_class, refused(error), was_sent)
+
+
+_MAYBE_SENT: Final = frozenset({semconv.TIMEOUT, semconv.CONNECTION})
+_NOT_CONNECTED: Final = frozenset(
+    {
+        *("ConnectError", "ConnectTimeout", "PoolTimeout", "ConnectionRefusedError"),
+        *("ClientConnectorError", "ConnectTimeoutError", "NewConnectionError"),
+        *("EndpointConnectionError", "gaierror"),
+    }
+)
+"""Classes of errors that come before anything was sent: httpx', aiohttp's, urllib3's,
+botocore's and Python's own."""
+
+
+def _was_sent(error: BaseException, error_class: str) -> bool:
+    """Return whether a request went out whose answer did not come."""
+    current: object = error
+    causes = 0
+    for _ in range(MOST_CAUSES):
+        if not isinstance(current, BaseException):
+            break
+        if any(base.__name__ in _NOT_CONNECTED for base in type(current).__mro__):
+            return False
+        causes += 1
+        current = cause_of(current)
+    # A client's word for no connection alone says nothing; its cause does.
+    return error_class == semconv.TIMEOUT or causes > 1
 
 
 def interruption(error: BaseException) -> Response | None:

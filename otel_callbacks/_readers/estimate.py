@@ -134,6 +134,25 @@ def text_tokens(text: object) -> int:
     return _text(text).estimate().tokens if isinstance(text, str) and text else 0
 
 
+def output_tokens(result: object) -> int:
+    """Estimate what a model has given back.
+
+    Args:
+        result: LangChain's ``LLMResult``, or anything.
+    """
+    found, frames = NOTHING, 0
+    try:
+        for generations in getattr(result, "generations", None) or ():
+            for generation in generations:
+                message = getattr(generation, "message", None)
+                part = getattr(generation, "text", "") if message is None else message
+                found = found.plus(_message(part))
+                frames += message is not None
+    except Exception:  # noqa: BLE001 -- an estimate is not worth a failure
+        return 0
+    return max(math.ceil(sum(found)) - frames * FRAME, 0)
+
+
 def _by_size(payload: object) -> _Parts:
     """Estimate what cannot be read by the messages that there are."""
     return _Parts(marks=FRAME * (len(payload) if type(payload) is list else 1))

@@ -12,7 +12,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 from otel_callbacks._readers.values import count, mapping, number, text
-from otel_callbacks._records import Usage
+from otel_callbacks._records import EXACT, Usage
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -63,11 +63,11 @@ def _cost(told: dict[object, object]) -> Decimal | None:
     """Read a cost in each of the ways that there are."""
     cost = _dollars(told.get("cost"))
     if cost is not None:
-        return cost + _upstream(told)
+        return EXACT.add(cost, _upstream(told))
     if isinstance(parts := told.get("cost"), dict):
         return _dollars(parts.get("total_cost"))
     if (ticks := number(told.get("cost_in_usd_ticks"))) is not None:
-        return _dollars(Decimal(ticks) / _TICKS)
+        return _dollars(EXACT.divide(Decimal(str(ticks)), _TICKS))
     hidden = mapping(told.get("_hidden_params"))
     return _dollars(told.get("response_cost", hidden.get("response_cost")))
 

@@ -13,12 +13,12 @@ from otel_callbacks import _semconv as semconv
 from otel_callbacks._content.capture import NOTHING, Capture, tell_agent
 from otel_callbacks._labels import label_choices
 from otel_callbacks._readers.errors import failure, interruption
-from otel_callbacks._readers.estimate import prompt_estimate
+from otel_callbacks._readers.estimate import output_tokens, prompt_estimate
 from otel_callbacks._readers.labels import add_labels
 from otel_callbacks._readers.response import model_response
 from otel_callbacks._readers.steps import enclosing_run_id, tool_failed
 from otel_callbacks._records import CACHE_HIT, ERROR, OK, Failure, Request, Response
-from otel_callbacks._spend.accounts import budgets_in_use
+from otel_callbacks._spend.accounts import accounts_in_use
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -115,7 +115,7 @@ class Lifecycle:
             said = capture.of_start(request, payload, more) if capture else NOTHING
             content = said.content
             expected = None
-            if budgets_in_use() and request.operation in semconv.BILLED_OPERATIONS:
+            if accounts_in_use() and request.operation in semconv.BILLED_OPERATIONS:
                 expected = prompt_estimate(payload, more)
             run = self._table.start(
                 run_id, parent_id, request, id(payload), content, expected
@@ -163,6 +163,7 @@ class Lifecycle:
             if run is None:
                 self._table.finish_late(run_id, response or _UNREAD)
             else:
+                response = _with_seen(run, response, payload)
                 hit = response is not None and response.cache_hit
                 said = self._said(run, payload)
                 outcome: Outcome = CACHE_HIT if hit else OK
@@ -216,6 +217,7 @@ class Lifecycle:
                     failed = _UNREAD_FAILURE
                 if failed is None:
                     response = interruption(error)
+                response = _with_seen(run, response, partial)
                 outcome = failed.outcome if failed else OK
                 said = self._said(run, partial, error)
                 self._table.finish(run, outcome, response, failed, said.content)
@@ -258,6 +260,15 @@ class Lifecycle:
         if self._health.strict:
             raise error
         self._health.trouble(where, error)
+
+
+def _with_seen(run: Run, response: Response | None, payload: Any) -> Response | None:
+    """Add an estimate of the output, where an account asks and no usage says it."""
+    if response is None or run.account is None or not response.usage_expected:
+        return response
+    if response.usage is not None and response.usage.output_tokens is not None:
+        return response
+    return response._replace(seen_tokens=output_tokens(payload))
 
 
 def _read(

@@ -10,6 +10,7 @@ from otel_callbacks._forks import tell_after_fork
 from otel_callbacks._records import (
     ABANDONED,
     CANCELLED,
+    UNKNOWN_COST,
     End,
     Failure,
     Outcome,
@@ -213,9 +214,11 @@ class RunTable:
         tick = run.tick if run.lost else time.perf_counter_ns()
         chunks = tuple(run.chunks) if run.chunks else ()
         run.outcome = outcome
-        cost = response and self._price(run.request, response, run.start_ns)
-        end = run.end_ns(tick), response, failure, chunks, False, cost, content
-        self._tell(run, End(outcome, *end))
+        cost = UNKNOWN_COST
+        if response is not None:
+            cost = self._price(run.request, response, run.start_ns)
+        end = run.end_ns(tick), response, failure, chunks, False, cost.usd, content
+        self._tell(run, End(outcome, *end, cost.is_partial))
 
     def is_lost(self, run_id: object) -> bool:
         """Say whether the run with this id was ended because it seemed lost.
@@ -235,7 +238,8 @@ class RunTable:
         run = self._lost.recall(run_key(run_id))
         if run is not None and run.outcome is not None:
             cost = self._price(run.request, response, run.start_ns)
-            self._tell(run, End(run.outcome, 0, response, late=True, cost=cost))
+            end = End(run.outcome, 0, response, late=True, cost=cost.usd)
+            self._tell(run, end._replace(is_partly_priced=cost.is_partial))
             run.outcome = None  # once
 
     def end_lost(self, run: Run, outcome: Outcome) -> bool:

@@ -15,7 +15,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias
 
 from otel_callbacks._forks import tell_after_fork
-from otel_callbacks._records import CACHE_HIT, Refusal, Usage
+from otel_callbacks._records import CACHE_HIT, EXACT, Refusal, Usage
 from otel_callbacks._spend.budgets import NOTHING, WARN, Amounts
 from otel_callbacks._tally import Tally
 
@@ -41,6 +41,9 @@ class Call(NamedTuple):
         error_class: One of the closed set, empty on success.
         trace_id: Of its span, 32 hexadecimal digits; empty without a span.
         span_id: The same, 16 digits.
+        assumed_tokens: What was certainly sent and seen, where the provider did not say
+            its usage.
+        assumed_cost: US dollars for these; None if the price is not known.
     """
 
     operation: str
@@ -53,6 +56,8 @@ class Call(NamedTuple):
     error_class: str = ""
     trace_id: str = ""
     span_id: str = ""
+    assumed_tokens: int = 0
+    assumed_cost: Decimal | None = None
 
     @property
     def cost_usd(self) -> float | None:
@@ -62,7 +67,7 @@ class Call(NamedTuple):
     def to_dict(self) -> dict[str, Any]:
         """Return it as JSON knows it."""
         fields = self._asdict()
-        del fields["cost"]
+        del fields["cost"], fields["assumed_cost"]
         fields["usage"] = None if self.usage is None else self.usage._asdict()
         return {**fields, "cost_usd": self.cost_usd}
 
@@ -71,6 +76,8 @@ class Totals:
     """Sums over calls. What a cache has answered is saved and not spent."""
 
     __slots__ = (
+        "assumed_cost",
+        "assumed_tokens",
         "calls",
         "cost",
         "details",
@@ -78,6 +85,7 @@ class Totals:
         "output_tokens",
         "saved_cost",
         "saved_tokens",
+        "unknown_calls",
         "unpriced_tokens",
     )
 
@@ -90,29 +98,32 @@ class Totals:
         self.saved_tokens = 0
         self.saved_cost = Decimal(0)
         self.unpriced_tokens = 0
+        self.unknown_calls = 0
+        self.assumed_tokens = 0
+        self.assumed_cost = Decimal(0)
 
     def add(self, call: Call, *, late: bool = False) -> None:
-        """Add a call.
-
-        Args:
-            call: The call.
-            late: It was added before; what comes now are its tokens.
-        """
+        """Add a call; one that is late was added before without its tokens."""
         usage = call.usage or _NO_USAGE
-        given, taken = usage.input_tokens or 0, usage.output_tokens or 0
+        tokens_in, tokens_out = usage.input_tokens or 0, usage.output_tokens or 0
         self.calls += not late
         if call.outcome == CACHE_HIT:
-            self.saved_tokens += given + taken
-            self.saved_cost += call.cost or 0
+            self.saved_tokens += tokens_in + tokens_out
+            self.saved_cost = EXACT.add(self.saved_cost, call.cost or 0)
             return
-        self.input_tokens += given
-        self.output_tokens += taken
+        self.input_tokens += tokens_in
+        self.output_tokens += tokens_out
         for name in self.details:
             self.details[name] += getattr(usage, name)
+        # What was assumed is taken back, as a negative number, when tokens come late.
+        assumed = call.assumed_tokens
+        self.unknown_calls += (assumed > 0) - (assumed < 0)
+        self.assumed_tokens += assumed
+        self.assumed_cost = EXACT.add(self.assumed_cost, call.assumed_cost or 0)
         if call.cost is not None:
-            self.cost += call.cost
+            self.cost = EXACT.add(self.cost, call.cost)
         else:
-            self.unpriced_tokens += given + taken
+            self.unpriced_tokens += tokens_in + tokens_out
 
     @property
     def total_tokens(self) -> int:
@@ -139,6 +150,9 @@ class Totals:
             **self.details,
             "cost_usd": self.cost_usd,
             "unpriced_tokens": self.unpriced_tokens,
+            "unknown_calls": self.unknown_calls,
+            "assumed_tokens": self.assumed_tokens,
+            "assumed_cost_usd": float(self.assumed_cost),
             "saved_tokens": self.saved_tokens,
             "saved_cost_usd": self.saved_cost_usd,
         }
@@ -174,10 +188,16 @@ class _Sums(NamedTuple):
 class _Asked:
     """What a call asks for, and the limit that this goes beyond."""
 
-    __slots__ = ("amounts", "exceeded")
+    __slots__ = ("amounts", "exceeded", "granted", "is_final", "is_priced", "least")
 
-    def __init__(self, amounts: Amounts) -> None:
+    def __init__(
+        self, amounts: Amounts, least: Amounts, *, is_priced: bool, is_final: bool
+    ) -> None:
         self.amounts = amounts
+        self.least = least
+        self.is_priced = is_priced
+        self.is_final = is_final
+        self.granted = NOTHING
         self.exceeded: BudgetExceeded | None = None
 
 
@@ -228,22 +248,33 @@ class Account:
         """What calls under way may still spend."""
         return self._tally.read().reserved
 
-    def reserve(self, asked: Amounts) -> BudgetExceeded | None:
+    def reserve(
+        self,
+        asked: Amounts,
+        least: Amounts | None = None,
+        *,
+        is_priced: bool = True,
+        is_final: bool = True,
+    ) -> tuple[Amounts, BudgetExceeded | None]:
         """Reserve what a call may spend.
 
         Args:
             asked: What it may spend.
+            least: What it spends in any case, if less will do where less is left.
+            is_priced: Whether the price of the call is known.
+            is_final: Whether a refusal counts as one.
 
         Returns:
-            The limit that this goes beyond. Then nothing is reserved, unless the
-            account only warns.
+            What is reserved, and the limit that this goes beyond. Then nothing is
+            reserved, unless the account only warns.
         """
         if self.limits is None:
-            return None
-        entry = _Asked(asked)
+            return NOTHING, None
+        least = asked if least is None else least
+        entry = _Asked(asked, least, is_priced=is_priced, is_final=is_final)
         self._tally.add(entry)
         self._tally.read()
-        return entry.exceeded
+        return entry.granted, entry.exceeded
 
     def release(self, asked: Amounts) -> None:
         """Give back what a call had reserved.
@@ -288,13 +319,19 @@ def _fold(limits: Limits | None, sums: _Sums, entries: Sequence[_Entry]) -> _Sum
         if entry is None:
             reserved = NOTHING
         elif isinstance(entry, _Asked):
-            if limits is not None:
-                spent = _spent(totals, outcomes.get(CACHE_HIT))
-                entry.exceeded = limits.exceeded(spent, reserved, entry.amounts)
-            if entry.exceeded is None or limits is None or limits.on_exceed == WARN:
-                reserved = reserved.plus(entry.amounts)
+            if limits is None:
+                continue
+            spent = _spent(totals, outcomes.get(CACHE_HIT))
+            entry.exceeded = limits.exceeded(spent, reserved, entry.least)
+            if not entry.is_priced and entry.exceeded is None:
+                entry.exceeded = limits.unpriced(spent, reserved)
+            if entry.exceeded is None:
+                entry.granted = limits.rest(spent, reserved, entry.amounts)
+            elif limits.on_exceed == WARN:
+                entry.granted = entry.least
             else:
-                refused += 1
+                refused += entry.is_final
+            reserved = reserved.plus(entry.granted)
         else:
             reserved = reserved.minus(entry.asked)
             call = entry.call
@@ -356,9 +393,10 @@ def _completed(calls: _Calls, late: _Calls) -> tuple[Call, ...]:
 
 
 def _spent(totals: Totals, saved: Totals | None) -> Amounts:
-    """Return what has been spent; a cache's answers cost no call."""
+    """Return what has been spent or must be assumed; a cache's answers are no call."""
     calls = totals.calls - (saved.calls if saved else 0)
-    return Amounts(totals.total_tokens, totals.cost, calls)
+    tokens = totals.total_tokens + totals.assumed_tokens
+    return Amounts(tokens, EXACT.add(totals.cost, totals.assumed_cost), calls)
 
 
 current: Final[ContextVar[tuple[Account, ...]]] = ContextVar(
@@ -375,13 +413,13 @@ _in_use: Final[list[None]] = []
 """One for each account with limits in use: the path of a call asks only that."""
 
 
-def budgets_in_use() -> bool:
-    """Say whether any account with limits is in use, in any thread."""
+def accounts_in_use() -> bool:
+    """Return whether any account is in use, in any thread."""
     return bool(_in_use)
 
 
-def use_budget(change: int) -> None:
-    """Note that an account with limits comes into use, or is no longer.
+def use_account(change: int) -> None:
+    """Note that an account comes into use, or is no longer.
 
     Args:
         change: 1 or -1.

@@ -10,13 +10,17 @@ import math
 from decimal import Decimal
 from typing import Final, Literal, NamedTuple, TypeAlias
 
-from otel_callbacks._records import Refusal
+from otel_callbacks._records import EXACT, Refusal
 
 Amount: TypeAlias = int | Decimal
 
 OnExceed: TypeAlias = Literal["raise", "warn"]
 RAISE: Final = "raise"
 WARN: Final = "warn"
+
+OnUnpriced: TypeAlias = Literal["raise", "count", "allow"]
+COUNT: Final = "count"
+ALLOW: Final = "allow"
 
 TOKENS: Final = "tokens"
 COST: Final = "cost"
@@ -31,7 +35,7 @@ class BudgetExceeded(Refusal):
         limit: What may be spent in all.
         spent: What has been spent.
         reserved: What calls under way may still spend.
-        asked: What this call may spend.
+        asked: What this call may spend; 0 dollars where its price is not known.
     """
 
     def __init__(
@@ -42,10 +46,13 @@ class BudgetExceeded(Refusal):
         reserved: Amount,
         asked: Amount,
     ) -> None:
-        unit = {COST: " US dollars", TOKENS: " tokens", CALLS: " calls"}[budget]
+        under_way = f", {_text(budget, reserved)} reserved by calls under way"
+        may = f"this call may {_VERBS[budget]} {_text(budget, asked)}"
+        if budget == COST and not asked:
+            may = "the price of this call is not known"
         super().__init__(
-            f"a budget of {limit}{unit} is exceeded: {spent} spent, {reserved} "
-            f"reserved by calls under way, {asked} asked for; the call was not made"
+            f"{_text(budget, spent)} of {_text(budget, limit)}{_UNITS[budget]} spent"
+            f"{under_way if reserved else ''}, {may}; the call was not made"
         )
         self.budget = budget
         self.limit = limit
@@ -59,6 +66,28 @@ class BudgetExceeded(Refusal):
         return type(self), (self.budget, self.limit, *rest)
 
 
+_UNITS: Final = {TOKENS: " tokens", COST: "", CALLS: " calls"}
+_VERBS: Final = {TOKENS: "use", COST: "cost", CALLS: "count"}
+_PLACES: Final = 4
+
+
+def _text(budget: str, amount: Amount) -> str:
+    """Return an amount as people write it: ``$0.0300``, ``1,200``."""
+    return dollars(amount) if budget == COST else f"{int(amount):,}"
+
+
+def dollars(amount: Amount) -> str:
+    """Return US dollars with four places, and more where these would say nothing.
+
+    Args:
+        amount: US dollars.
+    """
+    exact = Decimal(amount)
+    places = max(_PLACES, 1 - exact.adjusted()) if exact else _PLACES
+    digits = exact.quantize(Decimal(1).scaleb(-places, EXACT), context=EXACT)
+    return f"${digits:,f}"
+
+
 class Amounts(NamedTuple):
     """Of each kind of budget so much."""
 
@@ -67,26 +96,26 @@ class Amounts(NamedTuple):
     calls: int = 0
 
     def plus(self, other: Amounts) -> Amounts:
-        """Return the sum.
-
-        Args:
-            other: What is added.
-        """
+        """Return the sum."""
         return Amounts(
             self.tokens + other.tokens,
-            self.cost + other.cost,
+            EXACT.add(self.cost, other.cost),
             self.calls + other.calls,
         )
 
-    def minus(self, other: Amounts) -> Amounts:
-        """Return the difference.
+    def least(self, other: Amounts) -> Amounts:
+        """Return of each kind the smaller amount."""
+        return Amounts(
+            min(self.tokens, other.tokens),
+            min(self.cost, other.cost),
+            min(self.calls, other.calls),
+        )
 
-        Args:
-            other: What is taken away.
-        """
+    def minus(self, other: Amounts) -> Amounts:
+        """Return the difference."""
         return Amounts(
             self.tokens - other.tokens,
-            self.cost - other.cost,
+            EXACT.subtract(self.cost, other.cost),
             self.calls - other.calls,
         )
 
@@ -95,37 +124,42 @@ NOTHING: Final = Amounts()
 
 
 class Limits(NamedTuple):
-    """What may be spent in all; None is without limit.
-
-    Args:
-        tokens: Tokens in and out.
-        cost: US dollars.
-        calls: Model calls.
-        on_exceed: What happens to a call beyond that.
-    """
+    """What may be spent in all; None is without limit."""
 
     tokens: int | None = None
     cost: Decimal | None = None
     calls: int | None = None
     on_exceed: OnExceed = RAISE
+    on_unpriced: OnUnpriced = COUNT
 
     def exceeded(
         self, spent: Amounts, reserved: Amounts, asked: Amounts
     ) -> BudgetExceeded | None:
-        """Say which limit a call would go beyond, if any.
-
-        Args:
-            spent: What has been spent.
-            reserved: What calls under way may still spend.
-            asked: What the call may spend.
-        """
+        """Return which limit a call would go beyond, if any."""
+        taken = spent.plus(reserved)
+        after = taken.plus(asked)
         for position, budget in enumerate((TOKENS, COST, CALLS)):
             limit: Amount | None = self[position]  # type: ignore[assignment]
-            if limit is not None:
+            if limit is not None and after[position] > limit:
                 used, held, more = spent[position], reserved[position], asked[position]
-                if used + held + more > limit:
-                    return BudgetExceeded(budget, limit, used, held, more)
+                return BudgetExceeded(budget, limit, used, held, more)
         return None
+
+    def unpriced(self, spent: Amounts, reserved: Amounts) -> BudgetExceeded | None:
+        """Return that a call without a known price is refused, where it is."""
+        if self.cost is None or self.on_unpriced != RAISE:
+            return None
+        return BudgetExceeded(COST, self.cost, spent.cost, reserved.cost, Decimal(0))
+
+    def rest(self, spent: Amounts, reserved: Amounts, asked: Amounts) -> Amounts:
+        """Return what is asked, cut to what is left."""
+        taken = spent.plus(reserved)
+        tokens, cost = asked.tokens, asked.cost
+        if self.tokens is not None:
+            tokens = min(tokens, self.tokens - taken.tokens)
+        if self.cost is not None:
+            cost = min(cost, EXACT.subtract(self.cost, taken.cost))
+        return Amounts(tokens, cost, asked.calls)
 
 
 def limits(
@@ -133,6 +167,7 @@ def limits(
     max_cost_usd: float | Decimal | None,
     max_calls: int | None,
     on_exceed: str,
+    on_unpriced: str = COUNT,
 ) -> Limits | None:
     """Return the limits that arguments ask for, or None where there is none.
 
@@ -141,6 +176,7 @@ def limits(
         max_cost_usd: US dollars.
         max_calls: Model calls.
         on_exceed: ``raise`` or ``warn``.
+        on_unpriced: ``raise``, ``count`` or ``allow``.
 
     Raises:
         ValueError: An argument has a value that is not allowed; the message names it.
@@ -153,11 +189,15 @@ def limits(
     if on_exceed not in {RAISE, WARN}:
         message = f"on_exceed={on_exceed!r}: allowed is 'raise' or 'warn'"
         raise ValueError(message)
+    if on_unpriced not in {RAISE, COUNT, ALLOW}:
+        message = f"on_unpriced={on_unpriced!r}: allowed is 'raise', 'count' or 'allow'"
+        raise ValueError(message)
     if max_tokens is None and max_cost_usd is None and max_calls is None:
         return None
     cost = None if max_cost_usd is None else Decimal(str(max_cost_usd))
     kind: OnExceed = RAISE if on_exceed == RAISE else WARN
-    return Limits(max_tokens, cost, max_calls, kind)
+    unpriced: OnUnpriced = on_unpriced  # type: ignore[assignment]
+    return Limits(max_tokens, cost, max_calls, kind, unpriced)
 
 
 def _whole(name: str, value: object) -> None:

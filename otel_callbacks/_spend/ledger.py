@@ -6,58 +6,135 @@ A run that several handlers report to different pipelines is on an account once.
 from __future__ import annotations
 
 import os
+import threading
 from decimal import Decimal
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Protocol
 
 from opentelemetry import trace
 
 from otel_callbacks import _semconv as semconv
-from otel_callbacks._records import Response, Usage
+from otel_callbacks._records import (
+    CACHE_HIT,
+    ERROR,
+    OK,
+    Estimate,
+    Response,
+    Usage,
+)
 from otel_callbacks._spend import accounts
 from otel_callbacks._spend.accounts import Call
-from otel_callbacks._spend.budgets import NOTHING, WARN, Amounts
+from otel_callbacks._spend.budgets import ALLOW, NOTHING, WARN, Amounts
+from otel_callbacks._spend.forecast import ANSWER, Forecast
+from otel_callbacks._spend.whereabouts import Whereabouts, live_generators
 
 if TYPE_CHECKING:
     from otel_callbacks._diagnostics import Counts, Health
-    from otel_callbacks._records import End, Price, Request
-    from otel_callbacks._runs.run import Run
+    from otel_callbacks._records import End, Price, Refusal, Request
     from otel_callbacks._spend.accounts import Account
 
 _CALLS: Final = semconv.BILLED_OPERATIONS
 _SECONDS: Final = 1e-9
+_UNKNOWN: Final = Estimate()
+
+
+class Run(Protocol):
+    """What the ledger reads of a run, and notes on it."""
+
+    key: int
+    request: Request
+    start_ns: int
+    expected: Estimate | None
+    lost: str
+    account: object
+    refusal: Refusal | None
+    counted: bool
+
+    @property
+    def parent(self) -> Run | None:
+        """The run that it is part of."""
 
 
 class Charge:
-    """Which accounts one run is on.
+    """Which accounts one run is on, and what it has reserved there.
 
     Args:
         on: The accounts.
         owner: The run; of several pipelines' the one that tells of its end.
-        asked: What the run has reserved on each.
-        outside: The span outside, where the run has none of its own.
+        expected: Tokens that go in.
     """
 
-    __slots__ = ("asked", "has_span", "on", "outside", "owner")
+    __slots__ = (
+        "assumed",
+        "batch",
+        "expected",
+        "has_span",
+        "is_made",
+        "on",
+        "outside",
+        "owner",
+        "reserved",
+        "sent",
+        "where",
+    )
 
-    def __init__(
-        self,
-        on: tuple[Account, ...],
-        owner: Run,
-        asked: Amounts = NOTHING,
-        outside: trace.SpanContext | None = None,
-    ) -> None:
+    def __init__(self, on: tuple[Account, ...], owner: Run, expected: int = 0) -> None:
         self.on = on
         self.owner = owner
-        self.asked = asked
-        self.outside = outside
-        self.has_span = outside is None
+        self.expected = expected
+        self.reserved: list[Amounts] = [NOTHING] * len(on)
+        # What it is worth without an answer.
+        self.sent = NOTHING
+        # What was put on the accounts as assumed, until the tokens come.
+        self.assumed = NOTHING
+        # False where LangChain refused the batch that it is in before it was made.
+        self.is_made = True
+        self.batch: list[Charge] = []
+        self.where: Whereabouts | None = None
+        # The span outside, where the run has none of its own.
+        self.outside: trace.SpanContext | None = None
+        self.has_span = True
+
+    def release(self, keep: Amounts = NOTHING) -> None:
+        """Give back what is reserved beyond this."""
+        for position, account in enumerate(self.on):
+            reserved = self.reserved[position]
+            kept = reserved.least(keep)
+            if kept != reserved:
+                self.reserved[position] = kept
+                account.release(reserved.minus(kept))
+
+    def is_over(self, generators: frozenset[int] | None, batch: list[Charge]) -> bool:
+        """Return whether the call has ended, though nobody has told of that yet."""
+        if self.owner.lost or (self.batch is not batch and self._has_left()):
+            return True
+        run: Run | None = self.owner
+        while run is not None:
+            charge = run.account
+            where = charge.where if isinstance(charge, Charge) else None
+            if where is not None and where.is_dropped(generators):
+                return True
+            run = run.parent
+        return False
+
+    def _has_left(self) -> bool:
+        """Return whether the task that made the call goes on without it."""
+        return self.where is not None and self.where.has_left()
 
 
-_charges: dict[int, Charge] = {}
+_charges: Final[dict[int, Charge]] = {}
 """Of the open model calls, by run: another pipeline may report the same one."""
 
-# A forked child never hears of the ends of its parent's calls.
-os.register_at_fork(after_in_child=_charges.clear)
+_batches: Final[dict[tuple[int, int, int], list[Charge]]] = {}
+"""Of each thread the batch whose runs are starting, by its parent and its size."""
+
+
+def _after_fork() -> None:
+    """Forget the parent's calls: a child never hears of their ends."""
+    _charges.clear()
+    _batches.clear()
+
+
+os.register_at_fork(after_in_child=_after_fork)
 
 
 class LedgerSink:
@@ -84,13 +161,10 @@ class LedgerSink:
         self._health = health
         self._exceeded = exceeded
         self._has_spans = has_spans
+        self._forecast = Forecast()
 
     def started(self, run: Run) -> None:
-        """Find a run's accounts, and refuse it where it would exceed a budget.
-
-        Args:
-            run: The run that starts.
-        """
+        """Find a run's accounts, and refuse it where it would exceed a budget."""
         here = accounts.current.get()
         above = None if run.parent is None else run.parent.account
         if not here and above is None and not accounts.process:
@@ -104,26 +178,28 @@ class LedgerSink:
         if run.request.operation in _CALLS:
             self._charge(run, tuple(on))
         else:
-            run.account = Charge(tuple(on), run)
+            run.account = charge = Charge(tuple(on), run)
+            if any(one.limits for one in on):
+                charge.where = Whereabouts.here()
 
     def ended(self, run: Run, end: End) -> None:
-        """Put a call on its accounts.
-
-        Args:
-            run: The run that ended.
-            end: How it ended.
-        """
+        """Put a call on its accounts."""
         charge = run.account
         if not isinstance(charge, Charge) or run.request.operation not in _CALLS:
             return
         if charge.owner is not run or run.refusal is not None:
             return
-        call = _call(run, end, charge.outside)
-        asked = NOTHING if end.late else charge.asked
-        for account in charge.on:
+        call = self._assume(_call(run, end, charge.outside), run, end, charge)
+        for position, account in enumerate(charge.on):
+            asked = NOTHING if end.late else charge.reserved[position]
             account.settle(asked, call, late=end.late)
         if not end.late:
+            charge.reserved = [NOTHING] * len(charge.on)
+            charge.batch, charge.where = [], None
             _charges.pop(run.key, None)
+        if end.outcome == OK and run.expected is not None:
+            usage = call.usage or Usage(None, _seen(end))
+            self._forecast.learn(run.request, run.expected, usage, _choices(run))
 
     def _charge(self, run: Run, on: tuple[Account, ...]) -> None:
         """Put a model call on accounts, unless another pipeline has."""
@@ -133,66 +209,187 @@ class LedgerSink:
             if self._has_spans and not known.has_span:
                 known.owner, known.outside, known.has_span = run, None, True
             return
-        asked = self._asked(run, on) if any(one.limits for one in on) else NOTHING
-        if not self._reserve(run, on, asked):
-            return
-        outside = None
+        estimate = run.expected or _UNKNOWN
+        expected = self._forecast.input_tokens(run.request, estimate)
+        charge = Charge(on, run, expected)
+        _join_batch(charge)
+        if any(one.limits for one in on):
+            charge.where = Whereabouts.here()
+            if not self._reserve(charge):
+                return
         if not self._has_spans:
-            outside = trace.get_current_span().get_span_context()
-        run.account = _charges[run.key] = Charge(on, run, asked, outside)
+            charge.outside = trace.get_current_span().get_span_context()
+            charge.has_span = False
+        run.account = _charges[run.key] = charge
 
-    def _reserve(self, run: Run, on: tuple[Account, ...], asked: Amounts) -> bool:
+    def _reserve(self, charge: Charge) -> bool:
         """Reserve on each account, or on none where one of them refuses."""
-        for position, account in enumerate(on):
-            exceeded = account.reserve(asked)
-            if exceeded is None or account.limits is None:
+        run = charge.owner
+        asked, least, is_priced = self._asked(charge)
+        for position, account in enumerate(charge.on):
+            if account.limits is None:
+                continue
+            granted, exceeded = account.reserve(
+                asked, least, is_priced=is_priced, is_final=False
+            )
+            if exceeded is not None and account.limits.on_exceed != WARN:
+                _release_what_is_over(account, charge)
+                granted, exceeded = account.reserve(asked, least, is_priced=is_priced)
+            charge.reserved[position] = granted
+            if exceeded is None:
                 continue
             self._exceeded.add(exceeded.budget, account.limits.on_exceed)
             if account.limits.on_exceed == WARN:
                 self._warn(account, str(exceeded))
                 continue
-            for before in on[:position]:
-                before.release(asked)
+            charge.release()
+            for other in charge.batch:  # LangChain makes none of them
+                other.release()
+                other.is_made = False
+            # The refusal knows this code's frames, which know the ids of those runs.
+            charge.batch.clear()
             run.refusal = exceeded
             run.counted = False  # no call was made
             return False
+        if not is_priced:
+            self._say_unpriced(charge)
         return True
 
     def _warn(self, account: Account, what: str) -> None:
         """Say once for each account that a budget is exceeded."""
         if not account.warned:
             account.warned = True
-            told = what.replace("the call was not made", f"on_exceed is {WARN!r}")
+            what = what.replace("the call was not made", f"on_exceed is {WARN!r}")
             self._health.say(
-                f"{told}. Further calls beyond it are counted in "
+                f"{what}. Further calls beyond it are counted in "
                 "otel_callbacks_budget_exceeded_total and not logged.",
             )
 
-    def _asked(self, run: Run, on: tuple[Account, ...]) -> Amounts:
-        """Return what a call may spend at most, as far as can be known before."""
-        request = run.request
-        most = request.attributes.get(semconv.REQUEST_MAX_TOKENS, 0)
-        choices = request.attributes.get(semconv.REQUEST_CHOICE_COUNT, 1)
-        both = isinstance(most, int) and isinstance(choices, int)
-        most = int(most) * int(choices) if both else 0  # type: ignore[arg-type]
-        expected = run.expected
-        usage = Usage(1 if expected is None else expected.tokens, most)
-        given, taken = usage.input_tokens or 0, usage.output_tokens or 0
-        cost = None
-        if any(one.limits is not None and one.limits.cost for one in on):
-            cost = self._price(request, Response(usage=usage), run.start_ns)
-            if cost is None:
-                self._say_unpriced(request)
-        return Amounts(given + taken, cost or Decimal(0), 1)
+    def _asked(self, charge: Charge) -> tuple[Amounts, Amounts, bool]:
+        """Return what a call may spend, what it spends at least, if it has a price."""
+        run = charge.owner
+        most = run.request.attributes.get(semconv.REQUEST_MAX_TOKENS)
+        if run.request.operation == semconv.EMBEDDINGS:
+            most = 0
+        if not isinstance(most, int):
+            most = self._forecast.output_tokens(run.request)
+        charge.sent = self._amounts(charge, 0)[0]
+        least, is_priced = self._amounts(charge, 1 if most is None else most)
+        if most is not None:
+            return least, least, is_priced
+        # Of the first calls of a model nobody knows how long they get: each reserves
+        # much, as far as there is so much left.
+        return self._amounts(charge, ANSWER)[0], least, is_priced
 
-    def _say_unpriced(self, request: Request) -> None:
+    def _amounts(self, charge: Charge, output_tokens: int) -> tuple[Amounts, bool]:
+        """Return the worth of a call, and whether it has a known price."""
+        usage = Usage(charge.expected, output_tokens * _choices(charge.owner))
+        tokens = charge.expected + (usage.output_tokens or 0)
+        if not any(one.limits is not None and one.limits.cost for one in charge.on):
+            return Amounts(tokens, calls=1), True
+        cost = self._worth(charge.owner, usage)
+        return Amounts(tokens, cost or Decimal(0), 1), cost is not None
+
+    def _worth(self, run: Run, usage: Usage) -> Decimal | None:
+        """Return what tokens cost by the known prices."""
+        return self._price(run.request, Response(usage=usage), run.start_ns).usd
+
+    def _assume(self, call: Call, run: Run, end: End, charge: Charge) -> Call:
+        """Add what a call has used at least, where the provider did not say it."""
+        if end.late:
+            before, charge.assumed = charge.assumed, NOTHING
+            if call.usage is None or not before.tokens:
+                return call
+            less = NOTHING.minus(before)
+            return call._replace(assumed_tokens=less.tokens, assumed_cost=less.cost)
+        missing = _missing(end, charge)
+        if missing is None:
+            return call
+        cost = self._worth(run, missing)
+        tokens = (missing.input_tokens or 0) + (missing.output_tokens or 0)
+        charge.assumed = Amounts(tokens, cost or Decimal(0))
+        return call._replace(assumed_tokens=tokens, assumed_cost=cost)
+
+    def _say_unpriced(self, charge: Charge) -> None:
         """Say once that a budget of money cannot see a model."""
+        kinds = {one.limits.on_unpriced for one in charge.on if one.limits is not None}
+        if kinds == {ALLOW}:
+            return
+        model = charge.owner.request.model
         self._health.say_once(
             "unpriced_budget",
-            f"the price of model {request.model!r} is not known, so a budget of money "
-            "cannot hold it back. A file named by OTEL_CALLBACKS_PRICES can give it.",
-            about=request.model,
+            f"the price of model {model!r} is not known, so a budget of money "
+            "cannot hold it back: on_unpriced is 'count', and its tokens are counted "
+            "as unpriced. A file named by OTEL_CALLBACKS_PRICES can give its price; "
+            "on_unpriced='raise' refuses its calls.",
+            about=model,
         )
+
+
+def _missing(end: End, charge: Charge) -> Usage | None:
+    """Return the tokens that were sent and seen, and that no usage says."""
+    response, failure = end.response, end.failure
+    usage = None if response is None else response.usage
+    if end.outcome == CACHE_HIT or not charge.is_made:
+        return None
+    if response is not None and not response.usage_expected:
+        return None
+    seen = _seen(end)
+    if end.outcome == ERROR and not seen and not (failure and failure.was_sent):
+        return None
+    tokens_in, tokens_out = (None, None) if usage is None else usage[:2]
+    if charge.owner.request.operation == semconv.EMBEDDINGS:
+        tokens_out = 0
+    if tokens_in is not None and tokens_out is not None:
+        return None
+    return Usage(
+        charge.expected if tokens_in is None else 0, seen if tokens_out is None else 0
+    )
+
+
+def _seen(end: End) -> int:
+    """Return how many tokens of output were seen; a chunk of a stream has one."""
+    tokens = 0 if end.response is None else end.response.seen_tokens
+    return max(tokens, len(end.chunk_ns))
+
+
+def _join_batch(charge: Charge) -> None:
+    """Note which runs LangChain starts before it makes the first call of them."""
+    run = charge.owner
+    size = run.request.batch_size
+    if size <= 1:
+        return
+    parent = 0 if run.parent is None else run.parent.key
+    key = threading.get_ident(), parent, size
+    batch = _batches.get(key, [])
+    if len(batch) >= size or any(
+        _charges.get(one.owner.key) is not one for one in batch
+    ):
+        batch = []
+    charge.batch = batch
+    batch.append(charge)
+    _batches[key] = batch
+    if len(batch) >= size:
+        del _batches[key]
+
+
+def _release_what_is_over(account: Account, asking: Charge) -> None:
+    """Give back what calls have reserved whose end nobody has told of yet."""
+    generators = live_generators()
+    for charge in list(_charges.values()):
+        if (
+            account in charge.on
+            and any(charge.reserved)
+            and charge.is_over(generators, asking.batch)
+        ):
+            # It was sent, so its prompt stays reserved until its end is told.
+            charge.release(charge.sent)
+
+
+def _choices(run: Run) -> int:
+    """Return how many answers are asked for."""
+    choices = run.request.attributes.get(semconv.REQUEST_CHOICE_COUNT, 1)
+    return choices if isinstance(choices, int) and choices > 0 else 1
 
 
 def _call(run: Run, end: End, outside: trace.SpanContext | None) -> Call:

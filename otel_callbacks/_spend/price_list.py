@@ -9,6 +9,7 @@ from datetime import UTC, datetime, time, timedelta
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+from otel_callbacks._records import EXACT
 from otel_callbacks._spend import rates
 from otel_callbacks._spend.rates import Rates
 
@@ -49,10 +50,46 @@ _PROVIDERS: Final = {
 }
 """``gen_ai.provider.name`` -> the provider's id in genai-prices."""
 
-_GATEWAYS: Final = frozenset({"litellm"})
-"""They name the provider before the model: ``anthropic/claude-haiku-4-5``."""
+_PREFIXES: Final = {
+    "azure_ai": "azure",
+    "bedrock": "aws",
+    "bedrock_converse": "aws",
+    "cohere_chat": "cohere",
+    "fireworks_ai": "fireworks",
+    "gemini": "google",
+    "mistralai": "mistral",
+    "moonshot": "moonshotai",
+    "together_ai": "together",
+    "vertex_ai": "google",
+    "voyage": "voyageai",
+    "xai": "x-ai",
+}
+"""What LiteLLM and other proxies write before a model -> the id in genai-prices; other
+prefixes are ids themselves. https://docs.litellm.ai/docs/providers"""
+
+_HUGGING_FACE: Final = "router.huggingface.co"
+"""Its models end with who serves them: ``meta-llama/Llama-3.3-70B-Instruct:groq``."""
+
+_HOSTS: Final = (
+    (".cloud.databricks.com", "databricks"),
+    (".azuredatabricks.net", "databricks"),
+    (".gcp.databricks.com", "databricks"),
+    ("api.cloudflare.com", "cloudflare"),
+    ("api.together.ai", "together"),
+)
+"""How a host ends -> who sells there; the list knows these by a path, or not at all."""
+
+_NO_SELLERS: Final = frozenset(
+    {
+        *("integrate.api.nvidia.com", "dashscope.aliyuncs.com"),
+        *("dashscope-intl.aliyuncs.com", "dashscope-us.aliyuncs.com"),
+        _HUGGING_FACE,
+    }
+)
+"""Sellers with prices of their own, which the list does not have."""
 
 _HTTPS: Final = 443
+_THOUSAND: Final = Decimal(1000)
 _DAY: Final = timedelta(days=1)
 _NS: Final = 10**9
 
@@ -64,11 +101,20 @@ _KINDS: Final = {
     "output_reasoning_mtok": rates.REASONING,
     "input_audio_mtok": rates.AUDIO_INPUT,
     "output_audio_mtok": rates.AUDIO_OUTPUT,
+    "cache_write_1h_mtok": rates.CACHE_WRITE_1H,
+    "input_image_mtok": rates.IMAGE_INPUT,
+    "output_image_mtok": rates.IMAGE_OUTPUT,
 }
-"""genai-prices' keys -> ours. Others price what no usage says: hours, pages, images,
-searches, and cached audio, which counts as cached or as audio here."""
+"""genai-prices' keys -> ours. Others price what no usage says: hours, pages, video, and
+cached audio, which counts as cached or as audio here."""
 
-_PER_1000_CALLS: Final = "requests_kcount"
+_COUNTED: Final = {
+    "requests_kcount": rates.PER_CALL,
+    "web_searches_kcount": rates.WEB_SEARCH,
+}
+"""The same for what costs by the thousand."""
+
+_FREE: Final = ":free"
 
 
 class Sold(NamedTuple):
@@ -76,18 +122,33 @@ class Sold(NamedTuple):
 
     provider: Provider
     model: ModelInfo
+    name: str = ""
+    """What it was called when it was asked for; a free variant has its name alone."""
 
-    def prices(self, at: datetime, tier: str) -> ModelPrice:
+    def prices(self, at: datetime, tier: str, *, is_fast: bool = False) -> ModelPrice:
         """Return the prices of a moment.
 
         Args:
             at: The moment, with its time zone.
             tier: The service tier that answered, or empty.
+            is_fast: Whether Anthropic's fast mode answered.
         """
         # Another provider's tiers are not this one's.
         own = any(self.model is one for one in self.provider.models)
-        context = {"service_tier": tier} if tier and own else None
-        return self.model.get_prices(at, context)
+        context = {"service_tier": tier} if tier else {}
+        if is_fast:
+            context["speed"] = rates.FAST
+        return self.model.get_prices(at, context if context and own else None)
+
+    def rates(self, at: datetime, tier: str, *, is_fast: bool = False) -> Rates:
+        """Return the same, ready to be multiplied."""
+        prices = self.prices(at, tier, is_fast=is_fast)
+        knows_fast = is_fast and any(
+            rates.FAST in variant.when.values()
+            for variant in self.model.price_variants or ()
+        )
+        included = (rates.FAST,) if knows_fast else ()
+        return compiled(prices, self.name or self.model.id, included)
 
     def holds(self, at: datetime) -> tuple[int, int]:
         """Return from when until when the prices of a moment hold, at least.
@@ -122,20 +183,31 @@ def sold(
         provider: ``gen_ai.provider.name``.
         address: ``server.address``, or empty.
         port: ``server.port``, or 0.
-        model: The model's name, as the provider says it or as it was asked for.
-
-    Returns:
-        The model; None where it is not known, or not whose it is.
+        model: The model's name, with its provider's before it behind a proxy.
     """
-    if provider in _GATEWAYS and "/" in model:
-        provider, _, model = model.partition("/")
-        found = _named(snapshot, _PROVIDERS.get(provider, provider))
-    else:
-        found = seller(snapshot, provider, address, port)
-    if found is None or not model:
+    name = model.removeprefix("models/")
+    by_address = _by_address(snapshot, address, port, name)
+    if by_address is not None:
+        found = _model(snapshot, by_address, name)
+        # The model's provider may stand before it at the provider itself, too.
+        head, _, tail = name.partition("/")
+        if found is None and tail and _PREFIXES.get(head, head) == by_address.id:
+            found = _model(snapshot, by_address, tail)
+        return found
+    if address.lower() in _NO_SELLERS:
         return None
-    known = found.find_model(model, all_providers=snapshot.providers)
-    return None if known is None else Sold(found, known)
+    head, _, tail = name.partition("/")
+    before = _named(snapshot, _PREFIXES.get(head, head)) if tail else None
+    if before is not None and (found := _model(snapshot, before, tail)) is not None:
+        return found
+    found_seller = _named(snapshot, _PROVIDERS.get(provider, ""))
+    return None if found_seller is None else _model(snapshot, found_seller, name)
+
+
+def _model(snapshot: DataSnapshot, found: Provider, name: str) -> Sold | None:
+    """Return a model of a provider."""
+    model = found.find_model(name, all_providers=snapshot.providers) if name else None
+    return None if model is None else Sold(found, model, name)
 
 
 def seller(
@@ -149,15 +221,28 @@ def seller(
         address: ``server.address``, or empty.
         port: ``server.port``, or 0.
     """
-    if address:
-        url = f"https://{address}" + (f":{port}" if port not in {0, _HTTPS} else "")
-        try:
-            return snapshot.find_provider(None, None, url)
-        except LookupError:
-            # A gateway, most of the time: it passes on what the provider bills.
-            pass
-    name = _PROVIDERS.get(provider, "")
-    return _named(snapshot, name) if name else None
+    by_address = _by_address(snapshot, address, port, "")
+    # An unknown address is a gateway, most of the time: it passes on what is billed.
+    return by_address or _named(snapshot, _PROVIDERS.get(provider, ""))
+
+
+def _by_address(
+    snapshot: DataSnapshot, address: str, port: int, model: str
+) -> Provider | None:
+    """Find who sells at an address; of a call no path is known, only the host."""
+    if not address:
+        return None
+    host = address.lower()
+    if host == _HUGGING_FACE:
+        return _named(snapshot, f"huggingface_{model.rpartition(':')[2]}")
+    for ending, name in _HOSTS:
+        if host.endswith(ending):
+            return _named(snapshot, name)
+    url = f"https://{host}" + (f":{port}" if port not in {0, _HTTPS} else "")
+    try:
+        return snapshot.find_provider(None, None, url)
+    except LookupError:
+        return None
 
 
 def _named(snapshot: DataSnapshot, name: str) -> Provider | None:
@@ -165,19 +250,27 @@ def _named(snapshot: DataSnapshot, name: str) -> Provider | None:
     return next((one for one in snapshot.providers if one.id == name), None)
 
 
-def compiled(prices: ModelPrice) -> Rates:
+def compiled(
+    prices: ModelPrice, model: str = "", included: tuple[str, ...] = ()
+) -> Rates:
     """Make the sum of a price list ready.
 
     Args:
-        prices: What genai-prices says; with no price at all the model is free.
+        prices: What genai-prices says. With no price at all a model is free if its
+            name says so; else nobody has noted its price.
+        model: The model's name.
+        included: What is billed at another rate, and is at these prices.
     """
-    said = {key: value for key, value in vars(prices).items() if value is not None}
-    ours = {kind: _tiers(said[key]) for key, kind in _KINDS.items() if key in said}
-    if _PER_1000_CALLS in said:
-        ours[rates.PER_CALL] = tuple(
-            (above, amount * 1000) for above, amount in _tiers(said[_PER_1000_CALLS])
-        )
-    return Rates(ours, free=not said)
+    known = {key: value for key, value in vars(prices).items() if value is not None}
+    ours = {kind: _tiers(known[key]) for key, kind in _KINDS.items() if key in known}
+    for key, kind in _COUNTED.items():
+        if key in known:
+            tiers = _tiers(known[key])
+            ours[kind] = tuple(
+                (above, EXACT.multiply(amount, _THOUSAND)) for above, amount in tiers
+            )
+    is_free = not known and model.lower().endswith(_FREE)
+    return Rates(ours, free=is_free, included=included)
 
 
 def _tiers(value: Any) -> Tiers:

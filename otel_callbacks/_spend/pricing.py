@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from otel_callbacks._records import NO_ATTRIBUTES
+from otel_callbacks._records import NO_ATTRIBUTES, UNKNOWN_COST, Cost
 from otel_callbacks._semconv import (
     BILLED_OPERATIONS,
     OPENAI_RESPONSE_SERVICE_TIER,
 )
 from otel_callbacks._spend.price_file import PriceFile
-from otel_callbacks._spend.price_list import compiled, moment_of, sold
+from otel_callbacks._spend.price_list import moment_of, sold
+from otel_callbacks._spend.rates import FAST
 
 if TYPE_CHECKING:
     from decimal import Decimal
@@ -27,7 +29,7 @@ _SAID_AT_MOST: Final = 50
 _FAKE: Final = ("fake", "otel-callbacks")
 """Providers of the shipped fake models: nobody sends a bill for these."""
 
-_Key = tuple[str, str, int, str, str, str]
+_Key = tuple[str, str, int, str, str, str, bool]
 
 
 class _Found(NamedTuple):
@@ -65,10 +67,16 @@ class Pricing:
         self._snapshot: DataSnapshot = get_snapshot()
         self._found: dict[_Key, _Found] = {}
         self._said: set[tuple[str, str]] = set()
+        # What the answers of a deployment have said that it is.
+        self._answered: dict[tuple[str, str, int, str], str] = {}
 
     def price(
         self, request: Request, response: Response, start_ns: int
     ) -> Decimal | None:
+        """Return the US dollars of `cost`."""
+        return self.cost(request, response, start_ns).usd
+
+    def cost(self, request: Request, response: Response, start_ns: int) -> Cost:
         """Say what a call cost.
 
         Args:
@@ -81,22 +89,27 @@ class Pricing:
             tokens. A model that is free costs 0.
         """
         if request.operation not in BILLED_OPERATIONS:
-            return None
-        if response.reported_cost is not None:
-            return response.reported_cost
+            return UNKNOWN_COST
+        if response.reported_cost:
+            return Cost(response.reported_cost)
         usage = response.usage
         # Of the output alone a price would be a part of it.
         if usage is None or usage.input_tokens is None:
-            return None
+            return Cost(response.reported_cost)
         try:
             rates = self._rates(request, response, start_ns)
-            cost = None if rates is None else rates.cost(usage)
+            found = UNKNOWN_COST
+            if rates is not None:
+                found = Cost(*rates.cost_of(usage, response.billed))
         except Exception as error:  # noqa: BLE001 -- a price is never worth a failure
             self._health.trouble(_WHERE, error)
-            return None
-        if cost is None and self._says:
+            return UNKNOWN_COST
+        if found.usd is None and response.reported_cost is not None:
+            # A zero: what a proxy says of a model that it has no price for, too.
+            return Cost(response.reported_cost)
+        if found.usd is None and self._says:
             self._say(request, response)
-        return cost
+        return found
 
     def _rates(
         self, request: Request, response: Response, start_ns: int
@@ -108,14 +121,21 @@ class Pricing:
             if attributes is NO_ATTRIBUTES
             else str(attributes.get(OPENAI_RESPONSE_SERVICE_TIER, ""))
         )
-        key = (
+        deployment = (
             request.provider,
             request.server_address,
             request.server_port,
             request.model,
-            response.model,
-            tier,
         )
+        answered = response.model
+        if not answered:
+            answered = self._answered.get(deployment, "")
+        elif answered != request.model and self._answered.get(deployment) != answered:
+            if len(self._answered) >= _KEPT_AT_MOST:
+                self._answered = {}
+            self._answered[deployment] = answered
+        is_fast = any(kind == FAST for kind, _ in response.billed)
+        key = (*deployment, answered, tier, is_fast)
         snapshot = self._get_snapshot()
         if snapshot is not self._snapshot:
             self._snapshot = snapshot
@@ -131,7 +151,7 @@ class Pricing:
 
     def _look_up(self, snapshot: DataSnapshot, key: _Key, start_ns: int) -> _Found:
         """Find a model's prices: the user's, else the known, by either of its names."""
-        provider, address, port, requested, answered, tier = key
+        provider, address, port, requested, answered, tier, is_fast = key
         at = moment_of(start_ns)
         since, until = _day_of(start_ns)
         names = [name for name in (answered, requested) if name]
@@ -141,7 +161,8 @@ class Pricing:
         provider, address = self._own.seller(provider, address, port)
         for name in names:
             if (model := sold(snapshot, provider, address, port, name)) is not None:
-                return _Found(*model.holds(at), compiled(model.prices(at, tier)))
+                found = model.rates(at, tier, is_fast=is_fast)
+                return _Found(*model.holds(at), found)
         return _Found(since, until, None)
 
     def _say(self, request: Request, response: Response) -> None:
@@ -157,10 +178,20 @@ class Pricing:
         self._health.say_once(
             "price",
             f"no price is known for model {model!r} of provider {request.provider!r}"
-            f"{server}; its tokens are counted as unpriced. "
-            "A file named by OTEL_CALLBACKS_PRICES can give its price.",
+            f"{server}; its tokens are counted as unpriced. Put this line, with "
+            "its prices of a million tokens, into the file that OTEL_CALLBACKS_PRICES "
+            f"names: {_entry(request, model)}",
             about=" ".join(name),
         )
+
+
+def _entry(request: Request, model: str) -> str:
+    """Return a line for the file of prices."""
+    fields = {"model": model, "provider": request.provider}
+    if request.server_address:
+        fields["server"] = request.server_address
+    texts = [f"{name} = {json.dumps(text)}" for name, text in fields.items() if text]
+    return f"prices = [{{{', '.join(texts)}, input = 0.0, output = 0.0}}]"
 
 
 _DAY_NS: Final = 86_400 * 10**9

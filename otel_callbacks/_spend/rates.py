@@ -8,8 +8,10 @@ depend on the decimal context that the app has set.
 
 from __future__ import annotations
 
-from decimal import Context, Decimal
+from decimal import Decimal
 from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias
+
+from otel_callbacks._records import EXACT
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -27,14 +29,26 @@ REASONING: Final = "reasoning"
 AUDIO_INPUT: Final = "audio_input"
 AUDIO_OUTPUT: Final = "audio_output"
 PER_CALL: Final = "per_call"
+CACHE_WRITE_1H: Final = "cache_write_1h"
+IMAGE_INPUT: Final = "image_input"
+IMAGE_OUTPUT: Final = "image_output"
+WEB_SEARCH: Final = "web_search"
+FAST: Final = "fast"
+"""Not of tokens: that the whole call was served at another rate."""
+
+BILLED: Final = {
+    CACHE_WRITE_1H: CACHE_WRITE,
+    IMAGE_INPUT: INPUT,
+    IMAGE_OUTPUT: OUTPUT,
+}
+"""Tokens that no usage has a detail for -> what they are a part of."""
 
 PARTS_OF_INPUT: Final = (CACHE_READ, CACHE_WRITE, AUDIO_INPUT)
 PARTS_OF_OUTPUT: Final = (REASONING, AUDIO_OUTPUT)
-TOKENS: Final = (INPUT, OUTPUT, *PARTS_OF_INPUT, *PARTS_OF_OUTPUT)
+TOKENS: Final = (INPUT, OUTPUT, *PARTS_OF_INPUT, *PARTS_OF_OUTPUT, *BILLED)
 """Kinds of tokens, as prices name them."""
 
 _PER_MILLION: Final = 6
-_EXACT: Final = Context(prec=200)
 _ALWAYS: Final = 0
 
 
@@ -60,6 +74,7 @@ class Rates:
             million calls under `PER_CALL`. A kind that is not named costs what its
             whole does; with no price for a whole its tokens have none.
         free: Nothing costs anything.
+        included: Kinds of what is billed that are in these prices.
     """
 
     __slots__ = (
@@ -68,12 +83,20 @@ class Rates:
         "_has_output",
         "_scale",
         "free",
+        "included",
         "known",
         "prices",
     )
 
-    def __init__(self, prices: Mapping[str, Tiers], *, free: bool = False) -> None:
+    def __init__(
+        self,
+        prices: Mapping[str, Tiers],
+        *,
+        free: bool = False,
+        included: Iterable[str] = (),
+    ) -> None:
         self.prices = dict(prices)
+        self.included = frozenset(included)
         self.free = free
         self.known = frozenset(prices)
         self._has_input = free or INPUT in prices
@@ -115,7 +138,42 @@ class Rates:
                 return None
             total += usage.reasoning * band.reasoning
             total += usage.audio_output * band.audio_output
-        return Decimal(total).scaleb(self._scale, _EXACT)
+        return Decimal(total).scaleb(self._scale, EXACT)
+
+    def cost_of(
+        self, usage: Usage, billed: Iterable[tuple[str, int]]
+    ) -> tuple[Decimal | None, bool]:
+        """Return what a call cost with what is billed beside its usage.
+
+        Args:
+            usage: The tokens of one call.
+            billed: Kinds and amounts, see `Response.billed`.
+
+        Returns:
+            US dollars, and whether a part of the call has no price here.
+        """
+        cost = self.cost(usage)
+        is_partial = False
+        if cost is None or self.free:
+            return cost, False
+        for kind, amount in billed:
+            if kind in self.known:
+                cost = EXACT.add(cost, self._beside(kind, amount, usage))
+            elif kind not in {IMAGE_INPUT, IMAGE_OUTPUT}:
+                # Images without a rate of their own cost what text does.
+                is_partial = is_partial or kind not in self.included
+        return cost, is_partial
+
+    def _beside(self, kind: str, amount: int, usage: Usage) -> Decimal:
+        """Return what a part costs more than what its whole has cost."""
+        above = max((usage.input_tokens or 0) - 1, 0)
+        rate = _at(self.prices[kind], above)
+        whole = BILLED.get(kind)
+        if whole is not None:
+            # A whole without a price costs what its own whole does.
+            whole = whole if whole in self.prices else INPUT
+            rate = EXACT.subtract(rate, _at(self.prices[whole], above))
+        return EXACT.multiply(rate, Decimal(amount).scaleb(-_PER_MILLION, EXACT))
 
     def _is_part(self, usage: Usage, parts: Iterable[str], whole: int) -> bool:
         """Say whether the parts that have a price fit into their whole."""
@@ -125,7 +183,7 @@ class Rates:
     def _band(self, above: int, places: int) -> _Band:
         """Return the factors for more input tokens than this."""
         amounts = {
-            kind: int(_at(tiers, above).scaleb(places, _EXACT))
+            kind: int(_at(tiers, above).scaleb(places, EXACT))
             for kind, tiers in self.prices.items()
         }
         given, taken = amounts.get(INPUT, 0), amounts.get(OUTPUT, 0)

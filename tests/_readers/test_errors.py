@@ -74,7 +74,7 @@ def test_an_abandoned_stream() -> None:
     ("error", "expected"),
     [
         (ValueError("secret prompt"), Failure("error", "ValueError", "other")),
-        (TimeoutError(), Failure("error", "TimeoutError", "timeout")),
+        (TimeoutError(), Failure("error", "TimeoutError", "timeout", was_sent=True)),
         (KeyboardInterrupt(), Failure("error", "KeyboardInterrupt", "cancelled")),
     ],
 )

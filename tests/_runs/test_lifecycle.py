@@ -18,7 +18,7 @@ from otel_callbacks._readers.response import model_response
 from otel_callbacks._records import End, Failure, Request, Response, Usage
 from otel_callbacks._runs.lifecycle import Lifecycle, Pipeline
 from otel_callbacks._runs.table import RunTable
-from otel_callbacks._spend.accounts import use_budget
+from otel_callbacks._spend.accounts import use_account
 from otel_callbacks._spend.budgets import BudgetExceeded
 from otel_callbacks.settings import Settings
 
@@ -458,12 +458,12 @@ def test_refused_run_ends_and_the_app_is_told() -> None:
     settings = Settings(strict=True)
     runs = Lifecycle(Pipeline(table, Health(strict=True), lambda _: None, settings))
     ids = (uuid4(), None)
-    use_budget(1)
+    use_account(1)
     try:
         with pytest.raises(BudgetExceeded):
             runs.start(lambda *_: READ, (), UNREAD, ids, "Two red roses")
     finally:
-        use_budget(-1)
+        use_account(-1)
     assert len(table) == 0
     assert sinks[0].ends[0].outcome == "error"
     assert sinks[1].expected == [4]

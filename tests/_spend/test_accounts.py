@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from otel_callbacks._records import Usage
 from otel_callbacks._spend import accounts
-from otel_callbacks._spend.accounts import Account, Call, budgets_in_use, use_budget
+from otel_callbacks._spend.accounts import Account, Call, accounts_in_use, use_account
 from otel_callbacks._spend.budgets import NOTHING, Amounts, BudgetExceeded, Limits
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ LANGCHAIN = logging.getLogger("langchain_core.callbacks.manager")
 def test_without_limits_nothing_is_reserved() -> None:
     """An account that only counts never refuses."""
     account = Account()
-    assert account.reserve(Amounts(10**9)) is None
+    assert account.reserve(Amounts(10**9))[1] is None
     account.release(Amounts(10**9))
     account.settle(NOTHING, CALL)
     assert account.read()[0].total_tokens == 14
@@ -31,24 +31,24 @@ def test_without_limits_nothing_is_reserved() -> None:
 def test_reservations_add_up_until_the_limit() -> None:
     """Calls under way count as spent; what is released may be asked for again."""
     account = Account(Limits(tokens=100))
-    assert account.reserve(Amounts(60, calls=1)) is None
-    refused = account.reserve(Amounts(60, calls=1))
+    assert account.reserve(Amounts(60, calls=1))[1] is None
+    refused = account.reserve(Amounts(60, calls=1))[1]
     assert refused is not None
     assert (refused.reserved, refused.asked, account.refused) == (60, 60, 1)
     account.release(Amounts(60, calls=1))
-    assert account.reserve(Amounts(60, calls=1)) is None
+    assert account.reserve(Amounts(60, calls=1))[1] is None
     account.settle(Amounts(60, calls=1), CALL)
-    assert account.reserve(Amounts(86, calls=1)) is None
-    assert account.reserve(Amounts(1)) is not None
+    assert account.reserve(Amounts(86, calls=1))[1] is None
+    assert account.reserve(Amounts(1))[1] is not None
 
 
 def test_a_warning_account_lets_through() -> None:
     """It says what is exceeded, and reserves all the same."""
     account = Account(Limits(calls=1, on_exceed="warn"))
     one = Amounts(calls=1)
-    assert account.reserve(one) is None
-    assert account.reserve(one) is not None
-    third = account.reserve(one)
+    assert account.reserve(one)[1] is None
+    assert account.reserve(one)[1] is not None
+    third = account.reserve(one)[1]
     assert third is not None
     assert (third.reserved, account.refused) == (2, 0)
 
@@ -57,7 +57,7 @@ def test_answers_of_a_cache_are_no_calls_of_a_budget() -> None:
     """A limit of one call stands after any number of cache hits."""
     account = Account(Limits(calls=1))
     account.settle(NOTHING, CALL._replace(outcome="cache_hit"))
-    assert account.reserve(Amounts(calls=1)) is None
+    assert account.reserve(Amounts(calls=1))[1] is None
 
 
 def test_late_tokens_find_their_call() -> None:
@@ -96,23 +96,23 @@ def test_sums_go_on_where_records_stop(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_forked_child_has_reserved_nothing() -> None:
     """Its parent's calls end in the parent."""
     account = Account(Limits(tokens=10))
-    assert account.reserve(Amounts(10)) is None
+    assert account.reserve(Amounts(10))[1] is None
     account.after_fork()
-    assert account.reserve(Amounts(10)) is None
+    assert account.reserve(Amounts(10))[1] is None
 
 
 def test_langchain_does_not_log_a_refusal(caplog: pytest.LogCaptureFixture) -> None:
     """The app is told by the exception; other failures are logged as ever."""
-    before = budgets_in_use()
-    use_budget(1)
+    before = accounts_in_use()
+    use_account(1)
     try:
-        assert budgets_in_use()
+        assert accounts_in_use()
         for error in (BudgetExceeded("calls", 1, 1, 0, 1), ValueError("x")):
             try:
                 raise error
             except (BudgetExceeded, ValueError):
                 LANGCHAIN.warning("about %s", type(error).__name__)
     finally:
-        use_budget(-1)
+        use_account(-1)
     assert [record.getMessage() for record in caplog.records] == ["about ValueError"]
-    assert budgets_in_use() is before
+    assert accounts_in_use() is before

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import decimal
 import pickle
 from decimal import Decimal
 from typing import Any
@@ -73,8 +74,38 @@ def test_the_exception_says_all() -> None:
     """What was spent, reserved and asked, and the limit; it crosses processes."""
     error = BudgetExceeded("tokens", 100, 60, 20, 30)
     assert isinstance(error, Refusal)
-    for number in ("100 tokens", "60 spent", "20 reserved", "30 asked"):
-        assert number in str(error)
+    assert str(error) == (
+        "60 of 100 tokens spent, 20 reserved by calls under way, this call may use 30; "
+        "the call was not made"
+    )
     again = pickle.loads(pickle.dumps(error))  # noqa: S301 -- our own bytes
     assert (again.budget, again.limit, again.spent) == ("tokens", 100, 60)
     assert (again.reserved, again.asked, str(again)) == (20, 30, str(error))
+
+
+@pytest.mark.parametrize(
+    ("amounts", "text"),
+    [
+        (("0.05", "0.03", "0", "0.04"), "$0.0300 of $0.0500 spent, this call may cost"),
+        (("1000000", "1E+3", "0", "1"), "$1,000.0000 of $1,000,000.0000 spent"),
+        (
+            ("0.000001", "0E-8", "0", "4E-9"),
+            "$0.0000 of $0.0000010 spent, this call may",
+        ),
+        (("1", "0.99999", "0", "0.1"), "$1.0000 of $1.0000 spent, this call"),
+        (
+            ("1", "0.5", "0", "0"),
+            "spent, the price of this call is not known; the call",
+        ),
+        (
+            ("1", "0.5", "0.25", "0.3"),
+            "spent, $0.2500 reserved by calls under way, this",
+        ),
+    ],
+)
+def test_money_is_written_as_people_do(amounts: tuple[str, ...], text: str) -> None:
+    """With four places, more where these would say nothing, and no exponent."""
+    with decimal.localcontext(prec=2, traps=[decimal.Inexact, decimal.Rounded]):
+        message = str(BudgetExceeded("cost", *map(Decimal, amounts)))
+    assert text in message
+    assert "E-" not in message

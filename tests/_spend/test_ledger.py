@@ -11,6 +11,7 @@ import pytest
 from otel_callbacks._diagnostics import Counts, Health
 from otel_callbacks._records import (
     NO_ATTRIBUTES,
+    Cost,
     End,
     Estimate,
     Request,
@@ -36,12 +37,12 @@ EXCEEDED = "otel_callbacks_budget_exceeded_total"
 A_TOKEN = Decimal("0.01")
 
 
-def price(request: Request, response: Response, start_ns: int) -> Decimal | None:
+def price(request: Request, response: Response, start_ns: int) -> Cost:
     """Sell each token of one model for a cent."""
     del start_ns
     usage = response.usage or Usage()
     tokens = (usage.input_tokens or 0) + (usage.output_tokens or 0)
-    return tokens * A_TOKEN if request.model == "sold" else None
+    return Cost(tokens * A_TOKEN) if request.model == "sold" else Cost()
 
 
 @pytest.fixture
@@ -82,20 +83,20 @@ def charge_of(run: Run) -> Charge:
 @pytest.mark.parametrize(
     ("attributes", "tokens"),
     [
-        ({}, 10),
+        ({}, 100),
         ({"gen_ai.request.max_tokens": 20}, 30),
         ({"gen_ai.request.max_tokens": 20, "gen_ai.request.choice.count": 3}, 70),
-        ({"gen_ai.request.max_tokens": "20"}, 10),
+        ({"gen_ai.request.max_tokens": "20"}, 100),
     ],
 )
 def test_a_call_reserves_its_prompt_and_its_limit(
     sink: LedgerSink, account: Account, attributes: Attributes, tokens: int
 ) -> None:
-    """Each choice may be as long as ``max_tokens``; without one, only the prompt."""
+    """Each choice may be as long as ``max_tokens``, or else take all that is left."""
     run = run_of(attributes=attributes)
     sink.started(run)
     assert charge_of(run).on == (account,)
-    assert charge_of(run).asked == Amounts(tokens, tokens * A_TOKEN, 1)
+    assert charge_of(run).reserved == [Amounts(tokens, tokens * A_TOKEN, 1)]
 
 
 def test_the_end_gives_back_what_was_not_used(
@@ -189,7 +190,11 @@ def test_warnings_are_said_once_and_all_counted(
                 llm.invoke("Roses?")
         assert telemetry.value(EXCEEDED, budget="calls", action="warn") == 2
     assert (usage.call_count, usage.refused) == (3, 0)
-    said = [one.getMessage() for one in caplog.records if "budget of" in one.message]
+    said = [
+        one.getMessage()
+        for one in caplog.records
+        if "reserved" in one.message or "spent" in one.message
+    ]
     assert len(said) == 1
     assert "on_exceed is 'warn'" in said[0]
 
@@ -212,8 +217,8 @@ def test_a_budget_of_money_says_what_it_cannot_see(
     sink = LedgerSink(price, Health(strict=False), Counts())
     with caplog.at_level(logging.DEBUG, "otel_callbacks"):
         for key in (1, 2):
-            run = run_of(key, "unknown")
+            run = run_of(key, "unknown", {"gen_ai.request.max_tokens": 5})
             sink.started(run)
-            assert charge_of(run).asked == Amounts(10, Decimal(0), 1)
-    assert account.reserved == Amounts(20, Decimal(0), 2)
+            assert charge_of(run).reserved == [Amounts(15, Decimal(0), 1)]
+    assert account.reserved == Amounts(30, Decimal(0), 2)
     assert caplog.text.count("'unknown' is not known") == 1

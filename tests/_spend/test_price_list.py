@@ -196,11 +196,28 @@ def test_providers_of_the_table_are_known() -> None:
 
 
 def test_free_models_cost_nothing() -> None:
-    """A model that is listed without a price is free."""
-    found = sold(SNAPSHOT, "gcp.gemini", "", 0, "gemma-3-27b-it")
+    """A model that is listed without a price, and that says so in its name, is free."""
+    found = sold(SNAPSHOT, "openrouter", "", 0, "google/gemma-3-27b-it:free")
     assert found is not None
-    rates = compiled(found.prices(datetime(2026, 1, 1, tzinfo=UTC), ""))
+    rates = found.rates(datetime(2026, 1, 1, tzinfo=UTC), "")
     assert rates.cost(Usage(10, 10)) == Decimal(0)
+
+
+@pytest.mark.parametrize(
+    ("provider", "model"),
+    [
+        ("gcp.gemini", "gemma-3-27b-it"),
+        ("cerebras", "qwen-3-coder-480b"),
+        ("openrouter", "stealth/crouton-alpha"),
+    ],
+)
+def test_an_empty_entry_is_not_free(provider: str, model: str) -> None:
+    """A model that is listed without a price has none."""
+    found = sold(SNAPSHOT, provider, "", 0, model)
+    assert found is not None
+    rates = found.rates(datetime(2026, 1, 1, tzinfo=UTC), "")
+    assert not rates.free
+    assert rates.cost(Usage(10, 10)) is None
 
 
 def _model(*prices: ConditionalPrice) -> Sold:

@@ -76,6 +76,9 @@ def test_sums_as_json() -> None:
         "audio_output": 0,
         "cost_usd": 0.5,
         "unpriced_tokens": 14,
+        "unknown_calls": 0,
+        "assumed_tokens": 0,
+        "assumed_cost_usd": 0.0,
         "saved_tokens": 14,
         "saved_cost_usd": 0.5,
     }

@@ -1,0 +1,456 @@
+"""A limit holds: for all that goes in, for what is not known, and without telemetry."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import contextvars
+import decimal
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any, Final
+
+import pytest
+from langchain_core.messages import AIMessage, HumanMessage, ToolMessage
+from langchain_openai import ChatOpenAI, OpenAIEmbeddings
+from pydantic import BaseModel
+
+from otel_callbacks import OTelCallbackHandler, Settings, TracedEmbeddings
+from otel_callbacks.accounting import BudgetExceeded, track_usage
+from otel_callbacks.testing import FakeChatModel, Reply, Tokens
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Iterator
+
+    from otel_callbacks.testing import Capture, FakeOpenAI
+
+LONG_S: Final = 60.0
+DESCRIPTION: Final = "Finds the flowers that are in season, and what they cost. " * 8
+
+
+class Order(BaseModel):
+    """An order of flowers, as the shop's own system keeps it, with all its parts."""
+
+    number: int
+    customer: str
+    flowers: list[str]
+    prices: list[float]
+
+
+def tools(count: int) -> list[dict[str, Any]]:
+    """Return tools of some length."""
+    nothing = {"type": "object", "properties": {}}
+    return [
+        {"name": f"find_{n}", "description": DESCRIPTION, "parameters": nothing}
+        for n in range(count)
+    ]
+
+
+async def at_once(count: int, call: Callable[[], Any]) -> list[Any]:
+    """Make calls at the same time."""
+    return await asyncio.gather(*(call() for _ in range(count)), return_exceptions=True)
+
+
+def until_refused(call: Callable[[], Any]) -> None:
+    """Make calls until one is refused."""
+    for _ in range(60):
+        try:
+            call()
+        except BudgetExceeded:
+            return
+    pytest.fail("no call was refused")
+
+
+def refusals(answers: list[Any]) -> int:
+    """Count the calls that were refused."""
+    return sum(isinstance(one, BudgetExceeded) for one in answers)
+
+
+HISTORY: Final = [
+    HumanMessage("Roses?"),
+    AIMessage(
+        "",
+        tool_calls=[
+            {"name": "find", "args": {"query": DESCRIPTION * 4}, "id": str(n)}
+            for n in range(6)
+        ],
+    ),
+    *(ToolMessage("none", tool_call_id=str(n)) for n in range(6)),
+]
+PICTURES: Final = [
+    HumanMessage(
+        [{"type": "image_url", "image_url": {"url": "https://x/y.png"}}] * 10  # type: ignore[list-item]
+    )
+]
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+@pytest.mark.parametrize("kind", ["tools", "history", "schema", "pictures"])
+def test_all_that_goes_in_is_reserved(
+    chat: Callable[..., Any], server: FakeOpenAI, kind: str
+) -> None:
+    """Tools, tool calls of the history, schemas and images, a hundred calls at once."""
+    llm = chat(max_tokens=10)
+    prompt: Any = "Roses?"
+    tokens = 1_500
+    if kind == "tools":
+        llm = llm.bind_tools(tools(20))
+    elif kind == "history":
+        prompt = HISTORY
+    elif kind == "schema":
+        llm = llm.with_structured_output(Order, include_raw=True, method="json_schema")
+        tokens = 90
+    else:
+        prompt, tokens = PICTURES, 8_500
+    reply = '{"number": 1, "customer": "x", "flowers": [], "prices": []}'
+    server.when(lambda _: True, Reply(reply, usage=Tokens(tokens, 10), delay=0.01))
+    limit = tokens * 7
+    with track_usage(max_tokens=limit) as usage:
+        answers = asyncio.run(at_once(100, lambda: llm.ainvoke(prompt)))
+    assert usage.total_tokens == server.total_usage.total <= limit
+    assert refusals(answers) == usage.refused >= 93
+
+
+def test_embeddings_are_reserved(telemetry: Capture, server: FakeOpenAI) -> None:
+    """By their texts."""
+    inner = OpenAIEmbeddings(
+        model="text-embedding-3-small",
+        base_url=server.base_url,
+        api_key="x",  # type: ignore[arg-type]
+        check_embedding_ctx_length=False,
+    )
+    embeddings = TracedEmbeddings(inner, handler=telemetry.handler)
+    texts = [DESCRIPTION * 2]
+    with track_usage(max_tokens=2_000) as usage:
+        answers = asyncio.run(at_once(100, lambda: embeddings.aembed_documents(texts)))
+    assert refusals(answers) == usage.refused > 80
+    assert 0 < server.total_usage.total <= 2_000
+
+
+def test_what_was_learned_is_not_absurdly_high(
+    chat: Callable[..., Any], server: FakeOpenAI
+) -> None:
+    """After some calls of a kind a budget is used nearly to its end."""
+    server.when(lambda _: True, Reply(usage=Tokens(400, 10)))
+    llm = chat(max_tokens=10).bind_tools(tools(20))
+    limit = 20 * 410
+    with track_usage(max_tokens=limit) as usage:
+        until_refused(lambda: llm.invoke("Roses?"))
+    assert limit - 3 * 410 < usage.total_tokens <= limit
+
+
+@pytest.mark.parametrize("warm", [True, False])
+def test_a_call_without_a_limit_takes_the_last_answers_as_its_measure(
+    chat: Callable[..., Any], server: FakeOpenAI, *, warm: bool
+) -> None:
+    """``ChatOpenAI``'s default; the first calls of a model reserve what is left."""
+    server.when(lambda _: True, Reply(usage=Tokens(6, 1_000), delay=0.01))
+    llm = chat()
+    if warm:
+        with track_usage():
+            llm.invoke("Roses?")
+    spent = server.total_usage.total
+    with track_usage(max_tokens=5_000) as usage:
+        answers = asyncio.run(at_once(50, lambda: llm.ainvoke("Roses?")))
+    assert usage.total_tokens == server.total_usage.total - spent
+    assert (4_000 if warm else 1_000) < usage.total_tokens <= 5_000
+    assert refusals(answers) == usage.refused > 40
+
+
+def test_unknown_is_not_zero(chat: Callable[..., Any], server: FakeOpenAI) -> None:
+    """Streams without usage are spent as far as they were sent and seen."""
+    server.when(lambda _: True, Reply("Roses are red", send_usage=False))
+    llm = chat(stream_usage=False)
+    with track_usage() as usage:
+        for _ in range(50):
+            list(llm.stream("Roses?"))
+    assert (usage.call_count, usage.unknown_calls) == (50, 50)
+    assert usage.total_tokens == 0
+    assert usage.assumed_tokens >= 50 * 5
+    assert "; 50 calls did not say what they used, at least" in str(usage)
+    assert usage.to_dict()["unknown_calls"] == 50
+    with track_usage(max_tokens=100) as usage:
+        until_refused(lambda: list(llm.stream("Roses?")))
+    assert 50 < usage.assumed_tokens <= 100
+
+
+WORDS: Final = "rose " * 100
+
+
+async def timed_out(llm: Any) -> None:
+    """Give a call up."""
+    with pytest.raises(TimeoutError):
+        await asyncio.wait_for(llm.ainvoke(WORDS), 0.05)
+
+
+def test_timed_out_calls_are_spent(
+    chat: Callable[..., Any], server: FakeOpenAI
+) -> None:
+    """Thirty of a hundred words do not pass a thousand tokens."""
+    server.when(lambda _: True, Reply(delay=LONG_S))
+    llm = chat(max_tokens=1)
+    with track_usage(max_tokens=1_000) as usage:
+
+        async def traffic() -> None:
+            for _ in range(30):
+                await timed_out(llm)
+
+        with pytest.raises(BudgetExceeded):
+            asyncio.run(traffic())
+    assert 500 < usage.assumed_tokens <= 1_000
+    assert usage.unknown_calls < 10
+
+
+@pytest.mark.parametrize("status", [429, 500, 400, 401])
+def test_a_refusal_of_the_provider_is_no_spend(
+    chat: Callable[..., Any], server: FakeOpenAI, status: int
+) -> None:
+    """And what was reserved for it comes back."""
+    server.when(lambda _: True, Reply.failing(status))
+    llm = chat(max_tokens=50)
+    with track_usage(max_tokens=100) as usage:
+        for _ in range(10):
+            with pytest.raises(Exception, match=str(status)):
+                llm.invoke("Roses?")
+    assert (usage.assumed_tokens, usage.unknown_calls, usage.refused) == (0, 0, 0)
+
+
+@pytest.mark.parametrize(("fault", "sent"), [("drop", True), ("", False)])
+def test_a_broken_connection(
+    chat: Callable[..., Any], server: FakeOpenAI, fault: Any, *, sent: bool
+) -> None:
+    """A request that went out may be billed; one that found no server is not."""
+    server.when(lambda _: True, Reply(fault=fault))
+    llm = chat(max_tokens=50)
+    if not sent:
+        llm = ChatOpenAI(base_url="http://127.0.0.1:9", api_key="x", max_retries=0)  # type: ignore[arg-type]
+    with track_usage() as usage, pytest.raises(Exception, match="Connection error"):
+        llm.invoke("Roses?")
+    assert usage.unknown_calls == sent
+    assert (usage.assumed_tokens > 0) is sent
+
+
+async def with_timeout(llm: Any) -> None:
+    """Give a call up within its own task."""
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(0.05):
+            await llm.ainvoke("hang")
+
+
+async def with_wait_for(llm: Any) -> None:
+    """Give a call up as most do."""
+    with contextlib.suppress(TimeoutError):
+        await asyncio.wait_for(llm.ainvoke("hang"), 0.05)
+
+
+async def with_timeout_of_a_chain(llm: Any) -> None:
+    """Give a chain up, whose steps are tasks of their own."""
+    chain = (lambda question: question) | llm
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(0.05):
+            await chain.ainvoke("hang")
+
+
+async def with_break(llm: Any) -> None:
+    """Leave a stream."""
+    async for _ in llm.astream("long"):
+        break
+
+
+@pytest.mark.parametrize(
+    "give_up", [with_timeout, with_wait_for, with_timeout_of_a_chain, with_break]
+)
+def test_no_call_is_refused_for_one_that_is_over(
+    chat: Callable[..., Any], server: FakeOpenAI, give_up: Callable[[Any], Any]
+) -> None:
+    """The next call of the same task is judged after what is over is recognised."""
+    server.when(lambda r: "hang" in r.text, Reply(delay=LONG_S))
+    server.when(lambda r: "long" in r.text, Reply("rose " * 40, usage=Tokens(5, 40)))
+    server.when(lambda r: "Roses" in r.text, Reply(usage=Tokens(5, 10)))
+    llm = chat(max_tokens=60)
+
+    async def traffic() -> None:
+        for _ in range(10):
+            with track_usage(max_tokens=100) as usage:
+                await give_up(llm)
+                await llm.ainvoke("Roses?")
+            assert usage.refused == 0
+
+    asyncio.run(traffic())
+
+
+def test_a_stream_that_goes_on_keeps_what_it_reserved(
+    chat: Callable[..., Any], server: FakeOpenAI
+) -> None:
+    """Held and not read, it may still answer: the next call is refused for it."""
+    server.when(lambda _: True, Reply("rose " * 40, usage=Tokens(5, 40)))
+    llm = chat(max_tokens=60, stream_usage=True)
+
+    async def traffic() -> None:
+        stream = llm.astream("Roses?")
+        await anext(stream)
+        with pytest.raises(BudgetExceeded):
+            await llm.ainvoke("Roses?")
+        async for _ in stream:
+            pass
+
+    with track_usage(max_tokens=100) as usage:
+        asyncio.run(traffic())
+    assert (usage.total_tokens, usage.refused) == (45, 1)
+
+
+def test_a_batch_that_is_refused_leaves_nothing_reserved_or_spent(
+    chat: Callable[..., Any], server: FakeOpenAI
+) -> None:
+    """Of a refused batch LangChain makes no call."""
+    server.when(lambda _: True, Reply(usage=Tokens(5, 10)))
+    llm = chat(max_tokens=60)
+    question = [HumanMessage("Roses?")]
+    with track_usage(max_tokens=100) as usage:
+        for _ in range(3):
+            with pytest.raises(BudgetExceeded):
+                llm.generate([question, question])
+        llm.invoke("Roses?")
+        with pytest.raises(BudgetExceeded):
+            asyncio.run(llm.agenerate([question, question]))
+        llm.invoke("Roses?")
+    assert usage.total_tokens == 30
+    assert usage.assumed_tokens == 0
+
+
+def test_a_refusal_is_not_retried_by_langgraph(chat: Callable[..., Any]) -> None:
+    """Its default policy retries what is no programmer's mistake."""
+    from langgraph.graph import START, StateGraph  # noqa: PLC0415
+    from langgraph.types import RetryPolicy  # noqa: PLC0415
+
+    llm = chat(max_tokens=60)
+    graph = StateGraph(dict)
+    graph.add_node("ask", lambda _: llm.invoke("x"), retry_policy=RetryPolicy())
+    graph.add_edge(START, "ask")
+    with track_usage(max_tokens=10) as usage, pytest.raises(BudgetExceeded):
+        graph.compile().invoke({})
+    assert usage.refused == 1
+
+
+def test_a_switch_of_telemetry_is_no_switch_of_limits(
+    server: FakeOpenAI, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """``OTEL_SDK_DISABLED=true`` leaves accounts and budgets as they are."""
+    monkeypatch.setenv("OTEL_SDK_DISABLED", "true")
+    server.when(lambda _: True, Reply(usage=Tokens(5, 10)))
+    handler = OTelCallbackHandler(settings=Settings.from_env())
+    for callbacks in ([handler], []):
+        llm = ChatOpenAI(
+            base_url=server.base_url,
+            api_key="x",  # type: ignore[arg-type]
+            max_tokens=10,
+            callbacks=callbacks,
+        )
+        with track_usage(max_calls=2) as usage:
+            until_refused(lambda llm=llm: llm.invoke("Roses?"))
+        assert (usage.total_tokens, usage.call_count, usage.refused) == (30, 2, 1)
+    inner = OpenAIEmbeddings(
+        base_url=server.base_url,
+        api_key="x",  # type: ignore[arg-type]
+        check_embedding_ctx_length=False,
+    )
+    with track_usage() as usage:
+        TracedEmbeddings(inner, handler=handler).embed_query("Roses?")
+    assert usage.call_count == 1
+
+
+@pytest.mark.parametrize(
+    "context",
+    [
+        decimal.Context(prec=3),
+        decimal.Context(
+            traps=[decimal.Inexact, decimal.Rounded, decimal.FloatOperation]
+        ),
+    ],
+)
+def test_the_apps_decimal_context_changes_no_sum(
+    telemetry: Capture, context: decimal.Context
+) -> None:
+    """Money is added with a context of its own."""
+    llm = FakeChatModel(
+        usage={
+            "input_tokens": 123_457,
+            "output_tokens": 76_543,
+            "total_tokens": 200_000,
+        },
+        provider="openai",
+        model_name="gpt-4o",
+        callbacks=[telemetry.handler],
+    )
+    with decimal.localcontext(context), track_usage(max_cost_usd=1_000) as usage:
+        for _ in range(300):
+            llm.invoke("Roses?")
+    each = Decimal(123457) * Decimal("2.5") / 10**6 + Decimal("0.76543")
+    assert usage.cost == each * 300
+    assert telemetry.value("otel_callbacks_cost_usd_total") == pytest.approx(
+        float(each * 300)
+    )
+
+
+def test_bind_sees_what_runs_later(server: FakeOpenAI) -> None:
+    """Streams, generators, async generators, and callables that return coroutines."""
+    server.when(lambda _: True, Reply(usage=Tokens(5, 10)))
+    llm = ChatOpenAI(base_url=server.base_url, api_key="x", max_retries=0)  # type: ignore[arg-type]
+
+    def questions() -> Iterator[Any]:
+        got = yield llm.invoke("Roses?")
+        yield got
+
+    async def answers() -> AsyncIterator[Any]:
+        yield await llm.ainvoke("Roses?")
+        yield await llm.ainvoke("Roses?")
+
+    async def later() -> None:
+        async for _ in stream("Roses?"):
+            pass
+        both = generator()
+        await anext(both)
+        await both.asend(None)
+        await both.aclose()
+        await coroutine()
+        await function("Roses?")
+
+    usage = track_usage()
+    with usage:
+        stream, generator = usage.bind(llm.astream), usage.bind(answers)
+        coroutine = usage.bind(lambda: llm.ainvoke("Roses?"))
+        function, plain = usage.bind(llm.ainvoke), usage.bind(lambda: 7)
+        empty = contextvars.Context()
+        list(empty.run(usage.bind(llm.stream), "Roses?"))
+        assert usage.call_count == 1
+        asked: Any = empty.run(usage.bind(questions))
+        empty.run(next, asked)
+        assert empty.run(asked.send, 7) == 7
+        assert asked.gi_frame is not None
+        asked.close()
+        assert usage.call_count == 2
+        empty.run(asyncio.run, later())
+        assert usage.call_count == 7
+        assert plain() == 7
+
+
+def test_a_decorated_function_is_on_one_account(server: FakeOpenAI) -> None:
+    """All of its calls are, and a limit holds for all of them."""
+    server.when(lambda _: True, Reply(usage=Tokens(5, 10)))
+    llm = ChatOpenAI(base_url=server.base_url, api_key="x", max_retries=0)  # type: ignore[arg-type]
+    usage = track_usage(max_calls=3)
+
+    @usage
+    def ask(question: str) -> Any:
+        return llm.invoke(question)
+
+    @usage
+    async def aask(question: str) -> Any:
+        return await llm.ainvoke(question)
+
+    ask("Roses?")
+    ask("Tulips?")
+    asyncio.run(aask("Lilies?"))
+    assert asyncio.iscoroutinefunction(aask)
+    with pytest.raises(BudgetExceeded):
+        ask("Daisies?")
+    assert (usage.call_count, usage.refused) == (3, 1)
