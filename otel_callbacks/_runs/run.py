@@ -14,6 +14,7 @@ from uuid import UUID
 from otel_callbacks._semconv import INVOKE_AGENT, MODEL_OPERATIONS
 
 if TYPE_CHECKING:
+    from array import array
     from collections.abc import Callable
     from decimal import Decimal
 
@@ -192,7 +193,7 @@ class Run:
         self.children: dict[int, Run] | None = (
             None if request.operation in MODEL_OPERATIONS else {}
         )
-        self.chunks: list[int] | None = None
+        self.chunks: array[int] | None = None
         # What ended below the nearest agent, for its own series.
         self.of_agent: list[AgentTally] | None = (
             []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from otel_callbacks._metrics.series import OPERATION_DURATION
 from otel_callbacks._metrics.store import LabelLimits
 
 NAMES = ("gen_ai_request_model", "error_type")
@@ -46,3 +47,13 @@ def test_labels_have_limits_of_their_own() -> None:
     limits = LabelLimits(1)
     limits.bound(NAMES[:1], ("a",))
     assert limits.bound(NAMES[1:], ("x",)) == (("x",), ())
+
+
+def test_a_series_without_room_keeps_what_has_few_values() -> None:
+    """Open labels become ``other``; an empty one stays; the series is counted."""
+    limits = LabelLimits(1)
+    labels = ("chat", "openai", "gpt", "", "host", "443", "ValueError")
+    assert limits.beyond(OPERATION_DURATION, labels) == (
+        *("chat", "other", "other", "", "other", "other", "_OTHER"),
+    )
+    assert limits.overflowed == {OPERATION_DURATION.name: 1}

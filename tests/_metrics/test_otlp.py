@@ -124,6 +124,19 @@ def test_label_sets_begin_before_their_first_point(*, extensions: bool) -> None:
             assert began < point.time_unix_nano // 1_000_000
 
 
+def test_label_sets_beyond_the_limit_are_one() -> None:
+    """What is too many goes into the same point, call after call."""
+    pushed = Pushed(Settings(strict=True, metrics_exporter="otlp", series_limit=1))
+    for number in range(4):
+        pushed.call(model_name=f"model-{number}")
+    models = {
+        dict(labels)["gen_ai_request_model"]: value
+        for (name, labels), value in pushed.samples().items()
+        if name == "otel_callbacks_operations_total"
+    }
+    assert models == {"model-0": 1, "other": 3}
+
+
 def test_whole_numbers_are_whole() -> None:
     """Tokens and ports are integers, as the conventions say; time is no integer."""
     pushed = Pushed()
@@ -243,7 +256,7 @@ def test_a_registry_that_is_gone_is_asked_no_more() -> None:
     reader = pushed.reader
     FakeChatModel(usage=USAGE).invoke("?", {"callbacks": [pushed.handler]})
     # What the queue's registry holds goes with it.
-    (meters,) = [m for p, m in wiring._meters.items() if p is pushed.provider]  # type: ignore[attr-defined]
+    meters: Any = wiring._meters.get(pushed.provider)
     gone: Any = lambda: None  # noqa: E731 -- as a dead weak reference answers
     meters._sources = [(gone, fold) for _, fold in meters._sources]
     names = {name for name, _ in pushed.samples()}
