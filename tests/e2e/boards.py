@@ -167,12 +167,14 @@ class Board:
                 exemplars = f"{self._prometheus}/api/v1/query_exemplars"
                 get(exemplars, query=query, **window)
         return [
-            {
-                "labels": one["metric"],
-                "values": one.get("values") or [one.get("value")],
-            }
+            {"labels": one["metric"], "values": values}
             for one in found["data"]["result"]
-            if one.get("values") or one.get("value")
+            # A native histogram is no value but its buckets.
+            if (
+                values := one.get("values")
+                or one.get("histograms")
+                or [one[key] for key in ("value", "histogram") if key in one]
+            )
         ]
 
     def _jaeger_says(self, target: dict[str, Any]) -> list[str]:
