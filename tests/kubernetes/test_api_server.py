@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
-from manifests import BUILT, rendered
+from manifests import BUILT, ROOT, named, rendered, resources
 from planted import REFUSED
 
 if TYPE_CHECKING:
@@ -40,3 +40,22 @@ def test_the_good_manifests_of_the_planted_ones_are_taken(
     """A refusal is the mistake's, not the manifest's."""
     for name in ("overlays/small", "monitoring"):
         api_server.kubectl(*api_server.DRY, "-f", "-", given=rendered(name))
+
+
+def test_definitions_that_do_not_fit_are_named_as_the_page_says(
+    api_server: ApiServer,
+) -> None:
+    """Missing in that version, or older than a field that is used."""
+    page = (ROOT.parents[1] / "docs/kubernetes.md").read_text()
+    monitor = named(resources("monitoring"), "PodMonitor", "servers")
+    monitor["apiVersion"] = "monitoring.coreos.com/v2"
+    said = api_server.refusal(monitor)
+    assert 'no matches for kind "PodMonitor" in version "monitoring.coreos.com/v2"' in (
+        said
+    )
+    assert "`no matches for kind " in page
+    prometheus = named(resources("monitoring"), "Prometheus", "otel-callbacks")
+    prometheus["spec"]["ofTomorrow"] = True
+    said = api_server.refusal(prometheus)
+    assert ".spec.ofTomorrow: field not declared in schema" in said
+    assert "`field not declared in schema`" in page
