@@ -30,8 +30,14 @@ settings.register_profile(
 settings.load_profile("otel-callbacks")
 
 
+_SLOW_FOLDERS = ("tests/conformance/", "tests/examples/", "tests/e2e/")
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Refuse a test whose name is another in each process: xdist could not run it."""
+    """Mark what runs whole programs; refuse a name that xdist could not run."""
+    for item in items:
+        if item.nodeid.startswith(_SLOW_FOLDERS):
+            item.add_marker(pytest.mark.slow)
     named = [item.nodeid for item in items if " at 0x" in item.nodeid]
     if named:
         message = f"a parameter is named by its address, give it ids=: {named}"

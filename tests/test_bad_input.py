@@ -302,6 +302,7 @@ def test_prompt_of_ten_megabytes(lenient: Capture) -> None:
 IDS = [UUID(int=number) for number in range(1, 4)]
 
 
+@pytest.mark.slow
 @given(
     st.lists(
         st.tuples(
@@ -346,6 +347,7 @@ def test_no_order_of_events_is_too_odd(events: list[tuple[str, UUID, Any]]) -> N
         assert telemetry.value("otel_callbacks_open_runs") == 0
 
 
+@pytest.mark.slow
 @given(
     st.lists(
         st.tuples(

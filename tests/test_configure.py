@@ -437,6 +437,7 @@ handler.on_chain_start({}, "x", run_id=held, name="still open")
 """
 
 
+@pytest.mark.slow
 def test_all_is_flushed_when_the_process_ends(receiver: Receiver) -> None:
     """Spans that wait are sent at exit, those still open as abandoned."""
     environment = {

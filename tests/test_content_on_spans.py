@@ -141,6 +141,7 @@ def test_tool_calls_and_definitions(
     ]
 
 
+@pytest.mark.slow
 def test_the_responses_api(
     chat: Callable[..., Any], server: FakeOpenAI, content: Any
 ) -> None:
@@ -151,6 +152,7 @@ def test_the_responses_api(
     assert said == {INPUT: [ROSES], OUTPUT: [answer("Tulips.")]}
 
 
+@pytest.mark.slow
 async def test_concurrent_calls(
     chat: Callable[..., Any], server: FakeOpenAI, telemetry: Capture
 ) -> None:

@@ -282,6 +282,7 @@ def test_the_example_is_short_and_early() -> None:
     assert 0 < len(example.splitlines()) <= 12
 
 
+@pytest.mark.slow
 def test_the_example_runs_as_it_stands(server: FakeOpenAI) -> None:
     """The README's first Python block runs by itself and asks what it says it asks."""
     _, example = _example()

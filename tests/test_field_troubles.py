@@ -112,6 +112,7 @@ async def test_http_spans_nest_in_async_code_and_nothing_is_patched(
     assert set(http) == calls
 
 
+@pytest.mark.slow
 def test_importing_patches_nothing() -> None:
     """LangChain is what it was before we were imported, and after calls were made."""
     script = [sys.executable, "-W", "error", "-c", UNTOUCHED]

@@ -194,6 +194,7 @@ def test_runs_are_forgotten_with_their_ids(telemetry: Capture) -> None:
     assert not spans._spans
 
 
+@pytest.mark.slow
 @pytest.mark.recent
 def test_recipes_of_the_page_work(tmp_path: Path) -> None:
     """The page's recipes, run as they stand: two lines of a call, one span."""

@@ -239,6 +239,7 @@ print(REGISTRY.get_sample_value("otel_callbacks_open_runs") == 0)
     assert printed.splitlines() == ["['chat fake-model']", "True"]
 
 
+@pytest.mark.slow
 def test_process_that_ends_ends_its_runs() -> None:
     """What is open at exit is abandoned, before the SDK says its farewell."""
     printed = run_script(

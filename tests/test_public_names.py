@@ -6,6 +6,7 @@ import subprocess
 import sys
 from importlib import metadata, resources
 
+import pytest
 from waiting import WAIT_S
 
 import otel_callbacks
@@ -67,6 +68,7 @@ def test_types_are_shipped() -> None:
     assert resources.files("otel_callbacks").joinpath("py.typed").is_file()
 
 
+@pytest.mark.slow
 def test_handler_can_be_had_without_the_extras() -> None:
     """The handler imports neither a provider's package nor a server."""
     script = (

@@ -168,6 +168,7 @@ async def texts(options: dict[str, Any], count: int, _: int) -> str:
     return f"ok of {count}"
 
 
+@pytest.mark.slow
 def test_each_token_without_sockets(telemetry: Capture) -> None:
     """Every kind of call and every shape of usage: series, account, fake agree."""
     chance = random.Random(SEED)  # noqa: S311 -- the same calls each time
@@ -233,6 +234,7 @@ def reply_to(received: Received) -> Reply:
     return Reply(usage=Tokens(int(given), int(taken), int(cached)))
 
 
+@pytest.mark.slow
 def test_each_token_over_sockets(
     telemetry: Capture,
     server: FakeOpenAI,

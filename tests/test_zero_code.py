@@ -82,6 +82,7 @@ def spans(server: FakeOpenAI, script: str, *command: str) -> str:
     return next(line for line in ran.stdout.splitlines() if line.startswith("SPANS"))
 
 
+@pytest.mark.slow
 @pytest.mark.recent
 def test_an_unchanged_script_gives_the_same_spans(server: FakeOpenAI) -> None:
     """opentelemetry-instrument in the place of the handler: names, kinds, parents."""

@@ -197,6 +197,7 @@ MESSAGES = st.lists(
 )
 
 
+@pytest.mark.slow
 @settings(max_examples=300)
 @given(said=MESSAGES, limit=st.sampled_from([1_024, 1_500, 4_096]))
 def test_messages_fit_limit_and_schema(
@@ -211,6 +212,7 @@ def test_messages_fit_limit_and_schema(
         assert len(found.value) + found.dropped == len(said)
 
 
+@pytest.mark.slow
 @given(said=st.dictionaries(TEXT, ANY))
 def test_objects_fit_limit_and_schema(
     said: dict[str, Any], check_schema: Callable[[str, Any], None]

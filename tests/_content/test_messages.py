@@ -285,6 +285,7 @@ BLOCKS = st.one_of(
 )
 
 
+@pytest.mark.slow
 @given(
     content=st.text() | st.lists(BLOCKS),
     kind=st.sampled_from([HumanMessage, AIMessage, SystemMessage]),

@@ -138,6 +138,7 @@ def test_a_wrong_word_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
         instrument_if_asked()
 
 
+@pytest.mark.slow
 def test_the_import_alone_is_enough() -> None:
     """With the variable set, whoever imports the package has instrumented."""
     program = "from otel_callbacks._instrument import hook; print(hook.instrumenting())"

@@ -68,6 +68,7 @@ def work(folder: Path, *, extensions: bool = True) -> dict[str, float]:
     return sums
 
 
+@pytest.mark.slow
 def test_workers_add_up(tmp_path: Path) -> None:
     """Counters, histograms and what is open are sums over both workers."""
     sums = work(tmp_path)
@@ -83,6 +84,7 @@ def test_workers_add_up(tmp_path: Path) -> None:
     assert sums["otel_callbacks_operations_in_flight"] == 0
 
 
+@pytest.mark.slow
 def test_conventions_alone(tmp_path: Path) -> None:
     """Without extensions the files hold nothing of ours."""
     sums = work(tmp_path, extensions=False)

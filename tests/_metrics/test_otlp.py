@@ -190,6 +190,7 @@ def test_handlers_of_one_pipeline_count_once() -> None:
     assert values == [1]
 
 
+@pytest.mark.slow
 def test_a_thousand_calls_are_added_before_anybody_asks() -> None:
     """What waits to be pushed never grows beyond a thousand calls."""
     pushed = Pushed()

@@ -575,6 +575,7 @@ def _stem(kind: str) -> str:
     return "llm" if kind == "chat" else kind
 
 
+@pytest.mark.slow
 @settings(max_examples=150)
 @given(STEPS)
 def test_any_order_of_calls_gives_one_span_for_each_start(

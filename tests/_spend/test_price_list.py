@@ -59,6 +59,7 @@ def as_known(usage: Usage) -> KnownUsage:
     )
 
 
+@pytest.mark.slow
 @settings(max_examples=1_000)
 @given(
     st.sampled_from(SOLD),

@@ -76,6 +76,7 @@ async def test_a_hanging_answer_is_given_up_by_the_client(server: FakeOpenAI) ->
     assert len(server.requests) == 2
 
 
+@pytest.mark.slow
 async def test_a_slow_answer_that_nobody_waits_for_is_not_sent(
     server: FakeOpenAI,
 ) -> None:
@@ -86,6 +87,7 @@ async def test_a_slow_answer_that_nobody_waits_for_is_not_sent(
     assert server.usage == {}
 
 
+@pytest.mark.slow
 async def test_a_slow_stream_that_is_left_stops(server: FakeOpenAI) -> None:
     """A client that leaves between two chunks never gets the usage."""
     server.script(Reply("one two three", chunk_delay=0.5))
