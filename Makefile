@@ -5,6 +5,7 @@ PYTHON ?= python3
 VENV := .venv
 DEMO := .venv-demo
 OTHERS := .venv-others
+PROVIDERS := .venv-providers
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
@@ -26,6 +27,15 @@ $(DEMO)/.ready: requirements/demo.txt $(PINNED)
 $(OTHERS)/.ready: requirements/bench.txt $(PINNED)
 	.ci/install $(OTHERS) bench $(PYTHON)
 	@touch $@
+
+$(PROVIDERS)/.ready: requirements/providers.txt $(PINNED)
+	.ci/install $(PROVIDERS) providers $(PYTHON)
+	@touch $@
+
+.PHONY: providers
+providers: $(PROVIDERS)/.ready ## Run five providers' real packages against their wire formats
+	cd tests/providers && PYTHONPATH=. $(CURDIR)/$(PROVIDERS)/bin/python -m pytest -q \
+	  -p no:cacheprovider --noconftest -c /dev/null --rootdir . test_packages.py
 
 .PHONY: demo
 demo: $(DEMO)/.ready ## Show it: no key, no Docker (ARGS="--html demo.html" and more)

@@ -47,7 +47,6 @@ class _Hook:
     def __init__(self) -> None:
         self.instrumenting: OTelCallbackHandler | None = None
         self.is_registered = False
-        self.is_wrapped = False
         self.is_told = False
         self.ledger: _LedgerHandler | None = None
 
@@ -55,7 +54,7 @@ class _Hook:
         """Return the handler to add, if any."""
         if self.instrumenting is not None:
             # What the app has imported since then can be wrapped by now.
-            self.is_wrapped = self.is_wrapped or wrap_streams()
+            wrap_streams()
             if not self.is_told:
                 self.is_told = True
                 tell_of_others(self.instrumenting.health)
@@ -96,7 +95,7 @@ def instrument_with(handler: OTelCallbackHandler | None) -> None:
     suppress_others(on=handler is not None)
     if handler is None:
         unwrap_streams()
-        _hook.is_wrapped = _hook.is_told = False
+        _hook.is_told = False
 
 
 def instrumenting() -> OTelCallbackHandler | None:

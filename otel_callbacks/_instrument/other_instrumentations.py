@@ -106,6 +106,10 @@ _SEEN_BY: Final = frozenset(
 _LANGSMITH: Final = ("LANGSMITH_OTEL_ENABLED", "LANGCHAIN_OTEL_ENABLED")
 """What langsmith's client reads to send LangChain's runs as spans."""
 
+_ANTHROPIC: Final = "ANTHROPIC_OPEN_TELEMETRY"
+_ANTHROPIC_SPANS: Final = "anthropic._tracing"
+"""The module of Anthropic's client that makes spans, since its version 2."""
+
 _LINE: Final = (
     "other instrumentations of model calls are active beside this one: %s. Those that "
     "ask are kept quiet within LangChain's model calls; others make spans, and count "
@@ -120,7 +124,7 @@ def tell_of_others(health: Health) -> None:
     Args:
         health: Logs the line.
     """
-    names = sorted({*_instrumentors(), *_langsmith()})
+    names = sorted({*_instrumentors(), *_langsmith(), *_anthropic()})
     if names:
         health.say_once("neighbours", _LINE % ", ".join(names))
 
@@ -150,3 +154,10 @@ def _langsmith() -> Iterator[str]:
     """Yield LangSmith where it makes spans of LangChain's runs."""
     if any(os.environ.get(name, "").lower() == "true" for name in _LANGSMITH):
         yield "langsmith"
+
+
+def _anthropic() -> Iterator[str]:
+    """Yield Anthropic's client where it is one that makes spans by itself."""
+    said = os.environ.get(_ANTHROPIC, "").lower()
+    if _ANTHROPIC_SPANS in sys.modules and said != "false":
+        yield f"anthropic ({_ANTHROPIC}=false switches it off)"

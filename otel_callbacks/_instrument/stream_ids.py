@@ -1,55 +1,105 @@
-"""The response id of streams, which langchain-openai drops.
+"""What providers' packages drop from their streams: response ids, Anthropic's input.
 
-Only inside `instrument`: its one method that turns a chunk of the API into a message
-is wrapped, so that the message keeps the chunk's id where an answer that is not
-streamed has it.
+Only inside `instrument`: the one method of langchain-openai and of langchain-anthropic
+that turns an event of the API into a message is wrapped, so that the message keeps what
+an answer that is not streamed has.
 """
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import sys
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-_MODULE: Final = "langchain_openai.chat_models.base"
-_CLASS: Final = "BaseChatOpenAI"
-_METHOD: Final = "_convert_chunk_to_generation_chunk"
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
 _MARK: Final = "_otel_callbacks_original"
 
 
+def _keep_openai(made: Any, chunk: Any) -> None:
+    """Keep the id: merged messages keep one of equal ids, so each chunk may have it."""
+    message = getattr(made, "message", None)
+    if message is not None and isinstance(chunk, dict) and chunk.get("id"):
+        message.response_metadata.setdefault("id", chunk["id"])
+
+
+def _keep_anthropic(made: Any, event: Any) -> None:
+    """Keep the id and the usage of a stream's first event, which holds the input."""
+    message = made[0] if isinstance(made, tuple) and made else None
+    if message is None or getattr(event, "type", None) != "message_start":
+        return
+    begun = event.message
+    message.response_metadata.setdefault("id", begun.id)
+    # Where it stands in an answer that is not streamed.
+    message.response_metadata.setdefault("usage", begun.usage.model_dump())
+
+
+class _Method(NamedTuple):
+    """A method that is wrapped."""
+
+    module: str
+    class_: str
+    name: str
+    keep: Callable[[Any, Any], None]
+
+
+_METHODS: Final = (
+    _Method(
+        "langchain_openai.chat_models.base",
+        "BaseChatOpenAI",
+        "_convert_chunk_to_generation_chunk",
+        _keep_openai,
+    ),
+    _Method(
+        "langchain_anthropic.chat_models",
+        "ChatAnthropic",
+        "_make_message_chunk_from_anthropic_event",
+        _keep_anthropic,
+    ),
+)
+
+
 def wrap_streams() -> bool:
-    """Wrap the method, if the app has imported langchain-openai by now.
+    """Wrap the methods of the packages that the app has imported by now.
 
     Returns:
-        Whether nothing is left to be done.
+        Whether one of them is there.
     """
-    module = sys.modules.get(_MODULE)
+    wrapped = [_wrap(method) for method in _METHODS]
+    return any(wrapped)
+
+
+def _wrap(method: _Method) -> bool:
+    """Wrap one method; say whether it is wrapped, or never will be."""
+    module = sys.modules.get(method.module)
     if module is None:
         return False
-    kind = getattr(module, _CLASS, None)
-    original = getattr(kind, _METHOD, None)
+    kind = getattr(module, method.class_, None)
+    original = getattr(kind, method.name, None)
     if original is None or hasattr(original, _MARK):
         return True
 
     @functools.wraps(original)
-    def convert(self: Any, chunk: Any, *args: Any, **kwargs: Any) -> Any:
-        made = original(self, chunk, *args, **kwargs)
-        message = getattr(made, "message", None)
-        # Merged messages keep one of equal ids, so that each chunk may have it.
-        if message is not None and isinstance(chunk, dict) and chunk.get("id"):
-            message.response_metadata.setdefault("id", chunk["id"])
+    def convert(self: Any, event: Any, *args: Any, **kwargs: Any) -> Any:
+        made = original(self, event, *args, **kwargs)
+        # What is dropped may be dropped in another way: then less is known.
+        with contextlib.suppress(Exception):
+            method.keep(made, event)
         return made
 
     setattr(convert, _MARK, original)
-    setattr(kind, _METHOD, convert)
+    setattr(kind, method.name, convert)
     return True
 
 
 def unwrap_streams() -> None:
     """Undo it, unless somebody else has wrapped it since."""
-    kind = getattr(sys.modules.get(_MODULE), _CLASS, None)
-    wrapped = getattr(kind, _METHOD, None)
-    original = getattr(wrapped, _MARK, None)
-    # Who wraps with functools.wraps copies our mark: then ours is further in.
-    if original is not None and getattr(wrapped, "__wrapped__", None) is original:
-        setattr(kind, _METHOD, original)
+    for method in _METHODS:
+        kind = getattr(sys.modules.get(method.module), method.class_, None)
+        wrapped = getattr(kind, method.name, None)
+        original = getattr(wrapped, _MARK, None)
+        # Who wraps with functools.wraps copies our mark: then ours is further in.
+        if original is not None and getattr(wrapped, "__wrapped__", None) is original:
+            setattr(kind, method.name, original)

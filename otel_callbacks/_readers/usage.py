@@ -153,9 +153,24 @@ def message_usage(usage_metadata: object, *raw: object) -> Usage | None:
     if usage is not None and (usage.input_tokens == 0 or usage.output_tokens == 0):
         usage = _without_invented(usage, raw)
         if usage is not None and usage.input_tokens == 0 and usage.output_tokens:
-            # No answer comes without a prompt: the number went by on the way.
-            usage = usage._replace(input_tokens=None)
+            usage = _with_input(usage, raw)
     return usage
+
+
+def _with_input(usage: Usage, places: tuple[object, ...]) -> Usage:
+    """Find the input of an answer that seems to have none: no answer comes without.
+
+    A stream of Anthropic's names it in its first event, which `instrument` keeps.
+    """
+    for place in places:
+        begun = mapping(mapping(place).get("usage"))
+        if (found := usage_of(begun)) is not None and found.input_tokens:
+            return usage._replace(
+                input_tokens=found.input_tokens,
+                cache_read=found.cache_read,
+                cache_write=found.cache_write,
+            )
+    return usage._replace(input_tokens=None)
 
 
 def _said(usage: Usage) -> Usage | None:

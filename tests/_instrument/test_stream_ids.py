@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import functools
 import sys
+import types
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from langchain_core.messages import AIMessageChunk
 from langchain_openai.chat_models.base import BaseChatOpenAI
 
 from otel_callbacks._instrument.stream_ids import unwrap_streams, wrap_streams
@@ -103,3 +105,47 @@ def test_what_others_wrap_stays(monkeypatch: pytest.MonkeyPatch, first: bool) ->
     assert vars(BaseChatOpenAI)[METHOD] is theirs
     monkeypatch.undo()
     unwrap_streams()
+
+
+class Dumped:
+    """A usage, as the client's model of it."""
+
+    def model_dump(self) -> dict[str, int]:
+        """Return its numbers."""
+        return {"input_tokens": 100, "cache_read_input_tokens": 50, "output_tokens": 1}
+
+
+class ChatAnthropic:
+    """The one method of langchain-anthropic's class; `make providers` has the class."""
+
+    def _make_message_chunk_from_anthropic_event(self, event: Any) -> Any:
+        """Make a chunk of an event, without what its first one holds."""
+        if event.type == "ping":
+            return None, None
+        return AIMessageChunk(""), None
+
+
+def test_anthropics_first_event_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The id and the usage of a stream stand where those of an answer do."""
+    module = types.ModuleType("langchain_anthropic.chat_models")
+    module.ChatAnthropic = ChatAnthropic  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, module.__name__, module)
+    begun = types.SimpleNamespace(id="msg_1", usage=Dumped())
+    first = types.SimpleNamespace(type="message_start", message=begun)
+    model: Any = ChatAnthropic()
+    make = "_make_message_chunk_from_anthropic_event"
+    assert wrap_streams()
+    try:
+        message, _ = getattr(model, make)(first)
+        assert message.response_metadata == {
+            "id": "msg_1",
+            "usage": begun.usage.model_dump(),
+        }
+        for kind in ("ping", "message_delta", "message_start"):
+            other = types.SimpleNamespace(type=kind)  # one that holds nothing
+            message, _ = getattr(model, make)(other)
+            assert kind == "ping" or message.response_metadata == {}
+    finally:
+        unwrap_streams()
+    message, _ = getattr(model, make)(first)
+    assert message.response_metadata == {}

@@ -259,3 +259,11 @@ def test_odd_numbers_are_no_numbers(raw: dict[object, object]) -> None:
 def test_no_input_beside_output_is_doubt(told: Any, expected: Usage) -> None:
     """No answer comes without a prompt: such a 0 is no number."""
     assert message_usage(told) == expected
+
+
+def test_input_that_a_streams_first_event_names() -> None:
+    """Anthropic's answers name it there, and `instrument` keeps it."""
+    told = {"input_tokens": 0, "output_tokens": 5}
+    begun = {"input_tokens": 3, "cache_read_input_tokens": 4, "output_tokens": 1}
+    assert message_usage(told, {}, {"usage": begun}) == Usage(7, 5, cache_read=4)
+    assert message_usage(told, {"usage": {}}) == Usage(None, 5)
