@@ -116,3 +116,4 @@ constraints: $(READY) ## Pin the versions anew, with hashes
 
 -include deploy/stack.mk
 -include deploy/scale.mk
+-include tests/hosts/hosts.mk

@@ -17,6 +17,7 @@ from waiting import WAIT_S
 from otel_callbacks import _semconv as semconv
 from otel_callbacks._content.capture import CONTENT, REDACT
 from otel_callbacks._events import EventSink
+from otel_callbacks._export.otlp import LOGS, METRICS, TRACES
 from otel_callbacks._metrics.prometheus import PrometheusSink
 from otel_callbacks._metrics.series import BASE, SERIES
 from otel_callbacks._runs.lost import REASONS
@@ -100,6 +101,8 @@ def _labels(cell: str) -> tuple[str, ...]:
 def _where() -> set[str]:
     """Return every place that the package counts failures at."""
     found = {SpanSink.name, PrometheusSink.name, EventSink.name, CONTENT, REDACT}
+    for signal in (TRACES, METRICS, LOGS):
+        found |= {signal.where, signal.full} - {""}
     for _, tree in _sources():
         for node in ast.walk(tree):
             if (

@@ -33,6 +33,8 @@ class Signal(NamedTuple):
     module: str
     exporter: str
     consequence: str
+    full: str = ""
+    """The label where the queue is full; a signal without a queue has none."""
 
 
 TRACES: Final = Signal(
@@ -42,6 +44,7 @@ TRACES: Final = Signal(
     "trace_exporter",
     "OTLPSpanExporter",
     "these spans are lost",
+    "span_queue_full",
 )
 METRICS: Final = Signal(
     "metrics",
@@ -58,6 +61,7 @@ LOGS: Final = Signal(
     "_log_exporter",
     "OTLPLogExporter",
     "these events are lost",
+    "event_queue_full",
 )
 
 

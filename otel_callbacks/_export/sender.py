@@ -343,7 +343,7 @@ class QueueSender(Sender):
             return
         self._lost += 1
         noun = self._to.signal.noun
-        where = f"{noun[:-1]}_queue_full"
+        where = self._to.signal.full
         self.health.oddity(
             where,
             f"more than {self._size} {noun} wait to be sent; the oldest are dropped. "
