@@ -96,6 +96,12 @@ class Scene:
         self.send(number)
         return self.wait()
 
+    def interrupt(self) -> None:
+        """Press Ctrl-C: every process of the terminal gets the signal."""
+        assert self._process is not None
+        os.killpg(self._process.pid, signal.SIGINT)
+        self.wait()
+
     def kill(self) -> None:
         """Leave nothing of it."""
         if self._process is not None:
@@ -108,7 +114,7 @@ class Scene:
 
     def log(self) -> str:
         """Return what the host has printed."""
-        return self._log.read_text()
+        return self._log.read_text() if self._log.exists() else ""
 
     def ask(self, times: int) -> None:
         """Ask the host's service; it must be up, and stay so."""
