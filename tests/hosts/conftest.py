@@ -84,7 +84,7 @@ class Scene:
     def wait(self) -> int:
         """Return the exit code of the host's process."""
         assert self._process is not None
-        return self._process.wait(PATIENCE)
+        return self._process.wait(2 * PATIENCE)
 
     def send(self, number: int) -> None:
         """Send a signal to the host's first process."""
