@@ -1,13 +1,16 @@
 """Our own troubles: logged once, counted always, raised only where asked for.
 
 A failure of telemetry never reaches the app. It is said in one log line, with its
-traceback, and counted by the place where it happened; the counts are the series
+type and place and never with its text, which may hold content. It is counted by the
+place where it happened; the counts are the series
 ``otel_callbacks_errors_total{where}``.
 """
 
 from __future__ import annotations
 
+import contextlib
 import logging
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from otel_callbacks._tally import Tally
@@ -77,7 +80,7 @@ class Health:
 
         Args:
             where: The place, the value of the label ``where``.
-            error: The exception, with its traceback.
+            error: The exception; its text is not logged, as it may hold content.
 
         Raises:
             BaseException: ``error`` itself, in strict mode only.
@@ -86,13 +89,11 @@ class Health:
         if self.strict:
             raise error
         if self._first(where, type(error).__qualname__):
-            _logger.warning(
-                "otel_callbacks: %s failed; the app goes on with less telemetry. "
-                "Further failures of this kind are counted in "
-                "otel_callbacks_errors_total{where=%r} and not logged.",
-                where,
-                where,
-                exc_info=error,
+            self.say(
+                f"{where} failed with {type(error).__qualname__}{_place(error)}; the "
+                "app goes on with less telemetry. Further failures of this kind are "
+                f"counted in otel_callbacks_errors_total{{where={where!r}}} and not "
+                "logged."
             )
 
     def oddity(self, where: str, message: str, count: int = 1, about: str = "") -> None:
@@ -124,7 +125,9 @@ class Health:
         Args:
             message: What happened and what the user can do about it.
         """
-        _logger.warning("otel_callbacks: %s", message)
+        # What a handler of the app's raises is no reason to lose a run.
+        with contextlib.suppress(Exception):
+            _logger.warning("otel_callbacks: %s", message)
 
     def counts(self) -> dict[str, int]:
         """Return how often each place failed."""
@@ -138,3 +141,20 @@ class Health:
         # One step, so of two threads one is the first.
         token = object()
         return logged.setdefault(kind, token) is token
+
+
+def _place(error: BaseException) -> str:
+    """Return the lines of code that an exception went through, ours and the last."""
+    lines: list[str] = []
+    step = error.__traceback__
+    while step is not None:
+        code = step.tb_frame.f_code
+        line = f"{Path(code.co_filename).name}:{step.tb_lineno} in {code.co_name}"
+        if step.tb_next is None or code.co_filename.startswith(_PACKAGE):
+            lines.append(line)
+        step = step.tb_next
+    return f" at {', '.join(lines[-_PLACES:])}" if lines else ""
+
+
+_PACKAGE: Final = str(Path(__file__).parent)
+_PLACES: Final = 3

@@ -22,6 +22,7 @@ from prometheus_client import REGISTRY
 
 from otel_callbacks._diagnostics import Counts, Health
 from otel_callbacks._events import EventSink
+from otel_callbacks._forks import tell_after_fork
 from otel_callbacks._identity import ByIdentity
 from otel_callbacks._metrics.wiring import SeriesWiring
 from otel_callbacks._runs.lifecycle import Pipeline
@@ -112,7 +113,18 @@ class _Registry:
         self.before_global: Pipeline | None = None
 
 
-_lock = threading.Lock()
+class _Building:
+    """Whoever makes a pipeline holds its lock; a signal handler may come on top."""
+
+    lock = threading.RLock()
+
+    def after_fork(self) -> None:
+        """Take a new lock; a thread that is not here may hold the old one."""
+        self.lock = threading.RLock()
+
+
+_building: Final = _Building()
+tell_after_fork(_building)
 _registries: ByIdentity[_Registry] = ByIdentity()
 
 
@@ -137,7 +149,7 @@ def pipeline(
     if provider is None:
         provider = trace.get_tracer_provider()
     series = REGISTRY if registry is None else registry
-    with _lock:
+    with _building.lock:
         known = _registries.get(series)
         if known is None:
             known = _Registry(settings)
@@ -186,6 +198,7 @@ def _build(
                 extensions=settings.extensions,
                 content=settings.capture_content in {"SPAN_ONLY", "SPAN_AND_EVENT"},
                 sdk_spans=settings.sdk_spans,
+                set_up=_close_at_exit,
             ),
         ),
         health,
@@ -193,12 +206,13 @@ def _build(
         price=price,
         time_limit=settings.run_time_limit,
         size_limit=settings.run_limit,
+        lost=registry.series.calls.lost,
     )
     registry.series.calls.add_table(table)
     if not current_span.holds_what_is_attached():
         health.say_once("context", _NOT_PLAIN)
-    # Before the SDK's own farewell: that was registered earlier.
-    atexit.register(_close, weakref.ref(table))
+    _tables.add(table)
+    _close_at_exit()
     return Pipeline(table, health, _step_out, settings)
 
 
@@ -267,10 +281,18 @@ def _events(
     return (EventSink(logger, extensions=settings.extensions, content=content),)
 
 
-def _close(table_ref: weakref.ref[RunTable]) -> None:
+_tables: Final[weakref.WeakSet[RunTable]] = weakref.WeakSet()
+
+
+def _close_at_exit() -> None:
+    """End what is open before the SDK says farewell, as far as that is set up now."""
+    atexit.unregister(_close_all)
+    atexit.register(_close_all)
+
+
+def _close_all() -> None:
     """End what is open when the process ends."""
-    table = table_ref()
-    if table is not None:
+    for table in list(_tables):
         table.close()
 
 

@@ -17,8 +17,7 @@ from langchain_core.callbacks import BaseCallbackHandler
 
 from otel_callbacks import _semconv as semconv
 from otel_callbacks._pipeline import Providers, ledger_only, pipeline
-from otel_callbacks._readers.request import model_request
-from otel_callbacks._readers.response import first_of, is_chunk, model_response
+from otel_callbacks._readers.response import is_chunk, model_response
 from otel_callbacks._readers.steps import (
     chain_request,
     retriever_request,
@@ -143,8 +142,7 @@ class OTelCallbackHandler(BaseCallbackHandler):
         read = (semconv.CHAT, serialized, invocation_params, options, metadata, tags)
         args = (*read, batch_size, name)
         ids = (run_id, parent_run_id)
-        said = first_of(messages)
-        self._runs.start(model_request, args, _CHAT, ids, said, invocation_params)
+        self._runs.start_call(args, _CHAT, ids, messages, invocation_params)
 
     def on_llm_start(
         self,
@@ -166,8 +164,7 @@ class OTelCallbackHandler(BaseCallbackHandler):
         read = (operation, serialized, invocation_params, options, metadata, tags)
         args = (*read, batch_size, name)
         ids = (run_id, parent_run_id)
-        said = first_of(prompts)
-        self._runs.start(model_request, args, _TEXT, ids, said, invocation_params)
+        self._runs.start_call(args, _TEXT, ids, prompts, invocation_params)
 
     def on_llm_new_token(
         self,
@@ -191,8 +188,11 @@ class OTelCallbackHandler(BaseCallbackHandler):
 
     def on_stream_event(self, event: Any, *, run_id: UUID, **_: Any) -> None:
         """Note the time of a chunk of ``stream_events(version="v3")``."""
-        if is_chunk(event):
-            self.on_llm_new_token("", run_id=run_id)
+        try:
+            if is_chunk(event):
+                self.on_llm_new_token("", run_id=run_id)
+        except Exception as error:  # noqa: BLE001 -- never into the app
+            self._runs.trouble("chunk", error)
 
     def on_llm_end(self, response: Any, *, run_id: UUID, **_: Any) -> None:
         """End a model's run with what it gave back."""

@@ -124,6 +124,7 @@ OF_A_PROMISE = {
     "test_lost_runs",
     "test_multiprocess_objects",
     "test_no_leak",
+    "test_live_work",
     "test_nothing_hangs",
     "test_public_names",
     "test_spend_truth",

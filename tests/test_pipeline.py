@@ -269,13 +269,13 @@ def test_farewell_ends_runs_of_a_table_that_is_there() -> None:
     run_id = uuid4()
     one.on_chain_start({}, "x", run_id=run_id, name="step")
     table_ref = weakref.ref(built.table)
-    sinks._close(table_ref)
+    sinks._close_all()
     assert [span.name for span in finished(exporter)] == ["step"]
     assert value(registry, "otel_callbacks_runs_lost_total", reason="closed") == 1
     del one, built, registry, tracer_provider
     gc.collect()
     assert table_ref() is None
-    sinks._close(table_ref)
+    sinks._close_all()
 
 
 def test_stepping_out_of_a_plain_run_does_nothing() -> None:

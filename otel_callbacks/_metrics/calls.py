@@ -1,21 +1,25 @@
 """Finished calls on their way into the series, and who they come from.
 
 A finished call costs one append. Calls are folded when somebody asks for the series,
-or when a thousand have come together.
+or by the thread in the background when a thousand have come together: a call may end on
+top of code that holds the locks of OpenTelemetry's or prometheus_client's objects.
 """
 
 from __future__ import annotations
 
 import threading
+import weakref
 from collections import Counter, deque
 from typing import TYPE_CHECKING, Final
 
+from otel_callbacks._background import background
 from otel_callbacks._diagnostics import Counts
 from otel_callbacks._forks import tell_after_fork
 from otel_callbacks._metrics import series as catalogue
+from otel_callbacks._runs.lost import REASONS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from otel_callbacks._diagnostics import Health
     from otel_callbacks._metrics.fold import Call, Fold
@@ -38,38 +42,62 @@ class CallQueue:
     def __init__(self, health: Health, *, fold_at: int = FOLD_AT) -> None:
         self.health = health
         self.budget_exceeded = Counts()
+        self.lost = Counts()
         self.folds: list[Fold] = []
-        self.is_shared = False
-        # Whoever reads a fold holds it.
+        # Bring what is written elsewhere up to date, after a fold.
+        self.writers: list[Callable[[], None]] = []
+        # Whoever reads a fold holds it; no callback does.
         self.lock = threading.Lock()
         self._fold_at = fold_at
         self._calls: deque[Call] = deque()
-        self._tables: list[RunTable] = []
+        # By id; gone with their provider.
+        self._tables: dict[int, weakref.ref[RunTable]] = {}
+        # The runs that several tables may have, by the one that counts them.
+        self._counted: dict[int, object] = {}
+        self._self = weakref.ref(self)
         tell_after_fork(self)
 
     def after_fork(self) -> None:
         """Take a new lock, and leave the parent's calls to the parent."""
         self.lock = threading.Lock()
         self._calls.clear()
+        self._counted.clear()
+
+    @property
+    def is_shared(self) -> bool:
+        """Whether several tables may have the same run."""
+        return len(self._tables) > 1
 
     def add_table(self, table: RunTable) -> None:
-        """Show a table's runs, too."""
-        self._tables.append(table)
-        self.is_shared = len(self._tables) > 1
+        """Show a table's runs, too, as long as it is there."""
+        key = id(table)
+        tables = self._tables
+        tables[key] = weakref.ref(table, lambda _: tables.pop(key, None))
 
     def is_counted_by_another(self, run: StandIn) -> bool:
         """Say whether a run that starts has started in another table already."""
-        return sum(run.key in table for table in self._tables) > 1
+        return self._counted.setdefault(run.key, run) is not run
+
+    def forget(self, run: StandIn) -> None:
+        """Note that a run has ended, in the table that counts it."""
+        if self._counted:
+            self._counted.pop(run.key, None)
 
     def append(self, call: Call) -> None:
         """Take a finished call."""
         self._calls.append(call)
-        # Never waits: whoever holds the lock is folding, or will be asked again.
-        if len(self._calls) >= self._fold_at and self.lock.acquire(blocking=False):
-            try:
-                self._fold_all()
-            finally:
-                self.lock.release()
+        if len(self._calls) % self._fold_at == 0:
+            self.write_soon()
+
+    def write_soon(self) -> None:
+        """Have the background fold, and bring up to date what is written elsewhere."""
+        background.put(self._self, None)
+
+    def work(self, _: object) -> None:
+        """Fold what has come, and bring up to date what is written elsewhere."""
+        self.fold()
+        for write in self.writers:
+            write()
 
     def fold(self) -> None:
         """Fold what has come, and wait for whoever is folding."""
@@ -78,26 +106,22 @@ class CallQueue:
 
     def settle(self) -> None:
         """End what is lost and fold what has come: now the series are up to date."""
-        for table in self._tables:
-            table.settle()
-        self.fold()
+        background.drain()
+        self.work(None)
 
     def about(self, fold: Fold) -> Iterator[Values]:
         """Return the series about the handler itself, with their values."""
         yield catalogue.IN_FLIGHT, self._in_flight(fold)
         yield from self.counted(fold)
-        yield catalogue.OPEN_RUNS, {_NO_LABELS: sum(map(len, self._tables))}
+        yield catalogue.OPEN_RUNS, {_NO_LABELS: sum(map(len, self._open_tables()))}
 
     def counted(self, fold: Fold) -> Iterator[Values]:
         """Return those of them that only grow."""
-        lost: Counter[LabelValues] = Counter()
-        for table in self._tables:
-            lost.update({(reason,): n for reason, n in table.lost_counts().items()})
         errors: dict[LabelValues, float]
         errors = {(where,): n for where, n in self.health.counts().items()}
         overflowed: dict[LabelValues, float]
         overflowed = {(name,): n for name, n in fold.limits.overflowed.items()}
-        yield catalogue.RUNS_LOST, lost
+        yield catalogue.RUNS_LOST, {(one,): 0.0 for one in REASONS} | self.lost.read()
         yield catalogue.ERRORS, errors
         yield catalogue.USAGE_MISSING, {_NO_LABELS: fold.usage_missing}
         yield catalogue.LABELS_OVERFLOWED, overflowed
@@ -114,10 +138,15 @@ class CallQueue:
                 except Exception as error:  # noqa: BLE001 -- the others must be shown
                     self.health.trouble("fold", error)
 
+    def _open_tables(self) -> list[RunTable]:
+        """Return the tables that are still there."""
+        tables = [table_ref() for table_ref in list(self._tables.values())]
+        return [table for table in tables if table is not None]
+
     def _in_flight(self, fold: Fold) -> Counter[LabelValues]:
         """Count the open operations of each model."""
         requests = (
-            run.request for table in self._tables for run in table if run.counted
+            run.request for table in self._open_tables() for run in table if run.counted
         )
         raw = Counter(
             (request.operation, request.provider, request.model)

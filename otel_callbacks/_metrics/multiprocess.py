@@ -1,17 +1,19 @@
 """The series of one of several worker processes, by prometheus_client's own objects.
 
 Its multiprocess mode keeps values in files that any worker's scrape adds up. It knows
-no collectors of ours, so here every call goes into its own objects at once:
+no collectors of ours, so here every call goes into its own objects, by the thread in
+the background: a call may end on top of code that holds the lock of all values.
 https://prometheus.github.io/client_python/multiprocess/
 """
 
 from __future__ import annotations
 
-import threading
+from collections import deque
 from operator import sub
 from typing import TYPE_CHECKING, Any, Final
 
 from prometheus_client import Counter, Gauge, Histogram, values
+from prometheus_client.registry import Collector
 
 from otel_callbacks._forks import tell_after_fork
 from otel_callbacks._metrics import series as catalogue
@@ -19,10 +21,11 @@ from otel_callbacks._metrics.fold import Fold
 from otel_callbacks._metrics.store import ConventionsOnly, OwnStore
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
     from decimal import Decimal
 
     from prometheus_client import CollectorRegistry
+    from prometheus_client.core import Metric
 
     from otel_callbacks._metrics.calls import CallQueue
     from otel_callbacks._metrics.series import Series
@@ -31,6 +34,7 @@ if TYPE_CHECKING:
     from otel_callbacks._spans.current import StandIn
 
 _SECONDS: Final = 1e-9
+_NOT_IN_FLIGHT: Final = ("", "", "")
 
 
 def is_multiprocess() -> bool:
@@ -52,6 +56,8 @@ class MultiprocessSink:
         extensions: bool,
         names: tuple[str, ...] = (),
     ) -> None:
+        # First, as a registry is read in the order of its collectors.
+        registry.register(UpToDate(calls))
         plain = PlainStore(registry)
         store = plain if extensions else ConventionsOnly(plain, OwnStore())
         self._calls = calls
@@ -73,39 +79,49 @@ class MultiprocessSink:
             for series in (catalogue.IN_FLIGHT, catalogue.OPEN_RUNS)
             if extensions
         )
-        self._lock = threading.Lock()
+        # How many more are open, by label values.
+        self._changes: deque[tuple[LabelValues, int]] = deque()
         calls.folds.append(self._fold)
+        calls.writers.append(self._write)
         tell_after_fork(self)
 
     def after_fork(self) -> None:
-        """Take a new lock; a thread that is not here may hold the old one."""
-        self._lock = threading.Lock()
+        """Leave the parent's runs to the parent."""
+        self._changes.clear()
 
     def started(self, run: StandIn) -> None:
         """Count a run as open."""
         self._open(run, 1)
 
     def ended(self, run: StandIn, end: End) -> None:
-        """Bring the files up to date."""
+        """Have the files brought up to date."""
         if not end.late:
             self._open(run, -1)
-        self._calls.fold()
-        if self._counters:
-            with self._lock:
-                self._count()
 
     def _open(self, run: StandIn, change: int) -> None:
-        """Change how many runs are open."""
-        if not self._gauges:
-            return
+        """Change how many runs are open, by and by."""
+        request = run.request
+        labels = request.operation, request.provider, request.model
+        self._changes.append((labels if run.counted else _NOT_IN_FLIGHT, change))
+        self._calls.write_soon()
+
+    def _write(self) -> None:
+        """Bring the files up to date."""
+        with self._calls.lock:
+            while self._changes:
+                labels, change = self._changes.popleft()
+                if self._gauges:
+                    self._change(labels, change)
+            if self._counters:
+                self._count()
+
+    def _change(self, labels: LabelValues, change: int) -> None:
+        """Write how many more are open."""
         in_flight, open_runs = self._gauges
         open_runs.inc(change)
-        request = run.request
-        if request.operation and run.counted:
-            labels = request.operation, request.provider, request.model
+        if labels[0]:
             names = catalogue.IN_FLIGHT.labels
-            with self._calls.lock:
-                bounded, _ = self._fold.limits.bound(names, labels, count=False)
+            bounded, _ = self._fold.limits.bound(names, labels, count=False)
             in_flight.labels(*bounded).inc(change)
 
     def _count(self) -> None:
@@ -117,6 +133,22 @@ class MultiprocessSink:
                 if new:
                     self._written[at] = count
                     self._counters[series.name].at(labels).add(new, None)
+
+
+class UpToDate(Collector):
+    """Brings a registry up to date when it is read in this process."""
+
+    def __init__(self, calls: CallQueue) -> None:
+        self._calls = calls
+
+    def collect(self) -> Iterator[Metric]:
+        """Return nothing of its own."""
+        self._calls.settle()
+        return iter(())
+
+    def describe(self) -> Iterator[Metric]:
+        """Return nothing, and bring nothing up to date."""
+        return iter(())
 
 
 class PlainStore:

@@ -111,6 +111,7 @@ class PrometheusSink:
         request = run.request
         if not request.operation or not run.counted:
             return
+        self._calls.forget(run)
         model, usage, missing = "", None, False
         response, failure = end.response, end.failure
         if response is not None:

@@ -16,7 +16,8 @@ from otel_callbacks._labels import label_choices
 from otel_callbacks._readers.errors import failure, interruption
 from otel_callbacks._readers.estimate import output_tokens, prompt_estimate
 from otel_callbacks._readers.labels import add_labels
-from otel_callbacks._readers.response import model_response
+from otel_callbacks._readers.request import model_request
+from otel_callbacks._readers.response import first_of, model_response
 from otel_callbacks._readers.steps import enclosing_run_id, tool_failed
 from otel_callbacks._records import CACHE_HIT, ERROR, OK, Failure, Request, Response
 from otel_callbacks._spend.accounts import accounts_in_use
@@ -75,6 +76,29 @@ class Lifecycle:
         self._health = pipeline.health
         self._step_out = pipeline.step_out
 
+    def start_call(
+        self,
+        args: tuple[Any, ...],
+        unread: Request,
+        ids: tuple[UUID, UUID | None],
+        payloads: object,
+        more: object,
+    ) -> None:
+        """Start a model's run.
+
+        Args:
+            args: What says what is asked for.
+            unread: The request where it cannot be read.
+            ids: The ids of the run and of its parent.
+            payloads: The messages or prompts of each run, of which this has one.
+            more: The call's parameters.
+
+        Raises:
+            BudgetExceeded: A budget of the app's refuses the call.
+        """
+        payload, error = _read(first_of, payloads)
+        self.start(model_request, args, unread, ids, payload, more, error)
+
     def start(
         self,
         reader: Callable[..., Request],
@@ -83,6 +107,7 @@ class Lifecycle:
         ids: tuple[UUID, UUID | None],
         payload: object,
         more: object = None,
+        trouble: Exception | None = None,
     ) -> None:
         """Start a run.
 
@@ -93,6 +118,7 @@ class Lifecycle:
             ids: The ids of the run and of its parent.
             payload: What the run works on; its identity tells a second report.
             more: What else may hold content: a call's parameters, a tool's arguments.
+            trouble: Why the payload could not be read.
 
         Raises:
             BudgetExceeded: A budget of the app's refuses the call.
@@ -100,9 +126,8 @@ class Lifecycle:
         run_id, parent_id = ids
         refusal = None
         try:
-            if self._table.is_echo(run_id, id(payload)):
+            if self._table.is_duplicate(run_id, id(payload)):
                 return
-            trouble = None
             try:
                 request = reader(*args)
                 if self._labels:
@@ -174,7 +199,11 @@ class Lifecycle:
             if trouble is not None:
                 self._health.trouble("response", trouble)
         except Exception as error:  # noqa: BLE001 -- never into the app
+            self._table.finish_later(run_id)
             self.trouble("end", error)
+        except BaseException:
+            self._table.finish_later(run_id)
+            raise
 
     def end_tool(self, run_id: UUID, output: Any) -> None:
         """End a tool's run, which may have failed and handled that itself.
@@ -195,7 +224,11 @@ class Lifecycle:
             if trouble is not None:
                 self._health.trouble("tool_output", trouble)
         except Exception as error:  # noqa: BLE001 -- never into the app
+            self._table.finish_later(run_id)
             self.trouble("end", error)
+        except BaseException:
+            self._table.finish_later(run_id)
+            raise
 
     def fail(self, run_id: UUID, error: BaseException, partial: Any = None) -> None:
         """End a run that failed.
@@ -228,7 +261,11 @@ class Lifecycle:
             if trouble is not None:
                 self._health.trouble("response", trouble)
         except Exception as trouble:  # noqa: BLE001 -- never into the app
+            self._table.finish_later(run_id)
             self.trouble("end", trouble)
+        except BaseException:
+            self._table.finish_later(run_id)
+            raise
 
     def _said(
         self, run: Run, payload: object, error: BaseException | None = None

@@ -10,131 +10,18 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import queue
-import threading
 import time
 import weakref
 from collections import OrderedDict
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
+from otel_callbacks._background import background
+from otel_callbacks._diagnostics import Counts
 from otel_callbacks._records import ABANDONED, CANCELLED, Outcome
 from otel_callbacks._runs.run import Run, RunRef, TaskWatches
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
-_INTERVAL_AT_LEAST: Final = 0.05
-_INTERVAL_AT_MOST: Final = 5.0
-_PATIENCE: Final = 5.0
-
-
-class Reaper:
-    """Takes dead runs from a queue and looks for expired ones in between.
-
-    Args:
-        reap: Ends one run; a bound method, kept weakly.
-        expire: Ends the expired ones; a bound method, kept weakly.
-        interval: Seconds between two looks at the clock.
-    """
-
-    def __init__(
-        self,
-        reap: Callable[[Run], None],
-        expire: Callable[[], None],
-        *,
-        interval: float,
-    ) -> None:
-        self._reap: Any = weakref.WeakMethod(reap)
-        self._expire: Any = weakref.WeakMethod(expire)
-        self._interval = min(max(interval, _INTERVAL_AT_LEAST), _INTERVAL_AT_MOST)
-        self._lock = threading.Lock()
-        self.thread: threading.Thread | None = None
-        self._queue: queue.SimpleQueue[Run | None] = queue.SimpleQueue()
-        self.put = self._queue.put
-
-    def drain(self) -> None:
-        """End what is on the queue now, in the caller's thread."""
-        while True:
-            try:
-                run = self._queue.get_nowait()
-            except queue.Empty:
-                return
-            if run is not None:
-                self._end(run)
-
-    def stop(self) -> None:
-        """End what is on the queue and let the thread end; it may start again."""
-        self.drain()
-        with self._lock:
-            thread, self.thread = self.thread, None
-        if thread is not None:
-            self._queue.put(None)
-            if thread is not threading.current_thread():
-                # It may be in the middle of ending a run.
-                thread.join(_PATIENCE)
-
-    def restart_after_fork(self) -> None:
-        """Begin with nothing: threads and queued runs stayed in the other process."""
-        self._lock = threading.Lock()
-        self.thread = None
-        self._queue = queue.SimpleQueue()
-        self.put = self._queue.put
-
-    def start(self) -> None:
-        """Start the thread unless it runs, which ``thread`` says for nothing."""
-        with self._lock:
-            if self.thread is not None:
-                return
-            thread = threading.Thread(
-                target=_watch,
-                args=(weakref.ref(self), self._queue, self._interval),
-                name="otel-callbacks-reaper",
-                daemon=True,
-            )
-            self.thread = thread
-            try:
-                thread.start()
-            except RuntimeError:
-                # No threads left, or the interpreter is ending: scrapes and `close`
-                # end lost runs, too, and the next run tries again.
-                self.thread = None
-
-    def _end(self, run: Run) -> None:
-        """End one run, if its table is still there."""
-        reap = self._reap()
-        if reap is not None:
-            reap(run)
-
-    def tick(self, run: Run | None) -> None:
-        """Do one turn of the thread: the run that came, or a look at the clock."""
-        if run is not None:
-            self._end(run)
-            return
-        expire = self._expire()
-        if expire is not None:
-            expire()
-
-    def is_current(self, thread: threading.Thread) -> bool:
-        """Say whether this thread is still the one that should run."""
-        return self.thread is thread
-
-
-def _watch(
-    reaper_ref: weakref.ref[Reaper],
-    runs: queue.SimpleQueue[Run | None],
-    interval: float,
-) -> None:
-    """Run the thread until its reaper is gone or has been stopped."""
-    while True:
-        run: Run | None = None
-        with contextlib.suppress(queue.Empty):
-            run = runs.get(timeout=interval)
-        reaper = reaper_ref()
-        if reaper is None or not reaper.is_current(threading.current_thread()):
-            return
-        reaper.tick(run)
-        del reaper, run
-
+    from otel_callbacks._background import Background
 
 # Why a run was lost, the label ``reason``.
 FORGOTTEN: Final = "forgotten"
@@ -154,8 +41,10 @@ REASONS: Final = (
     CLOSED,
 )
 
-# Lost runs that are remembered, so that tokens that come late are still counted.
+# Lost runs that are remembered though their id is gone, or cannot say that it is.
 _REMEMBERED: Final = 1_000
+# A start or an end that takes longer was interrupted where nothing could be noted.
+_INTERRUPTED_NS: Final = 5_000_000_000
 
 
 class OpenRuns(Protocol):
@@ -167,6 +56,12 @@ class OpenRuns(Protocol):
     def open_runs(self) -> list[Run]:
         """Return the open runs, oldest first."""
 
+    def unfinished(self, long_ago: int) -> list[Run]:
+        """Return the runs whose end has begun and will not go on by itself."""
+
+    def complete(self, run: Run) -> None:
+        """Finish an end that was interrupted."""
+
 
 class LostRuns:
     """Finds the lost runs of one table and has them ended.
@@ -174,16 +69,36 @@ class LostRuns:
     Args:
         table: The table.
         time_limit: Seconds without a sign of life after which a run is lost.
+        counts: How many were lost, by reason.
+        thread: Ends what nobody waits for.
     """
 
-    def __init__(self, table: OpenRuns, *, time_limit: float) -> None:
+    def __init__(
+        self,
+        table: OpenRuns,
+        *,
+        time_limit: float,
+        counts: Counts | None = None,
+        thread: Background = background,
+    ) -> None:
         self._table = table
         self._time_limit_ns = int(time_limit * 1e9)
-        self._remembered: OrderedDict[int, Run] = OrderedDict()
+        # By key, as long as the id lives: its end may still be reported.
+        self._remembered: dict[int, Run] = {}
+        self._recent: OrderedDict[int, Run] = OrderedDict()
         self._tasks = TaskWatches(self._task_cancelled)
-        self._reaper = Reaper(self._reap, self._expire, interval=time_limit / 4)
+        self._thread = thread
+        self._self = weakref.ref(self)
         self._on_forgotten = self._forgotten
-        self.counts = dict.fromkeys(REASONS, 0)
+        self._counts = Counts() if counts is None else counts
+        self.interval = time_limit / 4
+        self.is_watched = False
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """How many were lost, for each reason."""
+        counted = {reason: int(n) for (reason,), n in self._counts.read().items()}
+        return dict.fromkeys(REASONS, 0) | counted
 
     def watch(self, run: Run, run_id: object) -> None:
         """Look out for the signs that a run is lost.
@@ -194,18 +109,20 @@ class LostRuns:
                 one; text and numbers cannot say that they are forgotten.
         """
         try:
-            run.ref = ref = RunRef(run_id, self._on_forgotten)
+            ref = RunRef(run_id, self._on_forgotten)
         except TypeError:
             # Kept, so that no other id can have its address, which may be its key.
             run.ref = run_id
         else:
+            # Whole before it is kept, and so before it can be called back.
             ref.run = run
+            run.ref = ref
         # Exported by asyncio, and a fifth of the cost of catching current_task()'s
         # error in sync code.
         if asyncio._get_running_loop() is not None:  # noqa: SLF001
             run.watch = self._tasks.watch(run)
-        if self._reaper.thread is None:
-            self._reaper.start()
+        if not self.is_watched:
+            self._thread.add(self)
 
     def lose(self, run: Run, reason: str, outcome: Outcome) -> None:
         """End a run whose end nobody reported.
@@ -220,13 +137,20 @@ class LostRuns:
             run.tick = time.perf_counter_ns()
         # Remembered first: its end may be reported by another thread at this moment.
         run.outcome = outcome
-        self._remembered[run.key] = run
+        is_alive = isinstance(run.ref, RunRef) and run.ref() is not None
+        remembered = self._remembered if is_alive else self._recent
+        remembered[run.key] = run
         if not self._table.end_lost(run, outcome):
-            self._remembered.pop(run.key, None)
+            remembered.pop(run.key, None)
             return
-        self.counts[reason] += 1
-        if len(self._remembered) > _REMEMBERED:
-            self._remembered.popitem(last=False)
+        self._counts.add(reason)
+        if len(self._recent) > _REMEMBERED:
+            self._forget_oldest()
+
+    def _forget_oldest(self) -> None:
+        """Remember one run less, unless another thread does so at this moment."""
+        with contextlib.suppress(KeyError):
+            self._recent.popitem(last=False)
 
     def end_descendants(
         self, run: Run, outcome: Outcome, reason: str = PARENT_ENDED
@@ -250,32 +174,68 @@ class LostRuns:
         Args:
             key: The run's key.
         """
-        return self._remembered.get(key)
+        return self._remembered.get(key) or self._recent.get(key)
 
     def settle(self) -> None:
         """End now the runs that are known to be lost."""
-        self._reaper.drain()
+        self._thread.drain()
+
+    def later(self, run: Run) -> None:
+        """Leave to the thread what could not be finished here."""
+        self._thread.put(self._self, run)
+
+    def withdraw(self, run: Run) -> None:
+        """Have a run ended whose start was interrupted; it is not counted."""
+        run.counted = run.open = False
+        run.lost = FORGOTTEN
+        self.later(run)
+
+    def work(self, run: Run) -> None:
+        """End a run that was marked dead, or finish what was interrupted."""
+        if run.is_interrupted:
+            self._table.complete(run)
+        elif run.lost:
+            # Whoever starts a run in a task and forgets it without a word has been
+            # cancelled: all other ways out of async code report an error.
+            in_task = run.lost == TASK_CANCELLED or run.watch is not None
+            self.lose(run, run.lost, CANCELLED if in_task else ABANDONED)
+
+    def look(self) -> None:
+        """End what was interrupted or shows no sign of life any more."""
+        long_ago = time.perf_counter_ns() - _INTERRUPTED_NS
+        for run in self._table.unfinished(long_ago):
+            self._table.complete(run)
+        for run in self._table.open_runs():
+            if not run.is_started and run.start_tick < long_ago:
+                run.is_started = True
+        self._expire()
 
     def close(self) -> None:
-        """End every open run and stop the thread."""
-        self._reaper.drain()
+        """End every open run, and let the thread go."""
+        self._thread.drain()
+        for run in self._table.unfinished(time.perf_counter_ns() - _INTERRUPTED_NS):
+            self._table.complete(run)
+        for run in self._table.open_runs():
+            run.is_started = True
         for run in self._table.open_runs():
             outcome: Outcome = CANCELLED if _was_cancelled(run) else ABANDONED
             # Children first, so that a parent's span ends after theirs.
             self.end_descendants(run, outcome, CLOSED)
             self.lose(run, CLOSED, outcome)
-        self._reaper.stop()
+        self._thread.remove(self)
+        self._thread.drain()
 
     def after_fork(self) -> None:
         """Forget the parent process's runs, tasks and thread."""
         self._remembered.clear()
+        self._recent.clear()
         self._tasks = TaskWatches(self._task_cancelled)
-        self._reaper.restart_after_fork()
+        self.is_watched = False
 
     def _forgotten(self, ref: Any) -> None:
         """Mark a run dead whose id is gone."""
         run: Run = ref.run
-        if run.ref is ref:
+        if run.ref is ref and self._remembered.pop(run.key, None) is None:
             self._mark(run, FORGOTTEN)
 
     def _task_cancelled(self, runs: list[Run]) -> None:
@@ -292,14 +252,7 @@ class LostRuns:
             run.lost = reason
             run.tick = time.perf_counter_ns()
             run.open = False
-            self._reaper.put(run)
-
-    def _reap(self, run: Run) -> None:
-        """End a run that was marked dead."""
-        # Whoever starts a run in a task and forgets it without a word has been
-        # cancelled: all other ways out of async code report an error.
-        in_task = run.lost == TASK_CANCELLED or run.watch is not None
-        self.lose(run, run.lost, CANCELLED if in_task else ABANDONED)
+            self.later(run)
 
     def _expire(self) -> None:
         """End the runs without a sign of life, in them or below them, for too long."""

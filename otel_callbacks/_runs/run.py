@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from otel_callbacks._records import (
         Content,
+        End,
         Estimate,
         Outcome,
         Refusal,
@@ -155,7 +156,10 @@ class Run:
         "chunks",
         "content",
         "counted",
+        "ended_as",
         "expected",
+        "is_interrupted",
+        "is_started",
         "key",
         "lost",
         "of_agent",
@@ -169,10 +173,10 @@ class Run:
         "reports",
         "request",
         "rollup",
+        "sinks_done",
         "start_ns",
         "start_tick",
         "tick",
-        "told",
         "watch",
     )
 
@@ -183,8 +187,12 @@ class Run:
         self.open = True
         self.lost: str = ""
         self.outcome: Outcome | None = None
-        # Whether the sinks have been told of its start.
-        self.told = False
+        # Whether the sinks know of its start.
+        self.is_started = False
+        # Whether its end was interrupted, how it ended, and how many sinks know that.
+        self.is_interrupted = False
+        self.ended_as: End | None = None
+        self.sinks_done = 0
         self.reports = 1
         self.origin: object = None
         self.parent_known = True
@@ -226,3 +234,7 @@ class Run:
     def sign_of_life(self) -> int:
         """Return the last reading of the clock at which something happened in it."""
         return max(self.tick, self.chunks[-1]) if self.chunks else self.tick
+
+    def is_in_running_task(self) -> bool:
+        """Say whether it started in a task that is not done."""
+        return self.watch is not None and self.watch.is_running()

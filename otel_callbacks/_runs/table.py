@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import threading
 import time
 from collections import OrderedDict
 from typing import TYPE_CHECKING, Final
@@ -25,14 +27,14 @@ from otel_callbacks._runs.run import Run, run_key
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from otel_callbacks._diagnostics import Health
+    from otel_callbacks._diagnostics import Counts, Health
     from otel_callbacks._records import Content, Estimate, Price
 
 # Ends that never come (a handler was removed in between) must not pile up.
 _AT_MOST: Final = 1_000
 
 
-class Echoes:
+class DuplicateReports:
     """How many further ends may come for runs that have ended."""
 
     __slots__ = ("_left",)
@@ -51,7 +53,7 @@ class Echoes:
         if len(self._left) > _AT_MOST:
             self._left.popitem(last=False)
 
-    def hear(self, key: int) -> bool:
+    def is_expected(self, key: int) -> bool:
         """Say whether this end was expected, and count it off.
 
         Args:
@@ -68,6 +70,10 @@ _FAILURES: Final[dict[Outcome, Failure]] = {
 }
 
 
+# Says nothing of the sink: finished from a shallow stack, by another thread.
+_FOR_LATER: Final = (MemoryError, RecursionError)
+
+
 class RunTable:
     """The open runs of all handlers that share their providers and registry.
 
@@ -76,36 +82,41 @@ class RunTable:
 
     Args:
         sinks: Who is told of starts and ends.
-        health: Who is told of troubles.
+        diagnostics: Counts and logs troubles.
         factory: Makes a run's record.
         price: Says what a call cost; it never raises.
         time_limit: Seconds without a sign of life after which a run is lost.
-        size_limit: Open runs beyond which the oldest is lost.
+        size_limit: Open runs beyond which those without a sign of life are given up,
+            those without open runs below them first.
+        lost: Counts the lost runs by reason.
     """
 
     def __init__(
         self,
         sinks: Sequence[Sink],
-        health: Health,
+        diagnostics: Health,
         *,
         factory: Callable[[int, Request, Run | None], Run] = Run,
         price: Price = no_price,
         time_limit: float = 3600.0,
         size_limit: int = 20_000,
+        lost: Counts | None = None,
     ) -> None:
         self._sinks = tuple(sinks)
-        self._health = health
+        self._diagnostics = diagnostics
         self._factory = factory
         self._price = price
-        self._size_limit = size_limit
+        self._size_limit = self._next_eviction = size_limit
         self._open: dict[int, Run] = {}
+        # Those whose end has begun, and the thread: of two, one is the first.
+        self._ending: dict[int, tuple[Run, int]] = {}
         # The dictionary's own method, as it is called for each chunk of a stream.
         self.find = self._open.get
-        self._echoes = Echoes()
-        self._lost = LostRuns(self, time_limit=time_limit)
+        self._duplicates = DuplicateReports()
+        self._lost = LostRuns(self, time_limit=time_limit, counts=lost)
         tell_after_fork(self)
 
-    def is_echo(self, run_id: object, origin: object) -> bool:
+    def is_duplicate(self, run_id: object, origin: object) -> bool:
         """Say whether this start has been reported already, by another handler.
 
         One start reaches us twice when two handlers of ours, or one given twice,
@@ -123,7 +134,7 @@ class RunTable:
             run.reports += 1
             return True
         self._lost.lose(run, REPLACED, ABANDONED)
-        self._health.oddity(
+        self._diagnostics.oddity(
             "duplicate_start",
             "a run started with the id of a run that is still open; the first one is "
             "ended as abandoned. Run ids given in a config must be unique.",
@@ -145,7 +156,7 @@ class RunTable:
             run_id: The run's id; only a weak reference to it is kept.
             parent_id: The id of the run it is part of.
             request: What is known at the start.
-            origin: The identity of its payload, see `is_echo`.
+            origin: The identity of its payload, see `is_duplicate`.
             content: What goes in, where capture is on.
             expected: What goes in, estimated, where an account asks.
         """
@@ -160,16 +171,19 @@ class RunTable:
             parent.children[key] = run
         elif parent_id is not None:
             run.parent_known = False
-        self._open[key] = run
+        # Whatever interrupts this, its id says that it is lost once it is in the table.
         self._lost.watch(run, run_id)
-        if len(self._open) > self._size_limit:
-            self._evict()
-        for sink in self._sinks:
-            try:
-                sink.started(run)
-            except Exception as error:  # noqa: BLE001 -- one sink must not stop another
-                self._health.trouble(sink.name, error)
-        run.told = True
+        try:
+            self._open[key] = run
+            if len(self._open) > self._next_eviction:
+                self._evict()
+            self._tell_start(run)
+        except BaseException as error:
+            run.is_started = True
+            if isinstance(error, _FOR_LATER) or not isinstance(error, Exception):
+                self._lost.withdraw(run)
+            raise
+        run.is_started = True
         if run.lost:  # by another thread, which left its end to us
             self._lost.lose(run, run.lost, ABANDONED)
         return run
@@ -184,11 +198,11 @@ class RunTable:
             The run, for `finish`; None where it is not open: reported twice, lost
             before, or started where no handler of ours was.
         """
-        run = self._open.pop(run_key(run_id), None)
-        if run is None:
-            self._end_without_run(run_key(run_id))
-        else:
-            self._leave(run)
+        key = run_key(run_id)
+        run = self._open.get(key)
+        if run is None or not self._begin_end(run):
+            self._end_without_run(key)
+            return None
         return run
 
     def finish(
@@ -218,7 +232,51 @@ class RunTable:
         if response is not None:
             cost = self._price(run.request, response, run.start_ns)
         end = run.end_ns(tick), response, failure, chunks, False, cost.usd, content
-        self._tell(run, End(outcome, *end, cost.is_partial))
+        run.ended_as = End(outcome, *end, cost.is_partial)
+        self._tell(run, run.ended_as, keep=True)
+        self._forget(run)
+
+    def finish_later(self, run_id: object) -> None:
+        """Leave an end that was interrupted to the thread that ends lost runs.
+
+        Args:
+            run_id: The id of the run.
+        """
+        if self._ending:
+            begun = self._ending.get(run_key(run_id))
+            if begun is not None and begun[1] == threading.get_ident():
+                begun[0].is_interrupted = True
+                self._lost.later(begun[0])
+
+    def complete(self, run: Run) -> None:
+        """Finish an end that was interrupted: what no sink has taken yet.
+
+        Args:
+            run: The run, whose end has begun.
+        """
+        begun = self._ending.get(run.key)
+        if begun is None or begun[0] is not run:
+            return
+        self._open.pop(run.key, None)
+        self._leave(run)
+        if run.ended_as is None:
+            self.finish(run, ABANDONED, failure=_FAILURES[ABANDONED])
+            return
+        self._tell(run, run.ended_as)
+        self._forget(run)
+
+    def unfinished(self, long_ago: int) -> list[Run]:
+        """Return the runs whose end has begun and will not go on by itself.
+
+        Args:
+            long_ago: A reading of the clock; what began before was interrupted.
+        """
+        here = threading.get_ident()
+        return [
+            run
+            for run, thread in list(self._ending.values())
+            if run.is_interrupted or thread == here or run.tick < long_ago
+        ]
 
     def is_lost(self, run_id: object) -> bool:
         """Say whether the run with this id was ended because it seemed lost.
@@ -239,8 +297,10 @@ class RunTable:
         if run is not None and run.outcome is not None:
             cost = self._price(run.request, response, run.start_ns)
             end = End(run.outcome, 0, response, late=True, cost=cost.usd)
-            self._tell(run, end._replace(is_partly_priced=cost.is_partial))
+            end = end._replace(is_partly_priced=cost.is_partial)
             run.outcome = None  # once
+            run.sinks_done = 0
+            self._tell(run, end)
 
     def end_lost(self, run: Run, outcome: Outcome) -> bool:
         """End a run that is lost, unless it has ended.
@@ -253,11 +313,8 @@ class RunTable:
             Whether it was open.
         """
         # An end that the sinks hear of before the start would lose the span.
-        if not run.told or self._open.get(run.key) is not run:
+        if not run.is_started or not self._begin_end(run):
             return False
-        if self._open.pop(run.key, None) is None:  # another thread was faster
-            return False
-        self._leave(run)
         self.finish(run, outcome, failure=_FAILURES[outcome])
         return True
 
@@ -267,7 +324,7 @@ class RunTable:
 
     def lost_counts(self) -> dict[str, int]:
         """Return how many runs were lost for each reason."""
-        return dict(self._lost.counts)
+        return self._lost.counts
 
     def settle(self) -> None:
         """End now the runs that are known to be lost; a scrape shows them ended."""
@@ -284,8 +341,9 @@ class RunTable:
         """
         for run in self._open.values():
             run.ref = None
-            self._echoes.expect(run.key, run.reports)
+            self._duplicates.expect(run.key, run.reports)
         self._open.clear()
+        self._ending.clear()
         self._lost.after_fork()
 
     def __len__(self) -> int:
@@ -297,18 +355,48 @@ class RunTable:
     def __contains__(self, key: object) -> bool:
         return key in self._open
 
+    def _begin_end(self, run: Run) -> bool:
+        """Take a run out of the table, unless another thread is faster."""
+        begun = (run, threading.get_ident())
+        if self._ending.setdefault(run.key, begun) is not begun:
+            return False
+        if self._open.get(run.key) is not run:  # it has ended meanwhile
+            self._ending.pop(run.key, None)
+            return False
+        self._open.pop(run.key, None)
+        self._leave(run)
+        return True
+
+    def _forget(self, run: Run) -> None:
+        """Note that an end is finished."""
+        self._ending.pop(run.key, None)
+
     def _evict(self) -> None:
-        """End the oldest run, unless other threads make room at this moment."""
-        try:
-            oldest = next(iter(self._open.values()))
-        except (RuntimeError, StopIteration):
-            return
-        self._lost.lose(oldest, SIZE_LIMIT, ABANDONED)
+        """Give up the runs beyond the limit that show no sign of life.
+
+        Leaves come first, so nobody is dragged down, and what waits in a running task
+        is alive. Where all live, it is asked again when the table has grown a little.
+        """
+        with contextlib.suppress(RuntimeError):  # another thread changes it just now
+            leaves = [
+                run
+                for run in self._open.values()
+                if run.is_started and not run.children and not run.is_in_running_task()
+            ]
+            leaves.sort(key=Run.sign_of_life)
+            for run in leaves:
+                if len(self._open) <= self._size_limit:
+                    break
+                self._lost.lose(run, SIZE_LIMIT, ABANDONED)
+        over = len(self._open) - self._size_limit
+        grown = 0 if over <= 0 else over + self._size_limit // 16 + 1
+        self._next_eviction = self._size_limit + grown
 
     def _leave(self, run: Run) -> None:
         """Undo what ties a run to the table, its parent, its id and its task."""
         run.open = False
-        run.ref = None
+        if not run.lost:
+            run.ref = None
         if run.watch is not None:
             run.watch.runs.pop(run.key, None)
             run.watch = None
@@ -318,20 +406,35 @@ class RunTable:
             if parent.children is not None:
                 parent.children.pop(run.key, None)
         if run.reports > 1:
-            self._echoes.expect(run.key, run.reports - 1)
+            self._duplicates.expect(run.key, run.reports - 1)
 
-    def _tell(self, run: Run, end: End) -> None:
-        """Tell every sink of an end."""
+    def _tell_start(self, run: Run) -> None:
+        """Tell every sink of a start."""
         for sink in self._sinks:
             try:
-                sink.ended(run, end)
+                sink.started(run)
+            except _FOR_LATER:
+                raise
             except Exception as error:  # noqa: BLE001 -- one sink must not stop another
-                self._health.trouble(sink.name, error)
+                self._diagnostics.trouble(sink.name, error)
+
+    def _tell(self, run: Run, end: End, *, keep: bool = False) -> None:
+        """Tell every sink of an end that has not taken it yet."""
+        sinks = self._sinks
+        while run.sinks_done < len(sinks):
+            sink = sinks[run.sinks_done]
+            try:
+                sink.ended(run, end)
+            except Exception as error:
+                if keep and isinstance(error, _FOR_LATER):
+                    raise
+                self._diagnostics.trouble(sink.name, error)
+            run.sinks_done += 1
 
     def _end_without_run(self, key: int) -> None:
         """Count an end that is neither a second report nor a lost run's late end."""
-        if not self._echoes.hear(key) and self._lost.recall(key) is None:
-            self._health.oddity(
+        if not self._duplicates.is_expected(key) and self._lost.recall(key) is None:
+            self._diagnostics.oddity(
                 "end_without_start",
                 "a run ended that had not started here, or ended twice. The handler "
                 "must be given before the run starts.",

@@ -116,6 +116,7 @@ class StandIn(Run, Delegate):
     __slots__ = (
         "attached",
         "before",
+        "is_summed",
         "outer",
         "outside",
         "outside_run",
@@ -126,6 +127,8 @@ class StandIn(Run, Delegate):
     def __init__(self, key: int, request: Request, parent: Run | None) -> None:
         super().__init__(key, request, parent)
         self.span: trace.Span | None = None
+        # Whether the sums of those above it have it.
+        self.is_summed = False
         self.outer: trace.Span = trace.INVALID_SPAN
         # The first span outward that is no run's, and the run it was opened in.
         self.outside: trace.Span = trace.INVALID_SPAN
@@ -142,7 +145,7 @@ class StandIn(Run, Delegate):
         outer = self.outer
         return outer.resolve() if isinstance(outer, Delegate) else outer
 
-    def let_go(self) -> None:
+    def release(self) -> None:
         """Drop what an ended run need not keep, as its stand-in may live on."""
         self.span = self.attached = self.shared = None
         self.before = _NOTHING
@@ -234,7 +237,7 @@ class Shared(Delegate):
         outer = self.outer
         return outer.resolve() if isinstance(outer, Delegate) else outer
 
-    def let_go(self) -> None:
+    def release(self) -> None:
         """Drop what is of no use once all runs have ended."""
         self.attached = None
         self.before = _NOTHING

@@ -29,7 +29,7 @@ from opentelemetry.trace import Status, StatusCode
 from otel_callbacks._spans.current import resolved
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from opentelemetry.context import Context
 
@@ -214,7 +214,6 @@ class OwnSpan(trace.Span):
             self.end_ns = end_ns
             span.end(end_ns)
             return
-        self.end_ns = end_ns
         self.attributes_now.update(attributes)
         tracer.span_processor.on_end(
             sdk.ReadableSpan(
@@ -231,6 +230,8 @@ class OwnSpan(trace.Span):
                 instrumentation_scope=tracer._instrumentation_scope,  # noqa: SLF001
             )
         )
+        # Last, so that an end that was interrupted can be told from one that was made.
+        self.end_ns = end_ns
 
 
 _seen: tuple[Any, ...] = ()
@@ -258,10 +259,18 @@ class SpanMaker:
     Args:
         tracer: Makes the spans; a proxy is followed once there is a provider.
         sdk_spans: Whether the tracer always makes them.
+        set_up: Called when there is a provider, and when there is another one.
     """
 
-    def __init__(self, tracer: trace.Tracer, *, sdk_spans: bool = False) -> None:
+    def __init__(
+        self,
+        tracer: trace.Tracer,
+        *,
+        sdk_spans: bool = False,
+        set_up: Callable[[], None] | None = None,
+    ) -> None:
         self._tracer = tracer
+        self._set_up = set_up
         self._known: trace.Tracer | None = None
         self._is_safe = False
         self._is_off = sdk_spans or not _IS_TESTED
@@ -293,6 +302,8 @@ class SpanMaker:
         if tracer is not self._known:
             self._is_safe = _is_plain(tracer)
             self._known = tracer
+            if self._set_up is not None:
+                self._set_up()
         if (
             self._is_off
             or not self._is_safe

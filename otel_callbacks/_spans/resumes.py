@@ -6,13 +6,10 @@ to the run before it: https://opentelemetry.io/docs/specs/otel/overview/#links-b
 
 from __future__ import annotations
 
-from collections import OrderedDict
-from threading import Lock
+import contextlib
 from typing import TYPE_CHECKING, Final
 
 from opentelemetry.trace import Link
-
-from otel_callbacks._forks import tell_after_fork
 
 if TYPE_CHECKING:
     from opentelemetry.trace import Span, SpanContext
@@ -27,9 +24,7 @@ class Threads:
     """The last run of each thread of a graph."""
 
     def __init__(self) -> None:
-        self._last: OrderedDict[tuple[str, str], SpanContext] = OrderedDict()
-        self._lock = Lock()
-        tell_after_fork(self)
+        self._last: dict[tuple[str, str], SpanContext] = {}
 
     def links(self, request: Request) -> tuple[Link, ...]:
         """Return the link of a run that resumes its thread, if the thread is known.
@@ -39,8 +34,7 @@ class Threads:
         """
         if not request.resumes:
             return ()
-        with self._lock:
-            before = self._last.get((request.target, request.thread))
+        before = self._last.get((request.target, request.thread))
         return () if before is None else (Link(before),)
 
     def remember(self, request: Request, span: Span) -> None:
@@ -51,12 +45,10 @@ class Threads:
             span: Its span.
         """
         key = (request.target, request.thread)
-        with self._lock:
-            self._last[key] = span.get_span_context()
-            self._last.move_to_end(key)
-            if len(self._last) > MOST_THREADS:
-                self._last.popitem(last=False)
-
-    def after_fork(self) -> None:
-        """Take a new lock: another thread may have held this one."""
-        self._lock = Lock()
+        # Out and in again: the threads used last stand at the end.
+        self._last.pop(key, None)
+        self._last[key] = span.get_span_context()
+        if len(self._last) > MOST_THREADS:
+            # Another thread may change it at this moment, and makes room then.
+            with contextlib.suppress(RuntimeError):
+                self._last.pop(next(iter(self._last)), None)

@@ -23,6 +23,8 @@ from otel_callbacks._spans.resumes import Threads
 from otel_callbacks._spans.sums import add_chunk_times
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from opentelemetry.context import Context
 
     from otel_callbacks._records import (
@@ -146,6 +148,7 @@ class SpanSink:
         extensions: Whether attributes that the conventions lack are written too.
         content: Whether what was said is written, where it was captured.
         sdk_spans: Whether each span is one of the tracer's own making.
+        set_up: Called when the tracer has a provider.
     """
 
     name: Final = "spans"
@@ -157,8 +160,9 @@ class SpanSink:
         extensions: bool = True,
         content: bool = False,
         sdk_spans: bool = False,
+        set_up: Callable[[], None] | None = None,
     ) -> None:
-        self._maker = SpanMaker(tracer, sdk_spans=sdk_spans)
+        self._maker = SpanMaker(tracer, sdk_spans=sdk_spans, set_up=set_up)
         self._extensions = extensions
         self._content = content
         self._threads = Threads()
@@ -192,12 +196,12 @@ class SpanSink:
         try:
             if span is not None:
                 self._end(run, span, end)
-        finally:
-            if run.shared is None:
-                current_span.put_back(run)
-            else:
-                _leave_shared(run, run.shared)
-            run.let_go()
+        except (MemoryError, RecursionError):
+            raise  # asked again, where there is room
+        except Exception:
+            _leave(run)
+            raise
+        _leave(run)
 
     def _start(self, run: StandIn) -> None:
         """Start the span as a child of the right one, then attach the stand-in."""
@@ -233,7 +237,8 @@ class SpanSink:
 
     def _end(self, run: StandIn, span: trace.Span, end: End) -> None:
         """Write what became known, and end the span."""
-        if run.parent is not None:
+        if run.parent is not None and not run.is_summed:
+            run.is_summed = True
             rollup.note(run.rollup, run.request.operation, end)
             # Of an agent itself: the one outside, as its own list is for what is below.
             outer = run.parent.of_agent
@@ -285,8 +290,17 @@ def _attach_shared(run: StandIn, context: Context, current: trace.Span) -> None:
     shared.add(run)
 
 
+def _leave(run: StandIn) -> None:
+    """Make current what was before, and let the run's span go."""
+    if run.shared is None:
+        current_span.put_back(run)
+    else:
+        _leave_shared(run, run.shared)
+    run.release()
+
+
 def _leave_shared(run: StandIn, shared: current_span.Shared) -> None:
     """Leave a batch; the last one to do so makes current what was before."""
     if shared.remove(run):
         current_span.put_back(shared)
-        shared.let_go()
+        shared.release()

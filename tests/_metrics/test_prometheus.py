@@ -19,6 +19,7 @@ from prometheus_client.openmetrics.exposition import (
     generate_latest as generate_openmetrics,
 )
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
+from waiting import wait_until
 
 from otel_callbacks import OTelCallbackHandler
 from otel_callbacks._diagnostics import Health
@@ -330,7 +331,7 @@ def test_thousand_calls_are_folded_without_a_scrape() -> None:
         sink.ended(run, ended(run, Response("m", usage=Usage(1, 1))))
     assert len(made._calls) == 999
     sink.ended(run, ended(run, Response("m", usage=Usage(1, 1))))
-    assert len(made._calls) == 0
+    wait_until(lambda: not made._calls)
     assert value(registry, OPERATIONS) == 1_000
     assert value(registry, "otel_callbacks_tokens_total") == 2_000
 
@@ -371,7 +372,7 @@ def test_fold_that_fails_is_counted(caplog: pytest.LogCaptureFixture) -> None:
         assert value(registry, OPERATIONS) == 1
     assert value(registry, "otel_callbacks_errors_total", where="fold") == 2
     assert len(caplog.records) == 1
-    assert caplog.records[0].exc_info is not None
+    assert caplog.records[0].exc_info is None
 
 
 def test_fold_that_fails_raises_when_strict() -> None:

@@ -378,7 +378,7 @@ def test_table_that_fails(
     def fail(*_: object) -> None:
         raise RuntimeError
 
-    monkeypatch.setattr(RunTable, "is_echo", fail)
+    monkeypatch.setattr(RunTable, "is_duplicate", fail)
     monkeypatch.setattr(RunTable, "take", fail)
     run_id = uuid4()
     calls: dict[str, Callable[[], None]] = {

@@ -38,12 +38,3 @@ def test_memory_is_bounded() -> None:
     threads.remember(of("new"), span)
     assert threads.links(of("0", resumes=True))
     assert threads.links(of("1", resumes=True)) == ()
-
-
-def test_a_fork_takes_a_new_lock() -> None:
-    """Another thread may have held it at the fork."""
-    threads = Threads()
-    threads._lock.acquire()
-    threads.after_fork()
-    threads.remember(of("t"), TRACER.start_span("x"))
-    assert threads.links(of("t", resumes=True))

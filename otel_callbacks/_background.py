@@ -1,0 +1,204 @@
+"""One thread for all that callbacks leave to be done later.
+
+A callback may run in a finalizer or a signal handler, on top of code that holds any
+lock. So it appends a job here, and this thread does what may have to wait.
+"""
+
+from __future__ import annotations
+
+import _thread
+import contextlib
+import queue
+import threading
+import time
+import weakref
+from collections import deque
+from typing import Any, Final, Protocol
+
+from otel_callbacks._forks import tell_after_fork
+
+_INTERVAL_AT_LEAST: Final = 0.05
+_INTERVAL_AT_MOST: Final = 5.0
+_PATIENCE: Final = 5.0
+_POLL: Final = 0.001
+_ONLY: Final = "thread"
+
+
+class Worker(Protocol):
+    """Somebody who has jobs done."""
+
+    def work(self, job: Any, /) -> None:
+        """Do a job; what it raises is dropped."""
+
+
+class Looker(Worker, Protocol):
+    """Somebody who also looks at the clock now and then."""
+
+    interval: float
+    is_watched: bool
+
+    def look(self) -> None:
+        """Look at the clock; what it raises is dropped."""
+
+
+class Background:
+    """A daemon thread, started when it is needed; it ends when nobody is left."""
+
+    def __init__(self) -> None:
+        self.after_fork()
+        tell_after_fork(self)
+
+    def after_fork(self) -> None:
+        """Begin with nothing: the thread and its jobs stayed in the other process."""
+        self._jobs: deque[tuple[weakref.ref[Any], object]] = deque()
+        self._wake: queue.SimpleQueue[None] = queue.SimpleQueue()
+        self._lookers: dict[int, weakref.ref[Looker]] = {}
+        # The thread, by a key: of two that come at once, one sets it.
+        self._threads: dict[str, threading.Thread] = {}
+        self._is_busy = False
+
+    @property
+    def thread(self) -> threading.Thread | None:
+        """The thread, if it has been started."""
+        return self._threads.get(_ONLY)
+
+    def put(self, worker: weakref.ref[Any], job: object) -> None:
+        """Leave a job to the thread; may be called from anywhere.
+
+        Args:
+            worker: Who does it, if it is still there.
+            job: What `Worker.work` is given.
+        """
+        self._jobs.append((worker, job))
+        if self._wake.empty():
+            self._wake.put(None)
+        if not self._threads:
+            self._start()
+
+    def add(self, looker: Looker) -> None:
+        """Let somebody look at the clock, and start the thread unless it runs.
+
+        Args:
+            looker: Who; kept weakly. ``is_watched`` says whether there is a thread.
+        """
+        key = id(looker)
+        looker.is_watched = True
+        self._lookers[key] = weakref.ref(looker, lambda _: self._remove(key))
+        self._start()
+
+    def remove(self, looker: Looker) -> None:
+        """Let somebody look at the clock no more.
+
+        Args:
+            looker: Who.
+        """
+        looker.is_watched = False
+        self._remove(id(looker))
+        self._wake.put(None)
+
+    def drain(self) -> None:
+        """Do now what waits, and wait for what the thread is doing."""
+        while self._do_one():
+            pass
+        until = time.monotonic() + _PATIENCE
+        if threading.current_thread() is not self.thread:
+            while self._is_busy and time.monotonic() < until:
+                time.sleep(_POLL)
+
+    def _remove(self, key: int) -> None:
+        """Forget a looker."""
+        self._lookers.pop(key, None)
+
+    def _start(self) -> None:
+        """Start the thread unless another one runs."""
+        thread = threading.Thread(
+            target=self._run, name="otel-callbacks-reaper", daemon=True
+        )
+        try:
+            if self._threads.setdefault(_ONLY, thread) is thread:
+                # Not from here: whoever is interrupted may hold the locks of
+                # `Thread.start`, and that waits for the thread to run.
+                _thread.start_new_thread(self._begin, (thread,))
+        except BaseException as error:
+            self._give_up()
+            if not isinstance(error, RuntimeError):
+                raise
+
+    def _begin(self, thread: threading.Thread) -> None:
+        """Start the thread, or leave that to whoever comes next."""
+        try:
+            thread.start()
+        except RuntimeError:
+            # No threads left, or the interpreter is ending: scrapes and `close` do
+            # what waits, too.
+            self._give_up()
+
+    def _give_up(self) -> None:
+        """Let whoever comes next try to start a thread."""
+        self._threads.pop(_ONLY, None)
+        for looker_ref in list(self._lookers.values()):
+            looker = looker_ref()
+            if looker is not None:
+                looker.is_watched = False
+
+    def _run(self) -> None:
+        """Do what comes until nobody is left."""
+        thread = threading.current_thread()
+        looked = time.monotonic()
+        while True:
+            interval = self._interval()
+            with contextlib.suppress(queue.Empty):
+                self._wake.get(timeout=interval)
+            self._is_busy = True
+            try:
+                while self._do_one():
+                    pass
+                if time.monotonic() - looked >= interval:
+                    self._look()
+                    looked = time.monotonic()
+            finally:
+                self._is_busy = False
+            if self.thread is not thread:
+                self._wake.put(None)  # this may have been another one's
+                return
+            if not self._lookers:
+                self._threads.pop(_ONLY, None)
+                if self._lookers:  # somebody came at this moment
+                    self._start()
+                return
+
+    def _interval(self) -> float:
+        """Return the seconds between two looks at the clock."""
+        asked = [one.interval for ref in self._refs() if (one := ref()) is not None]
+        shortest = min(asked, default=_INTERVAL_AT_MOST)
+        return min(max(shortest, _INTERVAL_AT_LEAST), _INTERVAL_AT_MOST)
+
+    def _look(self) -> None:
+        """Let everybody look at the clock."""
+        for looker_ref in self._refs():
+            # Whatever happens to one, the thread goes on for the others.
+            with contextlib.suppress(BaseException):
+                looker = looker_ref()
+                if looker is not None:
+                    looker.look()
+            looker = None
+
+    def _refs(self) -> list[weakref.ref[Looker]]:
+        """Return who looks at the clock."""
+        return list(self._lookers.values())
+
+    def _do_one(self) -> bool:
+        """Do one job, if one waits."""
+        try:
+            worker_ref, job = self._jobs.popleft()
+        except IndexError:
+            return False
+        with contextlib.suppress(BaseException):
+            worker: Worker | None = worker_ref()
+            if worker is not None:
+                worker.work(job)
+        return True
+
+
+background: Final = Background()
+"""The thread of this process."""

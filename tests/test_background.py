@@ -1,0 +1,227 @@
+"""The thread that does what callbacks leave."""
+
+from __future__ import annotations
+
+import _thread
+import gc
+import threading
+import weakref
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from waiting import wait_until
+
+from otel_callbacks._background import Background
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+class Looker:
+    """Keeps what it does, and in which thread."""
+
+    def __init__(self, interval: float = 60.0) -> None:
+        self.interval = interval
+        self.is_watched = False
+        self.done: list[tuple[object, str]] = []
+        self.looks = 0
+
+    def work(self, job: Any) -> None:
+        """Keep the job and the thread's name."""
+        self.done.append((job, threading.current_thread().name))
+        if isinstance(job, BaseException):
+            raise job
+
+    def look(self) -> None:
+        """Count the looks, and fail at each."""
+        self.looks += 1
+        raise SystemExit
+
+
+@pytest.fixture
+def thread() -> Iterator[Background]:
+    """Return a background whose thread has ended after the test."""
+    one = Background()
+    yield one
+    for ref in one._refs():
+        if (looker := ref()) is not None:
+            one.remove(looker)
+    wait_until(lambda: one.thread is None)
+
+
+def add(thread: Background, looker: Looker) -> None:
+    """Let somebody look, until it has."""
+    thread.add(looker)
+    wait_until(lambda: looker.looks)
+
+
+NAME = "otel-callbacks-reaper"
+
+
+def test_it_does_what_is_put(thread: Background) -> None:
+    """A job is done in the thread, which is a daemon, and there is one."""
+    looker = Looker()
+    thread.add(looker)
+    assert looker.is_watched
+    started = thread.thread
+    assert started is not None
+    assert started.daemon
+    for job in (1, 2):
+        thread.put(weakref.ref(looker), job)
+    wait_until(lambda: len(looker.done) == 2)
+    assert looker.done == [(1, NAME), (2, NAME)]
+    thread.add(looker)
+    assert thread.thread is started
+
+
+@pytest.mark.parametrize("error", [ValueError("x"), MemoryError(), SystemExit()])
+def test_it_survives_what_a_job_raises(
+    thread: Background, error: BaseException
+) -> None:
+    """The jobs after a broken one are done."""
+    looker = Looker()
+    thread.add(looker)
+    thread.put(weakref.ref(looker), error)
+    thread.put(weakref.ref(looker), 2)
+    wait_until(lambda: len(looker.done) == 2)
+
+
+def test_it_looks_at_the_clock_again_and_again(thread: Background) -> None:
+    """However much one look raises, and however much there is to do."""
+    looker = Looker(interval=0.0)
+    thread.add(looker)
+    wait_until(lambda: looker.looks >= 3)
+
+
+@pytest.mark.parametrize(
+    ("asked", "kept"), [(0.0, 0.05), (0.05, 0.05), (1.0, 1.0), (900.0, 5.0)]
+)
+def test_interval_is_bounded(thread: Background, asked: float, kept: float) -> None:
+    """A tiny time limit makes no busy loop, an hour's is not looked at too late."""
+    looker, other = Looker(asked), Looker(1_000.0)
+    thread._lookers = {1: weakref.ref(looker), 2: weakref.ref(other)}
+    assert thread._interval() == kept
+    thread._lookers.clear()
+    assert thread._interval() == 5.0
+
+
+def test_drain_does_it_in_the_callers_thread(
+    thread: Background, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever cannot wait for the thread does what is left himself."""
+    looker = Looker()
+    monkeypatch.setattr(thread, "_start", lambda: None)
+    thread.put(weakref.ref(looker), 1)
+    gone = Looker()
+    thread.put(weakref.ref(gone), 2)
+    del gone
+    gc.collect()
+    thread.drain()
+    assert looker.done == [(1, threading.current_thread().name)]
+
+
+def test_drain_waits_for_what_is_being_done(thread: Background) -> None:
+    """What the thread has begun is done when it returns; the thread itself goes on."""
+    begun, release = threading.Event(), threading.Event()
+
+    class Slow(Looker):
+        def work(self, job: Any) -> None:
+            begun.set()
+            release.wait(60)
+            super().work(job)
+            thread.drain()
+
+    looker = Slow()
+    thread.put(weakref.ref(looker), 1)
+    begun.wait(60)
+    threading.Timer(0.05, release.set).start()
+    thread.drain()
+    assert looker.done == [(1, NAME)]
+
+
+def test_no_thread_can_be_had(
+    thread: Background, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An app that has no thread left goes on, and whoever comes next tries again."""
+    looker, gone = Looker(), Looker()
+
+    def fail(*_: object) -> None:
+        message = "can't start new thread"
+        raise RuntimeError(message)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(_thread, "start_new_thread", fail)
+        thread._lookers[1] = weakref.ref(gone)
+        del gone
+        thread.add(looker)
+    assert thread.thread is None
+    assert not looker.is_watched
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", fail)
+        thread._begin(threading.Thread())
+    thread._lookers.clear()
+    thread.add(looker)
+    thread.put(weakref.ref(looker), 1)
+    wait_until(lambda: looker.done)
+
+
+def test_an_interrupt_of_its_start_leaves_that_to_the_next(
+    thread: Background, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is raised, and nobody takes a thread for started that is not."""
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    looker = Looker()
+    with monkeypatch.context() as patch:
+        patch.setattr(_thread, "start_new_thread", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            thread.add(looker)
+    assert not looker.is_watched
+    thread.add(looker)
+    thread.put(weakref.ref(looker), 1)
+    wait_until(lambda: looker.done)
+
+
+def test_it_ends_when_nobody_is_left(thread: Background) -> None:
+    """It keeps nobody alive, and begins again for whoever comes."""
+    (ref,) = [
+        weakref.ref(one) for one in [Looker(interval=0.0)] if not add(thread, one)
+    ]
+    wait_until(lambda: gc.collect() is not None and ref() is None)
+    wait_until(lambda: thread.thread is None)
+    another = Looker()
+    thread.add(another)
+    thread.put(weakref.ref(another), 1)
+    wait_until(lambda: another.done)
+
+
+def test_somebody_comes_as_it_ends(thread: Background) -> None:
+    """Whoever takes it for running at its last step is served by another one."""
+    looker = Looker()
+
+    class Comes(dict[str, threading.Thread]):
+        def pop(self, *_: Any) -> Any:
+            thread._threads = {}
+            thread._lookers[id(looker)] = weakref.ref(looker)
+            return None
+
+    thread._threads = Comes(thread=threading.current_thread())
+    thread._wake.put(None)
+    thread._run()
+    thread.put(weakref.ref(looker), 1)
+    wait_until(lambda: looker.done)
+
+
+def test_a_forked_child_begins_anew(thread: Background) -> None:
+    """In a child neither the thread nor what waited in the parent is there."""
+    looker = Looker()
+    thread.add(looker)
+    old = thread.thread
+    thread.after_fork()
+    assert thread.thread is None
+    thread.add(looker)
+    assert thread.thread is not old
+    thread.put(weakref.ref(looker), 1)
+    wait_until(lambda: looker.done)
