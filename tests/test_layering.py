@@ -18,6 +18,7 @@ NO_LINES = 500
 CALLBACK_LINES = 12
 
 LEAVES = {
+    "_background",
     "_diagnostics",
     "_forks",
     "_identity",
@@ -35,6 +36,7 @@ ARROWS: dict[str, set[str]] = {
     "_forks": set(),
     "_identity": set(),
     "_tally": {"_forks"},
+    "_background": {"_forks"},
     "_diagnostics": {"_tally"},
     "_labels": {"_semconv", "_setting_values"},
     "settings": {"_labels", "_setting_values"},
@@ -123,6 +125,7 @@ OF_A_PROMISE = {
     "test_layering",
     "test_lost_runs",
     "test_multiprocess_objects",
+    "test_never_waits",
     "test_no_leak",
     "test_live_work",
     "test_nothing_hangs",

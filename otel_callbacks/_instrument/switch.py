@@ -12,6 +12,7 @@ import threading
 from typing import TYPE_CHECKING, Final
 
 from otel_callbacks._embeddings.classes import unwrap_embeddings, wrap_embeddings
+from otel_callbacks._forks import tell_after_fork
 from otel_callbacks._instrument import hook
 from otel_callbacks._setting_values import YES_OR_NO, flag, read_setting
 from otel_callbacks.handler import OTelCallbackHandler
@@ -27,7 +28,19 @@ if TYPE_CHECKING:
 
 VARIABLE: Final = "OTEL_CALLBACKS_INSTRUMENT"
 
-_lock = threading.Lock()
+
+class _Switching:
+    """Whoever switches holds its lock."""
+
+    lock = threading.RLock()
+
+    def after_fork(self) -> None:
+        """Take a new lock; a thread that is not here may hold the old one."""
+        self.lock = threading.RLock()
+
+
+_switching: Final = _Switching()
+tell_after_fork(_switching)
 
 
 def instrument(
@@ -59,7 +72,7 @@ def instrument(
     Raises:
         SettingError: A setting has a value that is not allowed.
     """
-    with _lock:
+    with _switching.lock:
         known = hook.instrumenting()
         if known is not None:
             return known
@@ -78,7 +91,7 @@ def instrument(
 
 def uninstrument() -> None:
     """Stop what `instrument` has begun; open runs are ended as abandoned."""
-    with _lock:
+    with _switching.lock:
         handler = hook.instrumenting()
         hook.instrument_with(None)
         unwrap_embeddings()

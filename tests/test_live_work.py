@@ -1,0 +1,155 @@
+"""Live work is never given up, and an interrupt costs at most one span."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from uuid import uuid4
+
+import pytest
+from langchain_core.messages import AIMessage
+from langchain_core.outputs import ChatGeneration, LLMResult
+from langchain_core.runnables import RunnableLambda
+
+import otel_callbacks
+from otel_callbacks import Settings, track_usage
+from otel_callbacks.testing import FakeChatModel, capture
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from types import FrameType
+
+USAGE: Any = {"input_tokens": 3, "output_tokens": 2, "total_tokens": 5}
+TOKENS = "otel_callbacks_tokens_total"
+LOST = "otel_callbacks_runs_lost_total"
+PACKAGE = str(Path(otel_callbacks.__file__).parent)
+
+
+def answer() -> LLMResult:
+    """Return what a model gives back."""
+    message = AIMessage("roses", usage_metadata=USAGE)
+    return LLMResult(generations=[[ChatGeneration(message=message)]])
+
+
+async def test_more_graphs_at_once_than_the_limit() -> None:
+    """Each waits in a task that is not done, so each is alive: none is given up."""
+    with capture(Settings(strict=True, run_limit=100)) as telemetry:
+        model = FakeChatModel(usage=USAGE)
+        go = asyncio.Event()
+
+        async def node(text: str) -> str:
+            await go.wait()
+            return (await model.ainvoke(text)).text
+
+        graph = RunnableLambda(node)
+        config: Any = {"callbacks": [telemetry.handler]}
+        tasks = [asyncio.create_task(graph.ainvoke("?", config)) for _ in range(300)]
+        while telemetry.value("otel_callbacks_open_runs") < 300:
+            await asyncio.sleep(0)
+        go.set()
+        await asyncio.gather(*tasks)
+        assert telemetry.value(TOKENS) == 1_500
+        assert telemetry.value(LOST) == 0
+        assert len(telemetry.spans) == 600
+
+
+def test_a_limit_takes_leaves_first_and_their_tokens_count() -> None:
+    """A root with living children stays; what was given up counts when it ends."""
+    with capture(Settings(strict=True, run_limit=50)) as telemetry:
+        handler, root = telemetry.handler, uuid4()
+        handler.on_chain_start({}, "?", run_id=root, name="root")
+        ids = [uuid4() for _ in range(2_000)]
+        for run_id in ids:
+            handler.on_chat_model_start({}, [["?"]], run_id=run_id, parent_run_id=root)
+        assert telemetry.value("otel_callbacks_open_runs") == 50
+        handler.on_chain_end("x", run_id=root)
+        for run_id in ids:
+            handler.on_llm_end(answer(), run_id=run_id)
+        assert telemetry.value(TOKENS) == 10_000
+        assert telemetry.span("root")["attributes"].get("error.type") is None
+        assert telemetry.value("otel_callbacks_errors_total") == 0
+
+
+def interrupted_at(line: int, error: BaseException, work: Callable[[], object]) -> bool:
+    """Do work and raise before its n-th line of ours; say if it came to that."""
+    seen = 0
+
+    def step(_: FrameType, event: str, __: object) -> Any:
+        nonlocal seen
+        if event == "line":
+            seen += 1
+            if seen == line:
+                raise error
+        return step
+
+    def enter(frame: FrameType, *_: object) -> Any:
+        return step if frame.f_code.co_filename.startswith(PACKAGE) else None
+
+    before = sys.gettrace()
+    sys.settrace(enter)
+    try:
+        work()
+    except type(error):
+        pass
+    finally:
+        sys.settrace(before)
+    return seen >= line
+
+
+# Python says of what interrupts a finalizer that it is ignored.
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+@pytest.mark.parametrize("error", [KeyboardInterrupt, MemoryError, SystemExit])
+def test_an_interrupt_at_any_line_leaves_nothing_open(
+    error: type[BaseException],
+) -> None:
+    """What it cuts short is ended by the thread or by ``close``; the rest is exact."""
+    with capture(Settings(run_limit=100)) as telemetry:
+        model = FakeChatModel(callbacks=[telemetry.handler], usage=USAGE)
+        line, calls = 0, 0
+        while interrupted_at(line := line + 1, error(), lambda: model.invoke("?")):
+            calls += 1
+        assert calls > 100
+        gc.collect()
+        telemetry.handler.close()
+        assert telemetry.value("otel_callbacks_open_runs") == 0
+        assert not telemetry.handler._runs._table._ending
+        spans = len(telemetry.spans)
+        assert spans <= calls + 1
+        with track_usage() as usage:
+            model.invoke("?")
+        assert usage.total_tokens == 5
+        assert len(telemetry.spans) == spans + 1
+
+
+def nested(depth: int, work: Callable[[], object]) -> object:
+    """Do work so many frames further down."""
+    return nested(depth - 1, work) if depth else work()
+
+
+def test_nothing_is_counted_without_a_span_near_the_recursion_limit() -> None:
+    """Wherever the stack ends, what was counted has its span and nothing stays open."""
+    with capture(Settings()) as shown:
+        model = FakeChatModel(callbacks=[shown.handler], usage=USAGE)
+        room = sys.getrecursionlimit() - len(list(frames()))
+        for depth in range(room - 250, room, 3):
+            try:
+                nested(depth, lambda: model.invoke("?"))
+            except RecursionError:
+                continue
+        gc.collect()
+        shown.handler.close()
+        assert shown.value("otel_callbacks_open_runs") == 0
+        counted = shown.value("otel_callbacks_operations_total")
+        assert counted <= len(shown.spans)
+
+
+def frames() -> list[FrameType]:
+    """Return the frames on the stack."""
+    found, frame = [], sys._getframe()
+    while frame.f_back is not None:
+        frame = frame.f_back
+        found.append(frame)
+    return found
