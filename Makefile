@@ -58,6 +58,10 @@ test-fast: $(READY) ## Run the tests without the slow ones and without coverage
 test-slow: $(READY) ## Run the tests as on a slow machine: nice, beside four busy loops
 	.ci/slow-machine $(BIN)/python -m pytest -q -n $(WORKERS) $(ARGS)
 
+.PHONY: chaos
+chaos: $(READY) ## Attack the core, bounded (ARGS="--size 10" for a million calls)
+	$(BIN)/python tests/chaos/attacks.py $(ARGS)
+
 .PHONY: conformance
 conformance: $(READY) ## Run OpenTelemetry's nine scenarios, print what they carry
 	$(BIN)/python -m pytest -q tests/conformance $(ARGS)

@@ -1,0 +1,277 @@
+"""Attacks on the core, bounded by default, with what was promised and what came out.
+
+```
+make chaos                       # some minutes
+make chaos ARGS="--size 10"      # ten times as much: a million calls
+```
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import gc
+import logging
+import os
+import random
+import resource
+import sys
+import threading
+import time
+from typing import TYPE_CHECKING, Any
+from uuid import uuid4
+
+from langchain_core.messages import AIMessage, HumanMessage
+from langchain_core.outputs import ChatGeneration, LLMResult
+
+from otel_callbacks import Settings, track_usage
+from otel_callbacks.testing import FakeChatModel, capture
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from otel_callbacks.testing import Capture
+
+USAGE: Any = {"input_tokens": 3, "output_tokens": 2, "total_tokens": 5}
+TOKENS = "otel_callbacks_tokens_total"
+STARTS = ("on_chat_model_start", "on_llm_start", "on_chain_start", "on_tool_start")
+ENDS = ("on_llm_end", "on_chain_end", "on_tool_end", "on_retriever_end")
+
+
+class Hostile:
+    """A foreign value that does not want to be looked at."""
+
+    def __raise(self, *_: object, **__: object) -> Any:
+        message = "do not touch"
+        raise RuntimeError(message)
+
+    __eq__ = __bool__ = __len__ = __iter__ = __getitem__ = __raise
+    __hash__ = __getattr__ = __str__ = __repr__ = __contains__ = __raise
+
+
+class HostileDict(dict[Any, Any]):
+    """A dictionary that fails when it is read."""
+
+    def get(self, *_: object) -> Any:
+        """Fail."""
+        raise KeyError
+
+    __getitem__ = __iter__ = items = keys = values = get  # type: ignore[assignment]
+
+
+class HostileList(list[Any]):
+    """A list that fails when it is measured or read."""
+
+    def __bool__(self) -> bool:
+        raise ValueError
+
+    def __getitem__(self, _: object) -> Any:
+        raise IndexError
+
+
+def some_payload(chance: random.Random, depth: int = 3) -> Any:
+    """Return something that LangChain might hand over, or might not."""
+    leaves = (
+        None, True, -1, 2**70, float("nan"), "", "text", b"\xff", "\ud800",
+        Hostile(), HostileDict(a=1), HostileList([1]), object, uuid4(),
+        AIMessage("x", usage_metadata=USAGE), ValueError("x"),
+    )  # fmt: skip
+    kind = chance.random() if depth else 0.0
+    if kind < 0.5:
+        return chance.choice(leaves)
+    if kind < 0.75:
+        names = ("event", "name", "model", "usage", "id", "kwargs", 3, None)
+        return {chance.choice(names): some_payload(chance, depth - 1) for _ in range(3)}
+    return [some_payload(chance, depth - 1) for _ in range(chance.randrange(4))]
+
+
+def fuzz(payloads: int, *, content: bool, seed: int = 0) -> str:
+    """Hand random payloads to every callback: none raises, each run has its span."""
+    chance = random.Random(seed)  # noqa: S311 -- no secret
+    kind = "SPAN_ONLY" if content else "NO_CONTENT"
+    with capture(Settings(capture_content=kind)) as telemetry:
+        runs = 0
+        for _ in range(payloads):
+            run_id = uuid4()
+            more = {
+                name: some_payload(chance)
+                for name in ("tags", "metadata", "name", "invocation_params")
+                if chance.random() < 0.5
+            }
+            start = getattr(telemetry.handler, chance.choice(STARTS))
+            start(some_payload(chance), some_payload(chance), run_id=run_id, **more)
+            runs += 1
+            handler = telemetry.handler
+            handler.on_stream_event(some_payload(chance), run_id=run_id)
+            handler.on_llm_new_token("", chunk=some_payload(chance), run_id=run_id)
+            end = getattr(handler, chance.choice(ENDS))
+            end(some_payload(chance), run_id=run_id)
+            if runs == 1_000:
+                assert telemetry.value("otel_callbacks_open_runs") == 0
+                assert len(telemetry.spans) == runs
+                telemetry.clear()
+                runs = 0
+        assert len(telemetry.spans) == runs
+        assert telemetry.value("otel_callbacks_open_runs") == 0
+    return f"{payloads:,} runs, none raised, each with its span"
+
+
+def threads(calls: int) -> str:
+    """Call from 16 threads at a switch interval of a microsecond: all is exact."""
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        with capture(Settings()) as telemetry, track_usage(max_calls=10**9) as usage:
+            model = FakeChatModel(callbacks=[telemetry.handler], usage=USAGE)
+
+            def work() -> None:
+                for _ in range(calls // 16):
+                    model.invoke("?")
+
+            workers = [threading.Thread(target=usage.bind(work)) for _ in range(16)]
+            for worker in workers:
+                worker.start()
+            for worker in workers:
+                worker.join()
+            made = calls // 16 * 16
+            assert usage.call_count == made == len(telemetry.spans)
+            assert telemetry.value(TOKENS) == 5 * made == usage.total_tokens
+    finally:
+        sys.setswitchinterval(before)
+    return f"{made:,} calls, tokens and spans exact"
+
+
+def agenerate(calls: int) -> str:
+    """Start calls at once and cancel every fourth: each has an end and a name."""
+
+    async def work(telemetry: Capture) -> int:
+        model = FakeChatModel(callbacks=[telemetry.handler], usage=USAGE, delay=0.01)
+        tasks = [
+            asyncio.create_task(model.agenerate([[HumanMessage("?")]]))
+            for _ in range(calls)
+        ]
+        await asyncio.sleep(0)
+        for task in tasks[::4]:
+            task.cancel()
+        done = await asyncio.gather(*tasks, return_exceptions=True)
+        return sum(isinstance(one, BaseException) for one in done)
+
+    with capture(Settings()) as telemetry:
+        cancelled = asyncio.run(work(telemetry))
+        gc.collect()
+        assert telemetry.value("otel_callbacks_open_runs") == 0
+        assert telemetry.value(TOKENS) == 5 * (calls - cancelled)
+    return f"{calls:,} at once, {cancelled:,} cancelled, 0 open, tokens exact"
+
+
+def late(calls: int) -> str:
+    """End a chain below which calls go on: their tokens count when they end."""
+    with capture(Settings()) as telemetry:
+        handler, root = telemetry.handler, uuid4()
+        handler.on_chain_start({}, "?", run_id=root)
+        ids = [uuid4() for _ in range(calls)]
+        for run_id in ids:
+            handler.on_chat_model_start({}, [["?"]], run_id=run_id, parent_run_id=root)
+        handler.on_chain_end("x", run_id=root)
+        message = AIMessage("x", usage_metadata=USAGE)
+        for run_id in ids:
+            result = LLMResult(generations=[[ChatGeneration(message=message)]])
+            handler.on_llm_end(result, run_id=run_id)
+        assert telemetry.value(TOKENS) == 5 * calls
+    return f"{5 * calls:,} of {5 * calls:,} tokens"
+
+
+def forks(children: int) -> str:
+    """Fork while other threads call: each child calls, and none hangs."""
+    with capture(Settings()) as telemetry:
+        model = FakeChatModel(callbacks=[telemetry.handler], usage=USAGE)
+        stop = threading.Event()
+
+        def work() -> None:
+            while not stop.is_set():
+                model.invoke("?")
+                telemetry.value(TOKENS)
+
+        workers = [threading.Thread(target=work) for _ in range(4)]
+        for worker in workers:
+            worker.start()
+        try:
+            for _ in range(children):
+                child = os.fork()
+                if not child:
+                    with track_usage() as usage:
+                        model.invoke("?")
+                    os._exit(0 if usage.total_tokens == 5 else 1)
+                assert waited(child) == 0
+        finally:
+            stop.set()
+            for worker in workers:
+                worker.join()
+    return f"{children} children, none hung"
+
+
+def waited(child: int) -> int:
+    """Wait for a child's end; one that hangs is killed."""
+    until = time.monotonic() + 120
+    while time.monotonic() < until:
+        done, status = os.waitpid(child, os.WNOHANG)
+        if done:
+            return os.waitstatus_to_exitcode(status)
+        time.sleep(0.005)
+    os.kill(child, 9)
+    os.waitpid(child, 0)
+    return -9
+
+
+def memory(calls: int) -> str:
+    """Call in a row: memory stays flat."""
+    with capture(Settings()) as telemetry:
+        model = FakeChatModel(callbacks=[telemetry.handler], usage=USAGE)
+        curve: list[int] = []
+        for _ in range(5):
+            for made in range(calls // 5):
+                model.invoke("?")
+                if made % 500 == 0:
+                    telemetry.clear()
+            telemetry.clear()
+            gc.collect()
+            curve.append(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)
+        assert curve[-1] - curve[1] < 20, curve
+    return f"{calls:,} calls, at most {' '.join(map(str, curve))} MB after each fifth"
+
+
+def attacks(size: float) -> Iterator[tuple[str, Callable[[], str]]]:
+    """Yield the attacks of a size."""
+    yield "payloads, capture off", lambda: fuzz(int(20_000 * size), content=False)
+    yield "payloads, capture on", lambda: fuzz(int(10_000 * size), content=True)
+    yield "threads", lambda: threads(int(8_000 * size))
+    yield "agenerate", lambda: agenerate(int(4_000 * size))
+    yield "late ends", lambda: late(int(5_000 * size))
+    yield "forks", lambda: forks(int(30 * size) or 1)
+    yield "memory", lambda: memory(int(100_000 * size))
+
+
+def main() -> int:
+    """Run the attacks, print a table, and say whether all held."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--size", type=float, default=1.0)
+    parser.add_argument("--only", default="")
+    asked = parser.parse_args()
+    logging.getLogger("otel_callbacks").setLevel(logging.CRITICAL)
+    failed = 0
+    for name, attack in attacks(asked.size):
+        if asked.only not in name:
+            continue
+        begun = time.monotonic()
+        try:
+            said = attack()
+        except Exception as error:  # noqa: BLE001 -- a row of the table
+            failed += 1
+            said = f"FAILED: {type(error).__name__}: {error}"
+        line = f"{name:24} {time.monotonic() - begun:6.1f} s  {said}"
+        print(line, flush=True)  # noqa: T201 -- a command
+    return int(failed > 0)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
