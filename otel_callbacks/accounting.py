@@ -12,6 +12,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import inspect
+import weakref
 from collections.abc import AsyncIterator, Iterator
 from typing import TYPE_CHECKING, Any, ParamSpec, Self, TypeVar
 
@@ -135,6 +136,8 @@ class TrackedUsage:
         bound = self.bind(function)
         if self._token is None and not self._is_used:
             self._use()
+            # It is in use as long as the function is.
+            weakref.finalize(self, use_account, -1).atexit = False
         return bound
 
     def _use(self) -> None:

@@ -10,6 +10,7 @@ from itertools import chain
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from otel_callbacks import _semconv as semconv
+from otel_callbacks._readers.billed import billed_parts
 from otel_callbacks._readers.provider import RESPONSES
 from otel_callbacks._readers.usage import (
     message_usage,
@@ -190,6 +191,7 @@ def model_response(result: object) -> Response:
         cached,
         _attributes(metadata, output),
         reported_cost(told, metadata, output),
+        billed_parts(told, metadata, getattr(message, "content", None)),
     )
 
 

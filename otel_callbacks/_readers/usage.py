@@ -268,15 +268,27 @@ def langchain(raw: _Raw) -> Usage:
     if _are_zero(given) and _are_zero(taken):
         return Usage(inputs, outputs)
     read, write, reasoning = _detail_keys(given, taken)
+    thoughts = count(taken.get(reasoning)) or 0
     return Usage(
         inputs,
-        outputs,
+        _with_thoughts(inputs, outputs, thoughts, raw),
         count(given.get(read)) or 0,
         count(given.get(write)) or _anthropic_writes(given),
-        count(taken.get(reasoning)) or 0,
+        thoughts,
         count(given.get("audio")) or 0,
         count(taken.get("audio")) or 0,
     )
+
+
+def _with_thoughts(
+    inputs: int | None, outputs: int | None, thoughts: int, raw: _Raw
+) -> int | None:
+    """Add the reasoning tokens that xAI counts apart; its total says so."""
+    if thoughts and inputs is not None and outputs is not None:
+        whole = count(raw.get("total_tokens"))
+        if whole is not None and whole == inputs + outputs + thoughts:
+            return outputs + thoughts
+    return outputs
 
 
 def _are_zero(details: _Raw) -> bool:
@@ -316,12 +328,15 @@ def openai_chat(raw: _Raw) -> Usage:
     """
     given = mapping(raw.get("prompt_tokens_details"))
     taken = mapping(raw.get("completion_tokens_details"))
+    inputs = count(raw.get("prompt_tokens"))
+    outputs = count(raw.get("completion_tokens"))
+    thoughts = _detail(taken, "reasoning_tokens") or _detail(raw, "reasoning_tokens")
     return Usage(
-        count(raw.get("prompt_tokens")),
-        count(raw.get("completion_tokens")),
+        inputs,
+        _with_thoughts(inputs, outputs, thoughts, raw),
         _detail(given, "cached_tokens") or _detail(raw, "prompt_cache_hit_tokens"),
         _detail(given, "cache_write_tokens", "cache_creation_input_tokens"),
-        _detail(taken, "reasoning_tokens") or _detail(raw, "reasoning_tokens"),
+        thoughts,
         _detail(given, "audio_tokens"),
         _detail(taken, "audio_tokens"),
     )

@@ -319,8 +319,7 @@ def _fold(limits: Limits | None, sums: _Sums, entries: Sequence[_Entry]) -> _Sum
         if entry is None:
             reserved = NOTHING
         elif isinstance(entry, _Asked):
-            if limits is None:
-                continue
+            assert limits is not None  # noqa: S101 -- else nothing is asked
             spent = _spent(totals, outcomes.get(CACHE_HIT))
             entry.exceeded = limits.exceeded(spent, reserved, entry.least)
             if not entry.is_priced and entry.exceeded is None:

@@ -128,13 +128,9 @@ _batches: Final[dict[tuple[int, int, int], list[Charge]]] = {}
 """Of each thread the batch whose runs are starting, by its parent and its size."""
 
 
-def _after_fork() -> None:
-    """Forget the parent's calls: a child never hears of their ends."""
-    _charges.clear()
-    _batches.clear()
-
-
-os.register_at_fork(after_in_child=_after_fork)
+# A forked child never hears of the ends of its parent's calls.
+os.register_at_fork(after_in_child=_charges.clear)
+os.register_at_fork(after_in_child=_batches.clear)
 
 
 class LedgerSink:

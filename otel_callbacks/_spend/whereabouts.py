@@ -50,9 +50,9 @@ class Whereabouts:
         generators = set()
         is_plain: bool | None = None
         frame: FrameType | None = sys._getframe(1)  # noqa: SLF001 -- no other way
-        for _ in range(_MOST_FRAMES):
-            if frame is None:
-                break
+        left = _MOST_FRAMES
+        while frame is not None and left:
+            left -= 1
             code = frame.f_code
             if code.co_flags & inspect.CO_ASYNC_GENERATOR:
                 generators.add(id(frame))

@@ -5,11 +5,13 @@ from __future__ import annotations
 import base64
 import json
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 from langchain_core.callbacks import BaseCallbackHandler
 from langchain_core.messages import AIMessage, HumanMessage, SystemMessage, ToolMessage
+from langchain_core.outputs import ChatGeneration, Generation, LLMResult
 from langchain_openai import ChatOpenAI
 from pydantic import BaseModel
 
@@ -17,6 +19,7 @@ from otel_callbacks._readers.estimate import (
     IMAGE,
     SECOND_OF_AUDIO,
     SMALL_IMAGE,
+    output_tokens,
     prompt_estimate,
     text_tokens,
 )
@@ -186,6 +189,17 @@ def test_a_class_is_its_schema_and_other_makers_add_a_prompt_of_their_own() -> N
     endless: list[Any] = []
     endless.append(endless)
     assert prompt_estimate("x", {"tools": endless}).tokens < 999
+
+
+def test_what_came_back_is_estimated_too() -> None:
+    """The text and the tool calls of all choices; what cannot be read is nothing."""
+    call = {"name": "find", "args": {"q": "roses"}, "id": "1"}
+    messages = [AIMessage("Roses are red"), AIMessage("", tool_calls=[call])]
+    chats = [ChatGeneration(message=message) for message in messages]
+    assert 15 < output_tokens(LLMResult(generations=[chats])) < 60
+    assert output_tokens(LLMResult(generations=[[Generation(text="abcdefgh")]])) == 4
+    assert output_tokens(SimpleNamespace(generations=[7])) == 0
+    assert output_tokens(None) == 0
 
 
 @pytest.mark.parametrize("text", ["a " * 40, "红玫瑰" * 100, "How much is a bouquet?"])

@@ -222,3 +222,80 @@ def test_a_budget_of_money_says_what_it_cannot_see(
             assert charge_of(run).reserved == [Amounts(15, Decimal(0), 1)]
     assert account.reserved == Amounts(30, Decimal(0), 2)
     assert caplog.text.count("'unknown' is not known") == 1
+
+
+def test_what_never_gets_known_stays_assumed(
+    sink: LedgerSink, account: Account
+) -> None:
+    """A late end without tokens changes nothing; the later runs of a batch are none."""
+    run = run_of()
+    sink.started(run)
+    sink.ended(run, End("abandoned", run.start_ns, chunk_ns=(1, 2)))
+    sink.ended(run, End("abandoned", run.start_ns, Response(), late=True))
+    assert account.read()[0].assumed_tokens == 12
+    later = run_of(2)
+    sink.started(later)
+    sink.ended(later, End("ok", run.start_ns, Response(usage_expected=False)))
+    assert account.read()[0].assumed_tokens == 12
+
+
+def test_tokens_that_come_late_take_the_place_of_what_was_assumed(
+    sink: LedgerSink, account: Account
+) -> None:
+    """Nothing is counted twice."""
+    run = run_of()
+    sink.started(run)
+    sink.ended(run, End("abandoned", run.start_ns))
+    assert account.read()[0].unknown_calls == 1
+    late = Response(usage=Usage(7, 3))
+    end = End("abandoned", run.start_ns, late, late=True, cost=10 * A_TOKEN)
+    sink.ended(run, end)
+    totals = account.read()[0]
+    assert (totals.unknown_calls, totals.assumed_tokens, totals.assumed_cost) == (
+        *(0, 0, 0),
+    )
+    assert (totals.total_tokens, totals.cost) == (10, 10 * A_TOKEN)
+
+
+@pytest.mark.parametrize(("on_unpriced", "lines"), [("allow", 0), ("count", 1)])
+def test_without_a_price_a_call_is_let_through(
+    caplog: pytest.LogCaptureFixture, on_unpriced: str, lines: int
+) -> None:
+    """Said once or not at all; within a block that has no limit, too."""
+    llm = FakeChatModel(usage=USAGE)
+    with (
+        track_usage() as outer,
+        track_usage(max_cost_usd=0.000001, on_unpriced=on_unpriced) as usage,
+    ):
+        for _ in range(20):
+            llm.invoke("Roses?")
+    assert usage.unpriced_tokens == outer.total_tokens == 200
+    assert caplog.text.count("cannot hold it back") <= lines
+
+
+def test_without_a_price_a_call_is_refused_where_the_app_says_so() -> None:
+    """By the reason, and none of them is made."""
+    llm = FakeChatModel(usage=USAGE)
+    with (
+        track_usage(max_cost_usd=0.000001, on_unpriced="raise") as usage,
+        pytest.raises(BudgetExceeded, match="the price of this call is not known"),
+    ):
+        llm.invoke("Roses?")
+    assert (usage.call_count, usage.refused) == (0, 1)
+    with pytest.raises(ValueError, match="on_unpriced='x': allowed is 'raise'"):
+        track_usage(on_unpriced="x")
+
+
+def test_a_batch_that_was_never_started_whole_is_forgotten(
+    sink: LedgerSink, account: Account
+) -> None:
+    """What remains of it is not taken for a part of the next one."""
+    ledger._batches.clear()
+    runs = [Run(key, run_of().request._replace(batch_size=3), None) for key in (1, 2)]
+    for run in runs:
+        sink.started(run)
+        sink.ended(run, End("ok", run.start_ns, Response(usage=Usage(1, 1))))
+    (batch,) = ledger._batches.values()
+    assert [charge.owner for charge in batch] == runs[1:]
+    ledger._batches.clear()
+    assert account.read()[0].calls == 2

@@ -2,16 +2,20 @@ from __future__ import annotations
 
 import logging
 import time
+import tomllib
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from genai_prices.data_snapshot import DataSnapshot, get_snapshot, set_custom_snapshot
+from langchain_core.messages import AIMessage
+from langchain_core.outputs import ChatGeneration, LLMResult
 
 from otel_callbacks import Settings
 from otel_callbacks._diagnostics import Health
-from otel_callbacks._records import Request, Response, Usage
+from otel_callbacks._readers.response import model_response
+from otel_callbacks._records import Cost, Request, Response, Usage
 from otel_callbacks._spend import pricing
 from otel_callbacks._spend.pricing import Pricing
 from otel_callbacks.testing import capture
@@ -180,8 +184,10 @@ def test_memory_is_bounded(monkeypatch: pytest.MonkeyPatch, health: Health) -> N
     made = Pricing(health, says=False)
     before = len(get_snapshot()._provider_cache)
     for number in range(100):
-        made.price(REQUEST, RESPONSE._replace(model=f"rose-{number}"), NOW)
+        request = REQUEST._replace(model=f"garden-{number}")
+        made.price(request, RESPONSE._replace(model=f"rose-{number}"), NOW)
         assert len(made._found) <= 10
+        assert len(made._answered) <= 10
     assert len(get_snapshot()._provider_cache) <= before + 1
 
 
@@ -199,7 +205,7 @@ def test_a_trouble_is_no_failure(
     price = Pricing(health).price
     assert price(REQUEST, RESPONSE, NOW) is None
     assert health.counts() == {"price": 1}
-    assert "no prices today" in caplog.text
+    assert "RuntimeError" in caplog.text
     with pytest.raises(RuntimeError):
         Pricing(Health(strict=True)).price(REQUEST, RESPONSE, NOW)
 
@@ -232,3 +238,148 @@ def test_log_lines_are_warnings(
     price = Pricing(health).price
     price(REQUEST._replace(model="rose-1"), Response(usage=Usage(1)), time.time_ns())
     assert [line.levelno for line in caplog.records] == [logging.WARNING]
+
+
+DETAILS: Any = {"ephemeral_5m_input_tokens": 0, "ephemeral_1h_input_tokens": 100_000}
+
+
+def bill(
+    name: str, provider: str, usage: Any, raw: Any = None, content: Any = "Roses"
+) -> tuple[Cost, Usage | None]:
+    """Return what a model's answer cost, read as LangChain hands it over."""
+    metadata = {"model_name": name, "usage": raw or {}}
+    total = usage.setdefault(
+        "total_tokens", usage["input_tokens"] + usage["output_tokens"]
+    )
+    assert total
+    message = AIMessage(content, usage_metadata=usage, response_metadata=metadata)
+    result = LLMResult(generations=[[ChatGeneration(message=message)]])
+    response = model_response(result)
+    request = Request("chat", name, provider, name)
+    return Pricing(Health(strict=True)).cost(request, response, NOW), response.usage
+
+
+@pytest.mark.parametrize(
+    ("name", "provider", "usage", "raw", "dollars", "is_partial"),
+    [
+        (
+            *("claude-sonnet-4-5", "anthropic"),
+            {
+                "input_tokens": 100_000,
+                "output_tokens": 0,
+                "input_token_details": DETAILS,
+            },
+            *({}, "0.6", False),
+        ),
+        (
+            *("claude-sonnet-4-5", "anthropic"),
+            {"input_tokens": 1_000, "output_tokens": 100},
+            {"server_tool_use": {"web_search_requests": 10}},
+            *("0.1045", False),
+        ),
+        (
+            *("claude-opus-4-8", "anthropic"),
+            {"input_tokens": 1_000, "output_tokens": 1_000},
+            *({"speed": "fast"}, "0.06", False),
+        ),
+        (
+            *("claude-opus-4-6", "anthropic"),
+            {"input_tokens": 1_000, "output_tokens": 1_000},
+            *({"speed": "fast"}, "0.03", True),
+        ),
+        (
+            *("gemini-2.5-flash-image", "gcp.gemini"),
+            {
+                "input_tokens": 10,
+                "output_tokens": 1_290,
+                "output_token_details": {"image": 1_290},
+            },
+            *({}, "0.038703", False),
+        ),
+        (
+            *("grok-3-mini", "x_ai"),
+            {
+                "input_tokens": 20,
+                "output_tokens": 10,
+                "total_tokens": 330,
+                "output_token_details": {"reasoning": 300},
+            },
+            *({}, "0.000161", False),
+        ),
+    ],
+)
+def test_parts_with_a_price_of_their_own(
+    name: str, provider: str, usage: Any, raw: Any, dollars: str, *, is_partial: bool
+) -> None:
+    """They are priced where their price is known, or the call is partly priced."""
+    assert bill(name, provider, usage, raw)[0] == Cost(Decimal(dollars), is_partial)
+
+
+def test_searches_of_openai_are_in_what_it_says() -> None:
+    """One for each call of the search."""
+    content = [{"type": "web_search_call"}, {"type": "text", "text": "Roses"}]
+    usage = {"input_tokens": 1_000, "output_tokens": 0}
+    cost, _ = bill("gpt-4o", "openai", usage, None, content)
+    assert cost == Cost(Decimal("0.0125"))
+
+
+def test_a_reported_zero_does_not_beat_a_known_price(health: Health) -> None:
+    """LiteLLM reports one for what its map lacks; without a known price it stays."""
+    price = Pricing(health).price
+    zero = RESPONSE._replace(reported_cost=Decimal(0))
+    assert price(REQUEST, zero, NOW) == Decimal("0.15")
+    unknown = REQUEST._replace(model="rose-1"), zero._replace(model="rose-1")
+    assert price(*unknown, NOW) == 0
+
+
+def test_a_deployment_costs_what_its_answers_say_it_is(health: Health) -> None:
+    """From the second call on, before its answer has come."""
+    price = Pricing(health).price
+    ours = REQUEST._replace(model="roses", provider="azure.ai.openai")
+    asked = Response(usage=Usage(1_000_000, 0))
+    assert price(ours, asked, NOW) is None
+    assert price(ours, RESPONSE, NOW) == Decimal("0.15")
+    assert price(ours, asked, NOW) == Decimal("0.15")
+
+
+@pytest.mark.parametrize(
+    ("provider", "address", "model"),
+    [
+        ("openai", "", "gemini/gemini-2.5-flash"),
+        ("openai", "proxy.example", "vertex_ai/gemini-2.5-flash"),
+        ("openai", "proxy.example", "anthropic/claude-sonnet-4-5"),
+        ("openai", "ai-gateway.vercel.sh", "xai/grok-4"),
+        ("openai", "models.github.ai", "openai/gpt-4o"),
+        ("openai", "proxy.example", "bedrock/anthropic.claude-3-haiku-20240307-v1:0"),
+        ("gcp.gemini", "", "models/gemini-2.5-flash"),
+        ("google", "generativelanguage.googleapis.com", "gemini/gemini-2.5-flash"),
+        ("openai", "x.cloud.databricks.com", "databricks-llama-4-maverick"),
+        ("openai", "api.together.ai", "meta-llama/Llama-3.3-70B-Instruct-Turbo"),
+    ],
+)
+def test_names_find_their_price(
+    health: Health, provider: str, address: str, model: str
+) -> None:
+    """With the prefix of a proxy, and by hosts that the list knows by a path."""
+    request = Request("chat", model, provider, model, address, 443 if address else 0)
+    assert Pricing(health).price(request, Response(usage=Usage(1_000, 10)), NOW)
+
+
+@pytest.mark.parametrize(
+    ("address", "model"),
+    [
+        ("integrate.api.nvidia.com", "meta/llama-3.1-8b-instruct"),
+        ("dashscope.aliyuncs.com", "qwen-plus"),
+        ("router.huggingface.co", "meta-llama/Llama-3.3-70B-Instruct:nobody"),
+    ],
+)
+def test_what_the_list_does_not_have_is_said_with_the_line_to_add(
+    health: Health, caplog: pytest.LogCaptureFixture, address: str, model: str
+) -> None:
+    """The line is one of the file of prices."""
+    request = Request("chat", model, "openai", model, address, 443)
+    response = Response(usage=Usage(1_000, 10))
+    assert Pricing(health).price(request, response, NOW) is None
+    line = caplog.messages[-1].partition("names: ")[2]
+    (entry,) = tomllib.loads(line)["prices"]
+    assert (entry["model"], entry["server"]) == (model, address)
