@@ -7,4 +7,4 @@ $(HOSTS)/.ready: requirements/hosts.txt $(PINNED)
 
 .PHONY: hosts
 hosts: $(HOSTS)/.ready ## Run gunicorn, uvicorn, Celery, notebooks and more with the handler (ARGS)
-	HOSTS=1 $(HOSTS)/bin/python -m pytest -q tests/hosts $(ARGS)
+	HOSTS=1 $(HOSTS)/bin/python -m pytest -q -n $(WORKERS) tests/hosts $(ARGS)

@@ -71,10 +71,18 @@ def test_gunicorn(scene: Scene, how: tuple[str, ...], protocol: str) -> None:
 
 def test_flask_with_its_reloader(scene: Scene) -> None:
     """Flask imports the app in two processes, one of which serves."""
+    scene.more = {"OTEL_METRIC_EXPORT_INTERVAL": "500"}
     scene.start("-m", "flask_app")
     scene.ask(CALLS)
-    scene.interrupt()
-    # The one that serves may end after the one that watches files.
+    # At Ctrl-C the one that watches files kills the other after a quarter of a second,
+    # so what is sent by then is what the intervals have sent.
+    asked = scene.provider.total_usage
     scene.receiver.wait_for(lambda: len(scene.receiver.names()) == CALLS)
-    scene.receiver.wait_for(lambda: scene.receiver.sums("otel_callbacks.tokens"))
+    scene.receiver.wait_for(
+        lambda: (
+            asked.input + asked.output
+            == sum(scene.receiver.sums("otel_callbacks.tokens").values())
+        )
+    )
+    scene.interrupt()
     scene.check(CALLS, lines=2)
