@@ -14,6 +14,7 @@ import functools
 import inspect
 import weakref
 from collections.abc import AsyncIterator, Iterator
+from html import escape
 from typing import TYPE_CHECKING, Any, ParamSpec, Self, TypeVar
 
 from otel_callbacks._instrument import hook
@@ -265,6 +266,20 @@ class TrackedUsage:
         if self.refused:
             lines.append(f"  refused: {self.refused} calls beyond the budget")
         return "\n".join(lines)
+
+    def _repr_html_(self) -> str:
+        """Return a table by model, as a notebook shows it."""
+        rows = "".join(
+            f"<tr><td>{escape(model)}</td><td>{one.calls:,}</td>"
+            f"<td>{one.input_tokens:,}</td><td>{one.output_tokens:,}</td>"
+            f"<td>{one.cost_usd:.6f}</td></tr>"
+            for model, one in {**self.by_model, "total": self.totals}.items()
+        )
+        return (
+            "<table><thead><tr><th>model</th><th>calls</th><th>input tokens</th>"
+            f"<th>output tokens</th><th>cost, $</th></tr></thead><tbody>{rows}</tbody>"
+            "</table>"
+        )
 
     def __repr__(self) -> str:
         totals = self.totals

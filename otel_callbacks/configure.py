@@ -11,6 +11,7 @@ import socket
 import time
 from contextlib import suppress
 from errno import EADDRNOTAVAIL
+from html import escape
 from importlib import import_module
 from typing import TYPE_CHECKING, Final
 
@@ -20,6 +21,7 @@ from prometheus_client import REGISTRY, start_http_server
 
 from otel_callbacks._export.ends import LastCalls
 from otel_callbacks._export.providers import Exports, is_set_up
+from otel_callbacks._export.providers import show as show_traces
 from otel_callbacks._forks import tell_after_fork
 from otel_callbacks._setting_values import SettingError
 from otel_callbacks.handler import OTelCallbackHandler
@@ -91,6 +93,19 @@ class ConfiguredHandler(OTelCallbackHandler):
         self._server: tuple[WSGIServer, threading.Thread] | None = None
         self._last_calls = LastCalls(self._end, self.flush)
         tell_after_fork(self)
+
+    def _repr_html_(self) -> str:
+        """Return where spans and series go, as a notebook shows it."""
+        facts = {
+            "spans": self.settings.traces_exporter,
+            "series": self.metrics_url or self.settings.metrics_exporter,
+            "closed": "yes" if self.closed else "no",
+        }
+        rows = "".join(
+            f"<tr><th>{name}</th><td>{escape(value)}</td></tr>"
+            for name, value in facts.items()
+        )
+        return f"<table><caption>otel_callbacks</caption><tbody>{rows}</tbody></table>"
 
     def serve_metrics(self, registry: CollectorRegistry) -> None:
         """Serve ``/metrics`` on the address of the settings.
@@ -220,6 +235,7 @@ def configure(
     settings: Settings | None = None,
     registry: CollectorRegistry | None = None,
     redact: Redact | None = None,
+    show: bool = False,
 ) -> ConfiguredHandler:
     """Set up tracing and ``/metrics``, and return the handler to give to LangChain.
 
@@ -235,6 +251,9 @@ def configure(
         settings: The settings; from the environment by default.
         registry: Shows the series; prometheus_client's own by default.
         redact: Given an attribute's name and value, returns the value to send.
+        show: Also print each trace as a waterfall on the error output when it is over,
+            and one line of sums at the end; ``OTEL_TRACES_EXPORTER=waterfall`` prints
+            and sends nothing.
 
     Returns:
         The handler; ``close()`` undoes what was set up here.
@@ -250,10 +269,13 @@ def configure(
         "settings": chosen,
         "registry": series,
         "redact": redact,
+        "show": show,
     }
     if _configured and not _configured[0][0].closed:
         return _again(asked)
     handler = _set_up(service_name, chosen, series, redact)
+    if show and isinstance(handler.tracer_provider, TracerProvider):
+        show_traces(handler.tracer_provider)
     _configured[:] = [(handler, asked)]
     return handler
 

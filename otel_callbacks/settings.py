@@ -159,7 +159,8 @@ class Settings:
         series_limit: Label sets of each series; further ones are counted as ``other``.
         run_time_limit: Seconds without a sign of life after which a run is given up.
         run_limit: Open runs beyond which the oldest is given up.
-        traces_exporter: Where `configure` sends spans: ``otlp``, ``console``, ``none``.
+        traces_exporter: Where `configure` sends spans: ``otlp``, ``console``,
+            ``waterfall``, ``none``.
         metrics_exporter: How series get out: ``prometheus`` (scraped), ``otlp``
             (pushed), ``both``, ``none``.
         logs_exporter: Where `configure` sends events: ``otlp``, ``console``, ``none``.
@@ -220,8 +221,8 @@ class Settings:
     traces_exporter: str = _setting(
         "OTEL_TRACES_EXPORTER",
         "otlp",
-        one_of("otlp", "console", "none"),
-        "otlp, console or none",
+        one_of("otlp", "console", "waterfall", "none"),
+        "otlp, console, waterfall or none",
     )
     metrics_exporter: str = _setting(
         "OTEL_METRICS_EXPORTER",

@@ -17,7 +17,7 @@ from langchain_core.runnables import RunnableLambda
 
 from otel_callbacks._spend.accounts import accounts_in_use, current
 from otel_callbacks.accounting import BudgetExceeded, TrackedUsage, track_usage
-from otel_callbacks.testing import FakeChatModel, FakeTextModel
+from otel_callbacks.testing import FakeChatModel, FakeTextModel, capture
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -263,3 +263,14 @@ def test_a_fallback_is_checked_by_the_same_budget() -> None:
     assert answer.content == "Twelve red roses."
     assert (usage.refused, usage.call_count) == (1, 1)
     assert "fake-model" in usage.by_model
+
+
+def test_a_notebook_shows_a_table_by_model() -> None:
+    """With a total; what a provider names is text."""
+    with capture() as telemetry, track_usage() as usage:
+        FakeChatModel(
+            callbacks=[telemetry.handler], model_name="<rose>", answer="Yes."
+        ).invoke("Roses?")
+    html = usage._repr_html_()
+    assert "<td>&lt;rose&gt;</td><td>1</td>" in html
+    assert "<td>total</td><td>1</td>" in html

@@ -451,3 +451,18 @@ def test_all_is_flushed_when_the_process_ends(receiver: Receiver) -> None:
         ("shop", "chat fake-model"),
         ("shop", "still open"),
     ]
+
+
+def test_traces_can_be_shown_in_the_terminal(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Beside what else is sent, or in its place; a notebook shows where all goes."""
+    for variable, show in (("none", True), ("waterfall", False)):
+        monkeypatch.setenv("OTEL_TRACES_EXPORTER", variable)
+        monkeypatch.setenv("OTEL_METRICS_EXPORTER", "none")
+        with configure(registry=CollectorRegistry(), show=show) as handler:
+            FakeChatModel(callbacks=[handler]).invoke("Roses?")
+            assert f"<td>{variable}</td>" in handler._repr_html_()
+        printed = capsys.readouterr().err
+        assert "chat fake-model" in printed
+        assert "1 traces, 1 calls" in printed

@@ -92,3 +92,35 @@ def test_command_is_installed() -> None:
     (entry,) = metadata.entry_points(group="console_scripts", name="otel-callbacks")
     assert entry.value == "otel_callbacks.cli:main"
     assert callable(entry.load())
+
+
+def test_names_are_imported_when_they_are_asked_for() -> None:
+    """Whatever was imported first, `configure` is the function."""
+    code = (
+        "import sys, otel_callbacks\n"
+        "assert 'langchain_core' not in sys.modules\n"
+        "assert 'configure' in dir(otel_callbacks)\n"
+        "import otel_callbacks.configure as module\n"
+        "from otel_callbacks import configure\n"
+        "assert callable(configure) and module is configure\n"
+        "assert otel_callbacks.__version__\n"
+        "print(hasattr(otel_callbacks, 'roses'))\n"
+    )
+    done = subprocess.run(  # noqa: S603 -- our own program
+        [sys.executable, "-c", code],
+        capture_output=True,
+        encoding="utf-8",
+        timeout=WAIT_S,
+        check=False,
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "False\n", "")
+
+
+def test_a_name_is_found_again_after_it_was_taken_away() -> None:
+    """The package's own way to find its names, in this process."""
+    assert otel_callbacks.__version__ == metadata.version("otel-callbacks")
+    vars(otel_callbacks).pop("Settings", None)
+    assert otel_callbacks.Settings.__name__ == "Settings"
+    assert {*PUBLIC, "__version__"} <= {*dir(otel_callbacks)}
+    with pytest.raises(AttributeError, match="no attribute 'roses'"):
+        otel_callbacks.roses  # noqa: B018 -- asking is what is tested

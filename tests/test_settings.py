@@ -107,7 +107,7 @@ REFUSED: list[tuple[str, str, list[Any], str]] = [
         "OTEL_TRACES_EXPORTER",
         "traces_exporter",
         ["zipkin", "OTLP"],
-        "otlp, console or none",
+        "otlp, console, waterfall or none",
     ),
     (
         "OTEL_METRICS_EXPORTER",

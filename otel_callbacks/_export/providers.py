@@ -7,6 +7,7 @@ import os
 import sys
 import time
 import weakref
+from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final
 from uuid import uuid4
 
@@ -177,6 +178,13 @@ class _Reader(MetricReader):
         _end([self._sender], min(timeout_millis / 1e3, PATIENCE))
 
 
+def show(provider: TracerProvider) -> None:
+    """Let a provider print each trace in the terminal."""
+    # By its name: the command line, whose picture it is, stands above this package.
+    module = import_module("otel_callbacks.cli.picture.exporter")
+    provider.add_span_processor(SimpleSpanProcessor(module.WaterfallExporter()))
+
+
 class Exports:
     """The providers made for an app that lacks them; what they send, and its end.
 
@@ -283,6 +291,8 @@ class Exports:
         """Let a tracer provider send its spans."""
         if kind == "console":
             provider.add_span_processor(SimpleSpanProcessor(ConsoleSpanExporter()))
+        elif kind == "waterfall":
+            show(provider)
         elif kind == "otlp":
             sender = self._queue(TRACES, health)
             provider.add_span_processor(SpanQueue(sender))

@@ -80,7 +80,7 @@ def _silent(run: StandIn | Shared, context: Context) -> Context:
 _BASE: Final = ("opentelemetry.instrumentation.instrumentor", "BaseInstrumentor")
 _OURS: Final = "otel_callbacks"
 
-_SEEN_BY: Final = frozenset(
+SEEN_BY: Final = frozenset(
     {
         "anthropic",
         "bedrock",
@@ -103,7 +103,7 @@ _SEEN_BY: Final = frozenset(
 )
 """The part of a module's name that says what an instrumentation instruments."""
 
-_LANGSMITH: Final = ("LANGSMITH_OTEL_ENABLED", "LANGCHAIN_OTEL_ENABLED")
+LANGSMITH: Final = ("LANGSMITH_OTEL_ENABLED", "LANGCHAIN_OTEL_ENABLED")
 """What langsmith's client reads to send LangChain's runs as spans."""
 
 _ANTHROPIC: Final = "ANTHROPIC_OPEN_TELEMETRY"
@@ -135,7 +135,7 @@ def _instrumentors() -> Iterator[str]:
     base = getattr(sys.modules.get(module), name, None)
     for kind in _kinds(base) if base is not None else ():
         parts = kind.__module__.split(".")
-        if parts[0] == _OURS or _SEEN_BY.isdisjoint(parts):
+        if parts[0] == _OURS or SEEN_BY.isdisjoint(parts):
             continue
         # Each is a single object; calling the class would make it.
         active = vars(kind).get("_instance")
@@ -152,7 +152,7 @@ def _kinds(kind: Any) -> Iterator[Any]:
 
 def _langsmith() -> Iterator[str]:
     """Yield LangSmith where it makes spans of LangChain's runs."""
-    if any(os.environ.get(name, "").lower() == "true" for name in _LANGSMITH):
+    if any(os.environ.get(name, "").lower() == "true" for name in LANGSMITH):
         yield "langsmith"
 
 

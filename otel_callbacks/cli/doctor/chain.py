@@ -18,6 +18,7 @@ from opentelemetry.sdk.trace.sampling import ALWAYS_ON
 from prometheus_client import CollectorRegistry
 
 from otel_callbacks import _semconv as semconv
+from otel_callbacks._instrument.other_instrumentations import LANGSMITH, SEEN_BY
 from otel_callbacks.cli.doctor.probe import Trouble
 from otel_callbacks.handler import OTelCallbackHandler
 from otel_callbacks.testing.capturing import spans_as_data
@@ -150,33 +151,12 @@ def _is_whole(spans: Sequence[ReadableSpan]) -> bool:
 
 _GROUPS: Final = ("opentelemetry_instrumentor", "openinference_instrumentor")
 _OURS: Final = "otel_callbacks"
-# Names of entry points that trace LangChain, or the clients that it calls models by:
-# https://opentelemetry.io/ecosystem/registry/?language=python
-_SAME_CALLS: Final = frozenset(
-    {
-        "anthropic",
-        "bedrock",
-        "cohere",
-        "google-genai",
-        "google_generativeai",
-        "groq",
-        "langchain",
-        "langgraph",
-        "litellm",
-        "mistralai",
-        "ollama",
-        "openai",
-        "openai_v2",
-        "vertexai",
-    }
-)
 # Module -> what it is; these trace as soon as an app has started them.
 _TRACERS: Final = {
     "langfuse": "Langfuse",
     "openlit": "OpenLIT",
     "traceloop.sdk": "OpenLLMetry",
 }
-_LANGSMITH: Final = ("LANGSMITH_OTEL_ENABLED", "LANGCHAIN_OTEL_ENABLED")
 _TWICE: Final = "each model call is two spans, and its tokens are counted twice"
 
 
@@ -202,12 +182,13 @@ def look_for_others(
     active: list[str] = []
     idle: list[str] = []
     for point in points:
-        if point.name in _SAME_CALLS and not point.module.startswith(_OURS):
+        names = {point.name.replace("-", "_"), *point.module.split(".")}
+        if not SEEN_BY.isdisjoint(names) and not point.module.startswith(_OURS):
             (active if point.module in modules else idle).append(point.module)
     active += [name for module, name in _TRACERS.items() if module in modules]
     active += [
         f"LangSmith ({name})"
-        for name in _LANGSMITH
+        for name in LANGSMITH
         if variables.get(name, "").lower() == "true"
     ]
     if active:

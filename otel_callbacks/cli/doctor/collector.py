@@ -59,18 +59,16 @@ class Reply(NamedTuple):
 
 
 def ask(
-    address: Address, protocol: str, seconds: float, authorities: str | None = None
+    address: Address,
+    protocol: str,
+    seconds: float,
+    authorities: str | None = None,
+    path: str = _PATH,
 ) -> Reply:
-    """Send an empty export.
-
-    Args:
-        address: Where to.
-        protocol: ``grpc`` or ``http/protobuf``.
-        seconds: How long it may take.
-        authorities: A file of certificates to trust; the system's when None.
-    """
-    send = _over_grpc if protocol == "grpc" else _over_http
-    return send(address, seconds, authorities)
+    """Send an empty export, and return what the server answers."""
+    if protocol == "grpc":
+        return _over_grpc(address, seconds, authorities)
+    return _over_http(address, seconds, authorities, path)
 
 
 def _over_grpc(address: Address, seconds: float, authorities: str | None) -> Reply:
@@ -94,7 +92,9 @@ def _over_grpc(address: Address, seconds: float, authorities: str | None) -> Rep
     return Reply(speaks=True, takes=True, said="OK")
 
 
-def _over_http(address: Address, seconds: float, authorities: str | None) -> Reply:
+def _over_http(
+    address: Address, seconds: float, authorities: str | None, path: str
+) -> Reply:
     """Ask in HTTP."""
     connection: http.client.HTTPConnection
     if address.tls:
@@ -107,7 +107,7 @@ def _over_http(address: Address, seconds: float, authorities: str | None) -> Rep
             address.host, address.port, timeout=seconds
         )
     try:
-        connection.request("POST", _PATH, b"", _TYPE)
+        connection.request("POST", path, b"", _TYPE)
         answer = connection.getresponse()
         words = answer.read(200).decode(errors="replace").strip()
     except (OSError, http.client.HTTPException) as error:
@@ -122,6 +122,11 @@ def _over_http(address: Address, seconds: float, authorities: str | None) -> Rep
 
 
 _OPTION: Final = "--collector"
+_RIGHT_PATH: Final = (
+    "OTEL_EXPORTER_OTLP_ENDPOINT is the base, such as http://127.0.0.1:4318: the "
+    f"exporter adds {_PATH}. OTEL_EXPORTER_OTLP_TRACES_ENDPOINT is used as it is, so "
+    f"{_PATH} belongs to it."
+)
 _OTHER: Final = {"grpc": "http/protobuf", "http/protobuf": "grpc"}
 _PORTS: Final = {"grpc": 4317, "http/protobuf": 4318}
 _AUTHORITIES: Final = (
@@ -160,7 +165,7 @@ def send(
     Raises:
         Trouble: The Collector did not take them; it says why.
     """
-    reply = handshake(check, addresses.collector, protocol)
+    reply = handshake(check, addresses, protocol)
     at, wall = time.monotonic(), time.time()
     with _quiet():
         exporter = _exporter(addresses, protocol, check.deadline.request)
@@ -173,27 +178,27 @@ def send(
     return Sent(spans, trace_id(spans), at, wall)
 
 
-def handshake(check: Check, address: Address, protocol: str) -> Reply:
+def handshake(check: Check, addresses: Addresses, protocol: str) -> Reply:
     """Find out what speaks at the Collector's address, without sending a span.
-
-    Args:
-        check: The hop.
-        address: Where it is.
-        protocol: ``grpc`` or ``http/protobuf``.
 
     Raises:
         Trouble: It cannot be reached, or does not speak the protocol.
     """
+    address, path = addresses.collector, addresses.path
     authorities = next(filter(None, map(os.environ.get, _AUTHORITIES)), None)
     seconds = check.deadline.request
     connect(address, _OPTION, seconds, authorities)
-    reply = ask(address, protocol, seconds, authorities)
+    reply = ask(address, protocol, seconds, authorities, path)
     if reply.takes:
         return reply
     if not address.tls and speaks_tls(address, seconds):
         raise plain_text_trouble(address, _OPTION)
     if reply.speaks:
         return reply
+    if path != _PATH and ask(address, protocol, seconds, authorities).takes:
+        doubled = "the path is doubled" if path.count(_PATH) > 1 else "wrong path"
+        reason = f"{doubled}: {reply.said} at {path}, OTLP is taken at {_PATH}"
+        raise Trouble(reason, _RIGHT_PATH)
     other = _OTHER[protocol]
     where = f"{address.host}:{address.port}"
     if ask(address, other, seconds, authorities).speaks:

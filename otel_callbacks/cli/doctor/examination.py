@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from otel_callbacks.cli.doctor.probe import State
     from otel_callbacks.settings import Settings
 
+_TRACES: Final = "/v1/traces"
 _OTLP_PORTS: Final = {"grpc": 4317, "http/protobuf": 4318}
 _OTLP_VARIABLES: Final = (
     "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT",
@@ -53,6 +54,7 @@ class Addresses:
         collector: The Collector's OTLP receiver.
         chosen: What ``--collector`` says; empty to leave it to the environment, as
             an app does.
+        path: Where at the Collector spans are posted, over HTTP.
         jaeger: Jaeger's HTTP port.
         prometheus: Prometheus.
         grafana: Grafana.
@@ -61,6 +63,7 @@ class Addresses:
 
     collector: Address
     chosen: str
+    path: str
     jaeger: Address
     prometheus: Address
     grafana: Address
@@ -85,6 +88,7 @@ def addresses(
             options.collector, settings.protocol_of("traces"), environ
         ),
         chosen=options.collector or "",
+        path=_path(options.collector, environ),
         metrics=_metrics(options.metrics, options.skip, settings),
         **{
             name: address(f"--{name}", getattr(options, name) or default)
@@ -102,11 +106,23 @@ def _collector(
     found = [("--collector", option or "")]
     found += [(name, environ.get(name, "").strip()) for name in _OTLP_VARIABLES]
     variable, url = next((one for one in found if one[1]), ("", default))
+    if "://" not in url and protocol != "grpc" and not option:
+        allowed = f"a URL with its scheme: http://{url}, or https://{url}"
+        raise SettingError(variable, url, allowed)
     if "://" not in url:
         # What the exporter does: TLS, unless the environment says otherwise.
         insecure = any(environ.get(name, "").lower() in _TRUE for name in _INSECURE)
         url = f"{'http' if insecure or option else 'https'}://{url}"
     return address(variable, url)
+
+
+def _path(option: str | None, environ: Mapping[str, str]) -> str:
+    """Return the path that the exporter posts spans to."""
+    exact, base = (environ.get(name, "").strip() for name in _OTLP_VARIABLES)
+    if exact and not option:
+        return urlsplit(exact).path or "/"
+    path = urlsplit(option or base).path.rstrip("/")
+    return path if option and path.endswith(_TRACES) else f"{path}{_TRACES}"
 
 
 def _metrics(option: str | None, skip: list[str], settings: Settings) -> Address | None:
@@ -220,8 +236,7 @@ class Examination:
         """Send the spans; without any, see whether somebody takes them."""
         protocol = self.settings.protocol_of("traces")
         if not self._spans:
-            address = self.addresses.collector
-            reply = doctor_collector.handshake(check, address, protocol)
+            reply = doctor_collector.handshake(check, self.addresses, protocol)
             return f"{protocol}; {reply.said}; no trace was there to send"
         self._sent = doctor_collector.send(check, self.addresses, protocol, self._spans)
         return f"{protocol}; it took the trace"

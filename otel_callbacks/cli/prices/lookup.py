@@ -132,12 +132,16 @@ def _own(model: str, provider: str, at: datetime, own: PriceFile) -> list[Found]
 
 
 def _known(model: str, provider: str, at: datetime) -> list[Found]:
-    """Find a model in the list, at one provider or at all."""
+    """Find a model in the list, at one provider or at all, its maker first."""
     snapshot = get_snapshot()
     sellers = snapshot.providers
     if provider:
         one = seller(snapshot, provider, "", 0)
         sellers = [p for p in sellers if p is one or p.id == provider]
+    try:
+        maker = snapshot.find_provider(model, None, None).id
+    except LookupError:
+        maker = ""
     found = []
     for one in sellers:
         known = one.find_model(model, all_providers=snapshot.providers)
@@ -155,7 +159,7 @@ def _known(model: str, provider: str, at: datetime) -> list[Found]:
                 known.price_comments or "",
             )
         )
-    return found
+    return sorted(found, key=lambda one: one.provider != maker)
 
 
 def _periods(sold: Sold, at: datetime) -> list[Period]:

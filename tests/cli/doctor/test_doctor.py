@@ -397,3 +397,31 @@ def test_only_some_hops_are_looked_at(
     with pytest.raises(SystemExit):
         main([*arguments, "--skip", "jaeger"])
     assert "not allowed with" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("variable", "path", "why"),
+    [
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", "/v1/traces", "the path is doubled: HTTP 404"),
+        ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "", "wrong path: HTTP 404"),
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", "/otlp", "wrong path: HTTP 404"),
+    ],
+)
+def test_a_wrong_path_is_told_from_a_wrong_server(
+    variable: str,
+    path: str,
+    why: str,
+    stack: FakeStack,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """The receiver is there, and takes spans one path away."""
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_PROTOCOL", "http/protobuf")
+    with Web({"/v1/traces": Page()}) as collector:
+        monkeypatch.setenv(variable, f"{collector.url}{path}")
+        arguments = [*stack.options()[2:], "--only", "collector"]
+        code, hops = _run(capsys, arguments)
+    assert code == 1
+    (trouble,) = hops["collector"]["troubles"]
+    assert trouble["reason"].startswith(why)
+    assert "is the base" in trouble["remedy"]

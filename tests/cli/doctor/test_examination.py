@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import argparse
 from argparse import Namespace
 from typing import TYPE_CHECKING
 
@@ -184,3 +185,48 @@ def test_what_is_no_url_is_refused(url: str) -> None:
     """With the option's name."""
     with pytest.raises(SettingError, match="--jaeger="):
         address("--jaeger", url)
+
+
+@pytest.mark.parametrize(
+    ("option", "environ", "path"),
+    [
+        (None, {}, "/v1/traces"),
+        (None, {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://c:4318/"}, "/v1/traces"),
+        (None, {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://c/otlp"}, "/otlp/v1/traces"),
+        (None, {"OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": "http://c:4318"}, "/"),
+        (
+            "http://c",
+            {"OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": "http://d/x"},
+            "/v1/traces",
+        ),
+        ("http://c/v1/traces", {}, "/v1/traces"),
+    ],
+)
+def test_spans_go_to_the_path_that_the_exporter_takes(
+    option: str | None, environ: dict[str, str], path: str
+) -> None:
+    """It adds the signal's path to the base, and to nothing else."""
+    options = argparse.Namespace(
+        collector=option,
+        jaeger=None,
+        metrics=None,
+        prometheus=None,
+        grafana=None,
+        skip=["metrics"],
+    )
+    assert addresses(options, Settings(), environ).path == path
+
+
+def test_an_http_address_without_a_scheme_is_refused() -> None:
+    """The exporter over HTTP cannot send there at all."""
+    options = argparse.Namespace(
+        collector=None,
+        jaeger=None,
+        metrics=None,
+        prometheus=None,
+        grafana=None,
+        skip=["metrics"],
+    )
+    environ = {"OTEL_EXPORTER_OTLP_ENDPOINT": "otel-collector:4318"}
+    with pytest.raises(SettingError, match="a URL with its scheme: http://otel-c"):
+        addresses(options, Settings(protocol="http/protobuf"), environ)

@@ -63,6 +63,15 @@ def test_all_who_sell_a_model() -> None:
     assert google.provider == "google"
 
 
+def test_the_maker_is_listed_first() -> None:
+    """Before those who resell it; a model that nobody makes is no error."""
+    now = datetime(2026, 11, 27, tzinfo=UTC)
+    for model, maker in (("gpt-4o", "openai"), ("claude-opus-4-6", "anthropic")):
+        found = find(model, "", now, PriceFile())
+        assert found[0].provider == maker
+    assert find("no-such-model", "", now, PriceFile()) == ()
+
+
 def test_the_users_prices_come_first(tmp_path: Path) -> None:
     """With when and where they hold."""
     path = tmp_path / "prices.toml"
