@@ -52,15 +52,7 @@ class Address:
 
 
 def address(variable: str, url: str) -> Address:
-    """Read a URL, which may hold a user and a password.
-
-    Args:
-        variable: The option or the variable that it comes from.
-        url: The URL.
-
-    Raises:
-        SettingError: It is not an HTTP URL.
-    """
+    """Read a URL, which may hold a user and a password."""
     try:
         parts = urlsplit(url)
         usual = _PORTS[parts.scheme]

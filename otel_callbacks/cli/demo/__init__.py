@@ -70,15 +70,7 @@ def add_to(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Show the demo.
-
-    Args:
-        options: What the command line says.
-
-    Returns:
-        The exit code: 0 when counters and results agree, 1 when they do not or a
-        scene failed, 2 when the demo cannot run.
-    """
+    """Show the demo."""
     refusal = _refusal(options)
     if refusal:
         sys.stderr.write(f"otel-callbacks demo: {refusal}\n")

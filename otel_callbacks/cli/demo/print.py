@@ -10,7 +10,6 @@ from rich.table import Table
 from rich.text import Text
 
 from otel_callbacks import _semconv as semconv
-from otel_callbacks.cli import _addresses as stack
 from otel_callbacks.cli.picture import waterfall
 from otel_callbacks.cli.picture.timeline import OUTCOMES
 
@@ -27,17 +26,12 @@ if TYPE_CHECKING:
     from otel_callbacks.testing import Span
 
 _WIDTH_AT_MOST: Final = 120
+_JAEGER: Final = "http://localhost:16686"
 _TITLE_CELLS: Final = 32
 
 
 def title(out: Console, session: Session, *, real: bool) -> None:
-    """Print what is going to happen.
-
-    Args:
-        out: Where to print.
-        session: What the demo runs with.
-        real: Whether the real provider is asked.
-    """
+    """Print what is going to happen."""
     if session.fake is not None:
         where = f"a fake provider on {session.fake.url}: no key, no cost"
     else:
@@ -49,12 +43,7 @@ def title(out: Console, session: Session, *, real: bool) -> None:
 
 
 def scene(out: Console, played: Played) -> None:
-    """Print one scene when it is over.
-
-    Args:
-        out: Where to print.
-        played: How it went.
-    """
+    """Print one scene when it is over."""
     sign, style = ("✗", "bold red") if played.trouble else ("✓", "green")
     name = set_cell_size(played.scene.title, _TITLE_CELLS)
     line = Text.assemble((sign, style), f" {name}{played.seconds:5.2f} s")
@@ -67,12 +56,7 @@ def scene(out: Console, played: Played) -> None:
 
 
 def traces(out: Console, timelines: Sequence[Timeline]) -> None:
-    """Print the traces as waterfalls, with a legend.
-
-    Args:
-        out: Where to print.
-        timelines: The traces.
-    """
+    """Print the traces as waterfalls, with a legend."""
     width = min(out.width, _WIDTH_AT_MOST)
     out.print()
     out.print(Rule("Traces", align="left", style="dim"), width=width)
@@ -87,14 +71,7 @@ def traces(out: Console, timelines: Sequence[Timeline]) -> None:
 def round_line(
     out: Console, number: int, played: Sequence[Played], spans: Sequence[Span]
 ) -> None:
-    """Print one line for a round of steady traffic.
-
-    Args:
-        out: Where to print.
-        number: The round's number.
-        played: How its scenes went.
-        spans: The spans that have finished since the round before.
-    """
+    """Print one line for a round of steady traffic."""
     calls = [
         span["attributes"]
         for span in spans
@@ -113,12 +90,7 @@ def round_line(
 
 
 def tokens(out: Console, comparisons: Sequence[Comparison]) -> None:
-    """Print the tokens by model and outcome.
-
-    Args:
-        out: Where to print.
-        comparisons: Counters and results.
-    """
+    """Print the tokens by model and outcome."""
     out.print()
     width = min(out.width, _WIDTH_AT_MOST)
     out.print(
@@ -149,14 +121,7 @@ def verdict(
     *,
     right: bool,
 ) -> None:
-    """Print whether the counters are right.
-
-    Args:
-        out: Where to print.
-        comparisons: Counters and results.
-        sent: What the fake provider has sent, by model; None for a real one.
-        right: Whether everything agrees.
-    """
+    """Print whether the counters are right."""
     spent = [one for one in comparisons if one.outcome != "cache_hit"]
     counted = sum(one.counters.input + one.counters.output for one in spent)
     results = sum(one.results.input + one.results.output for one in spent)
@@ -176,14 +141,7 @@ def verdict(
 def addresses(
     out: Console, session: Session, trace_id: str, options: argparse.Namespace
 ) -> None:
-    """Print where to look further.
-
-    Args:
-        out: Where to print.
-        session: What the demo runs with.
-        trace_id: The first trace's id.
-        options: What the command line says.
-    """
+    """Print where to look further."""
     table = Table.grid(padding=(0, 2, 0, 0))
     table.add_column(no_wrap=True, style="bold")
     table.add_column(overflow="fold")
@@ -195,7 +153,7 @@ def addresses(
         if session.moved:
             table.add_row("", "on a free port, because the usual one is in use")
     if session.exports:
-        where = f"{stack.JAEGER}/trace/{trace_id}"
+        where = f"{_JAEGER}/trace/{trace_id}"
     else:
         where = "no Collector on port 4317; `docker compose up` starts the stack"
     table.add_row("Jaeger", where)

@@ -101,22 +101,13 @@ _ATTEMPT: Final = "x-stainless-retry-count"
 
 
 def price_of(flower: str) -> int:
-    """Return what a bunch costs; the shop's only table.
-
-    Args:
-        flower: The flower, in English or Chinese.
-    """
+    """Return what a bunch costs; the shop's only table."""
     known = [price for name, price in _PRICES.items() if name in flower.lower()]
     return known[0] if known else 22
 
 
 def teach(provider: FakeOpenAI, seed: int) -> None:
-    """Tell a fake provider how to behave; the same seed gives the same behaviour.
-
-    Args:
-        provider: The server, running or not.
-        seed: Any number.
-    """
+    """Tell a fake provider how to behave; the same seed gives the same behaviour."""
 
     def usual(received: Received) -> Reply:
         return _usual(received, seed)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import importlib.util
 import os
-from contextlib import ExitStack, contextmanager
+import socket
+import time
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
@@ -13,18 +15,23 @@ from langchain_openai import ChatOpenAI
 from opentelemetry.instrumentation import httpx as httpx_instrumentation
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
-from prometheus_client import CollectorRegistry
+from prometheus_client import CollectorRegistry, make_asgi_app
+from starlette.applications import Starlette
+from starlette.responses import JSONResponse
+from starlette.routing import Route
 
 from otel_callbacks import SettingError, Settings, configure
-from otel_callbacks.cli import _addresses as stack
 from otel_callbacks.cli.demo import provider as demo_provider
-from otel_callbacks.cli.demo.health_page import HealthPage
 from otel_callbacks.testing import FakeOpenAI, spans_as_data
+from otel_callbacks.testing.serving import ThreadedServer
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
 
     from opentelemetry.sdk.trace import TracerProvider
+    from starlette.requests import Request
+    from starlette.responses import Response
+    from starlette.types import Receive, Scope, Send
 
     from otel_callbacks import ConfiguredHandler
     from otel_callbacks.testing import Span
@@ -72,12 +79,7 @@ class Session(NamedTuple):
         return spans
 
     def model(self, name: str, **arguments: Any) -> ChatOpenAI:
-        """Make a chat model with the handler in it.
-
-        Args:
-            name: The model's name.
-            arguments: Further arguments of ``ChatOpenAI``.
-        """
+        """Make a chat model with the handler in it."""
         settings: dict[str, Any] = {"timeout": _TIMEOUT_SECONDS}
         if self.fake is not None:
             settings |= {"base_url": self.fake.base_url, "api_key": _NO_KEY}
@@ -100,25 +102,14 @@ def session(
     settings: Settings | None = None,
     set_up: Callable[..., ConfiguredHandler] = configure,
 ) -> Iterator[Session]:
-    """Put up provider, telemetry and ``/metrics``, and take all down at the end.
-
-    Args:
-        real: Ask the real provider, not the fake one.
-        keep_serving: Serve ``/healthz`` beside ``/metrics``.
-        seed: Decides how the fake provider behaves.
-        settings: The handler's settings; the environment's when None.
-        set_up: Sets up OpenTelemetry, as ``configure`` does.
-
-    Raises:
-        SettingError: A setting has a value that is not allowed.
-    """
+    """Put up provider, telemetry and ``/metrics``, and take all down at the end."""
     wanted = settings or Settings.from_env()
-    chosen = stack.exporting(wanted)
+    chosen = exporting(wanted)
     if not real and not chosen.prices:
         chosen = replace(chosen, prices=str(_PRICES))
     host, port = wanted.prometheus_host, wanted.metrics_port
     serves = wanted.metrics_exporter == "prometheus"
-    moved = serves and port != 0 and not stack.is_free(host, port)
+    moved = serves and port != 0 and not is_free(host, port)
     if moved:
         chosen = replace(chosen, prometheus_port=0)
     health = None
@@ -184,3 +175,103 @@ def _instrument(cleanup: ExitStack, provider: TracerProvider) -> None:
             instrumentor = kind()
             instrumentor.instrument(tracer_provider=provider)
             cleanup.callback(instrumentor.uninstrument)
+
+
+_STUCK_SECONDS: Final = 120.0
+
+
+class _Series:
+    """Serves the series; an object, because starlette wraps functions."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self._app = make_asgi_app(registry)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a scrape."""
+        await self._app(scope, receive, send)
+
+
+class HealthPage:
+    """Serves the series, and says whether traffic is still being made.
+
+    Args:
+        registry: The registry that shows the series.
+        host: The address to listen on.
+        port: The port, 0 for a free one.
+
+    Raises:
+        OSError: The port is in use.
+    """
+
+    def __init__(self, registry: CollectorRegistry, host: str, port: int) -> None:
+        self._rounds = 0
+        self._beat = time.monotonic()
+        self._ends = True
+        routes = [
+            Route("/healthz", self._healthz),
+            Route("/metrics", _Series(registry)),
+        ]
+        self._server = ThreadedServer(Starlette(routes=routes), host=host, port=port)
+        self._server.start()
+
+    @property
+    def metrics_url(self) -> str:
+        """Where the series are."""
+        return f"{self._server.url}/metrics"
+
+    def round_done(self, *, last: bool = False) -> None:
+        """Note that a round of traffic is done."""
+        self._rounds += 1
+        self._beat = time.monotonic()
+        self._ends = last
+
+    def stop(self) -> None:
+        """Stop serving."""
+        self._server.stop()
+
+    async def _healthz(self, _: Request) -> Response:
+        """Answer a health check."""
+        idle = time.monotonic() - self._beat
+        stuck = idle > _STUCK_SECONDS and not self._ends
+        body = {"status": "stuck" if stuck else "ok", "rounds": self._rounds}
+        return JSONResponse(body, status_code=503 if stuck else 200)
+
+
+_COLLECTORS: Final = {"grpc": 4317, "http/protobuf": 4318}
+_ENDPOINTS: Final = (
+    "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT",
+    "OTEL_EXPORTER_OTLP_ENDPOINT",
+)
+_SECONDS: Final = 0.5
+
+
+def exporting(settings: Settings, environ: Mapping[str, str] | None = None) -> Settings:
+    """Return settings that send spans only where somebody takes them.
+
+    An endpoint that the environment names is kept: who named it wants it.
+    """
+    variables = os.environ if environ is None else environ
+    named = any(variables.get(name, "").strip() for name in _ENDPOINTS)
+    if settings.traces_exporter != "otlp" or named:
+        return settings
+    if answers("localhost", _COLLECTORS[settings.protocol_of("traces")]):
+        return settings
+    return replace(settings, traces_exporter="none")
+
+
+def answers(host: str, port: int) -> bool:
+    """Say whether something listens there."""
+    try:
+        with closing(socket.create_connection((host, port), _SECONDS)):
+            return True
+    except OSError:
+        return False
+
+
+def is_free(host: str, port: int) -> bool:
+    """Say whether a port can be listened on."""
+    try:
+        with closing(socket.create_server((host, port))):
+            return True
+    except OSError:
+        return False

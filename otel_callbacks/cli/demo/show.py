@@ -59,16 +59,7 @@ def show(
     console: Console | None = None,
     set_up: Callable[..., ConfiguredHandler] = configure,
 ) -> int:
-    """Play the demo and print it.
-
-    Args:
-        options: What the command line says.
-        console: Where to print; the standard output when None.
-        set_up: Sets up OpenTelemetry, as ``configure`` does.
-
-    Returns:
-        The exit code, as ``demo.run`` describes it.
-    """
+    """Play the demo and print it."""
     out = console or Console(no_color=options.no_color or None, highlight=False)
     try:
         with session(

@@ -106,12 +106,7 @@ def add_to(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Examine the stack.
-
-    Returns:
-        The exit code: 0 when all hops are reached, 1 when one is broken, 2 when a
-        setting is wrong.
-    """
+    """Examine the stack."""
     try:
         report = _report(options)
     except SettingError as error:

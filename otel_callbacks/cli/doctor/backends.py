@@ -29,20 +29,7 @@ def check_jaeger(
     deadline: Deadline,
     evidence: Evidence,
 ) -> str:
-    """Wait for the trace.
-
-    Args:
-        check: The hop.
-        address: Where Jaeger is.
-        deadline: How long the trace is waited for.
-        evidence: Knows what the Collector did with the trace.
-
-    Returns:
-        What was seen.
-
-    Raises:
-        Trouble: Jaeger does not answer, or has no such trace; it says why.
-    """
+    """Wait for the trace."""
     server = Server("jaeger", address, check)
     _recognise(server)
     if check.sent is None:
@@ -118,18 +105,7 @@ _UNHEALTHY: Final = 400
 
 
 def check_grafana(check: Check, address: Address) -> str:
-    """Look at Grafana and its data sources.
-
-    Args:
-        check: The hop.
-        address: Where it is.
-
-    Returns:
-        What was seen.
-
-    Raises:
-        Trouble: Grafana does not answer.
-    """
+    """Look at Grafana and its data sources."""
     server = Server("grafana", address, check)
     answer = server.get("/api/health")
     health = answer.json()
@@ -184,18 +160,7 @@ _EXEMPLAR: Final = re.compile(
 
 
 def check_metrics(check: Check, address: Address) -> str:
-    """Read the app's series as Prometheus does.
-
-    Args:
-        check: The hop.
-        address: Where they are.
-
-    Returns:
-        What was seen.
-
-    Raises:
-        Trouble: The address does not answer, or has none of our series.
-    """
+    """Read the app's series as Prometheus does."""
     server = Server("metrics", address, check)
     try:
         answer = server.get("", accept=_ACCEPT)

@@ -47,18 +47,7 @@ def run_chain(
     settings: Settings,
     make_handler: Callable[..., Any] = OTelCallbackHandler,
 ) -> Sequence[ReadableSpan]:
-    """Run the fake chain and return its spans.
-
-    Args:
-        check: The hop.
-        instance: ``service.instance.id``, the mark of this examination.
-        settings: The handler's settings.
-        make_handler: Makes the handler.
-
-    Raises:
-        Trouble: An app with this environment sends no spans, or the handler made
-            none.
-    """
+    """Run the fake chain and return its spans."""
     _check_switches(check, settings, os.environ)
     exporter = InMemorySpanExporter()
     attributes = {"service.name": SERVICE, "service.instance.id": instance}
@@ -102,11 +91,7 @@ def run_chain(
 
 
 def trace_id(spans: Sequence[ReadableSpan]) -> str:
-    """Return the trace of spans in hex.
-
-    Args:
-        spans: At least one; all of one trace.
-    """
+    """Return the trace of spans in hex."""
     return str(spans_as_data(spans)[0]["trace_id"])
 
 
@@ -167,15 +152,7 @@ def look_for_others(
     loaded: Container[str] | None = None,
     environ: Mapping[str, str] | None = None,
 ) -> None:
-    """Note what else traces model calls, here or in an app with these packages.
-
-    Args:
-        check: The hop.
-        installed: Entry points of instrumentations; those of this environment when
-            None.
-        loaded: Names of modules that are loaded; this process's when None.
-        environ: The environment; the process's own when None.
-    """
+    """Note what else traces model calls, here or in an app with these packages."""
     modules = sys.modules if loaded is None else loaded
     variables = os.environ if environ is None else environ
     points = _installed() if installed is None else installed

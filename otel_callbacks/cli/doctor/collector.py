@@ -154,17 +154,7 @@ _REFUSALS: Final = (
 def send(
     check: Check, addresses: Addresses, protocol: str, spans: Sequence[ReadableSpan]
 ) -> Sent:
-    """Send spans with OpenTelemetry's own exporter.
-
-    Args:
-        check: The hop.
-        addresses: Where to.
-        protocol: ``grpc`` or ``http/protobuf``.
-        spans: What to send.
-
-    Raises:
-        Trouble: The Collector did not take them; it says why.
-    """
+    """Send spans with OpenTelemetry's own exporter."""
     reply = handshake(check, addresses, protocol)
     at, wall = time.monotonic(), time.time()
     with _quiet():
@@ -179,11 +169,7 @@ def send(
 
 
 def handshake(check: Check, addresses: Addresses, protocol: str) -> Reply:
-    """Find out what speaks at the Collector's address, without sending a span.
-
-    Raises:
-        Trouble: It cannot be reached, or does not speak the protocol.
-    """
+    """Find out what speaks at the Collector's address, without sending a span."""
     address, path = addresses.collector, addresses.path
     authorities = next(filter(None, map(os.environ.get, _AUTHORITIES)), None)
     seconds = check.deadline.request

@@ -73,16 +73,7 @@ class Addresses:
 def addresses(
     options: argparse.Namespace, settings: Settings, environ: Mapping[str, str]
 ) -> Addresses:
-    """Return where the servers are.
-
-    Args:
-        options: What the command line says.
-        settings: The handler's settings.
-        environ: The environment.
-
-    Raises:
-        SettingError: An address is none, or the port of ``/metrics`` is unknown.
-    """
+    """Return where the servers are."""
     return Addresses(
         collector=_collector(
             options.collector, settings.protocol_of("traces"), environ
@@ -171,12 +162,7 @@ class Examination:
         begins: Callable[[str], None] = lambda _: None,
         ended: Callable[[Hop], None] = lambda _: None,
     ) -> Report:
-        """Look at all hops.
-
-        Args:
-            begins: Told the name of each hop that is looked at now.
-            ended: Told of each hop when it is over.
-        """
+        """Look at all hops."""
         began = time.monotonic()
         self._deadline = Deadline(self.seconds)
         self._instance = uuid.uuid4().hex

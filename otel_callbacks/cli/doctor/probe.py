@@ -140,17 +140,7 @@ _START: Final = (
 def connect(
     address: Address, option: str, seconds: float, authorities: str | None = None
 ) -> None:
-    """Open a connection and close it again, over TLS where the address says so.
-
-    Args:
-        address: Where to.
-        option: The option that says where, for the remedy.
-        seconds: How long it may take.
-        authorities: A file of certificates to trust; the system's when None.
-
-    Raises:
-        Trouble: There is no connection; it says why.
-    """
+    """Open a connection and close it again, over TLS where the address says so."""
     where = f"{address.host}:{address.port}"
     start = _START.format(option=option)
     try:
@@ -179,12 +169,7 @@ def connect(
 
 
 def speaks_tls(address: Address, seconds: float) -> bool:
-    """Say whether a server speaks TLS, whatever its certificate.
-
-    Args:
-        address: Where it is.
-        seconds: How long it may take.
-    """
+    """Say whether a server speaks TLS, whatever its certificate."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
@@ -199,12 +184,7 @@ def speaks_tls(address: Address, seconds: float) -> bool:
 
 
 def plain_text_trouble(address: Address, option: str) -> Trouble:
-    """Return what to say when we speak plain text to a server that wants TLS.
-
-    Args:
-        address: Where it is.
-        option: The option that says where, for the remedy.
-    """
+    """Return what to say when we speak plain text to a server that wants TLS."""
     reason = f"TLS mismatch: {address.host}:{address.port} speaks TLS, we plain text"
     return Trouble(reason, f"Write https:// in its address: {option} URL.")
 
@@ -273,19 +253,11 @@ class Deadline:
         return max(min(_REQUEST_SECONDS, self.left), _LEAST_SECONDS)
 
     def share(self, part: float) -> Deadline:
-        """Return a deadline of a part of what is left.
-
-        Args:
-            part: From 0 to 1.
-        """
+        """Return a deadline of a part of what is left."""
         return Deadline(self.left * part)
 
     def poll(self, probe: Callable[[], _T | None]) -> _T | None:
-        """Ask again and again; return the first answer, or None when time is up.
-
-        Args:
-            probe: Gives the answer, or None for not yet; asked at least once.
-        """
+        """Ask again and again; return the first answer, or None when time is up."""
         while (found := probe()) is None:
             if self.left <= 0:
                 return None
@@ -330,21 +302,11 @@ class Check:
     cautions: list[Finding] = field(default_factory=list)
 
     def trouble(self, reason: str, remedy: str) -> None:
-        """Note what breaks the hop, and go on looking.
-
-        Args:
-            reason: What is wrong.
-            remedy: What to do.
-        """
+        """Note what breaks the hop, and go on looking."""
         self.troubles.append(Finding(reason, remedy))
 
     def caution(self, reason: str, remedy: str) -> None:
-        """Note what should be known and does not break the hop.
-
-        Args:
-            reason: What is odd.
-            remedy: What to do.
-        """
+        """Note what should be known and does not break the hop."""
         finding = Finding(reason, remedy)
         if finding not in self.cautions:
             self.cautions.append(finding)
@@ -366,16 +328,7 @@ class Server:
         self._check = check
 
     def get(self, path: str, accept: str = "*/*", **query: str) -> Answer:
-        """Ask, whatever the status of the answer.
-
-        Args:
-            path: Behind the address.
-            accept: What kind of answer is wanted.
-            query: The query's parameters.
-
-        Raises:
-            Trouble: There is no answer, or a login is needed.
-        """
+        """Ask, whatever the status of the answer."""
         seconds = self._check.deadline.request
         began = time.time()
         try:
@@ -388,11 +341,7 @@ class Server:
         return answer
 
     def needs_login(self, answer: Answer) -> bool:
-        """Say whether an answer asks for a login.
-
-        Args:
-            answer: The answer.
-        """
+        """Say whether an answer asks for a login."""
         return answer.status in _LOGIN_NEEDED
 
     def login_remedy(self) -> str:
@@ -400,11 +349,7 @@ class Server:
         return f"Give user and password: {self._option} http://USER:PASSWORD@HOST."
 
     def unrecognised(self, answer: Answer) -> Trouble:
-        """Return what to say when another server answers.
-
-        Args:
-            answer: What it answered.
-        """
+        """Return what to say when another server answers."""
         if self.needs_login(answer):
             reason = f"HTTP {answer.status}: it wants a login"
             return Trouble(reason, self.login_remedy())

@@ -33,16 +33,7 @@ class Prometheus(PrometheusClient):
             raise self.server.unrecognised(answer)
 
     def traces_of_exemplars(self, query: str, since: float, until: float) -> set[str]:
-        """Return the traces that exemplars of a series name.
-
-        Args:
-            query: The series' selector.
-            since: Unix seconds.
-            until: Unix seconds.
-
-        Raises:
-            Trouble: It does not answer.
-        """
+        """Return the traces that exemplars of a series name."""
         found = self.data(
             "query_exemplars",
             query=query,
@@ -58,14 +49,7 @@ class Prometheus(PrometheusClient):
 
 
 def calls_of_the_doctor(prometheus: Prometheus) -> float:
-    """Return how many spans of the doctor's the span metrics have counted.
-
-    Args:
-        prometheus: The Prometheus.
-
-    Raises:
-        Trouble: It does not answer.
-    """
+    """Return how many spans of the doctor's the span metrics have counted."""
     query = f'sum(traces_span_metrics_calls_total{{service_name="{SERVICE}"}})'
     return prometheus.value(query) or 0.0
 
@@ -87,21 +71,7 @@ def check_prometheus(
     *,
     span_metrics: bool,
 ) -> str:
-    """Look at Prometheus, and wait for what it should have.
-
-    Args:
-        check: The hop.
-        address: Where Prometheus is.
-        metrics: Where the app's series are, or None not to look for them.
-        calls_before: Spans of the doctor's that span metrics had counted before.
-        span_metrics: Whether to wait for span metrics of the trace.
-
-    Returns:
-        What was seen.
-
-    Raises:
-        Trouble: Prometheus does not answer.
-    """
+    """Look at Prometheus, and wait for what it should have."""
     prometheus = Prometheus(address, check)
     prometheus.recognise()
     exemplars, receives = _switches(check, prometheus)
@@ -301,12 +271,7 @@ class Evidence:
         self.calls = self._calls()
 
     def why_missing(self, sent: Sent, *, at_last: bool) -> Finding | None:
-        """Say what became of the trace, or None if that cannot be told.
-
-        Args:
-            sent: What was sent, and when.
-            at_last: Take what is likely; else only what is certain.
-        """
+        """Say what became of the trace, or None if that cannot be told."""
         dropped = self._value(_DROPPED) - self._dropped
         received = self._value(_RECEIVED) - self._received
         # All that came since has been dropped, and the trace was among it.

@@ -163,12 +163,7 @@ _INTRODUCTION: Final = (
 
 
 def page(timelines: Sequence[Timeline], comparisons: Sequence[Comparison]) -> str:
-    """Return the page's HTML.
-
-    Args:
-        timelines: The traces.
-        comparisons: Tokens by model and outcome.
-    """
+    """Return the page's HTML."""
     parts = [
         _HEAD,
         STYLE,

@@ -38,13 +38,7 @@ class Sum(NamedTuple):
     output: int = 0
 
     def plus(self, calls: int = 0, input_: int = 0, output: int = 0) -> Sum:
-        """Return a sum with some more in it.
-
-        Args:
-            calls: How many calls more.
-            input_: How many input tokens more.
-            output: How many output tokens more.
-        """
+        """Return a sum with some more in it."""
         return Sum(self.calls + calls, self.input + input_, self.output + output)
 
 
@@ -97,13 +91,7 @@ class Till:
     def add(
         self, model: str, outcome: str, usage: Mapping[str, Any] | None = None
     ) -> None:
-        """Take one result.
-
-        Args:
-            model: The model that was asked for.
-            outcome: How the call ended.
-            usage: LangChain's ``usage_metadata``, or None.
-        """
+        """Take one result."""
         said = usage or {}
         key = (model, outcome)
         self.sums[key] = self.sums.get(key, Sum()).plus(
@@ -112,11 +100,7 @@ class Till:
 
 
 def counted(registry: CollectorRegistry) -> Sums:
-    """Read the counters of model calls; a cache's tokens are the saved ones.
-
-    Args:
-        registry: The registry that shows the series.
-    """
+    """Read the counters of model calls; a cache's tokens are the saved ones."""
     sums: Sums = {}
     for family in registry.collect():
         for sample in family.samples:
@@ -126,11 +110,7 @@ def counted(registry: CollectorRegistry) -> Sums:
 
 
 def costs(registry: CollectorRegistry) -> Costs:
-    """Read what the counters say that calls have cost, or that a cache has saved.
-
-    Args:
-        registry: The registry that shows the series.
-    """
+    """Read what the counters say that calls have cost, or that a cache has saved."""
     found: Costs = {}
     for family in registry.collect():
         for sample in family.samples:
@@ -143,13 +123,7 @@ def costs(registry: CollectorRegistry) -> Costs:
 def compared(
     counters: Sums, results: Sums, costs: Mapping[tuple[str, str], float] = _NO_COSTS
 ) -> list[Comparison]:
-    """Put counters and results side by side.
-
-    Args:
-        counters: What ``counted`` returned.
-        results: What the till has added up.
-        costs: What ``costs`` returned.
-    """
+    """Put counters and results side by side."""
     none = Sum()
     return [
         Comparison(
@@ -160,11 +134,7 @@ def compared(
 
 
 def spent(sums: Sums) -> dict[str, tuple[int, int]]:
-    """Return input and output tokens by model, without what a cache has saved.
-
-    Args:
-        sums: Sums by model and outcome.
-    """
+    """Return input and output tokens by model, without what a cache has saved."""
     tokens: dict[str, tuple[int, int]] = {}
     for (model, outcome), one in sums.items():
         if outcome != "cache_hit" and (one.input or one.output):
@@ -174,11 +144,7 @@ def spent(sums: Sums) -> dict[str, tuple[int, int]]:
 
 
 def sent(usage: Mapping[str, Tokens]) -> dict[str, tuple[int, int]]:
-    """Return input and output tokens by model, as the fake provider said them.
-
-    Args:
-        usage: What ``FakeOpenAI.usage`` returned.
-    """
+    """Return input and output tokens by model, as the fake provider said them."""
     return {model: (tokens.input, tokens.output) for model, tokens in usage.items()}
 
 

@@ -164,11 +164,7 @@ def duration(seconds: float) -> str:
 
 
 def timelines(spans: Sequence[Span]) -> list[Timeline]:
-    """Put spans together to traces, the oldest first.
-
-    Args:
-        spans: Finished spans of any number of traces.
-    """
+    """Put spans together to traces, the oldest first."""
     traces: dict[str, list[Span]] = {}
     for span in sorted(spans, key=lambda span: int(span["start_ns"])):
         traces.setdefault(span["trace_id"], []).append(span)

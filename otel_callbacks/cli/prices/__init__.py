@@ -48,15 +48,7 @@ def add_to(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Print what is known.
-
-    Args:
-        options: What the command line says.
-
-    Returns:
-        The exit code: 0 when the model is known, 1 when it is not, 2 when the file of
-        prices is wrong.
-    """
+    """Print what is known."""
     # Here, because it takes 90 ms.
     from otel_callbacks.cli.prices.lookup import find, near, source  # noqa: PLC0415
 

@@ -67,23 +67,12 @@ class Found:
 
 
 def find(model: str, provider: str, at: datetime, own: PriceFile) -> tuple[Found, ...]:
-    """Find a model: the user's prices first, then all who sell it.
-
-    Args:
-        model: Its name.
-        provider: ``gen_ai.provider.name``, or the list's own id; empty for all.
-        at: The moment whose price is worked out.
-        own: The user's prices.
-    """
+    """Find a model: the user's prices first, then all who sell it."""
     return (*_own(model, provider, at, own), *_known(model, provider, at))
 
 
 def near(model: str) -> tuple[str, ...]:
-    """Name models whose names are like this one.
-
-    Args:
-        model: The name.
-    """
+    """Name models whose names are like this one."""
     names = {one.id for seller in get_snapshot().providers for one in seller.models}
     found = difflib.get_close_matches(model.lower(), sorted(names), _NEAR, 0.5)
     inside = sorted(name for name in names if model.lower() in name.lower())
@@ -203,11 +192,7 @@ def _conditions(model: Any) -> list[Any]:
 
 
 def written(tiers: Tiers | None) -> str:
-    """Write a price for a million tokens, with the tokens from which another holds.
-
-    Args:
-        tiers: The price; None where there is none.
-    """
+    """Write a price for a million tokens, with the tokens from which another holds."""
     if tiers is None:
         return ""
     first, *others = [(above, f"{amount.normalize():f}") for above, amount in tiers]

@@ -70,12 +70,7 @@ class Gap(NamedTuple):
 
 
 def ours(samples: Iterable[Sample], provider: str) -> Counts:
-    """Add up what we counted, by the model that answered.
-
-    Args:
-        samples: What was read.
-        provider: Only this one's; all where it is empty.
-    """
+    """Add up what we counted, by the model that answered."""
     counts: Counts = {}
     for sample in samples:
         labels = sample.labels
@@ -94,11 +89,7 @@ def ours(samples: Iterable[Sample], provider: str) -> Counts:
 
 
 def theirs(items: Iterable[Item]) -> Counts:
-    """Add up what the provider counted.
-
-    Args:
-        items: Of its export.
-    """
+    """Add up what the provider counted."""
     counts: Counts = {}
     for item in items:
         said = (INPUT, item.input_tokens), (OUTPUT, item.output_tokens)
@@ -110,13 +101,7 @@ def theirs(items: Iterable[Item]) -> Counts:
 
 
 def gaps(day: date | None, our: Counts, their: Counts) -> list[Gap]:
-    """Put both side by side; only what the provider counts at all.
-
-    Args:
-        day: Of both, or None.
-        our: What we counted.
-        their: What the provider counted.
-    """
+    """Put both side by side; only what the provider counts at all."""
     kinds = {what for _, what in their}
     models = {model for model, _ in their}
     total = models == {""}
@@ -202,15 +187,7 @@ def add_to(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Compare, and print the gaps.
-
-    Args:
-        options: What the command line says.
-
-    Returns:
-        The exit code: 0 where all is within the tolerance, 1 where it is not, 2 when
-        it cannot be read.
-    """
+    """Compare, and print the gaps."""
     try:
         export = read_export(options.file)
     except ExportError as error:

@@ -56,14 +56,7 @@ class Export(NamedTuple):
 
 
 def read_export(path: Path) -> Export:
-    """Read an export.
-
-    Args:
-        path: Where it is.
-
-    Raises:
-        ExportError: It cannot be read, or is none that is known.
-    """
+    """Read an export."""
     try:
         text = path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:

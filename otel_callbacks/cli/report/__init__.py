@@ -65,11 +65,7 @@ def add_to(parser: argparse.ArgumentParser) -> None:
 
 
 def add_times(parser: argparse.ArgumentParser) -> None:
-    """Add the options of a Prometheus and of a time.
-
-    Args:
-        parser: The command's.
-    """
+    """Add the options of a Prometheus and of a time."""
     parser.add_argument(
         "--prometheus", metavar="URL", help="ask a Prometheus, for a time"
     )
@@ -85,14 +81,7 @@ def add_times(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Print what was spent.
-
-    Args:
-        options: What the command line says.
-
-    Returns:
-        The exit code: 0 when it is printed, 2 when it cannot be.
-    """
+    """Print what was spent."""
     try:
         read = _read(options)
     except (SourceError, SettingError) as error:
@@ -151,23 +140,14 @@ _WITHOUT: Final = (
 
 
 def dollars(amount: float) -> str:
-    """Write US dollars, small ones with more digits.
-
-    Args:
-        amount: How many.
-    """
+    """Write US dollars, small ones with more digits."""
     if amount == 0:
         return "0"
     return f"{amount:,.2f}" if abs(amount) >= 100 else f"{amount:.6f}"  # noqa: PLR2004
 
 
 def remarks(rows: Mapping[Key, Spend], read: Read) -> list[str]:
-    """Say what must be known to read the sums rightly.
-
-    Args:
-        rows: What was spent.
-        read: What was read.
-    """
+    """Say what must be known to read the sums rightly."""
     said = []
     if read.until is None:
         since = "" if read.since is None else f" ({read.since:%Y-%m-%d %H:%M:%S} UTC)"
@@ -191,13 +171,7 @@ def remarks(rows: Mapping[Key, Spend], read: Read) -> list[str]:
 
 
 def as_json(rows: Mapping[Key, Spend], by: Sequence[str], read: Read) -> str:
-    """Write all as JSON.
-
-    Args:
-        rows: What was spent.
-        by: The further labels.
-        read: What was read.
-    """
+    """Write all as JSON."""
     content: dict[str, Any] = {
         "since": None if read.since is None else read.since.isoformat(),
         "until": None if read.until is None else read.until.isoformat(),
@@ -212,12 +186,7 @@ def as_json(rows: Mapping[Key, Spend], by: Sequence[str], read: Read) -> str:
 
 
 def as_csv(rows: Mapping[Key, Spend], by: Sequence[str]) -> str:
-    """Write the rows as CSV, without the total, so that a sheet may add them up.
-
-    Args:
-        rows: What was spent.
-        by: The further labels.
-    """
+    """Write the rows as CSV, without the total, so that a sheet may add them up."""
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow(("model", "outcome", *by, *NUMBERS))

@@ -58,12 +58,7 @@ class Read(NamedTuple):
 
 
 def read_metrics(url: str) -> Read:
-    """Read an app's series: all that was spent since its process started.
-
-    Raises:
-        SourceError: They cannot be read.
-        SettingError: The URL is none.
-    """
+    """Read an app's series: all that was spent since its process started."""
     where = address("URL", url)
     remedy = "Start the app, or say where its /metrics is, or --prometheus URL."
     text = _get(where, "", {}, remedy).text
@@ -93,10 +88,6 @@ def read_prometheus(
     A counter that never began anew grew by its last value less the one at the
     start, exactly: also one that is younger than the start, of which Prometheus'
     own ``increase`` leaves out the first value. For the others it is asked.
-
-    Raises:
-        SourceError: It does not answer as it should.
-        SettingError: The URL is none.
     """
     where = address("--prometheus", url)
     remedy = "Say where Prometheus is: --prometheus URL."
@@ -192,12 +183,7 @@ class Spend:
         }
 
     def add(self, name: str, value: float) -> None:
-        """Add to one of the numbers.
-
-        Args:
-            name: Which one.
-            value: How much.
-        """
+        """Add to one of the numbers."""
         setattr(self, name, getattr(self, name) + value)
 
 
@@ -209,15 +195,7 @@ Key = tuple[str, ...]
 
 
 def spend(samples: Iterable[Sample], by: Sequence[str] = ()) -> dict[Key, Spend]:
-    """Add up samples.
-
-    Args:
-        samples: What was read.
-        by: Further labels to tell apart.
-
-    Returns:
-        What was spent by model, outcome and these labels, the dearest model first.
-    """
+    """Add up samples."""
     rows: dict[Key, Spend] = {}
     for sample in samples:
         number = _number(sample)
@@ -235,11 +213,7 @@ def spend(samples: Iterable[Sample], by: Sequence[str] = ()) -> dict[Key, Spend]
 
 
 def total(rows: Iterable[Spend]) -> Spend:
-    """Add up rows.
-
-    Args:
-        rows: What was spent.
-    """
+    """Add up rows."""
     everything = Spend()
     for row in rows:
         for name in NUMBERS:

@@ -83,11 +83,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 def watch(options: argparse.Namespace, out: Output, stop: threading.Event) -> int:
-    """Receive, and show what has ended until the stop.
-
-    Raises:
-        SettingError: An address cannot be had.
-    """
+    """Receive, and show what has ended until the stop."""
     # Here, because these need the extra, and are slow to import.
     from otel_callbacks.cli.watch import page  # noqa: PLC0415
     from otel_callbacks.cli.watch.receiver import Receiver  # noqa: PLC0415

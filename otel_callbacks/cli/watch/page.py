@@ -28,13 +28,7 @@ _HEADERS: Final = {
 
 
 def routes(store: Store, *, any_host: bool) -> Sequence[Route]:
-    """Return the pages.
-
-    Args:
-        store: What they show.
-        any_host: Whether they may be asked by any name; else by this machine's own
-            alone, so that a web page whose name points here cannot read traces.
-    """
+    """Return the pages."""
     html = (_HERE / "live.html").read_text(encoding="utf-8")
     html = html.replace("/* STYLE */", STYLE).replace("<!-- LEGEND -->", legend())
     script = (_HERE / "live.js").read_text(encoding="utf-8")

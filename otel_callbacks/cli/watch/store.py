@@ -123,12 +123,7 @@ class Store:
         return ready
 
     def summaries(self, search: str = "") -> list[dict[str, Any]]:
-        """Return what a list of traces shows, the newest first.
-
-        Args:
-            search: Words that each must be in the trace's name, service, models,
-                outcomes or conversation.
-        """
+        """Return what a list of traces shows, the newest first."""
         words = search.lower().split()
         with self._lock:
             traces = [(one, one.timeline()) for one in self._traces.values()]

@@ -8,13 +8,16 @@ from typing import TYPE_CHECKING
 import httpx
 import pytest
 from opentelemetry.sdk.trace import TracerProvider
+from prometheus_client import CollectorRegistry, Counter
 
 from otel_callbacks import ConfiguredHandler, SettingError, Settings
 from otel_callbacks.cli.demo import session as demo_session
-from otel_callbacks.cli.demo.session import Session, session
+from otel_callbacks.cli.demo import session as health_page
+from otel_callbacks.cli.demo import session as stack
+from otel_callbacks.cli.demo.session import HealthPage, Session, session
 
 if TYPE_CHECKING:
-    from prometheus_client import CollectorRegistry
+    from collections.abc import Iterator
 
 
 def _set_up(
@@ -125,3 +128,74 @@ def test_the_environment_is_put_back(monkeypatch: pytest.MonkeyPatch) -> None:
         assert os.environ["no_proxy"] == "127.0.0.1"
     assert os.environ["NO_PROXY"] == "example.org"
     assert "no_proxy" not in os.environ
+
+
+@pytest.fixture
+def served() -> Iterator[HealthPage]:
+    """Return a running page."""
+    registry = CollectorRegistry()
+    Counter("flowers", "Flowers sold.", registry=registry).inc(3)
+    page = HealthPage(registry, "127.0.0.1", 0)
+    yield page
+    page.stop()
+
+
+def _health(served: HealthPage) -> tuple[int, dict[str, object]]:
+    """Ask how it is."""
+    answer = httpx.get(served.metrics_url.replace("/metrics", "/healthz"))
+    return answer.status_code, answer.json()
+
+
+def test_series_are_served_in_both_formats(served: HealthPage) -> None:
+    """OpenMetrics when asked for, without a redirect."""
+    plain = httpx.get(served.metrics_url)
+    assert plain.status_code == 200
+    assert "flowers_total 3.0" in plain.text
+    accept = {"accept": "application/openmetrics-text"}
+    assert httpx.get(served.metrics_url, headers=accept).text.endswith("# EOF\n")
+
+
+def test_it_is_healthy_while_rounds_are_played(
+    served: HealthPage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Traffic that has come to a stop is no health; an end that was meant is."""
+    served.round_done()
+    assert _health(served) == (200, {"status": "ok", "rounds": 1})
+    monkeypatch.setattr(health_page, "_STUCK_SECONDS", -1.0)
+    assert _health(served) == (503, {"status": "stuck", "rounds": 1})
+    served.round_done(last=True)
+    assert _health(served) == (200, {"status": "ok", "rounds": 2})
+
+
+def test_a_port_answers_or_is_free_but_not_both() -> None:
+    """Before, while and after somebody listens."""
+    with closing(socket.create_server(("127.0.0.1", 0))) as server:
+        port = server.getsockname()[1]
+        assert stack.answers("127.0.0.1", port)
+        assert not stack.is_free("127.0.0.1", port)
+    assert not stack.answers("127.0.0.1", port)
+    assert stack.is_free("127.0.0.1", port)
+
+
+def test_spans_are_sent_only_where_a_collector_answers(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Nobody there: no exporter, so no line about a failed export."""
+    with closing(socket.create_server(("127.0.0.1", 0))) as server:
+        port = server.getsockname()[1]
+        monkeypatch.setattr(stack, "_COLLECTORS", {"grpc": port})
+        assert stack.exporting(Settings(), {}).traces_exporter == "otlp"
+    assert stack.exporting(Settings(), {}).traces_exporter == "none"
+
+
+def test_what_the_environment_asks_for_is_kept(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A named endpoint may come up later; another exporter is the user's choice."""
+    monkeypatch.setattr(stack, "_COLLECTORS", {})
+    named = {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://otel-collector:4317"}
+    assert stack.exporting(Settings(), named).traces_exporter == "otlp"
+    chosen = Settings(traces_exporter="console")
+    assert stack.exporting(chosen, {}) is chosen
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "http://c:4317")
+    assert stack.exporting(Settings()).traces_exporter == "otlp"
