@@ -6,6 +6,7 @@ VENV := .venv
 DEMO := .venv-demo
 OTHERS := .venv-others
 PROVIDERS := .venv-providers
+DOCS := .venv-docs
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
@@ -23,6 +24,9 @@ $(READY): requirements/dev.txt $(PINNED)
 	@touch $@
 $(DEMO)/.ready: requirements/demo.txt $(PINNED)
 	.ci/install $(DEMO) demo $(PYTHON)
+	@touch $@
+$(DOCS)/.ready: requirements/docs.txt $(PINNED)
+	.ci/install $(DOCS) docs $(PYTHON)
 	@touch $@
 $(OTHERS)/.ready: requirements/bench.txt $(PINNED)
 	.ci/install $(OTHERS) bench $(PYTHON)
@@ -89,6 +93,10 @@ bench: $(READY) ## Measure what a call costs (ARGS="--rounds 50")
 .PHONY: bench-others
 bench-others: $(OTHERS)/.ready ## Measure the other tracers beside it, in an environment of its own
 	$(OTHERS)/bin/python benchmarks/overhead.py $(ARGS)
+
+.PHONY: docs
+docs: $(DOCS)/.ready ## Build the pages of docs/ into build/site; a wrong link fails
+	NO_MKDOCS_2_WARNING=1 $(DOCS)/bin/mkdocs build --strict
 
 .PHONY: test-lowest
 test-lowest: ## Run the tests with the lowest versions that are allowed
