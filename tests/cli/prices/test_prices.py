@@ -25,13 +25,19 @@ def test_what_is_known_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_free_models_and_models_without_a_sum(
-    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Nothing costs nothing; what has no price for output has no sum."""
-    assert main(["prices", "gemma-3", "--provider", "google"]) == 0
-    assert "always: free" in capsys.readouterr().out
-    assert main(["prices", "text-embedding-3-small", "--provider", "openai"]) == 0
-    assert "UTC: no price" in capsys.readouterr().out
+    """A price of 0 costs nothing; what has no price has no sum."""
+    path = tmp_path / "prices.toml"
+    path.write_text('[[prices]]\nmodel = "rose-1"\ninput = 0\noutput = 0\n')
+    assert main(["prices", "rose-1", "--prices", str(path)]) == 0
+    assert "UTC: $0\n" in capsys.readouterr().out
+    for model, provider in (
+        ("gemma-3", "google"),
+        ("text-embedding-3-small", "openai"),
+    ):
+        assert main(["prices", model, "--provider", provider]) == 0
+        assert "UTC: no price" in capsys.readouterr().out
 
 
 def test_json(capsys: pytest.CaptureFixture[str]) -> None:
