@@ -4,12 +4,14 @@
 |---|---|---|
 | JSON of OpenAI's usage API | buckets of ``organization.usage...`` results | 1 |
 | JSON of OpenAI's costs API | buckets of ``organization.costs.result`` | 2 |
+| JSON of Anthropic's cost report | buckets with ``starting_at``, in cents | 3 |
 | CSV export of OpenAI's usage page | ``start_time_iso``, ``input_tokens`` | 1 |
 | CSV export of OpenAI's costs page | ``start_time_iso``, ``amount_value`` | 2 |
 | any CSV | ``date``, ``model``, ``input_tokens``, ``output_tokens``, ``cost`` | |
 
 1. https://platform.openai.com/docs/api-reference/usage/completions
 2. https://platform.openai.com/docs/api-reference/usage/costs
+3. https://docs.claude.com/en/api/admin-api/usage-cost/get-cost-report
 """
 
 from __future__ import annotations
@@ -17,6 +19,8 @@ from __future__ import annotations
 import csv
 import io
 import json
+import math
+import re
 from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, NoReturn
 
@@ -30,6 +34,9 @@ _INPUT: Final = ("input_tokens", "prompt_tokens", "n_context_tokens_total")
 _OUTPUT: Final = ("output_tokens", "completion_tokens", "n_generated_tokens_total")
 _COST: Final = ("cost", "cost_usd", "amount_value", "amount")
 _USD: Final = "usd"
+_CURRENCIES: Final = ("amount_currency", "currency", "cost_currency")
+_FOREIGN: Final = re.compile(r"(cost|amount)[_ ](?!usd)[a-z]{3}")
+_ISO: Final = "start_time_iso"
 
 
 class ExportError(Exception):
@@ -68,7 +75,13 @@ def read_export(path: Path) -> Export:
         _refuse(f"it is no usage export that is known ({error})")
     if not items:
         _refuse("it holds no usage")
-    return Export(items, is_json or "start_time_iso" in text.partition("\n")[0])
+    is_openai = '"starting_at"' not in text if is_json else _ISO in _head(text)
+    return Export(items, is_openai)
+
+
+def _head(text: str) -> str:
+    """Return the names of a sheet's columns."""
+    return text.partition("\n")[0]
 
 
 def _refuse(why: str) -> NoReturn:
@@ -83,9 +96,21 @@ def _of_json(text: str) -> Iterator[Item]:
         if page.get("has_more"):
             _refuse("it is one page of several ('has_more'): fetch all of them first")
         for bucket in page["data"]:
+            if "starting_at" in bucket:
+                day = _day(bucket["starting_at"])
+                yield from (_of_cents(day, result) for result in bucket["results"])
+                continue
             day = _day(bucket["start_time"])
             for result in bucket.get("results") or bucket.get("result") or ():
                 yield _of_result(day, result)
+
+
+def _of_cents(day: date, result: Mapping[str, Any]) -> Item:
+    """Read one result of Anthropic's cost report: cents, as decimal text."""
+    if str(result.get("currency", _USD)).lower() != _USD:
+        _refuse(f"its costs are in {result['currency']}, not in US dollars")
+    cents = _number(str(result["amount"]))
+    return Item(day, result.get("model") or "", cost_usd=cents / 100)
 
 
 def _of_result(day: date, result: Mapping[str, Any]) -> Item:
@@ -96,7 +121,9 @@ def _of_result(day: date, result: Mapping[str, Any]) -> Item:
         return Item(day, result.get("model") or "", given, int(taken or 0))
     if str(amount.get("currency", _USD)).lower() != _USD:
         _refuse(f"its costs are in {amount['currency']}, not in US dollars")
-    return Item(day, _of_line(result.get("line_item")), cost_usd=float(amount["value"]))
+    return Item(
+        day, _of_line(result.get("line_item")), cost_usd=_number(amount["value"])
+    )
 
 
 def _of_csv(text: str) -> Iterator[Item]:
@@ -104,6 +131,9 @@ def _of_csv(text: str) -> Iterator[Item]:
     rows = csv.DictReader(io.StringIO(text))
     columns = {name: name.strip().lower() for name in rows.fieldnames or ()}
     names = set(columns.values())
+    foreign = next(filter(_FOREIGN.fullmatch, sorted(names)), None)
+    if foreign is not None and not names & set(_COST):
+        _refuse(f"its costs are in the column {foreign!r}; wanted are US dollars")
     day = next((name for name in _DAYS if name in names), None)
     if day is None or not names & {*_INPUT, *_OUTPUT, *_COST}:
         wanted = "date, model, input_tokens, output_tokens, cost"
@@ -129,16 +159,24 @@ def _first(cells: Mapping[str, str], names: tuple[str, ...]) -> str:
 
 def _whole(text: str) -> int | None:
     """Read a number of tokens."""
-    return int(float(text)) if text else None
+    return int(_number(text)) if text else None
+
+
+def _number(text: object) -> float:
+    """Read a number that can be meant; ``nan`` would agree with everything."""
+    number = float(str(text))
+    if not math.isfinite(number):
+        _refuse(f"{text!r} is no number of tokens or dollars")
+    return number
 
 
 def _amount(cells: Mapping[str, str]) -> float | None:
     """Read US dollars."""
     text = _first(cells, _COST).lstrip("$")
-    currency = cells.get("amount_currency", "") or _USD
+    currency = _first(cells, _CURRENCIES) or _USD
     if text and currency.lower() != _USD:
         _refuse(f"its costs are in {currency}, not in US dollars")
-    return float(text) if text else None
+    return _number(text) if text else None
 
 
 def _of_line(text: object) -> str:

@@ -119,3 +119,54 @@ def test_what_is_no_export(tmp_path: Path, content: bytes, why: str) -> None:
         read_export(path)
     with pytest.raises(ExportError, match="No such file"):
         read_export(tmp_path / "missing")
+
+
+@pytest.mark.parametrize("number", ["nan", "inf", "-inf", "NaN"])
+def test_what_would_agree_with_everything_is_refused(
+    tmp_path: Path, number: str
+) -> None:
+    """A column of ``nan`` is no sum, and no gap."""
+    for row in (f"2026-11-01,rose,{number},1,1", f"2026-11-01,rose,1,1,{number}"):
+        path = tmp_path / "export.csv"
+        path.write_text(f"date,model,input_tokens,output_tokens,cost\n{row}\n")
+        with pytest.raises(ExportError, match="is no number of tokens or dollars"):
+            read_export(path)
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        (
+            "date,model,input_tokens,cost_eur\n2026-11-01,rose,1,2\n",
+            "column 'cost_eur'",
+        ),
+        ("date,model,cost,currency\n2026-11-01,rose,2,EUR\n", "in EUR, not in US"),
+        (
+            '{"data":[{"starting_at": "2026-11-01", "results": [{"currency":"eur"}]}]}',
+            "in eur, not in US",
+        ),
+    ],
+)
+def test_another_currency_is_refused(tmp_path: Path, text: str, why: str) -> None:
+    """By a column's name, by a column's value, and in JSON."""
+    path = tmp_path / "export"
+    path.write_text(text)
+    with pytest.raises(ExportError, match=why):
+        read_export(path)
+
+
+def test_anthropics_cost_report_is_read(tmp_path: Path) -> None:
+    """Its amounts are cents, as decimal text."""
+    path = tmp_path / "costs.json"
+    path.write_text(
+        '{"data": [{"starting_at": "2026-11-01T00:00:00Z", "results": '
+        '[{"currency": "USD", "amount": "123.5", "model": "claude-haiku-4-5"}, '
+        '{"currency": "USD", "amount": "10", "model": null}]}], "has_more": false}'
+    )
+    export = read_export(path)
+    assert not export.is_openai
+    assert [(one.model, one.cost_usd) for one in export.items] == [
+        ("claude-haiku-4-5", 1.235),
+        ("", 0.1),
+    ]
+    assert {str(one.day) for one in export.items} == {"2026-11-01"}
