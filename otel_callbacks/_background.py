@@ -63,12 +63,7 @@ class Background:
         return self._threads.get(_ONLY)
 
     def put(self, worker: weakref.ref[Any], job: object) -> None:
-        """Leave a job to the thread; may be called from anywhere.
-
-        Args:
-            worker: Who does it, if it is still there.
-            job: What `Worker.work` is given.
-        """
+        """Leave a job to the thread; may be called from anywhere."""
         self._jobs.append((worker, job))
         if self._wake.empty():
             self._wake.put(None)
@@ -76,22 +71,14 @@ class Background:
             self._start()
 
     def add(self, looker: Looker) -> None:
-        """Let somebody look at the clock, and start the thread unless it runs.
-
-        Args:
-            looker: Who; kept weakly. ``is_watched`` says whether there is a thread.
-        """
+        """Let somebody look at the clock, and start the thread unless it runs."""
         key = id(looker)
         looker.is_watched = True
         self._lookers[key] = weakref.ref(looker, lambda _: self._remove(key))
         self._start()
 
     def remove(self, looker: Looker) -> None:
-        """Let somebody look at the clock no more.
-
-        Args:
-            looker: Who.
-        """
+        """Let somebody look at the clock no more."""
         looker.is_watched = False
         self._remove(id(looker))
         self._wake.put(None)

@@ -29,12 +29,7 @@ class Counts:
         self._tally = Tally(nothing, _added)
 
     def add(self, *labels: str, count: int = 1) -> None:
-        """Count something.
-
-        Args:
-            labels: The label values, in the series' order.
-            count: How often it happened.
-        """
+        """Count something."""
         self._tally.add((labels, count))
 
     def read(self) -> dict[tuple[str, ...], float]:
@@ -61,12 +56,7 @@ _KINDS_AT_MOST: Final = 1_000
 
 
 class Health:
-    """Counts what went wrong inside the telemetry itself.
-
-    Args:
-        strict: Raise instead of logging, for tests
-            (``OTEL_CALLBACKS_STRICT=1``).
-    """
+    """Counts what went wrong inside the telemetry itself."""
 
     __slots__ = ("_counts", "_logged", "strict")
 
@@ -76,15 +66,7 @@ class Health:
         self._logged: dict[str, dict[str, object]] = {}
 
     def trouble(self, where: str, error: BaseException) -> None:
-        """Take an error of ours: count it, and log it the first time.
-
-        Args:
-            where: The place, the value of the label ``where``.
-            error: The exception; its text is not logged, as it may hold content.
-
-        Raises:
-            BaseException: ``error`` itself, in strict mode only.
-        """
+        """Take an error of ours: count it, and log it the first time."""
         self._counts.add(where)
         if self.strict:
             raise error
@@ -97,34 +79,17 @@ class Health:
             )
 
     def oddity(self, where: str, message: str, count: int = 1, about: str = "") -> None:
-        """Take something odd that is no exception: count it, log it the first time.
-
-        Args:
-            where: The place, the value of the label ``where``.
-            message: What happened and what the user can do about it.
-            count: How often it happened.
-            about: What the line is about, where several places have one in common.
-        """
+        """Take something odd that is no exception: count it, log it the first time."""
         self._counts.add(where, count=count)
         self.say_once(about or where, message)
 
     def say_once(self, where: str, message: str, about: str = "") -> None:
-        """Log a line the first time it is asked for, and count nothing.
-
-        Args:
-            where: The place; one line for each, and for each thing that it is about.
-            message: What happened and what the user can do about it.
-            about: What the line is about, where that may be one of many.
-        """
+        """Log a line the first time it is asked for, and count nothing."""
         if self._first(where, about):
             self.say(message)
 
     def say(self, message: str) -> None:
-        """Log a line each time it is asked for.
-
-        Args:
-            message: What happened and what the user can do about it.
-        """
+        """Log a line each time it is asked for."""
         # What a handler of the app's raises is no reason to lose a run.
         with contextlib.suppress(Exception):
             _logger.warning("otel_callbacks: %s", message)

@@ -26,13 +26,7 @@ _CLIENTS: Final = semconv.MODEL_OPERATIONS | {semconv.EMBEDDINGS, semconv.RETRIE
 
 
 class EventSink:
-    """An event for each model call, and one for each exception of a client's.
-
-    Args:
-        logger: Takes the events; its processor must not wait for a network.
-        extensions: Whether attributes that the conventions lack are written too.
-        content: Whether what was said is written, where it was captured.
-    """
+    """An event for each model call, and one for each exception of a client's."""
 
     name: Final = "events"
 
@@ -44,19 +38,10 @@ class EventSink:
         self._content = content
 
     def started(self, run: StandIn) -> None:
-        """Take a run that starts; an event tells of all of it at its end.
-
-        Args:
-            run: The run.
-        """
+        """Take a run that starts; an event tells of all of it at its end."""
 
     def ended(self, run: StandIn, end: End) -> None:
-        """Emit the events of a run.
-
-        Args:
-            run: The run that ended, while its span is still known.
-            end: How it ended.
-        """
+        """Emit the events of a run."""
         operation = run.request.operation
         if end.late or operation not in _CLIENTS:
             return

@@ -22,11 +22,7 @@ _forkables: weakref.WeakSet[Forkable] = weakref.WeakSet()
 
 
 def tell_after_fork(forkable: Forkable) -> None:
-    """Call this object's ``after_fork`` in every child forked from now on.
-
-    Args:
-        forkable: The object; it is held weakly.
-    """
+    """Call this object's ``after_fork`` in every child forked from now on."""
     _forkables.add(forkable)
 
 

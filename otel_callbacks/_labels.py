@@ -98,14 +98,7 @@ class LabelChoice(NamedTuple):
 
 
 def label_choices(text: str) -> tuple[LabelChoice, ...]:
-    """Read the labels that an app has chosen.
-
-    Args:
-        text: ``OTEL_CALLBACKS_LABELS``; empty chooses none.
-
-    Raises:
-        SettingError: A name is refused, taken or no name; the message says why.
-    """
+    """Read the labels that an app has chosen."""
     entries = [entry.strip() for entry in text.split(",") if entry.strip()]
     if len(entries) > _MOST:
         raise SettingError(VARIABLE, text, f"at most {_MOST} labels")
@@ -118,14 +111,7 @@ def label_choices(text: str) -> tuple[LabelChoice, ...]:
 
 
 def labels(text: str) -> str:
-    """Return the text of a choice as it is, once it is known to be right.
-
-    Args:
-        text: ``OTEL_CALLBACKS_LABELS``.
-
-    Raises:
-        SettingError: A name is refused, taken or no name.
-    """
+    """Return the text of a choice as it is, once it is known to be right."""
     label_choices(text)
     return text
 

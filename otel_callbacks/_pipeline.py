@@ -65,11 +65,7 @@ class Providers(NamedTuple):
     logger: LoggerProvider | None = None
 
     def flush(self, timeout: float) -> bool:
-        """Flush those that can, all at the same time; say whether all went well.
-
-        Args:
-            timeout: Seconds that this may take.
-        """
+        """Flush those that can, all at the same time; say whether all went well."""
         used = (
             self.tracer or trace.get_tracer_provider(),
             self.meter or get_meter_provider(),
@@ -133,18 +129,7 @@ def pipeline(
     registry: CollectorRegistry | None,
     settings: Settings,
 ) -> Pipeline:
-    """Return the pipeline of these providers, made now if nobody has asked before.
-
-    Args:
-        providers: Take the spans, series and events; the global ones by default, also
-            when these are set later.
-        registry: Shows the series; prometheus_client's own by default.
-        settings: The settings; where the pipeline is there already, the first
-            handler's stay in force, and a difference is logged.
-
-    Raises:
-        ValueError: The registry has a series with one of our names already.
-    """
+    """Return the pipeline of these providers, made now if nobody has asked before."""
     provider = providers.tracer
     if provider is None:
         provider = trace.get_tracer_provider()
@@ -226,12 +211,7 @@ def _tracer(provider: TracerProvider, health: Health) -> trace.Tracer:
 
 
 def ledger_only(settings: Settings, *, for_process: bool = False) -> Pipeline:
-    """Return a pipeline that keeps accounts and does nothing else.
-
-    Args:
-        settings: The settings.
-        for_process: Whether the budget of the process holds, too.
-    """
+    """Return a pipeline that keeps accounts and does nothing else."""
     health = Health(strict=settings.strict)
     if for_process:
         _open_process_account(settings, health)

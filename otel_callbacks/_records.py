@@ -166,13 +166,7 @@ of its start. Never raises."""
 
 
 def no_price(request: Request, response: Response, start_ns: int) -> Cost:
-    """Know no prices.
-
-    Args:
-        request: What was asked.
-        response: What came back.
-        start_ns: When it was asked, Unix time in nanoseconds.
-    """
+    """Know no prices."""
     del request, response, start_ns
     return UNKNOWN_COST
 

@@ -19,11 +19,6 @@ class SettingError(ValueError):
     """A setting has a value that is not allowed.
 
     The message names the variable, the value and what is allowed.
-
-    Args:
-        variable: The environment variable.
-        value: What it was set to.
-        allowed: What would have been right, for people.
     """
 
     def __init__(self, variable: str, value: object, allowed: str) -> None:

@@ -26,13 +26,7 @@ FOLD_AT: Final = 256
 
 
 class Tally(Generic[_Entry, _Sums]):
-    """Sums of entries, in the order in which they were added.
-
-    Args:
-        nothing: The sums of no entries.
-        fold: Returns sums with entries added. It must not change the sums that it is
-            given, and must come to the same result each time.
-    """
+    """Sums of entries, in the order in which they were added."""
 
     __slots__ = ("__weakref__", "_fold", "_folded", "_lock", "_log")
 
@@ -51,11 +45,7 @@ class Tally(Generic[_Entry, _Sums]):
         self._lock = threading.Lock()
 
     def add(self, entry: _Entry) -> None:
-        """Add an entry.
-
-        Args:
-            entry: The entry.
-        """
+        """Add an entry."""
         self._log.append((entry,))
         if len(self._log) >= FOLD_AT:
             self.read()

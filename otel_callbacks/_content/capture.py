@@ -83,14 +83,7 @@ _OF_AGENT: Final = (semconv.SYSTEM_INSTRUCTIONS, semconv.TOOL_DEFINITIONS)
 
 
 class Capture:
-    """Reads content from what LangChain hands over; it never raises.
-
-    Args:
-        redact: Changes what was said before it goes anywhere.
-        limit: Bytes of one attribute.
-        extensions: Whether attributes of ours say what was cut.
-        exceptions: Whether the messages of exceptions are content, too.
-    """
+    """Reads content from what LangChain hands over; it never raises."""
 
     __slots__ = ("_exceptions", "_extensions", "_limit", "_redact")
 
@@ -108,13 +101,7 @@ class Capture:
         self._exceptions = exceptions
 
     def of_start(self, request: Request, payload: object, more: object) -> Captured:
-        """Read what goes in.
-
-        Args:
-            request: What is known of the run.
-            payload: Messages, a prompt, a tool's input, a query, a chain's inputs.
-            more: A call's parameters, or a tool's arguments.
-        """
+        """Read what goes in."""
         operation = request.operation
         if operation in semconv.MODEL_OPERATIONS:
             apart = request.provider in _SYSTEM_APART
@@ -150,14 +137,7 @@ class Capture:
         payload: object,
         error: BaseException | None = None,
     ) -> Captured:
-        """Read what came back.
-
-        Args:
-            request: What was known of the run at its start.
-            given: What went in; an agent's model calls have told it more.
-            payload: LangChain's result; at an error what came until then.
-            error: Why it failed; known forms of keys in its message are left out.
-        """
+        """Read what came back."""
         read: tuple[tuple[str, _Read], ...] = ()
         if payload is not None:
             read = _result(request.operation, payload, finished=error is None)
@@ -216,9 +196,6 @@ def tell_agent(run: Any) -> None:
     """Tell an agent what its model call says of it: its tools, its system's words.
 
     Its own run does not say them.
-
-    Args:
-        run: The run that has started; only a model's call with content tells.
     """
     content: Content | None = run.content
     if not content or run.request.operation not in semconv.MODEL_OPERATIONS:

@@ -36,12 +36,7 @@ _TEXT_OR_NONE: Final = ("id", "mime_type")
 
 
 def has_shape(name: str, value: Any) -> bool:
-    """Say whether a value may be sent as an attribute of content.
-
-    Args:
-        name: The attribute's name.
-        value: What is to be sent.
-    """
+    """Say whether a value may be sent as an attribute of content."""
     check = _SHAPES.get(name)
     return check is None or check(value)
 
@@ -164,13 +159,7 @@ class Cut(NamedTuple):
 
 
 def cut(name: str, value: Any, limit: int) -> Cut:
-    """Cut a value to a limit, and put notes in the place of binary data.
-
-    Args:
-        name: The attribute's name.
-        value: Its value, as JSON knows it; not changed.
-        limit: UTF-8 bytes of the value as JSON.
-    """
+    """Cut a value to a limit, and put notes in the place of binary data."""
     if _size(value, limit) <= limit:
         whole = _clean(value, limit)
         if size_of(whole) <= limit:
@@ -187,21 +176,13 @@ def cut(name: str, value: Any, limit: int) -> Cut:
 
 
 def size_of(value: Any) -> int:
-    """Return the bytes of a value as JSON.
-
-    Args:
-        value: What JSON knows.
-    """
+    """Return the bytes of a value as JSON."""
     text = value if isinstance(value, str) else to_json(value)
     return len(text.encode())
 
 
 def to_json(value: Any) -> str:
-    """Return a value as JSON, where other letters stay text.
-
-    Args:
-        value: What JSON knows.
-    """
+    """Return a value as JSON, where other letters stay text."""
     return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
 
 
@@ -375,9 +356,5 @@ def _prune_dictionary(entries: dict[str, Any], room: int) -> dict[str, Any]:
 
 
 def size_about(value: Any) -> int:
-    """Return about how many bytes a small value has.
-
-    Args:
-        value: What JSON knows.
-    """
+    """Return about how many bytes a small value has."""
     return _size(value, 1 << 20)

@@ -50,14 +50,7 @@ _USER: Final = re.compile(r"(?<=://)[^/?#@\s]+@")
 
 
 def digest(data: str | bytes) -> dict[str, Any]:
-    """Say how large data are, and which.
-
-    Args:
-        data: Bytes, or base64 of them.
-
-    Returns:
-        ``size`` in bytes and ``sha256`` in hexadecimal digits.
-    """
+    """Say how large data are, and which."""
     sha = hashlib.sha256()
     size = 0
     try:
@@ -85,14 +78,7 @@ def _chunks(data: str | bytes) -> Iterator[bytes]:
 
 
 def split_data_url(url: str) -> tuple[str, str] | None:
-    """Take a ``data:`` URL apart.
-
-    Args:
-        url: Any URL.
-
-    Returns:
-        The MIME type, which may be empty, and the data; None where it is none.
-    """
+    """Take a ``data:`` URL apart."""
     if not url.startswith("data:"):
         return None
     head, _, data = url.partition(",")
@@ -100,12 +86,7 @@ def split_data_url(url: str) -> tuple[str, str] | None:
 
 
 def without_data(text: str, *, whole: bool = True) -> str:
-    """Return a text with a note in the place of each piece of base64 in it.
-
-    Args:
-        text: Any text.
-        whole: Whether it is all of it; else data at its end have no digest.
-    """
+    """Return a text with a note in the place of each piece of base64 in it."""
 
     def note_of(found: re.Match[str]) -> str:
         if found.re is _RUN and not all(kind.search(found[0]) for kind in _MIXED):
@@ -122,22 +103,13 @@ def without_data(text: str, *, whole: bool = True) -> str:
 
 
 def note(data: str | bytes, mime_type: str = "binary data") -> str:
-    """Return the text that stands for data.
-
-    Args:
-        data: Bytes, or base64 of them.
-        mime_type: What they are.
-    """
+    """Return the text that stands for data."""
     said = digest(data)
     return f"[{mime_type}, {said['size']} bytes, sha256 {said['sha256']}]"
 
 
 def without_credentials(url: str) -> str:
-    """Return a URL without user, password and known signatures.
-
-    Args:
-        url: Any URL.
-    """
+    """Return a URL without user, password and known signatures."""
     return _SIGNATURES.sub(r"\1REDACTED", _USER.sub("REDACTED@", url))
 
 
@@ -184,12 +156,7 @@ class NotPlainError(TypeError):
 
 
 class Work:
-    """How much may still be read of one attribute.
-
-    Args:
-        left: Values: entries of dictionaries and items of lists.
-        strict: Whether an object that JSON does not know raises.
-    """
+    """How much may still be read of one attribute."""
 
     __slots__ = ("left", "strict")
 
@@ -201,19 +168,7 @@ class Work:
 def plain(  # noqa: PLR0911 -- one for each kind of value
     value: object, work: Work, depth: int = _DEEPEST
 ) -> Any:
-    """Copy a value as JSON knows it; strings are not copied.
-
-    Args:
-        value: Anything.
-        work: How much may be read; counted down.
-        depth: Levels that may be read.
-
-    Returns:
-        A string, number, boolean, None, or fresh lists and dictionaries of these.
-
-    Raises:
-        NotPlainError: An object, if ``work`` is strict.
-    """
+    """Copy a value as JSON knows it; strings are not copied."""
     kind = type(value)
     if kind is str or value is None or kind is bool:
         return value
@@ -233,11 +188,7 @@ def plain(  # noqa: PLR0911 -- one for each kind of value
 
 
 def parsed(value: object) -> object:
-    """Parse JSON in a string, as providers give the arguments of tools.
-
-    Args:
-        value: Anything; what is no JSON is returned as it is.
-    """
+    """Parse JSON in a string, as providers give the arguments of tools."""
     if not isinstance(value, str) or len(value) > _LONGEST_JSON:
         return value
     try:

@@ -55,16 +55,7 @@ _NESTED_AT_MOST: Final = 3
 
 
 def media_part(kind: str, block: dict[object, object]) -> dict[str, Any] | None:
-    """Read a medium.
-
-    Args:
-        kind: The block's type, such as ``image_url``.
-        block: The block, in the shape of LangChain or of a provider.
-
-    Returns:
-        A ``blob``, ``uri`` or ``file`` part; a blob's content is left out, and its
-        size and SHA-256 are in its place. None where the block holds no medium.
-    """
+    """Read a medium."""
     places = _places(block, _NESTED_AT_MOST)
     mime = _text_of(places, _MIME_KEYS)
     form = _text_of(places, ("format",))

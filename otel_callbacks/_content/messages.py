@@ -26,16 +26,7 @@ _STOP: Final = "stop"
 
 
 def messages_in(inputs: object, work: Work) -> tuple[list[Message], int]:
-    """Read what an agent or a workflow is given.
-
-    Args:
-        inputs: A chain's inputs.
-        work: How much may be read.
-
-    Returns:
-        The messages, and how many older ones were not read. Inputs without messages
-        are one message of the user's, with the state as its part.
-    """
+    """Read what an agent or a workflow is given."""
     said = _messages_of(inputs)
     if said is not None:
         return input_messages(said, work)
@@ -45,12 +36,7 @@ def messages_in(inputs: object, work: Work) -> tuple[list[Message], int]:
 
 
 def messages_out(outputs: object, work: Work) -> list[Message]:
-    """Read what an agent or a workflow gave back: its last message.
-
-    Args:
-        outputs: A chain's outputs.
-        work: How much may be read.
-    """
+    """Read what an agent or a workflow gave back: its last message."""
     said = _messages_of(outputs)
     if said is None or isinstance(outputs, str):
         if not _says_something(outputs):
@@ -130,15 +116,7 @@ _VALUES_OF_A_MESSAGE: Final = 4
 
 
 def input_messages(said: object, work: Work) -> tuple[list[Message], int]:
-    """Read what a model is given: the newest first, for as long as the work allows.
-
-    Args:
-        said: Messages, or a prompt, or one message.
-        work: How much may be read.
-
-    Returns:
-        The messages, oldest first, and how many older ones were not read.
-    """
+    """Read what a model is given: the newest first, for as long as the work allows."""
     given: Sequence[object] = said if isinstance(said, list | tuple) else [said]
     read: list[Message] = []
     for count, each in enumerate(reversed(given)):
@@ -152,13 +130,7 @@ def input_messages(said: object, work: Work) -> tuple[list[Message], int]:
 
 
 def output_messages(result: object, work: Work, *, finished: bool) -> list[Message]:
-    """Read what a model gave back, one message for each choice.
-
-    Args:
-        result: LangChain's ``LLMResult``; at an error what came before it.
-        work: How much may be read.
-        finished: Whether the run ended well.
-    """
+    """Read what a model gave back, one message for each choice."""
     generations = getattr(result, "generations", None)
     if not isinstance(generations, list | tuple):
         return []
@@ -173,12 +145,7 @@ def output_messages(result: object, work: Work, *, finished: bool) -> list[Messa
 
 
 def final_message(said: object, work: Work) -> Message | None:
-    """Read the message that an agent or a workflow ends with.
-
-    Args:
-        said: A message in any of the forms that LangChain takes.
-        work: How much may be read.
-    """
+    """Read the message that an agent or a workflow ends with."""
     message = one_message(said, work)
     if message is None:
         return None
@@ -186,15 +153,7 @@ def final_message(said: object, work: Work) -> Message | None:
 
 
 def one_message(said: object, work: Work) -> Message | None:
-    """Read a message.
-
-    Args:
-        said: A message, a prompt, ``(role, content)`` or ``{"role", "content"}``.
-        work: How much may be read.
-
-    Returns:
-        The message; None where it is none, or one that only removes another.
-    """
+    """Read a message."""
     if isinstance(said, str):
         return {"role": "user", "parts": content_parts(said, work)}
     if isinstance(said, tuple) and len(said) == 2:  # noqa: PLR2004 -- a pair
@@ -227,11 +186,7 @@ def one_message(said: object, work: Work) -> Message | None:
 
 
 def is_message(value: object) -> bool:
-    """Say whether a value is one of LangChain's messages, or the dictionary of one.
-
-    Args:
-        value: Anything.
-    """
+    """Say whether a value is one of LangChain's messages, or the dictionary of one."""
     if isinstance(value, dict):
         return "content" in value and ("role" in value or "type" in value)
     return hasattr(value, "content") and isinstance(getattr(value, "type", None), str)

@@ -45,13 +45,7 @@ SERVER_RESULTS: Final = (
 
 
 def server_call(kind: str, block: dict[object, object], work: Work) -> dict[str, Any]:
-    """Read a call of a tool that the provider ran itself.
-
-    Args:
-        kind: The block's type.
-        block: The block.
-        work: How much may be read.
-    """
+    """Read a call of a tool that the provider ran itself."""
     part: dict[str, Any] = {"type": "server_tool_call"}
     if identifier := text(block.get("id")):
         part["id"] = identifier
@@ -66,13 +60,7 @@ def server_call(kind: str, block: dict[object, object], work: Work) -> dict[str,
 
 
 def server_result(kind: str, block: dict[object, object], work: Work) -> dict[str, Any]:
-    """Read what a tool of the provider's gave back.
-
-    Args:
-        kind: The block's type.
-        block: The block.
-        work: How much may be read.
-    """
+    """Read what a tool of the provider's gave back."""
     part: dict[str, Any] = {"type": "server_tool_call_response"}
     if found := text(block.get("tool_use_id")) or text(block.get("tool_call_id")):
         part["id"] = found
@@ -140,12 +128,7 @@ Part = dict[str, Any]
 
 
 def content_parts(content: object, work: Work) -> list[Part]:
-    """Read a message's content.
-
-    Args:
-        content: A string, or a list of strings and content blocks.
-        work: How much may be read.
-    """
+    """Read a message's content."""
     if isinstance(content, str):
         return [{"type": "text", "content": str.__str__(content)}] if content else []
     if isinstance(content, dict):
@@ -156,12 +139,7 @@ def content_parts(content: object, work: Work) -> list[Part]:
 
 
 def tool_call_part(call: dict[object, object], work: Work) -> Part:
-    """Read a tool call of LangChain's or of a provider's own shape.
-
-    Args:
-        call: ``{"name", "args", "id"}`` or the like.
-        work: How much may be read.
-    """
+    """Read a tool call of LangChain's or of a provider's own shape."""
     inner = mapping(call.get("function")) or call
     arguments = next(
         (inner[k] for k in ("args", "arguments", "input") if is_given(inner.get(k))),
@@ -177,13 +155,7 @@ def tool_call_part(call: dict[object, object], work: Work) -> Part:
 
 
 def response_part(identifier: object, content: object, work: Work) -> Part:
-    """Read what a tool gave back to the model.
-
-    Args:
-        identifier: The id of the call.
-        content: A string, content blocks, or anything.
-        work: How much may be read.
-    """
+    """Read what a tool gave back to the model."""
     part: Part = {"type": "tool_call_response"}
     if found := text(identifier):
         part["id"] = found

@@ -25,25 +25,14 @@ _DOCUMENTS_AT_MOST: Final = 1_000
 
 
 def tool_arguments(said: object, inputs: object, work: Work) -> dict[str, Any]:
-    """Read a tool's arguments, which the convention wants to be an object.
-
-    Args:
-        said: The tool's input as a string.
-        inputs: Its arguments, without what LangChain has put in itself.
-        work: How much may be read.
-    """
+    """Read a tool's arguments, which the convention wants to be an object."""
     found = inputs if isinstance(inputs, dict) else parsed(said)
     copied = plain(found, work)
     return copied if isinstance(copied, dict) else {_INPUT: copied}
 
 
 def tool_result(output: object, work: Work) -> dict[str, Any]:
-    """Read what a tool gave back, which the convention wants to be an object.
-
-    Args:
-        output: A string, a message, LangGraph's ``Command``, or anything.
-        work: How much may be read.
-    """
+    """Read what a tool gave back, which the convention wants to be an object."""
     update = getattr(output, "update", None)
     if isinstance(update, dict) and not isinstance(output, dict):
         messages = update.get("messages")
@@ -61,15 +50,7 @@ def tool_result(output: object, work: Work) -> dict[str, Any]:
 
 
 def documents(found: object, work: Work) -> tuple[list[dict[str, Any]], int]:
-    """Read the documents of a retriever.
-
-    Args:
-        found: Documents, the best first.
-        work: How much may be read.
-
-    Returns:
-        The documents, and how many were not read.
-    """
+    """Read the documents of a retriever."""
     if not isinstance(found, list | tuple):
         return [], 0
     read = [_document(each, work) for each in islice(found, _DOCUMENTS_AT_MOST)]
@@ -110,15 +91,7 @@ _GROUPS: Final = ("function_declarations", "functionDeclarations", "tools")
 
 
 def tool_definitions(params: object, work: Work) -> list[dict[str, Any]]:
-    """Read the definitions of tools.
-
-    Args:
-        params: LangChain's invocation parameters.
-        work: How much may be read.
-
-    Returns:
-        The definitions, as the conventions' schema has them.
-    """
+    """Read the definitions of tools."""
     given = mapping(params)
     found = [_tools(given.get(key), work) for key in _KEYS]
     found.append(_tools(mapping(given.get("toolConfig")).get("tools"), work))

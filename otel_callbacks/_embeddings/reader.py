@@ -48,23 +48,14 @@ _DEFAULT_FORMAT: Final = "base64"
 
 
 class Answer(NamedTuple):
-    """One answer of a provider's client.
-
-    Args:
-        asked: The arguments it was asked with.
-        response: What it gave back.
-    """
+    """One answer of a provider's client."""
 
     asked: dict[str, Any]
     response: Any
 
 
 def held(model: object) -> Embeddings | None:
-    """Return the embeddings that embeddings hold and ask, as a cache does.
-
-    Args:
-        model: The LangChain object.
-    """
+    """Return the embeddings that embeddings hold and ask, as a cache does."""
     value: Any
     for value in list(getattr(model, "__dict__", {}).values()):
         # By its type: an attribute asked for its class may run the app's own code.
@@ -75,11 +66,7 @@ def held(model: object) -> Embeddings | None:
 
 
 def leaf(model: object) -> object:
-    """Return the embeddings that ask a provider, below those that only pass on.
-
-    Args:
-        model: The LangChain object.
-    """
+    """Return the embeddings that ask a provider, below those that only pass on."""
     for _ in range(_DEEPEST):
         inner = held(model)
         if inner is None:
@@ -89,14 +76,7 @@ def leaf(model: object) -> object:
 
 
 def embeddings_request(model: object) -> Request:
-    """Read what is known of an embedding model before it is called.
-
-    Args:
-        model: The LangChain object.
-
-    Returns:
-        The request of ``embeddings {model}``.
-    """
+    """Read what is known of an embedding model before it is called."""
     name = next(filter(None, (text(getattr(model, k, "")) for k in _MODEL_KEYS)), "")
     provider = provider_name(_provider(type(model)), None, "")
     arguments: dict[object, object] = {}
@@ -120,15 +100,7 @@ def embeddings_request(model: object) -> Request:
 
 
 def embeddings_response(told: tuple[list[Answer], Any]) -> Response:
-    """Read what came back.
-
-    Args:
-        told: The answers of the provider's client, if they could be had, and the
-            vectors that the app was given.
-
-    Returns:
-        The response; tokens only where the provider counted them.
-    """
+    """Read what came back."""
     answers, vectors = told
     attributes: dict[str, Any] = {}
     vector = vectors[0] if vectors and isinstance(vectors[0], list) else vectors

@@ -136,15 +136,7 @@ def called(
     *args: Any,
     **kwargs: Any,
 ) -> _T:
-    """Call embeddings within a span.
-
-    Args:
-        handler: Makes the span.
-        model: The embeddings.
-        function: Is given the embeddings and the arguments.
-        args: The arguments.
-        kwargs: The arguments by name.
-    """
+    """Call embeddings within a span."""
     # One call of the app's is one span: embed_query may call embed_documents.
     if answers.get() is not None:
         return function(model, *args, **kwargs)
@@ -167,15 +159,7 @@ async def acalled(
     *args: Any,
     **kwargs: Any,
 ) -> _T:
-    """Call embeddings within a span, in async code.
-
-    Args:
-        handler: Makes the span.
-        model: The embeddings.
-        function: Is given the embeddings and the arguments.
-        args: The arguments.
-        kwargs: The arguments by name.
-    """
+    """Call embeddings within a span, in async code."""
     if answers.get() is not None:
         return await function(model, *args, **kwargs)
     call = _Call(handler, model, args)

@@ -24,12 +24,7 @@ _FORKERS: Final = ("multiprocessing.util", "billiard.util")
 
 
 class LastCalls:
-    """Sends the last calls at the end of the process.
-
-    Args:
-        end: Ends and sends everything; safe twice.
-        flush: Sends what waits.
-    """
+    """Sends the last calls at the end of the process."""
 
     def __init__(self, end: Callable[[], object], flush: Callable[[], object]) -> None:
         self._end = end
@@ -68,11 +63,7 @@ class LastCalls:
             celery.worker_process_shutdown.connect(self._on_celery, weak=False)
 
     def finalize(self, forker: Any) -> None:
-        """Have the end called by what ends this child.
-
-        Args:
-            forker: The module of finalizers.
-        """
+        """Have the end called by what ends this child."""
         forker.Finalize(None, self._end, exitpriority=0)
 
     def _on_celery(self, **_: Any) -> None:

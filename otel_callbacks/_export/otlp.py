@@ -81,12 +81,7 @@ class Route(NamedTuple):
 
 
 def route(signal: Signal, settings: Settings) -> Route:
-    """Return where a signal goes.
-
-    Args:
-        signal: The signal.
-        settings: The settings, which hold the protocol.
-    """
+    """Return where a signal goes."""
     protocol = settings.protocol_of(signal.name)
     own = os.environ.get(
         f"OTEL_EXPORTER_OTLP_{signal.name.upper()}_ENDPOINT", ""
@@ -97,12 +92,7 @@ def route(signal: Signal, settings: Settings) -> Route:
 
 
 def exporter_class(signal: Signal, protocol: str) -> Callable[[], Any]:
-    """Return OpenTelemetry's exporter; each is a second of imports, so only one.
-
-    Args:
-        signal: The signal.
-        protocol: ``grpc`` or ``http/protobuf``.
-    """
+    """Return OpenTelemetry's exporter; each is a second of imports, so only one."""
     package = f"opentelemetry.exporter.otlp.proto.{_MODULES[protocol]}"
     found: Callable[[], Any] = getattr(
         import_module(f"{package}.{signal.module}"), signal.exporter

@@ -50,33 +50,20 @@ _closed: weakref.WeakSet[Any] = weakref.WeakSet()
 
 
 def is_set_up(provider: object, kind: type) -> bool:
-    """Say whether the app has a provider that works.
-
-    Args:
-        provider: The global one.
-        kind: The SDK's class.
-    """
+    """Say whether the app has a provider that works."""
     # One of ours that was closed sends nothing any more, though it stays global.
     return isinstance(provider, kind) and provider not in _closed
 
 
 class SpanQueue(SpanProcessor):
-    """Puts ended spans on a queue.
-
-    Args:
-        sender: Sends them.
-    """
+    """Puts ended spans on a queue."""
 
     def __init__(self, sender: QueueSender) -> None:
         self._sender = sender
         self._put = sender.put
 
     def on_end(self, span: ReadableSpan) -> None:
-        """Queue an ended span.
-
-        Args:
-            span: The span.
-        """
+        """Queue an ended span."""
         if span.context is not None and span.context.trace_flags.sampled:
             self._put(span)
 
@@ -85,30 +72,18 @@ class SpanQueue(SpanProcessor):
         _end([self._sender], PATIENCE)
 
     def force_flush(self, timeout_millis: int = 30_000) -> bool:
-        """Say whether all that waits was accepted in time.
-
-        Args:
-            timeout_millis: How long that may take, in milliseconds.
-        """
+        """Say whether all that waits was accepted in time."""
         return _flush([self._sender], timeout_millis / 1e3)
 
 
 class LogQueue(sdk_logs.LogRecordProcessor):
-    """Puts emitted events on a queue.
-
-    Args:
-        sender: Sends them.
-    """
+    """Puts emitted events on a queue."""
 
     def __init__(self, sender: QueueSender) -> None:
         self._sender = sender
 
     def on_emit(self, log_record: Any) -> None:
-        """Queue an event; its context, which may be large, is not kept.
-
-        Args:
-            log_record: The event.
-        """
+        """Queue an event; its context, which may be large, is not kept."""
         kept = copy.copy(log_record)
         kept.log_record = copy.copy(log_record.log_record)
         kept.log_record.context = otel_context.Context()
@@ -119,20 +94,12 @@ class LogQueue(sdk_logs.LogRecordProcessor):
         _end([self._sender], PATIENCE)
 
     def force_flush(self, timeout_millis: int = 30_000) -> bool:
-        """Say whether all that waits was accepted in time.
-
-        Args:
-            timeout_millis: How long that may take, in milliseconds.
-        """
+        """Say whether all that waits was accepted in time."""
         return _flush([self._sender], timeout_millis / 1e3)
 
 
 class PushSender(Sender):
-    """Pushes the sums of a meter provider at intervals.
-
-    Args:
-        settings: The settings, which say where to.
-    """
+    """Pushes the sums of a meter provider at intervals."""
 
     def __init__(self, settings: Settings) -> None:
         to = route(METRICS, settings)
@@ -186,12 +153,7 @@ def show(provider: TracerProvider) -> None:
 
 
 class Exports:
-    """The providers made for an app that lacks them; what they send, and its end.
-
-    Args:
-        settings: The settings.
-        service_name: The service's name; OpenTelemetry's variables by default.
-    """
+    """The providers made for an app that lacks them; what they send, and its end."""
 
     # After the others in a forked child: their locks are new then.
     forks_last = True
@@ -225,11 +187,7 @@ class Exports:
             tell_after_fork(self)
 
     def start(self, health: Health) -> None:
-        """Let all send where the settings say; make them global where there is none.
-
-        Args:
-            health: Counts what is lost.
-        """
+        """Let all send where the settings say; make them global where there is none."""
         settings = self._settings
         if self._push is not None and self.meter_provider is not None:
             self._push.health = health
@@ -246,19 +204,11 @@ class Exports:
                 trace.set_tracer_provider(self.tracer_provider)
 
     def flush(self, timeout: float) -> bool:
-        """Say whether all that waits, of all signals, was accepted in time.
-
-        Args:
-            timeout: Seconds that this may take, for all of them together.
-        """
+        """Say whether all that waits, of all signals, was accepted in time."""
         return _flush(self._senders, timeout)
 
     def close(self, patience: float = PATIENCE) -> None:
-        """Send what waits, all signals at the same time, and end; safe twice.
-
-        Args:
-            patience: Seconds that this may take, for all of them together.
-        """
+        """Send what waits, all signals at the same time, and end; safe twice."""
         _end(self._senders, patience)
         for provider in (
             self.tracer_provider,

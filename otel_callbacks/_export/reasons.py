@@ -108,11 +108,7 @@ _filter: Final = _KeptBack()
 
 
 def open_filter(owner: object) -> None:
-    """Keep exporters' lines back from now on.
-
-    Args:
-        owner: Who sends; the filter stays until the last owner has closed it.
-    """
+    """Keep exporters' lines back from now on."""
     _open.add(owner)
     for name in _TALKATIVE:
         filters = logging.getLogger(name).filters
@@ -122,11 +118,7 @@ def open_filter(owner: object) -> None:
 
 
 def close_filter(owner: object) -> None:
-    """Leave no filter behind; safe twice.
-
-    Args:
-        owner: Who has sent.
-    """
+    """Leave no filter behind; safe twice."""
     _open.discard(owner)
     if not _open:
         for name in _TALKATIVE:
@@ -135,11 +127,7 @@ def close_filter(owner: object) -> None:
 
 @contextlib.contextmanager
 def listening(listener: Listener) -> Iterator[None]:
-    """Give the exporters' lines of this thread to a listener.
-
-    Args:
-        listener: Called with each line.
-    """
+    """Give the exporters' lines of this thread to a listener."""
     before = getattr(_here, "listener", None)
     _here.listener = listener
     try:
@@ -152,10 +140,6 @@ def why(lines: list[str], to: Route) -> str:
     """Say in a few words why an export failed.
 
     The exporters' own text is never repeated: a server's answer may hold anything.
-
-    Args:
-        lines: What the exporter logged; none where nothing came back in time.
-        to: Where it went.
     """
     text = " ".join(lines).lower() or "timed out"
     code = _HTTP_CODE.search(text)

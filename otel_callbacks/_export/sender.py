@@ -48,34 +48,18 @@ class Flush:
         self._ok = False
 
     def finish(self, *, ok: bool) -> None:
-        """Tell whoever waits.
-
-        Args:
-            ok: Whether everything was accepted.
-        """
+        """Tell whoever waits."""
         self._ok = ok
         self._done.set()
 
     def wait(self, deadline: float) -> bool:
-        """Return whether everything was accepted before the deadline.
-
-        Args:
-            deadline: By the monotonic clock.
-        """
+        """Return whether everything was accepted before the deadline."""
         self._done.wait(max(deadline - time.monotonic(), 0.0))
         return self._ok
 
 
 class Sender:
-    """Sends in a thread of its own, and counts what is lost.
-
-    Args:
-        to: Where, and how.
-        health: Counts what is lost.
-        interval: Seconds between two sendings.
-        make: Makes the exporter, once in each process and when it is first needed: a
-            connection does not survive a fork.
-    """
+    """Sends in a thread of its own, and counts what is lost."""
 
     def __init__(
         self,
@@ -168,13 +152,7 @@ class Sender:
             self._orders.put(None)
 
     def export(self, batch: Any, count: int, **more: Any) -> None:
-        """Send one batch, in the sender's thread.
-
-        Args:
-            batch: What the exporter takes.
-            count: How much that is.
-            more: What else the exporter takes.
-        """
+        """Send one batch, in the sender's thread."""
         self._in_hand = count
         self._heard = heard = []
         # The app's own instrumentation of HTTP must not trace this.
@@ -250,12 +228,7 @@ class Sender:
             self._orders.put(None)
 
     def join(self, deadline: float) -> None:
-        """Wait for the end, but not longer than makes sense.
-
-        Args:
-            deadline: By the monotonic clock; after a failure it is at most a fifth of a
-                second from now.
-        """
+        """Wait for the end, but not longer than makes sense."""
         thread, begun = self._thread, time.monotonic()
         while thread is not None and thread.is_alive():
             now = time.monotonic()
@@ -284,17 +257,7 @@ class Sender:
 
 
 class QueueSender(Sender):
-    """Sends what is put on a queue, in batches.
-
-    Args:
-        to: Where, and how.
-        health: Counts what is lost.
-        interval: Seconds between two sendings.
-        size: How many may wait; then the oldest are dropped.
-        batch: How many are sent at once.
-        variable: Sets the size, for people.
-        make: Makes the exporter.
-    """
+    """Sends what is put on a queue, in batches."""
 
     def __init__(
         self,
@@ -318,11 +281,7 @@ class QueueSender(Sender):
         self._items: deque[Any] = deque()
 
     def put(self, item: Any) -> None:
-        """Take something to be sent.
-
-        Args:
-            item: What the exporter takes.
-        """
+        """Take something to be sent."""
         if self.closed:
             return
         items = self._items

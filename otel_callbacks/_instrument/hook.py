@@ -66,11 +66,7 @@ _hook: Final = _Hook()
 
 
 def keep_accounts() -> None:
-    """Let LangChain add a handler where `track_usage` is active.
-
-    Raises:
-        SettingError: A setting of the environment has a value that is not allowed.
-    """
+    """Let LangChain add a handler where `track_usage` is active."""
     if _hook.ledger is None:
         _hook.ledger = _LedgerHandler()
     _register()
@@ -85,11 +81,7 @@ def _register() -> None:
 
 
 def instrument_with(handler: OTelCallbackHandler | None) -> None:
-    """Let LangChain add a handler everywhere, or stop that.
-
-    Args:
-        handler: The handler; None for none.
-    """
+    """Let LangChain add a handler everywhere, or stop that."""
     _register()
     _hook.instrumenting = handler
     suppress_others(on=handler is not None)

@@ -31,11 +31,7 @@ _CALLS: Final = semconv.MODEL_OPERATIONS | {semconv.EMBEDDINGS}
 
 
 def suppress_others(*, on: bool) -> None:
-    """Keep other instrumentations quiet from now on, or no longer.
-
-    Args:
-        on: Whether to.
-    """
+    """Keep other instrumentations quiet from now on, or no longer."""
     current_span.decorate = _silent if on else None
 
 
@@ -119,11 +115,7 @@ _LINE: Final = (
 
 
 def tell_of_others(health: Health) -> None:
-    """Log once which others are active, if any are.
-
-    Args:
-        health: Logs the line.
-    """
+    """Log once which others are active, if any are."""
     names = sorted({*_instrumentors(), *_langsmith(), *_anthropic()})
     if names:
         health.say_once("neighbours", _LINE % ", ".join(names))

@@ -31,12 +31,7 @@ _logger = logging.getLogger(__name__)
 
 
 def check_injection(folder: Path, path: Sequence[str]) -> None:
-    """Log one warning if what was injected does not fit the app.
-
-    Args:
-        folder: Where this package is.
-        path: Where Python looks for modules, in its order.
-    """
+    """Log one warning if what was injected does not fit the app."""
     injected = os.environ.get("PYTHONPATH", "").split(os.pathsep)
     if str(folder) not in injected:
         return

@@ -62,11 +62,7 @@ _METHODS: Final = (
 
 
 def wrap_streams() -> bool:
-    """Wrap the methods of the packages that the app has imported by now.
-
-    Returns:
-        Whether one of them is there.
-    """
+    """Wrap the methods of the packages that the app has imported by now."""
     wrapped = [_wrap(method) for method in _METHODS]
     return any(wrapped)
 

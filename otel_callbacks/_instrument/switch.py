@@ -100,11 +100,7 @@ def uninstrument() -> None:
 
 
 def instrument_if_asked() -> None:
-    """Instrument where ``OTEL_CALLBACKS_INSTRUMENT`` says so.
-
-    Raises:
-        SettingError: The variable is neither true nor false.
-    """
+    """Instrument where ``OTEL_CALLBACKS_INSTRUMENT`` says so."""
     text = os.environ.get(VARIABLE, "").strip()
     spec = {"parser": flag, "allowed": YES_OR_NO}
     if text and read_setting(VARIABLE, text, spec):

@@ -16,18 +16,7 @@ Kind = Literal["counter", "histogram", "gauge"]
 
 
 class Series(NamedTuple):
-    """One metric: a new one is a line here, the place that counts it, docs, a test.
-
-    Args:
-        metric: The name in OpenTelemetry, with dots.
-        kind: Its type.
-        metric_unit: OpenTelemetry's unit; ``s`` ends Prometheus' name in ``_seconds``.
-        help: What it holds, for people.
-        labels: Label names, in the order in which values are kept.
-        buckets: Upper bounds without infinity; histograms only.
-        is_whole: Whether a histogram's values are whole numbers in OTLP; Prometheus
-            knows doubles alone.
-    """
+    """One metric: a new one is a line here, the place that counts it, docs, a test."""
 
     metric: str
     kind: Kind

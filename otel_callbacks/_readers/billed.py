@@ -12,16 +12,7 @@ _HOUR: Final = "ephemeral_1h_input_tokens"
 def billed_parts(
     usage_metadata: object, metadata: dict[object, object], content: object
 ) -> tuple[tuple[str, int], ...]:
-    """Read what is billed at a rate of its own and is no part of a usage.
-
-    Args:
-        usage_metadata: What the message holds, or ``None``.
-        metadata: The message's metadata, with the provider's own usage.
-        content: What the message says, with the searches that OpenAI made for it.
-
-    Returns:
-        Kinds as prices name them, and how much of each.
-    """
+    """Read what is billed at a rate of its own and is no part of a usage."""
     told = mapping(usage_metadata)
     inputs = mapping(told.get("input_token_details"))
     outputs = mapping(told.get("output_token_details"))

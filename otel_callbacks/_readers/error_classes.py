@@ -158,15 +158,7 @@ _of_builtins: dict[type, str] = {}
 
 
 def class_of(error: BaseException) -> str:
-    """Find the class of an error.
-
-    Args:
-        error: An exception that a provider's client, LangChain or the application
-            raised.
-
-    Returns:
-        One of ``semconv.ERROR_CLASSES``; ``other`` where nothing tells it.
-    """
+    """Find the class of an error."""
     kind = type(error)
     if kind.__module__ == "builtins" and not error.__dict__ and not cause_of(error):
         # Nothing but its type tells anything of such an error.
@@ -201,23 +193,14 @@ def _first(names: Iterable[str], table: dict[str, str]) -> str:
 
 
 def cause_of(error: BaseException) -> object:
-    """Take the error behind an error, or the first of a group.
-
-    Args:
-        error: An exception.
-    """
+    """Take the error behind an error, or the first of a group."""
     if isinstance(error, BaseExceptionGroup):
         return error.exceptions[0]
     return error.__cause__
 
 
 def read(owner: object, name: str) -> object:
-    """Read an attribute; clients have some that raise, and the rest is still due.
-
-    Args:
-        owner: An error, or a part of one.
-        name: The attribute.
-    """
+    """Read an attribute; clients have some that raise, and the rest is still due."""
     try:
         return getattr(owner, name, None)
     except Exception:  # noqa: BLE001 -- see the docstring

@@ -57,15 +57,7 @@ _MOST_DETAILS: Final = 16
 
 
 def refused(error: BaseException) -> Attributes:
-    """Read what a refused request is known by.
-
-    Args:
-        error: An exception that a provider's client or LangChain raised.
-
-    Returns:
-        Span attributes: HTTP status, seconds to wait, the provider's id of the request;
-        each only where it is known.
-    """
+    """Read what a refused request is known by."""
     if type(error).__module__ == "builtins" and error.__cause__ is None:
         return NO_ATTRIBUTES
     found: dict[str, AttributeValue] = {}
@@ -189,14 +181,7 @@ _CANCELLATIONS: Final = frozenset({"CancelledError", "Cancelled", "GreenletExit"
 
 
 def failure(error: BaseException) -> Failure | None:
-    """Say why a run ended with an exception.
-
-    Args:
-        error: The exception that LangChain hands to an error callback.
-
-    Returns:
-        The failure; ``None`` where LangGraph only steers with the exception.
-    """
+    """Say why a run ended with an exception."""
     if isinstance(error, GeneratorExit):
         return _ABANDONED
     kind = type(error)
@@ -238,11 +223,7 @@ def _was_sent(error: BaseException, error_class: str) -> bool:
 
 
 def interruption(error: BaseException) -> Response | None:
-    """Say whether a run waits for somebody: what it gave back, then.
-
-    Args:
-        error: The exception that LangGraph steers with.
-    """
+    """Say whether a run waits for somebody: what it gave back, then."""
     return _INTERRUPTED if _is_one_of(type(error), _INTERRUPTS) else None
 
 

@@ -109,12 +109,7 @@ NOTHING: Final = _Parts()
 
 
 def prompt_estimate(payload: object, parameters: object = None) -> Estimate:
-    """Estimate what goes in, rather too many than too few.
-
-    Args:
-        payload: A list of messages or of texts, or one text.
-        parameters: LangChain's invocation parameters, with tools and schemas.
-    """
+    """Estimate what goes in, rather too many than too few."""
     try:
         parts = payload if type(payload) is list else [payload]
         whole = NOTHING
@@ -126,20 +121,12 @@ def prompt_estimate(payload: object, parameters: object = None) -> Estimate:
 
 
 def text_tokens(text: object) -> int:
-    """Estimate a text, rather too many than too few.
-
-    Args:
-        text: The text; anything else counts nothing.
-    """
+    """Estimate a text, rather too many than too few."""
     return _text(text).estimate().tokens if isinstance(text, str) and text else 0
 
 
 def output_tokens(result: object) -> int:
-    """Estimate what a model has given back.
-
-    Args:
-        result: LangChain's ``LLMResult``, or anything.
-    """
+    """Estimate what a model has given back."""
     found, frames = NOTHING, 0
     try:
         for generations in getattr(result, "generations", None) or ():

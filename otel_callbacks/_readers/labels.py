@@ -31,15 +31,7 @@ def add_labels(
     args: tuple[object, ...],
     choices: Sequence[tuple[str, bool]],
 ) -> Request:
-    """Add the values of the chosen labels to a request.
-
-    Args:
-        request: What was read; a step that is no operation stays as it is.
-        reader: What has read it.
-        args: What it was given.
-        choices: The labels' keys, and whether each is a tag; the key of the outermost
-            run's name is empty, and so is its value here.
-    """
+    """Add the values of the chosen labels to a request."""
     if not request.operation:
         return request
     at = _AT.get(reader, _AT_MOSTLY)

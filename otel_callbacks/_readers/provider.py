@@ -47,15 +47,7 @@ _NONE: Final = Api("", chosen_by_call=False)
 
 
 def api_of(kind: object, arguments: dict[object, object]) -> Api:
-    """Tell the API from a model's constructor arguments.
-
-    Args:
-        kind: ``_type`` of the invocation parameters.
-        arguments: The model's constructor arguments, as serialized.
-
-    Returns:
-        The API; none for models that have no choice between the two.
-    """
+    """Tell the API from a model's constructor arguments."""
     if not isinstance(kind, str) or kind not in _OPENAI_TYPES:
         return _NONE
     if isinstance(chosen := arguments.get("use_responses_api"), bool):
@@ -73,14 +65,7 @@ def api_of(kind: object, arguments: dict[object, object]) -> Api:
 
 
 def asks_for_responses(params: dict[object, object]) -> bool:
-    """Tell whether a call's parameters are only known to the Responses API.
-
-    Args:
-        params: LangChain's invocation parameters of ``ChatOpenAI``.
-
-    Returns:
-        True where one of them is, or a tool is one of OpenAI's own.
-    """
+    """Tell whether a call's parameters are only known to the Responses API."""
     for key in _ONLY_RESPONSES:
         if key in params:
             return True
@@ -196,14 +181,7 @@ _CLASSES: Final = {
 
 
 def class_name(serialized: object) -> str:
-    """Name the class of a serialized model, chain, tool or retriever.
-
-    Args:
-        serialized: What LangChain's ``dumpd`` made, or anything.
-
-    Returns:
-        The last part of the class path, or empty.
-    """
+    """Name the class of a serialized model, chain, tool or retriever."""
     path = mapping(serialized).get("id")
     return text(path[-1]) if isinstance(path, (list, tuple)) and path else ""
 
@@ -213,14 +191,6 @@ def provider_name(ls_provider: object, model_type: object, class_: str) -> str:
 
     ``generate`` of a text model puts no ``ls_provider`` into the metadata, so the
     model's type and its class are asked then; both only where they are certain.
-
-    Args:
-        ls_provider: ``ls_provider`` of the run's metadata.
-        model_type: ``_type`` of the invocation parameters.
-        class_: The model's class.
-
-    Returns:
-        ``gen_ai.provider.name``, or empty where nothing tells it.
     """
     if name := text(ls_provider):
         return _NAMES.get(name, name)
@@ -304,15 +274,7 @@ _NOWHERE: Final = _Server()
 
 
 def constructor_arguments(serialized: object) -> dict[object, object]:
-    """Find the arguments that a model was made with.
-
-    Args:
-        serialized: What LangChain's ``dumpd`` made, or anything. Many providers'
-            classes are "not_implemented" there and only have their ``repr``.
-
-    Returns:
-        The arguments by name; empty where they are unknown.
-    """
+    """Find the arguments that a model was made with."""
     payload = mapping(serialized)
     if isinstance(arguments := payload.get("kwargs"), dict):
         return arguments
@@ -322,16 +284,7 @@ def constructor_arguments(serialized: object) -> dict[object, object]:
 
 
 def server_of(provider: str, arguments: dict[object, object]) -> tuple[str, int]:
-    """Find the server that a model's calls go to.
-
-    Args:
-        provider: ``gen_ai.provider.name``.
-        arguments: The model's constructor arguments, as serialized.
-
-    Returns:
-        ``server.address`` and ``server.port``; empty and 0 where the address is
-        hidden, broken or unknown. User names and passwords of a URL are left out.
-    """
+    """Find the server that a model's calls go to."""
     server = _SERVERS.get(provider, _NOWHERE)
     for argument in _ARGUMENTS:
         if is_given(value := arguments.get(argument)):

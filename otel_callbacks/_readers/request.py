@@ -46,14 +46,7 @@ _OWN_TAGS: Final = ("seq:step:", "graph:step:", "map:key:", "langsmith:")
 
 
 def identifier(value: object) -> str:
-    """Read an id that an application chose.
-
-    Args:
-        value: Anything; a string, an integer or a UUID counts.
-
-    Returns:
-        The id, or empty.
-    """
+    """Read an id that an application chose."""
     if type(value) is str:
         return text(value)
     if type(value) is int:
@@ -68,13 +61,7 @@ def add_metadata(
     metadata: object,
     tags: object,
 ) -> None:
-    """Add what the run's metadata and tags say to its span attributes.
-
-    Args:
-        attributes: Span attributes, changed in place.
-        metadata: The run's metadata as LangChain handed it over.
-        tags: The run's tags.
-    """
+    """Add what the run's metadata and tags say to its span attributes."""
     if isinstance(metadata, dict):
         _add_conversation(attributes, metadata)
         for key, attribute in _TEXTS:
@@ -197,12 +184,7 @@ _PARAMETERS: Final[dict[object, _Row]] = {
 def add_parameters(
     attributes: dict[str, AttributeValue], params: dict[object, object]
 ) -> None:
-    """Add the parameters of a model call to its span attributes.
-
-    Args:
-        attributes: Span attributes, changed in place.
-        params: LangChain's invocation parameters.
-    """
+    """Add the parameters of a model call to its span attributes."""
     for key, value in params.items():
         if value is None or (row := _PARAMETERS.get(key)) is None:
             continue
@@ -278,25 +260,7 @@ def model_request(
     batch_size: object,
     name: object,
 ) -> Request:
-    """Read what a model is asked for when its run starts.
-
-    Args:
-        operation: ``chat`` or ``text_completion``.
-        serialized: The model as LangChain's ``dumpd`` wrote it, or ``None``.
-        invocation_params: What LangChain says it calls the provider with.
-        options: ``{"stop": ...}`` of this call.
-        metadata: The run's metadata, with LangChain's ``ls_`` keys.
-        tags: The run's tags.
-        batch_size: How many runs start before the first call is made.
-        name: The run's name, if the application gave one.
-
-    Returns:
-        The request; the very same one where a model object is called as it was the
-        time before. Values of a wrong type are left out.
-
-    Raises:
-        Exception: Whatever a payload raises when it is read.
-    """
+    """Read what a model is asked for when its run starts."""
     asked = (operation, invocation_params, options, metadata, tags, batch_size, name)
     last = _last.get(id(serialized))
     if (

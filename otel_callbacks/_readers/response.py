@@ -30,20 +30,12 @@ _CHUNK: Final = "content-block-delta"
 
 
 def is_chunk(event: Any) -> bool:
-    """Say whether a protocol event brings output of the model.
-
-    Args:
-        event: An event of ``stream_events(version="v3")``.
-    """
+    """Say whether a protocol event brings output of the model."""
     return isinstance(event, dict) and text(event.get("event")) == _CHUNK
 
 
 def first_of(batch: Any) -> object:
-    """Return the payload of a start: LangChain wraps each prompt in a new list.
-
-    Args:
-        batch: The list of one prompt or one list of messages.
-    """
+    """Return the payload of a start: LangChain wraps each prompt in a new list."""
     return batch[0] if isinstance(batch, list) and batch else batch
 
 
@@ -84,15 +76,7 @@ _OF_SCHEMA: Final = {
 
 
 def finish_reason(generation: object, message: object) -> str:
-    """Read why a message ended.
-
-    Args:
-        generation: LangChain's generation, if there is one.
-        message: The message, if there is one.
-
-    Returns:
-        One of the schemas' words, the provider's own, or ``unknown``.
-    """
+    """Read why a message ended."""
     info = mapping(getattr(generation, "generation_info", None))
     metadata = mapping(getattr(message, "response_metadata", None))
     for place in (info, metadata):
@@ -150,18 +134,7 @@ _NO_ANSWER: Final[_Answer] = (None, _NOTHING, _NOTHING, False)
 
 
 def model_response(result: object) -> Response:
-    """Read what a model gave back when its run ends, or ends early.
-
-    Args:
-        result: LangChain's ``LLMResult``, or ``None``. At an error it holds what came
-            before the error.
-
-    Returns:
-        The response; what the provider did not send is left empty.
-
-    Raises:
-        Exception: Whatever a payload raises when it is read.
-    """
+    """Read what a model gave back when its run ends, or ends early."""
     output = mapping(getattr(result, "llm_output", None))
     prompts = [
         [*map(_answer, generations)]

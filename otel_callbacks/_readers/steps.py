@@ -30,14 +30,7 @@ def enclosing_run_id() -> UUID | None:
 
 
 def retriever_response(documents: Any) -> Response:
-    """Read what a retriever gave back: how many documents, not what is in them.
-
-    Args:
-        documents: A sequence of documents.
-
-    Returns:
-        A response without usage, as none is to be expected.
-    """
+    """Read what a retriever gave back: how many documents, not what is in them."""
     if not isinstance(documents, list | tuple):
         return Response(usage_expected=False)
     return Response(
@@ -75,14 +68,7 @@ to come, and is empty."""
 
 
 def is_composed(serialized: object, inputs: object, more: Mapping[str, object]) -> bool:
-    """Tell a chain made of others from a single step: a function, prompt or parser.
-
-    Args:
-        serialized: The chain as ``dumpd`` wrote it: nothing, if it is made of others.
-        inputs: What the chain is started with.
-        more: Further arguments of ``on_chain_start``. Single steps name their
-            ``run_type``, and so does any runnable that is streamed.
-    """
+    """Tell a chain made of others from a single step: a function, prompt or parser."""
     if serialized is not None:
         return False
     if "run_type" not in more:
@@ -99,18 +85,7 @@ def graph_operation(
     tags: object,
     outermost: bool = False,  # noqa: FBT001, FBT002 -- one of a reader's arguments
 ) -> tuple[str, str, dict[str, AttributeValue]]:
-    """Say which operation of the conventions a chain's run is.
-
-    Args:
-        name: The run's name.
-        about: The run's metadata.
-        tags: The run's tags.
-        outermost: Whether it is a chain made of others, and part of no run.
-
-    Returns:
-        The operation, empty for an inner chain or a node; what it is done with; and
-        the attributes that say so.
-    """
+    """Say which operation of the conventions a chain's run is."""
     made_by = text(about.get("ls_integration"))
     if made_by != _GRAPH and made_by not in _AGENTS:
         if outermost and name and name.partition("<")[0] not in _UNNAMED:
@@ -130,22 +105,14 @@ def graph_operation(
 
 
 def thread_of(about: dict[object, object]) -> str:
-    """Return the thread that a graph keeps its state under, empty inside a node.
-
-    Args:
-        about: The graph's metadata.
-    """
+    """Return the thread that a graph keeps its state under, empty inside a node."""
     if "thread_id" not in about or "langgraph_node" in about:
         return ""
     return identifier(about["thread_id"])
 
 
 def is_resumed(inputs: object) -> bool:
-    """Say whether a graph with a thread goes on where it was interrupted.
-
-    Args:
-        inputs: What the graph is started with: nothing, or ``Command(resume=...)``.
-    """
+    """Say whether a graph with a thread goes on where it was interrupted."""
     if inputs is None:
         return True
     kind = type(inputs)
@@ -219,19 +186,7 @@ def tool_request(
     tool_call_id: object,
     inputs: object,  # noqa: ARG001 -- the callback's own; content is read elsewhere
 ) -> Request:
-    """Read what a tool is started with.
-
-    Args:
-        serialized: ``{"name": ..., "description": ...}``.
-        metadata: The run's metadata.
-        tags: The run's tags.
-        name: The run's name; a tool is named by itself first.
-        tool_call_id: The id that the model gave its call.
-        inputs: The tool's arguments, not read here.
-
-    Returns:
-        The request of ``execute_tool {tool}``.
-    """
+    """Read what a tool is started with."""
     payload = mapping(serialized)
     tool = text(payload.get("name")) or _named(serialized, name)
     attributes: dict[str, AttributeValue] = {
@@ -252,18 +207,7 @@ def tool_request(
 def retriever_request(
     serialized: object, metadata: object, tags: object, name: object
 ) -> Request:
-    """Read what a retriever is started with.
-
-    Args:
-        serialized: The retriever as ``dumpd`` wrote it; LangChain gives ``None``.
-        metadata: The run's metadata, with ``ls_retriever_name`` and
-            ``ls_vector_store_provider``.
-        tags: The run's tags.
-        name: The run's name, else the retriever's class.
-
-    Returns:
-        The request of ``retrieval {source}``.
-    """
+    """Read what a retriever is started with."""
     about = mapping(metadata)
     source = _data_source(about, text(name)) or _named(serialized, None)
     attributes: dict[str, AttributeValue] = {
@@ -309,21 +253,7 @@ def chain_request(
     inputs: object = "",
     more: Mapping[str, object] = NO_ATTRIBUTES,
 ) -> Request:
-    """Read what a chain or a LangGraph node is started with.
-
-    Args:
-        serialized: The chain as ``dumpd`` wrote it, mostly ``None``.
-        metadata: The run's metadata.
-        tags: The run's tags.
-        name: The run's name; for a node of a graph the node's.
-        outermost: Whether it is part of no run.
-        inputs: What it is started with, which tells whether a graph goes on.
-        more: Further arguments of the callback, which tell a chain made of others.
-
-    Returns:
-        The request of ``invoke_agent`` or ``invoke_workflow`` for a graph and for an
-        outermost chain with a name; an inner step has no operation of the conventions.
-    """
+    """Read what a chain or a LangGraph node is started with."""
     about = mapping(metadata)
     whole = outermost and is_composed(serialized, inputs, more)
     own = _named(serialized, name)
@@ -337,16 +267,7 @@ def chain_request(
 
 
 def tool_failed(output: object) -> Failure | None:
-    """Tell whether a tool that ended without an exception failed all the same.
-
-    Args:
-        output: What the tool gave back; ``ToolMessage(status="error")`` is a failure
-            that was handled, also within a list, a tuple with an artifact, or
-            LangGraph's ``Command(update=...)``.
-
-    Returns:
-        The failure, or ``None``.
-    """
+    """Tell whether a tool that ended without an exception failed all the same."""
     return _TOOL_FAILED if _has_failed(output, _WITHIN) else None
 
 

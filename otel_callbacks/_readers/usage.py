@@ -31,15 +31,7 @@ _MOST: Final = 1_000_000
 def reported_cost(
     usage_metadata: object, *places: dict[object, object]
 ) -> Decimal | None:
-    """Find what a provider says that a call cost.
-
-    Args:
-        usage_metadata: What the message holds, or ``None``.
-        places: Where else it may be said: a response's metadata, ``llm_output``.
-
-    Returns:
-        US dollars; None where nothing is said, or no amount of money.
-    """
+    """Find what a provider says that a call cost."""
     seen: object = None
     for place in places:
         if not place:
@@ -110,15 +102,7 @@ _DEEPEST: Final = 3
 
 
 def usage_of(payload: object, depth: int = _DEEPEST) -> Usage | None:
-    """Read a usage of any known shape.
-
-    Args:
-        payload: A usage, or a dictionary that holds one.
-        depth: How many dictionaries deep it may stand.
-
-    Returns:
-        The usage; ``None`` where no number of tokens is said. All zeros are a usage.
-    """
+    """Read a usage of any known shape."""
     raw = mapping(payload)
     for key, read in SHAPES:
         if key in raw:
@@ -136,13 +120,6 @@ def message_usage(usage_metadata: object, *raw: object) -> Usage | None:
 
     langchain-openai writes 0 there for a number that the provider left out; where
     the provider's own usage is at hand, it is asked.
-
-    Args:
-        usage_metadata: What the message holds, or ``None``.
-        raw: Places where the provider's own usage may stand.
-
-    Returns:
-        The usage; ``None`` where no number of tokens is said.
     """
     if not isinstance(usage_metadata, dict) or not usage_metadata:
         return None
@@ -195,14 +172,7 @@ def _without_invented(usage: Usage, places: tuple[object, ...]) -> Usage | None:
 
 
 def total(usages: Iterable[Usage | None]) -> Usage | None:
-    """Add up the usages of several calls.
-
-    Args:
-        usages: One for each call; ``None`` where it is unknown.
-
-    Returns:
-        Their sum; ``None`` if none is known.
-    """
+    """Add up the usages of several calls."""
     known = [usage for usage in usages if usage is not None]
     if len(known) <= 1:
         return known[0] if known else None
@@ -258,9 +228,6 @@ def langchain(raw: _Raw) -> Usage:
     """Read ``AIMessage.usage_metadata``.
 
     https://reference.langchain.com/python/langchain_core/messages/#langchain_core.messages.ai.UsageMetadata
-
-    Args:
-        raw: The dictionary as LangChain holds it.
     """
     inputs, outputs = count(raw.get("input_tokens")), count(raw.get("output_tokens"))
     given = mapping(raw.get("input_token_details"))
@@ -322,9 +289,6 @@ def openai_chat(raw: _Raw) -> Usage:
     Azure, Mistral, Groq, DeepSeek, xAI, Fireworks, Perplexity, vLLM and Qwen send
     this shape; DeepSeek has a name of its own for cached tokens.
     https://platform.openai.com/docs/api-reference/chat/object
-
-    Args:
-        raw: ``usage`` of the response, LangChain's ``token_usage``.
     """
     given = mapping(raw.get("prompt_tokens_details"))
     taken = mapping(raw.get("completion_tokens_details"))
@@ -347,9 +311,6 @@ def openai_responses(raw: _Raw) -> Usage:
 
     https://platform.openai.com/docs/api-reference/responses/object
     https://help.aliyun.com/zh/model-studio/qwen-api-reference
-
-    Args:
-        raw: ``usage`` of the response.
     """
     given = mapping(raw.get("input_tokens_details")) or mapping(
         raw.get("prompt_tokens_details")
@@ -370,9 +331,6 @@ def anthropic(raw: _Raw) -> Usage:
     """Read Anthropic's, whose ``input_tokens`` leave cached tokens out.
 
     https://docs.claude.com/en/api/messages
-
-    Args:
-        raw: ``usage`` of the message.
     """
     read = count(raw.get("cache_read_input_tokens"))
     written = count(raw.get("cache_creation_input_tokens"))
@@ -390,9 +348,6 @@ def gemini(raw: _Raw) -> Usage:
     """Read Gemini's and Vertex AI's, whose candidates leave thoughts out.
 
     https://ai.google.dev/api/generate-content#UsageMetadata
-
-    Args:
-        raw: ``usageMetadata`` of the response, in either spelling.
     """
     thoughts = _first(raw, "thoughtsTokenCount", "thoughts_token_count")
     return Usage(
@@ -427,9 +382,6 @@ def bedrock(raw: _Raw) -> Usage:
     """Read Bedrock's, of Converse and of the metrics of an invocation.
 
     https://docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_TokenUsage.html
-
-    Args:
-        raw: ``usage`` of Converse, or ``amazon-bedrock-invocationMetrics``.
     """
     read = _first(raw, "cacheReadInputTokens", "cacheReadInputTokenCount")
     written = _first(raw, "cacheWriteInputTokens", "cacheWriteInputTokenCount")
@@ -445,9 +397,6 @@ def ollama(raw: _Raw) -> Usage:
     """Read Ollama's, which stands among the rest of the response.
 
     https://github.com/ollama/ollama/blob/main/docs/api.md
-
-    Args:
-        raw: The response's metadata.
     """
     return Usage(count(raw.get("prompt_eval_count")), count(raw.get("eval_count")))
 
@@ -456,9 +405,6 @@ def watsonx(raw: _Raw) -> Usage:
     """Read watsonx.ai's text generation.
 
     https://cloud.ibm.com/apidocs/watsonx-ai#text-generation
-
-    Args:
-        raw: A result of the response.
     """
     return Usage(
         count(raw.get("input_token_count")), count(raw.get("generated_token_count"))

@@ -20,15 +20,7 @@ LARGEST_INTEGER: Final = 2**53
 
 
 def text(value: object) -> str:
-    """Read a string.
-
-    Args:
-        value: Anything; only a string counts.
-
-    Returns:
-        The string as valid UTF-8, at most ``LONGEST_TEXT`` characters; empty where
-        there is none.
-    """
+    """Read a string."""
     if type(value) is str:
         if value.isascii() and len(value) <= LONGEST_TEXT:
             return value
@@ -48,14 +40,7 @@ def _valid(value: str) -> str:
 
 
 def number(value: object) -> float | None:
-    """Read a double.
-
-    Args:
-        value: Anything; only a finite number counts, and a boolean is none.
-
-    Returns:
-        The number as a double, or ``None``.
-    """
+    """Read a double."""
     if type(value) is float:
         return value if value - value == 0 else None
     if type(value) is int:
@@ -66,15 +51,7 @@ def number(value: object) -> float | None:
 
 
 def integer(value: object) -> int | None:
-    """Read an integer of at most 53 bits.
-
-    Args:
-        value: Anything; a whole double counts (protobuf's JSON has no integers), a
-            boolean and a string of digits do not.
-
-    Returns:
-        The integer, or ``None``.
-    """
+    """Read an integer of at most 53 bits."""
     if type(value) is int:
         return value if abs(value) <= LARGEST_INTEGER else None
     if type(value) is float and value.is_integer() and abs(value) <= LARGEST_INTEGER:
@@ -83,14 +60,7 @@ def integer(value: object) -> int | None:
 
 
 def count(value: object) -> int | None:
-    """Read a number of things: an integer that is not negative.
-
-    Args:
-        value: Anything.
-
-    Returns:
-        The number, or ``None``.
-    """
+    """Read a number of things: an integer that is not negative."""
     if type(value) is int:
         return value if 0 <= value <= LARGEST_INTEGER else None
     if value is None:
@@ -100,14 +70,7 @@ def count(value: object) -> int | None:
 
 
 def strings(value: object) -> tuple[str, ...] | None:
-    """Read a list of strings.
-
-    Args:
-        value: Anything; one string counts as a list of it.
-
-    Returns:
-        At most ``MOST_STRINGS`` strings that are not empty, or ``None``.
-    """
+    """Read a list of strings."""
     if isinstance(value, str):
         value = (value,)
     if not isinstance(value, (list, tuple)):
@@ -118,12 +81,7 @@ def strings(value: object) -> tuple[str, ...] | None:
 
 
 def is_given(value: object) -> bool:
-    """Say whether something is said: neither nothing nor empty, as far as it is known.
-
-    Args:
-        value: Anything. What is of another class than JSON's is never asked for its
-            truth: a table or an array has none.
-    """
+    """Say whether something is said: neither nothing nor empty, as far as known."""
     if value is None or value is False:
         return False
     return bool(value) if type(value) in _MAY_BE_EMPTY else True
@@ -133,12 +91,5 @@ _MAY_BE_EMPTY: Final = frozenset({str, list, dict, tuple})
 
 
 def mapping(value: object) -> dict[object, object]:
-    """Read a dictionary.
-
-    Args:
-        value: Anything.
-
-    Returns:
-        The dictionary itself, or an empty one.
-    """
+    """Read a dictionary."""
     return value if isinstance(value, dict) else {}

@@ -51,12 +51,7 @@ class Pipeline(NamedTuple):
 
 
 class Lifecycle:
-    """Translates a handler's callbacks for the table of open runs.
-
-    Args:
-        pipeline: The table, and who is told of troubles.
-        redact: Changes what was said before it goes anywhere.
-    """
+    """Translates a handler's callbacks for the table of open runs."""
 
     __slots__ = ("_capture", "_health", "_labels", "_step_out", "_table")
 
@@ -84,18 +79,7 @@ class Lifecycle:
         payloads: object,
         more: object,
     ) -> None:
-        """Start a model's run.
-
-        Args:
-            args: What says what is asked for.
-            unread: The request where it cannot be read.
-            ids: The ids of the run and of its parent.
-            payloads: The messages or prompts of each run, of which this has one.
-            more: The call's parameters.
-
-        Raises:
-            BudgetExceeded: A budget of the app's refuses the call.
-        """
+        """Start a model's run."""
         payload, error = _read(first_of, payloads)
         self.start(model_request, args, unread, ids, payload, more, error)
 
@@ -109,20 +93,7 @@ class Lifecycle:
         more: object = None,
         trouble: Exception | None = None,
     ) -> None:
-        """Start a run.
-
-        Args:
-            reader: Reads the request.
-            args: What it reads.
-            unread: The request where it cannot be read.
-            ids: The ids of the run and of its parent.
-            payload: What the run works on; its identity tells a second report.
-            more: What else may hold content: a call's parameters, a tool's arguments.
-            trouble: Why the payload could not be read.
-
-        Raises:
-            BudgetExceeded: A budget of the app's refuses the call.
-        """
+        """Start a run."""
         run_id, parent_id = ids
         refusal = None
         try:
@@ -158,11 +129,7 @@ class Lifecycle:
             raise refusal
 
     def first_chunk(self, run: Run) -> None:
-        """Note the first chunk of a stream, and let go of the current span.
-
-        Args:
-            run: The run.
-        """
+        """Note the first chunk of a stream, and let go of the current span."""
         # Eight bytes a chunk: a process may hold thousands of long streams open.
         run.chunks = array("q", (_tick(),))
         self._step_out(run)
@@ -173,13 +140,7 @@ class Lifecycle:
         reader: Callable[[Any], Response] | None = None,
         payload: Any = None,
     ) -> None:
-        """End a run that went well.
-
-        Args:
-            run_id: The run's id.
-            reader: Reads what it gave back.
-            payload: What it gave back.
-        """
+        """End a run that went well."""
         try:
             run = self._table.take(run_id)
             if run is None and not self._table.is_lost(run_id):
@@ -206,12 +167,7 @@ class Lifecycle:
             raise
 
     def end_tool(self, run_id: UUID, output: Any) -> None:
-        """End a tool's run, which may have failed and handled that itself.
-
-        Args:
-            run_id: The run's id.
-            output: What the tool gave back.
-        """
+        """End a tool's run, which may have failed and handled that itself."""
         try:
             run = self._table.take(run_id)
             if run is None:
@@ -231,13 +187,7 @@ class Lifecycle:
             raise
 
     def fail(self, run_id: UUID, error: BaseException, partial: Any = None) -> None:
-        """End a run that failed.
-
-        Args:
-            run_id: The run's id.
-            error: Why it failed; control flow of LangGraph is no failure.
-            partial: What a model gave back until then; its tokens were spent.
-        """
+        """End a run that failed."""
         try:
             run = self._table.take(run_id)
             if run is None and not self._table.is_lost(run_id):
@@ -287,15 +237,7 @@ class Lifecycle:
         self._table.close()
 
     def trouble(self, where: str, error: Exception) -> None:
-        """Take an error that nobody nearer has taken.
-
-        Args:
-            where: The place.
-            error: The exception; in strict mode it has been raised on purpose.
-
-        Raises:
-            Exception: ``error`` itself, in strict mode only.
-        """
+        """Take an error that nobody nearer has taken."""
         if self._health.strict:
             raise error
         self._health.trouble(where, error)

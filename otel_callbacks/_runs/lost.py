@@ -64,14 +64,7 @@ class OpenRuns(Protocol):
 
 
 class LostRuns:
-    """Finds the lost runs of one table and has them ended.
-
-    Args:
-        table: The table.
-        time_limit: Seconds without a sign of life after which a run is lost.
-        counts: How many were lost, by reason.
-        thread: Ends what nobody waits for.
-    """
+    """Finds the lost runs of one table and has them ended."""
 
     def __init__(
         self,
@@ -101,13 +94,7 @@ class LostRuns:
         return dict.fromkeys(REASONS, 0) | counted
 
     def watch(self, run: Run, run_id: object) -> None:
-        """Look out for the signs that a run is lost.
-
-        Args:
-            run: The run that starts.
-            run_id: Its id, of which only a weak reference is kept where there can be
-                one; text and numbers cannot say that they are forgotten.
-        """
+        """Look out for the signs that a run is lost."""
         try:
             ref = RunRef(run_id, self._on_forgotten)
         except TypeError:
@@ -125,13 +112,7 @@ class LostRuns:
             self._thread.add(self)
 
     def lose(self, run: Run, reason: str, outcome: Outcome) -> None:
-        """End a run whose end nobody reported.
-
-        Args:
-            run: The run.
-            reason: How that was found out, one of ``REASONS``.
-            outcome: ``cancelled`` or ``abandoned``.
-        """
+        """End a run whose end nobody reported."""
         if not run.lost:
             run.lost = reason
             run.tick = time.perf_counter_ns()
@@ -155,13 +136,7 @@ class LostRuns:
     def end_descendants(
         self, run: Run, outcome: Outcome, reason: str = PARENT_ENDED
     ) -> None:
-        """End what is open below a run, deepest first, but what still works.
-
-        Args:
-            run: A run that has ended or is about to.
-            outcome: How its descendants are said to have ended.
-            reason: Why they are lost.
-        """
+        """End what is open below a run, deepest first, but what still works."""
         for child in list((run.children or {}).values()):
             if reason == PARENT_ENDED and _still_works(child, run):
                 continue
@@ -169,11 +144,7 @@ class LostRuns:
             self.lose(child, reason, outcome)
 
     def recall(self, key: int) -> Run | None:
-        """Return a run that was lost, if it is still remembered.
-
-        Args:
-            key: The run's key.
-        """
+        """Return a run that was lost, if it is still remembered."""
         return self._remembered.get(key) or self._recent.get(key)
 
     def settle(self) -> None:

@@ -37,11 +37,7 @@ if TYPE_CHECKING:
 
 
 class TaskWatch:
-    """The open runs that started in one task.
-
-    Args:
-        task: The task.
-    """
+    """The open runs that started in one task."""
 
     __slots__ = ("runs", "task")
 
@@ -56,11 +52,7 @@ class TaskWatch:
 
 
 class TaskWatches:
-    """One watch for each task that has started a run, gone when the task is done.
-
-    Args:
-        cancelled: Told the open runs of a task that was cancelled.
-    """
+    """One watch for each task that has started a run, gone when the task is done."""
 
     __slots__ = ("_cancelled", "_watches")
 
@@ -69,14 +61,7 @@ class TaskWatches:
         self._watches: dict[int, TaskWatch] = {}
 
     def watch(self, run: Run) -> TaskWatch | None:
-        """Watch the current task, if the running loop has one, for this run.
-
-        Args:
-            run: The run that starts.
-
-        Returns:
-            The task's watch; None outside a task.
-        """
+        """Watch the current task, if the running loop has one, for this run."""
         task = asyncio.current_task()
         if task is None:
             return None
@@ -142,13 +127,7 @@ class RunRef(weakref.ref[Any]):
 
 
 class Run:
-    """One open run. The sinks' stand-in span derives from it: one object for a run.
-
-    Args:
-        key: The run id's integer; the id itself must not be kept alive.
-        request: What is known at the start.
-        parent: The run it is part of, if that is open.
-    """
+    """One open run. The sinks' stand-in span derives from it: one object for a run."""
 
     __slots__ = (
         "account",

@@ -43,22 +43,13 @@ class DuplicateReports:
         self._left: OrderedDict[int, int] = OrderedDict()
 
     def expect(self, key: int, count: int) -> None:
-        """Expect further reports of a run's end.
-
-        Args:
-            key: The run's key.
-            count: How many.
-        """
+        """Expect further reports of a run's end."""
         self._left[key] = count
         if len(self._left) > _AT_MOST:
             self._left.popitem(last=False)
 
     def is_expected(self, key: int) -> bool:
-        """Say whether this end was expected, and count it off.
-
-        Args:
-            key: The run's key.
-        """
+        """Say whether this end was expected, and count it off."""
         left = self._left.pop(key, 0)
         if left > 1:
             self._left[key] = left - 1
@@ -79,16 +70,6 @@ class RunTable:
 
     It keeps no reference to a run's id but a weak one, so that a run that LangChain
     has forgotten can be told from one that goes on.
-
-    Args:
-        sinks: Who is told of starts and ends.
-        diagnostics: Counts and logs troubles.
-        factory: Makes a run's record.
-        price: Says what a call cost; it never raises.
-        time_limit: Seconds without a sign of life after which a run is lost.
-        size_limit: Open runs beyond which those without a sign of life are given up,
-            those without open runs below them first.
-        lost: Counts the lost runs by reason.
     """
 
     def __init__(
@@ -122,10 +103,6 @@ class RunTable:
         One start reaches us twice when two handlers of ours, or one given twice,
         hang on it: then the payload is the same object. Another payload under the
         same id is another run: the first one is lost to us and ended.
-
-        Args:
-            run_id: The id of the run that starts.
-            origin: The identity of its payload.
         """
         run = self._open.get(run_key(run_id))
         if run is None:
@@ -150,16 +127,7 @@ class RunTable:
         content: Content | None = None,
         expected: Estimate | None = None,
     ) -> Run:
-        """Put a run in the table and tell the sinks.
-
-        Args:
-            run_id: The run's id; only a weak reference to it is kept.
-            parent_id: The id of the run it is part of.
-            request: What is known at the start.
-            origin: The identity of its payload, see `is_duplicate`.
-            content: What goes in, where capture is on.
-            expected: What goes in, estimated, where an account asks.
-        """
+        """Put a run in the table and tell the sinks."""
         key = run_key(run_id)
         parent = None if parent_id is None else self._open.get(run_key(parent_id))
         run = self._factory(key, request, parent)
@@ -189,15 +157,7 @@ class RunTable:
         return run
 
     def take(self, run_id: object) -> Run | None:
-        """Take a run out of the table because its end was reported.
-
-        Args:
-            run_id: The id of the run that ended.
-
-        Returns:
-            The run, for `finish`; None where it is not open: reported twice, lost
-            before, or started where no handler of ours was.
-        """
+        """Take a run out of the table because its end was reported."""
         key = run_key(run_id)
         run = self._open.get(key)
         if run is None or not self._begin_end(run):
@@ -213,15 +173,7 @@ class RunTable:
         failure: Failure | None = None,
         content: Content | None = None,
     ) -> None:
-        """Tell the sinks how a run ended that `take` returned.
-
-        Args:
-            run: The run.
-            outcome: How it ended.
-            response: What it gave back, if anything.
-            failure: Why it failed, if it did.
-            content: What came back, where capture is on.
-        """
+        """Tell the sinks how a run ended that `take` returned."""
         if run.children:
             below: Outcome = CANCELLED if outcome == CANCELLED else ABANDONED
             self._lost.end_descendants(run, below)
@@ -237,11 +189,7 @@ class RunTable:
         self._forget(run)
 
     def finish_later(self, run_id: object) -> None:
-        """Leave an end that was interrupted to the thread that ends lost runs.
-
-        Args:
-            run_id: The id of the run.
-        """
+        """Leave an end that was interrupted to the thread that ends lost runs."""
         if self._ending:
             begun = self._ending.get(run_key(run_id))
             if begun is not None and begun[1] == threading.get_ident():
@@ -249,11 +197,7 @@ class RunTable:
                 self._lost.later(begun[0])
 
     def complete(self, run: Run) -> None:
-        """Finish an end that was interrupted: what no sink has taken yet.
-
-        Args:
-            run: The run, whose end has begun.
-        """
+        """Finish an end that was interrupted: what no sink has taken yet."""
         begun = self._ending.get(run.key)
         if begun is None or begun[0] is not run:
             return
@@ -266,11 +210,7 @@ class RunTable:
         self._forget(run)
 
     def unfinished(self, long_ago: int) -> list[Run]:
-        """Return the runs whose end has begun and will not go on by itself.
-
-        Args:
-            long_ago: A reading of the clock; what began before was interrupted.
-        """
+        """Return the runs whose end has begun and will not go on by itself."""
         here = threading.get_ident()
         return [
             run
@@ -279,20 +219,11 @@ class RunTable:
         ]
 
     def is_lost(self, run_id: object) -> bool:
-        """Say whether the run with this id was ended because it seemed lost.
-
-        Args:
-            run_id: The id of the run.
-        """
+        """Say whether the run with this id was ended because it seemed lost."""
         return self._lost.recall(run_key(run_id)) is not None
 
     def finish_late(self, run_id: object, response: Response) -> None:
-        """Count the tokens of a lost run whose end is reported after all.
-
-        Args:
-            run_id: The id of the run that ended.
-            response: What it gave back.
-        """
+        """Count the tokens of a lost run whose end is reported after all."""
         run = self._lost.recall(run_key(run_id))
         if run is not None and run.outcome is not None:
             cost = self._price(run.request, response, run.start_ns)
@@ -303,15 +234,7 @@ class RunTable:
             self._tell(run, end)
 
     def end_lost(self, run: Run, outcome: Outcome) -> bool:
-        """End a run that is lost, unless it has ended.
-
-        Args:
-            run: The run.
-            outcome: ``cancelled`` or ``abandoned``.
-
-        Returns:
-            Whether it was open.
-        """
+        """End a run that is lost, unless it has ended."""
         # An end that the sinks hear of before the start would lose the span.
         if not run.is_started or not self._begin_end(run):
             return False

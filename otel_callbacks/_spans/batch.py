@@ -42,11 +42,7 @@ _START_IN_GATHER: Final = "AsyncCallbackManager.on_llm_start"
 
 
 def run_being_called(runs: Mapping[int, StandIn]) -> StandIn | None:
-    """Return the run of a batch whose call is on the stack, if one is.
-
-    Args:
-        runs: The open runs of the batch by their key.
-    """
+    """Return the run of a batch whose call is on the stack, if one is."""
     try:
         frame: FrameType | None = sys._getframe(1)  # noqa: SLF001 -- no public way up
         for _ in range(_FRAMES_AT_MOST):

@@ -105,13 +105,7 @@ decorate: Callable[[StandIn | Shared, Context], Context] | None = None
 
 
 class StandIn(Run, Delegate):
-    """A run and the stand-in for its span, in one object.
-
-    Args:
-        key: The run's key.
-        request: What is known at the start.
-        parent: The run it is part of, if that is open.
-    """
+    """A run and the stand-in for its span, in one object."""
 
     __slots__ = (
         "attached",
@@ -152,12 +146,7 @@ class StandIn(Run, Delegate):
 
 
 class Shared(Delegate):
-    """One stand-in for runs that start together and are called one after another.
-
-    Args:
-        find: Finds the run whose call is being made just now, if any is.
-        first: The first run of the batch.
-    """
+    """One stand-in for runs that start together and are called one after another."""
 
     __slots__ = (
         "_find",
@@ -191,11 +180,7 @@ class Shared(Delegate):
         self.before: Context = _NOTHING
 
     def takes(self, run: StandIn) -> bool:
-        """Say whether a run that starts belongs to this batch.
-
-        Args:
-            run: The run that starts while this stand-in is current.
-        """
+        """Say whether a run that starts belongs to this batch."""
         return (
             self.open
             and self._left > 0
@@ -204,11 +189,7 @@ class Shared(Delegate):
         )
 
     def add(self, run: StandIn) -> None:
-        """Answer for one more run.
-
-        Args:
-            run: The run that starts.
-        """
+        """Answer for one more run."""
         self._left -= 1
         self.runs[run.key] = run
         run.shared = self
@@ -216,14 +197,7 @@ class Shared(Delegate):
         run.outside, run.outside_run = self.outside, self.outside_run
 
     def remove(self, run: StandIn) -> bool:
-        """Answer no more for a run that has ended.
-
-        Args:
-            run: The run.
-
-        Returns:
-            Whether it was the last one.
-        """
+        """Answer no more for a run that has ended."""
         self.runs.pop(run.key, None)
         self.open = bool(self.runs)
         return not self.open
@@ -247,11 +221,7 @@ STAND_INS: Final = (StandIn, Shared)
 
 
 def step_aside(span: StandIn | Shared) -> None:
-    """Move a stand-in's outer span outward to the nearest one that is open.
-
-    Args:
-        span: The stand-in; it remembers the way, so that no chain of them grows.
-    """
+    """Move a stand-in's outer span outward to the nearest one that is open."""
     outer = span.outer
     while isinstance(outer, STAND_INS) and not outer.open:
         outer = outer.outer
@@ -259,13 +229,7 @@ def step_aside(span: StandIn | Shared) -> None:
 
 
 def parent_of(run: StandIn, context: Context, current: trace.Span) -> trace.Span:
-    """Return the span that a run's span shall be a child of.
-
-    Args:
-        run: The run that starts.
-        context: The context it starts in.
-        current: The span that is current there.
-    """
+    """Return the span that a run's span shall be a child of."""
     parent = run.parent
     if parent is None and not run.parent_known:
         # Part of a run that we were not shown: the innermost one that we know.
@@ -320,13 +284,7 @@ def _probe(runtime: Any) -> bool:
 
 
 def attach(span: StandIn | Shared, context: Context, outer: trace.Span) -> None:
-    """Make a stand-in the current span.
-
-    Args:
-        span: The stand-in of a run, or of the runs of a batch.
-        context: The context it starts in.
-        outer: The span that is current there.
-    """
+    """Make a stand-in the current span."""
     if isinstance(outer, STAND_INS):
         span.outside, span.outside_run = outer.outside, outer.outside_run
         if not outer.open:
@@ -350,11 +308,7 @@ def attach(span: StandIn | Shared, context: Context, outer: trace.Span) -> None:
 
 
 def put_back(span: StandIn | Shared) -> None:
-    """Make current again what was before, if the stand-in is still current here.
-
-    Args:
-        span: The stand-in of a run that has ended, or whose stream begins to flow.
-    """
+    """Make current again what was before, if the stand-in is still current here."""
     context = otel_context.get_current()
     if context is span.attached:
         otel_context.attach(span.before)

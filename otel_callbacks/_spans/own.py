@@ -67,17 +67,7 @@ _IS_TESTED: Final = is_tested(sdk_version)
 
 
 class OwnSpan(trace.Span):
-    """One run's span, until its end a dictionary.
-
-    Args:
-        tracer: The SDK's tracer; its processors get the span.
-        name: The span's name.
-        context: The span's own context.
-        parent: The parent's, if there is one.
-        kind: The span's kind.
-        attributes: What is known at the start; the span's own from now on.
-        start_ns: When it started, in nanoseconds since the epoch.
-    """
+    """One run's span, until its end a dictionary."""
 
     __slots__ = (
         "attributes_now",
@@ -194,13 +184,7 @@ class OwnSpan(trace.Span):
     def finish(
         self, attributes: Mapping[str, AttributeValue], error: str | None, end_ns: int
     ) -> None:
-        """End the span.
-
-        Args:
-            attributes: What became known since the start.
-            error: The description of the status ``ERROR``; None where it is not set.
-            end_ns: When it ended, in nanoseconds since the epoch.
-        """
+        """End the span."""
         tracer: Any = self.tracer
         if (
             self.real
@@ -254,13 +238,7 @@ def is_silent(processor: Any) -> bool:
 
 
 class SpanMaker:
-    """Starts spans: own ones where that is safe, else the tracer's.
-
-    Args:
-        tracer: Makes the spans; a proxy is followed once there is a provider.
-        sdk_spans: Whether the tracer always makes them.
-        set_up: Called when there is a provider, and when there is another one.
-    """
+    """Starts spans: own ones where that is safe, else the tracer's."""
 
     def __init__(
         self,
@@ -285,17 +263,7 @@ class SpanMaker:
         links: Sequence[trace.Link] | None,
         start_ns: int,
     ) -> trace.Span:
-        """Start a span as the tracer would.
-
-        Args:
-            name: The span's name.
-            context: The context; its current span is the parent.
-            parent: The parent's context, which may be invalid.
-            kind: The span's kind.
-            attributes: What is known at the start.
-            links: Links to other spans, if there are any.
-            start_ns: When it started, in nanoseconds since the epoch.
-        """
+        """Start a span as the tracer would."""
         tracer: Any = self._tracer
         if type(tracer) is trace.ProxyTracer:
             tracer = tracer._tracer  # noqa: SLF001 -- has no public name

@@ -27,23 +27,14 @@ class Threads:
         self._last: dict[tuple[str, str], SpanContext] = {}
 
     def links(self, request: Request) -> tuple[Link, ...]:
-        """Return the link of a run that resumes its thread, if the thread is known.
-
-        Args:
-            request: What is known of the run at its start.
-        """
+        """Return the link of a run that resumes its thread, if the thread is known."""
         if not request.resumes:
             return ()
         before = self._last.get((request.target, request.thread))
         return () if before is None else (Link(before),)
 
     def remember(self, request: Request, span: Span) -> None:
-        """Take a run as the last one of its thread.
-
-        Args:
-            request: What is known of the run at its start.
-            span: Its span.
-        """
+        """Take a run as the last one of its thread."""
         key = (request.target, request.thread)
         # Out and in again: the threads used last stand at the end.
         self._last.pop(key, None)

@@ -40,13 +40,7 @@ if TYPE_CHECKING:
 
 
 def end_attributes(run: Run, end: End, *, content: bool) -> dict[str, AttributeValue]:
-    """Return what became known of a run by its end.
-
-    Args:
-        run: The run.
-        end: How it ended.
-        content: Whether what came back is written, too.
-    """
+    """Return what became known of a run by its end."""
     attributes = _response_attributes(run, end)
     if end.failure is not None:
         attributes[semconv.ERROR_TYPE] = end.failure.error_type
@@ -67,12 +61,7 @@ def end_attributes(run: Run, end: End, *, content: bool) -> dict[str, AttributeV
 
 
 def as_json(content: Content) -> dict[str, str | int]:
-    """Return content as a span can hold it: as JSON, where other letters stay text.
-
-    Args:
-        content: Lists and dictionaries by the attribute's name. An exception's
-            message is left to its event.
-    """
+    """Return content as a span can hold it: as JSON, where other letters stay text."""
     return {
         name: value
         if isinstance(value, str | int)
@@ -83,11 +72,7 @@ def as_json(content: Content) -> dict[str, str | int]:
 
 
 def of_the_conventions(attributes: Attributes) -> Attributes:
-    """Return the attributes without those of ours.
-
-    Args:
-        attributes: Span attributes by name.
-    """
+    """Return the attributes without those of ours."""
     return {
         key: value
         for key, value in attributes.items()
@@ -141,15 +126,7 @@ _INTERNAL: Final = trace.SpanKind.INTERNAL
 
 
 class SpanSink:
-    """One span for each run.
-
-    Args:
-        tracer: Makes the spans.
-        extensions: Whether attributes that the conventions lack are written too.
-        content: Whether what was said is written, where it was captured.
-        sdk_spans: Whether each span is one of the tracer's own making.
-        set_up: Called when the tracer has a provider.
-    """
+    """One span for each run."""
 
     name: Final = "spans"
 
@@ -170,11 +147,7 @@ class SpanSink:
         self._interrupted: set[int] = set()
 
     def started(self, run: StandIn) -> None:
-        """Start a run's span and make its stand-in current.
-
-        Args:
-            run: The run that starts.
-        """
+        """Start a run's span and make its stand-in current."""
         if run.request.operation == semconv.TEXT_COMPLETION:
             waiting = batch.waiting_context()
             if waiting is not None:
@@ -184,12 +157,7 @@ class SpanSink:
             self._start(run)
 
     def ended(self, run: StandIn, end: End) -> None:
-        """End a run's span, and put back what was current before it.
-
-        Args:
-            run: The run that ended.
-            end: How it ended.
-        """
+        """End a run's span, and put back what was current before it."""
         if end.late:
             return
         span = run.span

@@ -33,13 +33,7 @@ _IN_COMMON: Final = (
 
 
 def note_in_agent(entries: list[AgentTally], run: Run, end: End) -> None:
-    """Add one ended run to what its agent did.
-
-    Args:
-        entries: The entries of the nearest agent outside of the run.
-        run: The ended run; chains and retrievals do not count.
-        end: How it ended.
-    """
+    """Add one ended run to what its agent did."""
     operation = run.request.operation
     # An append needs no lock, whichever thread the branches of a tree end in.
     if operation in semconv.MODEL_OPERATIONS:
@@ -52,11 +46,7 @@ def note_in_agent(entries: list[AgentTally], run: Run, end: End) -> None:
 
 
 def agent_attributes(entries: Sequence[AgentTally]) -> dict[str, AttributeValue]:
-    """Return what is said of an agent's calls on its span.
-
-    Args:
-        entries: What `note` has added.
-    """
+    """Return what is said of an agent's calls on its span."""
     requests = [request for _, _, request, _ in entries if request is not None]
     if not requests:
         return {}
@@ -69,11 +59,7 @@ def agent_attributes(entries: Sequence[AgentTally]) -> dict[str, AttributeValue]
 
 
 def agent_model(entries: Sequence[AgentTally]) -> str:
-    """Return the model that all calls of an agent asked for, else nothing.
-
-    Args:
-        entries: What `note` has added.
-    """
+    """Return the model that all calls of an agent asked for, else nothing."""
     asked = {request.model for _, _, request, _ in entries if request is not None}
     return asked.pop() if len(asked) == 1 else ""
 
@@ -116,13 +102,7 @@ _NAMES: Final = (
 
 
 def note(entries: list[Tally], operation: str, end: End) -> None:
-    """Add one ended run to the sums of its root.
-
-    Args:
-        entries: The entries of the outermost run.
-        operation: The ended run's operation; chains and retrievals do not count.
-        end: How it ended; what a cache answered is not spent.
-    """
+    """Add one ended run to the sums of its root."""
     entry: Tally
     if operation in semconv.MODEL_OPERATIONS:
         response = end.response
@@ -140,21 +120,13 @@ def note(entries: list[Tally], operation: str, end: End) -> None:
 
 
 def counts(entries: Iterable[Tally | AgentTally]) -> tuple[int, int]:
-    """Return how many model calls and tool calls there were.
-
-    Args:
-        entries: What `note` has added, here or in `agent_sums`.
-    """
+    """Return how many model calls and tool calls there were."""
     entries = tuple(entries)
     return sum(entry[0] for entry in entries), sum(entry[1] for entry in entries)
 
 
 def attributes(entries: list[Tally]) -> dict[str, AttributeValue]:
-    """Return the sums as span attributes.
-
-    Args:
-        entries: What `note` has added.
-    """
+    """Return the sums as span attributes."""
     sums: dict[str, AttributeValue] = {
         name: int(sum(entry[position] for entry in entries))
         for position, name in enumerate(_NAMES)
@@ -171,13 +143,7 @@ _NANOSECONDS: Final = 1e9
 def add_chunk_times(
     attributes: dict[str, AttributeValue], start: int, chunks: Sequence[int]
 ) -> None:
-    """Add what the times of a stream's chunks say; two chunks make a rate and a gap.
-
-    Args:
-        attributes: Span attributes, changed in place.
-        start: When the run started, a reading of its clock in nanoseconds.
-        chunks: When each chunk came, of the same clock, in order; at least one.
-    """
+    """Add what the times of a stream's chunks say; two chunks make a rate and a gap."""
     attributes[semconv.REQUEST_STREAM] = True
     first = (chunks[0] - start) / _NANOSECONDS
     attributes[semconv.RESPONSE_TIME_TO_FIRST_CHUNK] = first

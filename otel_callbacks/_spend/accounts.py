@@ -418,11 +418,7 @@ def accounts_in_use() -> bool:
 
 
 def use_account(change: int) -> None:
-    """Note that an account comes into use, or is no longer.
-
-    Args:
-        change: 1 or -1.
-    """
+    """Note that an account comes into use, or is no longer."""
     if change < 0:
         _in_use.pop()
         return

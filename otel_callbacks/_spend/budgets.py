@@ -77,11 +77,7 @@ def _text(budget: str, amount: Amount) -> str:
 
 
 def dollars(amount: Amount) -> str:
-    """Return US dollars with four places, and more where these would say nothing.
-
-    Args:
-        amount: US dollars.
-    """
+    """Return US dollars with four places, and more where these would say nothing."""
     exact = Decimal(amount)
     places = max(_PLACES, 1 - exact.adjusted()) if exact else _PLACES
     digits = exact.quantize(Decimal(1).scaleb(-places, EXACT), context=EXACT)
@@ -169,18 +165,7 @@ def limits(
     on_exceed: str,
     on_unpriced: str = COUNT,
 ) -> Limits | None:
-    """Return the limits that arguments ask for, or None where there is none.
-
-    Args:
-        max_tokens: Tokens in and out.
-        max_cost_usd: US dollars.
-        max_calls: Model calls.
-        on_exceed: ``raise`` or ``warn``.
-        on_unpriced: ``raise``, ``count`` or ``allow``.
-
-    Raises:
-        ValueError: An argument has a value that is not allowed; the message names it.
-    """
+    """Return the limits that arguments ask for, or None where there is none."""
     _whole("max_tokens", max_tokens)
     _whole("max_calls", max_calls)
     if max_cost_usd is not None and not _is_money(max_cost_usd):

@@ -55,13 +55,7 @@ class Run(Protocol):
 
 
 class Charge:
-    """Which accounts one run is on, and what it has reserved there.
-
-    Args:
-        on: The accounts.
-        owner: The run; of several pipelines' the one that tells of its end.
-        expected: Tokens that go in.
-    """
+    """Which accounts one run is on, and what it has reserved there."""
 
     __slots__ = (
         "assumed",
@@ -134,14 +128,7 @@ os.register_at_fork(after_in_child=_batches.clear)
 
 
 class LedgerSink:
-    """Keeps the accounts of one pipeline's runs.
-
-    Args:
-        price: Says what a call cost.
-        health: Says once what a budget cannot see, or would have refused.
-        exceeded: Counts the calls beyond a budget.
-        has_spans: Whether the pipeline's runs have spans.
-    """
+    """Keeps the accounts of one pipeline's runs."""
 
     name: Final = "ledger"
 

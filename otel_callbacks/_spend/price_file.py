@@ -75,14 +75,7 @@ class Entry(NamedTuple):
     def is_for(
         self, provider: str, servers: tuple[str, ...], model: str, day: date
     ) -> bool:
-        """Say whether the price is one for a call.
-
-        Args:
-            provider: ``gen_ai.provider.name``.
-            servers: The server's address, without and with its port.
-            model: The model's name.
-            day: The day of the call, UTC.
-        """
+        """Say whether the price is one for a call."""
         return (
             self.since <= day
             and self.provider in {"", provider}
@@ -91,11 +84,7 @@ class Entry(NamedTuple):
         )
 
     def names(self, model: str) -> bool:
-        """Say whether the price is one of a model.
-
-        Args:
-            model: The model's name.
-        """
+        """Say whether the price is one of a model."""
         return fnmatchcase(model.lower(), self.model)
 
     def rank(self) -> tuple[bool, bool, bool, date]:
@@ -112,15 +101,7 @@ class PriceFile(NamedTuple):
 
     @classmethod
     def read(cls, path: str) -> PriceFile:
-        """Read a file.
-
-        Args:
-            path: Where it is; its name ends in ``.toml`` or ``.json``. With an empty
-                path there are no prices.
-
-        Raises:
-            SettingError: The file cannot be read, or says something that is wrong.
-        """
+        """Read a file."""
         if not path:
             return cls()
         try:
@@ -137,15 +118,7 @@ class PriceFile(NamedTuple):
     def find(
         self, provider: str, address: str, port: int, model: str, at: datetime
     ) -> Rates | None:
-        """Return the price of a model; of several that fit, the most exact one.
-
-        Args:
-            provider: ``gen_ai.provider.name``.
-            address: ``server.address``, or empty.
-            port: ``server.port``, or 0.
-            model: The model's name.
-            at: The moment of the call, in UTC.
-        """
+        """Return the price of a model; of several that fit, the most exact one."""
         servers = _names(address, port)
         day = at.date()
         fitting = [
@@ -158,13 +131,7 @@ class PriceFile(NamedTuple):
         return None if best is None else best.rates
 
     def seller(self, provider: str, address: str, port: int) -> tuple[str, str]:
-        """Return whose prices hold at a server: provider, and address or empty.
-
-        Args:
-            provider: ``gen_ai.provider.name``.
-            address: ``server.address``, or empty.
-            port: ``server.port``, or 0.
-        """
+        """Return whose prices hold at a server: provider, and address or empty."""
         for name in reversed(_names(address, port)):
             for server, behind in reversed(self.servers):
                 if server == name:

@@ -126,13 +126,7 @@ class Sold(NamedTuple):
     """What it was called when it was asked for; a free variant has its name alone."""
 
     def prices(self, at: datetime, tier: str, *, is_fast: bool = False) -> ModelPrice:
-        """Return the prices of a moment.
-
-        Args:
-            at: The moment, with its time zone.
-            tier: The service tier that answered, or empty.
-            is_fast: Whether Anthropic's fast mode answered.
-        """
+        """Return the prices of a moment."""
         # Another provider's tiers are not this one's.
         own = any(self.model is one for one in self.provider.models)
         context = {"service_tier": tier} if tier else {}
@@ -154,12 +148,6 @@ class Sold(NamedTuple):
         """Return from when until when the prices of a moment hold, at least.
 
         Prices change at midnight, UTC, or at a time of day.
-
-        Args:
-            at: The moment, in UTC.
-
-        Returns:
-            Unix times in nanoseconds: the first that is in, the first that is not.
         """
         midnight = at.replace(hour=0, minute=0, second=0, microsecond=0)
         bounds = [midnight, midnight + _DAY]
@@ -176,15 +164,7 @@ class Sold(NamedTuple):
 def sold(
     snapshot: DataSnapshot, provider: str, address: str, port: int, model: str
 ) -> Sold | None:
-    """Find a model among all that are known.
-
-    Args:
-        snapshot: The prices.
-        provider: ``gen_ai.provider.name``.
-        address: ``server.address``, or empty.
-        port: ``server.port``, or 0.
-        model: The model's name, with its provider's before it behind a proxy.
-    """
+    """Find a model among all that are known."""
     name = model.removeprefix("models/")
     by_address = _by_address(snapshot, address, port, name)
     if by_address is not None:
@@ -213,14 +193,7 @@ def _model(snapshot: DataSnapshot, found: Provider, name: str) -> Sold | None:
 def seller(
     snapshot: DataSnapshot, provider: str, address: str, port: int
 ) -> Provider | None:
-    """Find who sells: by the server's address, else by the provider's name.
-
-    Args:
-        snapshot: The prices.
-        provider: ``gen_ai.provider.name``.
-        address: ``server.address``, or empty.
-        port: ``server.port``, or 0.
-    """
+    """Find who sells: by the server's address, else by the provider's name."""
     by_address = _by_address(snapshot, address, port, "")
     # An unknown address is a gateway, most of the time: it passes on what is billed.
     return by_address or _named(snapshot, _PROVIDERS.get(provider, ""))
@@ -253,14 +226,7 @@ def _named(snapshot: DataSnapshot, name: str) -> Provider | None:
 def compiled(
     prices: ModelPrice, model: str = "", included: tuple[str, ...] = ()
 ) -> Rates:
-    """Make the sum of a price list ready.
-
-    Args:
-        prices: What genai-prices says. With no price at all a model is free if its
-            name says so; else nobody has noted its price.
-        model: The model's name.
-        included: What is billed at another rate, and is at these prices.
-    """
+    """Make the sum of a price list ready."""
     known = {key: value for key, value in vars(prices).items() if value is not None}
     ours = {kind: _tiers(known[key]) for key, kind in _KINDS.items() if key in known}
     for key, kind in _COUNTED.items():
@@ -298,9 +264,5 @@ def _ns(moment: datetime) -> int:
 
 
 def moment_of(unix_ns: int) -> datetime:
-    """Return the moment of a Unix time, in UTC.
-
-    Args:
-        unix_ns: Nanoseconds.
-    """
+    """Return the moment of a Unix time, in UTC."""
     return datetime.fromtimestamp(unix_ns // _NS, UTC)

@@ -46,14 +46,6 @@ class Pricing:
     A price is looked up once for each model, server and tier, and again when the
     prices may have changed: at midnight, UTC, at a time of day at which one of the
     model's prices changes, and when genai-prices' own updater has brought others.
-
-    Args:
-        health: Who is told of troubles.
-        path: The user's file of prices; none where it is empty.
-        says: Whether a model without a price is said in a log line.
-
-    Raises:
-        SettingError: The file is wrong.
     """
 
     def __init__(self, health: Health, path: str = "", *, says: bool = True) -> None:
@@ -77,17 +69,7 @@ class Pricing:
         return self.cost(request, response, start_ns).usd
 
     def cost(self, request: Request, response: Response, start_ns: int) -> Cost:
-        """Say what a call cost.
-
-        Args:
-            request: What was asked.
-            response: What came back.
-            start_ns: When it was asked, Unix time in nanoseconds.
-
-        Returns:
-            US dollars; None where the price is not known, or nothing was said of the
-            tokens. A model that is free costs 0.
-        """
+        """Say what a call cost."""
         if request.operation not in BILLED_OPERATIONS:
             return UNKNOWN_COST
         if response.reported_cost:

@@ -67,15 +67,7 @@ class _Band(NamedTuple):
 
 
 class Rates:
-    """The prices of one model at one time.
-
-    Args:
-        prices: US dollars for a million tokens by their kind (`TOKENS`), for a
-            million calls under `PER_CALL`. A kind that is not named costs what its
-            whole does; with no price for a whole its tokens have none.
-        free: Nothing costs anything.
-        included: Kinds of what is billed that are in these prices.
-    """
+    """The prices of one model at one time."""
 
     __slots__ = (
         "_bands",
@@ -111,15 +103,7 @@ class Rates:
         )
 
     def cost(self, usage: Usage) -> Decimal | None:
-        """Say what tokens cost.
-
-        Args:
-            usage: The tokens of one call.
-
-        Returns:
-            US dollars, exactly; None where the tokens have no price here, or where
-            their parts are more than the whole.
-        """
+        """Say what tokens cost."""
         given, taken = usage.input_tokens or 0, usage.output_tokens or 0
         if (given and not self._has_input) or (taken and not self._has_output):
             return None
@@ -143,15 +127,7 @@ class Rates:
     def cost_of(
         self, usage: Usage, billed: Iterable[tuple[str, int]]
     ) -> tuple[Decimal | None, bool]:
-        """Return what a call cost with what is billed beside its usage.
-
-        Args:
-            usage: The tokens of one call.
-            billed: Kinds and amounts, see `Response.billed`.
-
-        Returns:
-            US dollars, and whether a part of the call has no price here.
-        """
+        """Return what a call cost with what is billed beside its usage."""
         cost = self.cost(usage)
         is_partial = False
         if cost is None or self.free:
@@ -198,11 +174,7 @@ class Rates:
 
 
 def flat(amount: Decimal) -> Tiers:
-    """Return a price that does not depend on the number of tokens.
-
-    Args:
-        amount: US dollars for a million.
-    """
+    """Return a price that does not depend on the number of tokens."""
     return ((_ALWAYS, amount),)
 
 

@@ -23,13 +23,7 @@ _MOST_FRAMES: Final = 200
 
 
 class Whereabouts:
-    """The task, and the async generators, within which a run has started.
-
-    Args:
-        task: The task.
-        generators: The numbers of the generators' frames.
-        is_plain: Whether it is a model's call that is awaited, and no stream.
-    """
+    """The task, and the async generators, within which a run has started."""
 
     __slots__ = ("_generators", "_is_plain", "_loop", "_task")
 

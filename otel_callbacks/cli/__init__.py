@@ -25,15 +25,7 @@ COMMANDS: Final = {
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a command, or print what commands there are.
-
-    Args:
-        arguments: The words after the program's name; the process's by default.
-
-    Returns:
-        The exit code: 0 when all went well, 1 when what was checked is not right, 2
-        when the command cannot be run as asked.
-    """
+    """Run a command, or print what commands there are."""
     # A terminal that cannot show a character shows "?" in its place.
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")

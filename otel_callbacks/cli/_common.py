@@ -82,14 +82,7 @@ class Column(NamedTuple):
 
 
 class Output:
-    """Writes lines and tables that fit the terminal, coloured where it shows colours.
-
-    Args:
-        color: False for no colours; by default a terminal without ``NO_COLOR`` has
-            them: https://no-color.org.
-        file: Where to write; the standard output by default.
-        width: Columns; by default the terminal's, 120 at most.
-    """
+    """Writes lines and tables that fit the terminal, in colours where it has them."""
 
     def __init__(
         self, *, color: bool = True, file: TextIO | None = None, width: int = 0

@@ -34,15 +34,7 @@ Labels = tuple[tuple[str, str], ...]
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """Where a server is.
-
-    Args:
-        url: Its base URL, without a password and without a slash at the end.
-        host: Its host.
-        port: Its port.
-        tls: Whether it is spoken to over TLS.
-        login: The value of an ``Authorization`` header, or an empty string.
-    """
+    """Where a server is."""
 
     url: str
     host: str
@@ -140,11 +132,7 @@ def data_of(answer: Answer) -> Any:
 
 
 class Prometheus:
-    """A Prometheus.
-
-    Args:
-        ask: Gets an answer for a path and the parameters of a query.
-    """
+    """A Prometheus."""
 
     def __init__(self, ask: Callable[..., Answer]) -> None:
         self.ask = ask

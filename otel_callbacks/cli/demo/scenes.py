@@ -38,27 +38,14 @@ _LONG: Final = 400
 
 
 class Said(NamedTuple):
-    """A question and what became of it.
-
-    Args:
-        question: What the customer asked.
-        answer: What the model said, or what happened instead.
-    """
+    """A question and what became of it."""
 
     question: str
     answer: str
 
 
 class Shop(NamedTuple):
-    """Where the calls are made.
-
-    Args:
-        model: Makes a chat model: its name, and further arguments.
-        models: The names of the models to ask.
-        callbacks: The handler, for tools.
-        till: Adds up the results.
-        chance: Chooses questions and models.
-    """
+    """Where the calls are made."""
 
     model: Callable[..., ChatOpenAI]
     models: tuple[str, ...]
@@ -68,14 +55,7 @@ class Shop(NamedTuple):
 
 
 class Scene(NamedTuple):
-    """One kind of call.
-
-    Args:
-        name: The name of the span around it.
-        title: What happens, for people.
-        play: Makes the calls.
-        real: Whether it makes sense with a real provider.
-    """
+    """One kind of call."""
 
     name: str
     title: str

@@ -48,19 +48,7 @@ _INSTRUMENTORS: Final = {
 
 
 class Session(NamedTuple):
-    """What the scenes and the show work with.
-
-    Args:
-        handler: The handler, as ``configure`` returned it.
-        provider: Makes the app's own spans and those of the HTTP client.
-        registry: Shows the series.
-        fake: The fake provider, or None for the real one.
-        health: The page that says that it runs, or None.
-        metrics_url: Where ``/metrics`` is served.
-        exports: Whether spans are sent to a Collector.
-        moved: Whether the port of ``/metrics`` was in use.
-        exporter: Keeps the finished spans.
-    """
+    """What the scenes and the show work with."""
 
     handler: ConfiguredHandler
     provider: TracerProvider
@@ -192,16 +180,7 @@ class _Series:
 
 
 class HealthPage:
-    """Serves the series, and says whether traffic is still being made.
-
-    Args:
-        registry: The registry that shows the series.
-        host: The address to listen on.
-        port: The port, 0 for a free one.
-
-    Raises:
-        OSError: The port is in use.
-    """
+    """Serves the series, and says whether traffic is still being made."""
 
     def __init__(self, registry: CollectorRegistry, host: str, port: int) -> None:
         self._rounds = 0

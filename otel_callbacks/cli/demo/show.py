@@ -39,14 +39,7 @@ _CANNOT: Final = 2
 
 
 class Played(NamedTuple):
-    """How a scene went.
-
-    Args:
-        scene: The scene.
-        said: Questions and answers.
-        seconds: How long it took.
-        trouble: What went wrong, or an empty string.
-    """
+    """How a scene went."""
 
     scene: Scene
     said: list[Said]

@@ -45,13 +45,7 @@ _TYPE: Final = {"Content-Type": "application/x-protobuf"}
 
 
 class Reply(NamedTuple):
-    """What a server said to an empty export.
-
-    Args:
-        speaks: Whether it speaks the protocol at all.
-        takes: Whether it took the export.
-        said: Its status and its words, for people.
-    """
+    """What a server said to an empty export."""
 
     speaks: bool
     takes: bool

@@ -48,18 +48,7 @@ _ANY_HOST: Final = frozenset({"0.0.0.0", "::", ""})  # noqa: S104 -- not listene
 
 @dataclass(frozen=True, slots=True)
 class Addresses:
-    """Where all servers are.
-
-    Args:
-        collector: The Collector's OTLP receiver.
-        chosen: What ``--collector`` says; empty to leave it to the environment, as
-            an app does.
-        path: Where at the Collector spans are posted, over HTTP.
-        jaeger: Jaeger's HTTP port.
-        prometheus: Prometheus.
-        grafana: Grafana.
-        metrics: The app's ``/metrics``, or None where it has none.
-    """
+    """Where all servers are."""
 
     collector: Address
     chosen: str
@@ -138,14 +127,7 @@ _JAEGERS_SHARE: Final = 0.5
 
 @dataclass(slots=True)
 class Examination:
-    """One examination.
-
-    Args:
-        addresses: Where the servers are.
-        settings: The handler's settings.
-        skip: What to leave out.
-        seconds: How long all may take.
-    """
+    """One examination."""
 
     addresses: Addresses
     settings: Settings

@@ -28,24 +28,14 @@ it has troubles; it was left out."""
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """Something that is not as it should be, and what to do about it.
-
-    Args:
-        reason: What is wrong, as far as can be told.
-        remedy: What to do.
-    """
+    """Something that is not as it should be, and what to do about it."""
 
     reason: str
     remedy: str
 
 
 class Trouble(Exception):  # noqa: N818 -- not an error of the doctor's
-    """A hop cannot be followed any further.
-
-    Args:
-        reason: What is wrong.
-        remedy: What to do.
-    """
+    """A hop cannot be followed any further."""
 
     def __init__(self, reason: str, remedy: str) -> None:
         super().__init__(reason)
@@ -54,17 +44,7 @@ class Trouble(Exception):  # noqa: N818 -- not an error of the doctor's
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Hop:
-    """One hop of the chain.
-
-    Args:
-        name: Its name, as ``--skip`` takes it.
-        state: How it is.
-        address: Where it is, without a password; empty for the handler.
-        saw: What was seen there.
-        seconds: How long it was looked at.
-        troubles: Why it is broken.
-        cautions: What does not break it, and should be known.
-    """
+    """One hop of the chain."""
 
     name: str
     state: State
@@ -89,15 +69,7 @@ class Hop:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """All hops.
-
-    Args:
-        service: The ``service.name`` that the fake chain went under.
-        instance: Its ``service.instance.id``, the mark of this examination.
-        trace_id: Its trace, in hex; empty when it was not sent.
-        seconds: How long all took.
-        hops: The hops, in the order of the chain.
-    """
+    """All hops."""
 
     service: str
     instance: str
@@ -233,11 +205,7 @@ _LOGIN_NEEDED: Final = (401, 403)
 
 
 class Deadline:
-    """The time that is left.
-
-    Args:
-        seconds: All of it.
-    """
+    """The time that is left."""
 
     def __init__(self, seconds: float) -> None:
         self._end = time.monotonic() + seconds
@@ -267,14 +235,7 @@ class Deadline:
 
 @dataclass(frozen=True, slots=True)
 class Sent:
-    """The fake chain's spans, when they have been sent.
-
-    Args:
-        spans: The spans.
-        trace_id: Their trace, in hex.
-        at: When, by the monotonic clock.
-        wall: When, in Unix seconds.
-    """
+    """The fake chain's spans, when they have been sent."""
 
     spans: Sequence[ReadableSpan]
     trace_id: str
@@ -289,12 +250,7 @@ class Sent:
 
 @dataclass(slots=True)
 class Check:
-    """One hop while it is looked at.
-
-    Args:
-        deadline: The time that is left.
-        sent: What was sent, or None when nothing was.
-    """
+    """One hop while it is looked at."""
 
     deadline: Deadline
     sent: Sent | None = None
@@ -313,13 +269,7 @@ class Check:
 
 
 class Server:
-    """A server that is asked over HTTP.
-
-    Args:
-        name: What it is called.
-        address: Where it is.
-        check: The hop that it is.
-    """
+    """A server that is asked over HTTP."""
 
     def __init__(self, name: str, address: Address, check: Check) -> None:
         self._name = name

@@ -255,12 +255,7 @@ _TRACES_QUEUE: Final = 'sum(otelcol_exporter_queue_size{data_type="traces"})'
 
 
 class Evidence:
-    """The Collector's counters before the trace was sent, and afterwards.
-
-    Args:
-        address: Where Prometheus is, or None where it is not asked.
-        deadline: The time that is left.
-    """
+    """The Collector's counters before the trace was sent, and afterwards."""
 
     def __init__(self, address: Address | None, deadline: Deadline) -> None:
         # Its own check: Prometheus is a hop of its own, and says there what it has.

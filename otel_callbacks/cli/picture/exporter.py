@@ -26,11 +26,7 @@ _CALLS: Final = 100_000
 
 
 class WaterfallExporter(SpanExporter):
-    """Prints traces on the error output as their root spans end, and sums at the end.
-
-    Args:
-        file: Where to print; the standard error output by default.
-    """
+    """Prints traces on standard error as their root spans end, and sums at the end."""
 
     def __init__(self, file: TextIO | None = None) -> None:
         self._file = file

@@ -25,13 +25,7 @@ _ORDER: Final = tuple(OUTCOMES)
 
 
 class Sum(NamedTuple):
-    """Calls and their tokens.
-
-    Args:
-        calls: How many calls.
-        input: Tokens of their prompts.
-        output: Tokens of their answers.
-    """
+    """Calls and their tokens."""
 
     calls: int = 0
     input: int = 0
@@ -52,15 +46,7 @@ _NO_COSTS: Final[Costs] = {}
 
 
 class Comparison(NamedTuple):
-    """What three places say about one model and one outcome.
-
-    Args:
-        model: The model that was asked for.
-        outcome: How the calls ended.
-        counters: The Prometheus counters.
-        results: The sum of the results that the app got.
-        cost: US dollars by the counters, spent or saved.
-    """
+    """What three places say about one model and one outcome."""
 
     model: str
     outcome: str

@@ -52,21 +52,7 @@ OUTCOMES: Final = {
 
 
 class Row(NamedTuple):
-    """One span of a waterfall.
-
-    Args:
-        name: What to call it.
-        guides: For each level above it and for itself, whether more siblings follow.
-        kind: What it is.
-        outcome: How it ended, a key of ``OUTCOMES``.
-        start: Seconds after the beginning of the trace.
-        end: Seconds after the beginning of the trace.
-        first_chunk: Seconds from its start to a stream's first chunk, or None.
-        tokens: Input and output tokens, or None.
-        cost: US dollars, spent or saved, or None.
-        note: What else there is to say about how it ended.
-        span: All of it.
-    """
+    """One span of a waterfall."""
 
     name: str
     guides: tuple[bool, ...]
@@ -97,14 +83,7 @@ class Row(NamedTuple):
 
 
 class Timeline(NamedTuple):
-    """One trace.
-
-    Args:
-        name: The name of its first span.
-        trace_id: Its id, as Jaeger writes it.
-        seconds: From its first start to its last end.
-        rows: Its spans, children after their parent.
-    """
+    """One trace."""
 
     name: str
     trace_id: str

@@ -32,13 +32,7 @@ _ELSE: Final = "else"
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Period:
-    """Prices that hold, or held, under one condition.
-
-    Args:
-        when: The condition, for people.
-        rates: The prices.
-        now: Whether they are in force at the time that was asked for.
-    """
+    """Prices that hold, or held, under one condition."""
 
     when: str
     rates: Rates
@@ -47,16 +41,7 @@ class Period:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Found:
-    """One model, as one provider sells it.
-
-    Args:
-        provider: Who sells it.
-        model: Its name in the list.
-        source: Where the prices are from.
-        periods: All prices, as they are listed.
-        cost: What the example's tokens cost at the time that was asked for.
-        remark: What the list says beside the prices.
-    """
+    """One model, as one provider sells it."""
 
     provider: str
     model: str

@@ -155,17 +155,7 @@ NUMBERS: Final = (
 
 @dataclasses.dataclass(slots=True)
 class Spend:
-    """What was spent, and what a cache saved.
-
-    Args:
-        calls: Model calls that ended.
-        input_tokens: Tokens in.
-        output_tokens: Tokens out.
-        cost_usd: US dollars, of the calls that have a price.
-        saved_tokens: Tokens that a cache saved.
-        saved_usd: US dollars that it saved.
-        unpriced_tokens: Tokens that have no price.
-    """
+    """What was spent, and what a cache saved."""
 
     calls: float = 0
     input_tokens: float = 0

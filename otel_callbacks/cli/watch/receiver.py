@@ -89,19 +89,7 @@ class _RefusedError(Exception):
 
 
 class Receiver:
-    """Receives spans, and what log events say of them; metrics are taken and dropped.
-
-    Args:
-        store: Keeps what comes.
-        host: The address to listen on.
-        http_port: The port of OTLP over HTTP; 0 for a free one.
-        grpc_port: The port of OTLP over gRPC; 0 for a free one.
-        routes: Further pages of the HTTP server.
-        refused: Called with the reason of each refused request.
-
-    Raises:
-        SettingError: An address cannot be had.
-    """
+    """Receives spans and what log events say of them; metrics are dropped."""
 
     def __init__(
         self,

@@ -67,12 +67,7 @@ class _Trace:
 
 
 class Store:
-    """Keeps the last traces; older ones make room.
-
-    Args:
-        keep: How many traces.
-        clock: The time in seconds, which never goes back.
-    """
+    """Keeps the last traces; older ones make room."""
 
     def __init__(
         self, keep: int = 200, clock: Callable[[], float] = time.monotonic
