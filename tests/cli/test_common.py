@@ -94,3 +94,10 @@ def test_colours(
     assert out.is_terminal
     text = "\x1b[1;31mroses\x1b[0m\n" if colored else "roses\n"
     assert file.getvalue() == text
+
+
+def test_parts_of_a_line_have_their_own_styles() -> None:
+    """Without what follows the last of them."""
+    file = io.StringIO()
+    Output(file=file, width=20).parts([("roses ", "bold"), ("red ", "red")])
+    assert file.getvalue() == "roses red\n"

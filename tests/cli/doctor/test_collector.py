@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 def _send(check: Check, url: str, protocol: str = "grpc", chosen: str = "") -> Sent:
     """Send a fake chain to a Collector."""
     other = address("", "http://127.0.0.1:1")
-    where = Addresses(address("", url), chosen, other, other, other, None)
+    where = Addresses(address("", url), chosen, "/v1/traces", other, other, other, None)
     return send(check, where, protocol, run_chain(check, "mark", Settings()))
 
 
