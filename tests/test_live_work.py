@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gc
 import sys
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
@@ -13,9 +15,12 @@ import pytest
 from langchain_core.messages import AIMessage
 from langchain_core.outputs import ChatGeneration, LLMResult
 from langchain_core.runnables import RunnableLambda
+from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor
 
 import otel_callbacks
-from otel_callbacks import Settings, track_usage
+from otel_callbacks import Settings, _pipeline, track_usage
+from otel_callbacks._instrument import switch
+from otel_callbacks._runs.run import Run
 from otel_callbacks.testing import FakeChatModel, capture
 
 if TYPE_CHECKING:
@@ -153,3 +158,100 @@ def frames() -> list[FrameType]:
         frame = frame.f_back
         found.append(frame)
     return found
+
+
+class Fails(SpanProcessor):
+    """A processor that fails at the ends it is asked to."""
+
+    def __init__(self) -> None:
+        self.errors: list[BaseException] = []
+
+    def on_end(self, span: ReadableSpan) -> None:  # noqa: ARG002 -- the SDK's
+        """Fail, if that was asked."""
+        if self.errors:
+            raise self.errors.pop()
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, RecursionError, MemoryError])
+@pytest.mark.parametrize("kind", ["llm", "tool", "error"])
+def test_an_end_that_is_interrupted_is_finished_later(
+    error: type[BaseException], kind: str
+) -> None:
+    """The span is there, and the call is counted once."""
+    with capture(Settings()) as telemetry:
+        handler, run_id = telemetry.handler, uuid4()
+        fails = Fails()
+        telemetry.tracer_provider.add_span_processor(fails)
+        if kind == "tool":
+            handler.on_tool_start({}, "?", run_id=run_id, name="t")
+        else:
+            handler.on_chat_model_start({}, [["?"]], run_id=run_id)
+        fails.errors.append(error())
+        with contextlib.suppress(KeyboardInterrupt):
+            if kind == "llm":
+                handler.on_llm_end(answer(), run_id=run_id)
+            elif kind == "tool":
+                handler.on_tool_end("x", run_id=run_id)
+            else:
+                handler.on_llm_error(ValueError("x"), run_id=run_id)
+        handler._runs._table.settle()
+        assert not handler._runs._table._ending
+        assert telemetry.value("otel_callbacks_operations_total") == 1
+        assert {one["name"] for one in telemetry.spans}
+
+
+def test_a_processor_that_raises_costs_no_more_than_its_span() -> None:
+    """The run has left, and the next span is whole."""
+    with capture(Settings()) as telemetry:
+        fails = Fails()
+        telemetry.tracer_provider.add_span_processor(fails)
+        fails.errors.append(ValueError("no"))
+        model = FakeChatModel(callbacks=[telemetry.handler], usage=USAGE)
+        model.invoke("?")
+        model.invoke("?")
+        assert telemetry.value("otel_callbacks_errors_total", where="spans") == 1
+        assert telemetry.value("otel_callbacks_open_runs") == 0
+        assert telemetry.value(TOKENS) == 10
+
+
+def test_an_event_that_cannot_be_read_costs_no_run() -> None:
+    """A chunk of a stream is read under the guard."""
+
+    class Bad(dict[str, Any]):
+        def get(self, *_: object) -> Any:
+            raise ValueError
+
+    with capture(Settings()) as telemetry:
+        run_id = uuid4()
+        telemetry.handler.on_chat_model_start({}, [["?"]], run_id=run_id)
+        telemetry.handler.on_stream_event(Bad(), run_id=run_id)
+        telemetry.handler.on_llm_end(answer(), run_id=run_id)
+        assert telemetry.value("otel_callbacks_errors_total", where="chunk") == 1
+        assert telemetry.value(TOKENS) == 5
+
+
+def test_a_forked_child_makes_handlers() -> None:
+    """A thread of the parent may have been making one, or switching it on."""
+    for held in (_pipeline._building, switch._switching):
+        before = held.lock
+        held.after_fork()
+        assert held.lock is not before
+
+
+def test_a_start_that_was_interrupted_long_ago_is_ended() -> None:
+    """Where not even that could be noted, the clock says so."""
+    with capture(Settings()) as telemetry:
+        run_id = uuid4()
+        telemetry.handler.on_chain_start({}, "?", run_id=run_id, name="step")
+        table = telemetry.handler._runs._table
+        (run,) = table.open_runs()
+        run.is_started, run.start_tick = False, 0
+        assert not table.end_lost(run, "abandoned")
+        table._lost.lose(run, "forgotten", "abandoned")
+        assert table._lost.recall(run.key) is None
+        table._lost.look()
+        assert run.is_started
+        table._lost.work(Run(1, run.request, None))
+        run.tick = time.perf_counter_ns()
+        telemetry.handler.on_chain_end("x", run_id=run_id)
+        assert [one["name"] for one in telemetry.spans] == ["step"]

@@ -89,8 +89,8 @@ class RunTable:
         self._price = price
         self._size_limit = self._next_eviction = size_limit
         self._open: dict[int, Run] = {}
-        # Those whose end has begun, and the thread: of two, one is the first.
-        self._ending: dict[int, tuple[Run, int]] = {}
+        # Those whose end has begun, in which thread and when: of two, one is the first.
+        self._ending: dict[int, tuple[Run, int, int]] = {}
         # The dictionary's own method, as it is called for each chunk of a stream.
         self.find = self._open.get
         self._duplicates = DuplicateReports()
@@ -214,8 +214,8 @@ class RunTable:
         here = threading.get_ident()
         return [
             run
-            for run, thread in list(self._ending.values())
-            if run.is_interrupted or thread == here or run.tick < long_ago
+            for run, thread, began in list(self._ending.values())
+            if run.is_interrupted or thread == here or began < long_ago
         ]
 
     def is_lost(self, run_id: object) -> bool:
@@ -230,8 +230,12 @@ class RunTable:
             end = End(run.outcome, 0, response, late=True, cost=cost.usd)
             end = end._replace(is_partly_priced=cost.is_partial)
             run.outcome = None  # once
-            run.sinks_done = 0
-            self._tell(run, end)
+            # Not by the run's own count: another thread may still tell that it is lost.
+            for sink in self._sinks:
+                try:
+                    sink.ended(run, end)
+                except Exception as error:  # noqa: BLE001 -- others must be told
+                    self._diagnostics.trouble(sink.name, error)
 
     def end_lost(self, run: Run, outcome: Outcome) -> bool:
         """End a run that is lost, unless it has ended."""
@@ -280,7 +284,7 @@ class RunTable:
 
     def _begin_end(self, run: Run) -> bool:
         """Take a run out of the table, unless another thread is faster."""
-        begun = (run, threading.get_ident())
+        begun = (run, threading.get_ident(), time.perf_counter_ns())
         if self._ending.setdefault(run.key, begun) is not begun:
             return False
         if self._open.get(run.key) is not run:  # it has ended meanwhile

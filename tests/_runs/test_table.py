@@ -305,6 +305,44 @@ def test_late_tokens_of_a_lost_run_are_told_once() -> None:
     assert one.health.counts() == {}
 
 
+def test_late_end_while_the_loss_is_told_counts_once() -> None:
+    """Another thread may report the end while the reaper tells that it is lost."""
+    run_id, response = uuid4(), Response("m", usage=Usage(1, 2))
+
+    class Meanwhile(Recorder):
+        """A sink during which the end is reported."""
+
+        def ended(self, run: Run, end: End) -> None:
+            """Keep the end; report the late one within the first."""
+            super().ended(run, end)
+            if not end.late:
+                one.table.finish_late(run_id, response)
+
+    first, middle = Recorder(), Meanwhile()
+    one = bench(first, middle)
+    run = one.table.start(run_id, None, REQUEST)
+    one.table._lost.lose(run, "forgotten", ABANDONED)
+    for sink in (first, middle, one.sink):
+        assert sorted(end.late for _, end in sink.ends) == [False, True]
+
+
+def test_an_end_that_goes_on_in_another_thread_is_left_to_it() -> None:
+    """However long a call took, only its end own age says that it was cut short."""
+    one = bench()
+    run_id = uuid4()
+    run = one.table.start(run_id, None, REQUEST)
+    run.tick = run.start_tick = 0
+    now = time.perf_counter_ns()
+    assert one.table.take(run_id) is run
+    (begun,) = one.table._ending.values()
+    one.table._ending[run.key] = (run, -1, begun[2])
+    assert one.table.unfinished(now) == []
+    assert one.table.unfinished(begun[2] + 1) == [run]
+    one.table.complete(run)
+    one.table.complete(run)
+    assert one.sink.outcomes() == [("gpt-4o-mini", "abandoned", "")]
+
+
 def test_lost_run_ends_once() -> None:
     """A run that ended in the meantime is not ended again as lost."""
     one = bench()
@@ -321,7 +359,7 @@ def test_lost_run_that_another_thread_ends_first() -> None:
     one = bench()
     run_id = uuid4()
     run = one.table.start(run_id, None, REQUEST)
-    one.table._ending[run.key] = (run, 0)
+    one.table._ending[run.key] = (run, 0, 0)
     assert not one.table.end_lost(run, ABANDONED)
     assert one.table.take(run_id) is None
     del one.table._ending[run.key]
