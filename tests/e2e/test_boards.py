@@ -6,6 +6,7 @@ BOARDS=FOLDER a sheet of all panels is drawn from the answers.
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import re
@@ -163,15 +164,14 @@ def _settled(stack: Stack, recorded: dict[str, float]) -> None:
         'gen_ai_operation_name="retrieval"})'
     )
     for asked in (query, counted):
-        eventually(
-            lambda asked=asked: [
-                one for one in samples(url, asked) if one["value"] == retrievals
-            ],
-            asked,
-            90,
-        )
+        eventually(functools.partial(_with_value, url, asked, retrievals), asked, 90)
     recorded_rule = f'instance:otel_callbacks_service:info{{service_name="{_SECOND}"}}'
     eventually(lambda: samples(url, recorded_rule), recorded_rule)
+
+
+def _with_value(url: str, query: str, value: float) -> list[dict[str, Any]]:
+    """Return the samples of a query that have this value."""
+    return [one for one in samples(url, query) if one["value"] == value]
 
 
 @pytest.fixture(scope="module")
