@@ -87,7 +87,8 @@ class _Package(ModuleType):
 
 sys.modules[__name__].__class__ = _Package
 
-if os.environ.get("OTEL_CALLBACKS_INSTRUMENT", "").strip():
+if os.environ.get("OTEL_CALLBACKS_INSTRUMENT", "").strip():  # pragma: no cover
+    # Only at an import: tests/test_zero_code.py has processes of its own for it.
     from otel_callbacks._instrument.switch import instrument_if_asked
 
     instrument_if_asked()

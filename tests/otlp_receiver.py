@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 
 PATIENCE = 90.0
 _REQUESTS = {
-    "traces": trace_service_pb2.ExportTraceServiceRequest,
-    "metrics": metrics_service_pb2.ExportMetricsServiceRequest,
+    "traces": trace_service_pb2.ExportTraceServiceRequest,  # type: ignore[dict-item]
+    "metrics": metrics_service_pb2.ExportMetricsServiceRequest,  # type: ignore[dict-item]
     "logs": logs_service_pb2.ExportLogsServiceRequest,
 }
 _ANSWERS = {
@@ -174,7 +174,7 @@ def _handler(receiver: Receiver) -> type[BaseHTTPRequestHandler]:
             signal = self.path.removeprefix("/v1/")
             status = receiver.status if signal in _REQUESTS else 404
             if status == 200:
-                request = _REQUESTS[signal].FromString(body)
+                request = _REQUESTS[signal].FromString(body)  # type: ignore[attr-defined]
                 receiver.take(signal, "http/protobuf", request)
             else:
                 receiver.let_go.wait(PATIENCE)

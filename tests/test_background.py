@@ -187,7 +187,9 @@ def test_an_interrupt_of_its_start_leaves_that_to_the_next(
 def test_it_ends_when_nobody_is_left(thread: Background) -> None:
     """It keeps nobody alive, and begins again for whoever comes."""
     (ref,) = [
-        weakref.ref(one) for one in [Looker(interval=0.0)] if not add(thread, one)
+        weakref.ref(one)
+        for one in [Looker(interval=0.0)]
+        if not add(thread, one)  # type: ignore[func-returns-value]
     ]
     wait_until(lambda: gc.collect() is not None and ref() is None)
     wait_until(lambda: thread.thread is None)

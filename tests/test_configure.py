@@ -381,6 +381,13 @@ def test_no_metrics_where_none_are_wanted() -> None:
         assert handler.metrics_url == ""
 
 
+def test_pushed_metrics_open_no_port() -> None:
+    """``OTEL_METRICS_EXPORTER=otlp`` shows nothing to scrape."""
+    settings = Settings(traces_exporter="none", metrics_exporter="otlp")
+    with configure(settings=settings, registry=CollectorRegistry()) as handler:
+        assert handler.metrics_url == ""
+
+
 def test_wrong_variable_of_the_sdk_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     """What the SDK would pass over in silence is refused by name."""
     monkeypatch.setenv("OTEL_BSP_SCHEDULE_DELAY", "soon")

@@ -6,12 +6,13 @@ import gc
 import os
 import warnings
 import weakref
-from typing import TYPE_CHECKING
+from typing import Any
+
+import pytest
 
 from otel_callbacks import _forks as forks
-
-if TYPE_CHECKING:
-    import pytest
+from otel_callbacks._instrument.switch import _Switching
+from otel_callbacks._pipeline import _Building
 
 
 class Told:
@@ -60,3 +61,14 @@ def test_objects_are_held_weakly(monkeypatch: pytest.MonkeyPatch) -> None:
     gc.collect()
     assert len(known) == 0
     forks._in_child()
+
+
+@pytest.mark.parametrize("kind", [_Building, _Switching])
+def test_locks_of_a_child_are_its_own(kind: Any) -> None:
+    """Another thread of the parent may have held the lock while it forked."""
+    holder = kind()
+    before = holder.lock
+    before.acquire()
+    holder.after_fork()
+    assert holder.lock is not before
+    assert holder.lock.acquire(blocking=False)

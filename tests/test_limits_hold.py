@@ -339,14 +339,14 @@ def test_a_switch_of_telemetry_is_no_switch_of_limits(
     server.when(lambda _: True, Reply(usage=Tokens(5, 10)))
     handler = OTelCallbackHandler(settings=Settings.from_env())
     for callbacks in ([handler], []):
-        llm = ChatOpenAI(
+        llm = ChatOpenAI(  # type: ignore[call-arg]
             base_url=server.base_url,
             api_key="x",  # type: ignore[arg-type]
             max_tokens=10,
             callbacks=callbacks,
         )
         with track_usage(max_calls=2) as usage:
-            until_refused(lambda llm=llm: llm.invoke("Roses?"))
+            until_refused(lambda llm=llm: llm.invoke("Roses?"))  # type: ignore[misc]
         assert (usage.total_tokens, usage.call_count, usage.refused) == (30, 2, 1)
     inner = OpenAIEmbeddings(
         base_url=server.base_url,
@@ -409,8 +409,8 @@ def test_bind_sees_what_runs_later(server: FakeOpenAI) -> None:
             pass
         both = generator()
         await anext(both)
-        await both.asend(None)
-        await both.aclose()
+        await both.asend(None)  # type: ignore[attr-defined]
+        await both.aclose()  # type: ignore[attr-defined]
         await coroutine()
         await function("Roses?")
 

@@ -59,7 +59,8 @@ class SeriesWiring:
                 # A registry may have been cleared since, as between two tests.
                 with contextlib.suppress(ValueError):
                     registry.register(self._collector)
-            elif not self._is_shown:
+            # Shown already without a collector: several workers, in their processes.
+            elif not self._is_shown:  # pragma: no branch
                 self._show(registry)
             self._is_shown = True
         if provider is not None or settings.metrics_exporter in _PUSHED:

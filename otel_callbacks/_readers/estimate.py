@@ -129,7 +129,8 @@ def output_tokens(result: object) -> int:
     """Estimate what a model has given back."""
     found, frames = NOTHING, 0
     try:
-        for generations in getattr(result, "generations", None) or ():
+        batches = getattr(result, "generations", None)
+        for generations in batches if isinstance(batches, list | tuple) else ():
             for generation in generations:
                 message = getattr(generation, "message", None)
                 part = getattr(generation, "text", "") if message is None else message

@@ -196,7 +196,7 @@ def test_what_came_back_is_estimated_too() -> None:
     call = {"name": "find", "args": {"q": "roses"}, "id": "1"}
     messages = [AIMessage("Roses are red"), AIMessage("", tool_calls=[call])]
     chats = [ChatGeneration(message=message) for message in messages]
-    assert 15 < output_tokens(LLMResult(generations=[chats])) < 60
+    assert 15 < output_tokens(LLMResult(generations=[chats])) < 60  # type: ignore[list-item]
     assert output_tokens(LLMResult(generations=[[Generation(text="abcdefgh")]])) == 4
     assert output_tokens(SimpleNamespace(generations=[7])) == 0
     assert output_tokens(None) == 0

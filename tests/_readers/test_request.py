@@ -394,3 +394,15 @@ def test_any_payload_gives_a_request(
         parts = value if isinstance(value, tuple) else (value,)
         assert all(type(part) in (str, int, float) for part in parts)
         assert all(part.encode() for part in parts if isinstance(part, str))
+
+
+@pytest.mark.parametrize(
+    "foreign", [object(), {1, 2}, [object()]], ids=["object", "set", "inner"]
+)
+def test_what_may_not_be_compared_is_read_anew(foreign: object) -> None:
+    """A remembered request answers only for what is plainly the same."""
+    serialized = {"id": ["langchain", "chat_models", "openai", "ChatOpenAI"]}
+    given = ("chat", serialized, {"model": "m", "extra": foreign}, {}, {}, [], 1, None)
+    first, again = model_request(*given), model_request(*given)
+    assert first is not again
+    assert first == again

@@ -188,7 +188,7 @@ def test_time_limit_counts_from_the_last_sign_of_life() -> None:
     child = table.start(leaf, "leaf", parent)
     until = time.monotonic() + WAIT_S
     while not table.ended:
-        child.chunks = [*(child.chunks or []), time.perf_counter_ns()]
+        child.chunks = [*(child.chunks or []), time.perf_counter_ns()]  # type: ignore[assignment]
         assert time.monotonic() < until
         time.sleep(0.005)
     assert table.ended == [("silent", "abandoned", "time_limit")]

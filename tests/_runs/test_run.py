@@ -65,7 +65,7 @@ def test_last_sign_of_life_is_the_later_one() -> None:
     """A chunk is a sign of life, and so is what happens below a run."""
     run = Run(1, CHAT, None)
     assert run.sign_of_life() == run.start_tick
-    run.chunks = [run.start_tick + 1, run.start_tick + 2]
+    run.chunks = [run.start_tick + 1, run.start_tick + 2]  # type: ignore[assignment]
     assert run.sign_of_life() == run.start_tick + 2
     run.tick = run.start_tick + 3
     assert run.sign_of_life() == run.start_tick + 3

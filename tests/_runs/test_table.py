@@ -110,7 +110,7 @@ def test_start_and_end_are_told() -> None:
     )
     assert run.key in one.table
     assert len(one.table) == 1
-    run.chunks = [run.start_tick + 5, run.start_tick + 9]
+    run.chunks = [run.start_tick + 5, run.start_tick + 9]  # type: ignore[assignment]
     response = Response("gpt-4o-mini-2024-07-18", usage=Usage(3, 4))
     taken = one.table.take(run_id)
     assert taken is run

@@ -5,7 +5,7 @@ from decimal import Decimal, localcontext
 import pytest
 
 from otel_callbacks._records import Usage
-from otel_callbacks._spend.rates import PER_CALL, Rates, flat
+from otel_callbacks._spend.rates import IMAGE_INPUT, IMAGE_OUTPUT, PER_CALL, Rates, flat
 
 
 def rates(**prices: str) -> Rates:
@@ -85,3 +85,13 @@ def test_it_is_exact_whatever_the_app_has_set() -> None:
     expected = 2**53 * 123456789 + 2**53 * 300 * 10**15
     assert cost is not None
     assert cost.as_integer_ratio() == Decimal(f"{expected}e-21").as_integer_ratio()
+
+
+def test_what_is_billed_beside_tokens() -> None:
+    """A part has its price, is in another one, or makes the cost a part of the sum."""
+    asked = rates(input="2", output="8")
+    usage = Usage(10, 10)
+    cost = asked.cost(usage)
+    assert asked.cost_of(usage, [(IMAGE_OUTPUT, 5)]) == (cost, False)
+    assert asked.cost_of(usage, [("web_search", 1), (IMAGE_INPUT, 3)]) == (cost, True)
+    assert rates(input="2").cost_of(usage, [("web_search", 1)]) == (None, False)

@@ -38,7 +38,7 @@ def provider(file: io.StringIO) -> TracerProvider:
 @pytest.fixture
 def tracer(provider: TracerProvider) -> Tracer:
     """Give its tracer."""
-    return provider.get_tracer("t")
+    return provider.get_tracer("t")  # type: ignore[return-value]
 
 
 def test_a_trace_is_printed_when_its_root_ends(file: io.StringIO) -> None:
