@@ -402,7 +402,16 @@ def test_any_payload_gives_a_request(
 def test_what_may_not_be_compared_is_read_anew(foreign: object) -> None:
     """A remembered request answers only for what is plainly the same."""
     serialized = {"id": ["langchain", "chat_models", "openai", "ChatOpenAI"]}
-    given = ("chat", serialized, {"model": "m", "extra": foreign}, {}, {}, [], 1, None)
+    given: tuple[Any, ...] = (
+        "chat",
+        serialized,
+        {"model": "m", "extra": foreign},
+        {},
+        {},
+        [],
+        1,
+        None,
+    )
     first, again = model_request(*given), model_request(*given)
     assert first is not again
     assert first == again
