@@ -141,7 +141,11 @@ class Receiver:
             exception_handlers={404: self._unknown},
         )
         config = uvicorn.Config(
-            app, log_config=None, lifespan="off", timeout_graceful_shutdown=1
+            app,
+            ws="none",
+            log_config=None,
+            lifespan="off",
+            timeout_graceful_shutdown=1,
         )
         self._server = uvicorn.Server(config)
         self._thread = threading.Thread(
