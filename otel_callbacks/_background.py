@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import _thread
 import contextlib
+import gc
 import queue
 import threading
 import time
@@ -83,11 +84,11 @@ class Background:
         self._remove(id(looker))
         self._wake.put(None)
 
-    def drain(self) -> None:
-        """Do now what waits, and wait for what the thread is doing."""
+    def drain(self, patience: float = _PATIENCE) -> None:
+        """Do now what waits; wait these seconds for what the thread is doing."""
+        until = time.monotonic() + patience
         while self._do_one():
             pass
-        until = time.monotonic() + _PATIENCE
         if threading.current_thread() is not self.thread:
             while self._is_busy and time.monotonic() < until:
                 time.sleep(_POLL)
@@ -189,3 +190,30 @@ class Background:
 
 background: Final = Background()
 """The thread of this process."""
+
+
+class _Collection:
+    """Which thread collects garbage at this moment."""
+
+    thread = 0
+
+
+def is_collecting() -> bool:
+    """Say whether the garbage collector has called whoever asks.
+
+    Then this runs on top of any code: it may hold a lock of the SDK, or, up to Python
+    3.11, be in the middle of setting a context variable, where another one's set is a
+    crash: https://github.com/python/cpython/issues/97922
+    """
+    return _Collection.thread == threading.get_ident()
+
+
+def _note_collection(phase: str, _: object) -> None:
+    """Note that a collection begins or ends, as `gc.callbacks` says."""
+    _Collection.thread = threading.get_ident() if phase == "start" else 0
+
+
+def watch_collections() -> None:
+    """Have `is_collecting` know; safe twice."""
+    if _note_collection not in gc.callbacks:
+        gc.callbacks.append(_note_collection)

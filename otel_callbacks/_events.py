@@ -29,6 +29,7 @@ class EventSink:
     """An event for each model call, and one for each exception of a client's."""
 
     name: Final = "events"
+    is_foreign: Final = True
 
     def __init__(
         self, logger: Logger, *, extensions: bool = True, content: bool = False

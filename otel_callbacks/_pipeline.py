@@ -173,11 +173,12 @@ def _build(
     exceeded = registry.series.calls.budget_exceeded
     _open_process_account(settings, health)
     table = RunTable(
-        # Series first: an exemplar needs the span that the other one lets go of.
+        # Series first: an exemplar needs the span that the last one releases. What may
+        # have to wait comes after what never does.
         (
             *registry.series.sinks,
-            *_events(logger, settings, health),
             LedgerSink(price, health, exceeded),
+            *_events(logger, settings, health),
             SpanSink(
                 tracer,
                 extensions=settings.extensions,

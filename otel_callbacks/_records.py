@@ -178,6 +178,10 @@ class Sink(Protocol):
     def name(self) -> str:
         """The label ``where`` of ``otel_callbacks_errors_total``."""
 
+    @property
+    def is_foreign(self) -> bool:
+        """Whether it calls the app's providers, which may wait for a lock."""
+
     def started(self, run: Any) -> None:
         """Take a run that has just been put in the table."""
 

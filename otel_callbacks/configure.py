@@ -19,6 +19,7 @@ from opentelemetry import trace
 from opentelemetry.sdk.trace import TracerProvider
 from prometheus_client import REGISTRY, start_http_server
 
+from otel_callbacks._background import background
 from otel_callbacks._export.ends import LastCalls
 from otel_callbacks._export.providers import Exports, is_set_up
 from otel_callbacks._export.providers import show as show_traces
@@ -157,6 +158,7 @@ class ConfiguredHandler(OTelCallbackHandler):
             the last flush.
         """
         deadline = time.monotonic() + timeout
+        background.drain(timeout)
         sent = self._exports is None or self._exports.flush(timeout)
         # What the app had set up before is its own, and asked after ours.
         return sent and super().flush(max(deadline - time.monotonic(), 0.0))

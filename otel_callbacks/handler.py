@@ -16,6 +16,7 @@ from uuid import uuid4
 from langchain_core.callbacks import BaseCallbackHandler
 
 from otel_callbacks import _semconv as semconv
+from otel_callbacks._background import background
 from otel_callbacks._pipeline import Providers, ledger_only, pipeline
 from otel_callbacks._readers.response import is_chunk, model_response
 from otel_callbacks._readers.steps import (
@@ -302,7 +303,9 @@ class OTelCallbackHandler(BaseCallbackHandler):
             Whether every provider says so; the SDK's own say True where spans were
             lost on their way. Those that `configure` makes tell the truth.
         """
-        return self._providers.flush(timeout)
+        until = time.monotonic() + timeout
+        background.drain(timeout)
+        return self._providers.flush(max(until - time.monotonic(), 0.0))
 
     def close(self) -> None:
         """End and count what is open; safe twice, and the handler works on."""

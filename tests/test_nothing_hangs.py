@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import subprocess
 import sys
 import threading
 from contextlib import contextmanager
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor
 
 import otel_callbacks
 from otel_callbacks import track_usage
@@ -114,6 +116,80 @@ def test_the_collector_closes_streams_while_an_account_is_used(
         assert usage.call_count == len(usage.calls) == 500
 
     in_time(work)
+
+
+_LOST_IN_A_CALL = """
+import gc
+import subprocess
+import sys
+from dataclasses import replace
+
+from otel_callbacks import Settings
+from otel_callbacks.testing import FakeChatModel, capture
+
+settings = replace(Settings(), **dict.fromkeys(sys.argv[1:], True))
+with capture(settings) as telemetry:
+    usage = {"input_tokens": 3, "output_tokens": 4, "total_tokens": 7}
+    model = FakeChatModel(usage=usage, callbacks=[telemetry.handler])
+    for turn in range(1, 1_001):
+        gc.disable()
+        stream = model.stream("Which?")
+        next(stream)
+        cycle = [stream]
+        cycle.append(cycle)
+        del stream, cycle
+        gc.set_threshold(turn % 130 + 1, 1, 1)
+        gc.enable()
+        model.invoke("Roses?")
+        gc.set_threshold(700, 10, 10)
+    gc.collect()
+    print(len(telemetry.spans))
+"""
+
+
+@pytest.mark.parametrize("switches", [[], ["sdk_spans"], ["strict"]])
+def test_the_collector_closes_streams_anywhere_in_a_call(switches: list[str]) -> None:
+    """Where a context variable is just being set, too: that was a crash up to 3.11."""
+    done = subprocess.run(  # noqa: S603 -- ours
+        [sys.executable, "-c", _LOST_IN_A_CALL, *switches],
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=DEADLINE,
+    )
+    assert (done.returncode, done.stdout) == (0, "2000\n"), done.stderr
+
+
+def test_the_collector_never_calls_a_provider(telemetry: Capture) -> None:
+    """A provider's locks may be held by the code that the collector came on top of."""
+    collecting: list[int] = []
+    heard: list[bool] = []
+
+    def note(phase: str, _: object) -> None:
+        collecting[:] = [threading.get_ident()] if phase == "start" else []
+
+    class Listening(SpanProcessor):
+        """Notes whether the collector has called when a span ends."""
+
+        def on_end(self, span: ReadableSpan) -> None:
+            """Note it."""
+            assert span.name == "chat fake-model"
+            heard.append(threading.get_ident() in collecting)
+
+    telemetry.tracer_provider.add_span_processor(Listening())
+    model = FakeChatModel(callbacks=[telemetry.handler])
+    gc.callbacks.append(note)
+    try:
+        with track_usage() as usage:
+            for calls in range(1, 4):
+                lose_a_stream(model)
+                gc.collect()
+                assert usage.call_count == calls
+        assert telemetry.handler.flush()
+    finally:
+        gc.callbacks.remove(note)
+        gc.enable()
+    assert heard == [False] * 3
 
 
 @pytest.mark.parametrize("limits", [{}, {"max_calls": 10**6}])

@@ -46,6 +46,7 @@ class MultiprocessSink:
     """Writes each call into this worker's files, and what is open."""
 
     name: Final = "prometheus"
+    is_foreign: Final = False
 
     def __init__(
         self,

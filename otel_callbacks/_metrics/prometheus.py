@@ -91,6 +91,7 @@ class PrometheusSink:
     """Gives the ends of runs to the series of a registry."""
 
     name: Final = "prometheus"
+    is_foreign: Final = False
 
     def __init__(
         self, calls: CallQueue, health: Health, chain_at: int | None = None

@@ -8,6 +8,7 @@ import time
 from collections import OrderedDict
 from typing import TYPE_CHECKING, Final
 
+from otel_callbacks._background import is_collecting, watch_collections
 from otel_callbacks._forks import tell_after_fork
 from otel_callbacks._records import (
     ABANDONED,
@@ -95,6 +96,7 @@ class RunTable:
         self.find = self._open.get
         self._duplicates = DuplicateReports()
         self._lost = LostRuns(self, time_limit=time_limit, counts=lost)
+        watch_collections()
         tell_after_fork(self)
 
     def is_duplicate(self, run_id: object, origin: object) -> bool:
@@ -186,7 +188,6 @@ class RunTable:
         end = run.end_ns(tick), response, failure, chunks, False, cost.usd, content
         run.ended_as = End(outcome, *end, cost.is_partial)
         self._tell(run, run.ended_as, keep=True)
-        self._forget(run)
 
     def finish_later(self, run_id: object) -> None:
         """Leave an end that was interrupted to the thread that ends lost runs."""
@@ -207,7 +208,6 @@ class RunTable:
             self.finish(run, ABANDONED, failure=_FAILURES[ABANDONED])
             return
         self._tell(run, run.ended_as)
-        self._forget(run)
 
     def unfinished(self, long_ago: int) -> list[Run]:
         """Return the runs whose end has begun and will not go on by itself."""
@@ -346,10 +346,17 @@ class RunTable:
                 self._diagnostics.trouble(sink.name, error)
 
     def _tell(self, run: Run, end: End, *, keep: bool = False) -> None:
-        """Tell every sink of an end that has not taken it yet."""
+        """Tell every sink of an end that has not taken it yet.
+
+        What the garbage collector ends is handed to the app's providers by the thread.
+        """
         sinks = self._sinks
         while run.sinks_done < len(sinks):
             sink = sinks[run.sinks_done]
+            if sink.is_foreign and is_collecting():
+                run.is_interrupted = True
+                self._lost.later(run)
+                return
             try:
                 sink.ended(run, end)
             except Exception as error:
@@ -357,6 +364,7 @@ class RunTable:
                     raise
                 self._diagnostics.trouble(sink.name, error)
             run.sinks_done += 1
+        self._forget(run)
 
     def _end_without_run(self, key: int) -> None:
         """Count an end that is neither a second report nor a lost run's late end."""

@@ -129,6 +129,7 @@ class SpanSink:
     """One span for each run."""
 
     name: Final = "spans"
+    is_foreign: Final = True
 
     def __init__(
         self,

@@ -131,6 +131,7 @@ class LedgerSink:
     """Keeps the accounts of one pipeline's runs."""
 
     name: Final = "ledger"
+    is_foreign: Final = False
 
     def __init__(
         self,

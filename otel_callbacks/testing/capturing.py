@@ -11,6 +11,8 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from prometheus_client import CollectorRegistry
 
+from otel_callbacks._background import background
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
@@ -49,6 +51,8 @@ class Capture:
     @property
     def spans(self) -> list[Span]:
         """The finished spans, in the order in which they started."""
+        # A stream that the garbage collector has closed is ended by the thread.
+        background.drain()
         return spans_as_data(self._exporter.get_finished_spans())
 
     def span(self, name: str) -> Span:

@@ -198,7 +198,7 @@ MESSAGES = st.lists(
 
 
 @pytest.mark.slow
-@settings(max_examples=300)
+@settings(max_examples=60)
 @given(said=MESSAGES, limit=st.sampled_from([1_024, 1_500, 4_096]))
 def test_messages_fit_limit_and_schema(
     said: list[dict[str, Any]], limit: int, check_schema: Callable[[str, Any], None]

@@ -36,6 +36,7 @@ class Recorder:
     """A sink that keeps what it is told."""
 
     name = "recorder"
+    is_foreign = False
 
     def __init__(self) -> None:
         self.starts: list[Run] = []
@@ -438,6 +439,7 @@ class Refusing:
     """A sink that refuses each model call, and keeps what was expected."""
 
     name = "refusing"
+    is_foreign = False
 
     def __init__(self) -> None:
         self.expected: list[int | None] = []

@@ -44,6 +44,7 @@ class Recorder:
     """A sink that keeps what it is told."""
 
     name = "recorder"
+    is_foreign = False
 
     def __init__(self) -> None:
         self.starts: list[Run] = []
@@ -66,6 +67,7 @@ class Broken(Recorder):
     """A sink that fails."""
 
     name = "broken"
+    is_foreign = False
 
     def started(self, run: Run) -> None:
         """Fail."""
@@ -650,6 +652,7 @@ def test_room_that_others_make_is_room() -> None:
         """A sink that keeps what it is told."""
 
         name = "told"
+        is_foreign = False
 
         def started(self, run: Run) -> None:
             """Keep the start."""
