@@ -227,3 +227,15 @@ def test_a_forked_child_begins_anew(thread: Background) -> None:
     assert thread.thread is not old
     thread.put(weakref.ref(looker), 1)
     wait_until(lambda: looker.done)
+
+
+def test_whoever_is_gone_looks_no_more(thread: Background) -> None:
+    """A looker that ends while the others look is passed by."""
+    gone, looker = Looker(), Looker()
+    thread._lookers[0] = weakref.ref(gone)
+    thread._lookers[1] = weakref.ref(looker)
+    del gone
+    gc.collect()
+    thread._look()
+    assert looker.looks == 1
+    thread._lookers.clear()

@@ -415,3 +415,17 @@ def test_what_may_not_be_compared_is_read_anew(foreign: object) -> None:
     first, again = model_request(*given), model_request(*given)
     assert first is not again
     assert first == again
+
+
+@pytest.mark.parametrize("foreign", [object(), {1, 2}], ids=["object", "set"])
+@pytest.mark.parametrize("place", range(2, 8))
+def test_a_foreign_value_where_a_plain_one_was_is_not_compared(
+    foreign: object, place: int
+) -> None:
+    """After a call that is remembered, anything may be given in its place."""
+    serialized = {"id": ["langchain", "chat_models", "openai", "ChatOpenAI"]}
+    plain: list[Any] = ["chat", serialized, {"model": "m"}, {}, {}, [], 1, None]
+    first = model_request(*plain)
+    assert model_request(*plain) is first
+    plain[place] = foreign
+    assert model_request(*plain) is not first

@@ -416,6 +416,138 @@ def test_run_that_is_lost_while_it_starts() -> None:
     assert len(one.table) == 0
 
 
+def test_run_that_another_thread_loses_while_it_starts() -> None:
+    """The thread that starts it ends it, once all sinks know of the start."""
+
+    class Losing(Recorder):
+        """A sink in whose start the run is lost, as in another thread."""
+
+        def started(self, run: Run) -> None:
+            """Lose the run."""
+            one.table._lost.lose(run, "forgotten", ABANDONED)
+            assert one.sink.starts == []
+
+    one = bench(Losing())
+    run = one.table.start(uuid4(), None, REQUEST)
+    assert one.sink.starts == [run]
+    assert one.sink.outcomes() == [("gpt-4o-mini", "abandoned", "forgotten")]
+    assert one.table.lost_counts()["forgotten"] == 1
+
+
+def test_a_late_end_that_one_sink_cannot_take_is_told_to_the_others() -> None:
+    """Tokens of a lost run reach every sink that works."""
+    one = bench(Broken(), strict=False)
+    run_id = uuid4()
+    run = one.table.start(run_id, None, REQUEST)
+    one.table._lost.lose(run, "time_limit", ABANDONED)
+    one.table.finish_late(run_id, Response(usage=Usage(1, 2)))
+    assert [end.late for _, end in one.sink.ends] == [False, True]
+    assert one.health.counts() == {"broken": 3}
+
+
+class Interrupted(Recorder):
+    """A sink whose first end of a run is interrupted."""
+
+    name = "interrupted"
+
+    def __init__(self, error: type[BaseException]) -> None:
+        super().__init__()
+        self.error: type[BaseException] | None = error
+
+    def ended(self, run: Run, end: End) -> None:
+        """Be interrupted once."""
+        error, self.error = self.error, None
+        if error is not None:
+            raise error
+        super().ended(run, end)
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, RecursionError])
+@pytest.mark.parametrize("way", ["look", "close", "work"])
+def test_an_end_that_is_interrupted_is_finished(
+    error: type[BaseException], way: str
+) -> None:
+    """Whoever comes next tells the sinks that do not know yet, and those alone."""
+    first = Recorder()
+    interrupted = Interrupted(error)
+    one = bench(first, interrupted)
+    run_id = uuid4()
+    one.table.start(run_id, None, REQUEST)
+    run = one.table.take(run_id)
+    assert run is not None
+    with pytest.raises(error):
+        one.table.finish(run, OK, Response("m", usage=Usage(1, 2)))
+    assert (len(first.ends), interrupted.ends, one.sink.ends) == (1, [], [])
+    if way == "work":
+        one.table.finish_later(uuid4())
+        assert not run.is_interrupted
+        one.table.finish_later(run_id)
+        one.table.settle()
+    else:
+        getattr(one.table._lost, way)()
+    for sink in (first, interrupted, one.sink):
+        assert [end.outcome for _, end in sink.ends] == ["ok"]
+    assert one.table._ending == {}
+    one.table.finish_later(run_id)
+    one.table.close()
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, RecursionError])
+def test_a_start_that_is_interrupted_is_withdrawn(error: type[BaseException]) -> None:
+    """The app never gets to the call: the run ends as lost, and is not counted."""
+
+    class Stopped(Recorder):
+        """A sink whose start is interrupted."""
+
+        def started(self, run: Run) -> None:
+            """Be interrupted."""
+            super().started(run)
+            raise error
+
+    one = bench(Stopped())
+    run_id = uuid4()
+    with pytest.raises(error):
+        one.table.start(run_id, None, REQUEST)
+    one.table.settle()
+    ((run, end),) = one.sink.ends
+    assert (end.outcome, run.lost, run.counted) == ("abandoned", "forgotten", False)
+    one.table._lost.work(Run(1, REQUEST, None))
+    assert len(one.sink.ends) == 1
+
+
+def test_a_start_that_is_interrupted_at_its_last_step_ends_in_time() -> None:
+    """A run of which nothing could be noted is taken for started after a while."""
+    one = bench()
+    run_id = uuid4()
+    run = one.table.start(run_id, None, REQUEST)
+    run.is_started = False
+    one.table._lost.look()
+    assert not run.is_started
+    run.start_tick -= 60 * 1_000_000_000
+    one.table._lost.look()
+    assert run.is_started
+
+
+def test_an_id_without_weak_references_is_kept_itself() -> None:
+    """Else another id could have its address; of those that end lost a few are kept."""
+    one = bench()
+    for number in range(1_002):
+        run = one.table.start(f"id {number}", None, REQUEST)
+        assert run.ref == f"id {number}"
+        one.table._lost.lose(run, "size_limit", ABANDONED)
+    assert not one.table.is_lost("id 0")
+    assert not one.table.is_lost("id 1")
+    assert one.table.is_lost("id 2")
+    assert one.table.lost_counts()["size_limit"] == 1_002
+
+
+def test_the_oldest_loss_that_another_thread_forgets_is_forgotten_once() -> None:
+    """Two threads may both find one too many."""
+    one = bench()
+    one.table._lost._forget_oldest()
+    assert len(one.table._lost._recent) == 0
+
+
 def test_room_that_other_threads_make_is_not_made_twice() -> None:
     """Where the table changes while the oldest run is looked for, none gives way."""
 
