@@ -116,7 +116,9 @@ async def _left(gone: Task[None], seconds: float) -> bool:
     return gone.done()
 
 
-_END_SECONDS: Final = 5.0
+# Only a machine that hangs needs as long to come up or to end.
+_PATIENCE_SECONDS: Final = 60.0
+_END_SECONDS: Final = 2.5
 
 
 class ThreadedServer:
@@ -158,13 +160,13 @@ class ThreadedServer:
     def start(self) -> None:
         """Start serving, and return when a client can connect."""
         self._thread.start()
-        self._server.up.wait(_END_SECONDS)
+        self._server.up.wait(_PATIENCE_SECONDS)
 
     def stop(self) -> None:
         """Close the connections, end the thread; safe twice."""
         self._server.end()
         if self._thread.ident is not None:
-            self._thread.join(_END_SECONDS)
+            self._thread.join(_PATIENCE_SECONDS)
         self._socket.close()
 
     def close(self, scope: Scope, at_once: bool) -> None:  # noqa: FBT001
@@ -181,7 +183,10 @@ class ThreadedServer:
 
     def _run(self) -> None:
         """Serve in this thread, in an event loop of its own."""
-        asyncio.run(self._server.serve(sockets=[self._socket]))
+        try:
+            asyncio.run(self._server.serve(sockets=[self._socket]))
+        finally:
+            self._server.up.set()
 
 
 class _Server(uvicorn.Server):
@@ -192,6 +197,7 @@ class _Server(uvicorn.Server):
         self.up = threading.Event()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._end = asyncio.Event()
+        self._is_ended = False
 
     def connections(self) -> list[H11Protocol]:
         """Return the open connections."""
@@ -201,7 +207,8 @@ class _Server(uvicorn.Server):
         ]
 
     def end(self) -> None:
-        """Ask for the end, from any thread."""
+        """Ask for the end, from any thread, also before it is up."""
+        self._is_ended = True
         if self._loop is not None and not self._loop.is_closed():
             self._loop.call_soon_threadsafe(self._end.set)
 
@@ -209,7 +216,8 @@ class _Server(uvicorn.Server):
         """Wait for the end."""
         self._loop = asyncio.get_running_loop()
         self.up.set()
-        await self._end.wait()
+        if not self._is_ended:
+            await self._end.wait()
 
     async def shutdown(
         self,
@@ -217,7 +225,7 @@ class _Server(uvicorn.Server):
     ) -> None:
         """Close what is open and let the requests see it."""
         loop = asyncio.get_running_loop()
-        limit = loop.time() + _END_SECONDS / 2
+        limit = loop.time() + _END_SECONDS
         # The listener is closed last: a connection that is just being accepted
         # while it closes leaks its socket (python/cpython issue 109564).
         while self._busy() and loop.time() < limit:

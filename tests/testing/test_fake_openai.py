@@ -8,6 +8,7 @@ import httpx
 import openai
 import pytest
 from langchain_openai import ChatOpenAI
+from waiting import WAIT_S
 
 from otel_callbacks.testing import FakeOpenAI, Reply, Tokens
 
@@ -31,7 +32,7 @@ def _chat(server: FakeOpenAI, **arguments: object) -> ChatOpenAI:
 def test_it_is_healthy_on_a_port_of_its_own(server: FakeOpenAI) -> None:
     """Addresses and the health check agree."""
     assert server.base_url == f"http://127.0.0.1:{server.port}/v1"
-    assert httpx.get(f"{server.url}/healthz").json() == {"status": "ok"}
+    assert httpx.get(f"{server.url}/healthz", timeout=WAIT_S).json() == {"status": "ok"}
     assert server.requests == []
 
 
@@ -102,7 +103,7 @@ def test_reset_forgets_everything(server: FakeOpenAI) -> None:
 def test_a_body_that_is_not_json_is_answered(server: FakeOpenAI) -> None:
     """A strange client does not bring the server down."""
     url = f"{server.base_url}/chat/completions"
-    assert httpx.post(url, content=b"{").status_code == 200
+    assert httpx.post(url, content=b"{", timeout=WAIT_S).status_code == 200
     assert server.requests[0].json == {}
 
 
@@ -116,7 +117,7 @@ def test_it_can_be_started_again(server: FakeOpenAI) -> None:
     with pytest.raises(RuntimeError, match="not running"):
         _ = server.url
     server.start()
-    assert httpx.get(f"{server.url}/healthz").status_code == 200
+    assert httpx.get(f"{server.url}/healthz", timeout=WAIT_S).status_code == 200
 
 
 def test_a_missing_server_package_is_said_with_its_remedy(

@@ -69,12 +69,24 @@ def test_stop_before_start_and_twice_is_harmless() -> None:
         socket.create_connection((other.host, other.port))
 
 
+def test_an_end_that_comes_before_it_is_up_is_heard() -> None:
+    """A slow machine may start the thread late: it does not serve for ever."""
+    before = set(threading.enumerate())
+    server = ThreadedServer(_app)  # type: ignore[arg-type]
+    server._server.end()
+    server.start()
+    server.stop()
+    assert set(threading.enumerate()) == before
+
+
 def test_only_the_client_that_is_meant_is_hung_up() -> None:
     """Other connections stay open."""
     with FakeOpenAI() as server:
         server.script(Reply(fault="drop"))
         with closing(socket.create_connection(("127.0.0.1", server.port))) as idle:
             with pytest.raises(httpx.TransportError):
-                httpx.post(f"{server.base_url}/chat/completions", json={})
+                httpx.post(
+                    f"{server.base_url}/chat/completions", json={}, timeout=WAIT_S
+                )
             idle.sendall(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
             assert idle.recv(100).startswith(b"HTTP/1.1 200")

@@ -9,6 +9,7 @@ import httpx
 import pytest
 from opentelemetry.sdk.trace import TracerProvider
 from prometheus_client import CollectorRegistry, Counter
+from waiting import WAIT_S
 
 from otel_callbacks import ConfiguredHandler, SettingError, Settings
 from otel_callbacks.cli.demo import session as demo_session
@@ -39,6 +40,11 @@ def _quiet(**settings: object) -> Settings:
     )
 
 
+def _get(url: str, headers: dict[str, str] | None = None) -> httpx.Response:
+    """Ask, and wait as long as a slow machine needs."""
+    return httpx.get(url, headers=headers, timeout=WAIT_S)
+
+
 def _names(running: Session) -> list[tuple[str, str | None]]:
     """Return the finished spans and their parents."""
     return [(span["name"], span["parent"]) for span in running.spans()]
@@ -53,7 +59,7 @@ def test_calls_have_http_children_and_series() -> None:
             ("POST", "chat gpt-4o-mini"),
         ]
         assert running.spans() == []
-        assert "otel_callbacks_tokens_total" in httpx.get(running.metrics_url).text
+        assert "otel_callbacks_tokens_total" in _get(running.metrics_url).text
         assert (running.exports, running.moved, running.health) == (False, False, None)
 
 
@@ -72,10 +78,10 @@ def test_keep_serving_adds_a_health_check() -> None:
     """On the port of the series."""
     with session(keep_serving=True, settings=_quiet(), set_up=_set_up) as running:
         url = running.metrics_url
-        assert httpx.get(url).status_code == 200
-        assert httpx.get(url.replace("metrics", "healthz")).status_code == 200
+        assert _get(url).status_code == 200
+        assert _get(url.replace("metrics", "healthz")).status_code == 200
     with pytest.raises(httpx.ConnectError):
-        httpx.get(url)
+        _get(url)
 
 
 def test_a_port_in_use_is_replaced_by_a_free_one() -> None:
@@ -142,17 +148,17 @@ def served() -> Iterator[HealthPage]:
 
 def _health(served: HealthPage) -> tuple[int, dict[str, object]]:
     """Ask how it is."""
-    answer = httpx.get(served.metrics_url.replace("/metrics", "/healthz"))
+    answer = _get(served.metrics_url.replace("/metrics", "/healthz"))
     return answer.status_code, answer.json()
 
 
 def test_series_are_served_in_both_formats(served: HealthPage) -> None:
     """OpenMetrics when asked for, without a redirect."""
-    plain = httpx.get(served.metrics_url)
+    plain = _get(served.metrics_url)
     assert plain.status_code == 200
     assert "flowers_total 3.0" in plain.text
     accept = {"accept": "application/openmetrics-text"}
-    assert httpx.get(served.metrics_url, headers=accept).text.endswith("# EOF\n")
+    assert _get(served.metrics_url, accept).text.endswith("# EOF\n")
 
 
 def test_it_is_healthy_while_rounds_are_played(

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import argparse
-import asyncio
 import io
 import os
 import signal
@@ -166,11 +165,20 @@ def test_ctrl_c_ends_serving(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_ctrl_c_ends_the_first_round_early(monkeypatch: pytest.MonkeyPatch) -> None:
     """The scene that is being played comes to its end, further ones do not begin."""
     begun = threading.Event()
+    shows = []
+    listen = demo_show._Show._listen_to_signals
+
+    def listening(show: demo_show._Show) -> None:
+        shows.append(show)
+        listen(show)
 
     async def play(_: Shop) -> list[Said]:
         begun.set()
-        await asyncio.sleep(1)
+        # The signal comes while this is being played, on a machine of any speed.
+        await shows[0]._stop.wait()
         return []
+
+    monkeypatch.setattr(demo_show._Show, "_listen_to_signals", listening)
 
     scene = Scene("slow", "a slow one", play, real=True)
     monkeypatch.setattr(demo_show, "SCENES", (scene, scene))

@@ -6,6 +6,7 @@ import urllib.request
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from waiting import WAIT_S
 
 from otel_callbacks.cli.watch.page import routes
 from otel_callbacks.cli.watch.receiver import Receiver
@@ -48,7 +49,7 @@ class Running:
         request = urllib.request.Request(url, headers=headers)
         opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
         try:
-            with opener.open(request, timeout=60) as answer:
+            with opener.open(request, timeout=WAIT_S) as answer:
                 return answer.status, answer.read().decode(), answer.headers
         except urllib.error.HTTPError as error:
             with error:

@@ -31,6 +31,7 @@ from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.trace import SpanKind, Status, StatusCode, set_span_in_context
+from waiting import WAIT_S
 
 from otel_callbacks._setting_values import SettingError
 from otel_callbacks.cli.watch import receiver as watch_receiver
@@ -67,7 +68,7 @@ class Running:
         )
         opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
         try:
-            with opener.open(request, timeout=60) as answer:
+            with opener.open(request, timeout=WAIT_S) as answer:
                 return answer.status, answer.read()
         except urllib.error.HTTPError as error:
             with error:
@@ -260,7 +261,7 @@ def test_a_body_without_end_is_not_read_for_ever(
     with closing(
         socket.create_connection(("127.0.0.1", running.receiver.http_port))
     ) as one:
-        one.settimeout(60)
+        one.settimeout(WAIT_S)
         one.sendall(head + b"20\r\n" + bytes(32) + b"\r\n")
         assert b" 413 " in one.recv(100)
 
@@ -273,7 +274,7 @@ def test_other_paths_say_where_otlp_goes(running: Running) -> None:
     assert running.refusals[0].startswith("HTTP 404: there is no /v1/traces/v1/traces")
     with pytest.raises(urllib.error.HTTPError) as caught:
         urllib.request.urlopen(  # noqa: S310 -- loopback
-            f"{running.url}/favicon.ico", timeout=60
+            f"{running.url}/favicon.ico", timeout=WAIT_S
         )
     caught.value.close()
     assert len(running.refusals) == 1
@@ -282,7 +283,7 @@ def test_other_paths_say_where_otlp_goes(running: Running) -> None:
 def _raw(port: int, sent: bytes) -> bytes:
     """Send bytes, and return the first ones that come back."""
     with closing(socket.create_connection(("127.0.0.1", port))) as one:
-        one.settimeout(60)
+        one.settimeout(WAIT_S)
         one.sendall(sent)
         return one.recv(100)
 
@@ -303,9 +304,9 @@ def test_wrong_protocols_and_half_requests_stop_nothing(running: Running) -> Non
             "/opentelemetry.proto.collector.trace.v1.TraceService/Export"
         )
         with pytest.raises(grpc.RpcError):
-            call(b"roses", timeout=60)
+            call(b"roses", timeout=WAIT_S)
         with pytest.raises(grpc.RpcError) as caught:
-            call(bytes(17_000_000), timeout=60)
+            call(bytes(17_000_000), timeout=WAIT_S)
         assert caught.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
     assert running.post(_json(), "application/json")[0] == 200
     _send(Grpc(f"http://127.0.0.1:{other}", insecure=True))

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from waiting import WAIT_S, wait_until
 
 from otel_callbacks.cli import main
 from otel_callbacks.cli import watch as watch_command
@@ -33,10 +34,19 @@ _OPTIONS = {
 }
 
 
-def _watched(then: Callable[[str], Any], **options: object) -> str:
-    """Watch on free ports until what is done there is done; return what is printed."""
+def _watched(then: Callable[[str], Any], sign: str = "", **options: object) -> str:
+    """Watch on free ports until there is a sign; return what is printed."""
     file = io.StringIO()
     stop = threading.Event()
+
+    def end() -> None:
+        """Stop when the sign is there, or the test's patience is over."""
+        try:
+            wait_until(lambda: sign in file.getvalue())
+        finally:
+            stop.set()
+
+    ending = threading.Thread(target=end)
 
     class Started(Output):
         """Goes on when the last line of the start is there."""
@@ -47,10 +57,11 @@ def _watched(then: Callable[[str], Any], **options: object) -> str:
             if text.startswith("The last"):
                 first = file.getvalue().split("http://", 1)[1].split(maxsplit=1)[0]
                 then(f"http://{first}")
-                threading.Timer(1.0, stop.set).start()
+                ending.start()
 
     out = Started(file=file, width=80)
     assert watch(argparse.Namespace(**{**_OPTIONS, **options}), out, stop) == 0
+    ending.join(WAIT_S)
     return file.getvalue()
 
 
@@ -64,7 +75,7 @@ def _ask(url: str) -> None:
 
 def test_calls_are_shown_as_they_end() -> None:
     """A waterfall, a sentence, running totals, and a table at the end."""
-    text = _watched(_ask)
+    text = _watched(_ask, "So far")
     assert "█" in text
     assert "1 call of fake-model, in" in text
     assert "So far: fake-model 1 calls," in text
@@ -160,8 +171,16 @@ def test_a_signal_ends_it(
 ) -> None:
     """With the totals, and with the handlers put back."""
     before = signal.getsignal(number)
-    threading.Timer(1.0, os.kill, (os.getpid(), number)).start()
+
+    def send() -> None:
+        """Send the signal once it is listened to: before, it would end the tests."""
+        wait_until(lambda: signal.getsignal(number) is not before)
+        os.kill(os.getpid(), number)
+
+    sending = threading.Thread(target=send)
+    sending.start()
     assert main(["watch", "--http-port", "0", "--grpc-port", "0", "--keep", "3"]) == 0
+    sending.join(WAIT_S)
     assert "No model call came." in capsys.readouterr().out
     assert signal.getsignal(number) is before
 
