@@ -184,6 +184,7 @@ def _build(
                 extensions=settings.extensions,
                 content=settings.capture_content in {"SPAN_ONLY", "SPAN_AND_EVENT"},
                 sdk_spans=settings.sdk_spans,
+                shortest_step=settings.shortest_step,
                 set_up=_close_at_exit,
             ),
         ),

@@ -155,6 +155,8 @@ class Settings:
             and span attributes. Off leaves the conventions' names alone.
         sdk_spans: Makes each span by the SDK's tracer, also where a cheaper one of
             ours is the same (see ``docs/architecture.md``).
+        shortest_step: Seconds; an inner step that is shorter has no span, if it went
+            well and nothing happened in it. By default each step has one.
         label_limit: Distinct values of each label; further ones become ``other``.
         series_limit: Label sets of each series; further ones are counted as ``other``.
         run_time_limit: Seconds without a sign of life after which a run is given up.
@@ -194,6 +196,9 @@ class Settings:
     strict: bool = _flag_setting("OTEL_CALLBACKS_STRICT", default=False)
     extensions: bool = _flag_setting("OTEL_CALLBACKS_EXTENSIONS", default=True)
     sdk_spans: bool = _flag_setting("OTEL_CALLBACKS_SDK_SPANS", default=False)
+    shortest_step: float | None = _setting(
+        "OTEL_CALLBACKS_SHORTEST_STEP", None, seconds, "a number of seconds above 0"
+    )
     label_limit: int = _setting(
         "OTEL_CALLBACKS_LABEL_LIMIT",
         100,

@@ -562,7 +562,6 @@ def test_with_closes(telemetry: Capture) -> None:
     (span,) = telemetry.spans
     assert span["attributes"] == {
         "error.type": "abandoned",
-        "otel_callbacks.error_class": "abandoned",
         "otel_callbacks.lost_reason": "closed",
         "otel_callbacks.outcome": "abandoned",
     }

@@ -58,6 +58,7 @@ READ = [
     ("OTEL_CALLBACKS_RUN_TIME_LIMIT", "run_time_limit", "0.5", 0.5),
     ("OTEL_CALLBACKS_RUN_TIME_LIMIT", "run_time_limit", " 90 ", 90.0),
     ("OTEL_CALLBACKS_RUN_LIMIT", "run_limit", "7", 7),
+    ("OTEL_CALLBACKS_SHORTEST_STEP", "shortest_step", "0.001", 0.001),
     ("OTEL_TRACES_EXPORTER", "traces_exporter", "console", "console"),
     ("OTEL_TRACES_EXPORTER", "traces_exporter", "none", "none"),
     ("OTEL_METRICS_EXPORTER", "metrics_exporter", "none", "none"),
@@ -103,6 +104,7 @@ REFUSED: list[tuple[str, str, list[Any], str]] = [
         "a number of seconds above 0",
     ),
     ("OTEL_CALLBACKS_RUN_LIMIT", "run_limit", ["0", "many"], A_MILLION),
+    ("OTEL_CALLBACKS_SHORTEST_STEP", "shortest_step", ["0", "nan", "1 ms"], SECONDS),
     (
         "OTEL_TRACES_EXPORTER",
         "traces_exporter",

@@ -49,6 +49,7 @@ _MOST_OF_OURS: Final = 96
 """A limit on the number of attributes below this is left to the SDK."""
 
 _UNSET: Final = Status(StatusCode.UNSET)
+_FAILED: Final = Status(StatusCode.ERROR)
 _RANDOM: Final = getattr(trace.TraceFlags, "RANDOM_TRACE_ID", 0)
 # By whether the span is sampled, then by whether its trace id is random.
 _FLAGS: Final = tuple(
@@ -182,7 +183,7 @@ class OwnSpan(trace.Span):
         self.attributes_now.update(attributes)
 
     def finish(
-        self, attributes: Mapping[str, AttributeValue], error: str | None, end_ns: int
+        self, attributes: Mapping[str, AttributeValue], end_ns: int, *, failed: bool
     ) -> None:
         """End the span."""
         tracer: Any = self.tracer
@@ -192,8 +193,8 @@ class OwnSpan(trace.Span):
             or not is_silent(tracer.span_processor)
         ):
             span = self.as_sdk_span()
-            if error is not None:
-                span.set_status(StatusCode.ERROR, error)
+            if failed:
+                span.set_status(StatusCode.ERROR)
             span.set_attributes(attributes)
             self.end_ns = end_ns
             span.end(end_ns)
@@ -208,7 +209,7 @@ class OwnSpan(trace.Span):
                 self.attributes_now,
                 kind=self.kind_now,
                 instrumentation_info=tracer.instrumentation_info,
-                status=_UNSET if error is None else Status(StatusCode.ERROR, error),
+                status=_FAILED if failed else _UNSET,
                 start_time=self.start_ns,
                 end_time=end_ns,
                 instrumentation_scope=tracer._instrumentation_scope,  # noqa: SLF001
@@ -216,6 +217,26 @@ class OwnSpan(trace.Span):
         )
         # Last, so that an end that was interrupted can be told from one that was made.
         self.end_ns = end_ns
+
+
+class StepSpan(OwnSpan):
+    """A step's span, which is left out where nobody has asked for it."""
+
+    __slots__ = ("is_used",)
+
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
+        self.is_used = False
+
+    def get_span_context(self) -> trace.SpanContext:
+        """Return the span's context, for a child, a log line or an HTTP header."""
+        self.is_used = True
+        return self.context
+
+    def as_sdk_span(self) -> sdk.Span:
+        """Return the SDK's span: somebody writes to it."""
+        self.is_used = True
+        return super().as_sdk_span()
 
 
 _seen: tuple[Any, ...] = ()
@@ -262,8 +283,10 @@ class SpanMaker:
         attributes: Mapping[str, AttributeValue],
         links: Sequence[trace.Link] | None,
         start_ns: int,
+        *,
+        is_step: bool = False,
     ) -> trace.Span:
-        """Start a span as the tracer would."""
+        """Start a span as the tracer would; a step's may be left out at its end."""
         tracer: Any = self._tracer
         if type(tracer) is trace.ProxyTracer:
             tracer = tracer._tracer  # noqa: SLF001 -- has no public name
@@ -286,7 +309,9 @@ class SpanMaker:
                 links=links,
                 start_time=start_ns,
             )
-        return _start(tracer, name, context, parent, kind, attributes, start_ns)
+        kind_of_span = StepSpan if is_step else OwnSpan
+        read = attributes, start_ns
+        return _start(tracer, name, context, parent, kind, *read, kind_of_span)
 
 
 def _of_itself(context: Context) -> Context:
@@ -320,6 +345,7 @@ def _start(
     kind: trace.SpanKind,
     attributes: Mapping[str, AttributeValue],
     start_ns: int,
+    kind_of_span: type[OwnSpan],
 ) -> trace.Span:
     """Do what the SDK's `Tracer.start_span` does, and make the span an own one."""
     is_enabled = getattr(tracer, "_is_enabled", None)
@@ -350,4 +376,4 @@ def _start(
     if len(sampled.attributes) != len(held):
         # A sampler has left attributes out, or has added some of its own.
         held.update(BoundedAttributes(None, sampled.attributes))
-    return OwnSpan(tracer, name, own, parent, kind, held, start_ns)
+    return kind_of_span(tracer, name, own, parent, kind, held, start_ns)

@@ -14,11 +14,12 @@ from opentelemetry import trace
 
 from otel_callbacks import _semconv as semconv
 from otel_callbacks._records import CACHE_HIT, OK
+from otel_callbacks._runs.lost import TASK_CANCELLED
 from otel_callbacks._spans import batch
 from otel_callbacks._spans import current as current_span
 from otel_callbacks._spans import sums as agent_sums
 from otel_callbacks._spans import sums as rollup
-from otel_callbacks._spans.own import OwnSpan, SpanMaker
+from otel_callbacks._spans.own import OwnSpan, SpanMaker, StepSpan
 from otel_callbacks._spans.resumes import Threads
 from otel_callbacks._spans.sums import add_chunk_times
 
@@ -44,10 +45,12 @@ def end_attributes(run: Run, end: End, *, content: bool) -> dict[str, AttributeV
     attributes = _response_attributes(run, end)
     if end.failure is not None:
         attributes[semconv.ERROR_TYPE] = end.failure.error_type
-        attributes[semconv.ERROR_CLASS] = end.failure.error_class
         attributes[semconv.OUTCOME] = end.outcome
+        # What "cancelled" has said is not said again in other words.
+        if end.failure.error_class != end.outcome:
+            attributes[semconv.ERROR_CLASS] = end.failure.error_class
         attributes.update(end.failure.attributes)
-        if run.lost:
+        if run.lost and run.lost != TASK_CANCELLED:
             attributes[semconv.LOST_REASON] = run.lost
     elif end.outcome != OK:
         attributes[semconv.OUTCOME] = end.outcome
@@ -88,6 +91,11 @@ def _response_attributes(run: Run, end: End) -> dict[str, AttributeValue]:
     response = end.response
     if response is not None:
         attributes.update(response.attributes)
+        if (
+            attributes.get(semconv.OPENAI_RESPONSE_SERVICE_TIER) == _USUAL_TIER
+            and semconv.OPENAI_REQUEST_SERVICE_TIER not in run.request.attributes
+        ):
+            del attributes[semconv.OPENAI_RESPONSE_SERVICE_TIER]
         if response.model:
             attributes[semconv.RESPONSE_MODEL] = response.model
         if response.id:
@@ -120,6 +128,7 @@ def _add_usage(
         attributes[semconv.USAGE_REASONING] = usage.reasoning
 
 
+_USUAL_TIER: Final = "default"
 _CALLS: Final = semconv.MODEL_OPERATIONS | {semconv.EMBEDDINGS, semconv.RETRIEVAL}
 _CLIENT: Final = trace.SpanKind.CLIENT
 _INTERNAL: Final = trace.SpanKind.INTERNAL
@@ -138,9 +147,11 @@ class SpanSink:
         extensions: bool = True,
         content: bool = False,
         sdk_spans: bool = False,
+        shortest_step: float | None = None,
         set_up: Callable[[], None] | None = None,
     ) -> None:
         self._maker = SpanMaker(tracer, sdk_spans=sdk_spans, set_up=set_up)
+        self._shortest_ns = int((shortest_step or 0) * 1e9)
         self._extensions = extensions
         self._content = content
         self._threads = Threads()
@@ -190,12 +201,13 @@ class SpanSink:
             else of_the_conventions(request.attributes),
             self._threads.links(request) if request.thread else None,
             run.start_ns,
+            is_step=self._shortest_ns > 0 and _is_step(run),
         )
         if request.thread:
             self._threads.remember(request, run.span)
         if run.content and self._content and run.span.is_recording():
             content = as_json(run.content)
-            if type(run.span) is OwnSpan:
+            if isinstance(run.span, OwnSpan):
                 run.span.add(content)
             else:
                 run.span.set_attributes(content)
@@ -215,7 +227,9 @@ class SpanSink:
                 agent_sums.note_in_agent(outer, run, end)
             if end.response is not None and end.outcome == OK:
                 self._tell_interrupt(run.parent, end.response)
-        if span.is_recording():
+        if type(span) is StepSpan and self._is_trivial(run, span, end):
+            span.end_ns = end.end_ns
+        elif span.is_recording():
             attributes = end_attributes(run, end, content=self._content)
             if run.parent is None and run.rollup:
                 attributes.update(rollup.attributes(run.rollup))
@@ -230,21 +244,35 @@ class SpanSink:
             span.end(end.end_ns)
         self._interrupted.discard(run.key)
 
+    def _is_trivial(self, run: Run, span: StepSpan, end: End) -> bool:
+        """Say whether a step was short and empty, and went well."""
+        return (
+            end.failure is None
+            and end.end_ns - run.start_ns < self._shortest_ns
+            and not span.is_used
+            and run.key not in self._interrupted
+        )
+
     def _tell_interrupt(self, parent: Run, response: Response) -> None:
         """Note for a run that one below it waits; a graph itself ends as if done."""
         if semconv.INTERRUPTED in response.attributes:
             self._interrupted.add(parent.key)
 
 
+def _is_step(run: Run) -> bool:
+    """Say whether a run is an inner step without an operation of its own."""
+    return run.parent is not None and not run.request.operation
+
+
 def _finish(span: trace.Span, attributes: dict[str, AttributeValue], end: End) -> None:
     """End a span with what became known."""
-    # The description is the type alone: messages may hold content.
-    error = None if end.failure is None else end.failure.error_type
-    if type(span) is OwnSpan:
-        span.finish(attributes, error, end.end_ns)
+    # Without a description: messages may hold content, and `error.type` says the type.
+    failed = end.failure is not None
+    if type(span) is OwnSpan or type(span) is StepSpan:
+        span.finish(attributes, end.end_ns, failed=failed)
         return
-    if error is not None:
-        span.set_status(trace.StatusCode.ERROR, error)
+    if failed:
+        span.set_status(trace.StatusCode.ERROR)
     span.set_attributes(attributes)
     span.end(end.end_ns)
 
