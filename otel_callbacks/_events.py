@@ -32,11 +32,17 @@ class EventSink:
     is_foreign: Final = True
 
     def __init__(
-        self, logger: Logger, *, extensions: bool = True, content: bool = False
+        self,
+        logger: Logger,
+        *,
+        extensions: bool = True,
+        content: bool = False,
+        registry: semconv.Registry = semconv.REGISTRIES[semconv.DEFAULT_REGISTRY],
     ) -> None:
         self._logger = logger
         self._extensions = extensions
         self._content = content
+        self._registry = registry
 
     def started(self, run: StandIn) -> None:
         """Take a run that starts; an event tells of all of it at its end."""
@@ -57,7 +63,10 @@ class EventSink:
 
     def _details(self, run: StandIn, end: End) -> dict[str, Any]:
         """Return all that the span says, and the content in its structure."""
-        about = {**run.request.attributes, **end_attributes(run, end, content=False)}
+        about = {
+            **run.request.attributes,
+            **end_attributes(run, end, self._registry, content=False),
+        }
         if not self._extensions:
             about = {**of_the_conventions(about)}
         if self._content:

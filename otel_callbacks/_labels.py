@@ -66,12 +66,7 @@ _TAKEN: Final = frozenset(
                 semconv.ERROR_TYPE,
             )
         ),
-        semconv.LABEL_OUTCOME,
-        semconv.LABEL_ERROR_CLASS,
-        semconv.LABEL_DETAIL,
-        semconv.LABEL_REASON,
-        semconv.LABEL_WHERE,
-        semconv.LABEL_LABEL,
+        *semconv.OUR_LABELS,
     }
 )
 

@@ -168,7 +168,7 @@ def _build(
 ) -> Pipeline:
     """Wire the sinks to a new table."""
     health = registry.health
-    tracer = _tracer(provider, health)
+    tracer = _tracer(provider, health, settings)
     price = Pricing(health, settings.prices, says=settings.extensions).cost
     exceeded = registry.series.calls.budget_exceeded
     _open_process_account(settings, health)
@@ -185,6 +185,7 @@ def _build(
                 content=settings.capture_content in {"SPAN_ONLY", "SPAN_AND_EVENT"},
                 sdk_spans=settings.sdk_spans,
                 shortest_step=settings.shortest_step,
+                registry=settings.registry,
                 set_up=_close_at_exit,
             ),
         ),
@@ -203,10 +204,14 @@ def _build(
     return Pipeline(table, health, _step_out, settings)
 
 
-def _tracer(provider: TracerProvider, health: Health) -> trace.Tracer:
+def _tracer(
+    provider: TracerProvider, health: Health, settings: Settings
+) -> trace.Tracer:
     """Return a provider's tracer; one that cannot give any costs the spans alone."""
     try:
-        return trace.get_tracer(_SCOPE, version("otel-callbacks"), provider)
+        return trace.get_tracer(
+            _SCOPE, version("otel-callbacks"), provider, settings.registry.schema_url
+        )
     except Exception as error:  # noqa: BLE001 -- the app's own provider
         health.trouble("tracer_provider", error)
         return trace.NoOpTracer()
@@ -255,12 +260,21 @@ def _events(
     if not settings.has_events:
         return ()
     try:
-        logger = get_logger(_SCOPE, version("otel-callbacks"), provider)
+        logger = get_logger(
+            _SCOPE, version("otel-callbacks"), provider, settings.registry.schema_url
+        )
     except Exception as error:  # noqa: BLE001 -- the app's own provider
         health.trouble("logger_provider", error)
         return ()
     content = settings.capture_content in {"EVENT_ONLY", "SPAN_AND_EVENT"}
-    return (EventSink(logger, extensions=settings.extensions, content=content),)
+    return (
+        EventSink(
+            logger,
+            extensions=settings.extensions,
+            content=content,
+            registry=settings.registry,
+        ),
+    )
 
 
 _tables: Final[weakref.WeakSet[RunTable]] = weakref.WeakSet()

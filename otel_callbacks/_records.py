@@ -81,6 +81,14 @@ class Usage(NamedTuple):
     reasoning: int = 0
     audio_input: int = 0
     audio_output: int = 0
+    text_input: int = 0
+    text_output: int = 0
+    image_input: int = 0
+    image_output: int = 0
+
+
+DETAILS: Final = Usage._fields[2:7]
+"""What is counted of a usage beside its totals; the rest is on spans alone."""
 
 
 class Estimate(NamedTuple):

@@ -7,7 +7,10 @@ What the conventions do not have is ours and starts with ``otel_callbacks``.
 
 from __future__ import annotations
 
-from typing import Final
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 # Attributes of requests.
 OPERATION_NAME: Final = "gen_ai.operation.name"
@@ -40,7 +43,6 @@ RESPONSE_TIME_TO_FIRST_CHUNK: Final = "gen_ai.response.time_to_first_chunk"
 USAGE_INPUT_TOKENS: Final = "gen_ai.usage.input_tokens"
 USAGE_OUTPUT_TOKENS: Final = "gen_ai.usage.output_tokens"
 USAGE_CACHE_READ: Final = "gen_ai.usage.cache_read.input_tokens"
-USAGE_CACHE_WRITE: Final = "gen_ai.usage.cache_creation.input_tokens"
 USAGE_REASONING: Final = "gen_ai.usage.reasoning.output_tokens"
 OPENAI_RESPONSE_SERVICE_TIER: Final = "openai.response.service_tier"
 OPENAI_RESPONSE_SYSTEM_FINGERPRINT: Final = "openai.response.system_fingerprint"
@@ -174,7 +176,7 @@ ERROR_CLASSES: Final = (
 # https://opentelemetry.io/docs/specs/semconv/attributes-registry/error/
 ERROR_TYPE_OTHER: Final = "_OTHER"
 
-# Labels that are ours.
+# Labels that are ours, as Prometheus has them; in OTLP each begins with `OURS`.
 LABEL_OUTCOME: Final = "outcome"
 LABEL_ERROR_CLASS: Final = "error_class"
 LABEL_DETAIL: Final = "detail"
@@ -183,3 +185,53 @@ LABEL_WHERE: Final = "where"
 LABEL_LABEL: Final = "label"
 LABEL_BUDGET: Final = "budget"
 LABEL_ACTION: Final = "action"
+OUR_LABELS: Final = frozenset(
+    {
+        LABEL_OUTCOME,
+        LABEL_ERROR_CLASS,
+        LABEL_DETAIL,
+        LABEL_REASON,
+        LABEL_WHERE,
+        LABEL_LABEL,
+        LABEL_BUDGET,
+        LABEL_ACTION,
+    }
+)
+
+
+class Registry(NamedTuple):
+    """The names that differ between two releases of the conventions."""
+
+    schema_url: str
+    workflow_duration: str
+    """The metric of how long a workflow took."""
+    cache_write: str
+    """The span attribute of what was written to a provider's cache."""
+    modalities: Mapping[str, str]
+    """A detail of the usage -> the span attribute of its modality."""
+
+
+# https://opentelemetry.io/docs/specs/otel/schemas/ names what is emitted; there is
+# nothing to download at the one of a release in development.
+REGISTRIES: Final[Mapping[str, Registry]] = {
+    "2026-08": Registry(
+        "https://opentelemetry.io/schemas/gen-ai/1.42.0",
+        "gen_ai.workflow.duration",
+        "gen_ai.usage.cache_creation.input_tokens",
+        {},
+    ),
+    "latest": Registry(
+        "https://opentelemetry.io/schemas/gen-ai-dev/1.42.0-dev",
+        "gen_ai.invoke_workflow.duration",
+        "gen_ai.usage.cache_write.input_tokens",
+        {
+            "text_input": "gen_ai.usage.text.input_tokens",
+            "image_input": "gen_ai.usage.image.input_tokens",
+            "audio_input": "gen_ai.usage.audio.input_tokens",
+            "text_output": "gen_ai.usage.text.output_tokens",
+            "image_output": "gen_ai.usage.image.output_tokens",
+            "audio_output": "gen_ai.usage.audio.output_tokens",
+        },
+    ),
+}
+DEFAULT_REGISTRY: Final = "2026-08"

@@ -11,6 +11,7 @@ import os
 from typing import TYPE_CHECKING, Any, Final
 
 from otel_callbacks._labels import labels
+from otel_callbacks._semconv import DEFAULT_REGISTRY, REGISTRIES
 from otel_callbacks._setting_values import (
     CONTENT_MODES,
     PORT_AT_MOST,
@@ -32,6 +33,7 @@ from otel_callbacks._setting_values import (
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
 
+    from otel_callbacks._semconv import Registry
     from otel_callbacks._setting_values import Parser
 
 _SAMPLERS: Final = (
@@ -153,6 +155,9 @@ class Settings:
         strict: Raises our own troubles instead of logging them; for tests.
         extensions: Emits what the conventions do not have: ``otel_callbacks`` series
             and span attributes. Off leaves the conventions' names alone.
+        semconv: The release of OpenTelemetry's GenAI conventions that names are of:
+            ``2026-08``, or ``latest`` for the newest names (see
+            ``docs/conformance.md``).
         sdk_spans: Makes each span by the SDK's tracer, also where a cheaper one of
             ours is the same (see ``docs/architecture.md``).
         shortest_step: Seconds; an inner step that is shorter has no span, if it went
@@ -195,6 +200,12 @@ class Settings:
     sdk_disabled: bool = _flag_setting("OTEL_SDK_DISABLED", default=False)
     strict: bool = _flag_setting("OTEL_CALLBACKS_STRICT", default=False)
     extensions: bool = _flag_setting("OTEL_CALLBACKS_EXTENSIONS", default=True)
+    semconv: str = _setting(
+        "OTEL_CALLBACKS_SEMCONV",
+        DEFAULT_REGISTRY,
+        one_of(*REGISTRIES),
+        " or ".join(REGISTRIES),
+    )
     sdk_spans: bool = _flag_setting("OTEL_CALLBACKS_SDK_SPANS", default=False)
     shortest_step: float | None = _setting(
         "OTEL_CALLBACKS_SHORTEST_STEP", None, seconds, "a number of seconds above 0"
@@ -309,6 +320,11 @@ class Settings:
             if read_setting(spec["variable"], str(value), spec) != value:
                 # Text that would do in the environment is no number in code.
                 raise SettingError(spec["variable"], repr(value), spec["allowed"])
+
+    @property
+    def registry(self) -> Registry:
+        """The names of the conventions that were chosen."""
+        return REGISTRIES[self.semconv]
 
     @property
     def has_events(self) -> bool:

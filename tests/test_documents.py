@@ -19,7 +19,7 @@ from otel_callbacks._content.capture import CONTENT, REDACT
 from otel_callbacks._events import EventSink
 from otel_callbacks._export.otlp import LOGS, METRICS, TRACES
 from otel_callbacks._metrics.prometheus import PrometheusSink
-from otel_callbacks._metrics.series import BASE, SERIES
+from otel_callbacks._metrics.series import BASE, SERIES, series_of
 from otel_callbacks._runs.lost import REASONS
 from otel_callbacks._spans.sink import SpanSink
 from otel_callbacks.settings import (
@@ -126,9 +126,12 @@ def _span_attributes() -> set[str]:
         and isinstance(node.value, ast.Name)
         and node.value.id == "semconv"
     }
-    values = {getattr(semconv, name) for name in used}
-    values -= {semconv.DETAILS_EVENT, semconv.EXCEPTION_EVENT}
-    return {value for value in values if isinstance(value, str) and "." in value}
+    found = (getattr(semconv, name) for name in used)
+    values = {value for value in found if isinstance(value, str) and "." in value}
+    values -= {semconv.DETAILS_EVENT, semconv.EXCEPTION_EVENT, semconv.OURS}
+    for one in semconv.REGISTRIES.values():
+        values |= {one.cache_write, *one.modalities.values()}
+    return values
 
 
 def _shown(default: object) -> str:
@@ -195,7 +198,8 @@ def test_no_page_names_a_series_that_does_not_exist() -> None:
     )
     samples = {
         series.name + suffix
-        for series in SERIES
+        for registry in semconv.REGISTRIES.values()
+        for series in series_of(registry)
         for suffix in ("", "_bucket", "_sum", "_count")
     }
 

@@ -39,7 +39,7 @@ ARROWS: dict[str, set[str]] = {
     "_background": {"_forks"},
     "_diagnostics": {"_tally"},
     "_labels": {"_semconv", "_setting_values"},
-    "settings": {"_labels", "_setting_values"},
+    "settings": {"_labels", "_semconv", "_setting_values"},
     "_readers": {"_labels", "_records", "_semconv"},
     "_content": {"_readers", "_records", "_semconv"},
     "_spend": LEAVES,

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias, TypeVar
 from otel_callbacks import _semconv as semconv
 from otel_callbacks._metrics import series as catalogue
 from otel_callbacks._metrics.store import Bounded
-from otel_callbacks._records import CACHE_HIT
+from otel_callbacks._records import CACHE_HIT, DETAILS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -42,16 +42,6 @@ _KEPT_AT_MOST: Final = 10_000
 
 # Where a kind says how the call ended.
 _OUTCOME: Final = 6
-
-# In the order of the fields of Usage after the two totals.
-_DETAILS: Final = (
-    "cache_read",
-    "cache_write",
-    "reasoning",
-    "audio_input",
-    "audio_output",
-)
-
 
 Kind: TypeAlias = tuple[
     str,
@@ -140,7 +130,11 @@ class Fold:
     """All counters and histograms of one registry; not safe for threads."""
 
     def __init__(
-        self, store: Store, limits: LabelLimits, names: tuple[str, ...] = ()
+        self,
+        store: Store,
+        limits: LabelLimits,
+        names: tuple[str, ...] = (),
+        registry: semconv.Registry = catalogue.REGISTRY,
     ) -> None:
         self.limits = limits
         self._names = names
@@ -158,12 +152,13 @@ class Fold:
         self._agent = kept(store.histograms, catalogue.AGENT_DURATION)
         self._agent_calls = kept(store.histograms, catalogue.AGENT_CALLS)
         self._agent_tool_calls = kept(store.histograms, catalogue.AGENT_TOOL_CALLS)
-        self._workflow = kept(store.histograms, catalogue.WORKFLOW_DURATION)
+        workflow = catalogue.workflow_duration(registry)
+        self._workflow = kept(store.histograms, workflow)
         # Operations whose length is in a histogram of their own, and its labels.
         self._own = {
             semconv.EXECUTE_TOOL: (self._tool, catalogue.TOOL_DURATION),
             semconv.INVOKE_AGENT: (self._agent, catalogue.AGENT_DURATION),
-            semconv.INVOKE_WORKFLOW: (self._workflow, catalogue.WORKFLOW_DURATION),
+            semconv.INVOKE_WORKFLOW: (self._workflow, workflow),
         }
         self._tokens = kept(store.counters, catalogue.TOKENS.with_labels(names))
         self._details = kept(store.counters, catalogue.TOKEN_DETAILS.with_labels(names))
@@ -227,8 +222,8 @@ class Fold:
                 total.add(count, trace)
                 if tokens.usage is not None:
                     tokens.usage[position].observe(count, trace)
-        if tokens.usage is not None and any(usage[2:]):
-            for detail, count in zip(_DETAILS, usage[2:], strict=True):
+        if tokens.usage is not None and any(usage[2:7]):
+            for detail, count in zip(DETAILS, usage[2:7], strict=True):
                 if count:
                     labels = (*states.base, detail, outcome, *states.chosen)
                     self._details.at(labels).add(count, trace)

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from otel_callbacks._metrics.series import Series
     from otel_callbacks._metrics.store import LabelLimits, LabelValues, Trace
     from otel_callbacks._records import End
+    from otel_callbacks._semconv import Registry
     from otel_callbacks._spans.current import StandIn
 
 _SECONDS: Final = 1e-9
@@ -56,13 +57,14 @@ class MultiprocessSink:
         *,
         extensions: bool,
         names: tuple[str, ...] = (),
+        semconv_registry: Registry = catalogue.REGISTRY,
     ) -> None:
         # First, as a registry is read in the order of its collectors.
         registry.register(UpToDate(calls))
         plain = PlainStore(registry)
         store = plain if extensions else ConventionsOnly(plain, OwnStore())
         self._calls = calls
-        self._fold = Fold(store, limits, names)
+        self._fold = Fold(store, limits, names, semconv_registry)
         self._counters = {
             series.name: plain.counters(series)
             for series in catalogue.ABOUT

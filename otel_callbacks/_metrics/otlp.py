@@ -208,8 +208,15 @@ _TICK_SECONDS: Final = 0.002
 class Meters:
     """The series of one meter provider."""
 
-    def __init__(self, provider: MeterProvider, *, extensions: bool) -> None:
+    def __init__(
+        self,
+        provider: MeterProvider,
+        *,
+        extensions: bool,
+        registry: semconv.Registry = catalogue.REGISTRY,
+    ) -> None:
         self._extensions = extensions
+        self._registry = registry
         self._store = MeterStore()
         self._sources: list[tuple[weakref.ref[CallQueue], Fold]] = []
         # Numbers that are another process's: that of which this one was forked.
@@ -225,7 +232,7 @@ class Meters:
         """Take the calls of a queue, too."""
         store = self._store
         kept = store if self._extensions else ConventionsOnly(store, OwnStore())
-        fold = Fold(kept, limits, names)
+        fold = Fold(kept, limits, names, self._registry)
         self._sources.append((weakref.ref(calls), fold))
         calls.folds.append(fold)
 
@@ -240,7 +247,9 @@ class Meters:
 
     def _meter(self, provider: MeterProvider) -> None:
         """Make all instruments."""
-        meter = metrics.get_meter(_SCOPE, version("otel-callbacks"), provider)
+        meter = metrics.get_meter(
+            _SCOPE, version("otel-callbacks"), provider, self._registry.schema_url
+        )
         # First of all: the SDK asks in the order in which they were made.
         for series in catalogue.ABOUT:
             make: Any = (

@@ -55,14 +55,16 @@ class SeriesCollector(Collector):
         *,
         extensions: bool,
         names: tuple[str, ...] = (),
+        registry: semconv.Registry = catalogue.REGISTRY,
     ) -> None:
         self._calls = calls
+        self._series = catalogue.series_of(registry)
         self._extensions = extensions
         self._store = OwnStore()
         # Of label sets that are counted elsewhere.
         self._born: dict[str, dict[LabelValues, float]] = {}
         store = self._store if extensions else ConventionsOnly(self._store, OwnStore())
-        self._fold = Fold(store, limits, names)
+        self._fold = Fold(store, limits, names, registry)
         calls.folds.append(self._fold)
 
     def collect(self) -> Iterator[Metric]:
@@ -82,7 +84,7 @@ class SeriesCollector(Collector):
         """Return the families without values, for a registry's check of names."""
         return (
             empty(series)
-            for series in catalogue.SERIES
+            for series in self._series
             if self._extensions or not series.is_ours
         )
 

@@ -53,6 +53,8 @@ def label(attribute: str) -> str:
     return attribute.replace(".", "_")
 
 
+REGISTRY: Final = semconv.REGISTRIES[semconv.DEFAULT_REGISTRY]
+
 BASE: Final = tuple(
     label(name)
     for name in (
@@ -140,7 +142,7 @@ AGENT_TOOL_CALLS: Final = Series(
     is_whole=True,
 )
 WORKFLOW_DURATION: Final = Series(
-    "gen_ai.workflow.duration",
+    REGISTRY.workflow_duration,
     "histogram",
     "s",
     "Seconds that one workflow took.",
@@ -260,11 +262,24 @@ ABOUT: Final = (
     OPEN_RUNS,
 )
 
-SERIES: Final = tuple(one for one in (*globals().values(),) if isinstance(one, Series))
-"""All of them, in the order above."""
 
-# Attributes by their label; a label that is not here has one name for both.
-ATTRIBUTES: Final = {
+def workflow_duration(registry: semconv.Registry) -> Series:
+    """Return the series of workflows by its name in a registry."""
+    return WORKFLOW_DURATION._replace(metric=registry.workflow_duration)
+
+
+def series_of(registry: semconv.Registry) -> tuple[Series, ...]:
+    """Return all series by their names in a registry."""
+    workflow = workflow_duration(registry)
+    return tuple(workflow if one is WORKFLOW_DURATION else one for one in SERIES)
+
+
+SERIES: Final = tuple(one for one in (*globals().values(),) if isinstance(one, Series))
+"""All of them, in the order above, by their names in the registry that is usual."""
+
+# Attributes by their label; a label that is not here is the app's own, with one name
+# for both.
+ATTRIBUTES: Final = {name: f"{semconv.OURS}{name}" for name in semconv.OUR_LABELS} | {
     label(name): name
     for name in (
         semconv.OPERATION_NAME,

@@ -74,12 +74,21 @@ class SeriesWiring:
         limits = self._limits()
         if is_multiprocess():
             sink = MultiprocessSink(
-                self.calls, limits, registry, extensions=extensions, names=names
+                self.calls,
+                limits,
+                registry,
+                extensions=extensions,
+                names=names,
+                semconv_registry=self._settings.registry,
             )
             self.sinks.append(sink)
             return
         collector = SeriesCollector(
-            self.calls, limits, extensions=extensions, names=names
+            self.calls,
+            limits,
+            extensions=extensions,
+            names=names,
+            registry=self._settings.registry,
         )
         registry.register(collector)
         self._collector = collector
@@ -94,9 +103,13 @@ class SeriesWiring:
         self._of_global |= is_global
         meters = _meters.get(provider)
         if meters is None:
-            extensions = self._settings.extensions
+            settings = self._settings
             try:
-                meters = Meters(provider, extensions=extensions)
+                meters = Meters(
+                    provider,
+                    extensions=settings.extensions,
+                    registry=settings.registry,
+                )
             except Exception as error:  # noqa: BLE001 -- the app's own provider
                 self._health.trouble("meter_provider", error)
                 return

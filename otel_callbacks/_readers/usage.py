@@ -8,6 +8,7 @@ they are added to the total here.
 
 from __future__ import annotations
 
+import itertools
 from decimal import Decimal
 from typing import TYPE_CHECKING, Final, TypeAlias
 
@@ -15,7 +16,7 @@ from otel_callbacks._readers.values import count, mapping, number, text
 from otel_callbacks._records import EXACT, Usage
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Iterator
 
 _COSTS: Final = frozenset(
     {"cost", "cost_in_usd_ticks", "response_cost", "_hidden_params"}
@@ -202,7 +203,8 @@ _TIERS: Final = (
 
 _EPHEMERAL: Final = ("ephemeral_5m_input_tokens", "ephemeral_1h_input_tokens")
 
-_AUDIO: Final = "AUDIO"
+_MODALITIES: Final = ("audio", "text", "image")
+"""In the order of the fields of a usage, each for the input and for the output."""
 
 
 def _first(raw: _Raw, *keys: str) -> int | None:
@@ -242,9 +244,14 @@ def langchain(raw: _Raw) -> Usage:
         count(given.get(read)) or 0,
         count(given.get(write)) or _anthropic_writes(given),
         thoughts,
-        count(given.get("audio")) or 0,
-        count(taken.get("audio")) or 0,
+        *_modalities(given, taken),
     )
+
+
+def _modalities(given: _Raw, taken: _Raw, suffix: str = "") -> Iterator[int]:
+    """Read the parts of the totals by what they are: audio, text, images."""
+    for modality, details in itertools.product(_MODALITIES, (given, taken)):
+        yield _detail(details, f"{modality}{suffix}")
 
 
 def _with_thoughts(
@@ -301,8 +308,7 @@ def openai_chat(raw: _Raw) -> Usage:
         _detail(given, "cached_tokens") or _detail(raw, "prompt_cache_hit_tokens"),
         _detail(given, "cache_write_tokens", "cache_creation_input_tokens"),
         thoughts,
-        _detail(given, "audio_tokens"),
-        _detail(taken, "audio_tokens"),
+        *_modalities(given, taken, "_tokens"),
     )
 
 
@@ -322,8 +328,7 @@ def openai_responses(raw: _Raw) -> Usage:
         _detail(given, "cached_tokens"),
         _detail(given, "cache_write_tokens", "cache_creation_input_tokens"),
         _detail(taken, "reasoning_tokens"),
-        _detail(given, "audio_tokens"),
-        _detail(taken, "audio_tokens"),
+        *_modalities(given, taken, "_tokens"),
     )
 
 
@@ -362,20 +367,21 @@ def gemini(raw: _Raw) -> Usage:
         _detail(raw, "cachedContentTokenCount", "cached_content_token_count"),
         0,
         thoughts or 0,
-        _audio(raw.get("promptTokensDetails"), raw.get("prompt_tokens_details")),
-        _audio(
-            raw.get("candidatesTokensDetails"), raw.get("candidates_tokens_details")
+        *_modalities(
+            _by_modality(raw, "promptTokensDetails", "prompt_tokens_details"),
+            _by_modality(raw, "candidatesTokensDetails", "candidates_tokens_details"),
         ),
     )
 
 
-def _audio(*details: object) -> int:
-    """Find the audio tokens in one of Gemini's lists of modalities."""
-    for found in details:
-        for detail in map(mapping, found if isinstance(found, list) else ()):
-            if text(detail.get("modality")) == _AUDIO:
-                return _detail(detail, "tokenCount", "token_count")
-    return 0
+def _by_modality(raw: _Raw, *keys: str) -> _Raw:
+    """Return one of Gemini's lists of modalities as LangChain has the details."""
+    found: _Raw = {}
+    for listed in map(raw.get, keys):
+        for detail in map(mapping, listed if isinstance(listed, list) else ()):
+            modality = text(detail.get("modality")).lower()
+            found.setdefault(modality, _detail(detail, "tokenCount", "token_count"))
+    return found
 
 
 def bedrock(raw: _Raw) -> Usage:

@@ -40,9 +40,11 @@ if TYPE_CHECKING:
     from otel_callbacks._spans.current import StandIn
 
 
-def end_attributes(run: Run, end: End, *, content: bool) -> dict[str, AttributeValue]:
+def end_attributes(
+    run: Run, end: End, registry: semconv.Registry, *, content: bool
+) -> dict[str, AttributeValue]:
     """Return what became known of a run by its end."""
-    attributes = _response_attributes(run, end)
+    attributes = _response_attributes(run, end, registry)
     if end.failure is not None:
         attributes[semconv.ERROR_TYPE] = end.failure.error_type
         attributes[semconv.OUTCOME] = end.outcome
@@ -83,7 +85,9 @@ def of_the_conventions(attributes: Attributes) -> Attributes:
     }
 
 
-def _response_attributes(run: Run, end: End) -> dict[str, AttributeValue]:
+def _response_attributes(
+    run: Run, end: End, registry: semconv.Registry
+) -> dict[str, AttributeValue]:
     """Return the attributes of what a run gave back."""
     attributes: dict[str, AttributeValue] = {}
     if end.chunk_ns:
@@ -103,12 +107,16 @@ def _response_attributes(run: Run, end: End) -> dict[str, AttributeValue]:
         if response.finish_reasons:
             attributes[semconv.RESPONSE_FINISH_REASONS] = response.finish_reasons
         if response.usage is not None:
-            _add_usage(attributes, response.usage, saved=response.cache_hit)
+            _add_usage(attributes, response.usage, registry, saved=response.cache_hit)
     return attributes
 
 
 def _add_usage(
-    attributes: dict[str, AttributeValue], usage: Usage, *, saved: bool
+    attributes: dict[str, AttributeValue],
+    usage: Usage,
+    registry: semconv.Registry,
+    *,
+    saved: bool,
 ) -> None:
     """Add the tokens; details only where there are any."""
     if saved:
@@ -123,9 +131,12 @@ def _add_usage(
     if usage.cache_read:
         attributes[semconv.USAGE_CACHE_READ] = usage.cache_read
     if usage.cache_write:
-        attributes[semconv.USAGE_CACHE_WRITE] = usage.cache_write
+        attributes[registry.cache_write] = usage.cache_write
     if usage.reasoning:
         attributes[semconv.USAGE_REASONING] = usage.reasoning
+    for detail, name in registry.modalities.items():
+        if count := getattr(usage, detail):
+            attributes[name] = count
 
 
 _USUAL_TIER: Final = "default"
@@ -148,12 +159,14 @@ class SpanSink:
         content: bool = False,
         sdk_spans: bool = False,
         shortest_step: float | None = None,
+        registry: semconv.Registry = semconv.REGISTRIES[semconv.DEFAULT_REGISTRY],
         set_up: Callable[[], None] | None = None,
     ) -> None:
         self._maker = SpanMaker(tracer, sdk_spans=sdk_spans, set_up=set_up)
         self._shortest_ns = int((shortest_step or 0) * 1e9)
         self._extensions = extensions
         self._content = content
+        self._registry = registry
         self._threads = Threads()
         # Keys of open runs below which a run waits for somebody.
         self._interrupted: set[int] = set()
@@ -230,11 +243,13 @@ class SpanSink:
         if type(span) is StepSpan and self._is_trivial(run, span, end):
             span.end_ns = end.end_ns
         elif span.is_recording():
-            attributes = end_attributes(run, end, content=self._content)
+            attributes = end_attributes(run, end, self._registry, content=self._content)
             if run.parent is None and run.rollup:
                 attributes.update(rollup.attributes(run.rollup))
             if run.of_agent and run.request.operation == semconv.INVOKE_AGENT:
-                attributes.update(agent_sums.agent_attributes(run.of_agent))
+                attributes.update(
+                    agent_sums.agent_attributes(run.of_agent, self._registry)
+                )
             if self._interrupted and run.key in self._interrupted:
                 attributes[semconv.INTERRUPTED] = True
             if not self._extensions:

@@ -45,7 +45,10 @@ def note_in_agent(entries: list[AgentTally], run: Run, end: End) -> None:
         entries.extend(run.of_agent)
 
 
-def agent_attributes(entries: Sequence[AgentTally]) -> dict[str, AttributeValue]:
+def agent_attributes(
+    entries: Sequence[AgentTally],
+    registry: semconv.Registry = semconv.REGISTRIES[semconv.DEFAULT_REGISTRY],
+) -> dict[str, AttributeValue]:
     """Return what is said of an agent's calls on its span."""
     requests = [request for _, _, request, _ in entries if request is not None]
     if not requests:
@@ -54,7 +57,7 @@ def agent_attributes(entries: Sequence[AgentTally]) -> dict[str, AttributeValue]
     said = _in_common(requests)
     if answers and answers[-1].finish_reasons:
         said[semconv.RESPONSE_FINISH_REASONS] = answers[-1].finish_reasons
-    _add_usage(said, answers)
+    _add_usage(said, answers, registry)
     return said
 
 
@@ -76,7 +79,11 @@ def _in_common(requests: list[Request]) -> dict[str, AttributeValue]:
     }
 
 
-def _add_usage(said: dict[str, AttributeValue], answers: list[Response]) -> None:
+def _add_usage(
+    said: dict[str, AttributeValue],
+    answers: list[Response],
+    registry: semconv.Registry,
+) -> None:
     """Add the tokens that were spent, where any call said them."""
     spent = [
         each.usage for each in answers if each.usage is not None and not each.cache_hit
@@ -90,7 +97,7 @@ def _add_usage(said: dict[str, AttributeValue], answers: list[Response]) -> None
     if read := sum(each.cache_read for each in spent):
         said[semconv.USAGE_CACHE_READ] = read
     if written := sum(each.cache_write for each in spent):
-        said[semconv.USAGE_CACHE_WRITE] = written
+        said[registry.cache_write] = written
 
 
 _NAMES: Final = (

@@ -15,7 +15,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias
 
 from otel_callbacks._forks import tell_after_fork
-from otel_callbacks._records import CACHE_HIT, EXACT, Refusal, Usage
+from otel_callbacks._records import CACHE_HIT, DETAILS, EXACT, Refusal, Usage
 from otel_callbacks._spend.budgets import NOTHING, WARN, Amounts
 from otel_callbacks._tally import Tally
 
@@ -93,7 +93,7 @@ class Totals:
         self.calls = 0
         self.input_tokens = 0
         self.output_tokens = 0
-        self.details = dict.fromkeys(Usage._fields[2:], 0)
+        self.details = dict.fromkeys(DETAILS, 0)
         self.cost = Decimal(0)
         self.saved_tokens = 0
         self.saved_cost = Decimal(0)

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any, Final
 import pytest
 from board_panels import panels_of
 
-from otel_callbacks._metrics.series import SERIES, SPEND, Series
+from otel_callbacks._metrics.series import SPEND, Series, series_of
+from otel_callbacks._semconv import REGISTRIES
 
 if TYPE_CHECKING:
     from conftest import Expression
@@ -125,7 +126,10 @@ def _unknown(
 @pytest.fixture(scope="module")
 def known(rules: list[dict[str, Any]]) -> dict[str, frozenset[str]]:
     """Return all series that are ours: emitted, recorded."""
-    return _known(SERIES) | _derived(rules)
+    known = _derived(rules)
+    for registry in REGISTRIES.values():
+        known |= _known(series_of(registry))
+    return known
 
 
 def _derived(rules: list[dict[str, Any]]) -> dict[str, frozenset[str]]:
@@ -171,7 +175,11 @@ def test_legends_name_labels_that_the_query_keeps(
     assert lost == []
 
 
-@pytest.mark.parametrize("series", SERIES, ids=lambda series: series.name)
+@pytest.mark.parametrize(
+    "series",
+    {one.name: one for each in REGISTRIES.values() for one in series_of(each)}.values(),
+    ids=lambda series: series.name,
+)
 def test_every_series_of_the_code_is_on_a_dashboard(
     series: Series, panel_expressions: list[Expression]
 ) -> None:

@@ -103,7 +103,9 @@ def _headline() -> Row:
     )
 
 
-def _by_name(operation: str, histogram: str, label: str, window: str) -> str:
+def _by_name(
+    operation: str, histogram: str | tuple[str, ...], label: str, window: str
+) -> str:
     """Estimate how long something with a name takes, from spans or the histogram."""
     matchers = _AGENTS if label == _NAME else SERVICE
     spans = named_span_quantile(0.95, operation, label, window=window)

@@ -199,16 +199,29 @@ def share(part: str, whole: str) -> str:
     return f"({part} or {whole} * 0) / ({whole} > 0)"
 
 
+def _over(
+    function: str, names: str | tuple[str, ...], suffix: str, matchers: str, window: str
+) -> str:
+    """Apply a function of time to a series, whichever of its names it has."""
+    spelled = (names,) if isinstance(names, str) else names
+    return " or ".join(
+        f"{function}({select(name + suffix, matchers)}[{window}])" for name in spelled
+    )
+
+
 def _function(window: str) -> str:
     """Choose the function of a window: rates for steps, increases for the range."""
     return "rate" if window == STEP else "increase"
 
 
-def counted(histogram: str, matchers: str, *by: str, window: str = STEP) -> str:
+def counted(
+    histogram: str | tuple[str, ...], matchers: str, *by: str, window: str = STEP
+) -> str:
     """Ask how often something was observed, a second or in the time range.
 
     Args:
-        histogram: The series' name without ``_count``.
+        histogram: The series' name without ``_count``; several where releases of the
+            conventions call it otherwise.
         matchers: Label matchers.
         by: The labels to keep.
         window: ``STEP`` for graphs, ``RANGE`` for numbers and tables.
@@ -217,12 +230,9 @@ def counted(histogram: str, matchers: str, *by: str, window: str = STEP) -> str:
         The sum.
     """
     function, keep = _function(window), _by(by)
-    with_buckets = select(f"{histogram}_count", matchers)
-    native = f"{function}({select(histogram, matchers)}[{window}])"
-    return (
-        f"(sum {keep}({function}({with_buckets}[{window}]))"
-        f" or sum {keep}(histogram_count({native})))"
-    )
+    with_buckets = _over(function, histogram, "_count", matchers, window)
+    native = _over(function, histogram, "", matchers, window)
+    return f"(sum {keep}({with_buckets}) or sum {keep}(histogram_count({native})))"
 
 
 def summed(histogram: str, matchers: str, *by: str, window: str = STEP) -> str:
@@ -281,7 +291,7 @@ def distribution(histogram: str, matchers: str) -> str:
 
 def quantile(
     q: float,
-    histogram: str,
+    histogram: str | tuple[str, ...],
     matchers: str,
     *by: str,
     window: str = STEP,
@@ -292,7 +302,7 @@ def quantile(
     Args:
         q: The quantile, 0 to 1.
         histogram: The series' name without ``_bucket``, in seconds where spans are
-            given.
+            given; several as in `counted`.
         matchers: Label matchers.
         by: The labels to keep beside ``le``.
         window: ``STEP`` for graphs, ``RANGE`` for numbers and tables.
@@ -304,9 +314,9 @@ def quantile(
         any, else of the spans, else of the conventions' buckets.
     """
     function = _function(window)
-    native = f"sum {_by(by)}({function}({select(histogram, matchers)}[{window}]))"
-    buckets = select(f"{histogram}_bucket", matchers)
-    with_buckets = f"sum {_by(('le', *by))}({function}({buckets}[{window}]))"
+    native = f"sum {_by(by)}({_over(function, histogram, '', matchers, window)})"
+    buckets = _over(function, histogram, "_bucket", matchers, window)
+    with_buckets = f"sum {_by(('le', *by))}({buckets})"
     found = [f"histogram_quantile({q}, {native})"]
     if spans:
         found.append(f"{span_quantile(q, spans, *by, window=window)} / 1000")

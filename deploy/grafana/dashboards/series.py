@@ -57,7 +57,11 @@ SPANS_A_SECOND: Final = "suffix: spans/s"
 AGENT: Final = "gen_ai_invoke_agent_duration_seconds"
 AGENT_CALLS: Final = "gen_ai_invoke_agent_inference_calls"
 AGENT_TOOLS: Final = "gen_ai_invoke_agent_tool_calls"
-WORKFLOW: Final = "gen_ai_workflow_duration_seconds"
+# By the conventions of August 2026, and by the newest ones.
+WORKFLOW: Final = (
+    "gen_ai_workflow_duration_seconds",
+    "gen_ai_invoke_workflow_duration_seconds",
+)
 TOOL: Final = "gen_ai_execute_tool_duration_seconds"
 RETRIEVAL: Final = f'{SERVICE}, gen_ai_operation_name="retrieval"'
 

@@ -205,6 +205,9 @@ def _conversation(row: Row) -> str:
     return str(row.span["attributes"].get(semconv.CONVERSATION_ID) or "")
 
 
+_CACHE_WRITES: Final = [one.cache_write for one in semconv.REGISTRIES.values()]
+
+
 def _price(span: Span) -> None:
     """Give a call of another emitter its price, where the model has a known one."""
     attributes = span["attributes"]
@@ -216,7 +219,9 @@ def _price(span: Span) -> None:
             input_tokens=row.tokens[0],
             output_tokens=row.tokens[1],
             cache_read_tokens=attributes.get(semconv.USAGE_CACHE_READ),
-            cache_write_tokens=attributes.get(semconv.USAGE_CACHE_WRITE),
+            cache_write_tokens=next(
+                (attributes[name] for name in _CACHE_WRITES if name in attributes), None
+            ),
         )
         price = calc_price(usage, row.model).total_price
     except (LookupError, ValueError, TypeError):

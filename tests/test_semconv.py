@@ -1,0 +1,219 @@
+"""Two releases of the conventions: one setting, one table, all signals."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import yaml
+from langgraph.graph import START, StateGraph
+from opentelemetry.sdk._logs import LoggerProvider
+from opentelemetry.sdk._logs.export import (
+    InMemoryLogRecordExporter,
+    SimpleLogRecordProcessor,
+)
+from opentelemetry.sdk.metrics import MeterProvider
+from opentelemetry.sdk.metrics.export import InMemoryMetricReader
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from prometheus_client import CollectorRegistry
+
+from otel_callbacks import OTelCallbackHandler, SettingError, Settings
+from otel_callbacks._metrics.series import ATTRIBUTES, SERIES, series_of
+from otel_callbacks._semconv import OUR_LABELS, REGISTRIES
+from otel_callbacks.testing import FakeChatModel
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from langchain_core.outputs import ChatResult
+
+ROOT = Path(__file__).parents[1]
+LATER = yaml.safe_load((ROOT / "tests/conventions/later.yaml").read_text())
+OLD, NEW = REGISTRIES["2026-08"], REGISTRIES["latest"]
+MODALITIES = {
+    "gen_ai.usage.text.input_tokens": 4,
+    "gen_ai.usage.image.input_tokens": 8,
+    "gen_ai.usage.audio.input_tokens": 16,
+    "gen_ai.usage.text.output_tokens": 2,
+    "gen_ai.usage.image.output_tokens": 1,
+}
+# As an OpenAI-compatible server sends it: LangChain's own usage has audio alone.
+USAGE: Any = {
+    "prompt_tokens": 40,
+    "completion_tokens": 3,
+    "total_tokens": 43,
+    "prompt_tokens_details": {
+        "cache_write_tokens": 12,
+        "text_tokens": 4,
+        "image_tokens": 8,
+        "audio_tokens": 16,
+    },
+    "completion_tokens_details": {"text_tokens": 2, "image_tokens": 1},
+}
+
+
+class _Model(FakeChatModel):
+    """A package that hands its provider's usage over as it came."""
+
+    def _generate(self, *args: Any, **kwargs: Any) -> ChatResult:
+        made = super()._generate(*args, **kwargs)
+        return made.model_copy(update={"llm_output": {"token_usage": USAGE}})
+
+
+@dataclasses.dataclass
+class Sent:
+    """What one workflow has left on all ways out."""
+
+    spans: list[Any]
+    metrics: list[Any]
+    events: list[Any]
+    scraped: set[str]
+
+    def span(self, name: str) -> Mapping[str, Any]:
+        """Return the attributes of one span."""
+        return next(span.attributes for span in self.spans if span.name == name)
+
+
+def _run(metadata: Any = None, **chosen: Any) -> Sent:
+    """Run a graph that asks an agent's model once."""
+    spans, reader = InMemorySpanExporter(), InMemoryMetricReader()
+    events = InMemoryLogRecordExporter()
+    tracers = TracerProvider(shutdown_on_exit=False)
+    tracers.add_span_processor(SimpleSpanProcessor(spans))
+    loggers = LoggerProvider(shutdown_on_exit=False)
+    loggers.add_log_record_processor(SimpleLogRecordProcessor(events))
+    registry = CollectorRegistry()
+    handler = OTelCallbackHandler(
+        tracer_provider=tracers,
+        meter_provider=MeterProvider([reader], shutdown_on_exit=False),
+        logger_provider=loggers,
+        registry=registry,
+        settings=Settings(
+            strict=True, metrics_exporter="both", emit_event=True, **chosen
+        ),
+    )
+    model = _Model(model_name="m", usage=None)
+    graph: Any = StateGraph(dict)
+    graph.add_node("ask", lambda _: {"said": model.invoke("hi").content})
+    graph.add_edge(START, "ask")
+    graph.compile(name="shop").invoke(
+        {}, {"callbacks": [handler], "metadata": metadata or {}}
+    )
+    data = reader.get_metrics_data()
+    assert data is not None
+    scraped = {family.name for family in registry.collect()}
+    handler.close()
+    return Sent(
+        list(spans.get_finished_spans()),
+        [scope for one in data.resource_metrics for scope in one.scope_metrics],
+        list(events.get_finished_logs()),
+        scraped,
+    )
+
+
+@pytest.mark.parametrize("release", REGISTRIES)
+def test_all_signals_are_of_the_release_that_was_chosen(release: str) -> None:
+    """Spans, events, metrics and a scrape have its names, and the scope its schema."""
+    chosen = REGISTRIES[release]
+    (other,) = (one for one in REGISTRIES.values() if one is not chosen)
+    sent = _run(semconv=release)
+    call = sent.span("chat m")
+    assert call[chosen.cache_write] == 12
+    assert other.cache_write not in call
+    expected = {} if release == "2026-08" else MODALITIES
+    assert {name: call[name] for name in call if name in MODALITIES} == expected
+    (event,) = sent.events
+    assert event.log_record.attributes[chosen.cache_write] == 12
+    assert {span.instrumentation_scope.schema_url for span in sent.spans} == {
+        chosen.schema_url
+    }
+    assert event.instrumentation_scope.schema_url == chosen.schema_url
+    (scope,) = sent.metrics
+    assert scope.scope.schema_url == chosen.schema_url
+    pushed = {metric.name for metric in scope.metrics}
+    assert chosen.workflow_duration in pushed
+    assert other.workflow_duration not in pushed
+    assert f"{chosen.workflow_duration.replace('.', '_')}_seconds" in sent.scraped
+    assert f"{other.workflow_duration.replace('.', '_')}_seconds" not in sent.scraped
+
+
+def test_without_a_choice_names_are_those_of_august_2026() -> None:
+    """Nobody's dashboards break because a newer release is known."""
+    sent = _run()
+    assert sent.span("chat m")["gen_ai.usage.cache_creation.input_tokens"] == 12
+    assert "gen_ai_workflow_duration_seconds" in sent.scraped
+
+
+def test_the_table_is_what_the_later_conventions_say() -> None:
+    """Each renamed name is in both releases, and nothing is added on our own."""
+    assert LATER["renamed"] == {
+        OLD.workflow_duration: NEW.workflow_duration,
+        OLD.cache_write: NEW.cache_write,
+    }
+    added = set(LATER["added"])
+    assert set(NEW.modalities.values()) <= added
+    # What no provider's package hands over.
+    assert {name for name in added if "cache_read" in name} == added - set(
+        NEW.modalities.values()
+    )
+    assert not OLD.modalities
+
+
+def test_series_differ_in_that_name_alone() -> None:
+    """A release changes the workflow's duration and no other series."""
+    both = zip(series_of(OLD), series_of(NEW), strict=True)
+    differ = [(old.name, new.name) for old, new in both if old != new]
+    assert differ == [
+        ("gen_ai_workflow_duration_seconds", "gen_ai_invoke_workflow_duration_seconds")
+    ]
+    assert series_of(OLD) == SERIES
+
+
+@pytest.mark.parametrize("text", ["2026", "newest", "2026-08,latest", "1.42.0"])
+def test_another_release_is_refused(text: str) -> None:
+    """The message names the variable, the value and what is allowed."""
+    message = f"OTEL_CALLBACKS_SEMCONV={text}: allowed is 2026-08 or latest"
+    with pytest.raises(SettingError, match=re.escape(message)):
+        Settings.from_env({"OTEL_CALLBACKS_SEMCONV": text})
+
+
+def test_names_of_ours_begin_with_ours_on_otlp() -> None:
+    """What the conventions do not have is prefixed; Prometheus leaves that out."""
+    (scope,) = _run({"team": "garden"}, labels="team").metrics
+    names = {
+        name
+        for metric in scope.metrics
+        for point in metric.data.data_points
+        for name in point.attributes
+    }
+    known = ("gen_ai.", "server.", "error.", "otel_callbacks.")
+    assert {name for name in names if not name.startswith(known)} == {"team"}
+    assert {"otel_callbacks.outcome", "otel_callbacks.reason"} <= names
+    assert not names & OUR_LABELS
+    labels = {label for series in SERIES for label in series.labels}
+    for label in labels:
+        attribute = ATTRIBUTES[label]
+        short = attribute.removeprefix("otel_callbacks.").replace(".", "_")
+        assert short == label
+        assert attribute.startswith(known)
+    assert "team" in names
+
+
+def test_the_collector_applies_that_rule() -> None:
+    """The statement of the stack's Collector makes a label of each attribute."""
+    text = (ROOT / "deploy/collector/config.yaml").read_text(encoding="utf-8")
+    (statement,) = yaml.safe_load(text)["processors"]["transform/labels"][
+        "metric_statements"
+    ]
+    pattern, replacement = re.findall(r'"key", "(.+?)", "(.*?)"', statement)[0]
+    # OTTL's text has the backslash twice.
+    pattern = pattern.replace("\\\\", "\\")
+    for label in OUR_LABELS:
+        assert re.sub(pattern, replacement, ATTRIBUTES[label]) == label
+    for attribute in ("gen_ai.request.model", "server.port", "my.otel_callbacks.x"):
+        assert re.sub(pattern, replacement, attribute) == attribute
