@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import pytest
+from test_layering import ARROWS
 from waiting import WAIT_S
 
 from otel_callbacks import _semconv as semconv
@@ -181,13 +182,59 @@ def _example() -> tuple[int, str]:
     return before.count("\n") + 1, rest.partition("```")[0]
 
 
-@pytest.mark.parametrize("page", ["README.md", "docs/series.md"])
-def test_the_tables_have_every_series_and_no_other(page: str) -> None:
-    """Series, types and labels are exactly those of the catalogue."""
-    rows = _rows((_ROOT / page).read_text(encoding="utf-8"), "series")
+def test_the_table_has_every_series_and_no_other() -> None:
+    """Series, types and labels are exactly those of the code."""
+    rows = _rows(_page("series.md"), "series")
     told = [(name, row[1], _labels(row[2])) for row in rows for name in _names([row])]
 
     assert told == [(series.name, series.kind, series.labels) for series in SERIES]
+
+
+def test_the_readme_names_series_that_exist() -> None:
+    """Its short table has them with their types."""
+    text = (_ROOT / "README.md").read_text(encoding="utf-8")
+    told = [(_names([row])[0], row[1]) for row in _rows(text, "series")]
+
+    assert 5 <= len(told) <= 8
+    assert set(told) <= {(series.name, series.kind) for series in SERIES}
+
+
+def test_the_architecture_draws_the_house_as_it_is() -> None:
+    """Its table has each package and each module at the root, from the ground up."""
+    told = _names(_rows(_page("architecture.md"), "package"))
+    house = {
+        path.stem
+        for path in _PACKAGE.iterdir()
+        if (path.suffix == ".py" or (path / "__init__.py").exists())
+    }
+
+    assert set(told) == house - {"__init__"}
+    assert [name for name in told if name in ARROWS] == [
+        name for name in ARROWS if name != "__init__"
+    ]
+
+
+@pytest.mark.parametrize("page", _PAGES, ids=lambda page: str(page.name))
+def test_modules_that_a_page_names_exist(page: Path) -> None:
+    """Whoever looks for the file finds it."""
+    text = page.read_text(encoding="utf-8")
+    named = re.findall(r"`(?:otel_callbacks/)?(_[a-z]+/[a-z_/]+(?:\.py)?)`", text)
+    paths = [_PACKAGE / name.removesuffix(".py") for name in named]
+
+    assert not [p for p in paths if not (p.is_dir() or p.with_suffix(".py").exists())]
+
+
+@pytest.mark.parametrize("page", _PAGES, ids=lambda page: str(page.name))
+def test_lines_are_short(page: Path) -> None:
+    """At most 120 characters, but in tables, code, pictures and links."""
+    text = _BLOCK.sub("", page.read_text(encoding="utf-8"))
+    long = [
+        line
+        for line in text.splitlines()
+        if len(line) > 120 and not line.startswith(("|", "![", "<")) and " " in line
+    ]
+
+    assert not long
 
 
 def test_no_page_names_a_series_that_does_not_exist() -> None:

@@ -100,7 +100,7 @@ _NOTHING: Final = otel_context.Context()
 # The key of the current span, from the function that uses it.
 _SPAN_KEY: Final = next(iter(trace.set_span_in_context(trace.INVALID_SPAN, _NOTHING)))
 
-# Adds more to the context of a run; see sinks/suppression.py.
+# Adds more to the context of a run; see _instrument/other_instrumentations.py.
 decorate: Callable[[StandIn | Shared, Context], Context] | None = None
 
 
