@@ -51,7 +51,7 @@ export WORKERS ?= auto
 .PHONY: test
 test: $(READY) ## Run the tests with branch coverage (ARGS for pytest)
 	$(BIN)/python -m pytest -n $(WORKERS) --cov --cov-report=term-missing:skip-covered \
-	  --cov-fail-under=99.5 $(ARGS)
+	  --cov-fail-under=100 $(ARGS)
 
 .PHONY: test-fast
 test-fast: $(READY) ## Run the tests without the slow ones and without coverage
