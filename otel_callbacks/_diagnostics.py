@@ -55,7 +55,7 @@ _logger: Final = logging.getLogger("otel_callbacks")
 _KINDS_AT_MOST: Final = 1_000
 
 
-class Health:
+class Diagnostics:
     """Counts what went wrong inside the telemetry itself."""
 
     __slots__ = ("_counts", "_logged", "strict")

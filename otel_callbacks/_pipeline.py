@@ -20,7 +20,7 @@ from opentelemetry._logs import get_logger, get_logger_provider
 from opentelemetry.metrics import get_meter_provider
 from prometheus_client import REGISTRY
 
-from otel_callbacks._diagnostics import Counts, Health
+from otel_callbacks._diagnostics import Counts, Diagnostics
 from otel_callbacks._events import EventSink
 from otel_callbacks._forks import tell_after_fork
 from otel_callbacks._identity import ByIdentity
@@ -103,8 +103,8 @@ class _Registry:
     """What hangs on one Prometheus registry."""
 
     def __init__(self, settings: Settings) -> None:
-        self.health = Health(strict=settings.strict)
-        self.series = SeriesWiring(self.health, settings)
+        self.diagnostics = Diagnostics(strict=settings.strict)
+        self.series = SeriesWiring(self.diagnostics, settings)
         self.pipelines: ByIdentity[Pipeline] = ByIdentity()
         self.before_global: Pipeline | None = None
 
@@ -152,7 +152,7 @@ def pipeline(
             if isinstance(provider, trace.ProxyTracerProvider):
                 known.before_global = found
     if found.settings != settings:
-        found.health.say_once(
+        found.diagnostics.say_once(
             "settings",
             "a second handler on the same tracer provider and registry has other "
             "settings; the first one's stay in force.",
@@ -167,18 +167,18 @@ def _build(
     logger: LoggerProvider | None,
 ) -> Pipeline:
     """Wire the sinks to a new table."""
-    health = registry.health
-    tracer = _tracer(provider, health, settings)
-    price = Pricing(health, settings.prices, says=settings.extensions).cost
+    diagnostics = registry.diagnostics
+    tracer = _tracer(provider, diagnostics, settings)
+    price = Pricing(diagnostics, settings.prices, says=settings.extensions).cost
     exceeded = registry.series.calls.budget_exceeded
-    _open_process_account(settings, health)
+    _open_process_account(settings, diagnostics)
     table = RunTable(
         # Series first: an exemplar needs the span that the last one releases. What may
         # have to wait comes after what never does.
         (
             *registry.series.sinks,
-            LedgerSink(price, health, exceeded),
-            *_events(logger, settings, health),
+            LedgerSink(price, diagnostics, exceeded),
+            *_events(logger, settings, diagnostics),
             SpanSink(
                 tracer,
                 extensions=settings.extensions,
@@ -189,7 +189,7 @@ def _build(
                 set_up=_close_at_exit,
             ),
         ),
-        health,
+        diagnostics,
         factory=StandIn,
         price=price,
         time_limit=settings.run_time_limit,
@@ -198,14 +198,14 @@ def _build(
     )
     registry.series.calls.add_table(table)
     if not current_span.holds_what_is_attached():
-        health.say_once("context", _NOT_PLAIN)
+        diagnostics.say_once("context", _NOT_PLAIN)
     _tables.add(table)
     _close_at_exit()
-    return Pipeline(table, health, _step_out, settings)
+    return Pipeline(table, diagnostics, _step_out, settings)
 
 
 def _tracer(
-    provider: TracerProvider, health: Health, settings: Settings
+    provider: TracerProvider, diagnostics: Diagnostics, settings: Settings
 ) -> trace.Tracer:
     """Return a provider's tracer; one that cannot give any costs the spans alone."""
     try:
@@ -213,25 +213,27 @@ def _tracer(
             _SCOPE, version("otel-callbacks"), provider, settings.registry.schema_url
         )
     except Exception as error:  # noqa: BLE001 -- the app's own provider
-        health.trouble("tracer_provider", error)
+        diagnostics.trouble("tracer_provider", error)
         return trace.NoOpTracer()
 
 
 def ledger_only(settings: Settings, *, for_process: bool = False) -> Pipeline:
     """Return a pipeline that keeps accounts and does nothing else."""
-    health = Health(strict=settings.strict)
+    diagnostics = Diagnostics(strict=settings.strict)
     if for_process:
-        _open_process_account(settings, health)
-    price = Pricing(health, settings.prices, says=False).cost
-    sink = LedgerSink(price, health, Counts(), has_spans=False)
-    return Pipeline(RunTable((sink,), health, price=price), health, _stay, settings)
+        _open_process_account(settings, diagnostics)
+    price = Pricing(diagnostics, settings.prices, says=False).cost
+    sink = LedgerSink(price, diagnostics, Counts(), has_spans=False)
+    return Pipeline(
+        RunTable((sink,), diagnostics, price=price), diagnostics, _stay, settings
+    )
 
 
 def _stay(run: Run) -> None:
     """Leave the current span alone: these runs have none."""
 
 
-def _open_process_account(settings: Settings, health: Health) -> None:
+def _open_process_account(settings: Settings, diagnostics: Diagnostics) -> None:
     """Open the account of the whole process, if the settings give it a budget."""
     asked = limits(
         settings.budget_tokens,
@@ -246,7 +248,7 @@ def _open_process_account(settings: Settings, health: Health) -> None:
         accounts.process.append(Account(asked))
         use_account(1)
     elif asked != accounts.process[0].limits:
-        health.say_once(
+        diagnostics.say_once(
             "budget",
             "a second handler has another budget for the process; the first one's "
             "stays in force.",
@@ -254,7 +256,7 @@ def _open_process_account(settings: Settings, health: Health) -> None:
 
 
 def _events(
-    provider: LoggerProvider | None, settings: Settings, health: Health
+    provider: LoggerProvider | None, settings: Settings, diagnostics: Diagnostics
 ) -> tuple[EventSink, ...]:
     """Return the sink of events, where they are asked for."""
     if not settings.has_events:
@@ -264,7 +266,7 @@ def _events(
             _SCOPE, version("otel-callbacks"), provider, settings.registry.schema_url
         )
     except Exception as error:  # noqa: BLE001 -- the app's own provider
-        health.trouble("logger_provider", error)
+        diagnostics.trouble("logger_provider", error)
         return ()
     content = settings.capture_content in {"EVENT_ONLY", "SPAN_AND_EVENT"}
     return (
@@ -281,7 +283,7 @@ _tables: Final[weakref.WeakSet[RunTable]] = weakref.WeakSet()
 
 
 def _close_at_exit() -> None:
-    """End what is open before the SDK says farewell, as far as that is set up now."""
+    """End what is open before the SDK shuts down, as far as that is set up now."""
     atexit.unregister(_close_all)
     atexit.register(_close_all)
 

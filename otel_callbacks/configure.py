@@ -287,7 +287,7 @@ def _again(asked: Mapping[str, Any]) -> ConfiguredHandler:
     handler, first = _configured[0]
     differing = [name for name, value in asked.items() if value != first[name]]
     if differing:
-        handler.health.say_once(
+        handler.diagnostics.say_once(
             "configure",
             f"configure() was called again with another {' and '.join(differing)}; the "
             "handler of the first call is returned, and its arguments stay in force. "
@@ -323,7 +323,7 @@ def _set_up(
     try:
         if chosen.metrics_exporter in _SCRAPED:
             handler.serve_metrics(series)
-        exports.start(handler.health)
+        exports.start(handler.diagnostics)
     except BaseException:
         handler.close()
         raise

@@ -112,7 +112,7 @@ class OTelCallbackHandler(BaseCallbackHandler):
             built = ledger_only(self.settings, for_process=True)
         else:
             built = pipeline(self._providers, registry, self.settings)
-        self.health = built.health
+        self.diagnostics = built.diagnostics
         self._redact = redact
         self._runs = Lifecycle(built, redact)
         self._find = built.table.find
@@ -177,7 +177,7 @@ class OTelCallbackHandler(BaseCallbackHandler):
         tags: list[str] | None = None,
         **_: Any,
     ) -> None:
-        """Note the time of a chunk; the first one lets go of the current span."""
+        """Note the time of a chunk; the first one releases the current span."""
         try:
             run = self._find(run_key(run_id))
             if run is not None and run.chunks is not None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from otel_callbacks._diagnostics import Counts, Health
+from otel_callbacks._diagnostics import Counts, Diagnostics
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -33,10 +33,10 @@ def test_trouble_is_counted_always_and_logged_once(
     logged: pytest.LogCaptureFixture,
 ) -> None:
     """The first of many is one line: its type and place, never its text."""
-    health = Health()
+    diagnostics = Diagnostics()
     for _ in range(3):
-        health.trouble("spans", caught(KeyError("roses")))
-    assert health.counts() == {"spans": 3}
+        diagnostics.trouble("spans", caught(KeyError("roses")))
+    assert diagnostics.counts() == {"spans": 3}
     (record,) = logged.records
     assert record.name == "otel_callbacks"
     assert record.levelno == logging.WARNING
@@ -58,33 +58,33 @@ def test_a_logging_handler_that_raises_is_the_apps_matter() -> None:
     logger = logging.getLogger("otel_callbacks")
     logger.addHandler(broken := Broken())
     try:
-        health = Health()
-        health.trouble("spans", KeyError("roses"))
-        health.oddity("export", "spans are lost.")
+        diagnostics = Diagnostics()
+        diagnostics.trouble("spans", KeyError("roses"))
+        diagnostics.oddity("export", "spans are lost.")
     finally:
         logger.removeHandler(broken)
-    assert health.counts() == {"spans": 1, "export": 1}
+    assert diagnostics.counts() == {"spans": 1, "export": 1}
 
 
 def test_each_place_and_kind_has_a_line(logged: pytest.LogCaptureFixture) -> None:
     """Another kind of error, and another place, are news."""
-    health = Health()
-    health.trouble("spans", KeyError("a"))
-    health.trouble("spans", TypeError("b"))
-    health.trouble("prometheus", KeyError("c"))
-    health.trouble("spans", KeyError("d"))
-    assert health.counts() == {"spans": 3, "prometheus": 1}
+    diagnostics = Diagnostics()
+    diagnostics.trouble("spans", KeyError("a"))
+    diagnostics.trouble("spans", TypeError("b"))
+    diagnostics.trouble("prometheus", KeyError("c"))
+    diagnostics.trouble("spans", KeyError("d"))
+    assert diagnostics.counts() == {"spans": 3, "prometheus": 1}
     assert len(logged.records) == 3
 
 
 def test_strict_raises_and_counts(logged: pytest.LogCaptureFixture) -> None:
     """In strict mode the very error is raised, counted and not logged."""
-    health = Health(strict=True)
+    diagnostics = Diagnostics(strict=True)
     error = KeyError("roses")
     with pytest.raises(KeyError) as raised:
-        health.trouble("spans", error)
+        diagnostics.trouble("spans", error)
     assert raised.value is error
-    assert health.counts() == {"spans": 1}
+    assert diagnostics.counts() == {"spans": 1}
     assert logged.records == []
 
 
@@ -92,10 +92,10 @@ def test_oddity_is_counted_always_and_logged_once(
     logged: pytest.LogCaptureFixture,
 ) -> None:
     """What is odd but no exception is said once, without a traceback."""
-    health = Health(strict=True)
-    health.oddity("export", "spans are lost.", count=5)
-    health.oddity("export", "spans are lost.")
-    assert health.counts() == {"export": 6}
+    diagnostics = Diagnostics(strict=True)
+    diagnostics.oddity("export", "spans are lost.", count=5)
+    diagnostics.oddity("export", "spans are lost.")
+    assert diagnostics.counts() == {"export": 6}
     (record,) = logged.records
     assert record.getMessage() == "otel_callbacks: spans are lost."
     assert record.levelno == logging.WARNING
@@ -104,11 +104,11 @@ def test_oddity_is_counted_always_and_logged_once(
 
 def test_said_once_and_not_counted(logged: pytest.LogCaptureFixture) -> None:
     """A hint is no failure: one line for each subject, and no count."""
-    health = Health()
-    health.say_once("settings", "first")
-    health.say_once("settings", "second")
-    health.say_once("usage_missing", "third")
-    assert health.counts() == {}
+    diagnostics = Diagnostics()
+    diagnostics.say_once("settings", "first")
+    diagnostics.say_once("settings", "second")
+    diagnostics.say_once("usage_missing", "third")
+    assert diagnostics.counts() == {}
     assert [record.getMessage() for record in logged.records] == [
         "otel_callbacks: first",
         "otel_callbacks: third",
@@ -119,45 +119,45 @@ def test_kinds_that_are_remembered_are_bounded(
     logged: pytest.LogCaptureFixture,
 ) -> None:
     """Error classes that are made anew each time fill neither memory nor log."""
-    health = Health()
+    diagnostics = Diagnostics()
     for number in range(1_005):
-        health.trouble("spans", type(f"Error{number}", (Exception,), {})())
-    assert health.counts() == {"spans": 1_005}
+        diagnostics.trouble("spans", type(f"Error{number}", (Exception,), {})())
+    assert diagnostics.counts() == {"spans": 1_005}
     assert len(logged.records) == 1_000
 
 
 def test_counts_are_a_copy() -> None:
     """Whoever reads the counts cannot change them."""
-    health = Health()
-    health.oddity("export", "x")
-    health.counts()["export"] = 99
-    assert health.counts() == {"export": 1}
+    diagnostics = Diagnostics()
+    diagnostics.oddity("export", "x")
+    diagnostics.counts()["export"] = 99
+    assert diagnostics.counts() == {"export": 1}
 
 
 def test_threads_lose_no_count() -> None:
     """Errors of several threads are all counted."""
-    health = Health()
+    diagnostics = Diagnostics()
 
     def work() -> None:
         for _ in range(500):
-            health.oddity("export", "x")
+            diagnostics.oddity("export", "x")
 
     threads = [threading.Thread(target=work) for _ in range(4)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert health.counts() == {"export": 2_000}
+    assert diagnostics.counts() == {"export": 2_000}
 
 
 def test_one_place_does_not_silence_another(
     logged: pytest.LogCaptureFixture,
 ) -> None:
     """However much one place has said, the first fault of another is logged."""
-    health = Health()
+    diagnostics = Diagnostics()
     for number in range(1_005):
-        health.say_once("price", "no price", about=f"model {number}")
-    health.say_once("usage_missing", "no usage")
+        diagnostics.say_once("price", "no price", about=f"model {number}")
+    diagnostics.say_once("usage_missing", "no usage")
     assert len(logged.records) == 1_001
     assert logged.records[-1].getMessage() == "otel_callbacks: no usage"
 

@@ -150,7 +150,7 @@ def test_only_strict_lets_langchain_raise(*, strict: bool) -> None:
             raise ValueError  # noqa: TRY301 -- LangChain asks while it handles one
         except ValueError:
             assert telemetry.handler.raise_error is strict
-        assert telemetry.handler.health.strict is strict
+        assert telemetry.handler.diagnostics.strict is strict
 
 
 def test_disabled_sdk_switches_all_off() -> None:

@@ -168,17 +168,17 @@ def test_two_tracer_providers_on_one_registry() -> None:
 
 
 def test_pipeline_is_shared() -> None:
-    """The same providers have one table and one health; another has another table."""
+    """The same providers share table and diagnostics; another has its own."""
     tracer_provider, _ = provider()
     registry = CollectorRegistry()
     first = pipeline(Providers(tracer_provider), registry, STRICT)
     assert pipeline(Providers(tracer_provider), registry, STRICT) is first
     other = pipeline(Providers(provider()[0]), registry, STRICT)
     assert other.table is not first.table
-    assert other.health is first.health
+    assert other.diagnostics is first.diagnostics
     assert pipeline(
         Providers(tracer_provider), CollectorRegistry(), STRICT
-    ).health is not (first.health)
+    ).diagnostics is not (first.diagnostics)
 
 
 def test_other_settings_are_said_once(caplog: pytest.LogCaptureFixture) -> None:

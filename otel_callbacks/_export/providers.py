@@ -23,7 +23,7 @@ from opentelemetry.sdk.resources import SERVICE_INSTANCE_ID, Resource
 from opentelemetry.sdk.trace import SpanProcessor, TracerProvider
 from opentelemetry.sdk.trace.export import ConsoleSpanExporter, SimpleSpanProcessor
 
-from otel_callbacks._diagnostics import Health
+from otel_callbacks._diagnostics import Diagnostics
 from otel_callbacks._export.otlp import LOGS, METRICS, TRACES, exporter_class, route
 from otel_callbacks._export.sender import PATIENCE, QueueSender, Sender
 from otel_callbacks._forks import tell_after_fork
@@ -110,7 +110,7 @@ class PushSender(Sender):
         self._reader: MetricReader | None = None
         interval = _number("OTEL_METRIC_EXPORT_INTERVAL", _PUSH_MS) / 1e3
         # Until the handler is there, which has its own.
-        super().__init__(to, Health(), interval)
+        super().__init__(to, Diagnostics(), interval)
 
     def reader(self) -> MetricReader:
         """Return a new reader, of which the last one is pushed."""
@@ -186,20 +186,22 @@ class Exports:
             self.meter_provider = self._make_meter_provider(self._push)
             tell_after_fork(self)
 
-    def start(self, health: Health) -> None:
+    def start(self, diagnostics: Diagnostics) -> None:
         """Let all send where the settings say; make them global where there is none."""
         settings = self._settings
         if self._push is not None and self.meter_provider is not None:
-            self._push.health = health
+            self._push.diagnostics = diagnostics
             self._push.start()
             if not isinstance(metrics.get_meter_provider(), MeterProvider):
                 metrics.set_meter_provider(self.meter_provider)
         if self.logger_provider is not None:
-            self._send_logs(self.logger_provider, settings.logs_exporter, health)
+            self._send_logs(self.logger_provider, settings.logs_exporter, diagnostics)
             if not isinstance(get_logger_provider(), LoggerProvider):
                 set_logger_provider(self.logger_provider)
         if self.tracer_provider is not None:
-            self._send_spans(self.tracer_provider, settings.traces_exporter, health)
+            self._send_spans(
+                self.tracer_provider, settings.traces_exporter, diagnostics
+            )
             if not isinstance(trace.get_tracer_provider(), TracerProvider):
                 trace.set_tracer_provider(self.tracer_provider)
 
@@ -237,17 +239,21 @@ class Exports:
             resource = resource.merge(own)
         return MeterProvider([push.reader()], resource, shutdown_on_exit=False)
 
-    def _send_spans(self, provider: TracerProvider, kind: str, health: Health) -> None:
+    def _send_spans(
+        self, provider: TracerProvider, kind: str, diagnostics: Diagnostics
+    ) -> None:
         """Let a tracer provider send its spans."""
         if kind == "console":
             provider.add_span_processor(SimpleSpanProcessor(ConsoleSpanExporter()))
         elif kind == "waterfall":
             show(provider)
         elif kind == "otlp":
-            sender = self._queue(TRACES, health)
+            sender = self._queue(TRACES, diagnostics)
             provider.add_span_processor(SpanQueue(sender))
 
-    def _send_logs(self, provider: LoggerProvider, kind: str, health: Health) -> None:
+    def _send_logs(
+        self, provider: LoggerProvider, kind: str, diagnostics: Diagnostics
+    ) -> None:
         """Let a logger provider send its events."""
         if kind == "console":
             console: Any = getattr(log_export, "ConsoleLogRecordExporter", None)
@@ -255,9 +261,9 @@ class Exports:
             printing = log_export.SimpleLogRecordProcessor(console(out=sys.stdout))
             provider.add_log_record_processor(printing)
         elif kind == "otlp":
-            provider.add_log_record_processor(LogQueue(self._queue(LOGS, health)))
+            provider.add_log_record_processor(LogQueue(self._queue(LOGS, diagnostics)))
 
-    def _queue(self, signal: Signal, health: Health) -> QueueSender:
+    def _queue(self, signal: Signal, diagnostics: Diagnostics) -> QueueSender:
         """Return a sender with the queue that OpenTelemetry's variables describe."""
         to = route(signal, self._settings)
         exporter_class(signal, to.protocol)  # imported now, not at the first span
@@ -265,7 +271,7 @@ class Exports:
         delay = _number(f"{prefix}_SCHEDULE_DELAY", _DELAYS_MS[signal.name])
         sender = QueueSender(
             to,
-            health,
+            diagnostics,
             interval=delay / 1e3,
             size=_number(f"{prefix}_MAX_QUEUE_SIZE", _QUEUE_SIZE),
             batch=_number(f"{prefix}_MAX_EXPORT_BATCH_SIZE", _BATCH_SIZE),

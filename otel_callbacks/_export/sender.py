@@ -24,7 +24,7 @@ from otel_callbacks._forks import tell_after_fork
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from otel_callbacks._diagnostics import Health
+    from otel_callbacks._diagnostics import Diagnostics
     from otel_callbacks._export.otlp import Route
 
 PATIENCE: Final = 2.0
@@ -64,12 +64,12 @@ class Sender:
     def __init__(
         self,
         to: Route,
-        health: Health,
+        diagnostics: Diagnostics,
         interval: float,
         make: Callable[[], Any] | None = None,
     ) -> None:
         self._to = to
-        self.health = health
+        self.diagnostics = diagnostics
         self._interval = interval
         self._make = make or to.exporter
         self.closed = False
@@ -143,7 +143,7 @@ class Sender:
         except Exception as error:  # noqa: BLE001 -- the thread must live on
             self._lost += 1
             with contextlib.suppress(Exception):  # strict mode raises it again
-                self.health.trouble(self._to.signal.where, error)
+                self.diagnostics.trouble(self._to.signal.where, error)
 
     def wake(self) -> None:
         """Send soon."""
@@ -198,7 +198,7 @@ class Sender:
         signal, target = self._to.signal, self._to.target
         reason = why(self._heard, self._to)
         server = urlsplit(target if "://" in target else f"//{target}").hostname
-        self.health.oddity(
+        self.diagnostics.oddity(
             signal.where,
             f"{signal.noun} cannot be sent to {target}: {reason}. The app goes on, and "
             f"{signal.consequence}; further failures are counted in "
@@ -262,7 +262,7 @@ class QueueSender(Sender):
     def __init__(
         self,
         to: Route,
-        health: Health,
+        diagnostics: Diagnostics,
         *,
         interval: float,
         size: int,
@@ -273,7 +273,7 @@ class QueueSender(Sender):
         self._size = size
         self._batch = min(batch, size)
         self._variable = variable
-        super().__init__(to, health, interval, make)
+        super().__init__(to, diagnostics, interval, make)
 
     def _begin(self) -> None:
         """Have nothing waiting, too."""
@@ -303,7 +303,7 @@ class QueueSender(Sender):
         self._lost += 1
         noun = self._to.signal.noun
         where = self._to.signal.full
-        self.health.oddity(
+        self.diagnostics.oddity(
             where,
             f"more than {self._size} {noun} wait to be sent; the oldest are dropped. "
             f"Raise {self._variable}. Dropped {noun} are counted in "

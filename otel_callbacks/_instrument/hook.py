@@ -33,7 +33,7 @@ class _LedgerHandler(OTelCallbackHandler):
     def __init__(self) -> None:  # the parent's would make spans and series
         self.settings = Settings.from_env()
         built = ledger_only(self.settings)
-        self.health = built.health
+        self.diagnostics = built.diagnostics
         self._runs = Lifecycle(built)
         self._find = built.table.find
 
@@ -57,7 +57,7 @@ class _Hook:
             wrap_streams()
             if not self.is_told:
                 self.is_told = True
-                tell_of_others(self.instrumenting.health)
+                tell_of_others(self.instrumenting.diagnostics)
             return self.instrumenting
         return self.ledger if accounts.current.get() else None
 

@@ -14,7 +14,7 @@ from otel_callbacks._spans import current as current_span
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from otel_callbacks._diagnostics import Health
+    from otel_callbacks._diagnostics import Diagnostics
     from otel_callbacks._spans.current import Shared, StandIn
 
 FLAG: Final = "suppress_language_model_instrumentation"
@@ -114,11 +114,11 @@ _LINE: Final = (
 )
 
 
-def tell_of_others(health: Health) -> None:
+def tell_of_others(diagnostics: Diagnostics) -> None:
     """Log once which others are active, if any are."""
     names = sorted({*_instrumentors(), *_langsmith(), *_anthropic()})
     if names:
-        health.say_once("neighbours", _LINE % ", ".join(names))
+        diagnostics.say_once("other_instrumentations", _LINE % ", ".join(names))
 
 
 def _instrumentors() -> Iterator[str]:

@@ -21,7 +21,7 @@ from otel_callbacks._runs.lost import REASONS
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
-    from otel_callbacks._diagnostics import Health
+    from otel_callbacks._diagnostics import Diagnostics
     from otel_callbacks._metrics.fold import Call, Fold
     from otel_callbacks._metrics.series import Series
     from otel_callbacks._metrics.store import LabelValues
@@ -39,8 +39,8 @@ _NO_LABELS: Final = ()
 class CallQueue:
     """The finished calls of all tables of one registry, and the folds they go into."""
 
-    def __init__(self, health: Health, *, fold_at: int = FOLD_AT) -> None:
-        self.health = health
+    def __init__(self, diagnostics: Diagnostics, *, fold_at: int = FOLD_AT) -> None:
+        self.diagnostics = diagnostics
         self.budget_exceeded = Counts()
         self.lost = Counts()
         self.folds: list[Fold] = []
@@ -118,7 +118,7 @@ class CallQueue:
     def counted(self, fold: Fold) -> Iterator[Values]:
         """Return those of them that only grow."""
         errors: dict[LabelValues, float]
-        errors = {(where,): n for where, n in self.health.counts().items()}
+        errors = {(where,): n for where, n in self.diagnostics.counts().items()}
         overflowed: dict[LabelValues, float]
         overflowed = {(name,): n for name, n in fold.limits.overflowed.items()}
         yield catalogue.RUNS_LOST, {(one,): 0.0 for one in REASONS} | self.lost.read()
@@ -136,7 +136,7 @@ class CallQueue:
                 try:
                     fold.add(call)
                 except Exception as error:  # noqa: BLE001 -- the others must be shown
-                    self.health.trouble("fold", error)
+                    self.diagnostics.trouble("fold", error)
 
     def _open_tables(self) -> list[RunTable]:
         """Return the tables that are still there."""

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from prometheus_client.core import Metric
 
-    from otel_callbacks._diagnostics import Health
+    from otel_callbacks._diagnostics import Diagnostics
     from otel_callbacks._metrics.calls import CallQueue
     from otel_callbacks._metrics.store import LabelLimits, LabelValues, Trace
     from otel_callbacks._records import End
@@ -96,11 +96,11 @@ class PrometheusSink:
     is_foreign: Final = False
 
     def __init__(
-        self, calls: CallQueue, health: Health, chain_at: int | None = None
+        self, calls: CallQueue, diagnostics: Diagnostics, chain_at: int | None = None
     ) -> None:
         self._calls = calls
         self._append = calls.append
-        self._health = health
+        self._diagnostics = diagnostics
         self._chain_at = chain_at
         self._missing_said = False
 
@@ -179,7 +179,7 @@ class PrometheusSink:
         if self._missing_said:
             return True
         self._missing_said = True
-        self._health.say_once(
+        self._diagnostics.say_once(
             "usage_missing",
             f"{request.provider or 'a provider'} gave no token usage for model "
             f"{request.model!r}; nothing is guessed. For streams through langchain-"

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from opentelemetry.metrics import MeterProvider
     from prometheus_client import CollectorRegistry
 
-    from otel_callbacks._diagnostics import Health
+    from otel_callbacks._diagnostics import Diagnostics
     from otel_callbacks._labels import LabelChoice
     from otel_callbacks._records import Sink
     from otel_callbacks.settings import Settings
@@ -32,10 +32,10 @@ _meters: ByIdentity[Meters] = ByIdentity()
 class SeriesWiring:
     """The series of one registry."""
 
-    def __init__(self, health: Health, settings: Settings) -> None:
+    def __init__(self, diagnostics: Diagnostics, settings: Settings) -> None:
         choices = label_choices(settings.labels)
         self._settings = settings
-        self._health = health
+        self._diagnostics = diagnostics
         self._names = tuple(choice.name for choice in choices)
         self._own = {one.name: one.limit for one in choices if one.limit is not None}
         self._collector: SeriesCollector | None = None
@@ -43,8 +43,8 @@ class SeriesWiring:
         self._providers: ByIdentity[bool] = ByIdentity()
         self._of_global = False
         # Nobody asks a worker for its series: its files must be right at once.
-        self.calls = CallQueue(health, fold_at=1 if is_multiprocess() else FOLD_AT)
-        sink = PrometheusSink(self.calls, health, _chain_at(choices))
+        self.calls = CallQueue(diagnostics, fold_at=1 if is_multiprocess() else FOLD_AT)
+        sink = PrometheusSink(self.calls, diagnostics, _chain_at(choices))
         self.sinks: list[Sink] = [sink]
 
     def open(
@@ -111,7 +111,7 @@ class SeriesWiring:
                     registry=settings.registry,
                 )
             except Exception as error:  # noqa: BLE001 -- the app's own provider
-                self._health.trouble("meter_provider", error)
+                self._diagnostics.trouble("meter_provider", error)
                 return
             _meters.put(provider, meters)
         meters.attach(self.calls, self._limits(), self._names)
@@ -125,7 +125,7 @@ class SeriesWiring:
 
     def _say_full(self, series: str) -> None:
         """Log once that a series has reached its limit."""
-        self.calls.health.say_once(
+        self.calls.diagnostics.say_once(
             f"series_limit/{series}",
             f"{series} has {self._settings.series_limit} label sets, the limit of a "
             "series; Prometheus keeps each in memory. Further ones are counted as "

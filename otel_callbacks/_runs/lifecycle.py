@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from otel_callbacks._content.capture import Captured, Redact
-    from otel_callbacks._diagnostics import Health
+    from otel_callbacks._diagnostics import Diagnostics
     from otel_callbacks._records import Outcome
     from otel_callbacks._runs.run import Run
     from otel_callbacks._runs.table import RunTable
@@ -44,7 +44,7 @@ class Pipeline(NamedTuple):
     """What a handler delegates to."""
 
     table: RunTable
-    health: Health
+    diagnostics: Diagnostics
     step_out: Callable[[Any], None]
     """Called with a run at its stream's first chunk."""
     settings: Settings
@@ -53,7 +53,7 @@ class Pipeline(NamedTuple):
 class Lifecycle:
     """Translates a handler's callbacks for the table of open runs."""
 
-    __slots__ = ("_capture", "_health", "_labels", "_step_out", "_table")
+    __slots__ = ("_capture", "_diagnostics", "_labels", "_step_out", "_table")
 
     def __init__(self, pipeline: Pipeline, redact: Redact | None = None) -> None:
         self._table = pipeline.table
@@ -68,7 +68,7 @@ class Lifecycle:
             )
         choices = label_choices(settings.labels)
         self._labels = [(choice.key, choice.is_tag) for choice in choices]
-        self._health = pipeline.health
+        self._diagnostics = pipeline.diagnostics
         self._step_out = pipeline.step_out
 
     def start_call(
@@ -121,7 +121,7 @@ class Lifecycle:
             if refusal is not None:
                 self.fail(run_id, refusal)
             if trouble is not None:
-                self._health.trouble("request", trouble)
+                self._diagnostics.trouble("request", trouble)
             self._tell(said, run)
         except Exception as error:  # noqa: BLE001 -- never into the app
             self.trouble("start", error)
@@ -129,7 +129,7 @@ class Lifecycle:
             raise refusal
 
     def first_chunk(self, run: Run) -> None:
-        """Note the first chunk of a stream, and let go of the current span."""
+        """Note the first chunk of a stream, and release the current span."""
         # Eight bytes a chunk: a process may hold thousands of long streams open.
         run.chunks = array("q", (_tick(),))
         self._step_out(run)
@@ -158,7 +158,7 @@ class Lifecycle:
                 self._table.finish(run, outcome, response, None, said.content)
                 self._tell(said)
             if trouble is not None:
-                self._health.trouble("response", trouble)
+                self._diagnostics.trouble("response", trouble)
         except Exception as error:  # noqa: BLE001 -- never into the app
             self._table.finish_later(run_id)
             self.trouble("end", error)
@@ -178,7 +178,7 @@ class Lifecycle:
             self._table.finish(run, outcome, None, failed, said.content)
             self._tell(said)
             if trouble is not None:
-                self._health.trouble("tool_output", trouble)
+                self._diagnostics.trouble("tool_output", trouble)
         except Exception as error:  # noqa: BLE001 -- never into the app
             self._table.finish_later(run_id)
             self.trouble("end", error)
@@ -209,7 +209,7 @@ class Lifecycle:
                 self._tell(said)
                 trouble = trouble or unread
             if trouble is not None:
-                self._health.trouble("response", trouble)
+                self._diagnostics.trouble("response", trouble)
         except Exception as trouble:  # noqa: BLE001 -- never into the app
             self._table.finish_later(run_id)
             self.trouble("end", trouble)
@@ -230,7 +230,7 @@ class Lifecycle:
         if started is not None and said.content is not None:
             tell_agent(started)
         for where, error in said.troubles:
-            self._health.trouble(where, error)
+            self._diagnostics.trouble(where, error)
 
     def close(self) -> None:
         """End and count what is open; safe twice."""
@@ -238,9 +238,9 @@ class Lifecycle:
 
     def trouble(self, where: str, error: Exception) -> None:
         """Take an error that nobody nearer has taken."""
-        if self._health.strict:
+        if self._diagnostics.strict:
             raise error
-        self._health.trouble(where, error)
+        self._diagnostics.trouble(where, error)
 
 
 def _with_seen(run: Run, response: Response | None, payload: Any) -> Response | None:

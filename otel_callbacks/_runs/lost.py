@@ -167,7 +167,7 @@ class LostRuns:
             self._table.complete(run)
         elif run.lost:
             # Whoever starts a run in a task and forgets it without a word has been
-            # cancelled: all other ways out of async code report an error.
+            # cancelled: every other end of async code reports an error.
             in_task = run.lost == TASK_CANCELLED or run.watch is not None
             self.lose(run, run.lost, CANCELLED if in_task else ABANDONED)
 

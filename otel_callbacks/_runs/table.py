@@ -28,7 +28,7 @@ from otel_callbacks._runs.run import Run, run_key
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from otel_callbacks._diagnostics import Counts, Health
+    from otel_callbacks._diagnostics import Counts, Diagnostics
     from otel_callbacks._records import Content, Estimate, Price
 
 # Ends that never come (a handler was removed in between) must not pile up.
@@ -76,7 +76,7 @@ class RunTable:
     def __init__(
         self,
         sinks: Sequence[Sink],
-        diagnostics: Health,
+        diagnostics: Diagnostics,
         *,
         factory: Callable[[int, Request, Run | None], Run] = Run,
         price: Price = no_price,

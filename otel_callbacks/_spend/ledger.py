@@ -28,7 +28,7 @@ from otel_callbacks._spend.forecast import ANSWER, Forecast
 from otel_callbacks._spend.whereabouts import Whereabouts, live_generators
 
 if TYPE_CHECKING:
-    from otel_callbacks._diagnostics import Counts, Health
+    from otel_callbacks._diagnostics import Counts, Diagnostics
     from otel_callbacks._records import End, Price, Refusal, Request
     from otel_callbacks._spend.accounts import Account
 
@@ -136,13 +136,13 @@ class LedgerSink:
     def __init__(
         self,
         price: Price,
-        health: Health,
+        diagnostics: Diagnostics,
         exceeded: Counts,
         *,
         has_spans: bool = True,
     ) -> None:
         self._price = price
-        self._health = health
+        self._diagnostics = diagnostics
         self._exceeded = exceeded
         self._has_spans = has_spans
         self._forecast = Forecast()
@@ -244,7 +244,7 @@ class LedgerSink:
         if not account.warned:
             account.warned = True
             what = what.replace("the call was not made", f"on_exceed is {WARN!r}")
-            self._health.say(
+            self._diagnostics.say(
                 f"{what}. Further calls beyond it are counted in "
                 "otel_callbacks_budget_exceeded_total and not logged.",
             )
@@ -300,7 +300,7 @@ class LedgerSink:
         if kinds == {ALLOW}:
             return
         model = charge.owner.request.model
-        self._health.say_once(
+        self._diagnostics.say_once(
             "unpriced_budget",
             f"the price of model {model!r} is not known, so a budget of money "
             "cannot hold it back: on_unpriced is 'count', and its tokens are counted "

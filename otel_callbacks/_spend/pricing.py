@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from genai_prices.data_snapshot import DataSnapshot
 
-    from otel_callbacks._diagnostics import Health
+    from otel_callbacks._diagnostics import Diagnostics
     from otel_callbacks._records import Request, Response
     from otel_callbacks._spend.rates import Rates
 
@@ -48,11 +48,13 @@ class Pricing:
     model's prices changes, and when genai-prices' own updater has brought others.
     """
 
-    def __init__(self, health: Health, path: str = "", *, says: bool = True) -> None:
+    def __init__(
+        self, diagnostics: Diagnostics, path: str = "", *, says: bool = True
+    ) -> None:
         # Here, because it takes 90 ms: not for who only imports the package.
         from genai_prices.data_snapshot import get_snapshot  # noqa: PLC0415
 
-        self._health = health
+        self._diagnostics = diagnostics
         self._own = PriceFile.read(path)
         self._says = says
         self._get_snapshot = get_snapshot
@@ -84,7 +86,7 @@ class Pricing:
             if rates is not None:
                 found = Cost(*rates.cost_of(usage, response.billed))
         except Exception as error:  # noqa: BLE001 -- a price is never worth a failure
-            self._health.trouble(_WHERE, error)
+            self._diagnostics.trouble(_WHERE, error)
             return UNKNOWN_COST
         if found.usd is None and response.reported_cost is not None:
             # A zero: what a proxy says of a model that it has no price for, too.
@@ -157,7 +159,7 @@ class Pricing:
             return
         self._said.add(name)
         server = f" at {request.server_address}" if request.server_address else ""
-        self._health.say_once(
+        self._diagnostics.say_once(
             "price",
             f"no price is known for model {model!r} of provider {request.provider!r}"
             f"{server}; its tokens are counted as unpriced. Put this line, with "

@@ -20,7 +20,7 @@ from opentelemetry.sdk.trace.sampling import (
 from opentelemetry.util._once import Once
 
 from otel_callbacks import Settings
-from otel_callbacks._diagnostics import Health
+from otel_callbacks._diagnostics import Diagnostics
 from otel_callbacks._export import providers
 from otel_callbacks._export.providers import Exports, SpanQueue, is_set_up
 from otel_callbacks._export.sender import QueueSender
@@ -54,7 +54,7 @@ def started(
     protocol = more.setdefault("protocol", "http/protobuf")
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", receiver.url(protocol))
     exports = Exports(Settings(**more), "shop")
-    exports.start(Health())
+    exports.start(Diagnostics())
     return exports
 
 
@@ -130,7 +130,7 @@ def test_providers_of_the_app_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     exports = Exports(Settings(**ALL), None)
     made = exports.tracer_provider, exports.meter_provider, exports.logger_provider
     assert made == (None, None, None)
-    exports.start(Health())
+    exports.start(Diagnostics())
     assert exports.flush(0.0)
     exports.close()
     exports.after_fork()
@@ -139,7 +139,7 @@ def test_providers_of_the_app_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
         provider.shutdown()
     monkeypatch.setattr(providers, "_closed", set(theirs))
     second = Exports(Settings(**ALL), None)
-    second.start(Health())
+    second.start(Diagnostics())
     assert second.tracer_provider is not None
     assert second.logger_provider is not None
     assert second.meter_provider is not None
@@ -161,7 +161,7 @@ def test_console(monkeypatch: pytest.MonkeyPatch) -> None:
         providers, "ConsoleSpanExporter", lambda: _console_spans(printed)
     )
     exports = Exports(settings, None)
-    exports.start(Health())
+    exports.start(Diagnostics())
     use_all()
     exports.close()
     assert '"name": "span"' in printed.getvalue()
@@ -184,7 +184,7 @@ def test_nowhere() -> None:
         emit_event=True,
     )
     exports = Exports(settings, None)
-    exports.start(Health())
+    exports.start(Diagnostics())
     use_all()
     assert exports.flush(0.0)
     exports.close()

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from otel_callbacks import Settings
-from otel_callbacks._diagnostics import Health
+from otel_callbacks._diagnostics import Diagnostics
 from otel_callbacks._export.otlp import LOGS, Route
 from otel_callbacks._export.providers import Exports
 from otel_callbacks._export.reasons import close_filter, listening, open_filter, why
@@ -42,14 +42,14 @@ def line_of_a_failure(
     signal = "TRACES_" if own else ""
     monkeypatch.setenv(f"OTEL_EXPORTER_OTLP_{signal}ENDPOINT", endpoint)
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_TIMEOUT", "3")
-    health = Health()
+    diagnostics = Diagnostics()
     exports = Exports(Settings(protocol=protocol, metrics_exporter="none"), None)
     assert exports.tracer_provider is not None
-    exports.start(health)
+    exports.start(diagnostics)
     exports.tracer_provider.get_tracer("test").start_span("span").end()
     assert not exports.flush(60.0)
     exports.close()
-    assert health.counts() == {"export": 1}
+    assert diagnostics.counts() == {"export": 1}
     (line,) = [one for one in caplog.messages if "cannot be sent" in one]
     assert line.startswith(f"otel_callbacks: spans cannot be sent to {endpoint}: ")
     assert "otel-callbacks doctor" in line
@@ -214,12 +214,12 @@ def test_all_signals_to_one_address_cost_one_line(
     settings = Settings(
         protocol="http/protobuf", metrics_exporter="otlp", emit_event=True
     )
-    health = Health()
+    diagnostics = Diagnostics()
     monkeypatch.setattr(
         "otel_callbacks._export.providers.set_logger_provider", lambda _: None
     )
     exports = Exports(settings, None)
-    exports.start(health)
+    exports.start(diagnostics)
     assert exports.tracer_provider is not None
     assert exports.logger_provider is not None
     assert exports.meter_provider is not None
@@ -227,7 +227,11 @@ def test_all_signals_to_one_address_cost_one_line(
     exports.logger_provider.get_logger("test").emit(event_name="said")
     exports.meter_provider.get_meter("test").create_counter("roses").add(1)
     exports.close()
-    assert health.counts() == {"export": 1, "export_events": 1, "export_metrics": 1}
+    assert diagnostics.counts() == {
+        "export": 1,
+        "export_events": 1,
+        "export_metrics": 1,
+    }
     assert len(caplog.messages) == 1
 
 

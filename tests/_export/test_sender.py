@@ -14,7 +14,7 @@ from opentelemetry import context as otel_context
 from opentelemetry.sdk.trace.export import SpanExportResult
 from otlp_receiver import PATIENCE
 
-from otel_callbacks._diagnostics import Health
+from otel_callbacks._diagnostics import Diagnostics
 from otel_callbacks._export.otlp import TRACES, Route
 from otel_callbacks._export.sender import QueueSender, Sender
 
@@ -67,7 +67,7 @@ def sender(
     """Return a sender through a line."""
     return QueueSender(
         TO,
-        Health(),
+        Diagnostics(),
         interval=interval,
         size=size,
         batch=batch,
@@ -107,7 +107,7 @@ def test_all_is_sent_at_the_end_in_order() -> None:
     assert line.got == list(range(10))
     assert (line.made, line.shutdowns) == (1, 1)
     assert line.is_traced is True
-    assert one.health.counts() == {}
+    assert one.diagnostics.counts() == {}
 
 
 def test_nothing_to_send_makes_no_connection() -> None:
@@ -157,7 +157,7 @@ def test_a_flush_tells_the_truth() -> None:
     one.put(3)
     end(one)
     assert not flush()
-    assert one.health.counts() == {"export": 2}
+    assert one.diagnostics.counts() == {"export": 2}
 
 
 def test_a_flush_of_a_stuck_line_is_false_in_time() -> None:
@@ -180,7 +180,7 @@ def test_what_is_lost_is_counted_and_said_once(
     for number in range(3):
         one.put(number)
     end(one)
-    assert one.health.counts() == {"export": 3}
+    assert one.diagnostics.counts() == {"export": 3}
     (said,) = lines(caplog)
     assert "spans cannot be sent to http://collector:4317" in said
     assert "secret" not in said
@@ -212,7 +212,7 @@ def test_the_oldest_go_where_the_queue_is_full(
     assert line.busy.wait(PATIENCE)
     for number in range(7):
         one.put(number)
-    assert one.health.counts() == {"span_queue_full": 3}
+    assert one.diagnostics.counts() == {"span_queue_full": 3}
     line.state = "up"
     line.freed.set()
     end(one)
@@ -225,7 +225,7 @@ def test_the_queue_may_be_emptied_meanwhile() -> None:
     """Whoever makes room finds that the thread has done it."""
     one = sender(Line())
     one._drop_oldest()
-    assert one.health.counts() == {}
+    assert one.diagnostics.counts() == {}
     end(one)
 
 
@@ -241,7 +241,7 @@ def test_a_hanging_receiver_does_not_hold_the_end_up(
     one.put(3)
     end(one, patience=0.05)
     assert line.shutdowns == 1
-    assert one.health.counts() == {"export": 3}
+    assert one.diagnostics.counts() == {"export": 3}
     assert "it does not answer in time" in lines(caplog)[0]
 
 
@@ -265,7 +265,7 @@ def test_a_failure_that_is_noticed_shortens_the_end(
     one.put(1)
     end(one, patience=10 * PATIENCE)
     assert line.shutdowns == 1
-    assert one.health.counts() == {"export": 1}
+    assert one.diagnostics.counts() == {"export": 1}
     assert "the connection is refused" in lines(caplog)[0]
 
 
@@ -280,7 +280,7 @@ def test_without_threads_the_end_counts(monkeypatch: pytest.MonkeyPatch) -> None
     one = sender(Line())
     one.put(1)
     end(one)
-    assert one.health.counts() == {"export": 1}
+    assert one.diagnostics.counts() == {"export": 1}
 
 
 class Failing(Sender):
@@ -292,11 +292,11 @@ class Failing(Sender):
 
 def test_the_thread_survives_a_bug(caplog: pytest.LogCaptureFixture) -> None:
     """It is our own trouble: counted, said once, and a flush is False."""
-    one = Failing(TO, Health(), 60.0, Line())
+    one = Failing(TO, Diagnostics(), 60.0, Line())
     for _ in range(2):
         assert not one.request_flush().wait(time.monotonic() + PATIENCE)
     end(one)
-    assert one.health.counts()["export"] >= 2
+    assert one.diagnostics.counts()["export"] >= 2
     assert sum("export failed" in said for said in lines(caplog)) == 1
 
 
@@ -331,7 +331,7 @@ def test_what_a_child_begins_with() -> None:
 
 def test_a_kind_of_sender_says_how() -> None:
     """There is no usual way."""
-    one = Sender(TO, Health(), 60.0, Line())
+    one = Sender(TO, Diagnostics(), 60.0, Line())
     with pytest.raises(NotImplementedError):
         one._send()
     end(one)

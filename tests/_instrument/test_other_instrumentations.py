@@ -11,7 +11,7 @@ from opentelemetry.instrumentation.instrumentor import (  # type: ignore[attr-de
     BaseInstrumentor,
 )
 
-from otel_callbacks._diagnostics import Health
+from otel_callbacks._diagnostics import Diagnostics
 from otel_callbacks._instrument.other_instrumentations import tell_of_others
 
 if TYPE_CHECKING:
@@ -57,9 +57,9 @@ def test_they_are_named_once(
 ) -> None:
     """In one line that says what to do."""
     monkeypatch.setenv("LANGSMITH_OTEL_ENABLED", "true")
-    health = Health()
-    tell_of_others(health)
-    tell_of_others(health)
+    diagnostics = Diagnostics()
+    tell_of_others(diagnostics)
+    tell_of_others(diagnostics)
     (record,) = caplog.records
     assert record.levelno == logging.WARNING
     assert (
@@ -73,9 +73,9 @@ def test_silent_ones_are_not_named(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Installed is not active; without the base class there are none."""
-    tell_of_others(Health())
+    tell_of_others(Diagnostics())
     monkeypatch.delitem(sys.modules, "opentelemetry.instrumentation.instrumentor")
-    tell_of_others(Health())
+    tell_of_others(Diagnostics())
     assert not caplog.records
 
 
@@ -93,5 +93,5 @@ def test_anthropics_own_spans(
     monkeypatch.delenv("ANTHROPIC_OPEN_TELEMETRY", raising=False)
     if said is not None:
         monkeypatch.setenv("ANTHROPIC_OPEN_TELEMETRY", said)
-    tell_of_others(Health())
+    tell_of_others(Diagnostics())
     assert ("ANTHROPIC_OPEN_TELEMETRY=false" in caplog.text) is named

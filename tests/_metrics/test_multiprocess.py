@@ -17,7 +17,7 @@ from prometheus_client.multiprocess import MultiProcessCollector
 from waiting import WAIT_S
 
 from otel_callbacks import Settings
-from otel_callbacks._diagnostics import Health
+from otel_callbacks._diagnostics import Diagnostics
 from otel_callbacks._metrics import wiring
 from otel_callbacks._metrics.calls import CallQueue
 from otel_callbacks._metrics.multiprocess import MultiprocessSink, is_multiprocess
@@ -155,7 +155,7 @@ def test_tokens_that_come_late_are_added() -> None:
 
 def test_forked_child_leaves_its_parents_runs_to_the_parent() -> None:
     """What was open in the parent is not open in the child."""
-    calls = CallQueue(Health())
+    calls = CallQueue(Diagnostics())
     registry = CollectorRegistry()
     sink = MultiprocessSink(calls, LabelLimits(5), registry, extensions=True)
     sink.started(StandIn(1, Request("chat", "m"), None))

@@ -22,7 +22,7 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families
 from waiting import wait_until
 
 from otel_callbacks import OTelCallbackHandler
-from otel_callbacks._diagnostics import Health
+from otel_callbacks._diagnostics import Diagnostics
 from otel_callbacks._metrics.calls import CallQueue
 from otel_callbacks._metrics.prometheus import PrometheusSink, SeriesCollector
 from otel_callbacks._metrics.store import LabelLimits
@@ -64,7 +64,7 @@ def queue(
     registry: CollectorRegistry | None = None, *, strict: bool = False, limit: int = 100
 ) -> CallQueue:
     """Return a queue of calls that a registry shows."""
-    calls = CallQueue(Health(strict=strict))
+    calls = CallQueue(Diagnostics(strict=strict))
     made = SeriesCollector(calls, LabelLimits(limit), extensions=True)
     if registry is not None:
         registry.register(made)
@@ -325,7 +325,7 @@ def test_thousand_calls_are_folded_without_a_scrape() -> None:
     """What waits to be folded never grows beyond a thousand calls."""
     registry = CollectorRegistry()
     made = queue(registry)
-    sink = PrometheusSink(made, Health())
+    sink = PrometheusSink(made, Diagnostics())
     run = run_of()
     for _ in range(999):
         sink.ended(run, ended(run, Response("m", usage=Usage(1, 1))))
@@ -340,7 +340,7 @@ def test_call_never_waits_for_a_scrape() -> None:
     """While somebody else folds, a finished call is kept for later."""
     registry = CollectorRegistry()
     made = queue(registry)
-    sink = PrometheusSink(made, Health())
+    sink = PrometheusSink(made, Diagnostics())
     run = run_of()
     with made.lock:
         for _ in range(1_001):
@@ -362,7 +362,7 @@ def test_fold_that_fails_is_counted(caplog: pytest.LogCaptureFixture) -> None:
     """A call that cannot be folded costs itself; the scrape shows the rest."""
     registry = CollectorRegistry()
     made = queue(registry)
-    sink = PrometheusSink(made, Health())
+    sink = PrometheusSink(made, Diagnostics())
     run = run_of()
     broken: Any = None
     made.append(broken)
@@ -433,7 +433,7 @@ def test_lost_runs_are_shown_by_reason(telemetry: Capture) -> None:
 def test_missing_usage_is_said_once(caplog: pytest.LogCaptureFixture) -> None:
     """Each call without usage is counted, the first one is logged."""
     registry = CollectorRegistry()
-    sink = PrometheusSink(queue(registry), Health())
+    sink = PrometheusSink(queue(registry), Diagnostics())
     nameless = StandIn(1, Request("chat", ""), None)
     with caplog.at_level(logging.WARNING, "otel_callbacks"):
         for usage in (None, Usage(None, 5)):  # of an answer without its prompt
@@ -448,7 +448,7 @@ def test_missing_usage_is_said_once(caplog: pytest.LogCaptureFixture) -> None:
 def test_usage_is_expected_where_it_can_be() -> None:
     """Not in a batch's later runs, not late, not of tools and retrievals."""
     registry = CollectorRegistry()
-    sink = PrometheusSink(queue(registry), Health())
+    sink = PrometheusSink(queue(registry), Diagnostics())
     unexpected = Response("m", usage_expected=False)
     later = run_of("text_completion", batch_size=2)
     sink.ended(later, ended(later, unexpected))
@@ -467,7 +467,7 @@ def test_usage_is_expected_where_it_can_be() -> None:
 def test_run_that_another_counts_is_left_alone() -> None:
     """Neither a chain nor a run that another handler counts is counted."""
     registry = CollectorRegistry()
-    sink = PrometheusSink(queue(registry), Health())
+    sink = PrometheusSink(queue(registry), Diagnostics())
     chain = StandIn(1, Request("", "step"), None)
     sink.started(chain)
     sink.ended(chain, ended(chain))
@@ -480,7 +480,7 @@ def test_run_that_another_counts_is_left_alone() -> None:
 def test_threads_lose_no_call() -> None:
     """Many threads that end calls while others scrape: every call is counted."""
     registry = CollectorRegistry()
-    sink = PrometheusSink(queue(registry), Health(strict=True))
+    sink = PrometheusSink(queue(registry), Diagnostics(strict=True))
 
     def calls() -> None:
         run = run_of()

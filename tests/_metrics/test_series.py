@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from prometheus_client import CollectorRegistry
 
-from otel_callbacks._diagnostics import Health
+from otel_callbacks._diagnostics import Diagnostics
 from otel_callbacks._metrics import series as catalogue
 from otel_callbacks._metrics.calls import CallQueue
 from otel_callbacks._metrics.prometheus import SeriesCollector
@@ -201,7 +201,7 @@ def test_label_is_written_as_prometheus_does() -> None:
 @pytest.mark.parametrize("extensions", [True, False], ids=["all", "conventions"])
 def test_collector_shows_what_the_table_says(*, extensions: bool) -> None:
     """Described and collected families are those of the table, in both modes."""
-    calls = CallQueue(Health())
+    calls = CallQueue(Diagnostics())
     collector = SeriesCollector(calls, LabelLimits(10), extensions=extensions)
     CollectorRegistry().register(collector)
     expected = [

@@ -13,7 +13,7 @@ import pytest
 from langchain_core.messages import AIMessage, ToolMessage
 from langchain_core.outputs import ChatGeneration, LLMResult
 
-from otel_callbacks._diagnostics import Health
+from otel_callbacks._diagnostics import Diagnostics
 from otel_callbacks._readers.response import model_response
 from otel_callbacks._records import End, Failure, Request, Response, Usage
 from otel_callbacks._runs.lifecycle import Lifecycle, Pipeline
@@ -56,12 +56,14 @@ class Life:
     """A lifecycle on a real table, and what its sink was told."""
 
     def __init__(self, *, strict: bool = False) -> None:
-        self.health = Health(strict=strict)
+        self.diagnostics = Diagnostics(strict=strict)
         self.sink = Recorder()
-        self.table = RunTable((self.sink,), self.health)
+        self.table = RunTable((self.sink,), self.diagnostics)
         self.stepped_out: list[Run] = []
         settings = Settings(strict=strict)
-        built = Pipeline(self.table, self.health, self.stepped_out.append, settings)
+        built = Pipeline(
+            self.table, self.diagnostics, self.stepped_out.append, settings
+        )
         self.runs = Lifecycle(built)
 
     def start(
@@ -122,7 +124,7 @@ def test_start_and_end(life: Life) -> None:
     assert (end.outcome, end.failure) == ("ok", None)
     assert end.response is not None
     assert end.response.usage == Usage(3, 4)
-    assert life.health.counts() == {}
+    assert life.diagnostics.counts() == {}
 
 
 def test_end_without_a_reader(life: Life) -> None:
@@ -162,7 +164,7 @@ def test_request_that_cannot_be_read(
         assert life.start(run_id, unreadable).request is UNREAD
         life.runs.end(run_id)
     assert [end.outcome for end in life.sink.ends] == ["ok", "ok"]
-    assert life.health.counts() == {"request": 2}
+    assert life.diagnostics.counts() == {"request": 2}
     assert len(logged.records) == 1
 
 
@@ -177,7 +179,7 @@ def test_response_that_cannot_be_read(
     assert [(end.outcome, end.response) for end in life.sink.ends] == [
         ("ok", Response())
     ] * 2
-    assert life.health.counts() == {"response": 2}
+    assert life.diagnostics.counts() == {"response": 2}
     assert len(logged.records) == 1
 
 
@@ -190,7 +192,7 @@ def test_tool_output_that_cannot_be_read(
         life.start(run_id)
         life.runs.end_tool(run_id, Unreadable())
     assert [(end.outcome, end.failure) for end in life.sink.ends] == [("ok", None)] * 2
-    assert life.health.counts() == {"tool_output": 2}
+    assert life.diagnostics.counts() == {"tool_output": 2}
     assert len(logged.records) == 1
 
 
@@ -204,7 +206,7 @@ def test_error_that_cannot_be_read(
     (end,) = life.sink.ends
     assert end.outcome == "error"
     assert end.failure == Failure("error", "_OTHER", "other")
-    assert life.health.counts() == {"response": 1}
+    assert life.diagnostics.counts() == {"response": 1}
     assert len(logged.records) == 1
 
 
@@ -243,7 +245,7 @@ def test_partial_answer_that_cannot_be_read(
     assert (end.outcome, end.response) == ("error", None)
     assert end.failure is not None
     assert end.failure.error_type == "ValueError"
-    assert life.health.counts() == {"response": 1}
+    assert life.diagnostics.counts() == {"response": 1}
     assert len(logged.records) == 1
 
 
@@ -290,7 +292,7 @@ def test_end_that_nobody_started(
     ends[way](uuid4())
     ends[way](uuid4())
     assert life.sink.ends == []
-    assert life.health.counts() == {"end_without_start": 2}
+    assert life.diagnostics.counts() == {"end_without_start": 2}
     assert len(logged.records) == 1
 
 
@@ -310,7 +312,7 @@ def test_end_of_a_lost_run_brings_its_tokens(life: Life, way: str) -> None:
     assert (late.outcome, late.late) == ("abandoned", True)
     assert late.response is not None
     assert late.response.usage == Usage(3, 4)
-    assert life.health.counts() == {}
+    assert life.diagnostics.counts() == {}
 
 
 @pytest.mark.parametrize("way", ["end", "fail"])
@@ -326,7 +328,7 @@ def test_end_of_a_lost_run_that_cannot_be_read(
     else:
         life.runs.fail(run_id, ValueError(), Unreadable())
     assert life.sink.ends[1].response == Response()
-    assert life.health.counts() == {"response": 1}
+    assert life.diagnostics.counts() == {"response": 1}
     assert len(logged.records) == 1
 
 
@@ -339,7 +341,7 @@ def test_second_report_starts_nothing(life: Life) -> None:
     life.runs.end(run_id)
     life.runs.end(run_id)
     assert len(life.sink.ends) == 1
-    assert life.health.counts() == {}
+    assert life.diagnostics.counts() == {}
 
 
 def test_parent_is_the_one_that_is_named(life: Life) -> None:
@@ -393,7 +395,7 @@ def test_table_that_fails(
     calls[way]()
     calls[way]()
     where = "start" if way == "start" else "end"
-    assert life.health.counts() == {where: 2}
+    assert life.diagnostics.counts() == {where: 2}
     assert len(logged.records) == 1
     assert life.sink.ends == []
 
@@ -408,7 +410,7 @@ def test_strict_raises(way: str) -> None:
             life.start(run_id, unreadable)
         assert len(life.sink.starts) == 1
         life.runs.end(run_id)
-        assert life.health.counts() == {"request": 1}
+        assert life.diagnostics.counts() == {"request": 1}
         return
     life.start(run_id)
     ends: dict[str, Callable[[], None]] = {
@@ -419,7 +421,7 @@ def test_strict_raises(way: str) -> None:
     with pytest.raises(ValueError, match="cannot be read"):
         ends[way]()
     assert len(life.sink.ends) == 1
-    assert sum(life.health.counts().values()) == 1
+    assert sum(life.diagnostics.counts().values()) == 1
 
 
 def test_close_ends_what_is_open(life: Life) -> None:
@@ -432,7 +434,7 @@ def test_close_ends_what_is_open(life: Life) -> None:
     assert [end.outcome for end in life.sink.ends] == ["abandoned", "abandoned"]
     assert len(life.table) == 0
     gc.collect()
-    assert life.health.counts() == {}
+    assert life.diagnostics.counts() == {}
 
 
 class Refusing:
@@ -456,9 +458,11 @@ class Refusing:
 def test_refused_run_ends_and_the_app_is_told() -> None:
     """The refusal goes into the app after the run has ended as failed."""
     sinks = Recorder(), Refusing()
-    table = RunTable(sinks, Health(strict=True))
+    table = RunTable(sinks, Diagnostics(strict=True))
     settings = Settings(strict=True)
-    runs = Lifecycle(Pipeline(table, Health(strict=True), lambda _: None, settings))
+    runs = Lifecycle(
+        Pipeline(table, Diagnostics(strict=True), lambda _: None, settings)
+    )
     ids = (uuid4(), None)
     use_account(1)
     try:
@@ -474,9 +478,9 @@ def test_refused_run_ends_and_the_app_is_told() -> None:
 def test_nothing_is_estimated_without_a_budget() -> None:
     """Who has no limit does not pay for one."""
     refusing = Refusing()
-    health = Health(strict=True)
-    table = RunTable((refusing,), health)
-    built = Pipeline(table, health, lambda _: None, Settings(strict=True))
+    diagnostics = Diagnostics(strict=True)
+    table = RunTable((refusing,), diagnostics)
+    built = Pipeline(table, diagnostics, lambda _: None, Settings(strict=True))
     runs, ids = Lifecycle(built), (uuid4(), None)
     with pytest.raises(BudgetExceeded):
         runs.start(lambda *_: READ, (), UNREAD, ids, "Two red roses")

@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from waiting import WAIT_S
 
-from otel_callbacks._diagnostics import Health
+from otel_callbacks._diagnostics import Diagnostics
 from otel_callbacks._records import (
     ABANDONED,
     CANCELLED,
@@ -88,13 +88,13 @@ class Bench:
 
     table: RunTable
     sink: Recorder
-    health: Health
+    diagnostics: Diagnostics
 
 
 def bench(*sinks: Recorder, strict: bool = True, **options: Any) -> Bench:
     """Return a table whose last sink records."""
-    health, sink = Health(strict=strict), Recorder()
-    return Bench(RunTable((*sinks, sink), health, **options), sink, health)
+    diagnostics, sink = Diagnostics(strict=strict), Recorder()
+    return Bench(RunTable((*sinks, sink), diagnostics, **options), sink, diagnostics)
 
 
 def test_start_and_end_are_told() -> None:
@@ -219,7 +219,7 @@ def test_sink_that_fails_stops_no_other(caplog: pytest.LogCaptureFixture) -> Non
     assert len(one.sink.starts) == len(one.sink.ends) == 3
     assert len(broken.starts) == len(broken.ends) == 3
     assert len(one.table) == 0
-    assert one.health.counts() == {"broken": 6}
+    assert one.diagnostics.counts() == {"broken": 6}
     # One line for each kind of failure, with its type and never with its text.
     assert len(caplog.records) == 2
     assert not any(record.exc_info for record in caplog.records)
@@ -248,10 +248,10 @@ def test_second_report_of_a_start_is_an_echo() -> None:
     assert run.reports == 2
     assert one.table.take(run_id) is run
     assert one.table.take(run_id) is None
-    assert one.health.counts() == {}
+    assert one.diagnostics.counts() == {}
     # A third end was not announced.
     assert one.table.take(run_id) is None
-    assert one.health.counts() == {"end_without_start": 1}
+    assert one.diagnostics.counts() == {"end_without_start": 1}
 
 
 def test_start_with_the_id_of_an_open_run_replaces_it(
@@ -267,7 +267,7 @@ def test_start_with_the_id_of_an_open_run_replaces_it(
     assert len(one.table) == 1
     assert one.sink.outcomes() == [("gpt-4o-mini", "abandoned", "replaced")] * 2
     assert one.table.lost_counts()["replaced"] == 2
-    assert one.health.counts() == {"duplicate_start": 2}
+    assert one.diagnostics.counts() == {"duplicate_start": 2}
     assert len(caplog.records) == 1
     run = one.table.take(run_id)
     assert run is not None
@@ -281,7 +281,7 @@ def test_end_without_a_start_is_said_once(caplog: pytest.LogCaptureFixture) -> N
     with caplog.at_level(logging.WARNING, "otel_callbacks"):
         assert one.table.take(uuid4()) is None
         assert one.table.take(uuid4()) is None
-    assert one.health.counts() == {"end_without_start": 2}
+    assert one.diagnostics.counts() == {"end_without_start": 2}
     assert len(caplog.records) == 1
     assert "must be given before the run starts" in caplog.text
     assert one.sink.ends == []
@@ -304,7 +304,7 @@ def test_late_tokens_of_a_lost_run_are_told_once() -> None:
     assert [end for _, end in one.sink.ends][1:] == [
         End("abandoned", 0, response, late=True)
     ]
-    assert one.health.counts() == {}
+    assert one.diagnostics.counts() == {}
 
 
 def test_late_end_while_the_loss_is_told_counts_once() -> None:
@@ -442,7 +442,7 @@ def test_a_late_end_that_one_sink_cannot_take_is_told_to_the_others() -> None:
     one.table._lost.lose(run, "time_limit", ABANDONED)
     one.table.finish_late(run_id, Response(usage=Usage(1, 2)))
     assert [end.late for _, end in one.sink.ends] == [False, True]
-    assert one.health.counts() == {"broken": 3}
+    assert one.diagnostics.counts() == {"broken": 3}
 
 
 class Interrupted(Recorder):
@@ -568,7 +568,7 @@ def test_room_that_other_threads_make_is_not_made_twice() -> None:
     one.table._open[second.key] = second
     assert one.sink.ends == []
     assert one.sink.starts == [first, second]
-    assert one.health.counts() == {}
+    assert one.diagnostics.counts() == {}
 
 
 def test_threads_at_the_size_limit_lose_no_span() -> None:
@@ -661,7 +661,7 @@ def test_forked_child_lets_go_of_its_parents_runs() -> None:
     # Both reports of the end may come in the child, and mean nothing there.
     assert one.table.take(run_id) is None
     assert one.table.take(run_id) is None
-    assert one.health.counts() == {}
+    assert one.diagnostics.counts() == {}
     assert one.sink.ends == []
     child = uuid4()
     one.table.start(child, None, REQUEST)
@@ -764,7 +764,7 @@ def test_any_order_of_calls_gives_one_span_for_each_start(
         named = [s for s in spans if "gen_ai.operation.name" in s["attributes"]]
         assert operations == len(named)
         allowed = {"duplicate_start", "end_without_start"}
-        assert set(telemetry.handler.health.counts()) <= allowed
+        assert set(telemetry.handler.diagnostics.counts()) <= allowed
 
 
 def test_room_that_others_make_is_room() -> None:
@@ -793,7 +793,7 @@ def test_room_that_others_make_is_room() -> None:
         def ended(self, run: Run, end: Any) -> None:
             """Take the end."""
 
-    table = RunTable((Told(),), Health(strict=True), size_limit=1)
+    table = RunTable((Told(),), Diagnostics(strict=True), size_limit=1)
     table._open = Changing()
     ids = [uuid4(), uuid4()]
     for number, run_id in enumerate(ids):

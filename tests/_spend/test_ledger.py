@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from otel_callbacks._diagnostics import Counts, Health
+from otel_callbacks._diagnostics import Counts, Diagnostics
 from otel_callbacks._records import (
     NO_ATTRIBUTES,
     Cost,
@@ -48,7 +48,7 @@ def price(request: Request, response: Response, start_ns: int) -> Cost:
 @pytest.fixture
 def sink() -> LedgerSink:
     """Return a sink of a pipeline with spans."""
-    return LedgerSink(price, Health(strict=True), Counts())
+    return LedgerSink(price, Diagnostics(strict=True), Counts())
 
 
 @pytest.fixture
@@ -129,7 +129,7 @@ def test_a_run_of_two_pipelines_is_on_an_account_once(
     sink: LedgerSink, account: Account
 ) -> None:
     """The pipeline with spans tells of its end, whichever began."""
-    bare = LedgerSink(price, Health(strict=True), Counts(), has_spans=False)
+    bare = LedgerSink(price, Diagnostics(strict=True), Counts(), has_spans=False)
     first, second, third = run_of(), run_of(), run_of()
     bare.started(first)
     sink.started(second)
@@ -214,7 +214,7 @@ def test_a_budget_of_money_says_what_it_cannot_see(
     account: Account, caplog: pytest.LogCaptureFixture
 ) -> None:
     """A model without a known price is named once, and let through."""
-    sink = LedgerSink(price, Health(strict=False), Counts())
+    sink = LedgerSink(price, Diagnostics(strict=False), Counts())
     with caplog.at_level(logging.DEBUG, "otel_callbacks"):
         for key in (1, 2):
             run = run_of(key, "unknown", {"gen_ai.request.max_tokens": 5})

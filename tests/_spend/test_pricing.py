@@ -13,7 +13,7 @@ from langchain_core.messages import AIMessage
 from langchain_core.outputs import ChatGeneration, LLMResult
 
 from otel_callbacks import Settings
-from otel_callbacks._diagnostics import Health
+from otel_callbacks._diagnostics import Diagnostics
 from otel_callbacks._readers.response import model_response
 from otel_callbacks._records import Cost, Request, Response, Usage
 from otel_callbacks._spend import pricing
@@ -32,9 +32,9 @@ NOW = int(datetime(2026, 11, 21, 12, tzinfo=UTC).timestamp()) * 10**9
 
 
 @pytest.fixture
-def health() -> Health:
+def diagnostics() -> Diagnostics:
     """Raise what would be a line in the log."""
-    return Health(strict=True)
+    return Diagnostics(strict=True)
 
 
 @pytest.fixture
@@ -44,67 +44,69 @@ def known() -> Iterator[None]:
     set_custom_snapshot(None)
 
 
-def test_known_models_have_their_price(health: Health) -> None:
+def test_known_models_have_their_price(diagnostics: Diagnostics) -> None:
     """By the model that answered."""
-    price = Pricing(health).price
+    price = Pricing(diagnostics).price
     assert price(REQUEST, RESPONSE, NOW) == Decimal("0.15")
     assert price(REQUEST, RESPONSE, NOW) == Decimal("0.15")
 
 
-def test_the_model_that_was_asked_for_helps_out(health: Health) -> None:
+def test_the_model_that_was_asked_for_helps_out(diagnostics: Diagnostics) -> None:
     """Where the one that answered is not known, or not said."""
-    price = Pricing(health).price
+    price = Pricing(diagnostics).price
     assert price(REQUEST, RESPONSE._replace(model=""), NOW) == Decimal("0.15")
     assert price(REQUEST, RESPONSE._replace(model="rose-1"), NOW) == Decimal("0.15")
 
 
-def test_embeddings_have_a_price(health: Health) -> None:
+def test_embeddings_have_a_price(diagnostics: Diagnostics) -> None:
     """They have no output."""
     request = REQUEST._replace(operation="embeddings", model="text-embedding-3-small")
     response = Response(usage=Usage(1_000_000))
-    assert Pricing(health).price(request, response, NOW) == Decimal("0.02")
+    assert Pricing(diagnostics).price(request, response, NOW) == Decimal("0.02")
 
 
-def test_the_tier_that_answered_counts(health: Health) -> None:
+def test_the_tier_that_answered_counts(diagnostics: Diagnostics) -> None:
     """Priority costs more."""
-    price = Pricing(health).price
+    price = Pricing(diagnostics).price
     first = RESPONSE._replace(attributes={"openai.response.service_tier": "priority"})
     assert price(REQUEST, first, NOW) == Decimal("0.25")
     assert price(REQUEST, RESPONSE, NOW) == Decimal("0.15")
 
 
-def test_the_providers_own_word_comes_first(health: Health, tmp_path: Path) -> None:
+def test_the_providers_own_word_comes_first(
+    diagnostics: Diagnostics, tmp_path: Path
+) -> None:
     """Before the user's price and the known one, and without any."""
     own = tmp_path / "prices.toml"
     own.write_text('[[prices]]\nmodel = "gpt-4o-mini*"\ninput = 3\n')
-    price = Pricing(health, str(own)).price
+    price = Pricing(diagnostics, str(own)).price
     assert price(REQUEST, RESPONSE, NOW) == 3
     told = RESPONSE._replace(reported_cost=Decimal("0.5"))
     assert price(REQUEST, told, NOW) == Decimal("0.5")
     assert price(REQUEST, Response(reported_cost=Decimal(0)), NOW) == 0
 
 
-def test_what_is_no_model_call_has_no_cost(health: Health) -> None:
+def test_what_is_no_model_call_has_no_cost(diagnostics: Diagnostics) -> None:
     """An agent's usage is that of the calls below it."""
     agent = REQUEST._replace(operation="invoke_agent")
     told = RESPONSE._replace(reported_cost=Decimal("0.5"))
-    assert Pricing(health).price(agent, told, NOW) is None
+    assert Pricing(diagnostics).price(agent, told, NOW) is None
 
 
 @pytest.mark.parametrize("usage", [None, Usage(), Usage(None, None, 5), Usage(None, 5)])
 def test_nothing_said_costs_nothing_known(
-    health: Health, usage: Usage | None, caplog: pytest.LogCaptureFixture
+    diagnostics: Diagnostics, usage: Usage | None, caplog: pytest.LogCaptureFixture
 ) -> None:
     """No usage is no price, and no reason to complain about one."""
     response = RESPONSE._replace(usage=usage, model="rose-1")
     request = REQUEST._replace(model="rose-2")
-    assert Pricing(health).price(request, response, NOW) is None
+    assert Pricing(diagnostics).price(request, response, NOW) is None
     assert not caplog.records
 
 
-def test_prices_change_at_midnight_and_in_the_day(health: Health) -> None:
+def test_prices_change_at_midnight_and_in_the_day(diagnostics: Diagnostics) -> None:
     """What is remembered does not outlive a change, in either direction."""
-    price = Pricing(health).price
+    price = Pricing(diagnostics).price
     o3 = REQUEST._replace(model="o3"), Response(usage=Usage(1_000_000, 0))
     changed = int(datetime(2025, 6, 10, tzinfo=UTC).timestamp()) * 10**9
     assert price(*o3, changed - 1) == 10
@@ -123,9 +125,9 @@ def test_prices_change_at_midnight_and_in_the_day(health: Health) -> None:
 
 
 @pytest.mark.usefixtures("known")
-def test_newer_prices_are_used_when_they_come(health: Health) -> None:
+def test_newer_prices_are_used_when_they_come(diagnostics: Diagnostics) -> None:
     """An app may run genai-prices' updater."""
-    price = Pricing(health).price
+    price = Pricing(diagnostics).price
     assert price(REQUEST, RESPONSE, NOW) == Decimal("0.15")
     set_custom_snapshot(DataSnapshot(providers=[], from_auto_update=True))
     assert price(REQUEST, RESPONSE, NOW) is None
@@ -134,10 +136,10 @@ def test_newer_prices_are_used_when_they_come(health: Health) -> None:
 
 
 def test_a_model_without_a_price_is_said_once(
-    caplog: pytest.LogCaptureFixture, health: Health
+    caplog: pytest.LogCaptureFixture, diagnostics: Diagnostics
 ) -> None:
     """By provider, model and server, with what to do."""
-    price = Pricing(health).price
+    price = Pricing(diagnostics).price
     request = REQUEST._replace(model="rose-1", server_address="llm.example")
     response = RESPONSE._replace(model="")
     assert price(request, response, NOW) is None
@@ -152,36 +154,42 @@ def test_a_model_without_a_price_is_said_once(
 
 
 def test_nobody_sends_a_bill_for_a_fake(
-    caplog: pytest.LogCaptureFixture, health: Health
+    caplog: pytest.LogCaptureFixture, diagnostics: Diagnostics
 ) -> None:
     """A fake model has no price and needs none."""
     request = REQUEST._replace(provider="fake", model="rose-1")
-    assert Pricing(health).price(request, RESPONSE._replace(model=""), NOW) is None
+    assert Pricing(diagnostics).price(request, RESPONSE._replace(model=""), NOW) is None
     assert not caplog.records
 
 
-def test_lines_are_bounded(caplog: pytest.LogCaptureFixture, health: Health) -> None:
+def test_lines_are_bounded(
+    caplog: pytest.LogCaptureFixture, diagnostics: Diagnostics
+) -> None:
     """A thousand models make no thousand lines."""
-    price = Pricing(health).price
+    price = Pricing(diagnostics).price
     for number in range(1_000):
         request = REQUEST._replace(model=f"rose-{number}")
         price(request, RESPONSE._replace(model=""), NOW)
     assert len(caplog.records) == pricing._SAID_AT_MOST
 
 
-def test_it_can_be_silent(caplog: pytest.LogCaptureFixture, health: Health) -> None:
+def test_it_can_be_silent(
+    caplog: pytest.LogCaptureFixture, diagnostics: Diagnostics
+) -> None:
     """Without our own series there is nothing to complain about."""
-    price = Pricing(health, says=False).price
+    price = Pricing(diagnostics, says=False).price
     assert (
         price(REQUEST._replace(model=""), Response("rose", usage=Usage(1)), 0) is None
     )
     assert not caplog.records
 
 
-def test_memory_is_bounded(monkeypatch: pytest.MonkeyPatch, health: Health) -> None:
+def test_memory_is_bounded(
+    monkeypatch: pytest.MonkeyPatch, diagnostics: Diagnostics
+) -> None:
     """An app may make up a model's name for each call."""
     monkeypatch.setattr(pricing, "_KEPT_AT_MOST", 10)
-    made = Pricing(health, says=False)
+    made = Pricing(diagnostics, says=False)
     before = len(get_snapshot()._provider_cache)
     for number in range(100):
         request = REQUEST._replace(model=f"garden-{number}")
@@ -201,13 +209,13 @@ def test_a_trouble_is_no_failure(
         raise RuntimeError(message)
 
     monkeypatch.setattr(pricing, "sold", broken)
-    health = Health()
-    price = Pricing(health).price
+    diagnostics = Diagnostics()
+    price = Pricing(diagnostics).price
     assert price(REQUEST, RESPONSE, NOW) is None
-    assert health.counts() == {"price": 1}
+    assert diagnostics.counts() == {"price": 1}
     assert "RuntimeError" in caplog.text
     with pytest.raises(RuntimeError):
-        Pricing(Health(strict=True)).price(REQUEST, RESPONSE, NOW)
+        Pricing(Diagnostics(strict=True)).price(REQUEST, RESPONSE, NOW)
 
 
 def test_a_calls_cost_is_on_its_span(server: FakeOpenAI, tmp_path: Path) -> None:
@@ -232,10 +240,10 @@ def test_a_calls_cost_is_on_its_span(server: FakeOpenAI, tmp_path: Path) -> None
 
 
 def test_log_lines_are_warnings(
-    caplog: pytest.LogCaptureFixture, health: Health
+    caplog: pytest.LogCaptureFixture, diagnostics: Diagnostics
 ) -> None:
     """They are seen in an app that has set up no logging."""
-    price = Pricing(health).price
+    price = Pricing(diagnostics).price
     price(REQUEST._replace(model="rose-1"), Response(usage=Usage(1)), time.time_ns())
     assert [line.levelno for line in caplog.records] == [logging.WARNING]
 
@@ -256,7 +264,9 @@ def bill(
     result = LLMResult(generations=[[ChatGeneration(message=message)]])
     response = model_response(result)
     request = Request("chat", name, provider, name)
-    return Pricing(Health(strict=True)).cost(request, response, NOW), response.usage
+    return Pricing(Diagnostics(strict=True)).cost(
+        request, response, NOW
+    ), response.usage
 
 
 @pytest.mark.parametrize(
@@ -323,18 +333,20 @@ def test_searches_of_openai_are_in_what_it_says() -> None:
     assert cost == Cost(Decimal("0.0125"))
 
 
-def test_a_reported_zero_does_not_beat_a_known_price(health: Health) -> None:
+def test_a_reported_zero_does_not_beat_a_known_price(diagnostics: Diagnostics) -> None:
     """LiteLLM reports one for what its map lacks; without a known price it stays."""
-    price = Pricing(health).price
+    price = Pricing(diagnostics).price
     zero = RESPONSE._replace(reported_cost=Decimal(0))
     assert price(REQUEST, zero, NOW) == Decimal("0.15")
     unknown = REQUEST._replace(model="rose-1"), zero._replace(model="rose-1")
     assert price(*unknown, NOW) == 0
 
 
-def test_a_deployment_costs_what_its_answers_say_it_is(health: Health) -> None:
+def test_a_deployment_costs_what_its_answers_say_it_is(
+    diagnostics: Diagnostics,
+) -> None:
     """From the second call on, before its answer has come."""
-    price = Pricing(health).price
+    price = Pricing(diagnostics).price
     ours = REQUEST._replace(model="roses", provider="azure.ai.openai")
     asked = Response(usage=Usage(1_000_000, 0))
     assert price(ours, asked, NOW) is None
@@ -358,11 +370,11 @@ def test_a_deployment_costs_what_its_answers_say_it_is(health: Health) -> None:
     ],
 )
 def test_names_find_their_price(
-    health: Health, provider: str, address: str, model: str
+    diagnostics: Diagnostics, provider: str, address: str, model: str
 ) -> None:
     """With the prefix of a proxy, and by hosts that the list knows by a path."""
     request = Request("chat", model, provider, model, address, 443 if address else 0)
-    assert Pricing(health).price(request, Response(usage=Usage(1_000, 10)), NOW)
+    assert Pricing(diagnostics).price(request, Response(usage=Usage(1_000, 10)), NOW)
 
 
 @pytest.mark.parametrize(
@@ -374,12 +386,12 @@ def test_names_find_their_price(
     ],
 )
 def test_what_the_list_does_not_have_is_said_with_the_line_to_add(
-    health: Health, caplog: pytest.LogCaptureFixture, address: str, model: str
+    diagnostics: Diagnostics, caplog: pytest.LogCaptureFixture, address: str, model: str
 ) -> None:
     """The line is one of the file of prices."""
     request = Request("chat", model, "openai", model, address, 443)
     response = Response(usage=Usage(1_000, 10))
-    assert Pricing(health).price(request, response, NOW) is None
+    assert Pricing(diagnostics).price(request, response, NOW) is None
     line = caplog.messages[-1].partition("names: ")[2]
     (entry,) = tomllib.loads(line)["prices"]
     assert (entry["model"], entry["server"]) == (model, address)
