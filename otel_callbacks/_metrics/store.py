@@ -1,4 +1,4 @@
-"""What `Fold` adds to, so that a call is translated in one place, however it is exported.
+"""What `Fold` adds to: a call is translated in one place, however it is exported.
 
 Ours to be scraped (``OwnStore``), OpenTelemetry's instruments to be pushed
 (``otlp``), or prometheus_client's own objects for several processes
