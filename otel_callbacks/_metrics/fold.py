@@ -59,8 +59,8 @@ Kind: TypeAlias = tuple[
 """What calls have in common that count in the same label sets: operation, provider,
 requested model, response's model, server's address and port, outcome, error.type,
 error_class, for a histogram of the operation's own (a tool's, an agent's, a
-workflow's) the label values that it has beside ``error_type``, and the values of the
-labels that the app has chosen."""
+workflow's) the label values that it has beside ``error_type`` or a retrieval's data
+source, and the values of the labels that the app has chosen."""
 
 Call: TypeAlias = tuple[
     Kind,
@@ -77,8 +77,8 @@ Call: TypeAlias = tuple[
 """One finished operation: its kind, its usage, whether that is missing though it should
 be there, nanoseconds that it took, the reading of the clock at its start and at each
 chunk, its trace if sampled, whether it comes late (tokens of a call that has been
-counted already), an agent's calls of models and tools, and US dollars, if known. Plain
-tuples, as these are made on the path of a call."""
+counted already), an agent's calls of models and tools or a retriever's documents and 0,
+and US dollars, if known. Plain tuples, as these are made on the path of a call."""
 
 
 class _Tokens(NamedTuple):
@@ -166,6 +166,7 @@ class Fold:
         self._cost = kept(store.amounts, catalogue.COST.with_labels(names))
         self._cost_saved = kept(store.amounts, catalogue.COST_SAVED.with_labels(names))
         self._operations = kept(store.counters, catalogue.OPERATIONS.with_labels(names))
+        self._documents = kept(store.counters, catalogue.DOCUMENTS)
         self._unpriced = kept(store.counters, catalogue.UNPRICED)
         self._kinds: dict[Kind, _States] = {}
         self.usage_missing = 0
@@ -193,11 +194,24 @@ class Fold:
         if missing:
             self.usage_missing += 1
         if calls is not None:
-            agent = states.labels[:1]
-            self._agent_calls.at(agent).observe(calls[0], trace)
-            self._agent_tool_calls.at(agent).observe(calls[1], trace)
+            self._add_counts(states, calls, kind[0], trace)
         if chunks:
             self._add_chunks(states, call)
+
+    def _add_counts(
+        self,
+        states: _States,
+        counts: tuple[int, int],
+        operation: str,
+        trace: Trace | None,
+    ) -> None:
+        """Count an agent's calls, or the documents that a retriever found."""
+        named = states.labels[:1]
+        if operation == semconv.RETRIEVAL:
+            self._documents.at(named).add(counts[0], trace)
+            return
+        self._agent_calls.at(named).observe(counts[0], trace)
+        self._agent_tool_calls.at(named).observe(counts[1], trace)
 
     def _add_chunks(self, states: _States, call: Call) -> None:
         """Observe a stream's first chunk and the time between each two."""
@@ -274,6 +288,9 @@ class Fold:
         labels: LabelValues = ()
         if own is None or values is None:
             duration = self._duration.at(base + errors)
+            if values is not None:
+                labels, more = self.limits.bound(catalogue.DOCUMENTS.labels, values)
+                overflowed += more
         else:
             labels, more = self.limits.bound(own[1].labels[:-1], values)
             overflowed += more

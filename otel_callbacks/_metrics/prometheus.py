@@ -37,10 +37,8 @@ if TYPE_CHECKING:
     from otel_callbacks._runs.run import Run
     from otel_callbacks._spans.current import StandIn
 
-# Operations whose length is in the histogram of calls.
-_CALLS: Final = frozenset(
-    {semconv.CHAT, semconv.TEXT_COMPLETION, semconv.EMBEDDINGS, semconv.RETRIEVAL}
-)
+# Operations that have no labels of their own.
+_CALLS: Final = frozenset({semconv.CHAT, semconv.TEXT_COMPLETION, semconv.EMBEDDINGS})
 _SAY_TOKENS: Final = semconv.BILLED_OPERATIONS
 _SAMPLED: Final = int(trace.TraceFlags.SAMPLED)
 
@@ -145,12 +143,7 @@ class PrometheusSink:
                 end.chunk_ns,
                 _trace(run, end),
                 end.late,
-                (
-                    rollup.counts(run.of_agent)
-                    if request.operation == semconv.INVOKE_AGENT
-                    and run.of_agent is not None
-                    else None
-                ),
+                None if request.operation in _CALLS else _counts(run, end),
                 end.cost,
             )
         )
@@ -187,6 +180,17 @@ class PrometheusSink:
             "otel_callbacks_usage_missing_total and not logged.",
         )
         return True
+
+
+def _counts(run: StandIn, end: End) -> tuple[int, int] | None:
+    """Return an agent's calls of models and tools, or how much a retriever found."""
+    operation = run.request.operation
+    if operation == semconv.INVOKE_AGENT and run.of_agent is not None:
+        return rollup.counts(run.of_agent)
+    if operation == semconv.RETRIEVAL and end.response is not None:
+        found = end.response.attributes.get(semconv.DOCUMENT_COUNT)
+        return (found, 0) if isinstance(found, int) else None
+    return None
 
 
 def _own_labels(run: StandIn) -> tuple[str, ...]:

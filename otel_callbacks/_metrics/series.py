@@ -192,6 +192,13 @@ OPERATIONS: Final = Series(
     "Operations that ended, by how they ended.",
     (*BASE, semconv.LABEL_OUTCOME, semconv.LABEL_ERROR_CLASS),
 )
+DOCUMENTS: Final = Series(
+    "otel_callbacks.documents",
+    "counter",
+    "{document}",
+    "Documents that retrievers found.",
+    (label(semconv.DATA_SOURCE_ID),),
+)
 UNPRICED: Final = Series(
     "otel_callbacks.unpriced_tokens",
     "counter",
@@ -294,6 +301,7 @@ ATTRIBUTES: Final = {name: f"{semconv.OURS}{name}" for name in semconv.OUR_LABEL
         semconv.TOOL_NAME,
         semconv.TOOL_TYPE,
         semconv.WORKFLOW_NAME,
+        semconv.DATA_SOURCE_ID,
         semconv.PROMPT_NAME,
         semconv.PROMPT_VERSION,
     )

@@ -226,6 +226,27 @@ def test_retrieval_is_counted_and_a_chain_is_not(telemetry: Capture) -> None:
     assert telemetry.value(OPERATIONS, gen_ai_operation_name="retrieval") == 1
     assert telemetry.value("otel_callbacks_usage_missing_total") == 0
     assert telemetry.value("otel_callbacks_tokens_total") == 0
+    source = {"gen_ai_data_source_id": "Catalogue"}
+    assert telemetry.value("otel_callbacks_documents_total", **source) == 2
+
+
+def test_documents_are_counted_by_source(telemetry: Capture) -> None:
+    """Nothing found is 0; a failure, or an answer that is no list, is nothing."""
+    handler = telemetry.handler
+    for name, found in (("empty", []), ("odd", "text"), ("full", [1, 2, 3])):
+        run_id = uuid4()
+        handler.on_retriever_start({}, "?", run_id=run_id, name=name)
+        handler.on_retriever_end(found, run_id=run_id)
+    run_id = uuid4()
+    handler.on_retriever_start({}, "?", run_id=run_id, name="broken")
+    handler.on_retriever_error(ValueError(), run_id=run_id)
+    documents = {
+        labels["gen_ai_data_source_id"]: telemetry.value(
+            "otel_callbacks_documents_total", **labels
+        )
+        for labels in labels_of(telemetry, "otel_callbacks_documents_total")
+    }
+    assert documents == {"empty": 0, "full": 3}
 
 
 def exemplars(registry: CollectorRegistry) -> dict[str, list[dict[str, str]]]:

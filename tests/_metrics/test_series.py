@@ -150,6 +150,7 @@ EXPECTED = {
     "otel_callbacks_usage_missing_total": ("counter", "", ()),
     "otel_callbacks_labels_overflowed_total": ("counter", "", ("label",)),
     "otel_callbacks_budget_exceeded_total": ("counter", "", ("budget", "action")),
+    "otel_callbacks_documents_total": ("counter", "", ("gen_ai_data_source_id",)),
     "otel_callbacks_unpriced_tokens_total": (
         "counter",
         "",

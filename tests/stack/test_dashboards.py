@@ -12,6 +12,8 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 from board_panels import panels_of
 
+from otel_callbacks._metrics.series import SERIES
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -268,6 +270,137 @@ def test_every_panel_follows_the_variables(
         "health: Samples of a scrape",
         "health: Alerts that fire",
     }
+
+
+# Label of a series -> the variable that chooses its values.
+_CHOSEN_BY: Final = {
+    "gen_ai_provider_name": "$provider",
+    "gen_ai_request_model": "$model",
+    "gen_ai_agent_name": "$agent",
+}
+# Of agents: the model is that of their calls, empty where these disagree.
+_OF_NO_CALL: Final = re.compile(
+    r'gen_ai_operation_name=~?"(?:retrieval|execute_tool)"|gen_ai_invoke_agent_'
+)
+
+
+def test_no_panel_ignores_a_variable(dashboards: dict[str, dict[str, Any]]) -> None:
+    """What can be chosen narrows every panel whose series have it, or it is hidden."""
+    ignored = set()
+    for name, dashboard in dashboards.items():
+        shown = {
+            f"${v['name']}"
+            for v in dashboard["templating"]["list"]
+            if not v.get("hide")
+        }
+        for panel in panels_of(dashboard):
+            for target in panel.get("targets", ()):
+                text = target.get("expr", "")
+                labels = {
+                    label
+                    for series in SERIES
+                    if re.search(rf"\b{series.name}(?:_bucket|_sum|_count)?\b", text)
+                    for label in series.labels
+                }
+                ignored |= {
+                    (f"{name}: {panel['title']}", variable)
+                    for label, variable in _CHOSEN_BY.items()
+                    if label in labels and variable in shown and variable not in text
+                    if variable == "$agent" or not _OF_NO_CALL.search(text)
+                }
+    assert ignored == set()
+    hidden = {
+        (name, v["name"])
+        for name, dashboard in dashboards.items()
+        for v in dashboard["templating"]["list"]
+        if v.get("hide") and v["name"] != "job"
+    }
+    assert hidden == {
+        (board, variable)
+        for board in ("agents", "health")
+        for variable in ("provider", "model", "operation")
+    }
+
+
+# What an expression measures, by the first of these that is in it.
+_MEASURES: Final = (
+    ("dollars", re.compile(r"_usd_total|\$budget")),
+    ("milliseconds", re.compile(r"_milliseconds")),
+    ("tokens", re.compile(r"_tokens?_|token_usage")),
+    ("seconds", re.compile(r"_seconds(?:_bucket|_sum)|histogram_quantile")),
+    ("things", re.compile(r"")),
+)
+
+
+def _scale(expression: str) -> tuple[str, bool]:
+    """Return what an expression measures, and whether it is a minute's worth."""
+    kind = next(name for name, pattern in _MEASURES if pattern.search(expression))
+    return kind, expression.startswith("60 * ")
+
+
+def test_a_graph_has_one_scale(panels: dict[str, dict[str, Any]]) -> None:
+    """Dollars beside calls, or a share beside a rate, cannot be read on one axis."""
+    graphs = {w: p for w, p in panels.items() if p["type"] == "timeseries"}
+    assert len(graphs) > 40
+    mixed = [
+        where
+        for where, panel in graphs.items()
+        if len({_scale(target["expr"]) for target in panel["targets"]}) > 1
+        # A second axis, or another unit for one line.
+        or any(
+            change["id"] in {"unit", "custom.axisPlacement"}
+            for override in panel["fieldConfig"]["overrides"]
+            for change in override["properties"]
+        )
+    ]
+    assert mixed == []
+    assert _scale("60 * sum(rate(x_total[1m]))") != _scale("sum(rate(x_total[1m]))")
+    assert _scale("sum(x_cost_usd_total)") != _scale("sum(x_tokens_total)")
+
+
+# A word of a title -> what one of the panel's expressions must have.
+_TITLES: Final = (
+    (r"\bp95\b", r"histogram_quantile\(0\.95"),
+    (r"^Distribution", r"by \(le\)"),
+    (
+        r"^Failed (?!to send)|^Failed$",
+        r'outcome="error"|error_type|CODE_ERROR|error=true',
+    ),
+    (r"\b[Cc]ost\b(?!.*unknown)|^Spent", r"cost_usd"),
+    (r"^Saved", r"_saved"),
+    (r"[Tt]okens?\b", r"token"),
+    (r"[Pp]er hour", r"3600"),
+    (r"^In flight|^Most in flight", r"operations_in_flight"),
+    (r"\bby (?:request )?model\b", r"by \([^)]*gen_ai_request_model"),
+    (r"\bby outcome\b", r"by \([^)]*(?:outcome|error_type)"),
+    (r"\bby agent\b", r"by \([^)]*gen_ai_agent_name"),
+    (r"\bby exception\b", r"by \([^)]*error_type"),
+    (r"\bby class\b", r"by \([^)]*error_class"),
+    (r"\bby source\b", r"by \([^)]*gen_ai_data_source_id"),
+    (r"\bby operation\b", r"by \([^)]*gen_ai_operation_name"),
+    (r"\bby type\b", r"by \([^)]*gen_ai_token_type"),
+    (r"\bby \$group", r"by \(\$group"),
+    (r"^Retrieval|retrieval$|retrievals$", r'"retrieval"'),
+    (r"\b[Tt]ools?\b(?! and)", r"execute_tool|tool_calls"),
+)
+
+
+def test_titles_say_what_is_asked(panels: dict[str, dict[str, Any]]) -> None:
+    """A p95 is a p95, a cost is money, and "by model" is split by the model."""
+    held = set()
+    wrong = []
+    for where, panel in panels.items():
+        asked = " ".join(
+            str(target.get("expr", target.get("tags", "")))
+            for target in panel.get("targets", ())
+        )
+        for title, expression in _TITLES if panel["type"] != "text" else ():
+            if re.search(title, panel["title"]):
+                held.add(title)
+                if not re.search(expression, asked):
+                    wrong.append((where, expression))
+    assert wrong == []
+    assert held == {title for title, _ in _TITLES}
 
 
 def test_lines_have_names(panels: dict[str, dict[str, Any]]) -> None:

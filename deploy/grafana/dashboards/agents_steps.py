@@ -15,14 +15,18 @@ from dashboards.promql import (
     largest,
     per_minute,
     quantile,
+    rate,
+    ratio,
     select,
     share,
     span_quantile,
+    top,
     whole,
 )
 from dashboards.series import (
     ABOUT_PERCENTILES,
     CALLS_A_MINUTE,
+    DOCUMENTS,
     DURATION,
     FAILED_SPAN,
     FAILED_TYPE,
@@ -34,6 +38,8 @@ from dashboards.tables import Column, numbers, traces
 from dashboards.targets import TraceSearch, over_time
 
 _NO_RETRIEVALS: Final = "No retrievals in this time range"
+_SOURCE: Final = "gen_ai_data_source_id"
+_SECOND_CHANCE: Final = 'span_name=~"RunnableWithFallbacks.*|RunnableRetry.*"'
 _NO_SPANS: Final = "No spans of this service: is the Collector reached?"
 
 
@@ -68,6 +74,25 @@ def retrieval() -> Row:
                     exemplars=True,
                 ),
                 unit="s",
+                empty=_NO_RETRIEVALS,
+            ),
+            lines(
+                "Documents found for each retrieval",
+                "A mean that falls to 0 is an index that is empty or a question that "
+                "nothing matches.",
+                over_time(
+                    ratio(rate(DOCUMENTS), counted(DURATION, RETRIEVAL)), "documents"
+                ),
+                empty=_NO_RETRIEVALS,
+            ),
+            lines(
+                "Documents found by source",
+                "The ten retrievers that found most.",
+                over_time(
+                    top(per_minute(DOCUMENTS, _SOURCE), DOCUMENTS, _SOURCE),
+                    f"{{{{{_SOURCE}}}}}",
+                ),
+                unit="suffix: documents/min",
                 empty=_NO_RETRIEVALS,
             ),
         ],
@@ -125,6 +150,24 @@ def program() -> Row:
                 ),
                 unit="suffix: spans/min",
                 empty=_NO_SPANS,
+            ),
+            lines(
+                "Runs with fallbacks or retries",
+                "Steps made by with_fallbacks() and with_retry(), and those that "
+                "failed all the same: failed calls below the others were made good. "
+                "Steps that the app gave a name are not found.",
+                over_time(
+                    per_minute(select(SPANS, TRACED, _SECOND_CHANCE), "span_name"),
+                    "{{span_name}}",
+                ),
+                over_time(
+                    per_minute(
+                        select(SPANS, TRACED, _SECOND_CHANCE, FAILED_SPAN), "span_name"
+                    ),
+                    "{{span_name}}, failed",
+                ),
+                unit="suffix: runs/min",
+                empty="None in this time range",
             ),
             lines(
                 "Failed spans by exception",

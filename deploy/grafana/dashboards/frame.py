@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias
 from grafana_foundation_sdk.builders import dashboard
 from grafana_foundation_sdk.builders import text as text_panel
 from grafana_foundation_sdk.cog.builder import Builder
+from grafana_foundation_sdk.cog.encoder import JSONEncoder
 from grafana_foundation_sdk.models import dashboard as model
 from grafana_foundation_sdk.models.text import TextMode
 
@@ -27,6 +28,7 @@ _JAEGER_URL: Final = "http://localhost:16686"
 _OPERATIONS: Final = "otel_callbacks_operations_total"
 # Recorded by deploy/prometheus/rules/recording.yml: which process is which service.
 _WHO: Final = "instance:otel_callbacks_service:info"
+_OF_CALLS: Final = ("provider", "model", "operation")
 _ANYTHING: Final = ".*"
 
 _EMPTY: Final = """\
@@ -370,4 +372,13 @@ def assemble(
         for one in (placed, *(getattr(placed, "panels", None) or ())):
             number += 1
             one.id_val = number
+    _hide_what_is_not_asked(built)
     return built
+
+
+def _hide_what_is_not_asked(built: model.Dashboard) -> None:
+    """Hide the variables of calls that no panel here follows; links carry them on."""
+    asked = JSONEncoder().encode(built.panels)
+    for variable in (built.templating and built.templating.list_val) or ():
+        if variable.name in _OF_CALLS and f"${variable.name}" not in asked:
+            variable.hide = model.VariableHide.HIDE_VARIABLE

@@ -10,7 +10,6 @@ from dashboards.panels import NO_FAILURES, bars, lines, number, steps
 from dashboards.promql import SERVICE, increase, per_minute, select, total, whole
 from dashboards.series import MISSING as _MISSING
 from dashboards.series import OPEN_RUNS as _OPEN
-from dashboards.series import UNPRICED as _UNPRICED
 from dashboards.tables import Column, numbers
 from dashboards.targets import now, over_time
 
@@ -19,6 +18,7 @@ if TYPE_CHECKING:
 
 _LOST: Final = select("otel_callbacks_runs_lost_total", SERVICE)
 _ERRORS: Final = select("otel_callbacks_errors_total", SERVICE)
+_UNPRICED: Final = select("otel_callbacks_unpriced_tokens_total", SERVICE)
 _OVERFLOWED: Final = select("otel_callbacks_labels_overflowed_total", SERVICE)
 
 _ANY: Final = steps((1, "yellow"))

@@ -139,6 +139,12 @@ def latency_details() -> Row:
                 "How many streams began after how long.",
                 distribution(FIRST_CHUNK, CALLS),
             ),
+            buckets(
+                "Distribution of the time per further chunk",
+                "How many chunks came how long after the one before. A second band "
+                "high above the first is a stream that stops and goes on.",
+                distribution(NEXT_CHUNK, CALLS),
+            ),
             lines(
                 "Provider and overhead, for each call",
                 "Means from spans, where the HTTP client is instrumented: the time in "
@@ -151,7 +157,7 @@ def latency_details() -> Row:
                 unit="ms",
                 stacked=True,
                 empty="No HTTP spans: instrument the HTTP client",
-                width=24,
+                width=12,
             ),
         ],
         is_collapsed=True,

@@ -36,9 +36,15 @@ COST: Final = select("otel_callbacks_cost_usd_total")
 SAVED: Final = select("otel_callbacks_cost_saved_usd_total")
 SAVED_TOKENS: Final = select("otel_callbacks_tokens_saved_total")
 MISSING: Final = select("otel_callbacks_usage_missing_total", SERVICE)
-UNPRICED: Final = select("otel_callbacks_unpriced_tokens_total", SERVICE)
+UNPRICED: Final = select(
+    "otel_callbacks_unpriced_tokens_total",
+    SERVICE,
+    'gen_ai_provider_name=~"$provider"',
+    'gen_ai_request_model=~"$model"',
+)
 BEYOND_BUDGET: Final = select("otel_callbacks_budget_exceeded_total", SERVICE)
 IN_FLIGHT: Final = select("otel_callbacks_operations_in_flight")
+DOCUMENTS: Final = select("otel_callbacks_documents_total", SERVICE)
 OPEN_RUNS: Final = select("otel_callbacks_open_runs", SERVICE)
 
 DURATION: Final = "gen_ai_client_operation_duration_seconds"

@@ -63,6 +63,11 @@ HTTPX2ClientInstrumentor().instrument()
 handler = configure(service_name="second-shop")
 
 
+def _broken(_: object) -> Any:
+    """Fail, so that the fallback is used."""
+    raise LookupError
+
+
 def _count(answer: Any) -> None:
     """Count an answer as the bill would."""
     recorded["ok"] += 1
@@ -115,6 +120,8 @@ async def _round(provider: FakeOpenAI, number: int) -> None:
     named = {**config, "metadata": {**about, **agent}, "run_name": "weigher"}
     await RunnableLambda(work).ainvoke(f"Weigh {number}", named)
     recorded["agents"] += 1
+    fallbacks = RunnableLambda(_broken).with_fallbacks([llm()])
+    _count(await fallbacks.ainvoke(f"Or else {number}", config))
     await Shelf().ainvoke(f"Where is {number}?", config)
     recorded["retrievals"] += 1
     embeddings = TracedEmbeddings(
