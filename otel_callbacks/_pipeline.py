@@ -20,6 +20,7 @@ from opentelemetry._logs import get_logger, get_logger_provider
 from opentelemetry.metrics import get_meter_provider
 from prometheus_client import REGISTRY
 
+from otel_callbacks import _semconv as semconv
 from otel_callbacks._diagnostics import Counts, Diagnostics
 from otel_callbacks._events import EventSink
 from otel_callbacks._forks import tell_after_fork
@@ -168,7 +169,7 @@ def _build(
 ) -> Pipeline:
     """Wire the sinks to a new table."""
     diagnostics = registry.diagnostics
-    tracer = _tracer(provider, diagnostics, settings)
+    tracer = _tracer(provider, diagnostics)
     price = Pricing(diagnostics, settings.prices, says=settings.extensions).cost
     exceeded = registry.series.calls.budget_exceeded
     _open_process_account(settings, diagnostics)
@@ -204,13 +205,11 @@ def _build(
     return Pipeline(table, diagnostics, _step_out, settings)
 
 
-def _tracer(
-    provider: TracerProvider, diagnostics: Diagnostics, settings: Settings
-) -> trace.Tracer:
+def _tracer(provider: TracerProvider, diagnostics: Diagnostics) -> trace.Tracer:
     """Return a provider's tracer; one that cannot give any costs the spans alone."""
     try:
         return trace.get_tracer(
-            _SCOPE, version("otel-callbacks"), provider, settings.registry.schema_url
+            _SCOPE, version("otel-callbacks"), provider, semconv.SCHEMA_URL
         )
     except Exception as error:  # noqa: BLE001 -- the app's own provider
         diagnostics.trouble("tracer_provider", error)
@@ -263,7 +262,7 @@ def _events(
         return ()
     try:
         logger = get_logger(
-            _SCOPE, version("otel-callbacks"), provider, settings.registry.schema_url
+            _SCOPE, version("otel-callbacks"), provider, semconv.SCHEMA_URL
         )
     except Exception as error:  # noqa: BLE001 -- the app's own provider
         diagnostics.trouble("logger_provider", error)

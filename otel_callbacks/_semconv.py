@@ -199,10 +199,14 @@ OUR_LABELS: Final = frozenset(
 )
 
 
+SCHEMA_URL: Final = "https://opentelemetry.io/schemas/gen-ai-dev/1.42.0-dev"
+"""Of both releases below: the registry is in development, and its manifest has one.
+https://opentelemetry.io/docs/specs/otel/schemas/"""
+
+
 class Registry(NamedTuple):
     """The names that differ between two releases of the conventions."""
 
-    schema_url: str
     workflow_duration: str
     """The metric of how long a workflow took."""
     cache_write: str
@@ -211,17 +215,13 @@ class Registry(NamedTuple):
     """A detail of the usage -> the span attribute of its modality."""
 
 
-# https://opentelemetry.io/docs/specs/otel/schemas/ names what is emitted; there is
-# nothing to download at the one of a release in development.
 REGISTRIES: Final[Mapping[str, Registry]] = {
     "2026-08": Registry(
-        "https://opentelemetry.io/schemas/gen-ai/1.42.0",
         "gen_ai.workflow.duration",
         "gen_ai.usage.cache_creation.input_tokens",
         {},
     ),
     "latest": Registry(
-        "https://opentelemetry.io/schemas/gen-ai-dev/1.42.0-dev",
         "gen_ai.invoke_workflow.duration",
         "gen_ai.usage.cache_write.input_tokens",
         {

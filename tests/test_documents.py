@@ -129,7 +129,8 @@ def _span_attributes() -> set[str]:
     }
     found = (getattr(semconv, name) for name in used)
     values = {value for value in found if isinstance(value, str) and "." in value}
-    values -= {semconv.DETAILS_EVENT, semconv.EXCEPTION_EVENT, semconv.OURS}
+    values -= {semconv.DETAILS_EVENT, semconv.EXCEPTION_EVENT}
+    values -= {semconv.OURS, semconv.SCHEMA_URL}
     for one in semconv.REGISTRIES.values():
         values |= {one.cache_write, *one.modalities.values()}
     return values

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 import pytest
 import yaml
@@ -23,8 +23,10 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from prometheus_client import CollectorRegistry
 
 from otel_callbacks import OTelCallbackHandler, SettingError, Settings
+from otel_callbacks import _semconv as semconv
 from otel_callbacks._metrics.series import ATTRIBUTES, SERIES, series_of
-from otel_callbacks._semconv import OUR_LABELS, REGISTRIES
+from otel_callbacks._records import DETAILS, Outcome
+from otel_callbacks._semconv import OUR_LABELS, REGISTRIES, SCHEMA_URL
 from otel_callbacks.testing import FakeChatModel
 
 if TYPE_CHECKING:
@@ -130,11 +132,11 @@ def test_all_signals_are_of_the_release_that_was_chosen(release: str) -> None:
     (event,) = sent.events
     assert event.log_record.attributes[chosen.cache_write] == 12
     assert {span.instrumentation_scope.schema_url for span in sent.spans} == {
-        chosen.schema_url
+        SCHEMA_URL
     }
-    assert event.instrumentation_scope.schema_url == chosen.schema_url
+    assert event.instrumentation_scope.schema_url == SCHEMA_URL
     (scope,) = sent.metrics
-    assert scope.scope.schema_url == chosen.schema_url
+    assert scope.scope.schema_url == SCHEMA_URL
     pushed = {metric.name for metric in scope.metrics}
     assert chosen.workflow_duration in pushed
     assert other.workflow_duration not in pushed
@@ -217,3 +219,105 @@ def test_the_collector_applies_that_rule() -> None:
         assert re.sub(pattern, replacement, ATTRIBUTES[label]) == label
     for attribute in ("gen_ai.request.model", "server.port", "my.otel_callbacks.x"):
         assert re.sub(pattern, replacement, attribute) == attribute
+
+
+_INSTRUMENTS = {"counter": "counter", "gauge": "updowncounter"}
+_TYPES = {"bool": "boolean"}
+
+
+def _conventions(name: str) -> dict[str, Any]:
+    """Return one file of the registry of what the conventions lack."""
+    path = ROOT / "conventions" / f"{name}.yaml"
+    loaded: dict[str, Any] = yaml.safe_load(path.read_text(encoding="utf-8"))
+    assert loaded.pop("file_format") == "definition/2"
+    return loaded
+
+
+def _ours() -> dict[str, Any]:
+    """Return the attributes of that registry by their keys."""
+    (listed,) = _conventions("attributes").values()
+    by_key = {one["key"]: one for one in listed}
+    assert len(by_key) == len(listed)
+    return by_key
+
+
+def test_the_registry_has_every_attribute_of_ours_and_no_other() -> None:
+    """Names of spans' and of metrics' attributes are those of the code."""
+    values = [v for name, v in vars(semconv).items() if not name.startswith("_")]
+    constants = {value for value in values if isinstance(value, str)}
+    named = {value for value in constants if value.startswith(semconv.OURS)}
+    labels = {ATTRIBUTES[label] for label in OUR_LABELS}
+    assert set(_ours()) == (named | labels) - {semconv.OURS}
+
+
+def test_the_registry_says_what_each_attribute_is() -> None:
+    """A brief, a type, and an example where the type does not list its values."""
+    for key, one in _ours().items():
+        assert one["brief"].endswith("."), key
+        assert one["stability"] == "development"
+        is_open = isinstance(one["type"], str) and one["type"] != "boolean"
+        assert ("examples" in one) == is_open, key
+    members = {
+        key: [member["value"] for member in one["type"]["members"]]
+        for key, one in _ours().items()
+        if not isinstance(one["type"], str)
+    }
+    assert members["otel_callbacks.error_class"] == list(semconv.ERROR_CLASSES)
+    assert members["otel_callbacks.outcome"] == list(get_args(Outcome))
+    assert members["otel_callbacks.detail"] == list(DETAILS)
+
+
+def test_types_are_those_that_the_page_of_spans_tells() -> None:
+    """The page is held equal to the code, and the registry to the page."""
+    page = (ROOT / "docs/spans.md").read_text(encoding="utf-8")
+    told = dict(
+        re.findall(r"^\| `(otel_callbacks\.[\w.]+)` \| ([^|]+?) \|", page, re.MULTILINE)
+    )
+    assert len(told) == 25
+    for key, kind in told.items():
+        found = _ours()[key]["type"]
+        plain = re.sub(r"template\[(.*)\]", r"\1", found) if found is str(found) else ""
+        assert (plain or "string") == _TYPES.get(kind, kind), key
+
+
+def test_the_registry_has_every_metric_of_ours() -> None:
+    """Names, instruments, units, briefs and attributes are those of the table."""
+    (listed,) = _conventions("metrics").values()
+    assert [
+        (
+            one["name"],
+            one["instrument"],
+            one["unit"],
+            one["brief"],
+            [each["ref"] for each in one.get("attributes", ())],
+        )
+        for one in listed
+    ] == [
+        (
+            series.metric,
+            _INSTRUMENTS[series.kind],
+            series.metric_unit,
+            series.help,
+            [ATTRIBUTES[label] for label in series.labels],
+        )
+        for series in SERIES
+        if series.is_ours
+    ]
+
+
+def test_the_registry_refers_to_what_there_is() -> None:
+    """Each reference is to an attribute or a span of ours or of the conventions."""
+    folder = ROOT / "tests/conventions"
+    theirs = yaml.safe_load((folder / "attributes.yaml").read_text(encoding="utf-8"))
+    spans = yaml.safe_load((folder / "spans.yaml").read_text(encoding="utf-8"))
+    loaded = _conventions("spans")
+    assert [one["type"] for one in loaded["spans"]] == ["otel_callbacks.step"]
+    refined = {one["ref"] for one in loaded["span_refinements"]}
+    assert refined <= set(spans)
+    known = {*_ours(), *theirs, "error.type", "server.address", "server.port"}
+    everywhere = [*loaded["spans"], *loaded["span_refinements"]]
+    used = {each["ref"] for one in everywhere for each in one["attributes"]}
+    assert used <= known
+    # Each of a span's attributes is on one; the rest are those of metrics.
+    labels = {ATTRIBUTES[label] for label in OUR_LABELS}
+    assert set(_ours()) - used == labels - used

@@ -248,7 +248,7 @@ class Meters:
     def _meter(self, provider: MeterProvider) -> None:
         """Make all instruments."""
         meter = metrics.get_meter(
-            _SCOPE, version("otel-callbacks"), provider, self._registry.schema_url
+            _SCOPE, version("otel-callbacks"), provider, semconv.SCHEMA_URL
         )
         # First of all: the SDK asks in the order in which they were made.
         for series in catalogue.ABOUT:
