@@ -13,22 +13,24 @@ from otel_callbacks import _semconv as semconv
 from otel_callbacks._setting_values import SettingError
 from otel_callbacks.cli._common import Column, Output, refuse
 from otel_callbacks.cli.reconcile.exports import ExportError, read_export
-from otel_callbacks.cli.report import dollars
+from otel_callbacks.cli.report import add_match, dollars, doubts
 from otel_callbacks.cli.report import spending as source
+from otel_callbacks.cli.report.growth import read_prometheus, require_ours
 from otel_callbacks.cli.report.spending import (
     METRICS_URL,
+    OPERATION,
     PROVIDER,
     REQUEST_MODEL,
     RESPONSE_MODEL,
     TOKEN_TYPE,
+    Read,
     SourceError,
     read_metrics,
-    read_prometheus,
 )
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Mapping
     from datetime import date
 
     from otel_callbacks.cli.reconcile.exports import Export, Item
@@ -69,12 +71,18 @@ class Gap(NamedTuple):
         return 100 * self.difference / self.theirs if self.theirs else float("inf")
 
 
-def ours(samples: Iterable[Sample], provider: str) -> Counts:
+def ours(
+    samples: Iterable[Sample],
+    provider: str,
+    operations: frozenset[str] | None = None,
+) -> Counts:
     """Add up what we counted, by the model that answered."""
     counts: Counts = {}
     for sample in samples:
         labels = sample.labels
         if provider and labels.get(PROVIDER) != provider:
+            continue
+        if operations is not None and labels.get(OPERATION) not in operations:
             continue
         model = labels.get(RESPONSE_MODEL) or labels.get(REQUEST_MODEL) or ""
         if sample.series == source.TOKENS:
@@ -100,10 +108,12 @@ def theirs(items: Iterable[Item]) -> Counts:
     return counts
 
 
-def gaps(day: date | None, our: Counts, their: Counts) -> list[Gap]:
-    """Put both side by side; only what the provider counts at all."""
-    kinds = {what for _, what in their}
-    models = {model for model, _ in their}
+def gaps(
+    day: date | None, our: Counts, their: Counts, whole: Counts | None = None
+) -> list[Gap]:
+    """Put both side by side; only what the whole export counts at all."""
+    kinds = {what for _, what in whole or their}
+    models = {model for model, _ in whole or their}
     total = models == {""}
     names = _matched({model for model, _ in our}, models)
     counted: Counts = {}
@@ -146,7 +156,6 @@ def _undated(name: str) -> str:
 _GAP: Final = 1
 _PERCENT: Final = 1.0
 _DAY: Final = timedelta(days=1)
-_OPENAI: Final = "openai"
 _ALL: Final = "all"
 
 
@@ -154,9 +163,10 @@ def add_to(parser: argparse.ArgumentParser) -> None:
     """Add the command's options."""
     parser.description = (
         "Compares tokens and cost by model and day with an export: "
-        "OpenAI's usage or costs, as JSON of its API or as CSV of its pages, or any "
-        "CSV with date, model, input_tokens, output_tokens, cost. Exit code 0: no gap "
-        "beyond the tolerance; 1: a gap; 2: it cannot be read."
+        "OpenAI's usage or costs, as JSON of its API or as CSV of its pages, "
+        "Anthropic's as JSON, or any CSV with date, model, input_tokens, "
+        "output_tokens, cost. Exit code 0: no gap beyond the tolerance; 1: a gap, or "
+        "our side is not complete; 2: it cannot be read."
     )
     parser.add_argument("file", metavar="FILE", type=Path, help="the export")
     where = parser.add_mutually_exclusive_group()
@@ -171,9 +181,10 @@ def add_to(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--provider",
         metavar="NAME",
-        help="compare only this one's calls (default: openai for OpenAI's exports, "
+        help="compare only this one's calls (default: the one whose export it is, "
         "else all)",
     )
+    add_match(parser)
     parser.add_argument(
         "--tolerance",
         metavar="PERCENT",
@@ -196,52 +207,91 @@ def run(options: argparse.Namespace) -> int:
             f"{options.file}: {error}. Export OpenAI's usage as CSV or JSON, or write "
             "a CSV with the columns date, model, input_tokens, output_tokens, cost.",
         )
+    compare = _sums if options.prometheus is None else _days
     try:
-        found, remarks = _gaps(options, export)
+        compared = compare(options, export)
     except (SourceError, SettingError) as error:
         return refuse("reconcile", str(error))
-    beyond = [one for one in found if abs(one.percent) > options.tolerance]
+    if not compared.gaps:
+        what = "and our series hold nothing to compare: all is 0"
+        return refuse("reconcile", f"{options.file} {what}")
+    beyond = [one for one in compared.gaps if abs(one.percent) > options.tolerance]
     if options.json:
-        sys.stdout.write(_as_json(found, options.tolerance, remarks))
+        sys.stdout.write(_as_json(compared, options.tolerance))
     else:
-        out = Output(color=not options.no_color)
-        _print(out, found, options.tolerance, remarks)
-    return _GAP if beyond else 0
+        _print(Output(color=not options.no_color), compared, options.tolerance)
+    return _GAP if beyond or not compared.is_proven else 0
 
 
-def _gaps(options: argparse.Namespace, export: Export) -> tuple[list[Gap], list[str]]:
-    """Read our side for each day of the export, or once where there are no days."""
-    days = sorted({item.day for item in export.items})
-    provider = options.provider
-    if provider is None:
-        provider = _OPENAI if export.is_openai else ""
-    if options.prometheus is None:
-        read = read_metrics(options.metrics or METRICS_URL)
-        since = "" if read.since is None else f" {read.since:%Y-%m-%d %H:%M} UTC"
-        remark = (
-            f"/metrics counts since the process started{since}, the export is of "
-            f"{days[0]} to {days[-1]}: only their sums are compared. --prometheus URL "
-            "compares days."
+class Compared(NamedTuple):
+    """Both sides, and what must be known to trust them."""
+
+    gaps: list[Gap]
+    remarks: list[str]
+    is_proven: bool = True
+    """Whether our side has all that was counted."""
+
+
+def _provider(options: argparse.Namespace, export: Export) -> str:
+    """Return whose calls are compared; empty for all."""
+    return export.provider if options.provider is None else options.provider
+
+
+def _sums(options: argparse.Namespace, export: Export) -> Compared:
+    """Compare with an app's series, which know no days."""
+    days = export.days
+    read = read_metrics(options.metrics or METRICS_URL, options.match)
+    since = "" if read.since is None else f" {read.since:%Y-%m-%d %H:%M} UTC"
+    if read.since is not None and read.since.date() > days[-1]:
+        message = (
+            f"the process started{since}, after the export's last day {days[-1]}, so "
+            "its /metrics hold nothing of that time. --prometheus URL knows it."
         )
-        return gaps(None, ours(read.samples, provider), theirs(export.items)), [remark]
+        raise SourceError(message)
+    remark = (
+        f"/metrics counts since the process started{since}, the export is of "
+        f"{days[0]} to {days[-1]}: only their sums are compared. --prometheus URL "
+        "compares days."
+    )
+    our = ours(read.samples, _provider(options, export), export.operations)
+    return Compared(gaps(None, our, theirs(export.items)), [remark])
+
+
+def _days(options: argparse.Namespace, export: Export) -> Compared:
+    """Compare each day with what a Prometheus knows of it."""
+    whole = theirs(export.items)
     found: list[Gap] = []
-    restarts = 0
-    for day in days:
-        midnight = datetime(day.year, day.month, day.day, tzinfo=UTC)
-        read = read_prometheus(options.prometheus, midnight, midnight + _DAY, SERIES)
-        restarts += read.restarts
-        their = theirs(item for item in export.items if item.day == day)
-        found += gaps(day, ours(read.samples, provider), their)
-    remarks = ["Days are UTC."]
-    if restarts:
-        remarks.append(
-            f"{restarts} counters began anew in a day; their sums are Prometheus' "
-            "increase(), which is an estimate."
+    reads: list[Read] = []
+    for day in export.days:
+        since = datetime(day.year, day.month, day.day, tzinfo=UTC)
+        read = read_prometheus(
+            options.prometheus, since, since + _DAY, SERIES, options.match
         )
-    return found, remarks
+        reads.append(read)
+        their = theirs(item for item in export.items if item.day == day)
+        our = ours(read.samples, _provider(options, export), export.operations)
+        found += gaps(day, our, their, whole)
+    until = since + _DAY
+    if not any(read.samples for read in reads):
+        since -= _DAY * (len(reads) - 1)
+        require_ours(options.prometheus, since, until, options.match)
+    remarks = ["Days are UTC."]
+    if until > datetime.now(UTC):
+        remarks.append(f"{day} is not over: both sides still grow.")
+    if restarts := sum(read.restarts for read in reads):
+        remarks.append(
+            f"{restarts} counters began anew in a day; what a process counted after "
+            "its last scrape is in no sum."
+        )
+    everything = Read(
+        (),
+        unknown=tuple(sample for read in reads for sample in read.unknown),
+        warnings=tuple(dict.fromkeys(text for read in reads for text in read.warnings)),
+    )
+    return Compared(found, [*remarks, *doubts(everything)], everything.is_proven)
 
 
-def _as_json(found: Sequence[Gap], tolerance: float, remarks: Sequence[str]) -> str:
+def _as_json(compared: Compared, tolerance: float) -> str:
     """Write the gaps as JSON, which knows no infinity."""
     content = {
         "tolerance_percent": tolerance,
@@ -256,17 +306,17 @@ def _as_json(found: Sequence[Gap], tolerance: float, remarks: Sequence[str]) -> 
                 "percent": round(one.percent, 3) if one.theirs else None,
                 "ok": abs(one.percent) <= tolerance,
             }
-            for one in found
+            for one in compared.gaps
         ],
-        "remarks": list(remarks),
+        "proven": compared.is_proven,
+        "remarks": compared.remarks,
     }
     return json.dumps(content, indent=2, ensure_ascii=False) + "\n"
 
 
-def _print(
-    out: Output, found: Sequence[Gap], tolerance: float, remarks: Sequence[str]
-) -> None:
+def _print(out: Output, compared: Compared, tolerance: float) -> None:
     """Print the gaps as a table, those beyond the tolerance in red."""
+    found = compared.gaps
     heads = ("day", "model") if any(one.day for one in found) else ("model",)
     columns = [Column(head, folds=head == "model") for head in (*heads, "what")]
     columns += [
@@ -293,9 +343,11 @@ def _print(
             f"{beyond} of {len(found)} numbers differ by more than {tolerance:g} %."
         )
         out.line(verdict, "bold red")
-    else:
+    elif compared.is_proven:
         out.line(f"All {len(found)} numbers agree within {tolerance:g} %.", "green")
-    for line in remarks:
+    else:
+        out.line("No gap was found, but our side is not complete:", "bold red")
+    for line in compared.remarks:
         out.line(line, "dim")
 
 

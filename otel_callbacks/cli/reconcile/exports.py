@@ -5,6 +5,7 @@
 | JSON of OpenAI's usage API | buckets of ``organization.usage...`` results | 1 |
 | JSON of OpenAI's costs API | buckets of ``organization.costs.result`` | 2 |
 | JSON of Anthropic's cost report | buckets with ``starting_at``, in cents | 3 |
+| JSON of Anthropic's usage report | ``uncached_input_tokens`` | 4 |
 | CSV export of OpenAI's usage page | ``start_time_iso``, ``input_tokens`` | 1 |
 | CSV export of OpenAI's costs page | ``start_time_iso``, ``amount_value`` | 2 |
 | any CSV | ``date``, ``model``, ``input_tokens``, ``output_tokens``, ``cost`` | |
@@ -12,6 +13,7 @@
 1. https://platform.openai.com/docs/api-reference/usage/completions
 2. https://platform.openai.com/docs/api-reference/usage/costs
 3. https://docs.claude.com/en/api/admin-api/usage-cost/get-cost-report
+4. https://docs.claude.com/en/api/admin-api/usage-cost/get-messages-usage-report
 """
 
 from __future__ import annotations
@@ -21,8 +23,10 @@ import io
 import json
 import math
 import re
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, NoReturn
+
+from otel_callbacks import _semconv as semconv
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -37,6 +41,14 @@ _USD: Final = "usd"
 _CURRENCIES: Final = ("amount_currency", "currency", "cost_currency")
 _FOREIGN: Final = re.compile(r"(cost|amount)[_ ](?!usd)[a-z]{3}")
 _ISO: Final = "start_time_iso"
+_OPENAI: Final = "openai"
+_ANTHROPIC: Final = "anthropic"
+_EMBEDDINGS: Final = frozenset({semconv.EMBEDDINGS})
+_KINDS: Final = {
+    "organization.usage.completions.result": semconv.MODEL_OPERATIONS,
+    "organization.usage.embeddings.result": _EMBEDDINGS,
+}
+_DAYS_AT_MOST: Final = 400
 
 
 class ExportError(Exception):
@@ -52,14 +64,29 @@ class Item(NamedTuple):
     input_tokens: int | None = None
     output_tokens: int | None = None
     cost_usd: float | None = None
+    operations: frozenset[str] | None = None
+    """Which operations it counts; None for all."""
 
 
 class Export(NamedTuple):
     """What an export says."""
 
     items: tuple[Item, ...]
-    is_openai: bool
-    """It holds what OpenAI counted, and nothing of others."""
+    provider: str = ""
+    """Who counted, and nothing of others; empty where nobody says."""
+
+    @property
+    def operations(self) -> frozenset[str] | None:
+        """Which operations it counts; None for all."""
+        known = [item.operations for item in self.items]
+        return None if None in known else frozenset().union(*filter(None, known))
+
+    @property
+    def days(self) -> list[date]:
+        """All days from the first to the last, also those that it lacks."""
+        first = min(item.day for item in self.items)
+        last = max(item.day for item in self.items)
+        return [first + timedelta(days=n) for n in range((last - first).days + 1)]
 
 
 def read_export(path: Path) -> Export:
@@ -75,8 +102,14 @@ def read_export(path: Path) -> Export:
         _refuse(f"it is no usage export that is known ({error})")
     if not items:
         _refuse("it holds no usage")
-    is_openai = '"starting_at"' not in text if is_json else _ISO in _head(text)
-    return Export(items, is_openai)
+    if is_json:
+        provider = _ANTHROPIC if '"starting_at"' in text else _OPENAI
+    else:
+        provider = _OPENAI if _ISO in _head(text) else ""
+    export = Export(items, provider)
+    if len(export.days) > _DAYS_AT_MOST:
+        _refuse(f"it is of {export.days[0]} to {export.days[-1]}, which is too long")
+    return export
 
 
 def _head(text: str) -> str:
@@ -98,27 +131,39 @@ def _of_json(text: str) -> Iterator[Item]:
         for bucket in page["data"]:
             if "starting_at" in bucket:
                 day = _day(bucket["starting_at"])
-                yield from (_of_cents(day, result) for result in bucket["results"])
+                yield from (_of_anthropic(day, result) for result in bucket["results"])
                 continue
             day = _day(bucket["start_time"])
             for result in bucket.get("results") or bucket.get("result") or ():
                 yield _of_result(day, result)
 
 
-def _of_cents(day: date, result: Mapping[str, Any]) -> Item:
-    """Read one result of Anthropic's cost report: cents, as decimal text."""
+def _of_anthropic(day: date, result: Mapping[str, Any]) -> Item:
+    """Read one result of Anthropic's reports; costs are cents, as decimal text."""
+    model = result.get("model") or ""
+    if "uncached_input_tokens" in result:
+        written = (result.get("cache_creation") or {}).values()
+        read = result.get("cache_read_input_tokens") or 0
+        given = int(result["uncached_input_tokens"]) + int(read) + sum(written)
+        return Item(day, model, given, int(result["output_tokens"]))
     if str(result.get("currency", _USD)).lower() != _USD:
         _refuse(f"its costs are in {result['currency']}, not in US dollars")
-    cents = _number(str(result["amount"]))
-    return Item(day, result.get("model") or "", cost_usd=cents / 100)
+    return Item(day, model, cost_usd=_number(str(result["amount"])) / 100)
 
 
 def _of_result(day: date, result: Mapping[str, Any]) -> Item:
     """Read one result of a bucket: of usage, or of costs."""
     amount = result.get("amount")
     if amount is None:
+        kind = str(result.get("object") or "")
+        if kind and kind not in _KINDS:
+            _refuse(f"it holds {kind}, which no callback of LangChain tells of")
         given, taken = int(result["input_tokens"]), result.get("output_tokens")
-        return Item(day, result.get("model") or "", given, int(taken or 0))
+        is_text = kind not in _KINDS and taken is not None
+        counted = _KINDS.get(kind, semconv.MODEL_OPERATIONS if is_text else _EMBEDDINGS)
+        model = result.get("model") or ""
+        written = None if counted is _EMBEDDINGS else int(taken or 0)
+        return Item(day, model, given, written, operations=counted)
     if str(amount.get("currency", _USD)).lower() != _USD:
         _refuse(f"its costs are in {amount['currency']}, not in US dollars")
     return Item(
@@ -138,6 +183,10 @@ def _of_csv(text: str) -> Iterator[Item]:
     if day is None or not names & {*_INPUT, *_OUTPUT, *_COST}:
         wanted = "date, model, input_tokens, output_tokens, cost"
         _refuse(f"its columns are {', '.join(sorted(names))}; wanted are {wanted}")
+    counted = None
+    if _ISO in names and not names & set(_COST):
+        # OpenAI's usage page exports completions and embeddings by themselves.
+        counted = semconv.MODEL_OPERATIONS if names & set(_OUTPUT) else _EMBEDDINGS
     for row in rows:
         # A row that is too long has its rest under no name.
         cells = {columns[name]: row[name] or "" for name in columns}
@@ -147,8 +196,9 @@ def _of_csv(text: str) -> Iterator[Item]:
             _whole(_first(cells, _INPUT)),
             _whole(_first(cells, _OUTPUT)),
             _amount(cells),
+            counted,
         )
-        if item[2:] != (None, None, None):  # a day on which nothing was used
+        if item[2:5] != (None, None, None):  # a day on which nothing was used
             yield item
 
 

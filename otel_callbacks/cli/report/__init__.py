@@ -16,13 +16,14 @@ from typing import TYPE_CHECKING, Any, Final
 
 from otel_callbacks._setting_values import SettingError
 from otel_callbacks.cli._common import Column, Output, moment, refuse
+from otel_callbacks.cli.report.growth import read_prometheus, require_ours
 from otel_callbacks.cli.report.spending import (
     METRICS_URL,
     NUMBERS,
     UNPRICED,
     SourceError,
+    matchers,
     read_metrics,
-    read_prometheus,
     spend,
     total,
 )
@@ -30,9 +31,10 @@ from otel_callbacks.cli.report.spending import (
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from otel_callbacks.cli.report.spending import Key, Read, Spend
+    from otel_callbacks.cli.report.spending import Key, Matcher, Read, Spend
 
 _SINCE: Final = "24h"
+_NOT_PROVEN: Final = 1
 _LABEL: Final = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*")
 
 
@@ -40,8 +42,8 @@ def add_to(parser: argparse.ArgumentParser) -> None:
     """Add the command's options."""
     parser.description = (
         "Reads an app's /metrics, or a Prometheus, and prints calls, "
-        "tokens and cost by model and outcome. Exit code 0: printed; 2: it cannot "
-        "be read."
+        "tokens and cost by model and outcome. Exit code 0: printed; 1: printed, and "
+        "more may have been spent, as the last lines say; 2: it cannot be read."
     )
     parser.add_argument(
         "url",
@@ -50,6 +52,7 @@ def add_to(parser: argparse.ArgumentParser) -> None:
         help=f"the app's series (default: {METRICS_URL})",
     )
     add_times(parser)
+    add_match(parser)
     parser.add_argument(
         "--by",
         metavar="LABELS",
@@ -80,6 +83,17 @@ def add_times(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_match(parser: argparse.ArgumentParser) -> None:
+    """Add the option that chooses series."""
+    parser.add_argument(
+        "--match",
+        metavar="MATCHERS",
+        type=_matchers,
+        default=(),
+        help='only series with these labels, as in PromQL: \'job="shop",team=~"a|b"\'',
+    )
+
+
 def run(options: argparse.Namespace) -> int:
     """Print what was spent."""
     try:
@@ -93,7 +107,9 @@ def run(options: argparse.Namespace) -> int:
         sys.stdout.write(as_csv(rows, options.by))
     else:
         table(Output(color=not options.no_color), rows, options.by, read)
-    return 0
+    if not read.is_proven and options.csv:
+        sys.stderr.writelines(f"{line}\n" for line in doubts(read))
+    return 0 if read.is_proven else _NOT_PROVEN
 
 
 def _read(options: argparse.Namespace) -> Read:
@@ -104,7 +120,7 @@ def _read(options: argparse.Namespace) -> Read:
                 "--since and --until need --prometheus URL: /metrics knows no times."
             )
             raise SourceError(message)
-        return read_metrics(options.url or METRICS_URL)
+        return read_metrics(options.url or METRICS_URL, options.match)
     if options.url:
         message = "Say either the URL of /metrics or --prometheus URL, not both."
         raise SourceError(message)
@@ -113,7 +129,19 @@ def _read(options: argparse.Namespace) -> Read:
     if since >= until:
         message = f"--since {since:%Y-%m-%d %H:%M} is not before --until."
         raise SourceError(message)
-    return read_prometheus(options.prometheus, since, until)
+    read = read_prometheus(options.prometheus, since, until, matchers=options.match)
+    if not read.samples:
+        require_ours(options.prometheus, since, until, options.match)
+    return read
+
+
+def _matchers(text: str) -> tuple[Matcher, ...]:
+    """Read matchers of labels."""
+    try:
+        return matchers(text)
+    except ValueError:
+        message = f'{text!r} are no matchers such as job="shop",team=~"a|b"'
+        raise argparse.ArgumentTypeError(message) from None
 
 
 def _labels(text: str) -> tuple[str, ...]:
@@ -157,9 +185,10 @@ def remarks(rows: Mapping[Key, Spend], read: Read) -> list[str]:
         said.append(f"From {span}.")
     if read.restarts:
         said.append(
-            f"{read.restarts} counters began anew in this time; their sums are "
-            "Prometheus' increase(), which is an estimate."
+            f"{read.restarts} counters began anew in this time; what a process "
+            "counted after its last scrape is in no sum."
         )
+    said += doubts(read)
     unpriced: dict[str, float] = {}
     for key, row in rows.items():
         if row.unpriced_tokens:
@@ -167,6 +196,21 @@ def remarks(rows: Mapping[Key, Spend], read: Read) -> list[str]:
     if unpriced:
         tokens = round(sum(unpriced.values()))
         said.append(_WITHOUT.format(tokens=tokens, models=", ".join(sorted(unpriced))))
+    return said
+
+
+def doubts(read: Read) -> list[str]:
+    """Say what keeps the sums from being all that was spent."""
+    said = [f"The server warns: {text}" for text in read.warnings]
+    if read.unknown:
+        more = total(spend(read.unknown).values())
+        tokens = more.input_tokens + more.output_tokens
+        said.append(
+            f"Up to {round(tokens):,} tokens, ${dollars(more.cost_usd)} and "
+            f"{round(more.calls):,} calls more may fall in this time, and are in no "
+            "sum: Prometheus has no values around its start or its end. Choose a "
+            "time in which it was running."
+        )
     return said
 
 
@@ -180,6 +224,7 @@ def as_json(rows: Mapping[Key, Spend], by: Sequence[str], read: Read) -> str:
             for key, row in rows.items()
         ],
         "total": total(rows.values()).numbers(),
+        "proven": read.is_proven,
         "remarks": remarks(rows, read),
     }
     return json.dumps(content, indent=2, ensure_ascii=False) + "\n"

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import json
+import math
+import re
 from datetime import UTC, datetime
 from http.client import responses
 from typing import TYPE_CHECKING, Final, NamedTuple
@@ -11,12 +14,12 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from otel_callbacks import _semconv as semconv
 from otel_callbacks._metrics.series import label
-from otel_callbacks.cli._http import FAILURES, Prometheus, address, get
+from otel_callbacks.cli._http import FAILURES, address, get
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from otel_callbacks.cli._http import Address, Answer, Labels
+    from otel_callbacks.cli._http import Address, Answer
 
 TOKENS: Final = "otel_callbacks_tokens_total"
 TOKENS_SAVED: Final = "otel_callbacks_tokens_saved_total"
@@ -31,7 +34,7 @@ METRICS_URL: Final = "http://127.0.0.1:9464/metrics"
 _SECONDS: Final = 30.0
 _TEXT: Final = "text/plain;version=0.0.4, application/json;q=0.5"
 _FIRST_ERROR: Final = 400
-_STARTED: Final = "process_start_time_seconds"
+STARTED: Final = "process_start_time_seconds"
 
 
 class SourceError(Exception):
@@ -54,73 +57,111 @@ class Read(NamedTuple):
     """The start, where it is known."""
     until: datetime | None = None
     restarts: int = 0
-    """Counters that began anew in between; their sums are Prometheus' estimate."""
+    """How often counters began anew in between."""
+    unknown: tuple[Sample, ...] = ()
+    """What may fall in the time, or not, and is in no sample."""
+    warnings: tuple[str, ...] = ()
+    """What the server says of its answers, such as that they are partial."""
+
+    @property
+    def is_proven(self) -> bool:
+        """Whether all is there that was counted in the time."""
+        return not self.unknown and not self.warnings
 
 
-def read_metrics(url: str) -> Read:
-    """Read an app's series: all that was spent since its process started."""
+def read_metrics(url: str, chosen: Sequence[Matcher] = ()) -> Read:
+    """Read an app's series: all that was spent since its process started.
+
+    Args:
+        url: Of its ``/metrics``.
+        chosen: Which of its series.
+    """
     where = address("URL", url)
     remedy = "Start the app, or say where its /metrics is, or --prometheus URL."
-    text = _get(where, "", {}, remedy).text
+    text = fetch(where, "", {}, remedy).text
     found: list[Sample] = []
     started = None
     try:
         for family in text_string_to_metric_families(text):
             for one in family.samples:
-                if one.name in SPEND:
+                if one.name in SPEND and all(m.holds(one.labels) for m in chosen):
                     found.append(Sample(one.name, one.labels, one.value))
-                elif one.name == _STARTED:
+                elif one.name == STARTED:
                     started = datetime.fromtimestamp(one.value, UTC)
     except (ValueError, KeyError, IndexError):
         message = f"{where.url} does not answer with series. {remedy}"
         raise SourceError(message) from None
+    broken = next((one for one in found if not math.isfinite(one.value)), None)
+    if broken is not None:
+        message = f"{where.url} says {broken.value} of {broken.series}: that is no sum"
+        raise SourceError(message)
     if not found and "otel_callbacks" not in text:
         message = f"{where.url} has none of our series. {remedy}"
         raise SourceError(message)
     return Read(tuple(found), started)
 
 
-def read_prometheus(
-    url: str, since: datetime, until: datetime, series: Iterable[str] = SPEND
-) -> Read:
-    """Read what the series of a Prometheus grew by in a time.
+class Matcher(NamedTuple):
+    """Which values a label may have, as PromQL writes it."""
 
-    A counter that never began anew grew by its last value less the one at the
-    start, exactly: also one that is younger than the start, of which Prometheus'
-    own ``increase`` leaves out the first value. For the others it is asked.
-    """
-    where = address("--prometheus", url)
-    remedy = "Say where Prometheus is: --prometheus URL."
-    prometheus = Prometheus(lambda path, **query: _get(where, path, query, remedy))
+    label: str
+    operator: str
+    text: str
 
-    def vector(query: str, at: datetime) -> dict[Labels, float]:
-        found = prometheus.vector(query, at.timestamp())
-        if found is None:
-            message = f"{where.url} does not answer as a Prometheus does. {remedy}"
-            raise SourceError(message)
-        return found
-
-    seconds = max(int((until - since).total_seconds()), 1)
-    found: list[Sample] = []
-    restarts = 0
-    for name in series:
-        last = vector(f"last_over_time({name}[{seconds}s])", until)
-        if not last:
-            continue
-        first = vector(name, since)
-        resets = vector(f"resets({name}[{seconds}s])", until)
-        restarted = {key for key, number in resets.items() if number}
-        grown = vector(f"increase({name}[{seconds}s])", until) if restarted else {}
-        restarts += len(restarted)
-        for key, value in last.items():
-            more = value - first.get(key, 0.0)
-            if key in restarted:
-                more = grown.get(key, value)
-            found.append(Sample(name, dict(key), max(more, 0.0)))
-    return Read(tuple(found), since, until, restarts)
+    def holds(self, labels: Mapping[str, str]) -> bool:
+        """Say whether a series' labels match; one that is missing is empty."""
+        value = labels.get(self.label, "")
+        if "~" in self.operator:
+            is_like = re.fullmatch(self.text, value, re.DOTALL) is not None
+        else:
+            is_like = self.text == value
+        return is_like is not self.operator.startswith("!")
 
 
-def _get(where: Address, path: str, query: dict[str, str], remedy: str) -> Answer:
+_MATCHER: Final = re.compile(
+    r'\s*([a-zA-Z_]\w*)\s*(=~|!~|!=|=)\s*("(?:[^"\\]|\\.)*"|\'(?:[^\'\\]|\\.)*\')\s*(,|$)',
+    re.ASCII,
+)
+
+
+_QUOTED: Final = re.compile(r"""\\.|["]""")
+_OF_JSON: Final = {'"': r"\"", r"\'": "'"}
+
+
+def matchers(text: str) -> tuple[Matcher, ...]:
+    """Read matchers such as ``job="shop", team=~"a|b"``, or raise ValueError."""
+    found: list[Matcher] = []
+    end = 0
+    while end < len(text):
+        one = _MATCHER.match(text, end)
+        if one is None:
+            break
+        # PromQL's quotes may be single ones, JSON's are not.
+        quoted = _QUOTED.sub(
+            lambda found: _OF_JSON.get(found[0], found[0]), one[3][1:-1]
+        )
+        # A backslash of a regular expression is doubled in PromQL, as it is in JSON.
+        found.append(Matcher(one[1], one[2], json.loads(f'"{quoted}"')))
+        try:
+            re.compile(found[-1].text if "~" in one[2] else "")
+        except re.error as error:
+            raise ValueError(text) from error
+        end = one.end()
+    if not found or end < len(text):
+        raise ValueError(text)
+    return tuple(found)
+
+
+def selector(chosen: Iterable[Matcher]) -> str:
+    """Write matchers as PromQL does; nothing where there are none."""
+    written = ",".join(
+        f"{one.label}{one.operator}{json.dumps(one.text, ensure_ascii=False)}"
+        for one in chosen
+    )
+    return f"{{{written}}}" if written else ""
+
+
+def fetch(where: Address, path: str, query: dict[str, str], remedy: str) -> Answer:
     """Return what a server answers, or say why it does not."""
     try:
         answer = get(where, path, query, accept=_TEXT, seconds=_SECONDS)
@@ -139,7 +180,7 @@ REQUEST_MODEL: Final = label(semconv.REQUEST_MODEL)
 RESPONSE_MODEL: Final = label(semconv.RESPONSE_MODEL)
 PROVIDER: Final = label(semconv.PROVIDER_NAME)
 TOKEN_TYPE: Final = label(semconv.TOKEN_TYPE)
-_OPERATION: Final = label(semconv.OPERATION_NAME)
+OPERATION: Final = label(semconv.OPERATION_NAME)
 _PAID: Final = semconv.MODEL_OPERATIONS | {semconv.EMBEDDINGS}
 
 NUMBERS: Final = (
@@ -213,7 +254,7 @@ def total(rows: Iterable[Spend]) -> Spend:
 
 def _number(sample: Sample) -> str:
     """Name the number that a sample belongs to; empty for what is no model call."""
-    operation = sample.labels.get(_OPERATION)
+    operation = sample.labels.get(OPERATION)
     if operation is not None and operation not in _PAID:
         return ""
     if sample.series == TOKENS:

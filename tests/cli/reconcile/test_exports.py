@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from otel_callbacks.cli.reconcile.exports import ExportError, Item, read_export
+from otel_callbacks import _semconv as semconv
+from otel_callbacks.cli.reconcile.exports import Export, ExportError, Item, read_export
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -29,6 +30,23 @@ COSTS_RESULT = {
     "line_item": "gpt-4o-mini-2024-07-18, input",
     "project_id": None,
 }
+USED = Item(
+    DAY, "gpt-4o-mini-2024-07-18", 1000, 500, operations=semconv.MODEL_OPERATIONS
+)
+EMBEDDINGS_RESULT = {
+    "object": "organization.usage.embeddings.result",
+    "input_tokens": 16,
+    "num_model_requests": 2,
+    "model": "text-embedding-ada-002-v2",
+}
+EMBEDDED = Item(
+    DAY, "text-embedding-ada-002-v2", 16, operations=frozenset({"embeddings"})
+)
+EMBEDDINGS_CSV = """\
+start_time,end_time,start_time_iso,end_time_iso,num_model_requests,model,input_tokens
+1730419200,1730505600,2024-11-01T00:00:00+00:00,2024-11-02T00:00:00+00:00,2,\
+text-embedding-ada-002-v2,16
+"""
 USAGE_CSV = """\
 start_time,end_time,start_time_iso,end_time_iso,project_id,num_model_requests,model,\
 batch,input_tokens,output_tokens,input_cached_tokens
@@ -55,12 +73,16 @@ def page(*results: Any, **more: Any) -> str:
 @pytest.mark.parametrize(
     ("text", "item"),
     [
-        (page(USAGE_RESULT), Item(DAY, "gpt-4o-mini-2024-07-18", 1000, 500)),
-        (page(USAGE_RESULT | {"model": None}), Item(DAY, "", 1000, 500)),
-        (f"[{page(USAGE_RESULT)}]", Item(DAY, "gpt-4o-mini-2024-07-18", 1000, 500)),
+        (page(USAGE_RESULT), USED),
+        (page(USAGE_RESULT | {"model": None}), USED._replace(model="")),
+        (f"[{page(USAGE_RESULT)}]", USED),
+        (page({**USAGE_RESULT, "object": None}), USED),
+        (page(EMBEDDINGS_RESULT), EMBEDDED),
+        (page({**EMBEDDINGS_RESULT, "object": None}), EMBEDDED),
         (page(COSTS_RESULT), Item(DAY, "gpt-4o-mini-2024-07-18", cost_usd=0.06)),
         (page(COSTS_RESULT | {"line_item": None}), Item(DAY, "", cost_usd=0.06)),
-        (USAGE_CSV, Item(DAY, "gpt-4o-mini-2024-07-18", 1000, 500)),
+        (USAGE_CSV, USED),
+        (EMBEDDINGS_CSV, EMBEDDED),
         (COSTS_CSV, Item(DAY, "", cost_usd=0.06)),
     ],
 )
@@ -70,7 +92,7 @@ def test_exports_of_openai(tmp_path: Path, text: str, item: Item) -> None:
     path.write_text(text)
     export = read_export(path)
     assert export.items == (item,)
-    assert export.is_openai
+    assert export.provider == "openai"
 
 
 def test_any_sheet(tmp_path: Path) -> None:
@@ -88,7 +110,7 @@ def test_any_sheet(tmp_path: Path) -> None:
         Item(DAY, "rose-2", 7),
         Item(date(2024, 11, 2), "rose-3", 7),
     )
-    assert not export.is_openai
+    assert export.provider == ""
 
 
 @pytest.mark.parametrize(
@@ -103,6 +125,11 @@ def test_any_sheet(tmp_path: Path) -> None:
         (b"{", "no usage export that is known"),
         (b"[1]", "no usage export that is known"),
         (page(has_more=True).encode(), "one page of several"),
+        (
+            page({"object": "organization.usage.images.result", "images": 2}).encode(),
+            "holds organization.usage.images.result, which no callback",
+        ),
+        (b"date,cost\n1926-11-01,1\n2026-11-01,1\n", "which is too long"),
         (page({"x": 1}).encode(), "no usage export that is known"),
         (page().encode(), "it holds no usage"),
         (
@@ -164,9 +191,34 @@ def test_anthropics_cost_report_is_read(tmp_path: Path) -> None:
         '{"currency": "USD", "amount": "10", "model": null}]}], "has_more": false}'
     )
     export = read_export(path)
-    assert not export.is_openai
+    assert export.provider == "anthropic"
     assert [(one.model, one.cost_usd) for one in export.items] == [
         ("claude-haiku-4-5", 1.235),
         ("", 0.1),
     ]
     assert {str(one.day) for one in export.items} == {"2026-11-01"}
+
+
+def test_anthropics_usage_report_is_read(tmp_path: Path) -> None:
+    """Input is all that went in: read from a cache, written to it, and the rest."""
+    path = tmp_path / "usage.json"
+    path.write_text(
+        '{"data": [{"starting_at": "2026-11-01T00:00:00Z", "results": [{'
+        '"uncached_input_tokens": 1500, "cache_creation": {"ephemeral_1h_input_tokens":'
+        ' 1000, "ephemeral_5m_input_tokens": 500}, "cache_read_input_tokens": 200, '
+        '"output_tokens": 500, "model": "claude-haiku-4-5"}]}], "has_more": false}'
+    )
+    export = read_export(path)
+    day = date(2026, 11, 1)
+    assert export.items == (Item(day, "claude-haiku-4-5", 3200, 500),)
+    assert export.provider == "anthropic"
+
+
+def test_what_an_export_counts() -> None:
+    """Completions and embeddings by themselves, both, or all where it says nothing."""
+    assert Export((USED,)).operations == semconv.MODEL_OPERATIONS
+    both = semconv.MODEL_OPERATIONS | {"embeddings"}
+    assert Export((USED, EMBEDDED)).operations == both
+    assert Export((USED, Item(DAY, "rose", 1))).operations is None
+    days = Export((Item(date(2024, 11, 3), "rose", 1), USED)).days
+    assert days == [DAY, date(2024, 11, 2), date(2024, 11, 3)]

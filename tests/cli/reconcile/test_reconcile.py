@@ -2,12 +2,13 @@ from __future__ import annotations
 
 import json
 import sys
-from datetime import date
-from typing import TYPE_CHECKING
-from urllib.parse import parse_qs, urlsplit
+from datetime import UTC, date, datetime
+from typing import TYPE_CHECKING, Any
 
 import pytest
-from report_servers import answering
+from prometheus_client import Gauge
+from prometheus_of_samples import every, prometheus
+from report_servers import serving, spend_of_a_day
 
 from otel_callbacks.cli import main
 from otel_callbacks.cli.reconcile import (
@@ -24,6 +25,8 @@ from otel_callbacks.cli.report.spending import read_metrics
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from prometheus_of_samples import Samples
 
 HEAD = "date,model,input_tokens,output_tokens,cost\n"
 RIGHT = "2026-11-20,gpt-4o-mini,1200500,100000,0.240075\n2026-11-20,rose-1,70,0,\n"
@@ -92,46 +95,157 @@ def test_openais_costs(
     assert "all" in capsys.readouterr().out
 
 
+NOON = datetime(2025, 3, 3, 12, tzinfo=UTC).timestamp()
+DAY_S = 86_400
+ROSE = {
+    "__name__": "otel_callbacks_tokens_total",
+    "job": "shop",
+    "instance": "a:9464",
+    "gen_ai_operation_name": "chat",
+    "gen_ai_request_model": "rose-1",
+    "gen_ai_token_type": "input",
+}
+
+
+def each_day(*tokens: int, start: float = NOON - DAY_S) -> Samples:
+    """Return the samples of a counter that grows by this at noon of each day."""
+    end = NOON + DAY_S * len(tokens)
+    return every(
+        600,
+        start,
+        end,
+        lambda time: sum(tokens[: max(0, int((time - NOON) // DAY_S + 1))]),
+    )
+
+
+def answers(url: str, export: Path, capsys: pytest.CaptureFixture[str]) -> Any:
+    """Return the exit code, the rows and the remarks."""
+    code = main(["reconcile", str(export), "--prometheus", url, "--json"])
+    content = json.loads(capsys.readouterr().out)
+    rows = [
+        (row["day"][-2:], row["model"], row["ours"], row["theirs"])
+        for row in content["rows"]
+    ]
+    return code, rows, content["remarks"]
+
+
 def test_days_are_asked_of_a_prometheus(
     export: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Each day of the export by itself, with what is an estimate."""
-    export.write_text(
-        f"{HEAD}2026-11-19,rose-1,10,,\n2026-11-20,rose-1,30,,\n2026-11-20,rose-2,5,,\n"
-    )
-    midnights = {"1795219200": "30", "1795132800": "10"}
-
-    def answer(path: str) -> tuple[int, str]:
-        asked = parse_qs(urlsplit(path).query)
-        query, at = asked["query"][0], asked["time"][0].partition(".")[0]
-        found = []
-        if "tokens" in query and "(" in query:
-            labels = {"gen_ai_request_model": "rose-1", "gen_ai_token_type": "input"}
-            value = "1" if query.startswith("resets") else midnights[at]
-            found = [{"metric": labels, "value": [0, value]}]
-        return 200, json.dumps({"data": {"result": found}})
-
-    with answering(answer) as (url, _):
-        assert main(["reconcile", str(export), "--prometheus", url]) == 1
-        text = capsys.readouterr().out
-        export.write_text(f"{HEAD}2026-11-19,rose-1,10,,\n")
-        assert main(["reconcile", str(export), "--prometheus", url, "--json"]) == 0
-    rows = [line.split() for line in text.splitlines()]
-    one = ["rose-1", "input", "tokens"]
-    assert ["2026-11-19", *one, "10", "10", "0", "+0.00"] in rows
-    assert ["2026-11-20", *one, "30", "30", "0", "+0.00"] in rows
-    assert "2 counters began anew in a day" in text
-    assert json.loads(capsys.readouterr().out)["rows"][0]["day"] == "2026-11-19"
+    """Each day by itself, also one that the export lacks."""
+    export.write_text(f"{HEAD}2025-03-03,rose-1,10,,\n2025-03-05,rose-1,30,,\n")
+    with prometheus([(ROSE, each_day(10, 0, 30))]) as url:
+        code, rows, remarks = answers(url, export, capsys)
+        assert (code, remarks) == (0, ["Days are UTC."])
+        assert rows == [("03", "rose-1", 10, 10), ("05", "rose-1", 30, 30)]
+        assert main(["reconcile", str(export), "--prometheus", url]) == 0
+        assert "2025-03-05" in capsys.readouterr().out
+    with prometheus([(ROSE, each_day(10, 20, 30))]) as url:
+        code, rows, _ = answers(url, export, capsys)
+        assert code == 1
+        assert ("04", "rose-1", 20, 0) in rows
 
 
-def test_without_restarts_nothing_is_an_estimate(
+def test_a_day_without_restarts_is_exact_and_one_with_them_is_said(
     export: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Then days are exact."""
-    empty = json.dumps({"data": {"result": []}})
-    with answering(lambda _: (200, empty)) as (url, _):
-        assert main(["reconcile", str(export), "--prometheus", url, "--json"]) == 1
-    assert json.loads(capsys.readouterr().out)["remarks"] == ["Days are UTC."]
+    """All parts of a day are added up."""
+    export.write_text(f"{HEAD}2025-03-03,rose-1,17,,\n")
+    first = every(600, NOON - DAY_S, NOON, lambda time: 10 * (time > NOON - 600))
+    again = every(600, NOON + 600, NOON + DAY_S, lambda _: 7)
+    with prometheus([(ROSE, first + again)]) as url:
+        code, rows, remarks = answers(url, export, capsys)
+    assert (code, rows) == (0, [("03", "rose-1", 17, 17)])
+    assert "1 counters began anew in a day" in remarks[1]
+
+
+def test_what_is_not_proven_does_not_agree(
+    export: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Equal sums of a Prometheus that does not know all, or answers in part."""
+    export.write_text(f"{HEAD}2025-03-03,rose-1,10,,\n")
+    young = [(time, value + 500) for time, value in each_day(10, start=NOON - 7200)]
+    for samples, more in ((young, {}), (each_day(10), {"warnings": ["partial"]})):
+        with prometheus([(ROSE, samples)], **more) as url:
+            assert answers(url, export, capsys)[:2] == (1, [("03", "rose-1", 10, 10)])
+            assert main(["reconcile", str(export), "--prometheus", url]) == 1
+        text = capsys.readouterr().out
+        assert "No gap was found, but our side is not complete" in text
+        assert "agree within" not in text
+
+
+def test_a_day_that_is_not_over(
+    export: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Both sides still grow."""
+    now = datetime.now(UTC)
+    export.write_text(f"{HEAD}{now:%Y-%m-%d},rose-1,0,,\n{now:%Y-%m-%d},rose-2,5,,\n")
+    with prometheus([(ROSE, every(60, now.timestamp() - 9_000, NOON, int))]) as url:
+        assert main(["reconcile", str(export), "--prometheus", url]) == 2
+        assert "has none of our series" in capsys.readouterr().err
+    samples = every(60, now.timestamp() - 2 * DAY_S, now.timestamp(), lambda _: 3)
+    with prometheus([(ROSE, samples)]) as url:
+        code, _, remarks = answers(url, export, capsys)
+    assert code == 1
+    assert "is not over: both sides still grow" in remarks[1]
+
+
+def test_embeddings_beside_an_export_of_completions(
+    export: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What the export does not count is no gap."""
+    result = {
+        "object": "organization.usage.completions.result",
+        "input_tokens": 10,
+        "output_tokens": 0,
+        "model": "rose-1",
+    }
+    bucket = {"start_time": NOON - DAY_S / 2, "results": [result]}
+    export.write_text(json.dumps({"data": [bucket]}))
+    chat = ROSE | {"gen_ai_provider_name": "openai"}
+    other = {"gen_ai_operation_name": "embeddings", "gen_ai_request_model": "ada"}
+    series = [(chat, each_day(10)), (chat | other, each_day(70))]
+    with prometheus(series) as url:
+        assert answers(url, export, capsys)[:2] == (0, [("03", "rose-1", 10, 10)])
+        result["object"] = "organization.usage.embeddings.result"
+        result["model"], result["input_tokens"] = "ada", 70
+        export.write_text(json.dumps({"data": [bucket]}))
+        assert answers(url, export, capsys)[:2] == (0, [("03", "ada", 70, 70)])
+
+
+def test_only_series_that_match_are_compared(
+    metrics: str, export: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As ``report`` has it."""
+    export.write_text(f"{HEAD}2026-11-20,gpt-4o-mini,200500,,0.030075\n")
+    arguments = ["reconcile", str(export), "--metrics", metrics]
+    assert main([*arguments, "--match", 'team="post"']) == 0
+    assert "All 2 numbers agree" in capsys.readouterr().out
+    assert main(arguments) == 1
+
+
+def test_nothing_to_compare_is_no_agreement(
+    metrics: str, export: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """An export of zeros beside an app that has done nothing."""
+    export.write_text(f"{HEAD}2026-11-20,rose-1,0,0,0\n")
+    arguments = ["reconcile", str(export), "--metrics", metrics]
+    assert main([*arguments, "--match", 'team="none"']) == 2
+    assert "hold nothing to compare: all is 0" in capsys.readouterr().err
+
+
+def test_a_process_that_is_younger_than_the_export(
+    export: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Its series hold nothing of that time, whatever they say."""
+    registry = spend_of_a_day()
+    started = Gauge("process_start_time_seconds", "x", registry=registry)
+    with serving(registry) as url:
+        started.set(datetime(2026, 11, 21, 1, tzinfo=UTC).timestamp())
+        assert main(["reconcile", str(export), "--metrics", url]) == 2
+        assert "after the export's last day 2026-11-20" in capsys.readouterr().err
+        started.set(datetime(2026, 11, 20, 1, tzinfo=UTC).timestamp())
+        assert main(["reconcile", str(export), "--metrics", url]) == 0
 
 
 def test_what_cannot_be_read(

@@ -7,7 +7,7 @@ import sys
 from datetime import UTC, datetime
 
 import pytest
-from report_servers import answering
+from prometheus_of_samples import every, prometheus
 
 from otel_callbacks.cli import main, report
 from otel_callbacks.cli import report as report_print
@@ -31,13 +31,14 @@ def test_json_and_csv(metrics: str, capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_a_prometheus_is_asked_for_a_time(capsys: pytest.CaptureFixture[str]) -> None:
     """The last day, where nothing else is said."""
-    empty = json.dumps({"data": {"result": []}})
-    with answering(lambda _: (200, empty)) as (url, asked):
-        assert main(["report", "--prometheus", url]) == 0
-        assert "%5B86400s%5D" in asked[0][0]
-        assert main(["report", "--prometheus", url, "--since", "7d"]) == 0
-        assert "%5B604800s%5D" in asked[-1][0]
-    assert "No model calls were counted." in capsys.readouterr().out
+    now = datetime.now(UTC).timestamp()
+    labels = {"__name__": "otel_callbacks_operations_total", "job": "shop"}
+    for days, more in ((1, []), (7, ["--since", "7d"])):
+        samples = every(3600, now - (days + 1) * 86_400, now, lambda time: time)
+        with prometheus([(labels, samples)]) as url:
+            assert main(["report", "--prometheus", url, "--json", *more]) == 0
+        calls = json.loads(capsys.readouterr().out)["total"]["calls"]
+        assert abs(calls - days * 86_400) <= 3600
 
 
 @pytest.mark.parametrize(

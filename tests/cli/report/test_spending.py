@@ -1,9 +1,6 @@
 from __future__ import annotations
 
-import json
 from datetime import UTC, datetime
-from typing import Any
-from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from prometheus_client import CollectorRegistry, Gauge
@@ -13,8 +10,9 @@ from otel_callbacks._setting_values import SettingError
 from otel_callbacks.cli.report.spending import (
     Sample,
     SourceError,
+    matchers,
     read_metrics,
-    read_prometheus,
+    selector,
     spend,
     total,
 )
@@ -62,8 +60,6 @@ def test_the_dearest_model_is_first() -> None:
     assert [key[0] for key in spend(samples)] == ["b", "a", "unknown"]
 
 
-SINCE = datetime(2026, 11, 20, tzinfo=UTC)
-UNTIL = datetime(2026, 11, 21, tzinfo=UTC)
 TOKENS = "otel_callbacks_tokens_total"
 
 
@@ -128,57 +124,30 @@ def test_a_login_is_sent_and_never_shown() -> None:
     assert "thorn" not in str(caught.value)
 
 
-def prometheus(answers: dict[str, list[tuple[str, float]]]) -> Any:
-    """Answer queries by their first word: last, first, resets, increase."""
-
-    def answer(path: str) -> tuple[int, str]:
-        asked = parse_qs(urlsplit(path).query)
-        query, at = asked["query"][0], float(asked["time"][0])
-        kind = query.partition("(")[0] if "(" in query else "first"
-        assert at == (SINCE if kind == "first" else UNTIL).timestamp()
-        if "[" in query:
-            assert "[86400s]" in query
-        found = answers.get(kind, []) if TOKENS in query else []
-        result = [
-            {"metric": {"__name__": TOKENS, "model": model}, "value": [at, str(value)]}
-            for model, value in found
-        ]
-        return 200, json.dumps({"status": "success", "data": {"result": result}})
-
-    return answering(answer)
-
-
-def test_what_series_grew_by() -> None:
-    """Old ones by their difference, young ones by all, restarted ones by increase."""
-    answers = {
-        "last_over_time": [("old", 30.0), ("young", 7.0), ("new", 5.0), ("gone", 2.0)],
-        "first": [("old", 10.0), ("new", 90.0), ("gone", 9.0)],
-        "resets": [("old", 0.0), ("young", 0.0), ("new", 1.0), ("gone", 2.0)],
-        "increase": [("old", 19.5), ("new", 14.2)],
-    }
-    with prometheus(answers) as (url, _):
-        read = read_prometheus(url, SINCE, UNTIL)
-    grown = {sample.labels["model"]: sample.value for sample in read.samples}
-    assert grown == {"old": 20.0, "young": 7.0, "new": 14.2, "gone": 2.0}
-    assert read[1:] == (SINCE, UNTIL, 2)
-
-
-def test_without_restarts_nothing_is_estimated() -> None:
-    """Prometheus is not even asked for its estimate."""
-    with prometheus({"last_over_time": [("a", 3.0)]}) as (url, asked):
-        read = read_prometheus(url, SINCE, UNTIL, [TOKENS])
-        assert not [path for path, _ in asked if "increase" in path]
-    assert read.samples[0].value == 3
-    assert read.restarts == 0
-
-
-@pytest.mark.parametrize(
-    "text", ["", "[]", "{}", '{"data": {"result": [1]}}', '{"data": null}']
-)
-def test_what_is_no_prometheus(text: str) -> None:
-    """Another server behind the address."""
-    with (
-        answering(lambda _: (200, text)) as (url, _),
-        pytest.raises(SourceError, match="does not answer as a Prometheus does"),
+def test_series_that_match(metrics: str) -> None:
+    """An app's own labels; a text that matches as a whole."""
+    for text, calls in (
+        ('team="shop"', 95),
+        ('team=~"sho."', 95),
+        ('team!~"sh"', 106),
+        ("team!='shop', gen_ai_request_model='gpt-4o-mini'", 11),
     ):
-        read_prometheus(url, SINCE, UNTIL)
+        rows = spend(read_metrics(metrics, matchers(text)).samples)
+        assert total(rows.values()).calls == calls
+
+
+def test_quotes_and_backslashes_of_matchers() -> None:
+    """As PromQL writes them; what is written back is the same."""
+    for text in (r'a=~"\\d+\"x"', r"a=~'\\d+\"x'", r"""a=~'\\d+"x'"""):
+        assert selector(matchers(text)) == r'{a=~"\\d+\"x"}'
+    assert selector(matchers(r"a='it\'s'")) == '{a="it\'s"}'
+    assert selector(()) == ""
+
+
+@pytest.mark.parametrize("number", ["nan", "inf"])
+def test_a_number_that_is_none(number: str) -> None:
+    """It would agree with every export."""
+    registry = CollectorRegistry()
+    Gauge("otel_callbacks_tokens_total", "x", registry=registry).set(float(number))
+    with serving(registry) as url, pytest.raises(SourceError, match="that is no sum"):
+        read_metrics(url)

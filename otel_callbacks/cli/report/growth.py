@@ -1,0 +1,491 @@
+"""What the counters of a Prometheus grew by in a time, and how sure that is.
+
+``increase()`` estimates at both ends of a time and at each restart. Here growth is
+added up from the values: at both ends by the minute, and sample by sample where a
+counter or its process began anew. What a gap hides is in no sum, and is said.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+import re
+from datetime import UTC, datetime
+from itertools import pairwise
+from statistics import median
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+from otel_callbacks.cli._http import address
+from otel_callbacks.cli.report.spending import (
+    SPEND,
+    STARTED,
+    Read,
+    Sample,
+    SourceError,
+    fetch,
+    selector,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from otel_callbacks.cli._http import Labels
+    from otel_callbacks.cli.report.spending import Matcher
+
+    Points = dict[float, float]
+    Histories = dict[Labels, Points]
+    Target = tuple[str, str]
+
+_REMEDY: Final = "Say where Prometheus is: --prometheus URL."
+_MINUTE: Final = 60
+_HOUR: Final = 3_600
+_DAY: Final = 86_400
+_STEPS: Final = 300
+_ANY_OF_OURS: Final = '{__name__=~"otel_callbacks_.+"'
+_CHOICES: Final = {"job", "instance", "exported_job", "exported_instance"}
+
+
+class _Prometheus:
+    """Asks one Prometheus, and keeps the warnings of its answers."""
+
+    def __init__(self, url: str) -> None:
+        self._where = address("--prometheus", url)
+        self.url = self._where.url
+        self.warnings: dict[str, None] = {}
+
+    def now(self, query: str, at: float) -> Histories:
+        """Return what an expression gives at a time: one point, or its samples."""
+        return self._ask("query", query=query, time=f"{at:.3f}")
+
+    def last(self, series: str, start: float, end: float, step: float) -> Histories:
+        """Return the last value of each step before its end, where it has one."""
+        # One second more: with what is rounded no sample falls in between.
+        query = f"last_over_time({series}[{math.ceil(step) + 1}s])"
+        return self.stepped(query, start, end, step)
+
+    def stepped(self, query: str, start: float, end: float, step: float) -> Histories:
+        """Return what an expression gives at each step."""
+        times = {"start": f"{start:.3f}", "end": f"{end:.3f}", "step": f"{step:.3f}"}
+        return self._ask("query_range", query=query, **times)
+
+    def samples(self, series: str, start: float, end: float) -> Histories:
+        """Return the samples themselves, after a start."""
+        found = self.now(f"{series}[{math.ceil(end - start)}s]", end)
+        return {
+            key: {time: value for time, value in points.items() if time > start}
+            for key, points in found.items()
+        }
+
+    def _ask(self, path: str, **query: str) -> Histories:
+        """Return the series of an answer."""
+        answer = fetch(self._where, f"/api/v1/{path}", query, _REMEDY).json()
+        try:
+            said = answer.get("warnings") or ()
+            self.warnings.update((str(one), None) for one in said)
+            found = {
+                tuple(sorted(one.get("metric", {}).items())): {
+                    float(time): self._number(value, query["query"])
+                    for time, value in one.get("values") or [one["value"]]
+                }
+                for one in answer["data"]["result"]
+            }
+        except (ValueError, KeyError, TypeError, AttributeError):
+            message = f"{self.url} does not answer as a Prometheus does. {_REMEDY}"
+            raise SourceError(message) from None
+        return {_without_name(key): points for key, points in found.items()}
+
+    def _number(self, value: Any, query: str) -> float:
+        """Read a value; what is not finite would agree with everything."""
+        number = float(value)
+        if not math.isfinite(number):
+            message = f"{self.url} answers {value} to {query}, which is no sum"
+            raise SourceError(message)
+        return number
+
+
+def _without_name(key: Labels) -> Labels:
+    """Return labels without the name of the series."""
+    return tuple(item for item in key if item[0] != "__name__")
+
+
+def _target(key: Labels) -> Target:
+    """Return what a series was read from, or what has sent it."""
+    labels = dict(key)
+    return labels.get("job", ""), labels.get("instance", "")
+
+
+class _Window(NamedTuple):
+    """A time, and what is asked around it."""
+
+    since: float
+    until: float
+    now: float
+
+    @property
+    def step(self) -> float:
+        """How far apart values are asked for within the time, in whole milliseconds."""
+        length = self.until - self.since
+        steps = max(min(_STEPS, length // _MINUTE), 1)
+        return math.floor(1_000 * length / steps) / 1_000
+
+    @property
+    def grid(self) -> tuple[float, float, float]:
+        """The first of these times, the last, which is the end, and their distance."""
+        steps = math.floor((self.until - self.since) / self.step) - 1
+        return self.until - steps * self.step, self.until, self.step
+
+    @property
+    def ends(self) -> list[float]:
+        """The ends that may lie in a gap: one of now has nothing behind it."""
+        return [self.since, *([self.until] if self.until < self.now - _MINUTE else [])]
+
+
+@dataclasses.dataclass(slots=True)
+class _Coverage:
+    """The times around an end at which a target was read."""
+
+    times: set[float] = dataclasses.field(default_factory=set)
+
+    def is_gap(self, end: float) -> bool:
+        """Say whether what was read last before an end is older than usual."""
+        times = sorted(self.times)
+        before = [time for time in times if time <= end]
+        after = [time for time in times if time > end]
+        if not before or not after:
+            return True
+        usual = [b - a for side in (before, after) for a, b in pairwise(side)]
+        most = 3 * max(median(usual) if usual else _MINUTE, _MINUTE)
+        return after[0] - before[-1] > most
+
+
+class Growth(NamedTuple):
+    """What a counter grew by."""
+
+    value: float = 0
+    restarts: int = 0
+    unknown: float = 0
+    """What may have been counted in the time, or outside it."""
+
+
+class _Point(NamedTuple):
+    """A counter's value, and when it or its process began."""
+
+    value: float
+    start: float | None = None
+
+    def began_anew(self, before: _Point) -> bool:
+        """Say whether nothing that was counted before is in this value."""
+        known = self.start is not None and before.start is not None
+        return self.value < before.value or (known and self.start != before.start)
+
+    def more(self, before: _Point) -> float:
+        """Return what was counted since."""
+        return self.value if self.began_anew(before) else self.value - before.value
+
+
+class _Reading:
+    """All that is read of the counters in a time."""
+
+    def __init__(
+        self, prometheus: _Prometheus, window: _Window, matchers: Sequence[Matcher]
+    ) -> None:
+        self._prometheus = prometheus
+        self._window = window
+        self._matchers = matchers
+        self.histories: dict[str, Histories] = {}
+        self.created: dict[str, Histories] = {}
+        self.processes: dict[Target, Points] = {}
+        self.coverage: dict[float, dict[Target, _Coverage]] = {
+            end: {} for end in window.ends
+        }
+        # Values that are older than an hour before an end, or later than one after.
+        self.far: dict[float, dict[str, Histories]] = {end: {} for end in window.ends}
+
+    def read(self, names: Iterable[str]) -> None:
+        """Read counters, and when each and its process began."""
+        counters = {name: f"{name}{selector(self._matchers)}" for name in names}
+        for name, series in counters.items():
+            self._note_far(name, series)
+            found = self._history(series)
+            if found or self._is_far(name):
+                self.histories[name] = found
+        jobs = {_target(key)[0] for found in self.histories.values() for key in found}
+        if not jobs:
+            return
+        one_of = json.dumps("|".join(map(re.escape, sorted(jobs))), ensure_ascii=False)
+        process = f"{STARTED}{{job=~{one_of}}}"
+        processes = self._history(process)
+        for name in self.histories:
+            series = counters[name]
+            began = f"{name.removesuffix('_total')}_created{selector(self._matchers)}"
+            self.created[name] = self._history(began)
+            # A first value may hide the 0 that Prometheus puts before it.
+            firsts = {min(points) for points in self.histories[name].values()}
+            firsts = {one for one in firsts if self._is_within(one)}
+            for start, end in self._zones(firsts, series, began, process):
+                _merge(
+                    self.histories[name], self._prometheus.samples(series, start, end)
+                )
+                _merge(self.created[name], self._prometheus.samples(began, start, end))
+                _merge(processes, self._prometheus.samples(process, start, end))
+        self.processes = {_target(key): points for key, points in processes.items()}
+
+    def _history(self, series: str) -> Histories:
+        """Return values around both ends, and in between."""
+        window, ask = self._window, self._prometheus.last
+        found = ask(series, *window.grid)
+        for end in window.ends:
+            last = min(end + _HOUR, window.now)
+            near = ask(series, end - _HOUR, last, _MINUTE)
+            for key, points in near.items():
+                covered = self.coverage[end].setdefault(_target(key), _Coverage())
+                covered.times.update(points)
+            _merge(found, near)
+        return found
+
+    def _is_within(self, time: float) -> bool:
+        """Say whether a time is in the window."""
+        return self._window.since < time <= self._window.until
+
+    def _note_far(self, name: str, series: str) -> None:
+        """Note values of a day before the start, and of a day after the end."""
+        query = f"last_over_time({series}[{_DAY}s])"
+        for end in self._window.ends:
+            at = end
+            if end == self._window.until:
+                at = min(end + _DAY, self._window.now)
+            self.far[end][name] = self._prometheus.now(query, at)
+
+    def _is_far(self, name: str) -> bool:
+        """Say whether a counter has values on both sides of the time."""
+        return all(self.far[end][name] for end in self._window.ends)
+
+    def _zones(
+        self, firsts: set[float], series: str, *starts: str
+    ) -> list[tuple[float, float]]:
+        """Return the times in which a counter or a process began, or began anew."""
+        since, until, step = self._window.since, self._window.until, self._window.step
+        wide = math.ceil(2 * step)
+        queries = [f"resets({series}[{wide}s])"]
+        queries += [f"changes({one}[{wide}s])" for one in starts]
+        marked = {
+            time
+            for query in queries
+            for points in self._prometheus.stepped(
+                f"{query} > 0", *self._window.grid
+            ).values()
+            for time in points
+        }
+        marked |= {until - step * math.floor((until - time) / step) for time in firsts}
+        found: list[tuple[float, float]] = []
+        for end in sorted(marked):
+            start = max(end - wide, since, found[-1][1] if found else since)
+            found.append((start, end))
+        return found
+
+    def growth(self, name: str, key: Labels) -> Growth:
+        """Return what one counter grew by."""
+        since, until = self._window.since, self._window.until
+        points = self._points(name, key)
+        after = [point for time, point in points if since < time <= until]
+        before = [point for time, point in points if time <= since]
+        beyond = [point for time, point in points if time > until]
+        is_gap = self._is_gap(since, key)
+        base = before[-1] if before else self._far(since, name, key) if is_gap else None
+        following = beyond[0] if beyond else self._far(until, name, key)
+        if not after:
+            if base is None or following is None:
+                return Growth()
+            return Growth(unknown=following.more(base))
+        first, restarts, unknown = after[0], 0, 0.0
+        if first.start is not None and first.start >= since:
+            restarts += base is not None
+            last = _Point(0, first.start)
+        elif base is None:
+            is_new = not first.value or self._is_new(key, first, is_gap=is_gap)
+            last = _Point(0, first.start) if is_new else first
+            unknown += last.value
+        elif is_gap:
+            restarts += first.began_anew(base)
+            unknown += first.more(base)
+            last = first
+        else:
+            last = base
+        value = 0.0
+        for point in after:
+            restarts += point.began_anew(last)
+            value += point.more(last)
+            last = _Point(point.value, point.start or last.start)
+        is_old = following is not None and (following.start or 0) < until
+        if following is not None and is_old and self._is_gap(until, key):
+            unknown += following.more(last)
+        return Growth(value, restarts, unknown)
+
+    def _points(self, name: str, key: Labels) -> list[tuple[float, _Point]]:
+        """Return a counter's values in the order of their times."""
+        created = self.created.get(name, {}).get(key, {})
+        process = self.processes.get(_target(key), {})
+        return [
+            (time, _Point(value, created.get(time, process.get(time))))
+            for time, value in sorted(self.histories[name].get(key, {}).items())
+        ]
+
+    def _far(self, end: float, name: str, key: Labels) -> _Point | None:
+        """Return the value on the other side of a long gap."""
+        points = self.far.get(end, {}).get(name, {}).get(key)
+        return None if points is None else _Point(next(iter(points.values())))
+
+    def _is_gap(self, end: float, key: Labels) -> bool:
+        """Say whether an end of the time lies in a gap of a counter's target."""
+        covered = self.coverage.get(end, {}).get(_target(key))
+        return end in self.coverage and (covered is None or covered.is_gap(end))
+
+    def _is_new(self, key: Labels, first: _Point, *, is_gap: bool) -> bool:
+        """Say whether a counter without a value before the time began in it."""
+        since = self._window.since
+        covered = self.coverage[since]
+        if first.start is not None:
+            return _target(key) in covered and not is_gap
+        # Nobody says when it began, but others were read when the time began.
+        return any(not one.is_gap(since) for one in covered.values())
+
+    def keys(self, name: str) -> set[Labels]:
+        """Return the labels of a counter's series, within the time and around it."""
+        found = set(self.histories[name])
+        return found.union(*(far.get(name, {}) for far in self.far.values()))
+
+    def times(self) -> dict[Labels, tuple[float, float]]:
+        """Return for the labels that say where series come from, from when to when."""
+        since, until = self._window.since, self._window.until
+        found: dict[Labels, tuple[float, float]] = {}
+        for histories in self.histories.values():
+            for key, points in histories.items():
+                inside = [time for time in points if since < time <= until]
+                if inside:
+                    place = tuple(item for item in key if item[0] in _CHOICES)
+                    first, last = found.get(place, (inside[0], inside[0]))
+                    found[place] = min(first, *inside), max(last, *inside)
+        return found
+
+
+def _merge(found: Histories, more: Histories) -> None:
+    """Add points to histories."""
+    for key, points in more.items():
+        found.setdefault(key, {}).update(points)
+
+
+def read_prometheus(
+    url: str,
+    since: datetime,
+    until: datetime,
+    series: Iterable[str] = SPEND,
+    matchers: Sequence[Matcher] = (),
+) -> Read:
+    """Read what the series of a Prometheus grew by in a time.
+
+    Args:
+        url: Of the Prometheus.
+        since: The start.
+        until: The end.
+        series: Names of counters.
+        matchers: Which of their series.
+    """
+    prometheus = _Prometheus(url)
+    start = round(since.timestamp(), 3)
+    now = round(max(datetime.now(UTC).timestamp(), start + 1), 3)
+    window = _Window(start, min(round(until.timestamp(), 3), now), now)
+    reading = _Reading(prometheus, window, matchers)
+    reading.read(series)
+    if not {one.label for one in matchers} & _CHOICES:
+        _refuse_what_counts_twice(prometheus, window, reading)
+    found: list[Sample] = []
+    unknown: list[Sample] = []
+    restarts = 0
+    for name in reading.histories:
+        for key in sorted(reading.keys(name)):
+            grown = reading.growth(name, key)
+            restarts += grown.restarts
+            found.append(Sample(name, dict(key), grown.value))
+            if grown.unknown:
+                unknown.append(Sample(name, dict(key), grown.unknown))
+    warnings = tuple(prometheus.warnings)
+    return Read(tuple(found), since, until, restarts, tuple(unknown), warnings)
+
+
+def require_ours(
+    url: str, since: datetime, until: datetime, matchers: Sequence[Matcher] = ()
+) -> None:
+    """Refuse a Prometheus that has none of our series in a time."""
+    prometheus = _Prometheus(url)
+    chosen = selector(matchers)[1:]
+    ours = f"{_ANY_OF_OURS}{',' if chosen else '}'}{chosen}"
+    seconds = math.ceil((until - since).total_seconds())
+    if not prometheus.now(f"count(last_over_time({ours}[{seconds}s]))", _at(until)):
+        where = f" that match {selector(matchers)}" if matchers else ""
+        message = (
+            f"{prometheus.url} has none of our series{where} from "
+            f"{since:%Y-%m-%d %H:%M} to {until:%Y-%m-%d %H:%M} UTC, so nothing is known"
+            " of what was spent. otel-callbacks doctor says where they are lost."
+        )
+        raise SourceError(message)
+
+
+def _at(moment: datetime) -> float:
+    """Return a moment as Prometheus takes it."""
+    return moment.timestamp()
+
+
+def _refuse_what_counts_twice(
+    prometheus: _Prometheus, window: _Window, reading: _Reading
+) -> None:
+    """Refuse counters of one app that reach Prometheus in two ways."""
+    places = reading.times()
+    if len(places) <= 1:
+        return
+    for (what, name), ways in _ways(prometheus, window, places).items():
+        for one, other in pairwise(sorted(ways)):
+            first = max(
+                min(places[place][0] for place in ways[way]) for way in (one, other)
+            )
+            last = min(
+                max(places[place][1] for place in ways[way]) for way in (one, other)
+            )
+            if last - first <= 2 * window.step:
+                continue
+            ours, theirs = dict(ways[one][0]), dict(ways[other][0])
+            label = next(
+                (name for name in ours if ours[name] != theirs.get(name)), "job"
+            )
+            message = (
+                f"the series of {what} {name!r} reach {prometheus.url} twice, "
+                f"{one} and {other}, so each call would count twice. Say which "
+                f"ones count: --match '{label}={json.dumps(ours.get(label, ''))}'"
+            )
+            raise SourceError(message)
+
+
+def _ways(
+    prometheus: _Prometheus, window: _Window, places: Iterable[Labels]
+) -> dict[tuple[str, str], dict[str, list[Labels]]]:
+    """Return in which ways the series of a service, and of an instance, come."""
+    length = f"[{math.ceil(window.until - window.since)}s]"
+    up = prometheus.now(f"last_over_time(up{length})", window.until)
+    info = prometheus.now(f"last_over_time(target_info{length})", window.until)
+    scraped = {_target(key) for key in up}
+    named = {_target(key): dict(key).get("service_name", "") for key in info}
+    found: dict[tuple[str, str], dict[str, list[Labels]]] = {}
+    for place in places:
+        labels = dict(place)
+        job, instance = target = _target(place)
+        service, way = named.get(target) or job, "pushed"
+        if "exported_job" in labels:
+            service, way = labels["exported_job"], "sent on by a Collector"
+        elif target in scraped:
+            way = "scraped"
+            ways = found.setdefault(("instance", instance), {})
+            ways.setdefault(f"as job {job!r}", []).append(place)
+        # A job is the service's name, behind its namespace if it has one.
+        ways = found.setdefault(("service", service.rpartition("/")[2]), {})
+        ways.setdefault(way, []).append(place)
+    return found
