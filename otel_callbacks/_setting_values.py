@@ -5,6 +5,7 @@ A reader takes the text and raises ``ValueError`` for what it does not allow.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from importlib.metadata import entry_points
 from typing import Any, Final
@@ -15,6 +16,10 @@ _BOTH: Final = (frozenset({"both"}), frozenset({"otlp", "prometheus"}))
 _SAMPLERS: Final = "opentelemetry_traces_sampler"
 
 
+_USER: Final = re.compile(r"(?<=://)[^/?#\s]*@")
+"""User and password of a URL: a message is logged."""
+
+
 class SettingError(ValueError):
     """A setting has a value that is not allowed.
 
@@ -22,7 +27,8 @@ class SettingError(ValueError):
     """
 
     def __init__(self, variable: str, value: object, allowed: str) -> None:
-        super().__init__(f"{variable}={value!s}: allowed is {allowed}")
+        shown = _USER.sub("", str(value))
+        super().__init__(f"{variable}={shown}: allowed is {allowed}")
         self.variable = variable
         self.value = value
         self.allowed = allowed

@@ -7,6 +7,8 @@ attribute but by these functions.
 
 from __future__ import annotations
 
+import functools
+import re
 from typing import Final
 
 LONGEST_TEXT: Final = 1024
@@ -19,15 +21,50 @@ LARGEST_INTEGER: Final = 2**53
 """Beyond it Prometheus' doubles are not exact, and sums could leave 64 bits."""
 
 
+_SHORTEST_SECRET: Final = 12
+_KEY_PREFIXES: Final = (
+    *("sk-", "Bearer ", "bearer ", "eyJ", "AIza", "AKIA", "ghp_", "github_pat_"),
+    *("glpat-", "gsk_", "hf_", "pplx-", "xai-", "xoxb-", "xoxp-"),
+)
+"""What keys and tokens of providers start with."""
+
+_KEY: Final = re.compile(
+    r"(?<![A-Za-z0-9])(?:(sk-|[Bb]earer |eyJ|pplx-|xai-|xox[bp]-|glpat-)[\w.*~+/=-]{6,}"
+    r"|(AIza|AKIA|ghp_|github_pat_|gsk_|hf_)[\w-]*[A-Za-z0-9]{12,}[\w-]*)"
+)
+_USER: Final = re.compile(r"(?<=://)[^/?#\s]*@")
+_QUERY: Final = re.compile(r"(?<=://)([^?#\s]*)[?#]\S*")
+
+
 def text(value: object) -> str:
-    """Read a string."""
+    """Read a string, without the keys and passwords that stand in it."""
     if type(value) is str:
         if value.isascii() and len(value) <= LONGEST_TEXT:
-            return value
-        return _valid(value[:LONGEST_TEXT])
+            # What most names and ids are not: this is asked of each of them.
+            if len(value) < _SHORTEST_SECRET or not (
+                ":" in value
+                or "sk-" in value
+                or " " in value
+                or "=" in value
+                or value.startswith(_KEY_PREFIXES)
+            ):
+                return value
+            return without_secrets(value)
+        return without_secrets(_valid(value[:LONGEST_TEXT]))
     if isinstance(value, str):
-        return _valid(str.__str__(value)[:LONGEST_TEXT])
+        return without_secrets(_valid(str.__str__(value)[:LONGEST_TEXT]))
     return ""
+
+
+@functools.lru_cache(1024)
+def without_secrets(value: str) -> str:
+    """Return a name or an id without keys; of a URL host and path are left.
+
+    An app may configure a URL with a password, or a key, where a model's name belongs.
+    """
+    if "://" in value:
+        value = _QUERY.sub(r"\1", _USER.sub("", value))
+    return _KEY.sub(r"\1\2REDACTED", value)
 
 
 def _valid(value: str) -> str:

@@ -52,6 +52,39 @@ def test_text_is_kept_as_it_is() -> None:
     assert text(model) is model
 
 
+@pytest.mark.parametrize(
+    "value",
+    [
+        "anthropic.claude-sonnet-4-5-20250929-v1:0",
+        "projects/p-1/locations/europe-west1/endpoints/123",
+        "https://models.example:8000/v1/llama",
+        "llama3.1:8b-instruct-q4_K_M",
+        "hf_search_models_and_datasets",
+        "github_patterns_of_last_week",
+        "task-force-of-the-shop",
+        "bearer of good news, and more",
+        "AIzawa, a tool for plans",
+    ],
+)
+def test_text_keeps_names_that_only_look_odd(value: str) -> None:
+    """A colon, a blank or the letters of a prefix are no secret."""
+    assert text(value) == value
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        ("https://u:p@h.example/m?k=1#f", "https://h.example/m"),
+        ("team:sk-0123456789", "team:sk-REDACTED"),
+        ("x=Bearer abcdef0123", "x=Bearer REDACTED"),
+        ("hf_abcdefghijklmnopqrst", "hf_REDACTED"),
+    ],
+)
+def test_text_has_no_secrets(value: str, expected: str) -> None:
+    """Of a URL host and path are left, of a key what says whose it was."""
+    assert text(value) == expected
+
+
 @pytest.mark.parametrize("value", ["月季多少钱一束?", "🌹", "naïve"])
 def test_text_keeps_every_script(value: str) -> None:
     """Chinese and emoji stay text."""
