@@ -127,6 +127,7 @@ OF_A_PROMISE = {
     "test_multiprocess_objects",
     "test_never_waits",
     "test_no_leak",
+    "test_no_secret_leaves",
     "test_live_work",
     "test_nothing_hangs",
     "test_public_names",
