@@ -8,7 +8,7 @@ dataclass, which counts on the path of a model call.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from decimal import Context, Decimal
 from typing import Any, Final, Literal, NamedTuple, Protocol, TypeAlias
 
@@ -143,7 +143,7 @@ class End(NamedTuple):
     """Unix time in nanoseconds."""
     response: Response | None = None
     failure: Failure | None = None
-    chunk_ns: tuple[int, ...] = ()
+    chunk_ns: Sequence[int] = ()
     """``time.perf_counter_ns`` of each chunk of a stream, in order."""
     late: bool = False
     """The run had been given up as lost and was told as such before; what is new is

@@ -11,7 +11,7 @@ import sys
 import time
 import weakref
 from typing import TYPE_CHECKING, Any, Final, Self
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 from langchain_core.callbacks import BaseCallbackHandler
 
@@ -32,7 +32,6 @@ from otel_callbacks.settings import Settings
 
 if TYPE_CHECKING:
     from types import TracebackType
-    from uuid import UUID
 
     from opentelemetry._logs import LoggerProvider
     from opentelemetry.metrics import MeterProvider
@@ -179,11 +178,13 @@ class OTelCallbackHandler(BaseCallbackHandler):
     ) -> None:
         """Note the time of a chunk; the first one releases the current span."""
         try:
-            run = self._find(run_key(run_id))
-            if run is not None and run.chunks is not None:
-                run.chunks.append(_tick())
-            elif run is not None:
-                self._runs.first_chunk(run)
+            key = run_id.int if type(run_id) is UUID else run_key(run_id)
+            run = self._find(key)
+            if run is not None:
+                if (chunks := run.chunks) is not None:
+                    chunks.append(_tick())
+                else:
+                    self._runs.first_chunk(run)
         except Exception as error:  # noqa: BLE001 -- never into the app
             self._runs.trouble("chunk", error)
 

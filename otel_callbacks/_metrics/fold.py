@@ -15,7 +15,7 @@ from otel_callbacks._metrics.store import Bounded
 from otel_callbacks._records import CACHE_HIT, DETAILS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from decimal import Decimal
 
     from otel_callbacks._metrics.series import Series
@@ -68,7 +68,7 @@ Call: TypeAlias = tuple[
     bool,
     int,
     int,
-    tuple[int, ...],
+    "Sequence[int]",
     "Trace | None",
     bool,
     "tuple[int, int] | None",

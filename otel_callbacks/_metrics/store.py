@@ -131,7 +131,7 @@ class Distribution:
     def observe_gaps(self, ticks: Sequence[int], trace: Trace | None) -> None:
         """Observe the seconds between each two readings of a clock."""
         # All in C and in whole nanoseconds: a stream has many chunks.
-        gaps = list(map(sub, ticks[1:], ticks))
+        gaps = [*map(sub, ticks[1:], ticks)]
         counts = self.counts
         bucket = 0
         for bucket in map(bisect_left, repeat(self._bounds_ns), gaps):

@@ -7,6 +7,8 @@ from typing import Final
 from otel_callbacks._readers.values import count, mapping, text
 
 _HOUR: Final = "ephemeral_1h_input_tokens"
+_APART: Final = frozenset({_HOUR, "image"})
+_NOTHING: Final[tuple[tuple[str, int], ...]] = ()
 
 
 def billed_parts(
@@ -17,15 +19,25 @@ def billed_parts(
     inputs = mapping(told.get("input_token_details"))
     outputs = mapping(told.get("output_token_details"))
     raw = mapping(metadata.get("usage"))
-    parts = {
-        "cache_write_1h": count(inputs.get(_HOUR))
-        or count(mapping(raw.get("cache_creation")).get(_HOUR)),
-        "image_input": count(inputs.get("image")),
-        "image_output": count(outputs.get("image")),
-        "web_search": _searches(raw, content),
-        "fast": int(text(raw.get("speed")) == "fast"),
-    }
-    return tuple((kind, amount) for kind, amount in parts.items() if amount)
+    if (
+        not raw
+        and not isinstance(content, list)
+        and _APART.isdisjoint(inputs)
+        and _APART.isdisjoint(outputs)
+    ):
+        return _NOTHING  # as mostly
+    parts = (
+        (
+            "cache_write_1h",
+            count(inputs.get(_HOUR))
+            or count(mapping(raw.get("cache_creation")).get(_HOUR)),
+        ),
+        ("image_input", count(inputs.get("image"))),
+        ("image_output", count(outputs.get("image"))),
+        ("web_search", _searches(raw, content)),
+        ("fast", int(text(raw.get("speed")) == "fast")),
+    )
+    return tuple([(kind, amount) for kind, amount in parts if amount])
 
 
 def _searches(raw: dict[object, object], content: object) -> int:

@@ -301,12 +301,19 @@ def _is_plain(value: object, depth: int) -> bool:
     kind = type(value)
     if kind in _PLAIN:
         return True
-    if kind is not dict and kind is not list and kind is not tuple:
+    items: Any = value
+    if kind is dict:
+        items = items.values()
+    elif kind is not list and kind is not tuple:
         return False
-    items: Any = value.values() if kind is dict else value  # type: ignore[attr-defined]
     if _PLAIN.issuperset(map(type, items)):
         return True
-    return depth > 0 and all(_is_plain(item, depth - 1) for item in items)
+    if not depth:
+        return False
+    for item in items:
+        if type(item) not in _PLAIN and not _is_plain(item, depth - 1):
+            return False
+    return True
 
 
 class _NotPlainError(Exception):

@@ -137,9 +137,9 @@ def model_response(result: object) -> Response:
     """Read what a model gave back when its run ends, or ends early."""
     output = mapping(getattr(result, "llm_output", None))
     prompts = [
-        [*map(_answer, generations)]
+        [_answer(each) for each in generations]
         for generations in _items(getattr(result, "generations", None))
-        if isinstance(generations, list | tuple)
+        if isinstance(generations, (list, tuple))
     ]
     answers = prompts[0] if len(prompts) == 1 else [*chain.from_iterable(prompts)]
     if not answers and not output:
@@ -170,7 +170,7 @@ def model_response(result: object) -> Response:
 
 def _items(value: object) -> list[object] | tuple[object, ...]:
     """Read a list, or nothing."""
-    return value if isinstance(value, list | tuple) else ()
+    return value if isinstance(value, (list, tuple)) else ()
 
 
 def _answer(generation: object) -> _Answer:

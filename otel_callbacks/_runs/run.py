@@ -19,21 +19,30 @@ if TYPE_CHECKING:
     from decimal import Decimal
 
     from otel_callbacks._records import (
+        Attributes,
         Content,
         End,
         Estimate,
         Outcome,
         Refusal,
         Request,
-        Response,
+        Usage,
     )
 
     Tally = tuple[int, int, int, int, Decimal | int]
-    """What one ended run adds to the sums of those above it: calls, tool calls, tokens
-    in and out, US dollars."""
-    AgentTally = tuple[int, int, Request | None, Response | None]
-    """What one ended run adds to the sums of its agent: calls, tool calls; of a model's
-    call what was asked and what came back."""
+    """What ended runs add to the sums of those above them: calls, tool calls, tokens in
+    and out, US dollars."""
+    AgentTally = tuple[
+        int,
+        int,
+        str | None,
+        Attributes | None,
+        tuple[str, ...] | None,
+        Usage | None,
+    ]
+    """What ended runs add to the sums of their agent: calls, tool calls; of calls of
+    models the model that all asked for, what all said of their requests, the last one's
+    finish reasons, and the tokens spent."""
 
 
 class TaskWatch:

@@ -180,7 +180,8 @@ class RunTable:
             below: Outcome = CANCELLED if outcome == CANCELLED else ABANDONED
             self._lost.end_descendants(run, below)
         tick = run.tick if run.lost else time.perf_counter_ns()
-        chunks = tuple(run.chunks) if run.chunks else ()
+        # As it is: a tuple of numbers takes five times the room, until it is counted.
+        chunks = run.chunks or ()
         run.outcome = outcome
         cost = UNKNOWN_COST
         if response is not None:

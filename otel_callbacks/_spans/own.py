@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any, Final
 from opentelemetry import trace
 from opentelemetry.attributes import BoundedAttributes
 from opentelemetry.sdk import trace as sdk
+from opentelemetry.sdk.trace import sampling as sdk_sampling
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SimpleSpanProcessor
 from opentelemetry.sdk.version import __version__ as sdk_version
 from opentelemetry.trace import Status, StatusCode
@@ -50,6 +51,8 @@ _MOST_OF_OURS: Final = 96
 
 _UNSET: Final = Status(StatusCode.UNSET)
 _FAILED: Final = Status(StatusCode.ERROR)
+_NO_STATE: Final = trace.INVALID_SPAN_CONTEXT.trace_state
+_SAMPLED: Final = int(trace.TraceFlags.SAMPLED)
 _RANDOM: Final = getattr(trace.TraceFlags, "RANDOM_TRACE_ID", 0)
 # By whether the span is sampled, then by whether its trace id is random.
 _FLAGS: Final = tuple(
@@ -357,23 +360,33 @@ def _start(
         trace_id = ids.generate_trace_id()
     else:
         trace_id = parent.trace_id
-    sampled = tracer.sampler.should_sample(
-        context, trace_id, name, kind, attributes, links=()
-    )
     is_random = _RANDOM and (
         ids.is_trace_id_random() if parent is None else parent.trace_flags & _RANDOM
     )
+    held: dict[str, Any] = dict(attributes)
+    is_sampled = is_recording = True
+    if tracer.sampler is sdk_sampling.DEFAULT_ON and (
+        parent is None or parent.trace_flags & _SAMPLED
+    ):
+        # What it says then, without the copies that it makes to say so.
+        state = _NO_STATE if parent is None else parent.trace_state
+    else:
+        sampled = tracer.sampler.should_sample(
+            context, trace_id, name, kind, attributes, links=()
+        )
+        is_sampled = sampled.decision.is_sampled()
+        is_recording = sampled.decision.is_recording()
+        state = sampled.trace_state
+        if len(sampled.attributes) != len(held):
+            # A sampler has left attributes out, or has added some of its own.
+            held.update(BoundedAttributes(None, sampled.attributes))
     own = trace.SpanContext(
         trace_id,
         ids.generate_span_id(),
         is_remote=False,
-        trace_flags=_FLAGS[sampled.decision.is_sampled()][bool(is_random)],
-        trace_state=sampled.trace_state,
+        trace_flags=_FLAGS[is_sampled][bool(is_random)],
+        trace_state=state,
     )
-    if not sampled.decision.is_recording():
+    if not is_recording:
         return trace.NonRecordingSpan(own)
-    held: dict[str, Any] = dict(attributes)
-    if len(sampled.attributes) != len(held):
-        # A sampler has left attributes out, or has added some of its own.
-        held.update(BoundedAttributes(None, sampled.attributes))
     return kind_of_span(tracer, name, own, parent, kind, held, start_ns)

@@ -1,21 +1,52 @@
-"""What a whole tree of runs did: on its root span.
+"""What a whole tree of runs did: on its root span, and on each agent's.
 
-So Jaeger can search for requests that made many calls or used many tokens.
+So Jaeger can search for requests that made many calls or used many tokens. An open run
+keeps a few entries of what ended below it: where there are more, they become one.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+import os
+from functools import reduce
+from typing import TYPE_CHECKING, Final, TypeVar
 
 from otel_callbacks import _semconv as semconv
+from otel_callbacks._records import EXACT, Usage
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Sequence
 
-    from otel_callbacks._records import AttributeValue, End, Request, Response
+    from otel_callbacks._records import Attributes, AttributeValue, End
     from otel_callbacks._runs.run import AgentTally, Run, Tally
 
-_TOOL: Final[AgentTally] = (0, 1, None, None)
+_Entry = TypeVar("_Entry")
+
+_MOST: Final = 32
+"""Entries that a run keeps before they become one."""
+
+_being_added: Final[dict[int, object]] = {}
+"""The lists that a thread is adding up, by id."""
+
+os.register_at_fork(after_in_child=_being_added.clear)
+
+
+def _note(
+    entries: list[_Entry], entry: _Entry, add: Callable[[_Entry, _Entry], _Entry]
+) -> None:
+    """Keep an entry; an append needs no lock, in whichever thread a branch ends."""
+    entries.append(entry)
+    if len(entries) > _MOST:
+        mine = object()
+        # Whoever comes second leaves it to the first, as others only append.
+        if _being_added.setdefault(id(entries), mine) is mine:
+            try:
+                count = len(entries)
+                entries[:count] = [reduce(add, entries[:count])]
+            finally:
+                del _being_added[id(entries)]
+
+
+_TOOL: Final[AgentTally] = (0, 1, None, None, None, None)
 
 _IN_COMMON: Final = (
     semconv.REQUEST_MODEL,
@@ -34,15 +65,77 @@ _IN_COMMON: Final = (
 
 def note_in_agent(entries: list[AgentTally], run: Run, end: End) -> None:
     """Add one ended run to what its agent did."""
-    operation = run.request.operation
-    # An append needs no lock, whichever thread the branches of a tree end in.
+    request, response = run.request, end.response
+    operation = request.operation
+    entry: AgentTally
     if operation in semconv.MODEL_OPERATIONS:
-        entries.append((1, 0, run.request, end.response))
+        reasons, usage = None, None
+        if response is not None:
+            reasons = response.finish_reasons
+            usage = None if response.cache_hit else response.usage
+        entry = (1, 0, request.model, request.attributes, reasons, usage)
     elif operation == semconv.EXECUTE_TOOL:
-        entries.append(_TOOL)
+        entry = _TOOL
     elif operation == semconv.INVOKE_AGENT and run.of_agent:
         # An invocation is all that it caused: the outer agent's has the inner one's.
-        entries.extend(run.of_agent)
+        entry = _whole(run.of_agent)
+    else:
+        return
+    _note(entries, entry, _add_in_agent)
+
+
+def _whole(entries: Sequence[AgentTally]) -> AgentTally:
+    """Return the sum of all entries."""
+    return reduce(_add_in_agent, tuple(entries), _NO_CALLS)
+
+
+_NO_CALLS: Final[AgentTally] = (0, 0, None, None, None, None)
+
+
+def _add_in_agent(one: AgentTally, other: AgentTally) -> AgentTally:
+    """Add what came later to what came before."""
+    calls, tools, model, asked, reasons, usage = other
+    if one[3] is not None:
+        # A model that is called alike has one request for all its calls.
+        if asked is None or asked is one[3]:
+            asked = one[3]
+        else:
+            asked = _in_common(one[3], asked)
+        model = one[2] if model is None or model == one[2] else ""
+    return (
+        one[0] + calls,
+        one[1] + tools,
+        model,
+        asked,
+        one[4] if reasons is None else reasons,
+        _both(one[5], usage),
+    )
+
+
+def _in_common(one: Attributes, other: Attributes) -> Attributes:
+    """Return the parameters that two requests have with the same value."""
+    return {
+        name: one[name]
+        for name in _IN_COMMON
+        if name in one and other.get(name) == one[name]
+    }
+
+
+def _both(one: Usage | None, other: Usage | None) -> Usage | None:
+    """Add the tokens that an agent's span tells; what is not said stays so."""
+    if one is None or other is None:
+        return one if other is None else other
+    given, taken = one.input_tokens, one.output_tokens
+    if other.input_tokens is not None:
+        given = (given or 0) + other.input_tokens
+    if other.output_tokens is not None:
+        taken = (taken or 0) + other.output_tokens
+    return Usage(
+        given,
+        taken,
+        one.cache_read + other.cache_read,
+        one.cache_write + other.cache_write,
+    )
 
 
 def agent_attributes(
@@ -50,54 +143,27 @@ def agent_attributes(
     registry: semconv.Registry = semconv.REGISTRIES[semconv.DEFAULT_REGISTRY],
 ) -> dict[str, AttributeValue]:
     """Return what is said of an agent's calls on its span."""
-    requests = [request for _, _, request, _ in entries if request is not None]
-    if not requests:
+    _, _, _, asked, reasons, usage = _whole(entries)
+    if asked is None:
         return {}
-    answers = [response for *_, response in entries if response is not None]
-    said = _in_common(requests)
-    if answers and answers[-1].finish_reasons:
-        said[semconv.RESPONSE_FINISH_REASONS] = answers[-1].finish_reasons
-    _add_usage(said, answers, registry)
+    said: dict[str, AttributeValue] = dict(_in_common(asked, asked))
+    if reasons:
+        said[semconv.RESPONSE_FINISH_REASONS] = reasons
+    if usage is not None:
+        if usage.input_tokens is not None:
+            said[semconv.USAGE_INPUT_TOKENS] = usage.input_tokens
+        if usage.output_tokens is not None:
+            said[semconv.USAGE_OUTPUT_TOKENS] = usage.output_tokens
+        if usage.cache_read:
+            said[semconv.USAGE_CACHE_READ] = usage.cache_read
+        if usage.cache_write:
+            said[registry.cache_write] = usage.cache_write
     return said
 
 
 def agent_model(entries: Sequence[AgentTally]) -> str:
     """Return the model that all calls of an agent asked for, else nothing."""
-    asked = {request.model for _, _, request, _ in entries if request is not None}
-    return asked.pop() if len(asked) == 1 else ""
-
-
-def _in_common(requests: list[Request]) -> dict[str, AttributeValue]:
-    """Return the parameters that all requests have with the same value."""
-    first = requests[0].attributes
-    # A model that is called alike has one request for all its calls.
-    others = [each.attributes for each in requests if each.attributes is not first]
-    return {
-        name: first[name]
-        for name in _IN_COMMON
-        if name in first and all(each.get(name) == first[name] for each in others)
-    }
-
-
-def _add_usage(
-    said: dict[str, AttributeValue],
-    answers: list[Response],
-    registry: semconv.Registry,
-) -> None:
-    """Add the tokens that were spent, where any call said them."""
-    spent = [
-        each.usage for each in answers if each.usage is not None and not each.cache_hit
-    ]
-    given = [each.input_tokens for each in spent if each.input_tokens is not None]
-    taken = [each.output_tokens for each in spent if each.output_tokens is not None]
-    if given:
-        said[semconv.USAGE_INPUT_TOKENS] = sum(given)
-    if taken:
-        said[semconv.USAGE_OUTPUT_TOKENS] = sum(taken)
-    if read := sum(each.cache_read for each in spent):
-        said[semconv.USAGE_CACHE_READ] = read
-    if written := sum(each.cache_write for each in spent):
-        said[registry.cache_write] = written
+    return _whole(entries)[2] or ""
 
 
 _NAMES: Final = (
@@ -122,24 +188,33 @@ def note(entries: list[Tally], operation: str, end: End) -> None:
         entry = (0, 1, 0, 0, 0)
     else:
         return
-    # An append needs no lock, whichever thread the branches of a tree end in.
-    entries.append(entry)
+    _note(entries, entry, _add)
 
 
-def counts(entries: Iterable[Tally | AgentTally]) -> tuple[int, int]:
+def _add(one: Tally, other: Tally) -> Tally:
+    """Add what ended to what had ended before."""
+    calls, tools, given, taken, cost = one
+    return (
+        calls + other[0],
+        tools + other[1],
+        given + other[2],
+        taken + other[3],
+        EXACT.add(cost, other[4]) if cost and other[4] else cost or other[4],
+    )
+
+
+def counts(entries: Sequence[Tally | AgentTally]) -> tuple[int, int]:
     """Return how many model calls and tool calls there were."""
     entries = tuple(entries)
     return sum(entry[0] for entry in entries), sum(entry[1] for entry in entries)
 
 
-def attributes(entries: list[Tally]) -> dict[str, AttributeValue]:
+def attributes(entries: Sequence[Tally]) -> dict[str, AttributeValue]:
     """Return the sums as span attributes."""
-    sums: dict[str, AttributeValue] = {
-        name: int(sum(entry[position] for entry in entries))
-        for position, name in enumerate(_NAMES)
-    }
+    *whole, cost = reduce(_add, tuple(entries))
+    sums: dict[str, AttributeValue] = dict(zip(_NAMES, whole, strict=True))
     # Left out where it is nothing: the price of no call below may be known.
-    if cost := sum(entry[4] for entry in entries):
+    if cost:
         sums[semconv.COST_USD] = float(cost)
     return sums
 

@@ -125,7 +125,7 @@ def test_start_and_end_are_told() -> None:
         end.end_ns,
         response,
         None,
-        (run.start_tick + 5, run.start_tick + 9),
+        [run.start_tick + 5, run.start_tick + 9],
         late=False,
     )
     assert started <= run.start_ns <= end.end_ns
