@@ -260,6 +260,39 @@ handler.on_chain_start({}, "x", run_id=run_id, name="step")
     assert printed.splitlines() == ["step: abandoned"]
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("sdk_spans", ["false", "true"])
+@pytest.mark.parametrize("first_run", ["before", "after"])
+def test_handler_made_before_the_provider_ends_its_runs(
+    monkeypatch: pytest.MonkeyPatch, sdk_spans: str, first_run: str
+) -> None:
+    """The provider says its farewell last, though it was set up last."""
+    monkeypatch.setenv("OTEL_CALLBACKS_SDK_SPANS", sdk_spans)
+    printed = run_script(
+        f"""
+import uuid
+from opentelemetry import trace
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import BatchSpanProcessor, ConsoleSpanExporter
+from otel_callbacks import OTelCallbackHandler
+
+handler = OTelCallbackHandler()
+if "{first_run}" == "before":
+    early = uuid.uuid4()
+    handler.on_chain_start({{}}, "x", run_id=early, name="early")
+    handler.on_chain_end("x", run_id=early)
+line = lambda span: f"{{span.name}}: {{span.attributes['error.type']}}\\n"
+provider = TracerProvider()
+provider.add_span_processor(BatchSpanProcessor(ConsoleSpanExporter(formatter=line)))
+trace.set_tracer_provider(provider)
+root, call = uuid.uuid4(), uuid.uuid4()
+handler.on_chain_start({{}}, "x", run_id=root, name="step")
+handler.on_chat_model_start({{}}, [["?"]], run_id=call, parent_run_id=root)
+"""
+    )
+    assert sorted(printed.splitlines()) == ["chat: abandoned", "step: abandoned"]
+
+
 def test_farewell_ends_runs_of_a_table_that_is_there() -> None:
     """What is called at exit closes a table, and does nothing where none is left."""
     tracer_provider, exporter = provider()

@@ -18,11 +18,13 @@ import resource
 import sys
 import threading
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 from langchain_core.messages import AIMessage, HumanMessage
-from langchain_core.outputs import ChatGeneration, LLMResult
+from langchain_core.outputs import ChatGeneration, ChatResult, LLMResult
+from langchain_core.runnables import RunnableLambda
 
 from otel_callbacks import Settings, track_usage
 from otel_callbacks.testing import FakeChatModel, capture
@@ -33,9 +35,20 @@ if TYPE_CHECKING:
     from otel_callbacks.testing import Capture
 
 USAGE: Any = {"input_tokens": 3, "output_tokens": 2, "total_tokens": 5}
+LOST = "otel_callbacks_runs_lost_total"
 TOKENS = "otel_callbacks_tokens_total"
-STARTS = ("on_chat_model_start", "on_llm_start", "on_chain_start", "on_tool_start")
-ENDS = ("on_llm_end", "on_chain_end", "on_tool_end", "on_retriever_end")
+STARTS = (
+    *("on_chat_model_start", "on_llm_start", "on_chain_start", "on_tool_start"),
+    "on_retriever_start",
+)
+ENDS = (
+    *("on_llm_end", "on_chain_end", "on_tool_end", "on_retriever_end"),
+    *("on_llm_error", "on_chain_error", "on_tool_error", "on_retriever_error"),
+)
+NAMED = (
+    *("tags", "metadata", "name", "invocation_params", "options", "inputs"),
+    *("tool_call_id", "batch_size", "run_type"),
+)
 
 
 class Hostile:
@@ -93,19 +106,21 @@ def fuzz(payloads: int, *, content: bool, seed: int = 0) -> str:
         runs = 0
         for _ in range(payloads):
             run_id = uuid4()
-            more = {
-                name: some_payload(chance)
-                for name in ("tags", "metadata", "name", "invocation_params")
-                if chance.random() < 0.5
-            }
-            start = getattr(telemetry.handler, chance.choice(STARTS))
+            more = {one: some_payload(chance) for one in NAMED if chance.random() < 0.5}
+            name = chance.choice(STARTS)
+            if name == "on_chain_start":
+                more.pop("inputs", None)  # it is the second argument there
+            start = getattr(telemetry.handler, name)
             start(some_payload(chance), some_payload(chance), run_id=run_id, **more)
             runs += 1
             handler = telemetry.handler
             handler.on_stream_event(some_payload(chance), run_id=run_id)
             handler.on_llm_new_token("", chunk=some_payload(chance), run_id=run_id)
-            end = getattr(handler, chance.choice(ENDS))
-            end(some_payload(chance), run_id=run_id)
+            name = chance.choice(ENDS)
+            last = {}
+            if name == "on_llm_error" and chance.random() < 0.5:
+                last = {"response": some_payload(chance)}
+            getattr(handler, name)(some_payload(chance), run_id=run_id, **last)
             if runs == 1_000:
                 assert telemetry.value("otel_callbacks_open_runs") == 0
                 assert len(telemetry.spans) == runs
@@ -162,6 +177,49 @@ def agenerate(calls: int) -> str:
         assert telemetry.value("otel_callbacks_open_runs") == 0
         assert telemetry.value(TOKENS) == 5 * (calls - cancelled)
     return f"{calls:,} at once, {cancelled:,} cancelled, 0 open, tokens exact"
+
+
+class Waiting(FakeChatModel):
+    """A model that answers when it is told to, all its calls at once."""
+
+    go: Any = None
+    waiting: int = 0
+
+    async def _agenerate(self, *args: Any, **kwargs: Any) -> ChatResult:
+        """Wait, then answer."""
+        self.waiting += 1
+        await self.go.wait()
+        return self._generate(*args, **kwargs)
+
+
+def live(graphs: int) -> str:
+    """Hold three times as many runs open as the default limit: none is given up."""
+
+    async def work(telemetry: Capture) -> int:
+        model = Waiting(usage=USAGE, go=asyncio.Event())
+
+        async def node(text: str) -> str:
+            return (await model.ainvoke(text)).text
+
+        graph = RunnableLambda(node) | RunnableLambda(str)
+        config: Any = {"callbacks": [telemetry.handler]}
+        tasks = [asyncio.create_task(graph.ainvoke("?", config)) for _ in range(graphs)]
+        while model.waiting < graphs:
+            await asyncio.sleep(0.01)
+        is_open = telemetry.value("otel_callbacks_open_runs")
+        model.go.set()
+        await asyncio.gather(*tasks)
+        return int(is_open)
+
+    with capture(Settings()) as telemetry:
+        is_open = asyncio.run(work(telemetry))
+        assert is_open == 3 * graphs
+        assert telemetry.value("otel_callbacks_open_runs") == 0
+        assert telemetry.value(LOST) == 0
+        assert telemetry.value("otel_callbacks_errors_total") in {None, 0.0}
+        assert telemetry.value(TOKENS) == 5 * graphs
+        assert len(telemetry.spans) == 4 * graphs
+    return f"{is_open:,} open, none given up, {5 * graphs:,} tokens"
 
 
 def late(calls: int) -> str:
@@ -227,25 +285,33 @@ def memory(calls: int) -> str:
     """Call in a row: memory stays flat."""
     with capture(Settings()) as telemetry:
         model = FakeChatModel(callbacks=[telemetry.handler], usage=USAGE)
-        curve: list[int] = []
-        for _ in range(5):
-            for made in range(calls // 5):
+        curve: list[float] = []
+        for _ in range(20):
+            for made in range(calls // 20):
                 model.invoke("?")
                 if made % 500 == 0:
                     telemetry.clear()
             telemetry.clear()
             gc.collect()
-            curve.append(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)
-        assert curve[-1] - curve[1] < 20, curve
-    return f"{calls:,} calls, at most {' '.join(map(str, curve))} MB after each fifth"
+            curve.append(resident())
+        assert max(curve[4:]) - curve[4] < 20, curve
+    shown = " ".join(f"{one:.0f}" for one in curve)
+    return f"{calls:,} calls, MB after each twentieth: {shown}"
+
+
+def resident() -> float:
+    """Return the megabytes that this process holds now."""
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return pages * resource.getpagesize() / 1e6
 
 
 def attacks(size: float) -> Iterator[tuple[str, Callable[[], str]]]:
     """Yield the attacks of a size."""
-    yield "payloads, capture off", lambda: fuzz(int(20_000 * size), content=False)
-    yield "payloads, capture on", lambda: fuzz(int(10_000 * size), content=True)
+    yield "payloads, capture off", lambda: fuzz(int(70_000 * size), content=False)
+    yield "payloads, capture on", lambda: fuzz(int(30_000 * size), content=True)
     yield "threads", lambda: threads(int(8_000 * size))
     yield "agenerate", lambda: agenerate(int(4_000 * size))
+    yield "live runs", lambda: live(10_000)
     yield "late ends", lambda: late(int(5_000 * size))
     yield "forks", lambda: forks(int(30 * size) or 1)
     yield "memory", lambda: memory(int(100_000 * size))
