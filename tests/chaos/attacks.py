@@ -25,8 +25,10 @@ from uuid import uuid4
 from langchain_core.messages import AIMessage, HumanMessage
 from langchain_core.outputs import ChatGeneration, ChatResult, LLMResult
 from langchain_core.runnables import RunnableLambda
+from opentelemetry.sdk.trace import TracerProvider
+from prometheus_client import CollectorRegistry
 
-from otel_callbacks import Settings, track_usage
+from otel_callbacks import OTelCallbackHandler, Settings, track_usage
 from otel_callbacks.testing import FakeChatModel, capture
 
 if TYPE_CHECKING:
@@ -241,30 +243,35 @@ def late(calls: int) -> str:
 
 def forks(children: int) -> str:
     """Fork while other threads call: each child calls, and none hangs."""
-    with capture(Settings()) as telemetry:
-        model = FakeChatModel(callbacks=[telemetry.handler], usage=USAGE)
-        stop = threading.Event()
+    registry = CollectorRegistry()
+    # Without processors: the SDK's own hold locks that a child does not renew.
+    provider = TracerProvider(shutdown_on_exit=False)
+    handler = OTelCallbackHandler(
+        tracer_provider=provider, registry=registry, settings=Settings()
+    )
+    model = FakeChatModel(callbacks=[handler], usage=USAGE)
+    stop = threading.Event()
 
-        def work() -> None:
-            while not stop.is_set():
-                model.invoke("?")
-                telemetry.value(TOKENS)
+    def work() -> None:
+        while not stop.is_set():
+            model.invoke("?")
+            registry.get_sample_value("otel_callbacks_open_runs")
 
-        workers = [threading.Thread(target=work) for _ in range(4)]
+    workers = [threading.Thread(target=work) for _ in range(4)]
+    for worker in workers:
+        worker.start()
+    try:
+        for _ in range(children):
+            child = os.fork()
+            if not child:
+                with track_usage() as usage:
+                    model.invoke("?")
+                os._exit(0 if usage.total_tokens == 5 else 1)
+            assert waited(child) == 0
+    finally:
+        stop.set()
         for worker in workers:
-            worker.start()
-        try:
-            for _ in range(children):
-                child = os.fork()
-                if not child:
-                    with track_usage() as usage:
-                        model.invoke("?")
-                    os._exit(0 if usage.total_tokens == 5 else 1)
-                assert waited(child) == 0
-        finally:
-            stop.set()
-            for worker in workers:
-                worker.join()
+            worker.join()
     return f"{children} children, none hung"
 
 
