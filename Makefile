@@ -129,3 +129,4 @@ constraints: $(READY) ## Pin the versions anew, with hashes
 -include deploy/stack.mk
 -include deploy/scale.mk
 -include tests/hosts/hosts.mk
+-include tests/backends/backends.mk

@@ -16,6 +16,7 @@ _PACKAGE: Final = "otel-callbacks"
 COMMANDS: Final = {
     "demo": "show traces and token counters of a flower shop; no key, no Docker",
     "watch": "show the calls of your own app as they end; no Docker, no account",
+    "env": "print the variables that send to a backend, such as Jaeger or Langfuse",
     "doctor": "follow a fake chain through the whole stack and name the broken hop",
     "prices": "print what is known of a model's prices, and since when",
     "report": "print what was spent, by model, outcome and label",

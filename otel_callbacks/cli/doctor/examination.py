@@ -5,6 +5,7 @@ https://opentelemetry.io/docs/specs/otel/configuration/sdk-environment-variables
 
 from __future__ import annotations
 
+import os
 import time
 import uuid
 from dataclasses import dataclass, field
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
 from otel_callbacks._setting_values import SettingError
+from otel_callbacks.cli import env as backends
 from otel_callbacks.cli._http import Address, address
 from otel_callbacks.cli.doctor import STAGES
 from otel_callbacks.cli.doctor import backends as doctor_backends
@@ -203,11 +205,16 @@ class Examination:
     def _collector(self, check: Check) -> str:
         """Send the spans; without any, see whether somebody takes them."""
         protocol = self.settings.protocol_of("traces")
+        url = self.addresses.collector.url
+        for reason, remedy in backends.troubles(url, self.settings, os.environ):
+            check.caution(reason, remedy)
+        names = backends.at(url)
+        here = f"; as for {', '.join(names)}" if names else ""
         if not self._spans:
             reply = doctor_collector.handshake(check, self.addresses, protocol)
-            return f"{protocol}; {reply.said}; no trace was there to send"
+            return f"{protocol}{here}; {reply.said}; no trace was there to send"
         self._sent = doctor_collector.send(check, self.addresses, protocol, self._spans)
-        return f"{protocol}; it took the trace"
+        return f"{protocol}{here}; it took the trace"
 
     def _jaeger(self, check: Check) -> str:
         """Wait for the trace."""

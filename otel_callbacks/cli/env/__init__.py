@@ -1,0 +1,305 @@
+"""``otel-callbacks env``: the block of variables that sends to a backend.
+
+The one table of backends: the command prints it, the doctor compares the environment
+with it, and a test holds that ``docs/backends.md`` has it.
+"""
+
+from __future__ import annotations
+
+import re
+import textwrap
+from typing import TYPE_CHECKING, Final, NamedTuple
+from urllib.parse import urlsplit
+
+from otel_callbacks.cli._common import Output
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Iterator, Mapping
+
+    from otel_callbacks.settings import Settings
+
+_ALL: Final = "OTEL_EXPORTER_OTLP_"
+_TRACES: Final = "OTEL_EXPORTER_OTLP_TRACES_"
+_METRICS_EXPORTER: Final = "OTEL_METRICS_EXPORTER"
+_LOGS_EXPORTER: Final = "OTEL_LOGS_EXPORTER"
+_HTTP: Final = "http/protobuf"
+_PATH: Final = "/v1/traces"
+_WIDTH: Final = 88
+# What is to be replaced: a word in capitals.
+_PLACEHOLDER: Final = re.compile(r"(?<![A-Za-z])[A-Z]{2,}[0-9]*(?![A-Za-z])")
+
+
+class Backend(NamedTuple):
+    """Where spans can be sent.
+
+    Args:
+        title: Its name.
+        endpoint: The URL; with the path of spans where it takes nothing else.
+        protocol: The protocol that it takes.
+        headers: As the variable wants them.
+        takes: The signals: ``traces``, ``traces and events``, or ``all``.
+        notes: What else is to be known, a sentence each.
+        others: Its other hosts.
+    """
+
+    title: str
+    endpoint: str
+    protocol: str = _HTTP
+    headers: str = ""
+    takes: str = "all"
+    notes: tuple[str, ...] = ()
+    others: tuple[str, ...] = ()
+
+    @property
+    def variables(self) -> dict[str, str]:
+        """What to set."""
+        prefix = _TRACES if self.endpoint.endswith(_PATH) else _ALL
+        found = {f"{prefix}ENDPOINT": self.endpoint, f"{prefix}PROTOCOL": self.protocol}
+        if self.headers:
+            found[f"{prefix}HEADERS"] = self.headers
+        found[_METRICS_EXPORTER] = "otlp" if self.takes == "all" else "prometheus"
+        if self.takes == "traces":
+            found[_LOGS_EXPORTER] = "none"
+        return found
+
+    def is_at(self, url: str) -> bool:
+        """Say whether a URL is one of this backend's."""
+        netloc = urlsplit(url).netloc.removesuffix(":443")
+        mine = urlsplit(self.endpoint).netloc.removesuffix(":443")
+        host = re.escape(_PLACEHOLDER.sub("@", mine)).replace("@", r"[a-zA-Z0-9.-]+")
+        return netloc in self.others or re.fullmatch(host, netloc) is not None
+
+
+_GRPC_HERE: Final = "http://localhost:4317"
+_BASIC: Final = "Authorization=Basic%20BASE64"
+
+BACKENDS: Final[Mapping[str, Backend]] = {
+    "watch": Backend(
+        "otel-callbacks watch",
+        _GRPC_HERE,
+        "grpc",
+        takes="traces and events",
+        notes=("Start it in another terminal: otel-callbacks watch.",),
+    ),
+    "collector": Backend(
+        "OpenTelemetry Collector",
+        _GRPC_HERE,
+        "grpc",
+        notes=(
+            (
+                "As `docker compose up` starts it, with Jaeger, Prometheus and Grafana "
+                "behind it; there leave OTEL_METRICS_EXPORTER=prometheus."
+            ),
+        ),
+    ),
+    "jaeger": Backend("Jaeger", _GRPC_HERE, "grpc", takes="traces"),
+    "tempo": Backend("Grafana Tempo", _GRPC_HERE, "grpc", takes="traces"),
+    "grafana-cloud": Backend(
+        "Grafana Cloud",
+        "https://otlp-gateway-ZONE.grafana.net/otlp",
+        headers=_BASIC,
+        notes=(
+            "ZONE is that of your stack, such as prod-eu-west-2.",
+            "BASE64 is `printf %s INSTANCE_ID:TOKEN | base64 -w0`.",
+        ),
+    ),
+    "datadog": Backend(
+        "Datadog",
+        _GRPC_HERE,
+        "grpc",
+        notes=(
+            (
+                "Through the Datadog Agent, with its OTLP receiver switched on, "
+                "or a Collector with the datadog exporter."
+            ),
+            (
+                "LLM Observability takes spans without an Agent, too: its pages "
+                "name your site's endpoint and the header dd-otlp-source=llmobs."
+            ),
+        ),
+    ),
+    "honeycomb": Backend(
+        "Honeycomb",
+        "https://api.honeycomb.io",
+        headers="x-honeycomb-team=KEY",
+        notes=(
+            "In the EU it is https://api.eu1.honeycomb.io.",
+            (
+                "Metrics want a dataset: set OTEL_EXPORTER_OTLP_METRICS_HEADERS to "
+                "x-honeycomb-team=KEY,x-honeycomb-dataset=NAME, too."
+            ),
+        ),
+        others=("api.eu1.honeycomb.io",),
+    ),
+    "langfuse": Backend(
+        "Langfuse",
+        f"https://cloud.langfuse.com/api/public/otel{_PATH}",
+        headers=f"{_BASIC},x-langfuse-ingestion-version=4",
+        takes="traces",
+        notes=(
+            "BASE64 is `printf %s PUBLIC_KEY:SECRET_KEY | base64 -w0`.",
+            (
+                "In the US it is https://us.cloud.langfuse.com, your own one "
+                "http://localhost:3000."
+            ),
+        ),
+        others=("us.cloud.langfuse.com", "jp.cloud.langfuse.com"),
+    ),
+    "phoenix": Backend(
+        "Arize Phoenix",
+        f"http://localhost:6006{_PATH}",
+        headers="x-project-name=PROJECT",
+        takes="traces",
+        notes=("Start it with `phoenix serve`.",),
+    ),
+    "mlflow": Backend(
+        "MLflow",
+        f"http://localhost:5000{_PATH}",
+        headers="x-mlflow-experiment-id=ID",
+        takes="traces",
+        notes=(
+            (
+                "Start it with `mlflow server`; its store must be a database, such as "
+                "SQLite, the default."
+            ),
+            "ID is the experiment's: 0 is the default one.",
+        ),
+    ),
+    "signoz": Backend(
+        "SigNoz",
+        "https://ingest.REGION.signoz.cloud:443",
+        headers="signoz-ingestion-key=KEY",
+        notes=("REGION is us, eu or in.",),
+    ),
+    "azure-monitor": Backend(
+        "Azure Monitor",
+        _GRPC_HERE,
+        "grpc",
+        notes=("Through a Collector with the azuremonitor exporter.",),
+    ),
+}
+"""Each backend by the name that the command takes."""
+
+
+def add_to(parser: argparse.ArgumentParser) -> None:
+    """Add the command's options."""
+    parser.description = (
+        "Prints the variables that send spans to a backend, to be pasted or "
+        'read: eval "$(otel-callbacks env jaeger)". Words in capitals are yours to '
+        "replace. `otel-callbacks doctor --only collector` then checks them."
+    )
+    parser.add_argument(
+        "backend",
+        metavar="BACKEND",
+        choices=BACKENDS,
+        help=f"one of: {', '.join(BACKENDS)}",
+    )
+    parser.add_argument("--no-color", action="store_true", help="no colours")
+    parser.set_defaults(run=run)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Print one block."""
+    out = Output(color=not options.no_color)
+    for line in block(options.backend):
+        out.parts([(line, "dim" if line.startswith("#") else "")])
+    return 0
+
+
+def block(name: str) -> Iterator[str]:
+    """Yield the lines for a backend."""
+    backend = BACKENDS[name]
+    for note in (f"{backend.title} takes {_takes(backend)}.", *backend.notes):
+        yield from textwrap.wrap(
+            note,
+            _WIDTH,
+            initial_indent="# ",
+            subsequent_indent="#   ",
+            break_on_hyphens=False,
+            break_long_words=False,
+        )
+    for variable, value in backend.variables.items():
+        yield f"export {variable}={value}"
+
+
+def _takes(backend: Backend) -> str:
+    """Say which signals a backend takes."""
+    return "traces, metrics and logs" if backend.takes == "all" else backend.takes
+
+
+def at(url: str) -> list[str]:
+    """Return the backends that are at an address; on this machine it may be several."""
+    found = url.replace("//127.0.0.1", "//localhost")
+    found = re.sub(":4318(?=/|$)", ":4317", found)
+    return [name for name, one in BACKENDS.items() if one.is_at(found)]
+
+
+def troubles(
+    url: str, settings: Settings, environ: Mapping[str, str]
+) -> Iterator[tuple[str, str]]:
+    """Yield where the environment is not as the one backend at an address wants it.
+
+    Args:
+        url: Where spans go.
+        settings: The settings of this environment.
+        environ: The environment.
+
+    Yields:
+        What is wrong, and what to do.
+    """
+    names = at(url)
+    if len(names) != 1:
+        return
+    backend = BACKENDS[names[0]]
+    remedy = f"`otel-callbacks env {names[0]}` prints what {backend.title} wants."
+    protocol = settings.protocol_of("traces")
+    if protocol != backend.protocol:
+        yield (
+            f"{backend.title} takes {backend.protocol}, and we send {protocol}",
+            remedy,
+        )
+    wanted, path = _path(backend.endpoint), _sent_to(url, environ)
+    if protocol == backend.protocol and path != wanted:
+        yield f"{backend.title} takes spans at {wanted}, and we send to {path}", remedy
+    given = _headers(_first(environ, "HEADERS"))
+    for header, value in _headers(backend.headers).items():
+        if header not in given:
+            yield f"{backend.title} wants the header {header}", remedy
+        elif given[header] == value and (word := _PLACEHOLDER.search(value)):
+            yield (
+                f"the header {header} still has {word[0]} in the place of yours",
+                remedy,
+            )
+    for signal, exporter, takes in (
+        ("METRICS", settings.metrics_exporter, backend.takes == "all"),
+        ("LOGS", settings.logs_exporter, backend.takes != "traces"),
+    ):
+        there = _first(environ, "ENDPOINT", signal)
+        if exporter in {"otlp", "both"} and not takes and backend.is_at(there):
+            what = f"{backend.title} takes no {signal.lower()}, which go there, too"
+            yield what, remedy
+
+
+def _first(environ: Mapping[str, str], what: str, signal: str = "TRACES") -> str:
+    """Return a signal's own variable, else the one for all."""
+    own = environ.get(f"{_ALL}{signal}_{what}", "").strip()
+    return own or environ.get(f"{_ALL}{what}", "").strip()
+
+
+def _path(endpoint: str) -> str:
+    """Return the path of spans, which a base has added."""
+    path = urlsplit(endpoint).path.rstrip("/")
+    return path if path.endswith(_PATH) else f"{path}{_PATH}"
+
+
+def _sent_to(url: str, environ: Mapping[str, str]) -> str:
+    """Return the path that spans are sent to."""
+    is_exact = environ.get(f"{_TRACES}ENDPOINT", "").strip().rstrip("/") == url
+    return urlsplit(url).path or "/" if is_exact else _path(url)
+
+
+def _headers(text: str) -> dict[str, str]:
+    """Read headers as the exporters do."""
+    pairs = (one.partition("=") for one in text.split(",") if one.strip())
+    return {name.strip().lower(): value.strip() for name, _, value in pairs}
