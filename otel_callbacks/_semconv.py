@@ -85,6 +85,8 @@ SERVER_PORT: Final = "server.port"
 ERROR_TYPE: Final = "error.type"
 USER_ID: Final = "user.id"
 SESSION_ID: Final = "session.id"
+IDS: Final = (CONVERSATION_ID, SESSION_ID, USER_ID)
+"""Whom a run is for."""
 
 # What the conventions' own registry knows; the rest is off with
 # OTEL_CALLBACKS_EXTENSIONS=false.

@@ -35,11 +35,7 @@ if TYPE_CHECKING:
 _CONVERSATION_KEYS: Final = ("conversation_id", "thread_id", "session_id")
 """The first that is set is the conversation: ``thread_id`` is LangGraph's name."""
 
-_TEXTS: Final = (
-    ("session_id", semconv.SESSION_ID),
-    ("user_id", semconv.USER_ID),
-    ("langgraph_node", semconv.LANGGRAPH_NODE),
-)
+_IDS: Final = (("session_id", semconv.SESSION_ID), ("user_id", semconv.USER_ID))
 
 _OWN_TAGS: Final = ("seq:step:", "graph:step:", "map:key:", "langsmith:")
 """LangChain's own tags: the span tree says the same."""
@@ -56,6 +52,16 @@ def identifier(value: object) -> str:
     return text(value)
 
 
+def ids_of(about: dict[object, object]) -> dict[str, AttributeValue]:
+    """Return the conversation, the session and the user that an app names."""
+    found: dict[str, AttributeValue] = {}
+    _add_conversation(found, about)
+    for key, attribute in _IDS:
+        if key in about and (value := identifier(about[key])):
+            found[attribute] = value
+    return found
+
+
 def add_metadata(
     attributes: dict[str, AttributeValue],
     metadata: object,
@@ -63,10 +69,9 @@ def add_metadata(
 ) -> None:
     """Add what the run's metadata and tags say to its span attributes."""
     if isinstance(metadata, dict):
-        _add_conversation(attributes, metadata)
-        for key, attribute in _TEXTS:
-            if key in metadata and (value := identifier(metadata[key])):
-                attributes[attribute] = value
+        attributes.update(ids_of(metadata))
+        if node := identifier(metadata.get("langgraph_node")):
+            attributes[semconv.LANGGRAPH_NODE] = node
         step = metadata.get("langgraph_step")
         if step is not None and (step := integer(step)) is not None:
             attributes[semconv.LANGGRAPH_STEP] = step

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+import sys
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from langchain_core.runnables.config import var_child_runnable_config
 
 from otel_callbacks import _semconv as semconv
 from otel_callbacks._readers.provider import class_name
-from otel_callbacks._readers.request import add_metadata, identifier
+from otel_callbacks._readers.request import add_metadata, identifier, ids_of
 from otel_callbacks._readers.values import count, mapping, text
 from otel_callbacks._records import ERROR, NO_ATTRIBUTES, Failure, Request, Response
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from types import FrameType
     from uuid import UUID
 
     from otel_callbacks._records import AttributeValue
@@ -27,6 +29,53 @@ def enclosing_run_id() -> UUID | None:
     # A list of handlers where nothing runs yet, a manager inside a run.
     found: UUID | None = getattr(config.get("callbacks"), "parent_run_id", None)
     return found
+
+
+class Configured(NamedTuple):
+    """Ids in a config, which LangChain leaves out of the metadata since 1.3."""
+
+    own: dict[str, AttributeValue]
+    """Those of the run that starts."""
+    outer: dict[str, AttributeValue]
+    """Those of the run whose code calls it."""
+    outer_id: UUID | None
+    """The id of that run."""
+
+
+_FRAMES_AT_MOST: Final = 40
+"""From a callback up to the method that a config is given to are some ten."""
+
+
+def configured() -> Configured | None:
+    """Return the ids in the config at hand, where it has any.
+
+    A call that is given a config of its own has that: two users that one step serves
+    are two. Only where somebody is named are LangChain's frames looked at for it.
+    """
+    config = var_child_runnable_config.get()
+    given = mapping(config.get("configurable")) if config else None
+    if not given or not (outer := ids_of(given)):
+        return None
+    own = _own_config()
+    return Configured(
+        outer if own is None else ids_of(mapping(own.get("configurable"))),
+        outer,
+        enclosing_run_id(),
+    )
+
+
+def _own_config() -> dict[object, object] | None:
+    """Return the config in the nearest of LangChain's methods that has one."""
+    frame: FrameType | None = sys._getframe(1)  # noqa: SLF001 -- no public way up
+    left = _FRAMES_AT_MOST
+    while frame is not None and left:
+        if "config" in frame.f_code.co_varnames and str(
+            frame.f_globals.get("__name__")
+        ).startswith(("langchain_core.", "langgraph.")):
+            config = frame.f_locals.get("config")
+            return config if isinstance(config, dict) else None
+        frame, left = frame.f_back, left - 1
+    return None
 
 
 def retriever_response(documents: Any) -> Response:

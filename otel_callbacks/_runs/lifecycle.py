@@ -18,8 +18,9 @@ from otel_callbacks._readers.estimate import output_tokens, prompt_estimate
 from otel_callbacks._readers.labels import add_labels
 from otel_callbacks._readers.request import model_request
 from otel_callbacks._readers.response import first_of, model_response
-from otel_callbacks._readers.steps import enclosing_run_id, tool_failed
+from otel_callbacks._readers.steps import configured, enclosing_run_id, tool_failed
 from otel_callbacks._records import CACHE_HIT, ERROR, OK, Failure, Request, Response
+from otel_callbacks._runs.run import run_key
 from otel_callbacks._spend.accounts import accounts_in_use
 
 if TYPE_CHECKING:
@@ -28,7 +29,8 @@ if TYPE_CHECKING:
 
     from otel_callbacks._content.capture import Captured, Redact
     from otel_callbacks._diagnostics import Diagnostics
-    from otel_callbacks._records import Outcome
+    from otel_callbacks._readers.steps import Configured
+    from otel_callbacks._records import Attributes, AttributeValue, Outcome
     from otel_callbacks._runs.run import Run
     from otel_callbacks._runs.table import RunTable
     from otel_callbacks.settings import Settings
@@ -105,9 +107,8 @@ class Lifecycle:
                     request = add_labels(request, reader, args, self._labels)
             except Exception as error:  # noqa: BLE001 -- the span matters more
                 request, trouble = unread, error
-            if parent_id is None:
-                parent_id, unfound = _read(lambda _: enclosing_run_id(), None)
-                trouble = trouble or unfound
+            parent_id, request, caller, unplaced = _placed(parent_id, request)
+            trouble = trouble or unplaced
             capture = self._capture
             said = capture.of_start(request, payload, more) if capture else NOTHING
             content = said.content
@@ -117,6 +118,8 @@ class Lifecycle:
             run = self._table.start(
                 run_id, parent_id, request, id(payload), content, expected
             )
+            if caller is not None and run.parent is not None:
+                _name(run.parent, caller)
             refusal = run.refusal
             if refusal is not None:
                 self.fail(run_id, refusal)
@@ -241,6 +244,46 @@ class Lifecycle:
         if self._diagnostics.strict:
             raise error
         self._diagnostics.trouble(where, error)
+
+
+def _placed(
+    parent_id: UUID | None, request: Request
+) -> tuple[UUID | None, Request, Configured | None, Exception | None]:
+    """Return whose code a run is called by, and its request with the ids of its config.
+
+    Those in the metadata come first.
+    """
+    ids: Configured | None = None
+    try:
+        if parent_id is None:
+            parent_id = enclosing_run_id()
+        ids = configured()
+        if ids is not None:
+            request = request._replace(attributes={**ids.own, **request.attributes})
+    except Exception as error:  # noqa: BLE001 -- the span matters more
+        return parent_id, request, None, error
+    return parent_id, request, ids, None
+
+
+def _name(run: Run, ids: Configured) -> None:
+    """Note whose run it is, once what it calls says so by the config it has.
+
+    The node of a graph has the graph's config, so the graph is named with it.
+    """
+    if ids.outer_id is None or run.key != run_key(ids.outer_id):
+        return
+    known = run.request.attributes
+    run.named = {**ids.outer, **run.named, **_ids_among(known)}
+    node = known.get(semconv.LANGGRAPH_NODE)
+    graph = run.parent
+    if node is not None and node == run.request.target and graph is not None:
+        known = graph.request.attributes
+        graph.named = {**ids.outer, **graph.named, **_ids_among(known)}
+
+
+def _ids_among(attributes: Attributes) -> dict[str, AttributeValue]:
+    """Return the ids among the attributes of a run."""
+    return {name: attributes[name] for name in semconv.IDS if name in attributes}
 
 
 def _with_seen(run: Run, response: Response | None, payload: Any) -> Response | None:

@@ -11,6 +11,7 @@ import weakref
 from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID
 
+from otel_callbacks._records import NO_ATTRIBUTES
 from otel_callbacks._semconv import INVOKE_AGENT, MODEL_OPERATIONS
 
 if TYPE_CHECKING:
@@ -150,6 +151,7 @@ class Run:
         "is_started",
         "key",
         "lost",
+        "named",
         "of_agent",
         "open",
         "origin",
@@ -183,6 +185,8 @@ class Run:
         self.sinks_done = 0
         self.reports = 1
         self.origin: object = None
+        # Ids of whom it is for, where they became known after its start.
+        self.named: Attributes = NO_ATTRIBUTES
         self.parent_known = True
         self.counted = True
         # Made at once where children are usual, as two threads may add the first.

@@ -45,6 +45,8 @@ def end_attributes(
 ) -> dict[str, AttributeValue]:
     """Return what became known of a run by its end."""
     attributes = _response_attributes(run, end, registry)
+    if run.named:
+        attributes.update(run.named)
     if end.failure is not None:
         attributes[semconv.ERROR_TYPE] = end.failure.error_type
         attributes[semconv.OUTCOME] = end.outcome
