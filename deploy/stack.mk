@@ -13,6 +13,10 @@ e2e: $(READY) stack-binaries ## Drive the real servers with the files under depl
 quiet: $(READY) stack-binaries ## Run the demo for half an hour: no alert may fire
 	$(BIN)/python tests/e2e/half_hour.py $(ARGS)
 
+.PHONY: chaos-pipeline
+chaos-pipeline: $(READY) stack-binaries ## Attack the app, Collector and Jaeger together
+	$(BIN)/python tests/chaos/pipeline.py $(ARGS)
+
 .PHONY: boards
 boards: $(READY) stack-binaries ## Draw every panel from a real run (FOLDER=boards)
 	BOARDS=$(or $(FOLDER),boards) $(BIN)/python -m pytest tests/e2e/test_boards.py \

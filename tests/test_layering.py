@@ -126,6 +126,7 @@ OF_A_PROMISE = {
     "test_lost_runs",
     "test_multiprocess_objects",
     "test_never_waits",
+    "test_loops",
     "test_no_leak",
     "test_no_secret_leaves",
     "test_live_work",
