@@ -72,6 +72,17 @@ def _langfuse() -> Any:
     return import_module("langfuse.langchain").CallbackHandler(public_key="pk-lf-bench")
 
 
+def _official() -> Any:
+    """Return OpenTelemetry's own handler, with its two histograms."""
+    package = "opentelemetry.instrumentation.genai.langchain"
+    telemetry = import_module("opentelemetry.util.genai.handler").TelemetryHandler(
+        tracer_provider=_provider(),
+        meter_provider=MeterProvider([InMemoryMetricReader()]),
+    )
+    handlers = import_module(f"{package}.callback_handler")
+    return handlers.OpenTelemetryLangChainCallbackHandler(telemetry)
+
+
 _TRACERS: dict[str, tuple[str, str, Callable[[], Any]]] = {
     "OpenInference": (
         "openinference.instrumentation.langchain",
@@ -82,6 +93,11 @@ _TRACERS: dict[str, tuple[str, str, Callable[[], Any]]] = {
         "opentelemetry.instrumentation.langchain",
         "opentelemetry-instrumentation-langchain",
         _openllmetry,
+    ),
+    "OpenTelemetry": (
+        "opentelemetry.instrumentation.genai.langchain",
+        "opentelemetry-instrumentation-genai-langchain",
+        _official,
     ),
     "Langfuse": ("langfuse", "langfuse", _langfuse),
 }

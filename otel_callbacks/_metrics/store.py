@@ -8,10 +8,9 @@ Ours to be scraped (``OwnStore``), OpenTelemetry's instruments to be pushed
 from __future__ import annotations
 
 import time
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from collections import Counter
 from decimal import Context, Decimal
-from itertools import repeat
 from operator import sub
 from typing import TYPE_CHECKING, Final, Generic, Protocol, TypeAlias, TypeVar
 
@@ -130,15 +129,21 @@ class Distribution:
 
     def observe_gaps(self, ticks: Sequence[int], trace: Trace | None) -> None:
         """Observe the seconds between each two readings of a clock."""
-        # All in C and in whole nanoseconds: a stream has many chunks.
+        # All in C and in whole nanoseconds: a stream has many chunks. Sorted, they need
+        # a search for each bucket they fall into, where each needed one of its own.
         gaps = [*map(sub, ticks[1:], ticks)]
-        counts = self.counts
-        bucket = 0
-        for bucket in map(bisect_left, repeat(self._bounds_ns), gaps):
-            counts[bucket] += 1
-        self.sum += sum(gaps) * _SECONDS
         if trace is not None:
-            self.exemplars[bucket] = (gaps[-1] * _SECONDS, trace)
+            last = gaps[-1]
+            self.exemplars[bisect_left(self._bounds_ns, last)] = last * _SECONDS, trace
+        gaps.sort()
+        bounds, counts, below = self._bounds_ns, self.counts, 0
+        highest = bisect_left(bounds, gaps[-1])
+        for bucket in range(bisect_left(bounds, gaps[0]), highest):
+            until = bisect_right(gaps, bounds[bucket])
+            counts[bucket] += until - below
+            below = until
+        counts[highest] += len(gaps) - below
+        self.sum += (ticks[-1] - ticks[0]) * _SECONDS
 
 
 _Count = TypeVar("_Count", Count, Amount)

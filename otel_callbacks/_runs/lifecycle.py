@@ -82,7 +82,12 @@ class Lifecycle:
         more: object,
     ) -> None:
         """Start a model's run."""
-        payload, error = _read(first_of, payloads)
+        payload: object
+        error: Exception | None = None
+        if type(payloads) is list and payloads:
+            payload = payloads[0]
+        else:
+            payload, error = _read(first_of, payloads)
         self.start(model_request, args, unread, ids, payload, more, error)
 
     def start(

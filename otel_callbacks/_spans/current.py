@@ -97,6 +97,8 @@ def resolved(span: trace.Span) -> trace.Span:
 RUN_KEY: Final = otel_context.create_key("otel_callbacks-run")
 
 _NOTHING: Final = otel_context.Context()
+# A context refuses to be changed; a new one is nobody's yet.
+_set: Final = dict.__setitem__
 # The key of the current span, from the function that uses it.
 _SPAN_KEY: Final = next(iter(trace.set_span_in_context(trace.INVALID_SPAN, _NOTHING)))
 
@@ -320,5 +322,8 @@ def put_back(span: StandIn | Shared) -> None:
 
 def _with(span: trace.Span, run: object, context: Context) -> Context:
     """Return a context with this span current and this run beside it."""
-    # One copy where the API's two functions make two.
-    return otel_context.Context({**context, _SPAN_KEY: span, RUN_KEY: run})
+    # One copy where the API's two functions make four.
+    changed = otel_context.Context(context)
+    _set(changed, _SPAN_KEY, span)
+    _set(changed, RUN_KEY, run)
+    return changed

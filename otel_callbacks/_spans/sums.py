@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from functools import reduce
+from operator import sub
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from otel_callbacks import _semconv as semconv
@@ -234,5 +235,5 @@ def add_chunk_times(
     if flowed > 0:
         rate = (len(chunks) - 1) * _NANOSECONDS / flowed
         attributes[semconv.CHUNK_RATE] = rate
-        gap = max(map(int.__sub__, chunks[1:], chunks))
+        gap = max(map(sub, chunks[1:], chunks))
         attributes[semconv.LONGEST_GAP] = gap / _NANOSECONDS

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import time
+from array import array
+from itertools import accumulate
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from prometheus_client import disable_created_metrics, enable_created_metrics
 from prometheus_client.core import Exemplar
 
@@ -117,6 +121,23 @@ def test_gaps_and_values_meet_in_the_same_buckets() -> None:
         one.observe(value, None)
         other.observe_gaps((0, round(value * 1e9)), None)
         assert one.counts == other.counts
+
+
+@given(st.lists(st.integers(0, 60), min_size=2, max_size=60))
+def test_many_gaps_fall_where_each_alone_would(gaps: list[int]) -> None:
+    """However the gaps of a stream are counted together, each is in its bucket."""
+    bounds, milli = (0.01, 0.02, 0.04), 1_000_000
+    together = Distribution(bounds)
+    ticks = array("q", accumulate((gap * milli for gap in gaps), initial=10**15))
+    together.observe_gaps(ticks, TRACE)
+    alone = Distribution(bounds)
+    for gap in gaps:
+        alone.observe_gaps((0, gap * milli), None)
+    assert together.counts == alone.counts
+    assert together.sum == pytest.approx(alone.sum)
+    ((bucket, (value, _)),) = together.exemplars.items()
+    assert value == pytest.approx(gaps[-1] / 1_000)
+    assert bucket == sum(bound * 1_000 < gaps[-1] for bound in bounds)
 
 
 def test_gauge_and_counter_take_values_from_elsewhere() -> None:
