@@ -50,7 +50,7 @@ class EventSink:
     def ended(self, run: StandIn, end: End) -> None:
         """Emit the events of a run."""
         operation = run.request.operation
-        if end.late or operation not in _CLIENTS:
+        if end.late or operation not in _CLIENTS or run.refusal is not None:
             return
         if operation in semconv.MODEL_OPERATIONS:
             self._emit(run, end, semconv.DETAILS_EVENT, self._details(run, end), None)

@@ -44,6 +44,11 @@ class Refusal(RuntimeError):  # noqa: N818 -- what derives from it says what it 
     does not retry those by default.
     """
 
+    @property
+    def attributes(self) -> Attributes:
+        """What the span says of the limit."""
+        return NO_ATTRIBUTES
+
 
 class Request(NamedTuple):
     """What is known when a run starts."""

@@ -127,6 +127,13 @@ ROLLUP_CALLS: Final = "otel_callbacks.calls"
 ROLLUP_TOOL_CALLS: Final = "otel_callbacks.tool_calls"
 ROLLUP_INPUT_TOKENS: Final = "otel_callbacks.input_tokens"
 ROLLUP_OUTPUT_TOKENS: Final = "otel_callbacks.output_tokens"
+ROLLUP_UNPRICED_TOKENS: Final = "otel_callbacks.unpriced_tokens"
+PARTLY_PRICED: Final = "otel_callbacks.partly_priced"
+BUDGET: Final = "otel_callbacks.budget"
+BUDGET_LIMIT: Final = "otel_callbacks.budget_limit"
+BUDGET_SPENT: Final = "otel_callbacks.budget_spent"
+BUDGET_RESERVED: Final = "otel_callbacks.budget_reserved"
+BUDGET_ASKED: Final = "otel_callbacks.budget_asked"
 
 # gen_ai.operation.name
 CHAT: Final = "chat"

@@ -226,6 +226,11 @@ class TrackedUsage:
         return self.totals.unpriced_tokens
 
     @property
+    def partly_priced_calls(self) -> int:
+        """Calls that cost more than `cost_usd` says: a part of them has no price."""
+        return self.totals.partly_priced_calls
+
+    @property
     def unknown_calls(self) -> int:
         """Calls whose provider did not say what they used."""
         return self.totals.unknown_calls
@@ -380,6 +385,8 @@ def _line(name: str, totals: Totals) -> str:
     )
     if totals.unpriced_tokens:
         text += f" and {totals.unpriced_tokens:,} tokens without a price"
+    if totals.partly_priced_calls:
+        text += f" and a part of {totals.partly_priced_calls} calls without a price"
     if totals.unknown_calls:
         text += (
             f"; {totals.unknown_calls} calls did not say what they used, at least "

@@ -10,7 +10,9 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final
 
 import pytest
+from langchain_core.exceptions import ContextOverflowError
 from langchain_core.messages import AIMessage, HumanMessage, ToolMessage
+from langchain_core.runnables import RunnableLambda
 from langchain_openai import ChatOpenAI, OpenAIEmbeddings
 from pydantic import BaseModel
 
@@ -333,6 +335,89 @@ def test_a_refusal_is_not_retried_by_langgraph(chat: Callable[..., Any]) -> None
     with track_usage(max_tokens=10) as usage, pytest.raises(BudgetExceeded):
         graph.compile().invoke({})
     assert usage.refused == 1
+
+
+def test_with_retry_makes_no_call_of_a_refusal(
+    chat: Callable[..., Any], server: FakeOpenAI
+) -> None:
+    """It retries each exception, unless it is told which; none of them is made."""
+    llm = chat(max_tokens=60)
+    every = llm.with_retry(wait_exponential_jitter=False)
+    named = llm.with_retry(retry_if_exception_type=(ContextOverflowError,))
+    for model, refused in ((every, 3), (named, 1)):
+        with track_usage(max_tokens=10) as usage, pytest.raises(BudgetExceeded):
+            model.invoke("x")
+        assert usage.refused == refused
+    assert server.requests == []
+
+
+def test_a_refusal_does_not_look_like_a_call(
+    chat: Callable[..., Any], telemetry: Capture
+) -> None:
+    """Nothing left the process: the span says the limit, and no sum has it."""
+    ask = RunnableLambda(
+        lambda _: [chat().invoke("x"), chat(max_tokens=60).invoke("x")]
+    )
+    with pytest.raises(BudgetExceeded), track_usage(max_calls=1):
+        ask.invoke("", config={"callbacks": [telemetry.handler]})
+    root, made, refused = sorted(telemetry.spans, key=lambda span: span["start_ns"])
+    assert (made["kind"], refused["kind"]) == ("CLIENT", "INTERNAL")
+    assert refused["attributes"]["error.type"] == "BudgetExceeded"
+    said = {
+        name.removeprefix("otel_callbacks."): value
+        for name, value in refused["attributes"].items()
+        if "budget" in name
+    }
+    assert said == {
+        "budget": "calls",
+        "budget_limit": 1.0,
+        "budget_spent": 1.0,
+        "budget_reserved": 0.0,
+        "budget_asked": 1.0,
+    }
+    assert root["attributes"]["otel_callbacks.calls"] == 1
+
+
+class Fast(FakeChatModel):
+    """A model that is served fast, which the list has no price for."""
+
+    def _generate(self, *args: Any, **kwargs: Any) -> Any:
+        result = super()._generate(*args, **kwargs)
+        message = result.generations[0].message
+        message.response_metadata["usage"] = {"speed": "fast"}
+        return result
+
+
+def test_partly_priced_is_visible_everywhere(telemetry: Capture) -> None:
+    """On the span, its root, the series, the account and its line."""
+    usage_of_each: Any = {
+        "input_tokens": 1_000,
+        "output_tokens": 1_000,
+        "total_tokens": 2_000,
+    }
+    about = {"usage": usage_of_each, "provider": "anthropic"}
+    fast = Fast(**about, model_name="claude-opus-4-6")
+    unpriced = FakeChatModel(**about, model_name="rose-1")
+    ask = RunnableLambda(lambda _: [fast.invoke("x"), unpriced.invoke("x")])
+    with track_usage() as usage:
+        ask.invoke("", config={"callbacks": [telemetry.handler]})
+    found = sorted(telemetry.spans, key=lambda span: span["start_ns"])
+    root, one, other = (span["attributes"] for span in found)
+    marks = "otel_callbacks.cost_usd", "otel_callbacks.partly_priced"
+    assert [one[name] for name in marks] == [0.03, True]
+    assert not set(marks) & set(other)
+    assert [root[name] for name in marks] == [0.03, True]
+    assert root["otel_callbacks.unpriced_tokens"] == 2_000
+    labels = {
+        "gen_ai_provider_name": "anthropic",
+        "gen_ai_request_model": "claude-opus-4-6",
+    }
+    name = "otel_callbacks_partly_priced_operations_total"
+    assert telemetry.registry.get_sample_value(name, labels) == 1
+    assert usage.partly_priced_calls == 1
+    assert [call.is_partly_priced for call in usage.calls] == [True, False]
+    unknown = "2,000 tokens without a price and a part of 1 calls without a price"
+    assert f"$0.030000 and {unknown}" in str(usage)
 
 
 def test_a_switch_of_telemetry_is_no_switch_of_limits(

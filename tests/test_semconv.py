@@ -273,7 +273,7 @@ def test_types_are_those_that_the_page_of_spans_tells() -> None:
     told = dict(
         re.findall(r"^\| `(otel_callbacks\.[\w.]+)` \| ([^|]+?) \|", page, re.MULTILINE)
     )
-    assert len(told) == 25
+    assert len(told) == 32
     for key, kind in told.items():
         found = _ours()[key]["type"]
         plain = re.sub(r"template\[(.*)\]", r"\1", found) if found is str(found) else ""

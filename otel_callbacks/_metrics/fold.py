@@ -73,12 +73,14 @@ Call: TypeAlias = tuple[
     bool,
     "tuple[int, int] | None",
     "Decimal | None",
+    bool,
 ]
 """One finished operation: its kind, its usage, whether that is missing though it should
 be there, nanoseconds that it took, the reading of the clock at its start and at each
 chunk, its trace if sampled, whether it comes late (tokens of a call that has been
 counted already), an agent's calls of models and tools or a retriever's documents and 0,
-and US dollars, if known. Plain tuples, as these are made on the path of a call."""
+US dollars, if known, and whether more is billed than these. Plain tuples, as these are
+made on the path of a call."""
 
 
 class _Tokens(NamedTuple):
@@ -168,6 +170,7 @@ class Fold:
         self._operations = kept(store.counters, catalogue.OPERATIONS.with_labels(names))
         self._documents = kept(store.counters, catalogue.DOCUMENTS)
         self._unpriced = kept(store.counters, catalogue.UNPRICED)
+        self._partly_priced = kept(store.counters, catalogue.PARTLY_PRICED)
         self._kinds: dict[Kind, _States] = {}
         self.usage_missing = 0
         # Of which the gauge of calls in flight says that there is none.
@@ -175,7 +178,7 @@ class Fold:
 
     def add(self, call: Call) -> None:
         """Add one finished call to every series it concerns."""
-        kind, usage, missing, duration_ns, _, chunks, trace, late, calls, cost = call
+        kind, usage, missing, took_ns, _, chunks, trace, late, calls, cost, more = call
         states = self._kinds.get(kind)
         if states is None:
             states = self._states_of(kind)
@@ -184,13 +187,13 @@ class Fold:
         if usage is not None:
             self._add_usage(states, usage, kind, trace)
         if cost is not None:
-            self._add_cost(states, cost, kind, trace)
+            self._add_cost(states, cost, kind, trace, is_partial=more)
         elif usage is not None:
             self._add_unpriced(states, usage, kind, trace)
         if late:
             return
         states.operations.add(1, trace)
-        states.duration.observe(duration_ns * _SECONDS, trace)
+        states.duration.observe(took_ns * _SECONDS, trace)
         if missing:
             self.usage_missing += 1
         if calls is not None:
@@ -243,9 +246,17 @@ class Fold:
                     self._details.at(labels).add(count, trace)
 
     def _add_cost(
-        self, states: _States, cost: Decimal, kind: Kind, trace: Trace | None
+        self,
+        states: _States,
+        cost: Decimal,
+        kind: Kind,
+        trace: Trace | None,
+        *,
+        is_partial: bool,
     ) -> None:
         """Count the money: spent by outcome, or saved where a cache answered."""
+        if is_partial:
+            self._partly_priced.at(states.base[1:3]).add(1, trace)
         state = states.cost
         if state is None:
             outcome, chosen = kind[_OUTCOME], states.chosen

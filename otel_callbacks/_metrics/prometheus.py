@@ -145,6 +145,7 @@ class PrometheusSink:
                 end.late,
                 None if request.operation in _CALLS else _counts(run, end),
                 end.cost,
+                end.is_partly_priced,
             )
         )
 

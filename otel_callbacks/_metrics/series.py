@@ -206,6 +206,13 @@ UNPRICED: Final = Series(
     "Tokens of models without a known price: they are missing in the cost.",
     (label(semconv.PROVIDER_NAME), label(semconv.REQUEST_MODEL)),
 )
+PARTLY_PRICED: Final = Series(
+    "otel_callbacks.partly_priced_operations",
+    "counter",
+    "{operation}",
+    "Calls that cost more than is known: a part of them has no price.",
+    (label(semconv.PROVIDER_NAME), label(semconv.REQUEST_MODEL)),
+)
 IN_FLIGHT: Final = Series(
     "otel_callbacks.operations_in_flight",
     "gauge",

@@ -30,9 +30,9 @@ if TYPE_CHECKING:
         Usage,
     )
 
-    Tally = tuple[int, int, int, int, Decimal | int]
+    Tally = tuple[int, int, int, int, Decimal | int, int, int]
     """What ended runs add to the sums of those above them: calls, tool calls, tokens in
-    and out, US dollars."""
+    and out, US dollars, tokens without a price, calls that are partly priced."""
     AgentTally = tuple[
         int,
         int,

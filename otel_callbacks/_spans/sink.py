@@ -62,6 +62,8 @@ def end_attributes(
         saved = end.outcome == CACHE_HIT
         name = semconv.SAVED_COST_USD if saved else semconv.COST_USD
         attributes[name] = float(end.cost)
+        if end.is_partly_priced:
+            attributes[semconv.PARTLY_PRICED] = True
     if end.content and content:
         attributes.update(as_json(end.content))
     return attributes
@@ -204,16 +206,19 @@ class SpanSink:
         request = run.request
         current = trace.get_current_span(context)
         parent = current_span.parent_of(run, context, current)
+        attributes = request.attributes
+        if run.refusal is not None:  # no call is made: nothing leaves this process
+            attributes = {**attributes, **run.refusal.attributes}
         run.span = self._maker.start(
             f"{request.operation} {request.target}".strip() or "run",
             context
             if parent is current
             else trace.set_span_in_context(parent, context),
             parent.get_span_context(),
-            _CLIENT if request.operation in _CALLS else _INTERNAL,
-            request.attributes
-            if self._extensions
-            else of_the_conventions(request.attributes),
+            _CLIENT
+            if request.operation in _CALLS and run.refusal is None
+            else _INTERNAL,
+            attributes if self._extensions else of_the_conventions(attributes),
             self._threads.links(request) if request.thread else None,
             run.start_ns,
             is_step=self._shortest_ns > 0 and _is_step(run),
@@ -235,11 +240,8 @@ class SpanSink:
         """Write what became known, and end the span."""
         if run.parent is not None and not run.is_summed:
             run.is_summed = True
-            rollup.note(run.rollup, run.request.operation, end)
-            # Of an agent itself: the one outside, as its own list is for what is below.
-            outer = run.parent.of_agent
-            if outer is not None:
-                agent_sums.note_in_agent(outer, run, end)
+            if run.refusal is None:
+                self._note(run, run.parent, end)
             if end.response is not None and end.outcome == OK:
                 self._tell_interrupt(run.parent, end.response)
         if type(span) is StepSpan and self._is_trivial(run, span, end):
@@ -269,6 +271,13 @@ class SpanSink:
             and not span.is_used
             and run.key not in self._interrupted
         )
+
+    def _note(self, run: StandIn, parent: Run, end: End) -> None:
+        """Add a run to what its root and its agent did."""
+        rollup.note(run.rollup, run.request.operation, end)
+        # Of an agent itself: the one outside, as its own list is for what is below.
+        if parent.of_agent is not None:
+            agent_sums.note_in_agent(parent.of_agent, run, end)
 
     def _tell_interrupt(self, parent: Run, response: Response) -> None:
         """Note for a run that one below it waits; a graph itself ends as if done."""

@@ -25,6 +25,8 @@ _Entry = TypeVar("_Entry")
 _MOST: Final = 32
 """Entries that a run keeps before they become one."""
 
+_NO_USAGE: Final = Usage()
+
 _being_added: Final[dict[int, object]] = {}
 """The lists that a thread is adding up, by id."""
 
@@ -181,12 +183,15 @@ def note(entries: list[Tally], operation: str, end: End) -> None:
     if operation in semconv.MODEL_OPERATIONS:
         response = end.response
         if response is None or response.cache_hit:
-            entry = (1, 0, 0, 0, 0)
+            entry = (1, 0, 0, 0, 0, 0, 0)
         else:
-            given, taken = response.usage[:2] if response.usage else (0, 0)
-            entry = (1, 0, given or 0, taken or 0, end.cost or 0)
+            usage = response.usage or _NO_USAGE
+            given, taken = usage.input_tokens or 0, usage.output_tokens or 0
+            unpriced = given + taken if end.cost is None else 0
+            partial = int(end.is_partly_priced)
+            entry = (1, 0, given, taken, end.cost or 0, unpriced, partial)
     elif operation == semconv.EXECUTE_TOOL:
-        entry = (0, 1, 0, 0, 0)
+        entry = (0, 1, 0, 0, 0, 0, 0)
     else:
         return
     _note(entries, entry, _add)
@@ -194,13 +199,15 @@ def note(entries: list[Tally], operation: str, end: End) -> None:
 
 def _add(one: Tally, other: Tally) -> Tally:
     """Add what ended to what had ended before."""
-    calls, tools, given, taken, cost = one
+    calls, tools, given, taken, cost, unpriced, partial = one
     return (
         calls + other[0],
         tools + other[1],
         given + other[2],
         taken + other[3],
         EXACT.add(cost, other[4]) if cost and other[4] else cost or other[4],
+        unpriced + other[5],
+        partial + other[6],
     )
 
 
@@ -212,11 +219,16 @@ def counts(entries: Sequence[Tally | AgentTally]) -> tuple[int, int]:
 
 def attributes(entries: Sequence[Tally]) -> dict[str, AttributeValue]:
     """Return the sums as span attributes."""
-    *whole, cost = reduce(_add, tuple(entries))
+    *whole, cost, unpriced, partial = reduce(_add, tuple(entries))
     sums: dict[str, AttributeValue] = dict(zip(_NAMES, whole, strict=True))
     # Left out where it is nothing: the price of no call below may be known.
-    if cost:
-        sums[semconv.COST_USD] = float(cost)
+    if not cost:
+        return sums
+    sums[semconv.COST_USD] = float(cost)
+    if unpriced:
+        sums[semconv.ROLLUP_UNPRICED_TOKENS] = unpriced
+    if unpriced or partial:
+        sums[semconv.PARTLY_PRICED] = True
     return sums
 
 

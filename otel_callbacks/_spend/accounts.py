@@ -44,6 +44,8 @@ class Call(NamedTuple):
         assumed_tokens: What was certainly sent and seen, where the provider did not say
             its usage.
         assumed_cost: US dollars for these; None if the price is not known.
+        is_partly_priced: Whether something is billed beside `cost` whose price is not
+            known, such as a web search.
     """
 
     operation: str
@@ -58,6 +60,7 @@ class Call(NamedTuple):
     span_id: str = ""
     assumed_tokens: int = 0
     assumed_cost: Decimal | None = None
+    is_partly_priced: bool = False
 
     @property
     def cost_usd(self) -> float | None:
@@ -83,6 +86,7 @@ class Totals:
         "details",
         "input_tokens",
         "output_tokens",
+        "partly_priced_calls",
         "saved_cost",
         "saved_tokens",
         "unknown_calls",
@@ -98,6 +102,7 @@ class Totals:
         self.saved_tokens = 0
         self.saved_cost = Decimal(0)
         self.unpriced_tokens = 0
+        self.partly_priced_calls = 0
         self.unknown_calls = 0
         self.assumed_tokens = 0
         self.assumed_cost = Decimal(0)
@@ -120,6 +125,7 @@ class Totals:
         self.unknown_calls += (assumed > 0) - (assumed < 0)
         self.assumed_tokens += assumed
         self.assumed_cost = EXACT.add(self.assumed_cost, call.assumed_cost or 0)
+        self.partly_priced_calls += call.is_partly_priced
         if call.cost is not None:
             self.cost = EXACT.add(self.cost, call.cost)
         else:
@@ -150,6 +156,7 @@ class Totals:
             **self.details,
             "cost_usd": self.cost_usd,
             "unpriced_tokens": self.unpriced_tokens,
+            "partly_priced_calls": self.partly_priced_calls,
             "unknown_calls": self.unknown_calls,
             "assumed_tokens": self.assumed_tokens,
             "assumed_cost_usd": float(self.assumed_cost),
@@ -387,7 +394,11 @@ def _completed(calls: _Calls, late: _Calls) -> tuple[Call, ...]:
     for call in itertools.chain.from_iterable(late):
         if positions := without.get(call.span_id):
             position = positions.pop()
-            known[position] = known[position]._replace(usage=call.usage, cost=call.cost)
+            known[position] = known[position]._replace(
+                usage=call.usage,
+                cost=call.cost,
+                is_partly_priced=call.is_partly_priced,
+            )
     return tuple(known)
 
 

@@ -8,9 +8,13 @@ from __future__ import annotations
 
 import math
 from decimal import Decimal
-from typing import Final, Literal, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Final, Literal, NamedTuple, TypeAlias
 
+from otel_callbacks import _semconv as semconv
 from otel_callbacks._records import EXACT, Refusal
+
+if TYPE_CHECKING:
+    from otel_callbacks._records import Attributes
 
 Amount: TypeAlias = int | Decimal
 
@@ -59,6 +63,17 @@ class BudgetExceeded(Refusal):
         self.spent = spent
         self.reserved = reserved
         self.asked = asked
+
+    @property
+    def attributes(self) -> Attributes:
+        """What the span says of the limit; amounts are US dollars, tokens or calls."""
+        return {
+            semconv.BUDGET: self.budget,
+            semconv.BUDGET_LIMIT: float(self.limit),
+            semconv.BUDGET_SPENT: float(self.spent),
+            semconv.BUDGET_RESERVED: float(self.reserved),
+            semconv.BUDGET_ASKED: float(self.asked),
+        }
 
     def __reduce__(self) -> tuple[type[BudgetExceeded], tuple[object, ...]]:
         # Exceptions cross processes by their arguments, not by their message.

@@ -393,4 +393,5 @@ def _call(run: Run, end: End, outside: trace.SpanContext | None) -> Call:
         "" if failure is None else failure.error_class,
         f"{context.trace_id:032x}" if context is not None and known else "",
         f"{context.span_id:016x}" if context is not None and known else "",
+        is_partly_priced=end.is_partly_priced,
     )

@@ -53,10 +53,12 @@ def call(
     late: bool = False,
     calls: tuple[int, int] | None = None,
     cost: Decimal | None = None,
+    more: bool = False,
 ) -> Any:
     """Return a call of 30 milliseconds."""
     duration = 30 * MILLISECOND
-    return (of or kind(), usage, missing, duration, 0, chunks, None, late, calls, cost)
+    counted = of or kind(), usage, missing, duration, 0, chunks, None, late
+    return (*counted, calls, cost, more)
 
 
 class _Fold(Fold):
@@ -384,6 +386,15 @@ def test_tokens_without_a_price_are_counted_by_model() -> None:
     assert value(fold, unpriced, gen_ai_request_model="m") == 7
     assert label_sets(fold, "otel_callbacks_cost_usd_total") == []
     assert label_sets(fold, "otel_callbacks_cost_saved_usd_total") == []
+
+
+def test_calls_that_cost_more_than_is_known_are_counted_by_model() -> None:
+    """Their cost counts as far as it is known."""
+    fold = new_fold()
+    fold.add(call(usage=Usage(1, 4), cost=Decimal("0.5"), more=True))
+    fold.add(call(usage=Usage(1, 4), cost=Decimal("0.5")))
+    partly = "otel_callbacks_partly_priced_operations_total"
+    assert value(fold, partly, gen_ai_request_model="m") == 1
 
 
 def test_money_is_added_up_exactly() -> None:

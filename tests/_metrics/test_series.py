@@ -151,6 +151,11 @@ EXPECTED = {
     "otel_callbacks_labels_overflowed_total": ("counter", "", ("label",)),
     "otel_callbacks_budget_exceeded_total": ("counter", "", ("budget", "action")),
     "otel_callbacks_documents_total": ("counter", "", ("gen_ai_data_source_id",)),
+    "otel_callbacks_partly_priced_operations_total": (
+        "counter",
+        "",
+        ("gen_ai_provider_name", "gen_ai_request_model"),
+    ),
     "otel_callbacks_unpriced_tokens_total": (
         "counter",
         "",

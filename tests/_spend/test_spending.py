@@ -76,6 +76,7 @@ def test_sums_as_json() -> None:
         "audio_output": 0,
         "cost_usd": 0.5,
         "unpriced_tokens": 14,
+        "partly_priced_calls": 0,
         "unknown_calls": 0,
         "assumed_tokens": 0,
         "assumed_cost_usd": 0.0,

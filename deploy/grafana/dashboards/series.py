@@ -42,6 +42,12 @@ UNPRICED: Final = select(
     'gen_ai_provider_name=~"$provider"',
     'gen_ai_request_model=~"$model"',
 )
+PARTLY_PRICED: Final = select(
+    "otel_callbacks_partly_priced_operations_total",
+    SERVICE,
+    'gen_ai_provider_name=~"$provider"',
+    'gen_ai_request_model=~"$model"',
+)
 BEYOND_BUDGET: Final = select("otel_callbacks_budget_exceeded_total", SERVICE)
 IN_FLIGHT: Final = select("otel_callbacks_operations_in_flight")
 DOCUMENTS: Final = select("otel_callbacks_documents_total", SERVICE)

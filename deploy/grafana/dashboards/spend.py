@@ -25,6 +25,7 @@ from dashboards.series import (
     CALLS_A_MINUTE,
     COST,
     OPERATIONS,
+    PARTLY_PRICED,
     SAVED,
     SAVED_TOKENS,
     TOKENS,
@@ -214,6 +215,16 @@ def _over_time() -> Row:
                 over_time(
                     f"60 * {rate(BEYOND_BUDGET, 'budget', 'action')}",
                     "{{budget}}: {{action}}",
+                ),
+                unit=CALLS_A_MINUTE,
+                empty="None",
+            ),
+            lines(
+                "Calls that are partly priced",
+                "They cost more than is shown: a part, such as a web search, has no "
+                "price.",
+                over_time(
+                    f"60 * {rate(PARTLY_PRICED, 'gen_ai_request_model')}", BY_MODEL
                 ),
                 unit=CALLS_A_MINUTE,
                 empty="None",
