@@ -1,4 +1,4 @@
-"""One thread for all that callbacks leave to be done later.
+"""What callbacks leave for later: sums, and jobs for one thread.
 
 A callback may run in a finalizer or a signal handler, on top of code that holds any
 lock. So it appends a job here, and this thread does what may have to wait.
@@ -9,20 +9,116 @@ from __future__ import annotations
 import _thread
 import contextlib
 import gc
+import os
 import queue
 import threading
 import time
 import weakref
 from collections import deque
-from typing import Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final, Generic, Protocol, TypeVar
 
-from otel_callbacks._forks import tell_after_fork
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
 
 _INTERVAL_AT_LEAST: Final = 0.05
 _INTERVAL_AT_MOST: Final = 5.0
 _PATIENCE: Final = 5.0
 _POLL: Final = 0.001
 _ONLY: Final = "thread"
+
+
+class Forkable(Protocol):
+    """Something that must start anew in a forked child."""
+
+    def after_fork(self) -> None:
+        """Start anew."""
+
+
+_forkables: weakref.WeakSet[Forkable] = weakref.WeakSet()
+
+
+def tell_after_fork(forkable: Forkable) -> None:
+    """Call this object's ``after_fork`` in every child forked from now on."""
+    _forkables.add(forkable)
+
+
+def _in_child() -> None:
+    """Tell every object that is still there; last those that use others' locks."""
+    for forkable in sorted(_forkables, key=_uses_others):
+        forkable.after_fork()
+
+
+def _uses_others(forkable: Forkable) -> bool:
+    """Say whether an object reads others when it starts anew."""
+    return getattr(forkable, "forks_last", False)
+
+
+os.register_at_fork(after_in_child=_in_child)
+
+
+_Entry = TypeVar("_Entry")
+_Sums = TypeVar("_Sums")
+
+FOLD_AT: Final = 256
+"""Entries that wait at most, so that what nobody reads does not grow."""
+
+
+class Tally(Generic[_Entry, _Sums]):
+    """Sums of entries, in the order in which they were added.
+
+    An addition is one append, which waits for nothing. Whoever reads, folds; of two who
+    read at once, one shortens the log.
+    """
+
+    __slots__ = ("__weakref__", "_fold", "_folded", "_lock", "_log")
+
+    def __init__(
+        self, nothing: _Sums, fold: Callable[[_Sums, Sequence[_Entry]], _Sums]
+    ) -> None:
+        self._fold = fold
+        # Entries are wrapped, as two of them may be one object.
+        self._log: deque[tuple[_Entry]] = deque()
+        self._folded: tuple[_Sums, tuple[_Entry] | None] = (nothing, None)
+        self._lock = threading.Lock()
+        tell_after_fork(self)
+
+    def after_fork(self) -> None:
+        """Take a new lock; a thread that is not here may hold the old one."""
+        self._lock = threading.Lock()
+
+    def add(self, entry: _Entry) -> None:
+        """Add an entry."""
+        self._log.append((entry,))
+        if len(self._log) >= FOLD_AT:
+            self.read()
+
+    def read(self) -> _Sums:
+        """Return the sums of all entries that have been added."""
+        lock = self._lock
+        is_mine = False
+        try:
+            is_mine = lock.acquire(blocking=False)
+            folded = log = None
+            while log is None or folded is not self._folded:
+                folded = self._folded
+                log = self._log.copy()
+            sums, last = folded
+            fresh = list(log)
+            # Whoever folded before may not have taken all of it off the log yet.
+            for position, entry in enumerate(fresh):
+                if entry is last:
+                    del fresh[: position + 1]
+                    break
+            if fresh:
+                sums = self._fold(sums, [entry for (entry,) in fresh])
+            if is_mine and log:
+                self._folded = sums, log[-1]
+                for _ in log:
+                    self._log.popleft()
+            return sums
+        finally:
+            if is_mine:
+                lock.release()
 
 
 class Worker(Protocol):

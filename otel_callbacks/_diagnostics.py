@@ -13,7 +13,7 @@ import logging
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from otel_callbacks._tally import Tally
+from otel_callbacks._background import Tally
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -21,9 +21,9 @@ from opentelemetry.metrics import get_meter_provider
 from prometheus_client import REGISTRY
 
 from otel_callbacks import _semconv as semconv
+from otel_callbacks._background import tell_after_fork
 from otel_callbacks._diagnostics import Counts, Diagnostics
 from otel_callbacks._events import EventSink
-from otel_callbacks._forks import tell_after_fork
 from otel_callbacks._identity import ByIdentity
 from otel_callbacks._metrics.wiring import SeriesWiring
 from otel_callbacks._runs.lifecycle import Pipeline

@@ -19,11 +19,10 @@ from opentelemetry import trace
 from opentelemetry.sdk.trace import TracerProvider
 from prometheus_client import REGISTRY, start_http_server
 
-from otel_callbacks._background import background
+from otel_callbacks._background import background, tell_after_fork
 from otel_callbacks._export.ends import LastCalls
 from otel_callbacks._export.providers import Exports, is_set_up
 from otel_callbacks._export.providers import show as show_traces
-from otel_callbacks._forks import tell_after_fork
 from otel_callbacks._setting_values import SettingError
 from otel_callbacks.handler import OTelCallbackHandler
 from otel_callbacks.settings import Settings, check_sdk_variables

@@ -10,7 +10,6 @@ import dataclasses
 import os
 from typing import TYPE_CHECKING, Any, Final
 
-from otel_callbacks._labels import labels
 from otel_callbacks._semconv import DEFAULT_REGISTRY, REGISTRIES
 from otel_callbacks._setting_values import (
     CONTENT_MODES,
@@ -21,6 +20,7 @@ from otel_callbacks._setting_values import (
     endpoint,
     exporters,
     flag,
+    labels,
     money,
     one_of,
     ratio,

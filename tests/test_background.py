@@ -4,17 +4,23 @@ from __future__ import annotations
 
 import _thread
 import gc
+import os
 import threading
+import warnings
 import weakref
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from waiting import wait_until
 
-from otel_callbacks._background import Background
+from otel_callbacks import _background as _tally
+from otel_callbacks import _background as forks
+from otel_callbacks._background import Background, Tally
+from otel_callbacks._instrument.switch import _Switching
+from otel_callbacks._pipeline import _Building
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
 
 class Looker:
@@ -239,3 +245,194 @@ def test_whoever_is_gone_looks_no_more(thread: Background) -> None:
     thread._look()
     assert looker.looks == 1
     thread._lookers.clear()
+
+
+class Told:
+    """Counts how often it was told."""
+
+    def __init__(self) -> None:
+        self.times = 0
+
+    def after_fork(self) -> None:
+        """Count."""
+        self.times += 1
+
+
+def test_child_is_told_and_parent_is_not() -> None:
+    """In a forked child each object starts anew, in the parent nothing changes."""
+    told = Told()
+    forks.tell_after_fork(told)
+    with warnings.catch_warnings():
+        # From Python 3.12 on it warns where threads run, as a session's servers do.
+        warnings.simplefilter("ignore", DeprecationWarning)
+        pid = os.fork()
+    if pid == 0:  # pragma: no cover -- measured in the parent only
+        os._exit(10 + told.times)
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 11
+    assert told.times == 0
+
+
+def test_every_object_is_told_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """All objects are told, each once, however often it was registered."""
+    monkeypatch.setattr(forks, "_forkables", weakref.WeakSet())
+    first, second = Told(), Told()
+    for one in (first, second, first):
+        forks.tell_after_fork(one)
+    forks._in_child()
+    assert (first.times, second.times) == (1, 1)
+
+
+def test_objects_are_held_weakly(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An object that nobody uses goes away, and is not told."""
+    known: weakref.WeakSet[forks.Forkable] = weakref.WeakSet()
+    monkeypatch.setattr(forks, "_forkables", known)
+    told = Told()
+    forks.tell_after_fork(told)
+    assert len(known) == 1
+    del told
+    gc.collect()
+    assert len(known) == 0
+    forks._in_child()
+
+
+@pytest.mark.parametrize("kind", [_Building, _Switching])
+def test_locks_of_a_child_are_its_own(kind: Any) -> None:
+    """Another thread of the parent may have held the lock while it forked."""
+    holder = kind()
+    before = holder.lock
+    before.acquire()
+    holder.after_fork()
+    assert holder.lock is not before
+    assert holder.lock.acquire(blocking=False)
+
+
+def added(total: int, entries: Sequence[int]) -> int:
+    """Add numbers up."""
+    return total + sum(entries)
+
+
+def test_sums_are_of_all_that_was_added() -> None:
+    """A read between does not change the next one."""
+    tally = Tally(0, added)
+    assert tally.read() == 0
+    tally.add(3)
+    tally.add(3)
+    assert tally.read() == 6
+    assert tally.read() == 6
+    tally.add(1)
+    assert tally.read() == 7
+
+
+def test_what_nobody_reads_does_not_grow() -> None:
+    """The log is folded every so many entries."""
+    tally = Tally(0, added)
+    for _ in range(10 * _tally.FOLD_AT + 5):
+        tally.add(1)
+    assert len(tally._log) == 5
+    assert tally.read() == 10 * _tally.FOLD_AT + 5
+
+
+def test_threads_lose_nothing() -> None:
+    """Whoever adds and whoever folds at the same moment."""
+    tally = Tally(0, added)
+    seen: list[int] = []
+
+    def work() -> None:
+        for _ in range(2_000):
+            tally.add(1)
+            seen.append(tally.read())
+
+    threads = [threading.Thread(target=work) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert tally.read() == 8_000
+    assert max(seen) == 8_000
+
+
+def reading_inside(depth: int) -> Tally[int, int]:
+    """Return a tally that is added to and read while it folds, as by a finalizer."""
+    left = [depth]
+
+    def fold(total: int, entries: Sequence[int]) -> int:
+        if left[0]:
+            left[0] -= 1
+            tally.add(100)
+            inside.append(tally.read())
+        return added(total, entries)
+
+    inside: list[int] = []
+    tally = Tally(0, fold)
+    return tally
+
+
+@pytest.mark.parametrize("depth", [1, 2, 5])
+def test_it_may_be_read_while_it_folds(depth: int) -> None:
+    """What interrupts a fold sees all, and costs nothing of it."""
+    tally = reading_inside(depth)
+    tally.add(1)
+    tally.read()
+    assert tally.read() == 1 + 100 * depth
+    assert not tally._log
+
+
+class Stop(BaseException):
+    """An interrupt."""
+
+
+@pytest.mark.parametrize("at", [0, 1, 2])
+def test_an_interrupt_counts_nothing_twice(at: int) -> None:
+    """Folded entries that are still in the log are passed over."""
+    tally = Tally(0, added)
+    for number in (1, 10, 100):
+        tally.add(number)
+
+    class Interrupted(type(tally._log)):  # type: ignore[misc]
+        left = at
+
+        def popleft(self) -> object:
+            if not self.left:
+                raise Stop
+            self.left -= 1
+            return super().popleft()
+
+    tally._log = Interrupted(tally._log)
+    with pytest.raises(Stop):
+        tally.read()
+    tally._log = type(tally._log).__base__(tally._log)  # type: ignore[misc]
+    tally.add(1_000)
+    assert tally.read() == 1_111
+    assert not tally._log
+
+
+def test_a_read_looks_again_where_another_has_folded() -> None:
+    """The sums and the log that it works with belong together."""
+    tally = Tally(0, added)
+    tally.add(1)
+
+    class Overtaken(type(tally._log)):  # type: ignore[misc]
+        def copy(self) -> object:
+            if overtake:
+                overtake.pop()()
+            return super().copy()
+
+    def fold() -> None:
+        tally._folded = (1, tally._log.popleft())
+        tally.add(10)
+
+    overtake: list[Callable[[], None]] = [fold]
+    tally._log = Overtaken(tally._log)
+    assert tally.read() == 11
+
+
+def test_a_forked_child_folds() -> None:
+    """A thread that is not there may have held the lock."""
+    tally = Tally(0, added)
+    tally.add(1)
+    assert tally._lock.acquire(blocking=False)
+    assert tally.read() == 1
+    assert tally._log
+    tally.after_fork()
+    assert tally.read() == 1
+    assert not tally._log

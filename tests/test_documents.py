@@ -53,7 +53,7 @@ _NOT_IN_A_HEADING: Final = re.compile(r"[^\w\- ]")
 # Commands, not the handler: they have a `trouble` of their own, or emit nothing.
 _OUTSIDE: Final = ("cli", "testing")
 # What uses names of attributes for labels.
-_LABELS_ONLY: Final = ("_labels.py", "_metrics/series.py", "_metrics/store.py")
+_LABELS_ONLY: Final = ("_setting_values.py", "_metrics/series.py", "_metrics/store.py")
 
 # Written in two parts, so that this file does not name what it looks for.
 _MACHINES: Final = ("/" + "work/", "/" + "root/", "/" + "tmp/v", "/" + "home/runner")

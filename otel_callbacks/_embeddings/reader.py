@@ -6,7 +6,10 @@ from the objects themselves: the model, and the answers of the provider's client
 
 from __future__ import annotations
 
-from typing import Any, Final, NamedTuple
+import functools
+import sys
+from contextvars import ContextVar
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from langchain_core.embeddings import Embeddings
 
@@ -14,6 +17,9 @@ from otel_callbacks import _semconv as semconv
 from otel_callbacks._readers.provider import provider_name, server_of
 from otel_callbacks._readers.values import count, mapping, text
 from otel_callbacks._records import Request, Response, Usage
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable
 
 _MODEL_KEYS: Final = ("model", "model_name", "model_id", "deployment")
 _ADDRESS_KEYS: Final = (
@@ -139,3 +145,65 @@ def _body(response: Any) -> dict[object, object]:
     usage = getattr(response, "usage", None)
     told = {"prompt_tokens": getattr(usage, "prompt_tokens", None)}
     return {"model": getattr(response, "model", ""), "usage": told}
+
+
+_MODULE: Final = "openai.resources.embeddings"
+_CLIENT_CLASSES: Final = ("Embeddings", "AsyncEmbeddings")
+_METHOD: Final = "create"
+_MARK: Final = "_otel_callbacks_original"
+
+answers: Final[ContextVar[list[Answer] | None]] = ContextVar(
+    "otel_callbacks_embedding_answers", default=None
+)
+"""Where the answers of the call at hand are noted; None outside of our spans."""
+
+
+def wrap_clients() -> None:
+    """Wrap the client's method, if the client is imported and not wrapped yet."""
+    module = sys.modules.get(_MODULE)
+    if module is None:
+        return
+    for name in _CLIENT_CLASSES:
+        kind = getattr(module, name, None)
+        original = getattr(kind, _METHOD, None)
+        if original is not None and not hasattr(original, _MARK):
+            setattr(kind, _METHOD, _noting(original))
+
+
+def unwrap_clients() -> None:
+    """Undo it; where somebody else has wrapped it since, ours does nothing by now."""
+    module = sys.modules.get(_MODULE)
+    for name in _CLIENT_CLASSES:
+        kind = getattr(module, name, None)
+        wrapped: Any = vars(kind).get(_METHOD) if kind is not None else None
+        original = vars(wrapped).get(_MARK) if wrapped is not None else None
+        # Who wraps with functools.wraps copies our mark: then ours is further in.
+        if original is not None and wrapped.__wrapped__ is original:
+            setattr(kind, _METHOD, original)
+
+
+def _noting(original: Any) -> Any:
+    """Return the method that notes what another one answers."""
+
+    @functools.wraps(original)
+    def create(self: Any, *args: Any, **kwargs: Any) -> Any:
+        response = original(self, *args, **kwargs)
+        noted = answers.get()
+        if noted is None:
+            return response
+        if hasattr(response, "__await__"):
+            return _later(response, kwargs, noted)
+        noted.append(Answer(kwargs, response))
+        return response
+
+    setattr(create, _MARK, original)
+    return create
+
+
+async def _later(
+    response: Awaitable[Any], asked: dict[str, Any], noted: list[Answer]
+) -> Any:
+    """Note an answer when it has come."""
+    answer = await response
+    noted.append(Answer(asked, answer))
+    return answer

@@ -23,10 +23,10 @@ from opentelemetry.sdk.resources import SERVICE_INSTANCE_ID, Resource
 from opentelemetry.sdk.trace import SpanProcessor, TracerProvider
 from opentelemetry.sdk.trace.export import ConsoleSpanExporter, SimpleSpanProcessor
 
+from otel_callbacks._background import tell_after_fork
 from otel_callbacks._diagnostics import Diagnostics
 from otel_callbacks._export.otlp import LOGS, METRICS, TRACES, exporter_class, route
 from otel_callbacks._export.sender import PATIENCE, QueueSender, Sender
-from otel_callbacks._forks import tell_after_fork
 from otel_callbacks._metrics.wiring import start_anew
 
 if TYPE_CHECKING:
@@ -148,7 +148,7 @@ class _Reader(MetricReader):
 def show(provider: TracerProvider) -> None:
     """Let a provider print each trace in the terminal."""
     # By its name: the command line, whose picture it is, stands above this package.
-    module = import_module("otel_callbacks.cli.picture.exporter")
+    module = import_module("otel_callbacks.cli.picture.waterfall")
     provider.add_span_processor(SimpleSpanProcessor(module.WaterfallExporter()))
 
 

@@ -18,8 +18,8 @@ from urllib.parse import urlsplit
 
 from opentelemetry import context as otel_context
 
+from otel_callbacks._background import tell_after_fork
 from otel_callbacks._export.reasons import close_filter, listening, open_filter, why
-from otel_callbacks._forks import tell_after_fork
 
 if TYPE_CHECKING:
     from collections.abc import Callable

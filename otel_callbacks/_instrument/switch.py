@@ -11,8 +11,8 @@ import os
 import threading
 from typing import TYPE_CHECKING, Final
 
-from otel_callbacks._embeddings.classes import unwrap_embeddings, wrap_embeddings
-from otel_callbacks._forks import tell_after_fork
+from otel_callbacks._background import tell_after_fork
+from otel_callbacks._embeddings.wrapper import unwrap_embeddings, wrap_embeddings
 from otel_callbacks._instrument import hook
 from otel_callbacks._setting_values import YES_OR_NO, flag, read_setting
 from otel_callbacks.handler import OTelCallbackHandler

@@ -12,9 +12,8 @@ import weakref
 from collections import Counter, deque
 from typing import TYPE_CHECKING, Final
 
-from otel_callbacks._background import background
+from otel_callbacks._background import background, tell_after_fork
 from otel_callbacks._diagnostics import Counts
-from otel_callbacks._forks import tell_after_fork
 from otel_callbacks._metrics import series as catalogue
 from otel_callbacks._runs.lost import REASONS
 

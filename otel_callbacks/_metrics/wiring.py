@@ -8,20 +8,20 @@ from typing import TYPE_CHECKING, Final
 from opentelemetry import metrics
 
 from otel_callbacks._identity import ByIdentity
-from otel_callbacks._labels import label_choices
 from otel_callbacks._metrics.calls import FOLD_AT, CallQueue
 from otel_callbacks._metrics.multiprocess import MultiprocessSink, is_multiprocess
 from otel_callbacks._metrics.otlp import Meters
 from otel_callbacks._metrics.prometheus import PrometheusSink, SeriesCollector
 from otel_callbacks._metrics.store import LabelLimits
+from otel_callbacks._setting_values import label_choices
 
 if TYPE_CHECKING:
     from opentelemetry.metrics import MeterProvider
     from prometheus_client import CollectorRegistry
 
     from otel_callbacks._diagnostics import Diagnostics
-    from otel_callbacks._labels import LabelChoice
     from otel_callbacks._records import Sink
+    from otel_callbacks._setting_values import LabelChoice
     from otel_callbacks.settings import Settings
 
 _PUSHED: Final = frozenset({"otlp", "both"})

@@ -10,9 +10,9 @@ from itertools import chain
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from otel_callbacks import _semconv as semconv
-from otel_callbacks._readers.billed import billed_parts
 from otel_callbacks._readers.provider import RESPONSES
 from otel_callbacks._readers.usage import (
+    billed_parts,
     message_usage,
     reported_cost,
     total,

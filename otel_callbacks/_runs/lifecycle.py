@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
 
 from otel_callbacks import _semconv as semconv
 from otel_callbacks._content.capture import NOTHING, Capture, tell_agent
-from otel_callbacks._labels import label_choices
 from otel_callbacks._readers.errors import failure, interruption
 from otel_callbacks._readers.estimate import output_tokens, prompt_estimate
 from otel_callbacks._readers.labels import add_labels
@@ -21,6 +20,7 @@ from otel_callbacks._readers.response import first_of, model_response
 from otel_callbacks._readers.steps import configured, enclosing_run_id, tool_failed
 from otel_callbacks._records import CACHE_HIT, ERROR, OK, Failure, Request, Response
 from otel_callbacks._runs.run import run_key
+from otel_callbacks._setting_values import label_choices
 from otel_callbacks._spend.accounts import accounts_in_use
 
 if TYPE_CHECKING:

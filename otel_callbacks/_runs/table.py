@@ -8,8 +8,7 @@ import time
 from collections import OrderedDict
 from typing import TYPE_CHECKING, Final
 
-from otel_callbacks._background import is_collecting, watch_collections
-from otel_callbacks._forks import tell_after_fork
+from otel_callbacks._background import is_collecting, tell_after_fork, watch_collections
 from otel_callbacks._records import (
     ABANDONED,
     CANCELLED,

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from opentelemetry import context as otel_context
 from opentelemetry import trace
+from opentelemetry.trace import Link
 
 from otel_callbacks import _semconv as semconv
 from otel_callbacks._records import CACHE_HIT, OK
@@ -20,19 +21,20 @@ from otel_callbacks._spans import current as current_span
 from otel_callbacks._spans import sums as agent_sums
 from otel_callbacks._spans import sums as rollup
 from otel_callbacks._spans.own import OwnSpan, SpanMaker, StepSpan
-from otel_callbacks._spans.resumes import Threads
 from otel_callbacks._spans.sums import add_chunk_times
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from opentelemetry.context import Context
+    from opentelemetry.trace import Span, SpanContext
 
     from otel_callbacks._records import (
         Attributes,
         AttributeValue,
         Content,
         End,
+        Request,
         Response,
         Usage,
     )
@@ -327,3 +329,32 @@ def _leave_shared(run: StandIn, shared: current_span.Shared) -> None:
     if shared.remove(run):
         current_span.put_back(shared)
         shared.release()
+
+
+MOST_THREADS: Final = 1_000
+"""Threads remembered, the ones used last; in this process alone."""
+
+
+class Threads:
+    """The last run of each thread of a graph."""
+
+    def __init__(self) -> None:
+        self._last: dict[tuple[str, str], SpanContext] = {}
+
+    def links(self, request: Request) -> tuple[Link, ...]:
+        """Return the link of a run that resumes its thread, if the thread is known."""
+        if not request.resumes:
+            return ()
+        before = self._last.get((request.target, request.thread))
+        return () if before is None else (Link(before),)
+
+    def remember(self, request: Request, span: Span) -> None:
+        """Take a run as the last one of its thread."""
+        key = (request.target, request.thread)
+        # Out and in again: the threads used last stand at the end.
+        self._last.pop(key, None)
+        self._last[key] = span.get_span_context()
+        if len(self._last) > MOST_THREADS:
+            # Another thread may change it at this moment, and makes room then.
+            with contextlib.suppress(RuntimeError):
+                self._last.pop(next(iter(self._last)), None)

@@ -14,10 +14,9 @@ from contextvars import ContextVar
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias
 
-from otel_callbacks._forks import tell_after_fork
+from otel_callbacks._background import Tally, tell_after_fork
 from otel_callbacks._records import CACHE_HIT, DETAILS, EXACT, Refusal, Usage
 from otel_callbacks._spend.budgets import NOTHING, WARN, Amounts
-from otel_callbacks._tally import Tally
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

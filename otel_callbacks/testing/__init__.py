@@ -6,7 +6,6 @@
 
 from __future__ import annotations
 
-from otel_callbacks.testing.answers import answer_to, count_tokens
 from otel_callbacks.testing.capturing import (
     Capture,
     Span,
@@ -16,8 +15,14 @@ from otel_callbacks.testing.capturing import (
 )
 from otel_callbacks.testing.fake_models import FakeChatModel, FakeTextModel
 from otel_callbacks.testing.fake_openai import FakeOpenAI
-from otel_callbacks.testing.received import Received
-from otel_callbacks.testing.replies import Reply, Tokens, ToolCall
+from otel_callbacks.testing.replies import (
+    Received,
+    Reply,
+    Tokens,
+    ToolCall,
+    answer_to,
+    count_tokens,
+)
 
 __all__ = [
     "Capture",

@@ -12,13 +12,13 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from otel_callbacks.testing import answers
+from otel_callbacks.testing import replies
 from otel_callbacks.testing.replies import Reply, Tokens
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from otel_callbacks.testing.received import Received
+    from otel_callbacks.testing.replies import Received
 
 EVENT_STREAM: Final = "text/event-stream; charset=utf-8"
 _DONE: Final = b"data: [DONE]\n\n"
@@ -64,7 +64,7 @@ def streamed_text(exchange: Exchange) -> Body:
         {"index": index, "text": piece, "logprobs": None, "finish_reason": reason}
         for index, text in enumerate(texts)
         for piece, reason in [
-            *((piece, None) for piece in answers.pieces_of(text)),
+            *((piece, None) for piece in replies.pieces_of(text)),
             ("", exchange.finish_reason()),
         ]
     ]
@@ -88,7 +88,7 @@ def _chat_choices(
 ) -> Iterator[dict[str, Any]]:
     """Yield the choices that make up one answer, piece by piece."""
     deltas: list[dict[str, Any]] = [{"role": "assistant", "content": ""}]
-    deltas += [{"content": piece} for piece in answers.pieces_of(text)]
+    deltas += [{"content": piece} for piece in replies.pieces_of(text)]
     for place, call in enumerate(exchange.tool_calls()):
         deltas += _tool_deltas(place, call)
     for delta in deltas:
@@ -152,7 +152,7 @@ class Exchange:
     @property
     def model(self) -> str:
         """The model named in the answer."""
-        return self.reply.model or answers.dated(self.received.model)
+        return self.reply.model or replies.dated(self.received.model)
 
     def response_id(self, prefix: str) -> str:
         """Return the answer's id.
@@ -174,7 +174,7 @@ class Exchange:
         if self.reply.text is not None:
             return [self.reply.text] * (choices * len(prompts))
         return [
-            answers.answer_to(prompt, choice)
+            replies.answer_to(prompt, choice)
             for prompt in prompts
             for choice in range(choices)
         ]
@@ -209,7 +209,7 @@ class Exchange:
         calls = [call["function"]["arguments"] for call in self.tool_calls()]
         return self.reply.usage or Tokens(
             self.received.prompt_tokens,
-            sum(map(answers.count_tokens, [*texts, *calls])),
+            sum(map(replies.count_tokens, [*texts, *calls])),
         )
 
 
@@ -297,7 +297,7 @@ def embeddings(exchange: Exchange) -> Body:
     """
     asked = exchange.received.json
     vectors = [
-        answers.vector_of(text, asked.get("dimensions"))
+        replies.vector_of(text, asked.get("dimensions"))
         for text in exchange.received.prompts
     ]
     packed = asked.get("encoding_format") == "base64"

@@ -13,8 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, Self
 from otel_callbacks.testing import bodies, responses_api
 from otel_callbacks.testing import bodies as streams
 from otel_callbacks.testing.bodies import Body, Exchange
-from otel_callbacks.testing.received import Received
-from otel_callbacks.testing.replies import Answer, Match, Script, Tokens
+from otel_callbacks.testing.replies import Answer, Match, Received, Script, Tokens
 from otel_callbacks.testing.serving import Delivery
 
 if TYPE_CHECKING:
@@ -45,7 +44,7 @@ class FakeOpenAI:
     and ``/v1/responses``, plain and streamed, and ``GET /healthz``. What it answers
     comes from rules (``when``), from a queue (``script``) or is the usual reply: a
     flower shop's answer that depends on the question alone, with the tokens that
-    ``answers`` documents.
+    ``replies`` documents.
 
         with FakeOpenAI() as server:
             server.script(Reply.failing(429, retry_after=0.01), Reply("Tulips."))

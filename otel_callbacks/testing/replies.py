@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
+import math
+import re
 import threading
 from collections import deque
 from collections.abc import Callable
 from dataclasses import KW_ONLY, dataclass, field, fields
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
-
-from otel_callbacks.testing.received import Received
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -160,10 +161,10 @@ class Reply:
         )
 
 
-Match: TypeAlias = str | Callable[[Received], bool]
+Match: TypeAlias = str | Callable[["Received"], bool]
 """A text to look for in the question or to equal the model, or a question itself."""
 
-Answer: TypeAlias = Reply | Callable[[Received], Reply]
+Answer: TypeAlias = Reply | Callable[["Received"], Reply]
 """A reply, or how to make one for a request."""
 
 
@@ -229,3 +230,226 @@ def _matches(match: Match, received: Received) -> bool:
     if callable(match):
         return match(received)
     return match == received.model or match in received.text
+
+
+_CJK: Final = "\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af\uf900-\ufaff"
+_TOKEN: Final = re.compile(rf"[{_CJK}]|(?:(?![{_CJK}])\w)+|[^\w\s]")
+_IS_CJK: Final = re.compile(rf"[{_CJK}]")
+
+TOKENS_PER_MESSAGE: Final = 3
+"""What each message of a prompt costs beside its text."""
+
+_ANSWERS: Final = (
+    "Twelve red roses, 29 euros, delivered by noon.",
+    "Peonies are in season until June; a bunch of ten costs 18 euros.",
+    "Take white lilies with eucalyptus, and keep them out of the sun.",
+    "Tulips last longest in cold water; change it every second day.",
+    "A bouquet of sunflowers and thistles, 24 euros, ready in an hour.",
+)
+# ruff: noqa: RUF001 -- Chinese text has Chinese commas
+_CHINESE_ANSWERS: Final = (
+    "红玫瑰十二枝，一百九十九元，中午前送到。",
+    "牡丹花期到六月，十枝一束，一百二十元。",
+    "推荐白百合配尤加利叶，请放在阴凉处。",
+    "郁金香用凉水养得最久，每两天换一次水。",
+    "向日葵花束一百六十八元，一小时后可取。",
+)
+
+# The names that the provider answers with when asked by the short name:
+# https://platform.openai.com/docs/models
+_DATED: Final = {
+    "gpt-3.5-turbo": "gpt-3.5-turbo-0125",
+    "gpt-3.5-turbo-instruct": "gpt-3.5-turbo-instruct:20230824-v2",
+    "gpt-4o": "gpt-4o-2024-08-06",
+    "gpt-4o-mini": "gpt-4o-mini-2024-07-18",
+    "gpt-4.1": "gpt-4.1-2025-04-14",
+    "gpt-4.1-mini": "gpt-4.1-mini-2025-04-14",
+    "gpt-4.1-nano": "gpt-4.1-nano-2025-04-14",
+    "gpt-5": "gpt-5-2025-08-07",
+    "gpt-5-mini": "gpt-5-mini-2025-08-07",
+    "gpt-5-nano": "gpt-5-nano-2025-08-07",
+    "o3": "o3-2025-04-16",
+    "o4-mini": "o4-mini-2025-04-16",
+}
+
+_DIMENSIONS: Final = 16
+
+
+def tokens_of(text: str) -> list[str]:
+    """Cut a text into the fake server's tokens.
+
+    Args:
+        text: Any text.
+    """
+    return _TOKEN.findall(text)
+
+
+def count_tokens(text: str) -> int:
+    """Count the tokens of a text, as the fake server does.
+
+    Args:
+        text: Any text.
+    """
+    return len(tokens_of(text))
+
+
+def pieces_of(text: str) -> list[str]:
+    """Cut a text into the pieces of a stream: one for each token, nothing lost.
+
+    Args:
+        text: The whole answer.
+    """
+    starts = [0, *[match.start() for match in _TOKEN.finditer(text)][1:]]
+    ends = [*starts[1:], len(text)]
+    pieces = [text[start:end] for start, end in zip(starts, ends, strict=True)]
+    return [piece for piece in pieces if piece]
+
+
+def answer_to(question: str, choice: int = 0) -> str:
+    """Return the flower shop's answer to a question, in the question's script.
+
+    Args:
+        question: The last user message, or the prompt.
+        choice: Which of the ``n`` choices, from 0.
+    """
+    answers = _CHINESE_ANSWERS if _IS_CJK.search(question) else _ANSWERS
+    return answers[(_number(question) + choice) % len(answers)]
+
+
+def dated(model: str) -> str:
+    """Return the model name that the provider answers with.
+
+    Args:
+        model: The model that was asked for; unknown names come back unchanged.
+    """
+    return _DATED.get(model, model)
+
+
+def vector_of(text: str, dimensions: int | None = None) -> list[float]:
+    """Return the embedding of a text: always the same, of length 1.
+
+    Args:
+        text: The text.
+        dimensions: How many numbers, 16 when None.
+    """
+    size = dimensions or _DIMENSIONS
+    numbers = [_number(f"{index}:{text}") % 2001 - 1000 for index in range(size)]
+    length = math.hypot(*numbers) or 1.0
+    return [number / length for number in numbers]
+
+
+def _number(text: str) -> int:
+    """Return a number that depends on the text alone, not on the process."""
+    digest = hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()
+    return int.from_bytes(digest[:8], "big")
+
+
+_SECRET: Final = frozenset({"authorization", "api-key", "x-api-key", "cookie"})
+
+
+@dataclass(frozen=True, slots=True)
+class Received:
+    """What a client sent.
+
+    Args:
+        path: The request's path, such as ``/v1/chat/completions``.
+        json: The parsed body, ``{}`` when there is none.
+        headers: HTTP headers, lower case; credentials are replaced by ``***``.
+    """
+
+    path: str
+    json: Mapping[str, Any]
+    headers: Mapping[str, str]
+
+    @classmethod
+    def of(cls, path: str, json: Any, headers: Mapping[str, str]) -> Received:
+        """Take a request without the values of its credentials.
+
+        Args:
+            path: The request's path.
+            json: The parsed body; anything but an object counts as none.
+            headers: HTTP headers, lower case.
+        """
+        safe = {
+            name: "***" if name in _SECRET else value for name, value in headers.items()
+        }
+        return cls(path, json if isinstance(json, dict) else {}, safe)
+
+    @property
+    def model(self) -> str:
+        """The model that was asked for."""
+        return str(self.json.get("model", ""))
+
+    @property
+    def stream(self) -> bool:
+        """Whether a stream was asked for."""
+        return bool(self.json.get("stream"))
+
+    @property
+    def wants_usage(self) -> bool:
+        """Whether usage was asked for: always, but in a stream by an option."""
+        options = self.json.get("stream_options") or {}
+        return not self.stream or bool(options.get("include_usage"))
+
+    @property
+    def traceparent(self) -> str:
+        """The trace context that came with it, or an empty string."""
+        return self.headers.get("traceparent", "")
+
+    @property
+    def messages(self) -> list[tuple[str, str]]:
+        """Role and text of each message, of chat completions and responses."""
+        sent = self.json.get("messages") or self.json.get("input") or []
+        if isinstance(sent, str):
+            return [("user", sent)]
+        return [
+            (str(one.get("role") or one.get("type", "")), _text(one))
+            for one in sent
+            if isinstance(one, dict)
+        ]
+
+    @property
+    def prompts(self) -> list[str]:
+        """The prompts of a text completion or the texts of an embedding request."""
+        sent = self.json.get("prompt", self.json.get("input", ""))
+        if isinstance(sent, str):
+            return [sent]
+        if sent and isinstance(sent[0], int):
+            return [" ".join(map(str, sent))]
+        return [
+            one if isinstance(one, str) else " ".join(map(str, one)) for one in sent
+        ]
+
+    @property
+    def text(self) -> str:
+        """The question: the last user message, or the first prompt."""
+        if "prompt" in self.json:
+            return self.prompts[0]
+        asked = [text for role, text in self.messages if role == "user"]
+        return asked[-1] if asked else ""
+
+    @property
+    def after_tool(self) -> bool:
+        """Whether the last message is a tool's result."""
+        last = self.messages[-1][0] if self.messages else ""
+        return last in {"tool", "function", "function_call_output"}
+
+    @property
+    def prompt_tokens(self) -> int:
+        """The tokens of the prompt, as ``answers`` counts them."""
+        if "messages" not in self.json and not self.path.endswith("/responses"):
+            return sum(map(count_tokens, self.prompts))
+        messages = self.messages
+        return sum(count_tokens(text) for _, text in messages) + (
+            TOKENS_PER_MESSAGE * len(messages)
+        )
+
+
+def _text(message: Mapping[str, Any]) -> str:
+    """Return the text of a message whose content is text or a list of parts."""
+    content = message.get("content") or message.get("output") or ""
+    if isinstance(content, str):
+        return content
+    return "".join(
+        str(part.get("text", "")) for part in content if isinstance(part, dict)
+    )

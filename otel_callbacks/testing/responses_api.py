@@ -8,8 +8,8 @@ from __future__ import annotations
 import time
 from typing import Any, Final
 
-from otel_callbacks.testing import answers
 from otel_callbacks.testing import bodies as streams
+from otel_callbacks.testing import replies
 from otel_callbacks.testing.bodies import Body, Exchange, plain
 from otel_callbacks.testing.replies import Tokens
 
@@ -64,7 +64,7 @@ def _tokens(exchange: Exchange) -> Tokens | None:
     calls = [call["function"]["arguments"] for call in exchange.tool_calls()]
     return exchange.reply.usage or Tokens(
         exchange.received.prompt_tokens,
-        sum(map(answers.count_tokens, [_text(exchange), *calls])),
+        sum(map(replies.count_tokens, [_text(exchange), *calls])),
     )
 
 
@@ -136,7 +136,7 @@ def _message_events(item: dict[str, Any]) -> list[dict[str, Any]]:
         {"type": "response.content_part.added", **at, "part": empty},
         *(
             {"type": "response.output_text.delta", **at, "delta": piece, "logprobs": []}
-            for piece in answers.pieces_of(part["text"])
+            for piece in replies.pieces_of(part["text"])
         ),
         {
             "type": "response.output_text.done",

@@ -5,9 +5,17 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from langchain_core.documents import Document
+from langchain_core.messages import ToolMessage
+from langgraph.types import Command
 
 from otel_callbacks._content.jsonable import Work
-from otel_callbacks._content.tools import tool_definitions
+from otel_callbacks._content.tools import (
+    documents,
+    tool_arguments,
+    tool_definitions,
+    tool_result,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -89,3 +97,77 @@ def test_work_is_bounded() -> None:
     """Beyond the work that is allowed no further tool is read."""
     params = {"tools": [{"type": "a"}] * 5}
     assert len(tool_definitions(params, Work(2))) == 2
+
+
+MESSAGE = ToolMessage("3", tool_call_id="c1")
+
+
+@pytest.mark.parametrize(
+    ("said", "inputs", "expected"),
+    [
+        ("{'of': 'rose'}", {"of": "rose"}, {"of": "rose"}),
+        ('{"of": "rose"}', None, {"of": "rose"}),
+        ("rose", None, {"input": "rose"}),
+        ("3", None, {"input": 3}),
+    ],
+)
+def test_arguments_are_an_object(said: str, inputs: Any, expected: Any) -> None:
+    """Arguments are those of the call, else its text, in an object."""
+    assert tool_arguments(said, inputs, Work()) == expected
+
+
+@pytest.mark.parametrize(
+    ("output", "expected"),
+    [
+        ("rose", {"content": "rose"}),
+        ('{"price": 3}', {"price": 3}),
+        ("3", {"content": "3"}),
+        ({"price": 3}, {"price": 3}),
+        (3, {"content": 3}),
+        (MESSAGE, {"content": "3"}),
+        (
+            ToolMessage([{"type": "text", "text": "3"}], tool_call_id="c1"),
+            {"content": [{"type": "text", "content": "3"}]},
+        ),
+        (["a", 3], {"content": ["a", 3]}),
+        (Command(update={"messages": [MESSAGE]}), {"content": "3"}),
+        (Command(update={"flower": "rose"}), {"flower": "rose"}),
+        (
+            Command(update={"messages": [MESSAGE, MESSAGE]}),
+            {"messages": [{"type": "tool", "content": "3"}] * 2},
+        ),
+    ],
+    ids=str,
+)
+def test_a_result_is_an_object(output: Any, expected: Any) -> None:
+    """Whatever a tool gives back becomes an object."""
+    assert tool_result(output, Work()) == expected
+
+
+def test_documents_are_read() -> None:
+    """Documents have id, score and text, and what the store says of them."""
+    found = [
+        Document("Roses.", id="d1", metadata={"score": 0.5, "page": 2}),
+        Document("Tulips."),
+        "odd",
+    ]
+    assert documents(found, Work()) == (
+        [
+            {
+                "id": "d1",
+                "score": 0.5,
+                "content": "Roses.",
+                "metadata": {"score": 0.5, "page": 2},
+            },
+            {"content": "Tulips."},
+            {"content": None},
+        ],
+        0,
+    )
+
+
+def test_many_documents_are_counted() -> None:
+    """Beyond a thousand, documents are counted and not read."""
+    read, unread = documents([Document("x")] * 1_200, Work())
+    assert (len(read), unread) == (1_000, 200)
+    assert documents(3, Work()) == ([], 0)

@@ -4,18 +4,31 @@ from __future__ import annotations
 
 import logging
 import sys
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from langchain_core.messages import HumanMessage
+from langchain_core.runnables import RunnableLambda
+from opentelemetry import context as otel_context
 from opentelemetry.instrumentation.instrumentor import (  # type: ignore[attr-defined]
     BaseInstrumentor,
 )
+from opentelemetry.instrumentation.utils import is_http_instrumentation_enabled
 
 from otel_callbacks._diagnostics import Diagnostics
-from otel_callbacks._instrument.other_instrumentations import tell_of_others
+from otel_callbacks._instrument.other_instrumentations import (
+    FLAG,
+    suppress_others,
+    tell_of_others,
+)
+from otel_callbacks._spans import current as current_span
+from otel_callbacks.testing import FakeChatModel
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
+
+    from otel_callbacks.testing import Capture, FakeOpenAI
 
 
 class Instrumentor(BaseInstrumentor):  # type: ignore[misc]
@@ -95,3 +108,96 @@ def test_anthropics_own_spans(
         monkeypatch.setenv("ANTHROPIC_OPEN_TELEMETRY", said)
     tell_of_others(Diagnostics())
     assert ("ANTHROPIC_OPEN_TELEMETRY=false" in caplog.text) is named
+
+
+INFERENCE = "opentelemetry.genai.client.inference.context"
+EMBEDDING = "opentelemetry.genai.client.embedding.context"
+
+
+class InferenceData:
+    """Stands for the class of the same name in OpenTelemetry's package."""
+
+
+@pytest.fixture
+def _silencing(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Silence others in one test, with OpenTelemetry's package there in part."""
+    module = ModuleType("opentelemetry.util.genai.invocation")
+    vars(module)["InferenceData"] = InferenceData
+    monkeypatch.setitem(sys.modules, module.__name__, module)
+    suppress_others(on=True)
+    yield
+    suppress_others(on=False)
+
+
+class Looking(FakeChatModel):
+    """Notes what another instrumentation would find in the context."""
+
+    seen: list[Any] = []  # noqa: RUF012 -- a field of a pydantic model
+
+    def _generate(self, *args: Any, **kwargs: Any) -> Any:
+        self.seen.append(found())
+        return super()._generate(*args, **kwargs)
+
+
+def found() -> tuple[bool, bool, bool]:
+    """Return whether those who ask are silenced, and whether HTTP spans are not."""
+    return (
+        bool(otel_context.get_value(FLAG)),
+        isinstance(otel_context.get_value(INFERENCE), InferenceData),
+        is_http_instrumentation_enabled(),
+    )
+
+
+@pytest.mark.usefixtures("_silencing")
+def test_within_a_call_and_not_after_it(telemetry: Capture) -> None:
+    """A call, each of a batch; not the step around them, not what comes after."""
+    model = Looking(callbacks=[telemetry.handler])
+    model.invoke("Roses?")
+    model.generate([[HumanMessage("Roses?")], [HumanMessage("Tulips?")]])
+    around = RunnableLambda(lambda _: found()).invoke(
+        "Roses?", config={"callbacks": [telemetry.handler]}
+    )
+    assert model.seen == [(True, True, True)] * 3
+    assert around == found() == (False, False, True)
+
+
+@pytest.mark.usefixtures("_silencing")
+async def test_what_an_async_call_leaves_behind_is_inert(
+    chat: Callable[..., Any], telemetry: Capture
+) -> None:
+    """Its context stays, but a call that the app makes itself is seen by others."""
+    await chat().ainvoke("Roses?")
+    left = otel_context.get_value(INFERENCE)
+    assert left is not None
+    assert found() == (False, False, True)
+    assert otel_context.get_value(EMBEDDING) is None
+    assert telemetry.spans
+
+
+@pytest.mark.usefixtures("_silencing")
+def test_what_a_silenced_one_tells_is_taken(telemetry: Capture) -> None:
+    """OpenTelemetry's hand over what they have learned, and ask what they may tell."""
+
+    class Telling(FakeChatModel):
+        def _generate(self, *args: Any, **kwargs: Any) -> Any:
+            data: Any = otel_context.get_value(INFERENCE)
+            data.merge(InferenceData(), overwrite=True)
+            assert not data.capture_content
+            assert not data.upload_completion
+            return super()._generate(*args, **kwargs)
+
+    Telling(callbacks=[telemetry.handler]).invoke("Roses?")
+    assert telemetry.span("chat fake-model")["status"] == "UNSET"
+
+
+@pytest.mark.usefixtures("http_spans")
+def test_http_spans_nest_all_the_same(
+    chat: Callable[..., Any], telemetry: Capture, server: FakeOpenAI
+) -> None:
+    """Silenced are spans of models, not those of the HTTP client."""
+    suppress_others(on=True)
+    chat().invoke("Roses?")
+    suppress_others(on=False)
+    assert current_span.decorate is None
+    assert telemetry.tree() == "chat gpt-4o-mini\n  POST"
+    assert len(server.requests) == 1

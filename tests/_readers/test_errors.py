@@ -4,6 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
+from dataclasses import replace
+from email.utils import formatdate
+from http import HTTPStatus
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from langgraph.errors import (
@@ -15,8 +20,14 @@ from langgraph.errors import (
 )
 from langgraph.types import Command
 
-from otel_callbacks._readers.errors import failure, interruption
+from otel_callbacks._readers.errors import failure, interruption, refused
 from otel_callbacks._records import Failure
+from otel_callbacks.testing import Reply
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from otel_callbacks.testing import Capture, FakeOpenAI
 
 
 @pytest.mark.parametrize(
@@ -103,3 +114,184 @@ def test_who_waits_is_interrupted() -> None:
     assert not waiting.usage_expected
     assert interruption(ParentCommand(Command(goto="elsewhere"))) is None
     assert interruption(type("GraphInterrupt", (Exception,), {})()) is None
+
+
+STATUS = "otel_callbacks.http.status_code"
+WAIT = "otel_callbacks.retry_after"
+REQUEST_ID = "otel_callbacks.provider_request_id"
+
+
+def error_with(module: str = "provider", /, **attributes: Any) -> Exception:
+    """Return an error of a client that is not installed."""
+    kind = type("ClientError", (Exception,), {"__module__": module})
+    error: Exception = kind("secret")
+    for name, value in attributes.items():
+        setattr(error, name, value)
+    return error
+
+
+def reply(headers: object, status: object = 429) -> SimpleNamespace:
+    """Return a client's reply."""
+    return SimpleNamespace(status_code=status, headers=headers)
+
+
+@pytest.mark.parametrize("status", [400, 401, 429, 500, 503])
+def test_a_real_refusal(
+    telemetry: Capture, server: FakeOpenAI, chat: Callable[..., Any], status: int
+) -> None:
+    """OpenAI's own client: its status, how long to wait, the request's id."""
+    failing = Reply.failing(status, retry_after=7)
+    headers = {**failing.headers, "x-request-id": "req_1", "x-secret": "rose"}
+    server.script(replace(failing, headers=headers))
+    with pytest.raises(Exception, match=r"."):
+        chat().invoke("?")
+    said = telemetry.spans[0]["attributes"]
+    assert said[STATUS] == status
+    assert said[WAIT] == 7.0
+    assert said[REQUEST_ID] == "req_1"
+    assert "rose" not in str(said)
+
+
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [
+        # anthropic: the error has the id, its reply the headers
+        (
+            error_with(
+                status_code=529,
+                request_id="req_011",
+                response=reply({"retry-after": "3", "request-id": "x"}, 529),
+            ),
+            {STATUS: 529, WAIT: 3.0, REQUEST_ID: "req_011"},
+        ),
+        # google.genai: code is the HTTP status, details the reply's JSON
+        (
+            error_with(
+                code=429,
+                status="RESOURCE_EXHAUSTED",
+                details={
+                    "error": {
+                        "details": [
+                            {"@type": "type.googleapis.com/google.rpc.Help"},
+                            {
+                                "@type": "type.googleapis.com/google.rpc.RetryInfo",
+                                "retryDelay": "17.5s",
+                            },
+                        ]
+                    }
+                },
+            ),
+            {STATUS: 429, WAIT: 17.5},
+        ),
+        # google.api_core: an HTTPStatus, and a message of protobuf
+        (
+            error_with(
+                code=HTTPStatus.TOO_MANY_REQUESTS,
+                details=[
+                    SimpleNamespace(
+                        retry_delay=SimpleNamespace(seconds=2, nanos=500_000_000)
+                    )
+                ],
+            ),
+            {STATUS: 429, WAIT: 2.5},
+        ),
+        (error_with(details=[SimpleNamespace(retry_delay=object())]), {}),
+        (error_with(details="?"), {}),
+        # botocore.exceptions.ClientError
+        (
+            error_with(
+                response={
+                    "Error": {"Code": "ThrottlingException"},
+                    "ResponseMetadata": {
+                        "RequestId": "b-1",
+                        "HTTPStatusCode": 429,
+                        "HTTPHeaders": {"retry-after": "1"},
+                    },
+                }
+            ),
+            {STATUS: 429, WAIT: 1.0, REQUEST_ID: "b-1"},
+        ),
+        # httpx, requests: the reply has it all
+        (
+            error_with(response=reply({"x-amzn-requestid": "a"}, 500)),
+            {STATUS: 500, REQUEST_ID: "a"},
+        ),
+        # gRPC's codes, booleans and nonsense are no HTTP status
+        (error_with(code=lambda: 14, status=True, status_code=7), {}),
+    ],
+)
+def test_clients_that_are_not_installed(
+    error: BaseException, expected: dict[str, object]
+) -> None:
+    """Known by the names of their attributes."""
+    assert refused(error) == expected
+
+
+@pytest.mark.parametrize(
+    ("said", "wait"),
+    [
+        ({"retry-after": "0"}, 0.0),
+        ({"retry-after": "2", "retry-after-ms": "1500"}, 1.5),
+        ({"retry-after": formatdate(0, usegmt=True)}, 0.0),
+        ({"retry-after": "-1"}, None),
+        ({"retry-after": "nan"}, None),
+        ({"retry-after": "inf"}, None),
+        ({"retry-after": "1e99"}, None),
+        ({"retry-after": "soon"}, None),
+        ({"retry-after": 5}, None),
+        ({}, None),
+        (None, None),
+    ],
+)
+def test_time_to_wait(said: object, wait: float | None) -> None:
+    """Seconds or a date; what cannot be meant is left out."""
+    assert refused(error_with(response=reply(said))).get(WAIT) == wait
+
+
+def test_a_date_to_wait_for() -> None:
+    """A date becomes the seconds until then."""
+    error = error_with(response=reply({"retry-after": "Fri, 01 Jan 2100 00:00:00 GMT"}))
+    assert WAIT not in refused(error)  # more than ten years are no answer
+
+
+def test_a_cause_is_asked_too() -> None:
+    """LangChain's error wraps the client's; what the outer says comes first."""
+    inner = error_with(status_code=503, request_id="req_2")
+    outer = error_with(status_code=500)
+    outer.__cause__ = inner
+    assert refused(outer) == {STATUS: 500, REQUEST_ID: "req_2"}
+
+
+def test_causes_are_bounded() -> None:
+    """A ring of causes comes to an end."""
+    error = error_with()
+    error.__cause__ = error
+    assert refused(error) == {}
+
+
+def test_a_hostile_error() -> None:
+    """Attributes that raise and texts without end do no harm."""
+
+    class HostileError(Exception):
+        """Raises from each of its attributes."""
+
+        def __getattribute__(self, name: str) -> Any:
+            if name.startswith("__"):
+                return super().__getattribute__(name)
+            raise RuntimeError(name)
+
+    class Headers:
+        """Raises when it is asked."""
+
+        def get(self, name: str) -> str:
+            """Raise."""
+            raise KeyError(name)
+
+    assert refused(HostileError()) == {}
+    assert refused(error_with(response=reply(Headers()))) == {STATUS: 429}
+    assert len(str(refused(error_with(request_id="r" * 9_000))[REQUEST_ID])) == 128
+
+
+def test_python_s_own_errors_say_nothing() -> None:
+    """A ``ValueError`` costs one look."""
+    assert refused(ValueError("?")) == {}

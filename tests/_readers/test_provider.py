@@ -2,12 +2,27 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import TYPE_CHECKING, Any, Final
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from langchain_openai import ChatOpenAI
+from pydantic import SecretStr
 
 from otel_callbacks._readers import provider as providers
-from otel_callbacks._readers.provider import class_name, provider_name
+from otel_callbacks._readers import provider as servers
+from otel_callbacks._readers.provider import (
+    api_of,
+    asks_for_responses,
+    class_name,
+    constructor_arguments,
+    provider_name,
+    server_of,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 CONVENTION: Final = {
     "anthropic",
@@ -106,3 +121,305 @@ def test_tables_hold_the_conventions_names() -> None:
 def test_class_name_is_the_end_of_the_path(serialized: object, expected: str) -> None:
     """Whatever else stands there is no class."""
     assert class_name(serialized) == expected
+
+
+CHAT = "chat_completions"
+RESPONSES = "responses"
+
+
+@pytest.mark.parametrize(
+    ("kind", "arguments", "expected"),
+    [
+        ("openai-chat", {"model_name": "gpt-4o-mini"}, (CHAT, True)),
+        ("azure-openai-chat", {"deployment_name": "shop"}, (CHAT, True)),
+        ("openai-chat", {"use_responses_api": True}, (RESPONSES, False)),
+        (
+            "openai-chat",
+            {"use_responses_api": False, "reasoning": {"effort": "low"}},
+            (CHAT, False),
+        ),
+        ("openai-chat", {"reasoning": {"effort": "low"}}, (RESPONSES, False)),
+        ("openai-chat", {"output_version": "responses/v1"}, (RESPONSES, False)),
+        ("openai-chat", {"use_previous_response_id": True}, (RESPONSES, False)),
+        ("openai-chat", {"model_name": "gpt-5-pro"}, ("", True)),
+        ("openai-chat", {"model_name": "gpt-5-codex"}, ("", True)),
+        ("openai-chat", {"model_name": 3}, ("", True)),
+        ("openai-chat", {}, ("", True)),
+        ("openai", {"model_name": "gpt-3.5-turbo-instruct"}, ("", False)),
+        ("anthropic-chat", {"model_name": "x"}, ("", False)),
+        (None, {}, ("", False)),
+        (["openai-chat"], {}, ("", False)),
+    ],
+)
+def test_the_constructors_arguments_tell_the_api(
+    kind: object, arguments: dict[object, object], expected: tuple[str, bool]
+) -> None:
+    """Where it depends on langchain-openai's version, nothing is said."""
+    assert api_of(kind, arguments) == expected
+
+
+@pytest.mark.parametrize(
+    ("params", "expected"),
+    [
+        ({"model": "gpt-4o-mini"}, False),
+        ({"text": {"verbosity": "low"}}, True),
+        ({"previous_response_id": "resp_1"}, True),
+        ({"tools": [{"type": "function", "function": {"name": "water"}}]}, False),
+        ({"tools": [{"type": "web_search"}]}, True),
+        ({"tools": [{"name": "water"}, "x", None]}, False),
+        ({"tools": "web_search"}, False),
+    ],
+)
+def test_a_calls_parameters_can_ask_for_responses(
+    params: dict[object, object], *, expected: bool
+) -> None:
+    """OpenAI's own tools and some parameters exist in that API only."""
+    assert asks_for_responses(params) is expected
+
+
+@pytest.mark.parametrize(
+    ("options", "call"),
+    [
+        ({}, {}),
+        ({"use_responses_api": True}, {}),
+        ({"use_responses_api": False}, {"reasoning": {"effort": "low"}}),
+        ({"reasoning": {"effort": "low"}}, {}),
+        ({"truncation": "auto"}, {}),
+        ({"include": ["reasoning.encrypted_content"]}, {}),
+        ({"output_version": "responses/v1"}, {}),
+        ({}, {"tools": [{"type": "web_search"}]}),
+        ({}, {"text": {"verbosity": "low"}}),
+        ({}, {"temperature": 0.5}),
+    ],
+)
+def test_it_is_what_langchain_openai_does(
+    options: dict[str, Any], call: dict[str, Any]
+) -> None:
+    """Its own decision, read from the model, is the same."""
+    model = ChatOpenAI(model="gpt-4o-mini", api_key="none", **options)
+    params = model._get_invocation_params(**call)
+    api = api_of(params["_type"], model.to_json()["kwargs"])  # type: ignore[typeddict-item]
+    later = api.chosen_by_call and asks_for_responses(params)
+    decided = model._use_responses_api({**model._default_params, **call})
+    assert (RESPONSES if later else api.type) == (RESPONSES if decided else CHAT)
+
+
+@pytest.fixture(autouse=True)
+def no_variables(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Take the developer's own variables away."""
+    for server in servers._SERVERS.values():
+        for variable in server.variables:
+            monkeypatch.delenv(variable, raising=False)
+    for variable in ("AWS_REGION", "AWS_DEFAULT_REGION"):
+        monkeypatch.delenv(variable, raising=False)
+
+
+@pytest.mark.parametrize(
+    ("provider", "expected"),
+    [
+        ("openai", ("api.openai.com", 443)),
+        ("anthropic", ("api.anthropic.com", 443)),
+        ("gcp.gemini", ("generativelanguage.googleapis.com", 443)),
+        ("mistral_ai", ("api.mistral.ai", 443)),
+        ("ollama", ("127.0.0.1", 11434)),
+        ("dashscope", ("dashscope.aliyuncs.com", 443)),
+        ("azure.ai.openai", ("", 0)),
+        ("gcp.vertex_ai", ("", 0)),
+        ("aws.bedrock", ("", 0)),
+        ("our-own-gateway", ("", 0)),
+        ("", ("", 0)),
+    ],
+)
+def test_the_default_is_the_providers_own_host(
+    provider: str, expected: tuple[str, int]
+) -> None:
+    """A provider that has no one host has no default."""
+    assert server_of(provider, {}) == expected
+
+
+@pytest.mark.parametrize(
+    ("provider", "arguments", "expected"),
+    [
+        (
+            "openai",
+            {"openai_api_base": "https://dashscope.aliyuncs.com/compatible-mode/v1"},
+            ("dashscope.aliyuncs.com", 443),
+        ),
+        ("openai", {"base_url": "http://127.0.0.1:8000/v1"}, ("127.0.0.1", 8000)),
+        (
+            "azure.ai.openai",
+            {"azure_endpoint": "https://shop.openai.azure.com/"},
+            ("shop.openai.azure.com", 443),
+        ),
+        ("anthropic", {"anthropic_api_url": "http://proxy/v1"}, ("proxy", 80)),
+        ("ollama", {"base_url": "http://gpu:11434"}, ("gpu", 11434)),
+        ("aws.bedrock", {"endpoint_url": "https://vpce.aws"}, ("vpce.aws", 443)),
+        (
+            "aws.bedrock",
+            {"region_name": "eu-west-1"},
+            ("bedrock-runtime.eu-west-1.amazonaws.com", 443),
+        ),
+        (
+            "gcp.vertex_ai",
+            {"location": "europe-west4"},
+            ("europe-west4-aiplatform.googleapis.com", 443),
+        ),
+        ("gcp.vertex_ai", {"location": "global"}, ("aiplatform.googleapis.com", 443)),
+        ("openai", {"base_url": None, "openai_api_base": ""}, ("api.openai.com", 443)),
+    ],
+)
+def test_the_constructors_argument_comes_first(
+    provider: str, arguments: dict[object, object], expected: tuple[str, int]
+) -> None:
+    """An argument that is not set does not count."""
+    assert server_of(provider, arguments) == expected
+
+
+@pytest.mark.parametrize(
+    ("provider", "variable", "value", "expected"),
+    [
+        ("openai", "OPENAI_BASE_URL", "http://vllm:8000/v1", ("vllm", 8000)),
+        ("openai", "OPENAI_API_BASE", "https://qwen.example/v1", ("qwen.example", 443)),
+        (
+            "azure.ai.openai",
+            "AZURE_OPENAI_ENDPOINT",
+            "https://a.azure",
+            ("a.azure", 443),
+        ),
+        (
+            "anthropic",
+            "ANTHROPIC_BASE_URL",
+            "https://claude.here",
+            ("claude.here", 443),
+        ),
+        ("ollama", "OLLAMA_HOST", "gpu", ("gpu", 11434)),
+        ("ollama", "OLLAMA_HOST", "0.0.0.0:9999", ("0.0.0.0", 9999)),  # noqa: S104 -- as users set it
+        (
+            "aws.bedrock",
+            "AWS_REGION",
+            "us-east-1",
+            ("bedrock-runtime.us-east-1.amazonaws.com", 443),
+        ),
+        (
+            "aws.bedrock",
+            "AWS_DEFAULT_REGION",
+            "us-east-2",
+            ("bedrock-runtime.us-east-2.amazonaws.com", 443),
+        ),
+    ],
+)
+def test_the_providers_variable_comes_next(
+    monkeypatch: pytest.MonkeyPatch,
+    provider: str,
+    variable: str,
+    value: str,
+    expected: tuple[str, int],
+) -> None:
+    """Callbacks do not hold it, but the provider's client reads it."""
+    monkeypatch.setenv(variable, value)
+    assert server_of(provider, {}) == expected
+
+
+def test_langchains_variable_wins_over_the_clients(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """langchain-openai reads OPENAI_API_BASE, and its client the other."""
+    monkeypatch.setenv("OPENAI_API_BASE", "http://first/v1")
+    monkeypatch.setenv("OPENAI_BASE_URL", "http://second/v1")
+    assert server_of("openai", {}) == ("first", 80)
+
+
+def test_a_variable_of_another_provider_does_not_count(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """OPENAI_BASE_URL says nothing of Anthropic."""
+    monkeypatch.setenv("OPENAI_BASE_URL", "http://vllm:8000/v1")
+    assert server_of("anthropic", {}) == ("api.anthropic.com", 443)
+
+
+@pytest.mark.parametrize(
+    ("url", "expected"),
+    [
+        ("https://user:secret@gateway.example:8443/v1", ("gateway.example", 8443)),
+        ("user:secret@gateway.example/v1", ("gateway.example", 443)),
+        ("http://[::1]:8000/v1", ("::1", 8000)),
+        ("https://[2001:db8::1]/v1", ("2001:db8::1", 443)),
+        ("localhost:11434", ("localhost", 11434)),
+        ("  https://API.Example.com  ", ("api.example.com", 443)),
+        ("http://host:0/v1", ("host", 80)),
+        ("http://花店.example/v1", ("花店.example", 80)),
+    ],
+)
+def test_host_and_port_of_a_url(url: str, expected: tuple[str, int]) -> None:
+    """User names and passwords never get out."""
+    assert server_of("openai", {"base_url": url}) == expected
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "http://host:99999/v1",
+        "http://host:port/v1",
+        "http://[::1/v1",
+        "http://",
+        "https:///v1",
+        ":11434",
+        "unix:///var/run/x.sock",
+        "x" * 10_000_000,
+        ["http://host"],
+        {"lc": 1, "type": "secret", "id": ["OPENAI_API_BASE"]},
+        SecretStr("http://host"),
+        8000,
+        True,
+    ],
+)
+def test_an_address_that_cannot_be_read_is_unknown(value: object) -> None:
+    """It is set to something, so the default host would be a lie."""
+    assert server_of("openai", {"base_url": value}) == ("", 0)
+
+
+def test_a_lone_surrogate_in_a_host_is_replaced() -> None:
+    """Or the exporter would lose its batch."""
+    assert server_of("openai", {"base_url": "http://a\ud800/"})[0].encode()
+
+
+@pytest.mark.parametrize(
+    ("serialized", "expected"),
+    [
+        ({"type": "constructor", "kwargs": {"base_url": "u"}}, {"base_url": "u"}),
+        (
+            {
+                "lc": 1,
+                "type": "not_implemented",
+                "id": ["langchain_ollama", "chat_models", "ChatOllama"],
+                "repr": "ChatOllama(model='qwen3', base_url='http://gpu:11434')",
+            },
+            {"model": "qwen3", "base_url": "http://gpu:11434"},
+        ),
+        ({"type": "not_implemented", "id": ["x"]}, {}),
+        ({"kwargs": ["x"]}, {}),
+        ({"repr": 3}, {}),
+        (None, {}),
+        ("ChatOpenAI", {}),
+    ],
+)
+def test_arguments_come_from_the_serialized_model(
+    serialized: object, expected: dict[object, object]
+) -> None:
+    """A class that LangChain cannot serialize still has its repr."""
+    assert constructor_arguments(serialized) == expected
+
+
+def _urls() -> Iterator[st.SearchStrategy[str]]:
+    """List what a URL may be made of."""
+    yield st.text()
+    yield st.from_regex(r"[a-z]{0,5}:?/{0,3}[^/]*@?\[?[0-9a-f:.]*\]?:[0-9a-z]*/?")
+
+
+@given(st.one_of(*_urls()), st.sampled_from(["openai", "ollama", "aws.bedrock", "x"]))
+def test_any_url_gives_an_address(url: str, provider: str) -> None:
+    """Host and port are both known or both unknown, and can be sent."""
+    address, port = server_of(provider, {"base_url": url})
+    assert address.encode() or address == ""
+    assert 0 <= port <= 65535
+    assert bool(address) == bool(port)

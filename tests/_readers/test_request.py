@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import gc
+import math
 from typing import TYPE_CHECKING, Any
+from uuid import UUID
 
 import pytest
 from hypothesis import given
@@ -13,12 +15,18 @@ from langchain_openai import AzureChatOpenAI, AzureOpenAI, ChatOpenAI, OpenAI
 from pydantic import BaseModel
 
 from otel_callbacks._readers import request as request_module
-from otel_callbacks._readers.request import model_request
+from otel_callbacks._readers.request import (
+    add_metadata,
+    add_parameters,
+    identifier,
+    model_request,
+)
 from otel_callbacks._records import Request
 
 if TYPE_CHECKING:
     from conftest import Recorder
 
+    from otel_callbacks._records import AttributeValue
     from otel_callbacks.testing import FakeOpenAI
 
 
@@ -429,3 +437,263 @@ def test_a_foreign_value_where_a_plain_one_was_is_not_compared(
     assert model_request(*plain) is first
     plain[place] = foreign
     assert model_request(*plain) is not first
+
+
+def _added(metadata: object, tags: object = None) -> dict[str, AttributeValue]:
+    """Read metadata and tags into new attributes."""
+    attributes: dict[str, AttributeValue] = {}
+    add_metadata(attributes, metadata, tags)
+    return attributes
+
+
+@pytest.mark.parametrize(
+    ("metadata", "expected"),
+    [
+        ({"thread_id": "t1"}, {"gen_ai.conversation.id": "t1"}),
+        (
+            {"session_id": "s1"},
+            {"gen_ai.conversation.id": "s1", "session.id": "s1"},
+        ),
+        (
+            {"session_id": "s1", "thread_id": "t1", "conversation_id": "c1"},
+            {"gen_ai.conversation.id": "c1", "session.id": "s1"},
+        ),
+        (
+            {"session_id": "s1", "thread_id": "t1"},
+            {"gen_ai.conversation.id": "t1", "session.id": "s1"},
+        ),
+        ({"user_id": "u1"}, {"user.id": "u1"}),
+        ({"user_id": 42}, {"user.id": "42"}),
+        (
+            {"thread_id": UUID(int=1)},
+            {"gen_ai.conversation.id": "00000000-0000-0000-0000-000000000001"},
+        ),
+        (
+            {
+                "langgraph_step": 2,
+                "langgraph_node": "agent",
+                "langgraph_triggers": ("branch:to:agent",),
+                "langgraph_path": ("__pregel_pull", "agent"),
+                "langgraph_checkpoint_ns": "agent:8b5f",
+            },
+            {
+                "otel_callbacks.langgraph.node": "agent",
+                "otel_callbacks.langgraph.step": 2,
+            },
+        ),
+        ({"langgraph_step": "2", "langgraph_node": 3.5}, {}),
+        ({"thread_id": None, "user_id": "", "session_id": ["x"]}, {}),
+        ({"ls_provider": "openai", "team": "flowers"}, {}),
+        ({}, {}),
+        (None, {}),
+        ("thread", {}),
+    ],
+)
+def test_metadata_become_attributes(
+    metadata: object, expected: dict[str, AttributeValue]
+) -> None:
+    """Only known keys, and only ids of a sound type."""
+    assert _added(metadata) == expected
+
+
+@pytest.mark.parametrize(
+    ("tags", "expected"),
+    [
+        (["flowers", "vip"], ("flowers", "vip")),
+        (["seq:step:1", "flowers", "graph:step:2", "map:key:a"], ("flowers",)),
+        ("flowers", ("flowers",)),
+    ],
+)
+def test_the_applications_own_tags_are_kept(
+    tags: object, expected: tuple[str, ...]
+) -> None:
+    """LangChain's tags say what the span tree shows."""
+    assert _added(None, tags) == {"otel_callbacks.tags": expected}
+
+
+@pytest.mark.parametrize("tags", [None, [], ["seq:step:1"], [3, None], 7, {"a": 1}])
+def test_no_tags_are_no_attribute(tags: object) -> None:
+    """There is no empty list of tags."""
+    assert _added({}, tags) == {}
+
+
+def test_an_id_is_bounded() -> None:
+    """A number with a million digits is no id."""
+    assert identifier(10**100_000) == ""
+    odd: object = True
+    assert identifier(odd) == ""
+
+
+class _Bouquet(BaseModel):
+    """What ``with_structured_output`` is given."""
+
+    flowers: list[str]
+
+
+def _read(params: dict[object, object]) -> dict[str, AttributeValue]:
+    """Read parameters into new attributes."""
+    attributes: dict[str, AttributeValue] = {}
+    add_parameters(attributes, params)
+    return attributes
+
+
+OPENAI = {
+    "model": "gpt-4o-mini",
+    "model_name": "gpt-4o-mini",
+    "stream": False,
+    "seed": 3,
+    "stop": ["###"],
+    "temperature": 1,
+    "top_p": 0.5,
+    "frequency_penalty": 0.1,
+    "presence_penalty": -0.1,
+    "n": 2,
+    "logit_bias": {"50256": -100},
+    "reasoning_effort": "low",
+    "service_tier": "flex",
+    "max_completion_tokens": 12,
+    "response_format": {"type": "json_object"},
+    "extra_body": {"top_k": 20, "temperature": 9.0, "enable_thinking": True},
+    "_type": "openai-chat",
+}
+ANTHROPIC = {
+    "model": "claude-sonnet-4-5",
+    "max_tokens": 1024,
+    "temperature": 0.2,
+    "top_k": 40,
+    "top_p": None,
+    "stop_sequences": ["Human:"],
+    "_type": "anthropic-chat",
+}
+GEMINI = {
+    "model": "gemini-2.5-flash",
+    "candidate_count": 3,
+    "generation_config": {
+        "max_output_tokens": 99,
+        "response_mime_type": "application/json",
+        "top_k": 40.0,
+    },
+    "thinking_level": "high",
+}
+BEDROCK = {
+    "model_id": "anthropic.claude-3-haiku",
+    "inferenceConfig": {"maxTokens": 7, "topP": 0.9, "stopSequences": ["x"]},
+    "additional_model_request_fields": {"top_k": 5},
+}
+OLLAMA = {"model": "qwen3", "num_predict": 64, "format": "json", "seed": 0}
+
+
+@pytest.mark.parametrize(
+    ("params", "expected"),
+    [
+        (
+            OPENAI,
+            {
+                "gen_ai.request.seed": 3,
+                "gen_ai.request.stop_sequences": ("###",),
+                "gen_ai.request.temperature": 1.0,
+                "gen_ai.request.top_p": 0.5,
+                "gen_ai.request.frequency_penalty": 0.1,
+                "gen_ai.request.presence_penalty": -0.1,
+                "gen_ai.request.choice.count": 2,
+                "gen_ai.request.reasoning.level": "low",
+                "openai.request.service_tier": "flex",
+                "gen_ai.request.max_tokens": 12,
+                "gen_ai.output.type": "json",
+                "gen_ai.request.top_k": 20,
+            },
+        ),
+        (
+            ANTHROPIC,
+            {
+                "gen_ai.request.max_tokens": 1024,
+                "gen_ai.request.temperature": 0.2,
+                "gen_ai.request.top_k": 40,
+                "gen_ai.request.stop_sequences": ("Human:",),
+            },
+        ),
+        (
+            GEMINI,
+            {
+                "gen_ai.request.choice.count": 3,
+                "gen_ai.request.max_tokens": 99,
+                "gen_ai.output.type": "json",
+                "gen_ai.request.top_k": 40,
+                "gen_ai.request.reasoning.level": "high",
+            },
+        ),
+        (
+            BEDROCK,
+            {
+                "gen_ai.request.max_tokens": 7,
+                "gen_ai.request.top_p": 0.9,
+                "gen_ai.request.stop_sequences": ("x",),
+                "gen_ai.request.top_k": 5,
+            },
+        ),
+        (
+            OLLAMA,
+            {
+                "gen_ai.request.max_tokens": 64,
+                "gen_ai.output.type": "json",
+                "gen_ai.request.seed": 0,
+            },
+        ),
+    ],
+)
+def test_each_providers_names_are_known(
+    params: dict[object, object], expected: dict[str, AttributeValue]
+) -> None:
+    """The attributes and their types are the same for all."""
+    found = _read(params)
+    assert found == expected
+    assert {key: type(value) for key, value in found.items()} == {
+        key: type(value) for key, value in expected.items()
+    }
+
+
+@pytest.mark.parametrize(
+    ("params", "expected"),
+    [
+        ({"response_format": {"type": "json_schema", "json_schema": {}}}, "json"),
+        ({"response_format": {"type": "text"}}, "text"),
+        ({"response_format": _Bouquet}, "json"),
+        ({"format": {"type": "object", "properties": {}}}, "json"),
+        ({"text": {"format": {"type": "json_schema", "name": "bouquet"}}}, "json"),
+        ({"text": {"format": {"type": "text"}}}, "text"),
+        ({"response_mime_type": "text/plain"}, "text"),
+    ],
+)
+def test_the_output_type_is_that_of_the_response_format(
+    params: dict[object, object], expected: str
+) -> None:
+    """Wherever the provider wants it to be said."""
+    assert _read(params) == {"gen_ai.output.type": expected}
+
+
+@pytest.mark.parametrize(
+    "params",
+    [
+        {},
+        {"temperature": "hot", "top_p": True, "top_k": 1.5, "seed": math.nan},
+        {"temperature": math.inf, "max_tokens": -1, "seed": 2**70},
+        {"n": 1, "stop": [], "service_tier": "auto", "reasoning_effort": ""},
+        {"response_format": "xml", "text": {"verbosity": "low"}, "format": ""},
+        {"reasoning": {"summary": "auto"}, "response_mime_type": "image/png"},
+        {"model_kwargs": ["temperature"], "extra_body": {"top_k": "40", "n": None}},
+        {1: 2, None: 3, ("temperature",): 0.5},
+    ],
+)
+def test_what_is_wrong_or_usual_gives_no_attribute(
+    params: dict[object, object],
+) -> None:
+    """One answer is the convention's default; a minus is no limit."""
+    assert _read(params) == {}
+
+
+def test_a_parameter_wins_over_a_nested_one_in_either_order() -> None:
+    """LangChain sends the outer one."""
+    nested = {"temperature": 0.9}
+    expected = {"gen_ai.request.temperature": 0.1}
+    assert _read({"temperature": 0.1, "model_kwargs": nested}) == expected
+    assert _read({"model_kwargs": nested, "temperature": 0.1}) == expected

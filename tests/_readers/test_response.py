@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from langchain_core.caches import InMemoryCache
+from langchain_core.callbacks import BaseCallbackHandler
 from langchain_core.language_models import FakeListChatModel
 from langchain_core.messages import AIMessage, AIMessageChunk, HumanMessage
 from langchain_core.outputs import (
@@ -19,7 +20,12 @@ from langchain_core.outputs import (
 from langchain_openai import ChatOpenAI, OpenAI
 from pydantic import BaseModel, ValidationError
 
-from otel_callbacks._readers.response import model_response
+from otel_callbacks._readers.response import (
+    finish_reason,
+    first_of,
+    is_chunk,
+    model_response,
+)
 from otel_callbacks._records import Response, Usage
 
 if TYPE_CHECKING:
@@ -503,3 +509,70 @@ def test_any_payload_gives_a_response(
     assert response.model.encode() or response.model == ""
     assert all(reason.encode() for reason in response.finish_reasons)
     assert response.usage is None or response.usage[:2] != (None, None)
+
+
+@pytest.mark.parametrize(
+    ("info", "metadata", "expected"),
+    [
+        ({"finish_reason": "stop"}, {}, "stop"),
+        ({}, {"finish_reason": "tool_calls"}, "tool_call"),
+        ({}, {"stop_reason": "end_turn"}, "stop"),
+        ({}, {"stopReason": "max_tokens"}, "length"),
+        ({}, {"finish_reason": "SAFETY"}, "content_filter"),
+        ({}, {"status": "completed"}, "stop"),
+        ({"finish_reason": "stopstop"}, {}, "stop"),
+        ({"finish_reason": "malformed"}, {}, "malformed"),
+        ({"finish_reason": None}, {}, "unknown"),
+        ({}, {}, "unknown"),
+    ],
+)
+def test_a_reason_is_the_schemas(
+    info: dict[str, Any], metadata: dict[str, Any], expected: str
+) -> None:
+    """Known words are the schemas', others stay, and none is made up."""
+    message = AIMessage("x", response_metadata=metadata)
+    generation = ChatGeneration(message=message, generation_info=info)
+    assert finish_reason(generation, message) == expected
+
+
+def test_a_text_models_reason_stands_in_its_generation() -> None:
+    """A text model has no message."""
+    said = Generation(text="x", generation_info={"finish_reason": "length"})
+    assert finish_reason(said, None) == "length"
+
+
+class _Events(BaseCallbackHandler):
+    """Keeps what a stream of protocol events brings."""
+
+    def __init__(self) -> None:
+        self.chunks: list[bool] = []
+
+    def on_stream_event(self, event: object, **_: object) -> None:
+        """Take an event."""
+        self.chunks.append(is_chunk(event))
+
+
+@pytest.mark.recent
+def test_each_piece_of_output_is_a_chunk() -> None:
+    """The events around it are none."""
+    events = _Events()
+    model = FakeListChatModel(responses=["rose"])
+    stream = model.stream_events("x", config={"callbacks": [events]}, version="v3")
+    assert "".join(stream.text) == "rose"
+    assert sum(events.chunks) == len("rose")
+    assert not events.chunks[0]
+
+
+@pytest.mark.parametrize("event", [None, "content-block-delta", {}, {"event": 3}, []])
+def test_anything_else_is_no_chunk(event: object) -> None:
+    """Odd events are passed over."""
+    assert not is_chunk(event)
+
+
+@pytest.mark.parametrize(
+    ("batch", "expected"),
+    [(["rose"], "rose"), ([["hi"]], ["hi"]), ([], []), (None, None), ("rose", "rose")],
+)
+def test_the_payload_of_a_start_is_unwrapped(batch: object, expected: object) -> None:
+    """What is no list stays what it is."""
+    assert first_of(batch) == expected

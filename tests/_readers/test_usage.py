@@ -2,14 +2,30 @@
 
 from __future__ import annotations
 
+import math
+from decimal import Decimal
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from langchain_core.messages import AIMessage, AIMessageChunk
+from langchain_core.outputs import (
+    ChatGeneration,
+    ChatGenerationChunk,
+    Generation,
+    LLMResult,
+)
 
 from otel_callbacks._readers import usage as usage_shapes
-from otel_callbacks._readers.usage import SHAPES, message_usage
+from otel_callbacks._readers.response import model_response
+from otel_callbacks._readers.usage import (
+    SHAPES,
+    message_usage,
+    reported_cost,
+    total,
+    usage_of,
+)
 from otel_callbacks._records import Usage
 
 LANGCHAIN = {
@@ -267,3 +283,259 @@ def test_input_that_a_streams_first_event_names() -> None:
     begun = {"input_tokens": 3, "cache_read_input_tokens": 4, "output_tokens": 1}
     assert message_usage(told, {}, {"usage": begun}) == Usage(7, 5, cache_read=4)
     assert message_usage(told, {"usage": {}}) == Usage(None, 5)
+
+
+USAGE = {"input_tokens": 4, "output_tokens": 14, "total_tokens": 18}
+COSTS_RAW = {"prompt_tokens": 4, "completion_tokens": 14, "total_tokens": 18}
+
+
+def result(metadata: Any, usage: Any = USAGE, output: Any = None) -> LLMResult:
+    """Return what a chat model gave back."""
+    message = AIMessage(content="hi", usage_metadata=usage, response_metadata=metadata)
+    return LLMResult(
+        generations=[[ChatGeneration(text="hi", message=message)]], llm_output=output
+    )
+
+
+@pytest.mark.parametrize(
+    ("metadata", "dollars"),
+    [
+        ({"token_usage": COSTS_RAW | {"cost": 0.00095}}, "0.00095"),
+        ({"usage": COSTS_RAW | {"cost": 0.00095}}, "0.00095"),
+        ({"model_provider": "openrouter", "cost": 0.0123}, "0.0123"),
+        ({"cost": {"total_cost": 0.03015, "search_queries_cost": 0.015}}, "0.03015"),
+        ({"token_usage": COSTS_RAW | {"cost_in_usd_ticks": 37756000}}, "0.0037756"),
+        ({"response_cost": 0.0002}, "0.0002"),
+        ({"_hidden_params": {"response_cost": 2e-05}}, "0.00002"),
+        ({"token_usage": COSTS_RAW | {"cost": 0}}, "0"),
+        ({"token_usage": COSTS_RAW | {"cost": Decimal("0.5")}}, "0.5"),
+    ],
+)
+def test_each_who_says_it(metadata: dict[str, Any], dollars: str) -> None:
+    """OpenRouter, Perplexity, xAI and LiteLLM; a cost of 0 is one."""
+    response = model_response(result(metadata))
+    assert response.reported_cost == Decimal(dollars)
+    assert response.usage is not None
+    assert response.usage.output_tokens == 14
+
+
+def test_what_another_provider_was_paid_is_added() -> None:
+    """OpenRouter's own fee is not all where the user's key was used."""
+    paid = {
+        "cost": 0.001,
+        "is_byok": True,
+        "cost_details": {"upstream_inference_cost": 0.02},
+    }
+    assert reported_cost(None, {"usage": paid}) == Decimal("0.021")
+    assert reported_cost(None, {"usage": paid | {"is_byok": False}}) == Decimal("0.001")
+    del paid["cost_details"]
+    assert reported_cost(None, {"usage": paid}) == Decimal("0.001")
+
+
+@pytest.mark.parametrize(
+    "value",
+    [-0.1, float("nan"), float("inf"), "0.1", True, None, [1], 10**17, 10.0**17],
+)
+@pytest.mark.parametrize("key", ["cost", "response_cost", "cost_in_usd_ticks"])
+def test_what_is_no_amount_of_money_is_none(key: str, value: Any) -> None:
+    """Not a number, below 0, beyond all measure, or text."""
+    assert model_response(result({key: value})).reported_cost is None
+    assert reported_cost(None, {"cost": {"total_cost": value}}) is None
+
+
+def test_langchains_own_total() -> None:
+    """A total of 0 there is the mark of LangChain's cache and no cost."""
+    told = model_response(result({}, USAGE | {"total_cost": 0.25}))
+    assert told.reported_cost == Decimal("0.25")
+    cached = model_response(result({}, USAGE | {"total_cost": 0}))
+    assert cached.cache_hit
+    assert cached.reported_cost is None
+
+
+def test_a_cache_hit_saves_what_the_first_call_cost() -> None:
+    """LangChain keeps the whole message, and so its cost."""
+    kept = {"token_usage": COSTS_RAW | {"cost": 0.5}}
+    cached = model_response(result(kept, USAGE | {"total_cost": 0}))
+    assert cached.cache_hit
+    assert cached.reported_cost == Decimal("0.5")
+
+
+def test_several_choices_cost_once() -> None:
+    """The cost of a call stands beside the choices, or as a copy in each."""
+    message = AIMessage(content="hi", usage_metadata=USAGE, response_metadata={})
+    choice = ChatGeneration(text="hi", message=message)
+    both = LLMResult(
+        generations=[[choice, choice]],
+        llm_output={"token_usage": COSTS_RAW | {"cost": 0.5}},
+    )
+    assert model_response(both).reported_cost == Decimal("0.5")
+
+
+def test_text_models() -> None:
+    """Their cost stands in llm_output; in a batch with the first run."""
+    texts = [[Generation(text="hi")]]
+    told = LLMResult(
+        generations=texts, llm_output={"token_usage": COSTS_RAW | {"cost": 0.5}}
+    )
+    assert model_response(told).reported_cost == Decimal("0.5")
+    later = LLMResult(generations=texts, llm_output={"token_usage": {}})
+    assert model_response(later).reported_cost is None
+
+
+def test_streams() -> None:
+    """ChatOpenRouter puts the cost into the last chunk, which the sum keeps."""
+    chunks = [
+        AIMessageChunk(content="h", response_metadata={"model_provider": "openrouter"}),
+        AIMessageChunk(
+            content="i", usage_metadata=USAGE, response_metadata={"cost": 2.5}
+        ),
+    ]
+    merged = ChatGenerationChunk(message=chunks[0] + chunks[1])
+    told = LLMResult(generations=[[merged]])
+    assert model_response(told).reported_cost == Decimal("2.5")
+
+
+def test_answers_without_a_cost_take_the_short_way() -> None:
+    """The usual answer says nothing of money."""
+    assert model_response(result({"token_usage": COSTS_RAW})).reported_cost is None
+
+
+USAGE_SUMS_OPENAI = {"prompt_tokens": 3, "completion_tokens": 4, "total_tokens": 7}
+
+
+@pytest.mark.parametrize(
+    ("payload", "expected"),
+    [
+        (USAGE_SUMS_OPENAI, Usage(3, 4)),
+        ({"token_usage": USAGE_SUMS_OPENAI, "model_name": "gpt-4o-mini"}, Usage(3, 4)),
+        ({"usage": {"input_tokens": 1, "output_tokens": 2}}, Usage(1, 2)),
+        ({"usage_metadata": {"prompt_token_count": 5}}, Usage(5, None)),
+        (
+            {
+                "amazon-bedrock-invocationMetrics": {
+                    "inputTokenCount": 11,
+                    "outputTokenCount": 41,
+                }
+            },
+            Usage(11, 41),
+        ),
+        (
+            {"meta": {"tokens": {"input_tokens": 43.0, "output_tokens": 12.0}}},
+            Usage(43, 12),
+        ),
+        ({"token_usage": {}, "usage": USAGE_SUMS_OPENAI}, Usage(3, 4)),
+        ({"prompt_eval_count": 26, "eval_count": 298, "done": True}, Usage(26, 298)),
+    ],
+)
+def test_usage_is_found_where_providers_put_it(
+    payload: object, expected: Usage
+) -> None:
+    """In ``llm_output``, a message's metadata or a generation's info."""
+    assert usage_of(payload) == expected
+
+
+def test_zeros_are_a_usage() -> None:
+    """A provider that counted nothing has counted."""
+    assert usage_of({"prompt_tokens": 0, "completion_tokens": 0}) == Usage(0, 0)
+    zeros = {"input_tokens": 0, "output_tokens": 0, "total_tokens": 0}
+    assert message_usage(zeros) == Usage(0, 0)
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [
+        None,
+        {},
+        [],
+        "usage",
+        {"token_usage": None},
+        {"token_usage": {}},
+        {"token_usage": "7"},
+        {"total_tokens": 7},
+        {"prompt_tokens": None, "completion_tokens": None},
+        {"prompt_tokens": "12", "completion_tokens": True},
+        {"prompt_tokens": -1, "completion_tokens": 1.5},
+        {"prompt_tokens": math.nan, "completion_tokens": 10**30},
+    ],
+)
+def test_no_number_is_no_usage(payload: object) -> None:
+    """A total of both alone cannot be shared out, and nothing is guessed."""
+    assert usage_of(payload) is None
+
+
+def test_one_odd_number_does_not_lose_the_other() -> None:
+    """Input and output are known apart."""
+    assert usage_of({"prompt_tokens": 3, "completion_tokens": "4"}) == Usage(3, None)
+
+
+def test_a_payload_that_holds_itself_comes_to_an_end() -> None:
+    """Depth is bounded."""
+    payload: dict[str, Any] = {}
+    payload["usage"] = payload["meta"] = payload
+    assert usage_of(payload) is None
+
+
+@pytest.mark.parametrize(
+    ("told", "raw", "expected"),
+    [
+        ({"prompt_tokens": None, "completion_tokens": None}, (0, 0), None),
+        ({"prompt_tokens": 5, "completion_tokens": None}, (5, 0), Usage(5, None)),
+        ({"prompt_tokens": None, "completion_tokens": 6}, (0, 6), Usage(None, 6)),
+        ({"prompt_tokens": 5, "completion_tokens": 0}, (5, 0), Usage(5, 0)),
+        ({"prompt_tokens": 0, "completion_tokens": 6}, (0, 6), Usage(None, 6)),
+        ({"other": 1}, (0, 0), Usage(0, 0)),
+    ],
+)
+def test_langchain_openais_zero_for_a_missing_number_is_taken_back(
+    told: object, raw: tuple[int, int], expected: Usage | None
+) -> None:
+    """Where the provider's own usage is at hand, it decides."""
+    metadata = {"input_tokens": raw[0], "output_tokens": raw[1], "total_tokens": 0}
+    assert message_usage(metadata, {}, {"token_usage": told}) == expected
+
+
+@pytest.mark.parametrize("metadata", [None, {}, [], "x", {"total_cost": 0}, 3])
+def test_a_message_without_usage(metadata: object) -> None:
+    """The mark of LangChain's cache alone is no usage."""
+    assert message_usage(metadata) is None
+
+
+@pytest.mark.parametrize(
+    ("usages", "expected"),
+    [
+        ([], None),
+        ([None, None], None),
+        ([Usage(1, 2, 1), None], Usage(1, 2, 1)),
+        (
+            [Usage(1, None, 1, 0, 0), Usage(3, None, 0, 2, 0)],
+            Usage(4, None, 1, 2, 0),
+        ),
+        ([Usage(1, 2), Usage(None, 5, 0, 0, 4)], Usage(1, 7, 0, 0, 4)),
+    ],
+)
+def test_usages_add_up(usages: list[Usage | None], expected: Usage | None) -> None:
+    """What is unknown adds nothing, and does not become zero."""
+    assert total(usages) == expected
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=4),
+    lambda inner: (
+        st.lists(inner, max_size=2)
+        | st.dictionaries(
+            st.sampled_from(
+                ["usage", "token_usage", "input_tokens", "prompt_tokens", "eval_count"]
+            ),
+            inner,
+            max_size=3,
+        )
+    ),
+    max_leaves=8,
+)
+
+
+@given(JSON)
+def test_any_payload_gives_a_usage_or_none(payload: object) -> None:
+    """A usage says at least one number of tokens."""
+    for usage in (usage_of(payload), message_usage(payload, payload, payload)):
+        assert usage is None or usage[:2] != (None, None)

@@ -10,8 +10,10 @@ from uuid import uuid4
 import pytest
 from langchain_core.caches import InMemoryCache
 from langchain_core.documents import Document
+from langchain_core.output_parsers import StrOutputParser
+from langchain_core.prompts import ChatPromptTemplate
 from langchain_core.retrievers import BaseRetriever
-from langchain_core.runnables import RunnableLambda
+from langchain_core.runnables import RunnableLambda, RunnablePassthrough
 from langchain_core.tools import ToolException, tool
 from opentelemetry import trace
 from opentelemetry.sdk.trace import TracerProvider
@@ -24,12 +26,11 @@ from opentelemetry.sdk.trace.sampling import (
 from prometheus_client import CollectorRegistry
 from pydantic import SecretStr
 
-from otel_callbacks import OTelCallbackHandler
+from otel_callbacks import OTelCallbackHandler, Settings
 from otel_callbacks._records import End, Request, Response, Usage
 from otel_callbacks._spans import batch
 from otel_callbacks._spans.current import StandIn
-from otel_callbacks._spans.sink import SpanSink
-from otel_callbacks.settings import Settings
+from otel_callbacks._spans.sink import MOST_THREADS, SpanSink, Threads
 from otel_callbacks.testing import FakeChatModel, Reply, Tokens, capture
 
 if TYPE_CHECKING:
@@ -644,3 +645,139 @@ def test_content_is_on_the_span_where_it_is_wanted(server: FakeOpenAI) -> None:
         said = captured.span(CHAT)["attributes"]
     assert "Roses?" in str(said["gen_ai.input.messages"])
     assert "Two." in str(said["gen_ai.output.messages"])
+
+
+TRACER = TracerProvider().get_tracer("test")
+
+
+def of(thread: str, *, resumes: bool = False, graph: str = "shop") -> Request:
+    """Return the request of a graph's run."""
+    return Request("invoke_workflow", graph, thread=thread, resumes=resumes)
+
+
+def test_the_last_run_of_the_thread_is_linked() -> None:
+    """Only for a run that resumes, of the same graph, on the same thread."""
+    threads = Threads()
+    first, last = TRACER.start_span("first"), TRACER.start_span("last")
+    threads.remember(of("t"), first)
+    threads.remember(of("t"), last)
+    (link,) = threads.links(of("t", resumes=True))
+    assert link.context == last.get_span_context()
+    assert threads.links(of("t")) == ()
+    assert threads.links(of("u", resumes=True)) == ()
+    assert threads.links(of("t", resumes=True, graph="other")) == ()
+
+
+def test_memory_is_bounded() -> None:
+    """The thread that was not used for the longest time is forgotten."""
+    threads = Threads()
+    span = TRACER.start_span("x")
+    for number in range(MOST_THREADS):
+        threads.remember(of(str(number)), span)
+    threads.remember(of("0"), span)
+    threads.remember(of("new"), span)
+    assert threads.links(of("0", resumes=True))
+    assert threads.links(of("1", resumes=True)) == ()
+
+
+FOREVER = Settings(strict=True, shortest_step=86_400.0)
+
+
+def traced(settings: Settings, work: Callable[[Capture], object]) -> list[str]:
+    """Return the names of the spans that work makes."""
+    with capture(settings=settings) as telemetry:
+        work(telemetry)
+        assert telemetry.value("otel_callbacks_open_runs") == 0
+        return sorted(span["name"] for span in telemetry.spans)
+
+
+def chain(telemetry: Capture, *steps: Any) -> object:
+    """Run a chain of steps around a model's call."""
+    whole: Any = RunnablePassthrough() | ChatPromptTemplate.from_messages(
+        [("user", "{x}")]
+    )
+    for step in steps:
+        whole |= step
+    whole = whole | FakeChatModel() | StrOutputParser()
+    config: Any = {"callbacks": [telemetry.handler], "run_name": "whole"}
+    return whole.invoke({"x": "Roses?"}, config)
+
+
+@pytest.mark.parametrize("content", ["NO_CONTENT", "SPAN_ONLY"])
+def test_trivial_steps_are_left_out(content: str) -> None:
+    """A prompt, a parser and a passthrough; the call and the whole stay."""
+    settings = Settings(strict=True, shortest_step=86_400.0, capture_content=content)
+    assert traced(settings, chain) == [
+        "chat fake-model",
+        "invoke_workflow whole",
+    ]
+
+
+def test_by_default_each_step_has_a_span() -> None:
+    """The picture is the program's own shape."""
+    assert len(traced(Settings(strict=True), chain)) == 5
+
+
+def test_a_step_that_takes_longer_stays() -> None:
+    """Nothing is done in a nanosecond."""
+    assert len(traced(Settings(strict=True, shortest_step=1e-9), chain)) == 5
+
+
+def test_a_step_with_something_below_it_stays() -> None:
+    """A child is never without its parent: ours, and the app's own spans."""
+    inner = RunnableLambda(lambda x: x, name="inner")
+    model = FakeChatModel()
+    tracer = trace.get_tracer("app")
+
+    def opened(x: object) -> object:
+        with tracer.start_as_current_span("app", context=None):
+            return x
+
+    def called(x: Any) -> object:
+        return model.invoke(x) and x
+
+    def work(telemetry: Capture) -> None:
+        chain(
+            telemetry,
+            RunnableLambda(inner.invoke, name="nested"),
+            RunnableLambda(called, name="calls"),
+            RunnableLambda(opened, name="opens"),
+        )
+
+    names = traced(FOREVER, work)
+    assert {"nested", "calls", "opens"} <= set(names)
+    assert not {"RunnablePassthrough", "ChatPromptTemplate"} & set(names)
+
+
+def test_a_step_that_the_app_writes_to_stays() -> None:
+    """An attribute of the app's own is worth its span."""
+
+    def written(x: object) -> object:
+        trace.get_current_span().set_attribute("app.key", 1)
+        return x
+
+    def work(telemetry: Capture) -> None:
+        chain(telemetry, RunnableLambda(written, name="written"))
+        (span,) = (one for one in telemetry.spans if one["name"] == "written")
+        assert span["attributes"] == {"app.key": 1}
+
+    assert "written" in traced(FOREVER, work)
+
+
+def test_a_step_that_fails_stays() -> None:
+    """What went wrong is never trivial."""
+
+    def broken(x: object) -> object:
+        raise ValueError(x)
+
+    def work(telemetry: Capture) -> None:
+        with pytest.raises(ValueError, match="Roses"):
+            chain(telemetry, RunnableLambda(broken, name="broken"))
+
+    assert traced(FOREVER, work) == ["broken", "invoke_workflow whole"]
+
+
+def test_with_spans_of_the_sdk_each_step_has_one() -> None:
+    """Its processors have seen it start; they must see it end."""
+    settings = Settings(strict=True, shortest_step=86_400.0, sdk_spans=True)
+    assert len(traced(settings, chain)) == 5

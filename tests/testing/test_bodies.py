@@ -3,11 +3,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
-from langchain_core.messages import AIMessage, HumanMessage, ToolMessage
+from langchain_core.messages import AIMessage, AIMessageChunk, HumanMessage, ToolMessage
 from langchain_openai import ChatOpenAI, OpenAI, OpenAIEmbeddings
 
 from otel_callbacks.testing import FakeOpenAI, Reply, Tokens, ToolCall, answer_to
-from otel_callbacks.testing.answers import count_tokens, vector_of
+from otel_callbacks.testing.replies import count_tokens, vector_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -165,3 +165,70 @@ def test_embeddings_can_be_plain_numbers_and_without_usage(server: FakeOpenAI) -
     answer = client.create(input=[7, 8], model="m", encoding_format="float")
     assert answer.data[0].embedding == pytest.approx(vector_of("7 8"))
     assert server.total_usage == Tokens()
+
+
+@pytest.fixture
+def server_of_streams() -> Iterator[FakeOpenAI]:
+    """Return a running server_of_streams."""
+    with FakeOpenAI() as running:
+        yield running
+
+
+async def _whole(llm: ChatOpenAI, question: str) -> AIMessageChunk:
+    """Stream an answer and add up its chunks."""
+    whole = AIMessageChunk(content="")
+    async for chunk in llm.astream(question):
+        whole += chunk  # type: ignore[assignment]
+    return whole
+
+
+async def test_a_stream_adds_up_to_the_answer_with_its_usage(
+    server_of_streams: FakeOpenAI,
+) -> None:
+    """One chunk for each token, and the usage once."""
+    whole = await _whole(_chat(server_of_streams, stream_usage=True), "Roses?")
+    assert whole.content == answer_to("Roses?")
+    assert whole.response_metadata["model_name"] == "gpt-4o-mini-2024-07-18"
+    assert whole.response_metadata["finish_reason"] == "stop"
+    output = count_tokens(answer_to("Roses?"))
+    assert whole.usage_metadata is not None
+    assert whole.usage_metadata["output_tokens"] == output
+    assert server_of_streams.usage == {"gpt-4o-mini": Tokens(5, output)}
+
+
+async def test_usage_is_not_in_a_stream_that_does_not_ask_for_it(
+    server_of_streams: FakeOpenAI,
+) -> None:
+    """So does the real API, and so it is not in the sum."""
+    whole = await _whole(_chat(server_of_streams, stream_usage=False), "Roses?")
+    assert whole.usage_metadata is None
+    assert server_of_streams.usage == {}
+
+
+async def test_a_tool_call_comes_in_pieces(server_of_streams: FakeOpenAI) -> None:
+    """Name first, arguments in halves, put together by the client."""
+    server_of_streams.script(
+        Reply(tool_calls=(ToolCall("price", {"n": 1}, id="c1"), ToolCall("stock")))
+    )
+    whole = await _whole(_chat(server_of_streams), "x")
+    assert [(call["name"], call["args"], call["id"]) for call in whole.tool_calls] == [
+        ("price", {"n": 1}, "c1"),
+        ("stock", {}, "call_000001_1"),
+    ]
+    assert whole.response_metadata["finish_reason"] == "tool_calls"
+
+
+def test_a_text_model_streams_with_usage_in_a_chunk_of_its_own(
+    server_of_streams: FakeOpenAI,
+) -> None:
+    """The last chunk has no choices, only the tokens."""
+    llm = OpenAI(
+        model="gpt-3.5-turbo-instruct",
+        base_url=server_of_streams.base_url,
+        api_key="none",
+        model_kwargs={"stream_options": {"include_usage": True}},
+    )
+    assert "".join(llm.stream("Tulips?")) == answer_to("Tulips?")
+    assert server_of_streams.total_usage == Tokens(
+        2, count_tokens(answer_to("Tulips?"))
+    )

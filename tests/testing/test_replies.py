@@ -1,8 +1,12 @@
 from __future__ import annotations
 
+import math
+
 import pytest
 
-from otel_callbacks.testing import Reply, Tokens
+from otel_callbacks.testing import Received, Reply, Tokens
+from otel_callbacks.testing import replies as answers
+from otel_callbacks.testing.replies import Script
 
 
 def test_tokens_add_up_field_by_field() -> None:
@@ -36,3 +40,112 @@ def test_a_failing_reply_takes_code_message_and_waiting_time() -> None:
     assert reply.error == ("invalid_request_error", "content_filter", "No.")
     assert reply.headers == {"retry-after": "2", "retry-after-ms": "1500"}
     assert (reply.status, reply.delay) == (400, 0.1)
+
+
+def test_counts_a_cjk_character_a_word_and_a_sign_as_one_token_each() -> None:
+    """The documented rule: countable by hand in both languages."""
+    assert answers.tokens_of("Rose 12, 玫瑰ok!") == [
+        "Rose",
+        "12",
+        ",",
+        "玫",
+        "瑰",
+        "ok",
+        "!",
+    ]
+    assert answers.count_tokens("") == 0
+
+
+def test_pieces_of_a_stream_lose_nothing() -> None:
+    """One piece for each token, and together they are the text."""
+    text = "  Twelve red roses, 29 euros。\n"
+    pieces = answers.pieces_of(text)
+    assert "".join(pieces) == text
+    assert len(pieces) == answers.count_tokens(text)
+    assert answers.pieces_of("") == []
+
+
+def test_answers_in_the_script_of_the_question() -> None:
+    """A Chinese question gets a Chinese answer, always the same."""
+    assert answers.answer_to("玫瑰多少钱？") == answers.answer_to("玫瑰多少钱？")  # noqa: RUF001
+    assert answers.answer_to("玫瑰多少钱？").endswith("。")  # noqa: RUF001
+    assert answers.answer_to("Roses?").endswith(".")
+
+
+def test_choices_of_one_question_differ() -> None:
+    """With n > 1 the choices are told apart."""
+    assert answers.answer_to("Roses?", 0) != answers.answer_to("Roses?", 1)
+
+
+def test_a_lone_surrogate_is_answered() -> None:
+    """Text that cannot be encoded is hashed all the same."""
+    assert answers.answer_to("\ud800")
+
+
+def test_known_models_are_dated_and_others_unchanged() -> None:
+    """The provider answers with a snapshot's name where it has one."""
+    assert answers.dated("gpt-4o-mini") == "gpt-4o-mini-2024-07-18"
+    assert answers.dated("qwen-plus") == "qwen-plus"
+
+
+def test_embeddings_have_length_one_and_the_size_asked_for() -> None:
+    """A text's vector is the same each time and normalised."""
+    vector = answers.vector_of("peony", 8)
+    assert len(vector) == 8
+    assert math.isclose(math.hypot(*vector), 1.0)
+    assert answers.vector_of("peony") == answers.vector_of("peony")
+    assert len(answers.vector_of("peony")) == 16
+
+
+def _asked(question: str, model: str = "m") -> Received:
+    """Return a request that asks a question."""
+    json = {"model": model, "messages": [{"role": "user", "content": question}]}
+    return Received.of("/v1/chat/completions", json, {})
+
+
+def test_the_queue_is_used_up_and_then_comes_the_usual_reply() -> None:
+    """Scripted replies come in order, one for each request."""
+    script = Script()
+    script.add(Reply("one"), lambda received: Reply(received.text))
+    texts = [script.reply(_asked(question)).text for question in "abc"]
+    assert texts == ["one", "b", None]
+
+
+def test_rules_match_question_model_or_predicate() -> None:
+    """Three ways to say which requests are meant."""
+    script = Script()
+    script.when("tulip", Reply("by question"))
+    script.when("gpt-4o", Reply("by model"))
+    script.when(lambda received: received.stream, Reply("by predicate"))
+    assert script.reply(_asked("Any tulips?")).text == "by question"
+    assert script.reply(_asked("x", "gpt-4o")).text == "by model"
+    assert script.reply(_asked("x", "gpt-4o-mini")).text is None
+    streamed = Received.of("/", {"stream": True}, {})
+    assert script.reply(streamed).text == "by predicate"
+
+
+def test_a_rule_comes_before_the_queue_and_its_last_reply_stays() -> None:
+    """A rule's replies are given one after another, the last one for ever."""
+    script = Script()
+    script.add(Reply("queued"))
+    script.when("rose", Reply("first"), Reply("then"))
+    texts = [script.reply(_asked("rose")).text for _ in range(3)]
+    assert texts == ["first", "then", "then"]
+    assert script.reply(_asked("lily")).text == "queued"
+
+
+def test_the_newest_rule_wins_and_all_can_be_forgotten() -> None:
+    """A test may overrule what a fixture has set."""
+    script = Script()
+    script.add(Reply("queued"))
+    script.when("rose", Reply("old"))
+    script.when("rose", Reply("new"))
+    assert script.reply(_asked("rose")).text == "new"
+    script.clear()
+    assert script.reply(_asked("rose")).text is None
+
+
+def test_a_rule_without_a_reply_is_refused() -> None:
+    """It could never answer."""
+    with pytest.raises(ValueError, match="at least one reply"):
+        Script().when("rose")

@@ -7,7 +7,7 @@ from langchain_core.messages import AIMessage, AIMessageChunk
 from langchain_openai import ChatOpenAI
 
 from otel_callbacks.testing import FakeOpenAI, Reply, Tokens, ToolCall, answer_to
-from otel_callbacks.testing.answers import count_tokens
+from otel_callbacks.testing.replies import count_tokens
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Final
 
 from otel_callbacks.testing import FakeOpenAI, Reply, Tokens, ToolCall, answer_to
-from otel_callbacks.testing.answers import count_tokens
+from otel_callbacks.testing.replies import count_tokens
 
 if TYPE_CHECKING:
     from otel_callbacks.testing import Received
