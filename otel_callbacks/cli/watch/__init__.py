@@ -169,7 +169,8 @@ class View:
             self._out.line(f"... and {more} more traces.", "dim")
         if ended and self._store.totals:
             so_far = "; ".join(
-                f"{model} {one.calls:,} calls, {one.input:,} in, {one.output:,} out, "
+                f"{model} {one.calls:,} {'call' if one.calls == 1 else 'calls'}, "
+                f"{one.input:,} in, {one.output:,} out, "
                 f"${one.dollars:.6f}"
                 for model, one in sorted(self._store.totals.items())
             )

@@ -78,7 +78,7 @@ def test_calls_are_shown_as_they_end() -> None:
     text = _watched(_ask, "So far")
     assert "█" in text
     assert "1 call of fake-model, in" in text
-    assert "So far: fake-model 1 calls," in text
+    assert "So far: fake-model 1 call," in text
     assert text.rindex("model ") > text.index("So far")
     assert "OTEL_EXPORTER_OTLP_ENDPOINT=http://127.0.0.1:" in text
     assert "The last 7 traces are in memory" in text
