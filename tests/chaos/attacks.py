@@ -84,16 +84,24 @@ class HostileList(list[Any]):
         raise IndexError
 
 
+# Made anew each time it is chosen.
+LEAVES: tuple[Callable[[], Any], ...] = (
+    *(lambda value=value: value for value in (None, True, -1, 2**70, float("nan"))),
+    *(lambda value=value: value for value in ("", "text", b"\xff", "\ud800", object)),
+    Hostile,
+    lambda: HostileDict(a=1),
+    lambda: HostileList([1]),
+    uuid4,
+    lambda: AIMessage("x", usage_metadata=USAGE),
+    lambda: ValueError("x"),
+)
+
+
 def some_payload(chance: random.Random, depth: int = 3) -> Any:
     """Return something that LangChain might hand over, or might not."""
-    leaves = (
-        None, True, -1, 2**70, float("nan"), "", "text", b"\xff", "\ud800",
-        Hostile(), HostileDict(a=1), HostileList([1]), object, uuid4(),
-        AIMessage("x", usage_metadata=USAGE), ValueError("x"),
-    )  # fmt: skip
     kind = chance.random() if depth else 0.0
     if kind < 0.5:
-        return chance.choice(leaves)
+        return chance.choice(LEAVES)()
     if kind < 0.75:
         names = ("event", "name", "model", "usage", "id", "kwargs", 3, None)
         return {chance.choice(names): some_payload(chance, depth - 1) for _ in range(3)}
