@@ -56,9 +56,9 @@ class EventSink:
             self._emit(run, end, semconv.DETAILS_EVENT, self._details(run, end), None)
         if end.failure is not None and end.outcome == ERROR:
             about = {semconv.EXCEPTION_TYPE: end.failure.error_type}
-            said = (end.content or {}).get(semconv.EXCEPTION_MESSAGE)
-            if said and self._content:
-                about[semconv.EXCEPTION_MESSAGE] = said
+            message = (end.content or {}).get(semconv.EXCEPTION_MESSAGE)
+            if message and self._content:
+                about[semconv.EXCEPTION_MESSAGE] = message
             self._emit(run, end, semconv.EXCEPTION_EVENT, about, SeverityNumber.WARN)
 
     def _details(self, run: StandIn, end: End) -> dict[str, Any]:
@@ -70,7 +70,7 @@ class EventSink:
         if not self._extensions:
             about = {**of_the_conventions(about)}
         if self._content:
-            return {**about, **_said(run.content), **_said(end.content)}
+            return {**about, **_as_body(run.content), **_as_body(end.content)}
         return about
 
     def _emit(
@@ -100,7 +100,7 @@ class EventSink:
         )
 
 
-def _said(content: Content | None) -> Content:
+def _as_body(content: Content | None) -> Content:
     """Return content without what is another event's."""
     return {
         name: value

@@ -106,7 +106,10 @@ class Capture:
         if operation in semconv.MODEL_OPERATIONS:
             apart = request.provider in _SYSTEM_APART
             return self._capture(
-                (semconv.INPUT_MESSAGES, lambda work: _said(payload, work, apart)),
+                (
+                    semconv.INPUT_MESSAGES,
+                    lambda work: _messages_in(payload, work, apart),
+                ),
                 (
                     semconv.SYSTEM_INSTRUCTIONS,
                     lambda work: _instructions(payload, more, work, apart),
@@ -147,11 +150,13 @@ class Capture:
                 lambda _: _KEYS.sub("REDACTED", str(error)[: 4 * self._limit]),
             )
             read += (message,)
-        said = self._capture(*read)
+        captured = self._capture(*read)
         if request.operation == semconv.INVOKE_AGENT and given:
-            told = {name: given[name] for name in _OF_AGENT if name in given}
-            return Captured({**(said.content or {}), **told} or None, said.troubles)
-        return said
+            of_agent = {name: given[name] for name in _OF_AGENT if name in given}
+            return Captured(
+                {**(captured.content or {}), **of_agent} or None, captured.troubles
+            )
+        return captured
 
     def _capture(self, *attributes: tuple[str, _Read]) -> Captured:
         """Read attributes; one that fails costs no other."""
@@ -205,13 +210,13 @@ def tell_agent(run: Any) -> None:
         agent = agent.parent
     if agent is None:
         return
-    told = {name: content[name] for name in _OF_AGENT if name in content}
-    if semconv.SYSTEM_INSTRUCTIONS not in told:
-        said = content.get(semconv.INPUT_MESSAGES, [])
-        apart = [message["parts"] for message in said if message["role"] == SYSTEM]
+    of_agent = {name: content[name] for name in _OF_AGENT if name in content}
+    if semconv.SYSTEM_INSTRUCTIONS not in of_agent:
+        messages = content.get(semconv.INPUT_MESSAGES, [])
+        apart = [message["parts"] for message in messages if message["role"] == SYSTEM]
         if apart:
-            told[semconv.SYSTEM_INSTRUCTIONS] = [*chain.from_iterable(apart)]
-    agent.content = {**told, **(agent.content or {})}
+            of_agent[semconv.SYSTEM_INSTRUCTIONS] = [*chain.from_iterable(apart)]
+    agent.content = {**of_agent, **(agent.content or {})}
 
 
 def _result(
@@ -227,7 +232,7 @@ def _result(
     return ((name, lambda work: read(payload, work)),)
 
 
-def _said(payload: object, work: Work, apart: bool) -> tuple[Any, int]:  # noqa: FBT001
+def _messages_in(payload: object, work: Work, apart: bool) -> tuple[Any, int]:  # noqa: FBT001
     """Read the messages of a call, without the system's where that goes apart."""
     messages, unread = input_messages(payload, work)
     if apart:
@@ -247,8 +252,8 @@ def _instructions(
     if isinstance(own, str) and own:
         parts.append({"type": "text", "content": str.__str__(own)})
     if apart and isinstance(payload, list):
-        said = [e for e in payload if text(getattr(e, "type", None)) == SYSTEM]
-        for message in input_messages(said, work)[0]:
+        system = [e for e in payload if text(getattr(e, "type", None)) == SYSTEM]
+        for message in input_messages(system, work)[0]:
             parts += message["parts"]
     return parts
 
@@ -257,5 +262,5 @@ def _error_of(error: Exception) -> ContentError:
     """Return an exception that says where something failed, and quotes nothing."""
     if isinstance(error, ContentError):
         return error
-    told = ContentError(type(error).__qualname__)
-    return told.with_traceback(error.__traceback__)
+    failure = ContentError(type(error).__qualname__)
+    return failure.with_traceback(error.__traceback__)

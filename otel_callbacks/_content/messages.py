@@ -27,9 +27,9 @@ _STOP: Final = "stop"
 
 def messages_in(inputs: object, work: Work) -> tuple[list[Message], int]:
     """Read what an agent or a workflow is given."""
-    said = _messages_of(inputs)
-    if said is not None:
-        return input_messages(said, work)
+    raw = _messages_of(inputs)
+    if raw is not None:
+        return input_messages(raw, work)
     if not _says_something(inputs):
         return [], 0
     return [{"role": "user", "parts": [_state(inputs, work)]}], 0
@@ -37,13 +37,13 @@ def messages_in(inputs: object, work: Work) -> tuple[list[Message], int]:
 
 def messages_out(outputs: object, work: Work) -> list[Message]:
     """Read what an agent or a workflow gave back: its last message."""
-    said = _messages_of(outputs)
-    if said is None or isinstance(outputs, str):
+    raw = _messages_of(outputs)
+    if raw is None or isinstance(outputs, str):
         if not _says_something(outputs):
             return []
         part = _state(outputs, work)
         return [{"role": "assistant", "parts": [part], "finish_reason": _STOP}]
-    last = said[-1:] if isinstance(said, list | tuple) else [said]
+    last = raw[-1:] if isinstance(raw, list | tuple) else [raw]
     read = [final_message(each, work) for each in last]
     return [message for message in read if message is not None]
 
@@ -61,10 +61,10 @@ def _messages_of(state: object) -> Any:
         return state
     if isinstance(state, list | tuple):
         return state if state and all(map(_is_said, state)) else None
-    said = _fields(state).get(_MESSAGES)
-    if isinstance(said, str) or is_message(said):
-        return said
-    return said if isinstance(said, list | tuple) and said else None
+    raw = _fields(state).get(_MESSAGES)
+    if isinstance(raw, str) or is_message(raw):
+        return raw
+    return raw if isinstance(raw, list | tuple) and raw else None
 
 
 def _is_said(value: object) -> bool:
@@ -115,9 +115,9 @@ _VALUES_OF_A_MESSAGE: Final = 4
 """A role, a part, its type and its content."""
 
 
-def input_messages(said: object, work: Work) -> tuple[list[Message], int]:
+def input_messages(raw: object, work: Work) -> tuple[list[Message], int]:
     """Read what a model is given: the newest first, for as long as the work allows."""
-    given: Sequence[object] = said if isinstance(said, list | tuple) else [said]
+    given: Sequence[object] = raw if isinstance(raw, list | tuple) else [raw]
     read: list[Message] = []
     for count, each in enumerate(reversed(given)):
         if work.left <= 0:
@@ -138,43 +138,43 @@ def output_messages(result: object, work: Work, *, finished: bool) -> list[Messa
     for choice in chain.from_iterable(_lists(generations)):
         message = _choice(choice, work)
         if message["parts"] or finished:
-            said = getattr(choice, "message", None)
-            reason = finish_reason(choice, said) if finished else UNFINISHED
+            raw = getattr(choice, "message", None)
+            reason = finish_reason(choice, raw) if finished else UNFINISHED
             messages.append({**message, "finish_reason": reason})
     return messages
 
 
-def final_message(said: object, work: Work) -> Message | None:
+def final_message(raw: object, work: Work) -> Message | None:
     """Read the message that an agent or a workflow ends with."""
-    message = one_message(said, work)
+    message = one_message(raw, work)
     if message is None:
         return None
-    return {**message, "finish_reason": finish_reason(None, said)}
+    return {**message, "finish_reason": finish_reason(None, raw)}
 
 
-def one_message(said: object, work: Work) -> Message | None:
+def one_message(raw: object, work: Work) -> Message | None:
     """Read a message."""
-    if isinstance(said, str):
-        return {"role": "user", "parts": content_parts(said, work)}
-    if isinstance(said, tuple) and len(said) == 2:  # noqa: PLR2004 -- a pair
-        return {"role": _role(text(said[0])), "parts": content_parts(said[1], work)}
-    if isinstance(said, dict):
-        return _of_dictionary(said, work)
-    kind = text(getattr(said, "type", None))
-    if not kind or kind == _REMOVE or not hasattr(said, "content"):
+    if isinstance(raw, str):
+        return {"role": "user", "parts": content_parts(raw, work)}
+    if isinstance(raw, tuple) and len(raw) == 2:  # noqa: PLR2004 -- a pair
+        return {"role": _role(text(raw[0])), "parts": content_parts(raw[1], work)}
+    if isinstance(raw, dict):
+        return _of_dictionary(raw, work)
+    kind = text(getattr(raw, "type", None))
+    if not kind or kind == _REMOVE or not hasattr(raw, "content"):
         return None
-    extra = mapping(getattr(said, "additional_kwargs", None))
+    extra = mapping(getattr(raw, "additional_kwargs", None))
     return _message(
-        text(getattr(said, "role", None))
+        text(getattr(raw, "role", None))
         or text(extra.get("__openai_role__"))
         or _role(kind),
         {
-            "content": getattr(said, "content", None),
-            "name": getattr(said, "name", None),
-            "tool_call_id": getattr(said, "tool_call_id", None),
+            "content": getattr(raw, "content", None),
+            "name": getattr(raw, "name", None),
+            "tool_call_id": getattr(raw, "tool_call_id", None),
             "tool_calls": [
-                *_calls(getattr(said, "tool_calls", None)),
-                *_calls(getattr(said, "invalid_tool_calls", None)),
+                *_calls(getattr(raw, "tool_calls", None)),
+                *_calls(getattr(raw, "invalid_tool_calls", None)),
             ]
             or _calls(extra.get("tool_calls"))
             or _calls([extra.get("function_call")]),
@@ -192,37 +192,37 @@ def is_message(value: object) -> bool:
     return hasattr(value, "content") and isinstance(getattr(value, "type", None), str)
 
 
-def _of_dictionary(said: dict[object, object], work: Work) -> Message | None:
+def _of_dictionary(raw: dict[object, object], work: Work) -> Message | None:
     """Read a message in the form that providers take."""
-    role = text(said.get("role")) or text(said.get("type"))
+    role = text(raw.get("role")) or text(raw.get("type"))
     if not role:
         return None
-    found = {**said, "tool_calls": _calls(said.get("tool_calls"))}
+    found = {**raw, "tool_calls": _calls(raw.get("tool_calls"))}
     return _message(_role(role), found, work)
 
 
-def _message(role: str, said: dict[Any, Any], work: Work) -> Message:
+def _message(role: str, raw: dict[Any, Any], work: Work) -> Message:
     """Put a message together."""
     if role == _TOOL:
-        parts = [response_part(said.get("tool_call_id"), said.get("content"), work)]
+        parts = [response_part(raw.get("tool_call_id"), raw.get("content"), work)]
     else:
-        parts = _parts(said, work)
+        parts = _parts(raw, work)
     message: Message = {"role": role, "parts": parts}
-    if name := text(said.get("name")):
+    if name := text(raw.get("name")):
         message["name"] = name
     return message
 
 
-def _parts(said: dict[Any, Any], work: Work) -> list[Part]:
+def _parts(raw: dict[Any, Any], work: Work) -> list[Part]:
     """Read content and tool calls; a call that stands in both is read once."""
-    calls = [tool_call_part(call, work) for call in said["tool_calls"]]
+    calls = [tool_call_part(call, work) for call in raw["tool_calls"]]
     by_id = {call["id"]: call for call in calls if "id" in call}
     parts: list[Part] = []
     for key in ("reasoning_content", "refusal"):
-        if isinstance(extra := said.get(key), str) and extra:
+        if isinstance(extra := raw.get(key), str) and extra:
             kind = key.partition("_")[0]
             parts.append({"type": kind, "content": str.__str__(extra)})
-    for part in content_parts(said.get("content"), work):
+    for part in content_parts(raw.get("content"), work):
         if part["type"] == "tool_call":
             # A stream's block may lack the arguments that LangChain put together.
             whole = by_id.pop(part.get("id"), None)
@@ -243,8 +243,8 @@ def _choice(choice: object, work: Work) -> Message:
         read = one_message(message, work)
         if read is not None:
             return read
-    said = getattr(choice, "text", None)
-    return {"role": _ASSISTANT, "parts": content_parts(said, work)}
+    raw = getattr(choice, "text", None)
+    return {"role": _ASSISTANT, "parts": content_parts(raw, work)}
 
 
 def _lists(values: Sequence[object]) -> list[Sequence[object]]:

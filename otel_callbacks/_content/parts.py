@@ -58,10 +58,10 @@ def server_call(kind: str, block: dict[object, object], work: Work) -> dict[str,
     name = text(block.get("name")) or kind.removesuffix("_call")
     part["name"] = name
     keys = ("args", "input", "arguments", "action", "queries", "code")
-    said = {
+    fields = {
         key: plain(parsed(block[key]), work) for key in keys if is_given(block.get(key))
     }
-    part["server_tool_call"] = {"type": name, **said}
+    part["server_tool_call"] = {"type": name, **fields}
     return part
 
 
@@ -71,8 +71,8 @@ def server_result(kind: str, block: dict[object, object], work: Work) -> dict[st
     if found := text(block.get("tool_use_id")) or text(block.get("tool_call_id")):
         part["id"] = found
     keys = ("output", "content", "outcome", "status")
-    said = {key: plain(block[key], work) for key in keys if key in block}
-    part["server_tool_call_response"] = {"type": kind.removesuffix("_result"), **said}
+    fields = {key: plain(block[key], work) for key in keys if key in block}
+    part["server_tool_call_response"] = {"type": kind.removesuffix("_result"), **fields}
     return part
 
 
@@ -180,18 +180,18 @@ def _block_parts(block: object, work: Work) -> Iterator[Part]:
     if isinstance(block, str):
         yield {"type": "text", "content": str.__str__(block)}
         return
-    said = mapping(block)
-    kind = text(said.get("type"))
+    fields = mapping(block)
+    kind = text(fields.get("type"))
     if not kind:
-        key = next((key for key in _BY_KEY if key in said), "")
+        key = next((key for key in _BY_KEY if key in fields), "")
         kind = _BY_KEY.get(key, "unknown")
-        said = said if kind in _TEXTS else mapping(said.get(key)) or said
-    if kind == "non_standard" and isinstance(said.get("value"), dict):
-        yield from _block_parts(said["value"], work)
+        fields = fields if kind in _TEXTS else mapping(fields.get(key)) or fields
+    if kind == "non_standard" and isinstance(fields.get("value"), dict):
+        yield from _block_parts(fields["value"], work)
         return
     read = _READERS.get(kind)
-    part = read(kind, said, work) if read is not None else None
-    yield part if part is not None else _generic(kind, said, work)
+    part = read(kind, fields, work) if read is not None else None
+    yield part if part is not None else _generic(kind, fields, work)
 
 
 def _text(_: str, block: dict[object, object], __: Work) -> Part | None:
@@ -216,8 +216,8 @@ def _reasoning(_: str, block: dict[object, object], __: Work) -> Part | None:
         return {"type": "reasoning", "content": inner["text"]}
     summary = block.get("summary")
     if isinstance(summary, list | tuple):
-        said = [mapping(each).get("text") for each in summary]
-        texts = [str.__str__(each) for each in said if isinstance(each, str)]
+        found = [mapping(each).get("text") for each in summary]
+        texts = [str.__str__(each) for each in found if isinstance(each, str)]
         return {"type": "reasoning", "content": "\n".join(texts)}
     return None
 
@@ -238,10 +238,10 @@ def _tool_result(_: str, block: dict[object, object], work: Work) -> Part:
 
 def _refusal(_: str, block: dict[object, object], __: Work) -> Part | None:
     """Read a refusal, which the schemas have no part of their own for."""
-    said = block.get("refusal")
-    if not isinstance(said, str):
+    refusal = block.get("refusal")
+    if not isinstance(refusal, str):
         return None
-    return {"type": "refusal", "content": str.__str__(said)}
+    return {"type": "refusal", "content": str.__str__(refusal)}
 
 
 def _medium(kind: str, block: dict[object, object], work: Work) -> Part | None:
@@ -268,10 +268,10 @@ def _generic(kind: str, block: dict[object, object], work: Work) -> Part:
     """Copy a block that no part is made for."""
     kept = {key: value for key, value in block.items() if key not in _NOISE}
     copied = plain(kept, work)
-    said = copied if isinstance(copied, dict) else {"content": MORE}
+    fields = copied if isinstance(copied, dict) else {"content": MORE}
     # A part of a known type says what its type must say; this one does not.
     name = kind if kind not in _READERS and kind not in _RESERVED else f"other_{kind}"
-    return {**said, "type": name}
+    return {**fields, "type": name}
 
 
 _RESERVED: Final = frozenset(

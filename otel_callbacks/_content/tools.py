@@ -24,9 +24,9 @@ _SCORES: Final = ("score", "relevance_score", "similarity_score", "_score")
 _DOCUMENTS_AT_MOST: Final = 1_000
 
 
-def tool_arguments(said: object, inputs: object, work: Work) -> dict[str, Any]:
+def tool_arguments(described: object, inputs: object, work: Work) -> dict[str, Any]:
     """Read a tool's arguments, which the convention wants to be an object."""
-    found = inputs if isinstance(inputs, dict) else parsed(said)
+    found = inputs if isinstance(inputs, dict) else parsed(described)
     copied = plain(found, work)
     return copied if isinstance(copied, dict) else {_INPUT: copied}
 
@@ -106,12 +106,14 @@ def _tools(tools: object, work: Work) -> Iterator[dict[str, Any]]:
         if work.left <= 0:
             return
         work.left -= 1
-        said = mapping(tool)
-        group = next((key for key in _GROUPS if isinstance(said.get(key), list)), "")
+        described = mapping(tool)
+        group = next(
+            (key for key in _GROUPS if isinstance(described.get(key), list)), ""
+        )
         if group:
-            yield from _tools(said[group], work)
-        elif said:
-            yield _definition(said, work)
+            yield from _tools(described[group], work)
+        elif described:
+            yield _definition(described, work)
 
 
 def _definition(tool: dict[object, object], work: Work) -> dict[str, Any]:

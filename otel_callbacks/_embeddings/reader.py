@@ -105,9 +105,9 @@ def embeddings_request(model: object) -> Request:
     return Request(semconv.EMBEDDINGS, name, provider, name, address, port, attributes)
 
 
-def embeddings_response(told: tuple[list[Answer], Any]) -> Response:
+def embeddings_response(reported: tuple[list[Answer], Any]) -> Response:
     """Read what came back."""
-    answers, vectors = told
+    answers, vectors = reported
     attributes: dict[str, Any] = {}
     vector = vectors[0] if vectors and isinstance(vectors[0], list) else vectors
     if isinstance(vector, list) and vector:
@@ -143,8 +143,8 @@ def _body(response: Any) -> dict[object, object]:
     if isinstance(response, dict):
         return response
     usage = getattr(response, "usage", None)
-    told = {"prompt_tokens": getattr(usage, "prompt_tokens", None)}
-    return {"model": getattr(response, "model", ""), "usage": told}
+    reported = {"prompt_tokens": getattr(usage, "prompt_tokens", None)}
+    return {"model": getattr(response, "model", ""), "usage": reported}
 
 
 _MODULE: Final = "openai.resources.embeddings"

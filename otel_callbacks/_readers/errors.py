@@ -122,21 +122,21 @@ def _retry_after(headers: object) -> float | None:
     wait = _seconds(_header(headers, _RETRY_AFTER_MS), _MILLISECONDS)
     if wait is not None:
         return wait
-    said = _header(headers, _RETRY_AFTER)
-    wait = _seconds(said, 1.0)
-    if wait is not None or not said:
+    body = _header(headers, _RETRY_AFTER)
+    wait = _seconds(body, 1.0)
+    if wait is not None or not body:
         return wait
     try:
-        until = parsedate_to_datetime(said).timestamp()
+        until = parsedate_to_datetime(body).timestamp()
     except (ValueError, OverflowError, OSError):
         return None
     return _bounded(max(0.0, until - time.time()))
 
 
-def _seconds(said: str, parts: float) -> float | None:
+def _seconds(body: str, parts: float) -> float | None:
     """Read a number of seconds, or of parts of them."""
     try:
-        return _bounded(float(said) / parts)
+        return _bounded(float(body) / parts)
     except ValueError:
         return None
 

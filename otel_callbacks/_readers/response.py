@@ -153,8 +153,8 @@ def model_response(result: object) -> Response:
     identifier = text(metadata.get(_ID_KEYS[0])) or _find(
         _ID_KEYS, metadata, output, info
     )
-    told = getattr(message, "usage_metadata", None)
-    cached = not output and _is_cached(told)
+    reported = getattr(message, "usage_metadata", None)
+    cached = not output and _is_cached(reported)
     return Response(
         _once(model) if is_merged else model,
         "" if identifier.startswith(_OWN_IDS) else identifier,
@@ -163,8 +163,8 @@ def model_response(result: object) -> Response:
         not cached and not _is_later(message, output),
         cached,
         _attributes(metadata, output),
-        reported_cost(told, metadata, output),
-        billed_parts(told, metadata, getattr(message, "content", None)),
+        reported_cost(reported, metadata, output),
+        billed_parts(reported, metadata, getattr(message, "content", None)),
     )
 
 
@@ -241,8 +241,8 @@ def _message_usage(
 ) -> Usage | None:
     """Read the usage of the first of a prompt's choices that has one."""
     for message, metadata, _, _ in answers:
-        told = getattr(message, "usage_metadata", None)
-        if (usage := message_usage(told, output, metadata)) is not None:
+        reported = getattr(message, "usage_metadata", None)
+        if (usage := message_usage(reported, output, metadata)) is not None:
             return usage
     return None
 

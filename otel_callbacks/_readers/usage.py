@@ -40,36 +40,39 @@ def reported_cost(
         if not _COSTS.isdisjoint(place) and (cost := _cost(place)) is not None:
             return cost
         for key in _USAGES:
-            told = place.get(key)
+            reported = place.get(key)
             # OpenAI's stands in both places, and it is the same object.
-            if told is None or told is seen or not isinstance(told, dict):
+            if reported is None or reported is seen or not isinstance(reported, dict):
                 continue
-            seen = told
-            if not _COSTS.isdisjoint(told) and (cost := _cost(told)) is not None:
+            seen = reported
+            if (
+                not _COSTS.isdisjoint(reported)
+                and (cost := _cost(reported)) is not None
+            ):
                 return cost
     if isinstance(usage_metadata, dict) and "total_cost" in usage_metadata:
         return _dollars(usage_metadata["total_cost"]) or None
     return None
 
 
-def _cost(told: dict[object, object]) -> Decimal | None:
+def _cost(reported: dict[object, object]) -> Decimal | None:
     """Read a cost in each of the ways that there are."""
-    cost = _dollars(told.get("cost"))
+    cost = _dollars(reported.get("cost"))
     if cost is not None:
-        return EXACT.add(cost, _upstream(told))
-    if isinstance(parts := told.get("cost"), dict):
+        return EXACT.add(cost, _upstream(reported))
+    if isinstance(parts := reported.get("cost"), dict):
         return _dollars(parts.get("total_cost"))
-    if (ticks := number(told.get("cost_in_usd_ticks"))) is not None:
+    if (ticks := number(reported.get("cost_in_usd_ticks"))) is not None:
         return _dollars(EXACT.divide(Decimal(str(ticks)), _TICKS))
-    hidden = mapping(told.get("_hidden_params"))
-    return _dollars(told.get("response_cost", hidden.get("response_cost")))
+    hidden = mapping(reported.get("_hidden_params"))
+    return _dollars(reported.get("response_cost", hidden.get("response_cost")))
 
 
-def _upstream(told: dict[object, object]) -> Decimal:
+def _upstream(reported: dict[object, object]) -> Decimal:
     """Read what OpenRouter had billed to the user's own key at another provider."""
-    if told.get("is_byok") is not True:
+    if reported.get("is_byok") is not True:
         return Decimal(0)
-    details = mapping(told.get("cost_details"))
+    details = mapping(reported.get("cost_details"))
     return _dollars(details.get("upstream_inference_cost")) or Decimal(0)
 
 
@@ -166,8 +169,8 @@ def _without_invented(usage: Usage, places: tuple[object, ...]) -> Usage | None:
             if not usage.input_tokens:
                 usage = usage._replace(input_tokens=count(raw.get("prompt_tokens")))
             if not usage.output_tokens:
-                taken = count(raw.get("completion_tokens"))
-                usage = usage._replace(output_tokens=taken)
+                output_tokens = count(raw.get("completion_tokens"))
+                usage = usage._replace(output_tokens=output_tokens)
             return _said(usage)
     return usage
 
@@ -232,25 +235,29 @@ def langchain(raw: _Raw) -> Usage:
     https://reference.langchain.com/python/langchain_core/messages/#langchain_core.messages.ai.UsageMetadata
     """
     inputs, outputs = count(raw.get("input_tokens")), count(raw.get("output_tokens"))
-    given = mapping(raw.get("input_token_details"))
-    taken = mapping(raw.get("output_token_details"))
-    if _are_zero(given) and _are_zero(taken):
+    input_details = mapping(raw.get("input_token_details"))
+    output_details = mapping(raw.get("output_token_details"))
+    if _are_zero(input_details) and _are_zero(output_details):
         return Usage(inputs, outputs)
-    read, write, reasoning = _detail_keys(given, taken)
-    thoughts = count(taken.get(reasoning)) or 0
+    read, write, reasoning = _detail_keys(input_details, output_details)
+    thoughts = count(output_details.get(reasoning)) or 0
     return Usage(
         inputs,
         _with_thoughts(inputs, outputs, thoughts, raw),
-        count(given.get(read)) or 0,
-        count(given.get(write)) or _anthropic_writes(given),
+        count(input_details.get(read)) or 0,
+        count(input_details.get(write)) or _anthropic_writes(input_details),
         thoughts,
-        *_modalities(given, taken),
+        *_modalities(input_details, output_details),
     )
 
 
-def _modalities(given: _Raw, taken: _Raw, suffix: str = "") -> Iterator[int]:
+def _modalities(
+    input_details: _Raw, output_details: _Raw, suffix: str = ""
+) -> Iterator[int]:
     """Read the parts of the totals by what they are: audio, text, images."""
-    for modality, details in itertools.product(_MODALITIES, (given, taken)):
+    for modality, details in itertools.product(
+        _MODALITIES, (input_details, output_details)
+    ):
         yield _detail(details, f"{modality}{suffix}")
 
 
@@ -273,10 +280,10 @@ def _are_zero(details: _Raw) -> bool:
     return True
 
 
-def _detail_keys(given: _Raw, taken: _Raw) -> tuple[str, str, str]:
+def _detail_keys(input_details: _Raw, output_details: _Raw) -> tuple[str, str, str]:
     """Find the names of the details for the service tier that is in them."""
     for tier, keys in _TIERS:
-        if tier in given or tier in taken:
+        if tier in input_details or tier in output_details:
             return keys
     return _DETAILS
 
@@ -297,18 +304,21 @@ def openai_chat(raw: _Raw) -> Usage:
     this shape; DeepSeek has a name of its own for cached tokens.
     https://platform.openai.com/docs/api-reference/chat/object
     """
-    given = mapping(raw.get("prompt_tokens_details"))
-    taken = mapping(raw.get("completion_tokens_details"))
+    input_details = mapping(raw.get("prompt_tokens_details"))
+    output_details = mapping(raw.get("completion_tokens_details"))
     inputs = count(raw.get("prompt_tokens"))
     outputs = count(raw.get("completion_tokens"))
-    thoughts = _detail(taken, "reasoning_tokens") or _detail(raw, "reasoning_tokens")
+    thoughts = _detail(output_details, "reasoning_tokens") or _detail(
+        raw, "reasoning_tokens"
+    )
     return Usage(
         inputs,
         _with_thoughts(inputs, outputs, thoughts, raw),
-        _detail(given, "cached_tokens") or _detail(raw, "prompt_cache_hit_tokens"),
-        _detail(given, "cache_write_tokens", "cache_creation_input_tokens"),
+        _detail(input_details, "cached_tokens")
+        or _detail(raw, "prompt_cache_hit_tokens"),
+        _detail(input_details, "cache_write_tokens", "cache_creation_input_tokens"),
         thoughts,
-        *_modalities(given, taken, "_tokens"),
+        *_modalities(input_details, output_details, "_tokens"),
     )
 
 
@@ -318,17 +328,17 @@ def openai_responses(raw: _Raw) -> Usage:
     https://platform.openai.com/docs/api-reference/responses/object
     https://help.aliyun.com/zh/model-studio/qwen-api-reference
     """
-    given = mapping(raw.get("input_tokens_details")) or mapping(
+    input_details = mapping(raw.get("input_tokens_details")) or mapping(
         raw.get("prompt_tokens_details")
     )
-    taken = mapping(raw.get("output_tokens_details"))
+    output_details = mapping(raw.get("output_tokens_details"))
     return Usage(
         count(raw.get("input_tokens")),
         count(raw.get("output_tokens")),
-        _detail(given, "cached_tokens"),
-        _detail(given, "cache_write_tokens", "cache_creation_input_tokens"),
-        _detail(taken, "reasoning_tokens"),
-        *_modalities(given, taken, "_tokens"),
+        _detail(input_details, "cached_tokens"),
+        _detail(input_details, "cache_write_tokens", "cache_creation_input_tokens"),
+        _detail(output_details, "reasoning_tokens"),
+        *_modalities(input_details, output_details, "_tokens"),
     )
 
 
@@ -450,9 +460,9 @@ def billed_parts(
     usage_metadata: object, metadata: dict[object, object], content: object
 ) -> tuple[tuple[str, int], ...]:
     """Read what is billed at a rate of its own and is no part of a usage."""
-    told = mapping(usage_metadata)
-    inputs = mapping(told.get("input_token_details"))
-    outputs = mapping(told.get("output_token_details"))
+    reported = mapping(usage_metadata)
+    inputs = mapping(reported.get("input_token_details"))
+    outputs = mapping(reported.get("output_token_details"))
     raw = mapping(metadata.get("usage"))
     if (
         not raw

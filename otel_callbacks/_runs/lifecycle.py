@@ -115,8 +115,8 @@ class Lifecycle:
             parent_id, request, caller, unplaced = _placed(parent_id, request)
             trouble = trouble or unplaced
             capture = self._capture
-            said = capture.of_start(request, payload, more) if capture else NOTHING
-            content = said.content
+            captured = capture.of_start(request, payload, more) if capture else NOTHING
+            content = captured.content
             expected = None
             if accounts_in_use() and request.operation in semconv.BILLED_OPERATIONS:
                 expected = prompt_estimate(payload, more)
@@ -130,7 +130,7 @@ class Lifecycle:
                 self.fail(run_id, refusal)
             if trouble is not None:
                 self._diagnostics.trouble("request", trouble)
-            self._tell(said, run)
+            self._tell(captured, run)
         except Exception as error:  # noqa: BLE001 -- never into the app
             self.trouble("start", error)
         if refusal is not None:
@@ -161,10 +161,10 @@ class Lifecycle:
             else:
                 response = _with_seen(run, response, payload)
                 hit = response is not None and response.cache_hit
-                said = self._said(run, payload)
+                captured = self._captured(run, payload)
                 outcome: Outcome = CACHE_HIT if hit else OK
-                self._table.finish(run, outcome, response, None, said.content)
-                self._tell(said)
+                self._table.finish(run, outcome, response, None, captured.content)
+                self._tell(captured)
             if trouble is not None:
                 self._diagnostics.trouble("response", trouble)
         except Exception as error:  # noqa: BLE001 -- never into the app
@@ -182,9 +182,9 @@ class Lifecycle:
                 return
             failed, trouble = _read(tool_failed, output)
             outcome = failed.outcome if failed else OK
-            said = self._said(run, output)
-            self._table.finish(run, outcome, None, failed, said.content)
-            self._tell(said)
+            captured = self._captured(run, output)
+            self._table.finish(run, outcome, None, failed, captured.content)
+            self._tell(captured)
             if trouble is not None:
                 self._diagnostics.trouble("tool_output", trouble)
         except Exception as error:  # noqa: BLE001 -- never into the app
@@ -212,9 +212,9 @@ class Lifecycle:
                     response = interruption(error)
                 response = _with_seen(run, response, partial)
                 outcome = failed.outcome if failed else OK
-                said = self._said(run, partial, error)
-                self._table.finish(run, outcome, response, failed, said.content)
-                self._tell(said)
+                captured = self._captured(run, partial, error)
+                self._table.finish(run, outcome, response, failed, captured.content)
+                self._tell(captured)
                 trouble = trouble or unread
             if trouble is not None:
                 self._diagnostics.trouble("response", trouble)
@@ -225,7 +225,7 @@ class Lifecycle:
             self._table.finish_later(run_id)
             raise
 
-    def _said(
+    def _captured(
         self, run: Run, payload: object, error: BaseException | None = None
     ) -> Captured:
         """Read what came back, where capture is on."""
@@ -233,11 +233,11 @@ class Lifecycle:
             return NOTHING
         return self._capture.of_end(run.request, run.content, payload, error)
 
-    def _tell(self, said: Captured, started: Run | None = None) -> None:
+    def _tell(self, captured: Captured, started: Run | None = None) -> None:
         """Tell an agent of its call, and what content could not be had."""
-        if started is not None and said.content is not None:
+        if started is not None and captured.content is not None:
             tell_agent(started)
-        for where, error in said.troubles:
+        for where, error in captured.troubles:
             self._diagnostics.trouble(where, error)
 
     def close(self) -> None:

@@ -128,14 +128,14 @@ def _both(one: Usage | None, other: Usage | None) -> Usage | None:
     """Add the tokens that an agent's span tells; what is not said stays so."""
     if one is None or other is None:
         return one if other is None else other
-    given, taken = one.input_tokens, one.output_tokens
+    input_tokens, output_tokens = one.input_tokens, one.output_tokens
     if other.input_tokens is not None:
-        given = (given or 0) + other.input_tokens
+        input_tokens = (input_tokens or 0) + other.input_tokens
     if other.output_tokens is not None:
-        taken = (taken or 0) + other.output_tokens
+        output_tokens = (output_tokens or 0) + other.output_tokens
     return Usage(
-        given,
-        taken,
+        input_tokens,
+        output_tokens,
         one.cache_read + other.cache_read,
         one.cache_write + other.cache_write,
     )
@@ -149,19 +149,19 @@ def agent_attributes(
     _, _, _, asked, reasons, usage = _whole(entries)
     if asked is None:
         return {}
-    said: dict[str, AttributeValue] = dict(_in_common(asked, asked))
+    totals: dict[str, AttributeValue] = dict(_in_common(asked, asked))
     if reasons:
-        said[semconv.RESPONSE_FINISH_REASONS] = reasons
+        totals[semconv.RESPONSE_FINISH_REASONS] = reasons
     if usage is not None:
         if usage.input_tokens is not None:
-            said[semconv.USAGE_INPUT_TOKENS] = usage.input_tokens
+            totals[semconv.USAGE_INPUT_TOKENS] = usage.input_tokens
         if usage.output_tokens is not None:
-            said[semconv.USAGE_OUTPUT_TOKENS] = usage.output_tokens
+            totals[semconv.USAGE_OUTPUT_TOKENS] = usage.output_tokens
         if usage.cache_read:
-            said[semconv.USAGE_CACHE_READ] = usage.cache_read
+            totals[semconv.USAGE_CACHE_READ] = usage.cache_read
         if usage.cache_write:
-            said[registry.cache_write] = usage.cache_write
-    return said
+            totals[registry.cache_write] = usage.cache_write
+    return totals
 
 
 def agent_model(entries: Sequence[AgentTally]) -> str:
@@ -186,10 +186,21 @@ def note(entries: list[Tally], operation: str, end: End) -> None:
             entry = (1, 0, 0, 0, 0, 0, 0)
         else:
             usage = response.usage or _NO_USAGE
-            given, taken = usage.input_tokens or 0, usage.output_tokens or 0
-            unpriced = given + taken if end.cost is None else 0
+            input_tokens, output_tokens = (
+                usage.input_tokens or 0,
+                usage.output_tokens or 0,
+            )
+            unpriced = input_tokens + output_tokens if end.cost is None else 0
             partial = int(end.is_partly_priced)
-            entry = (1, 0, given, taken, end.cost or 0, unpriced, partial)
+            entry = (
+                1,
+                0,
+                input_tokens,
+                output_tokens,
+                end.cost or 0,
+                unpriced,
+                partial,
+            )
     elif operation == semconv.EXECUTE_TOOL:
         entry = (0, 1, 0, 0, 0, 0, 0)
     else:
@@ -199,12 +210,12 @@ def note(entries: list[Tally], operation: str, end: End) -> None:
 
 def _add(one: Tally, other: Tally) -> Tally:
     """Add what ended to what had ended before."""
-    calls, tools, given, taken, cost, unpriced, partial = one
+    calls, tools, input_tokens, output_tokens, cost, unpriced, partial = one
     return (
         calls + other[0],
         tools + other[1],
-        given + other[2],
-        taken + other[3],
+        input_tokens + other[2],
+        output_tokens + other[3],
         EXACT.add(cost, other[4]) if cost and other[4] else cost or other[4],
         unpriced + other[5],
         partial + other[6],

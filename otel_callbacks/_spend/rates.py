@@ -104,21 +104,23 @@ class Rates:
 
     def cost(self, usage: Usage) -> Decimal | None:
         """Say what tokens cost."""
-        given, taken = usage.input_tokens or 0, usage.output_tokens or 0
-        if (given and not self._has_input) or (taken and not self._has_output):
+        input_tokens, output_tokens = usage.input_tokens or 0, usage.output_tokens or 0
+        if (input_tokens and not self._has_input) or (
+            output_tokens and not self._has_output
+        ):
             return None
         for band in self._bands:
-            if given > band.above:
+            if input_tokens > band.above:
                 break
-        total = given * band.input + taken * band.output + band.per_call
+        total = input_tokens * band.input + output_tokens * band.output + band.per_call
         if usage.cache_read or usage.cache_write or usage.audio_input:
-            if not self._is_part(usage, PARTS_OF_INPUT, given):
+            if not self._is_part(usage, PARTS_OF_INPUT, input_tokens):
                 return None
             total += usage.cache_read * band.cache_read
             total += usage.cache_write * band.cache_write
             total += usage.audio_input * band.audio_input
         if usage.reasoning or usage.audio_output:
-            if not self._is_part(usage, PARTS_OF_OUTPUT, taken):
+            if not self._is_part(usage, PARTS_OF_OUTPUT, output_tokens):
                 return None
             total += usage.reasoning * band.reasoning
             total += usage.audio_output * band.audio_output
@@ -162,13 +164,19 @@ class Rates:
             kind: int(_at(tiers, above).scaleb(places, EXACT))
             for kind, tiers in self.prices.items()
         }
-        given, taken = amounts.get(INPUT, 0), amounts.get(OUTPUT, 0)
+        input_tokens, output_tokens = amounts.get(INPUT, 0), amounts.get(OUTPUT, 0)
         return _Band(
             above,
-            given,
-            taken,
-            **{part: amounts.get(part, given) - given for part in PARTS_OF_INPUT},
-            **{part: amounts.get(part, taken) - taken for part in PARTS_OF_OUTPUT},
+            input_tokens,
+            output_tokens,
+            **{
+                part: amounts.get(part, input_tokens) - input_tokens
+                for part in PARTS_OF_INPUT
+            },
+            **{
+                part: amounts.get(part, output_tokens) - output_tokens
+                for part in PARTS_OF_OUTPUT
+            },
             per_call=amounts.get(PER_CALL, 0),
         )
 
