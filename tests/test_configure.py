@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from opentelemetry import trace
 from opentelemetry.sdk.trace import TracerProvider
-from opentelemetry.sdk.trace.export import ConsoleSpanExporter
+from opentelemetry.sdk.trace.export import ConsoleSpanExporter, SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from otlp_receiver import Receiver
 from prometheus_client import CollectorRegistry, Info, start_http_server
 from waiting import WAIT_S
@@ -393,6 +394,33 @@ def test_wrong_variable_of_the_sdk_is_refused(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setenv("OTEL_BSP_SCHEDULE_DELAY", "soon")
     with pytest.raises(SettingError, match="OTEL_BSP_SCHEDULE_DELAY=soon"):
         configure(settings=QUIET, registry=CollectorRegistry())
+
+
+class _Vendor(trace.TracerProvider):
+    """A provider of another package, which hands on to one that works."""
+
+    def __init__(self) -> None:
+        self.exporter = InMemorySpanExporter()
+        self.real = TracerProvider(shutdown_on_exit=False)
+        self.real.add_span_processor(SimpleSpanProcessor(self.exporter))
+
+    def get_tracer(self, *args: Any, **kwargs: Any) -> trace.Tracer:
+        return self.real.get_tracer(*args, **kwargs)
+
+
+def test_a_provider_that_is_not_the_sdks_is_kept(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Spans go to it, one line says so, and nobody tries to override it."""
+    vendor = _Vendor()
+    trace.set_tracer_provider(vendor)
+    with configure(settings=QUIET, registry=CollectorRegistry()) as handler:
+        assert handler.tracer_provider is vendor
+        FakeChatModel(model_name="m").invoke("hi", {"callbacks": [handler]})
+    assert trace.get_tracer_provider() is vendor
+    assert [span.name for span in vendor.exporter.get_finished_spans()] == ["chat m"]
+    assert caplog.text.count("set up already") == 1
+    assert "Overriding" not in caplog.text
 
 
 def test_provider_of_the_app_is_kept(caplog: pytest.LogCaptureFixture) -> None:

@@ -39,7 +39,7 @@ ARROWS: dict[str, set[str]] = {
     "_content": {"_readers", "_records", "_semconv"},
     "_spend": LEAVES,
     "_runs": {*LEAVES, "_content", "_readers", "_spend", "settings"},
-    "_spans": {*LEAVES, "_runs"},
+    "_spans": {*LEAVES, "_content", "_runs"},
     "_metrics": {*LEAVES, "_runs", "_spans", "settings"},
     "_events": {*LEAVES, "_spans"},
     "logs": {"_runs", "_spans"},

@@ -205,9 +205,9 @@ def tell_agent(run: Any) -> None:
     content: Content | None = run.content
     if not content or run.request.operation not in semconv.MODEL_OPERATIONS:
         return
-    agent = run.parent
+    agent = run.parent_run
     while agent is not None and agent.request.operation != semconv.INVOKE_AGENT:
-        agent = agent.parent
+        agent = agent.parent_run
     if agent is None:
         return
     of_agent = {name: content[name] for name in _OF_AGENT if name in content}

@@ -51,8 +51,18 @@ _closed: weakref.WeakSet[Any] = weakref.WeakSet()
 
 def is_set_up(provider: object, kind: type) -> bool:
     """Say whether the app has a provider that works."""
-    # One of ours that was closed sends nothing any more, though it stays global.
-    return isinstance(provider, kind) and provider not in _closed
+    if isinstance(provider, kind):
+        # One of ours that was closed sends nothing any more, though it stays global.
+        return provider not in _closed
+    # Those of the API stand for none; another package's cannot be replaced.
+    return not type(provider).__module__.startswith(_OF_THE_API)
+
+
+_OF_THE_API: Final = (
+    "opentelemetry.trace",
+    "opentelemetry.metrics",
+    "opentelemetry._logs",
+)
 
 
 class SpanQueue(SpanProcessor):

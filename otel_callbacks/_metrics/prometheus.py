@@ -152,8 +152,8 @@ class PrometheusSink:
     def _with_chain(self, run: StandIn) -> tuple[str, ...]:
         """Return the chosen labels with the name of the outermost run."""
         outermost: Run = run
-        while outermost.parent is not None:
-            outermost = outermost.parent
+        while outermost.parent_run is not None:
+            outermost = outermost.parent_run
         labels = list(run.request.labels)
         if outermost is not run and self._chain_at is not None and labels:
             labels[self._chain_at] = outermost.request.target

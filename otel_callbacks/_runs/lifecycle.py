@@ -123,8 +123,8 @@ class Lifecycle:
             run = self._table.start(
                 run_id, parent_id, request, id(payload), content, expected
             )
-            if caller is not None and run.parent is not None:
-                _name(run.parent, caller)
+            if caller is not None and run.parent_run is not None:
+                _name(run.parent_run, caller)
             refusal = run.refusal
             if refusal is not None:
                 self.fail(run_id, refusal)
@@ -280,7 +280,7 @@ def _name(run: Run, ids: Configured) -> None:
     known = run.request.attributes
     run.named = {**ids.outer, **run.named, **_ids_among(known)}
     node = known.get(semconv.LANGGRAPH_NODE)
-    graph = run.parent
+    graph = run.parent_run
     if node is not None and node == run.request.target and graph is not None:
         known = graph.request.attributes
         graph.named = {**ids.outer, **graph.named, **_ids_among(known)}

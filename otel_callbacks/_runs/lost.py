@@ -233,8 +233,8 @@ class LostRuns:
             life = run.sign_of_life()
             if life < limit:
                 self.lose(run, TIME_LIMIT, ABANDONED)
-            elif run.parent is not None:
-                run.parent.tick = max(run.parent.tick, life)
+            elif run.parent_run is not None:
+                run.parent_run.tick = max(run.parent_run.tick, life)
 
 
 def _was_cancelled(run: Run) -> bool:

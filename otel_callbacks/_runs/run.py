@@ -156,8 +156,8 @@ class Run:
         "open",
         "origin",
         "outcome",
-        "parent",
         "parent_known",
+        "parent_run",
         "ref",
         "refusal",
         "reports",
@@ -173,7 +173,7 @@ class Run:
     def __init__(self, key: int, request: Request, parent: Run | None) -> None:
         self.key = key
         self.request = request
-        self.parent = parent
+        self.parent_run = parent
         self.open = True
         self.lost: str = ""
         self.outcome: Outcome | None = None

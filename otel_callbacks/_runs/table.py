@@ -327,7 +327,7 @@ class RunTable:
         if run.watch is not None:
             run.watch.runs.pop(run.key, None)
             run.watch = None
-        parent = run.parent
+        parent = run.parent_run
         if parent is not None:
             parent.tick = time.perf_counter_ns()
             if parent.children is not None:

@@ -170,7 +170,7 @@ class Shared(Delegate):
         first: StandIn,
     ) -> None:
         self._find = find
-        self._parent = first.parent
+        self._parent = first.parent_run
         self._size = self._left = first.request.batch_size
         self.open = True
         self.runs: dict[int, StandIn] = {}
@@ -187,7 +187,7 @@ class Shared(Delegate):
             self.open
             and self._left > 0
             and run.request.batch_size == self._size
-            and run.parent is self._parent
+            and run.parent_run is self._parent
         )
 
     def add(self, run: StandIn) -> None:
@@ -232,7 +232,7 @@ def step_aside(span: StandIn | Shared) -> None:
 
 def parent_of(run: StandIn, context: Context, current: trace.Span) -> trace.Span:
     """Return the span that a run's span shall be a child of."""
-    parent = run.parent
+    parent = run.parent_run
     if parent is None and not run.parent_known:
         # Part of a run that we were not shown: the innermost one that we know.
         if isinstance(current, STAND_INS) and not current.open:

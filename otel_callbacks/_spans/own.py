@@ -28,6 +28,7 @@ from opentelemetry.sdk.version import __version__ as sdk_version
 from opentelemetry.trace import Status, StatusCode
 
 from otel_callbacks._spans.current import resolved
+from otel_callbacks._spans.limits import ENOUGH, NO_LIMITS, limits_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -46,8 +47,6 @@ _EARLY: Final = ("on_start", "_on_ending")
 _READ_EARLY: Final = {
     name: {getattr(kind, name, None) for kind in _SILENT} for name in _EARLY
 }
-_MOST_OF_OURS: Final = 96
-"""A limit on the number of attributes below this is left to the SDK."""
 
 _UNSET: Final = Status(StatusCode.UNSET)
 _FAILED: Final = Status(StatusCode.ERROR)
@@ -192,7 +191,7 @@ class OwnSpan(trace.Span):
         tracer: Any = self.tracer
         if (
             self.real
-            or len(self.attributes_now) + len(attributes) > _MOST_OF_OURS
+            or len(self.attributes_now) + len(attributes) > ENOUGH
             or not is_silent(tracer.span_processor)
         ):
             span = self.as_sdk_span()
@@ -274,6 +273,7 @@ class SpanMaker:
         self._tracer = tracer
         self._set_up = set_up
         self._known: trace.Tracer | None = None
+        self.limits = NO_LIMITS
         self._is_safe = False
         self._is_off = sdk_spans or not _IS_TESTED
 
@@ -295,6 +295,7 @@ class SpanMaker:
             tracer = tracer._tracer  # noqa: SLF001 -- has no public name
         if tracer is not self._known:
             self._is_safe = _is_plain(tracer)
+            self.limits = limits_of(tracer)
             self._known = tracer
             if self._set_up is not None:
                 self._set_up()
@@ -308,7 +309,7 @@ class SpanMaker:
                 name,
                 context=_of_itself(context),
                 kind=kind,
-                attributes=attributes,
+                attributes=self.limits.at_start(attributes),
                 links=links,
                 start_time=start_ns,
             )
@@ -332,10 +333,7 @@ def _is_plain(tracer: Any) -> bool:
     counted = getattr(tracer, "_tracer_metrics", None)
     return (
         limits.max_span_attribute_length is None
-        and (
-            limits.max_span_attributes is None
-            or limits.max_span_attributes >= _MOST_OF_OURS
-        )
+        and (limits.max_span_attributes is None or limits.max_span_attributes >= ENOUGH)
         and type(counted).__name__ in {"NoneType", "NoOpTracerMetrics"}
     )
 

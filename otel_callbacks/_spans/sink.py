@@ -20,6 +20,7 @@ from otel_callbacks._spans import batch
 from otel_callbacks._spans import current as current_span
 from otel_callbacks._spans import sums as agent_sums
 from otel_callbacks._spans import sums as rollup
+from otel_callbacks._spans.limits import NO_LIMITS
 from otel_callbacks._spans.own import OwnSpan, SpanMaker, StepSpan
 from otel_callbacks._spans.sums import add_chunk_times
 
@@ -228,11 +229,10 @@ class SpanSink:
         if request.thread:
             self._threads.remember(request, run.span)
         if run.content and self._content and run.span.is_recording():
-            content = as_json(run.content)
             if isinstance(run.span, OwnSpan):
-                run.span.add(content)
-            else:
-                run.span.set_attributes(content)
+                run.span.add(as_json(run.content))
+            elif self._maker.limits.most is None:
+                run.span.set_attributes(self._fitting(run.content))
         if request.batch_size > 1:
             _attach_shared(run, context, current)
         else:
@@ -240,17 +240,17 @@ class SpanSink:
 
     def _end(self, run: StandIn, span: trace.Span, end: End) -> None:
         """Write what became known, and end the span."""
-        if run.parent is not None and not run.is_summed:
+        if run.parent_run is not None and not run.is_summed:
             run.is_summed = True
             if run.refusal is None:
-                self._note(run, run.parent, end)
+                self._note(run, run.parent_run, end)
             if end.response is not None and end.outcome == OK:
-                self._tell_interrupt(run.parent, end.response)
+                self._tell_interrupt(run.parent_run, end.response)
         if type(span) is StepSpan and self._is_trivial(run, span, end):
             span.end_ns = end.end_ns
         elif span.is_recording():
             attributes = end_attributes(run, end, self._registry, content=self._content)
-            if run.parent is None and run.rollup:
+            if run.parent_run is None and run.rollup:
                 attributes.update(rollup.attributes(run.rollup))
             if run.of_agent and run.request.operation == semconv.INVOKE_AGENT:
                 attributes.update(
@@ -258,12 +258,36 @@ class SpanSink:
                 )
             if self._interrupted and run.key in self._interrupted:
                 attributes[semconv.INTERRUPTED] = True
-            if not self._extensions:
-                attributes = dict(of_the_conventions(attributes))
-            _finish(span, attributes, end)
+            _finish(span, self._bounded(run, span, attributes, end), end)
         else:
             span.end(end.end_ns)
         self._interrupted.discard(run.key)
+
+    def _fitting(self, content: Content) -> dict[str, AttributeValue]:
+        """Return content as JSON that the SDK leaves as it is."""
+        attributes: dict[str, AttributeValue] = {**as_json(content)}
+        limits = self._maker.limits
+        limits.shorten(attributes, content, extensions=self._extensions)
+        return attributes
+
+    def _bounded(
+        self,
+        run: Run,
+        span: trace.Span,
+        attributes: dict[str, AttributeValue],
+        end: End,
+    ) -> dict[str, AttributeValue]:
+        """Return the last attributes as far as extensions and limits let them."""
+        if not self._extensions:
+            attributes = dict(of_the_conventions(attributes))
+        limits = self._maker.limits
+        if limits is NO_LIMITS:
+            return attributes
+        if self._content:
+            if run.content and limits.most is not None:
+                attributes = {**self._fitting(run.content), **attributes}
+            limits.shorten(attributes, end.content or {}, extensions=self._extensions)
+        return dict(limits.at_end(span, attributes))
 
     def _is_trivial(self, run: Run, span: StepSpan, end: End) -> bool:
         """Say whether a step was short and empty, and went well."""
@@ -289,7 +313,7 @@ class SpanSink:
 
 def _is_step(run: Run) -> bool:
     """Say whether a run is an inner step without an operation of its own."""
-    return run.parent is not None and not run.request.operation
+    return run.parent_run is not None and not run.request.operation
 
 
 def _finish(span: trace.Span, attributes: dict[str, AttributeValue], end: End) -> None:

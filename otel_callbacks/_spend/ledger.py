@@ -50,7 +50,7 @@ class Run(Protocol):
     counted: bool
 
     @property
-    def parent(self) -> Run | None:
+    def parent_run(self) -> Run | None:
         """The run that it is part of."""
 
 
@@ -107,7 +107,7 @@ class Charge:
             where = charge.where if isinstance(charge, Charge) else None
             if where is not None and where.is_dropped(generators):
                 return True
-            run = run.parent
+            run = run.parent_run
         return False
 
     def _has_left(self) -> bool:
@@ -150,7 +150,7 @@ class LedgerSink:
     def started(self, run: Run) -> None:
         """Find a run's accounts, and refuse it where it would exceed a budget."""
         here = accounts.current.get()
-        above = None if run.parent is None else run.parent.account
+        above = None if run.parent_run is None else run.parent_run.account
         if not here and above is None and not accounts.process:
             return
         on = dict.fromkeys(accounts.process)
@@ -343,7 +343,7 @@ def _join_batch(charge: Charge) -> None:
     size = run.request.batch_size
     if size <= 1:
         return
-    parent = 0 if run.parent is None else run.parent.key
+    parent = 0 if run.parent_run is None else run.parent_run.key
     key = threading.get_ident(), parent, size
     batch = _batches.get(key, [])
     if len(batch) >= size or any(

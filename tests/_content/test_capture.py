@@ -126,9 +126,9 @@ def test_what_comes_back(
 def test_an_agent_is_told_of_its_tools_and_its_systems_words() -> None:
     """An agent's run does not say them; its first model call does, at its end."""
     said = capture().of_start(CHAT, SAID, PARAMS).content
-    agent = SimpleNamespace(request=AGENT, content=None, parent=None)
-    node = SimpleNamespace(request=STEP, content=None, parent=agent)
-    tell_agent(SimpleNamespace(request=CHAT, content=said, parent=node))
+    agent = SimpleNamespace(request=AGENT, content=None, parent_run=None)
+    node = SimpleNamespace(request=STEP, content=None, parent_run=agent)
+    tell_agent(SimpleNamespace(request=CHAT, content=said, parent_run=node))
     told = {semconv.SYSTEM_INSTRUCTIONS: [KIND], semconv.TOOL_DEFINITIONS: TOOLS}
     assert agent.content == told
     assert capture().of_end(AGENT, agent.content, "Tulips.").content == {
@@ -139,18 +139,18 @@ def test_an_agent_is_told_of_its_tools_and_its_systems_words() -> None:
 
 def test_only_model_calls_inside_an_agent_tell_it() -> None:
     """A call outside of any agent, and a tool inside, tell nobody."""
-    step = SimpleNamespace(request=STEP, content=None, parent=None)
+    step = SimpleNamespace(request=STEP, content=None, parent_run=None)
     content = {semconv.TOOL_DEFINITIONS: TOOLS}
-    tell_agent(SimpleNamespace(request=CHAT, content=content, parent=step))
-    agent = SimpleNamespace(request=AGENT, content=None, parent=None)
-    tell_agent(SimpleNamespace(request=TOOL, content=content, parent=agent))
+    tell_agent(SimpleNamespace(request=CHAT, content=content, parent_run=step))
+    agent = SimpleNamespace(request=AGENT, content=None, parent_run=None)
+    tell_agent(SimpleNamespace(request=TOOL, content=content, parent_run=agent))
     assert (step.content, agent.content) == (None, None)
     apart = {semconv.SYSTEM_INSTRUCTIONS: [KIND]}
-    tell_agent(SimpleNamespace(request=CHAT, content=apart, parent=agent))
-    tell_agent(SimpleNamespace(request=CHAT, content={}, parent=agent))
+    tell_agent(SimpleNamespace(request=CHAT, content=apart, parent_run=agent))
+    tell_agent(SimpleNamespace(request=CHAT, content={}, parent_run=agent))
     assert agent.content == apart
     alone = {semconv.INPUT_MESSAGES: [ROSES]}
-    tell_agent(SimpleNamespace(request=CHAT, content=alone, parent=agent))
+    tell_agent(SimpleNamespace(request=CHAT, content=alone, parent_run=agent))
     assert agent.content == apart
 
 

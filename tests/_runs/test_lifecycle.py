@@ -348,7 +348,7 @@ def test_parent_is_the_one_that_is_named(life: Life) -> None:
     """A start that names its parent is part of that."""
     outer, inner = uuid4(), uuid4()
     parent = life.start(outer)
-    assert life.start(inner, parent=outer).parent is parent
+    assert life.start(inner, parent=outer).parent_run is parent
 
 
 def test_parent_comes_from_the_code_that_calls(life: Life) -> None:
@@ -366,7 +366,7 @@ def test_parent_comes_from_the_code_that_calls(life: Life) -> None:
         child = life.start(inner)
     finally:
         var_child_runnable_config.reset(token)
-    assert child.parent is parent
+    assert child.parent_run is parent
 
 
 @pytest.mark.parametrize("way", ["start", "end", "fail", "tool"])

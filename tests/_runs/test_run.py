@@ -19,7 +19,7 @@ AGENT = Request("invoke_agent", "florist")
 def test_new_run_is_open_and_empty() -> None:
     """A run starts open, reported once, with nothing below it and no chunks."""
     run = Run(7, CHAT, None)
-    assert (run.key, run.request, run.parent) == (7, CHAT, None)
+    assert (run.key, run.request, run.parent_run) == (7, CHAT, None)
     assert (run.open, run.counted, run.parent_known) == (True, True, True)
     assert (run.lost, run.outcome, run.reports) == ("", None, 1)
     assert (run.children, run.chunks, run.ref, run.watch) == (None, None, None, None)

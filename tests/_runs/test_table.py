@@ -104,7 +104,7 @@ def test_start_and_end_are_told() -> None:
     started = time.time_ns()
     run = one.table.start(run_id, None, REQUEST, 7)
     assert one.sink.starts == [run]
-    assert (run.key, run.request, run.parent, run.origin) == (
+    assert (run.key, run.request, run.parent_run, run.origin) == (
         run_id.int,
         REQUEST,
         None,
@@ -152,7 +152,7 @@ def test_children_know_their_parent_and_it_knows_them() -> None:
     root_id, child_id = uuid4(), uuid4()
     root = one.table.start(root_id, None, CHAIN)
     child = one.table.start(child_id, root_id, REQUEST)
-    assert child.parent is root
+    assert child.parent_run is root
     assert root.children == {child.key: child}
     assert root.tick == child.start_tick
     assert list(one.table) == [root, child]
@@ -184,7 +184,7 @@ def test_parent_that_was_not_shown_is_unknown() -> None:
     one = bench()
     run_id = uuid4()
     run = one.table.start(run_id, uuid4(), REQUEST)
-    assert run.parent is None
+    assert run.parent_run is None
     assert not run.parent_known
     alone = uuid4()
     assert one.table.start(alone, None, REQUEST).parent_known
