@@ -242,6 +242,8 @@ class _Model(NamedTuple):
     port: int
     name: str
     chooses_api: bool
+    stop: tuple[str, ...] | None
+    """The constructor's: Anthropic's package says it in no call."""
     attributes: dict[str, AttributeValue]
 
 
@@ -362,6 +364,8 @@ def _read_request(
     ):
         del attributes[semconv.OPENAI_REQUEST_SERVICE_TIER]
     _add_missing(attributes, about, options)
+    if model.stop and semconv.REQUEST_STOP_SEQUENCES not in attributes:
+        attributes[semconv.REQUEST_STOP_SEQUENCES] = model.stop
     add_metadata(attributes, about, tags)
     if name is not None and (run_name := text(name)):
         attributes[semconv.RUN_NAME] = run_name
@@ -461,5 +465,6 @@ def _read_model(
             filter(None, (text(arguments.get(k)) for k in _CONSTRUCTOR_MODEL_KEYS)), ""
         ),
         api.chosen_by_call,
+        strings(arguments.get("stop_sequences")) or strings(arguments.get("stop")),
         attributes,
     )

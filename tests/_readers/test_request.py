@@ -52,6 +52,29 @@ def _asked(model: Any, call: dict[str, Any] | None = None, **metadata: Any) -> R
     )
 
 
+@pytest.mark.parametrize(
+    ("made_with", "params", "options", "expected"),
+    [
+        ({"stop_sequences": ["END"]}, {}, {}, ("END",)),
+        ({"stop": ["END", "###"]}, {}, {"stop": None}, ("END", "###")),
+        ({"stop": "END"}, {}, None, ("END",)),
+        ({"stop_sequences": ["END"]}, {"stop": ["now"]}, {}, ("now",)),
+        ({"stop_sequences": ["END"]}, {}, {"stop": ["now"]}, ("now",)),
+        ({"stop_sequences": [3], "stop": None}, {}, {}, None),
+        ({"stop_sequences": []}, {}, {}, None),
+    ],
+)
+def test_the_constructors_stop(
+    made_with: Any, params: Any, options: Any, expected: Any
+) -> None:
+    """As ChatAnthropic keeps it, which a call's own replaces."""
+    serialized = {"id": ["anthropic", "ChatAnthropic"], "kwargs": made_with}
+    about = {"ls_provider": "anthropic"}
+    asked = "chat", serialized, {"model": "m", **params}, options, about, [], 1, None
+    attributes = model_request(*asked).attributes
+    assert attributes.get("gen_ai.request.stop_sequences") == expected
+
+
 def test_a_chat_call_over_http(server: FakeOpenAI, recorder: Recorder) -> None:
     """All that the payload holds, and nothing else."""
     model = ChatOpenAI(  # type: ignore[call-arg]
