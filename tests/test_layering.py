@@ -115,6 +115,7 @@ OF_A_PROMISE = {
     "test_documents",
     "test_every_setting",
     "test_limits_hold",
+    "test_money_holds",
     "test_field_troubles",
     "test_graph_tree",
     "test_layering",

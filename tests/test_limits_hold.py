@@ -10,6 +10,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final
 
 import pytest
+from langchain_core.caches import InMemoryCache
 from langchain_core.exceptions import ContextOverflowError
 from langchain_core.messages import AIMessage, HumanMessage, ToolMessage
 from langchain_core.runnables import RunnableLambda
@@ -376,6 +377,32 @@ def test_a_refusal_does_not_look_like_a_call(
         "budget_asked": 1.0,
     }
     assert root["attributes"]["otel_callbacks.calls"] == 1
+
+
+@pytest.mark.parametrize("asked", ["rrrtl", "rtrtl", "rrtrl"])
+def test_answers_of_a_cache_are_no_calls(telemetry: Capture, asked: str) -> None:
+    """Whenever they come, three questions are within a limit of three calls."""
+    cached: Any = FakeChatModel(cache=InMemoryCache(), callbacks=[telemetry.handler])
+    with track_usage(max_calls=3) as usage:
+        for question in asked:
+            cached.invoke(question)
+        with pytest.raises(BudgetExceeded, match="3 of 3 calls spent"):
+            cached.invoke("another")
+    assert (usage.call_count, usage.refused) == (5, 1)
+
+
+@pytest.mark.parametrize("most", [1, 5, 20])
+def test_what_is_assumed_is_at_most_what_was_allowed(
+    chat: Callable[..., Any], server: FakeOpenAI, most: int
+) -> None:
+    """The text of an answer is estimated; how long it may be is known."""
+    server.when(lambda _: True, Reply("Roses are red. " * most, send_usage=False))
+    with track_usage(max_tokens=1_000) as usage:
+        chat().invoke("Roses?")
+        allowed = usage.assumed_tokens
+        chat(max_tokens=most).invoke("Roses?")
+    prompt = usage.assumed_tokens - allowed - most
+    assert 0 < prompt < allowed
 
 
 class Fast(FakeChatModel):

@@ -326,7 +326,7 @@ def _fold(limits: Limits | None, sums: _Sums, entries: Sequence[_Entry]) -> _Sum
             reserved = NOTHING
         elif isinstance(entry, _Asked):
             assert limits is not None  # noqa: S101 -- else nothing is asked
-            spent = _spent(totals, outcomes.get(CACHE_HIT))
+            spent = _spent(totals, outcomes.seen(CACHE_HIT))
             entry.exceeded = limits.exceeded(spent, reserved, entry.least)
             if not entry.is_priced and entry.exceeded is None:
                 entry.exceeded = limits.unpriced(spent, reserved)
@@ -365,6 +365,10 @@ class _Copies(dict[str, Totals]):
         original = self._originals.get(name)
         copy = self[name] = Totals() if original is None else original.copy()
         return copy
+
+    def seen(self, name: str) -> Totals | None:
+        """Return the sums of a name as they are by now, if there are any."""
+        return self.get(name, self._originals.get(name))
 
     def all(self) -> dict[str, Totals]:
         """Return all sums: the copies, and what nothing was added to."""

@@ -326,6 +326,10 @@ def _missing(end: End, charge: Charge) -> Usage | None:
         tokens_out = 0
     if tokens_in is not None and tokens_out is not None:
         return None
+    run = charge.owner
+    most = run.request.attributes.get(semconv.REQUEST_MAX_TOKENS)
+    if isinstance(most, int):  # the text is estimated, and this is known
+        seen = min(seen, most * _choices(run))
     return Usage(
         charge.expected if tokens_in is None else 0, seen if tokens_out is None else 0
     )
