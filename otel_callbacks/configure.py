@@ -11,7 +11,6 @@ import socket
 import time
 from contextlib import suppress
 from errno import EADDRNOTAVAIL
-from html import escape
 from importlib import import_module
 from typing import TYPE_CHECKING, Final
 
@@ -42,6 +41,7 @@ _HOST: Final = "OTEL_EXPORTER_PROMETHEUS_HOST"
 _PORT: Final = "OTEL_EXPORTER_PROMETHEUS_PORT"
 _WORKERS_FILES: Final = "PROMETHEUS_MULTIPROC_DIR"
 _CONFIG_FILE: Final = "OTEL_CONFIG_FILE"
+_INSTRUMENTOR: Final = "otel_callbacks"
 _SCRAPED: Final = frozenset({"prometheus", "both"})
 # What dashboards tell a process by. The series is target_info:
 # https://prometheus.io/docs/specs/om/open_metrics_spec/
@@ -94,18 +94,13 @@ class ConfiguredHandler(OTelCallbackHandler):
         self._last_calls = LastCalls(self._end, self.flush)
         tell_after_fork(self)
 
-    def _repr_html_(self) -> str:
-        """Return where spans and series go, as a notebook shows it."""
-        facts = {
+    def _facts(self) -> dict[str, str]:
+        """Return where spans and series go."""
+        return {
             "spans": self.settings.traces_exporter,
             "series": self.metrics_url or self.settings.metrics_exporter,
             "closed": "yes" if self.closed else "no",
         }
-        rows = "".join(
-            f"<tr><th>{name}</th><td>{escape(value)}</td></tr>"
-            for name, value in facts.items()
-        )
-        return f"<table><caption>otel_callbacks</caption><tbody>{rows}</tbody></table>"
 
     def serve_metrics(self, registry: CollectorRegistry) -> None:
         """Serve ``/metrics`` on the address of the settings.
@@ -357,4 +352,16 @@ def _load_config_file() -> None:
             "install it, or leave the variable unset"
         )
         raise SettingError(_CONFIG_FILE, path, allowed) from None
-    declarative.configure_sdk(declarative.load_config_file(path))
+    model = declarative.load_config_file(path)
+    declarative.configure_sdk(model)
+    section = getattr(model, "instrumentation_development", None)
+    options = dict((getattr(section, "python", None) or {}).get(_INSTRUMENTOR) or {})
+    options.pop("enabled", None)
+    if options:
+        _logger.warning(
+            "otel_callbacks: %s of %s below instrumentation/development is heard by "
+            "the handler of that instrumentation; configure() reads the variables, "
+            "such as OTEL_CALLBACKS_LABELS, and its argument settings.",
+            ", ".join(sorted(options)),
+            path,
+        )

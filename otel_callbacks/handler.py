@@ -10,6 +10,7 @@ import pickle
 import sys
 import time
 import weakref
+from html import escape
 from typing import TYPE_CHECKING, Any, Final, Self
 from uuid import UUID, uuid4
 
@@ -313,6 +314,24 @@ class OTelCallbackHandler(BaseCallbackHandler):
         self._runs.close()
 
     shutdown = close
+
+    def _repr_html_(self) -> str:
+        """Return what it is set to, as a notebook shows it."""
+        rows = "".join(
+            f"<tr><th>{name}</th><td>{escape(value)}</td></tr>"
+            for name, value in self._facts().items()
+        )
+        return f"<table><caption>otel_callbacks</caption><tbody>{rows}</tbody></table>"
+
+    def _facts(self) -> dict[str, str]:
+        """Return what a notebook shows."""
+        if self.settings.sdk_disabled:
+            return {"spans": "none, OTEL_SDK_DISABLED=true", "series": "none"}
+        return {
+            "spans": "to the tracer provider of the app",
+            "series": "in the registry of the app",
+            "content": self.settings.capture_content,
+        }
 
     def __copy__(self) -> Self:
         return self

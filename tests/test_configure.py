@@ -282,9 +282,14 @@ def test_forked_child_that_pushes_is_not_blind(
 
 
 def test_declarative_file_is_opentelemetrys(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """Its own package reads it; without that the variable is refused."""
+    """Its own package reads it; without that the variable is refused.
+
+    Options of ours in it that configure() does not read are named.
+    """
     path = str(tmp_path / "otel.yaml")
     monkeypatch.setenv("OTEL_CONFIG_FILE", path)
     monkeypatch.setitem(sys.modules, "opentelemetry.configuration", None)
@@ -292,14 +297,21 @@ def test_declarative_file_is_opentelemetrys(
         configure(settings=QUIET, registry=CollectorRegistry())
     provider = TracerProvider(shutdown_on_exit=False)
     read: Any = types.SimpleNamespace(
-        load_config_file=lambda name: {"path": name},
+        load_config_file=lambda name: types.SimpleNamespace(
+            path=name,
+            instrumentation_development=types.SimpleNamespace(
+                python={"otel_callbacks": {"enabled": True, "labels": ["team"]}}
+            ),
+        ),
         configure_sdk=lambda model: (
-            trace.set_tracer_provider(provider) if model == {"path": path} else None
+            trace.set_tracer_provider(provider) if model.path == path else None
         ),
     )
     monkeypatch.setitem(sys.modules, "opentelemetry.configuration", read)
     with configure(settings=QUIET, registry=CollectorRegistry()) as handler:
         assert handler.tracer_provider is provider
+    (said,) = [one for one in caplog.messages if "instrumentation/development" in one]
+    assert said.startswith(f"otel_callbacks: labels of {path} below")
     with configure(settings=QUIET, registry=CollectorRegistry()) as handler:
         assert handler.tracer_provider is provider
 

@@ -679,3 +679,19 @@ def test_flush_of_the_apps_own_providers() -> None:
     provider.answer = False
     assert not handler.flush(WAIT_S)
     handler.close()
+
+
+def test_a_notebook_shows_what_it_is_set_to() -> None:
+    """Where spans and series go, whether content is captured, nothing of a key."""
+    for settings, shown in (
+        (Settings(capture_content="SPAN_ONLY"), "SPAN_ONLY"),
+        (Settings(sdk_disabled=True), "OTEL_SDK_DISABLED=true"),
+    ):
+        handler = OTelCallbackHandler(
+            tracer_provider=TracerProvider(shutdown_on_exit=False),
+            registry=CollectorRegistry(),
+            settings=settings,
+        )
+        html = handler._repr_html_()
+        assert html.startswith("<table><caption>otel_callbacks</caption>")
+        assert shown in html

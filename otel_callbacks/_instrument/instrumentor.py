@@ -6,6 +6,8 @@ https://opentelemetry.io/docs/zero-code/python/
 from __future__ import annotations
 
 import dataclasses
+import logging
+import os
 from typing import TYPE_CHECKING, Any, Final
 
 from opentelemetry.instrumentation.instrumentor import (  # type: ignore[attr-defined]
@@ -18,6 +20,9 @@ from otel_callbacks.settings import Settings
 if TYPE_CHECKING:
     from collections.abc import Collection
 
+_logger = logging.getLogger(__name__)
+
+_PROVIDERS: Final = ("tracer_provider", "meter_provider", "logger_provider")
 # Read by whoever has set up the SDK, who knows more exporters and protocols than
 # `configure` does.
 _NOT_OURS: Final = frozenset(
@@ -35,10 +40,19 @@ _NOT_OURS: Final = frozenset(
 )
 
 
+_VARIABLES: Final = {
+    field.name: field.metadata["variable"]
+    for field in dataclasses.fields(Settings)
+    if field.name not in _NOT_OURS
+}
+
+
 class OTelCallbacksInstrumentor(BaseInstrumentor):  # type: ignore[misc]
     """Lets ``opentelemetry-instrument python app.py`` trace LangChain.
 
-    Spans, series and events go to the providers that it has set up.
+    Spans, series and events go to the providers that it has set up. Fields of
+    `Settings` are options: OpenTelemetry's declarative file gives them below
+    ``instrumentation/development``, ``python``, ``otel_callbacks``.
     """
 
     def instrumentation_dependencies(self) -> Collection[str]:
@@ -47,14 +61,31 @@ class OTelCallbacksInstrumentor(BaseInstrumentor):  # type: ignore[misc]
 
     def _instrument(self, **kwargs: Any) -> None:
         """Instrument with the given providers, else with the global ones."""
-        settings = Settings.from_env(ignoring=_NOT_OURS)
+        providers = {name: kwargs.pop(name, None) for name in _PROVIDERS}
+        if unknown := kwargs.keys() - _VARIABLES.keys():
+            _logger.warning(
+                "otel_callbacks: %s: no such option of otel_callbacks, so it is not "
+                "heard; allowed are %s.",
+                ", ".join(sorted(unknown)),
+                ", ".join(_VARIABLES),
+            )
+        given = {
+            _VARIABLES[name]: _as_text(kwargs[name])
+            for name in kwargs.keys() & _VARIABLES.keys()
+        }
+        settings = Settings.from_env({**os.environ, **given}, ignoring=_NOT_OURS)
         instrument(
-            tracer_provider=kwargs.get("tracer_provider"),
-            meter_provider=kwargs.get("meter_provider"),
-            logger_provider=kwargs.get("logger_provider"),
+            **providers,
             settings=dataclasses.replace(settings, metrics_exporter="otlp"),
         )
 
     def _uninstrument(self, **kwargs: Any) -> None:  # noqa: ARG002 -- the base's
         """Stop it."""
         uninstrument()
+
+
+def _as_text(value: Any) -> str:
+    """Return a value of a YAML file as a variable has it."""
+    if isinstance(value, list | tuple):
+        return ",".join(map(_as_text, value))
+    return str(value)

@@ -305,7 +305,7 @@ class SpanMaker:
             or links
             or not is_silent(tracer.span_processor)
         ):
-            return self._tracer.start_span(
+            span = self._tracer.start_span(
                 name,
                 context=_of_itself(context),
                 kind=kind,
@@ -313,9 +313,21 @@ class SpanMaker:
                 links=links,
                 start_time=start_ns,
             )
+            _give_again(span, attributes)
+            return span
         kind_of_span = StepSpan if is_step else OwnSpan
         read = attributes, start_ns
         return _start(tracer, name, context, parent, kind, *read, kind_of_span)
+
+
+def _give_again(span: trace.Span, attributes: Mapping[str, AttributeValue]) -> None:
+    """Set what a sampler left out: the SDK gives a span what the sampler returns."""
+    held = getattr(span, "attributes", None)
+    # What a limit has dropped stays away.
+    if held is None or getattr(span, "dropped_attributes", False):
+        return
+    if left_out := {key: attributes[key] for key in attributes.keys() - held.keys()}:
+        span.set_attributes(left_out)
 
 
 def _of_itself(context: Context) -> Context:

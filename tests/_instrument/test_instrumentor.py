@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from importlib.metadata import entry_points
-from typing import TYPE_CHECKING
 
+import pytest
 from opentelemetry.sdk.trace import TracerProvider
 
+from otel_callbacks import SettingError
 from otel_callbacks._instrument import hook
 from otel_callbacks._instrument.instrumentor import OTelCallbacksInstrumentor
-
-if TYPE_CHECKING:
-    import pytest
 
 
 def test_it_is_found_by_its_entry_point() -> None:
@@ -43,4 +41,42 @@ def test_variables_of_the_distribution_are_not_ours(
         assert handler.settings.label_limit == 7
     finally:
         instrumentor.uninstrument()
+    assert hook.instrumenting() is None
+
+
+def test_options_of_the_declarative_file_are_settings(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The file comes before the environment; what is no option is named, once."""
+    monkeypatch.setenv("OTEL_CALLBACKS_LABEL_LIMIT", "7")
+    instrumentor = OTelCallbacksInstrumentor()
+    instrumentor.instrument(
+        tracer_provider=TracerProvider(shutdown_on_exit=False),
+        skip_dep_check=True,
+        # As the package opentelemetry-configuration gives what stands there.
+        label_limit=9,
+        extensions=False,
+        labels=["team:20", "feature"],
+        capture_content="SPAN_ONLY",
+        capture_contents="SPAN_ONLY",
+        traces_exporter="console",
+    )
+    try:
+        handler = hook.instrumenting()
+        assert handler is not None
+        settings = handler.settings
+        assert (settings.label_limit, settings.extensions) == (9, False)
+        assert settings.labels == "team:20,feature"
+        assert settings.capture_content == "SPAN_ONLY"
+        assert settings.traces_exporter == "otlp"
+    finally:
+        instrumentor.uninstrument()
+    (said,) = caplog.messages
+    assert said.startswith("otel_callbacks: capture_contents, traces_exporter: no such")
+
+
+def test_a_wrong_option_is_refused_by_name() -> None:
+    """With what is allowed."""
+    with pytest.raises(SettingError, match="OTEL_CALLBACKS_LABEL_LIMIT=many: allowed"):
+        OTelCallbacksInstrumentor().instrument(skip_dep_check=True, label_limit="many")
     assert hook.instrumenting() is None

@@ -244,6 +244,34 @@ def test_samplers_decide_as_ever(scenario: Any, sampler: str) -> None:
     assert ours == _ran(scenario, sdk_spans=True, **sampled)
 
 
+@pytest.mark.parametrize("sdk_spans", [False, True])
+def test_a_sampler_that_returns_no_attributes_loses_none(*, sdk_spans: bool) -> None:
+    """As OpenTelemetry's composable one, and Azure Monitor's of old.
+
+    The SDK makes a span of what the result has, so what was given at the start is set
+    again, by either way to make a span.
+    """
+    made = []
+    for keeps in (True, False):
+        sampler = _Choosing(sampling.Decision.RECORD_AND_SAMPLE, keeps=keeps)
+        provider = TracerProvider(sampler=sampler, shutdown_on_exit=False)
+        memory = InMemorySpanExporter()
+        provider.add_span_processor(SimpleSpanProcessor(memory))
+        handler = OTelCallbackHandler(
+            tracer_provider=provider,
+            registry=CollectorRegistry(),
+            settings=Settings(strict=True, sdk_spans=sdk_spans),
+        )
+        FakeChatModel(callbacks=[handler]).invoke("Roses?")
+        (span,) = memory.get_finished_spans()
+        made.append(dict(span.attributes or {}))
+        assert made[-1]["sampler"] == ("a", "b")
+        assert made[-1]["gen_ai.operation.name"] == "chat"
+    made[0].pop("gen_ai.response.id", None)
+    made[1].pop("gen_ai.response.id", None)
+    assert made[0] == made[1]
+
+
 @pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda one: one.__name__[1:])
 @pytest.mark.parametrize("limit", LIMITS)
 def test_limits_hold(scenario: Any, limit: str) -> None:
