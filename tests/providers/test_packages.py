@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from langchain_anthropic import ChatAnthropic
 from langchain_aws import ChatBedrockConverse
+from langchain_core.tools import tool
 from langchain_google_genai import ChatGoogleGenerativeAI
 from langchain_mistralai import ChatMistralAI
 from langchain_ollama import ChatOllama
@@ -43,7 +45,6 @@ MODELS: dict[str, Callable[..., Any]] = {
         model=CLAUDE, endpoint_url=url, region_name="us-east-1", **more
     ),
 }
-STREAMED = [name for name in MODELS if name != "aws.bedrock"]
 REASONS = {"anthropic": "end_turn", "aws.bedrock": "end_turn", "gcp.gemini": "STOP"}
 
 
@@ -89,7 +90,7 @@ def test_answer(wire: Wire, name: str) -> None:
     assert name == "ollama" or attributes["otel_callbacks.cost_usd"] > 0
 
 
-@pytest.mark.parametrize("name", [name for name in STREAMED if name != "anthropic"])
+@pytest.mark.parametrize("name", [name for name in MODELS if name != "anthropic"])
 def test_stream(wire: Wire, name: str) -> None:
     """A stream has the same."""
     attributes = attributes_of(wire, name, lambda model: list(model.stream("Roses?")))
@@ -128,7 +129,49 @@ def test_anthropic_stream_within_instrument(wire: Wire) -> None:
     assert attributes["otel_callbacks.cost_usd"] > 0
 
 
-@pytest.mark.parametrize("name", ["anthropic", "mistral_ai", "gcp.gemini"])
+@tool
+def look(query: str) -> str:
+    """Look it up."""
+    return query
+
+
+CALLED = {"anthropic": "tool_use", "aws.bedrock": "tool_use", "gcp.gemini": "STOP"}
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_a_tool_is_called(wire: Wire, name: str) -> None:
+    """The tool that the model asks for is in its answer, with its arguments."""
+    with capture(Settings(capture_content="SPAN_ONLY")) as telemetry:
+        model = MODELS[name](wire.url, callbacks=[telemetry.handler])
+        said = model.bind_tools([look]).invoke("Roses?")
+    assert [call["name"] for call in said.tool_calls] == ["look"]
+    (span,) = telemetry.spans
+    attributes = span["attributes"]
+    (message,) = json.loads(attributes["gen_ai.output.messages"])
+    (call,) = [part for part in message["parts"] if part["type"] == "tool_call"]
+    assert (call["name"], call["arguments"]) == ("look", {"query": "roses"})
+    (defined,) = json.loads(attributes["gen_ai.tool.definitions"])
+    assert defined["name"] == "look"
+    reason = CALLED.get(name, "stop" if name == "ollama" else "tool_calls")
+    assert attributes["gen_ai.response.finish_reasons"] == (reason,)
+    assert attributes["gen_ai.usage.input_tokens"] == 150
+
+
+def test_the_stop_of_anthropics_constructor(wire: Wire) -> None:
+    """It is in every request, and a call's own replaces it."""
+    with capture(Settings()) as telemetry:
+        model = MODELS["anthropic"](
+            wire.url, callbacks=[telemetry.handler], stop=["END"]
+        )
+        model.invoke("Roses?")
+        model.invoke("Roses?", stop=["now"])
+    found = [
+        span["attributes"]["gen_ai.request.stop_sequences"] for span in telemetry.spans
+    ]
+    assert found == [("END",), ("now",)]
+
+
+@pytest.mark.parametrize("name", MODELS)
 def test_refusal(wire: Wire, name: str) -> None:
     """What the provider refuses is named by its class."""
     wire.fail_with(429)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import binascii
 import json
+import struct
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Self
@@ -109,6 +111,114 @@ BEDROCK = {
 }
 
 
+TOOL = {"name": "look", "arguments": {"query": "roses"}}
+"""What each provider asks for where the request has tools."""
+
+ANTHROPIC_TOOL = {
+    **ANTHROPIC,
+    "content": [
+        {"type": "tool_use", "id": "t1", "name": "look", "input": TOOL["arguments"]}
+    ],
+    "stop_reason": "tool_use",
+}
+MISTRAL_TOOL: dict[str, Any] = {
+    **MISTRAL,
+    "choices": [
+        {
+            "index": 0,
+            "message": {
+                "role": "assistant",
+                "content": "",
+                "tool_calls": [
+                    {
+                        "id": "t1",
+                        "type": "function",
+                        "function": {
+                            "name": "look",
+                            "arguments": json.dumps(TOOL["arguments"]),
+                        },
+                    }
+                ],
+            },
+            "finish_reason": "tool_calls",
+        }
+    ],
+}
+OLLAMA_TOOL = {
+    **OLLAMA,
+    "message": {"role": "assistant", "content": "", "tool_calls": [{"function": TOOL}]},
+}
+GEMINI_TOOL = {
+    **GEMINI,
+    "candidates": [
+        {
+            "content": {
+                "parts": [
+                    {"functionCall": {"name": "look", "args": TOOL["arguments"]}}
+                ],
+                "role": "model",
+            },
+            "finishReason": "STOP",
+            "index": 0,
+        }
+    ],
+}
+BEDROCK_TOOL = {
+    **BEDROCK,
+    "output": {
+        "message": {
+            "role": "assistant",
+            "content": [
+                {
+                    "toolUse": {
+                        "toolUseId": "t1",
+                        "name": "look",
+                        "input": TOOL["arguments"],
+                    }
+                }
+            ],
+        }
+    },
+    "stopReason": "tool_use",
+}
+BEDROCK_STREAM: list[tuple[str, dict[str, Any]]] = [
+    ("messageStart", {"role": "assistant"}),
+    ("contentBlockDelta", {"contentBlockIndex": 0, "delta": {"text": "Roses."}}),
+    ("contentBlockStop", {"contentBlockIndex": 0}),
+    ("messageStop", {"stopReason": "end_turn"}),
+    ("metadata", {"usage": BEDROCK["usage"], "metrics": {"latencyMs": 5}}),
+]
+
+
+def aws_events(events: list[tuple[str, dict[str, Any]]]) -> bytes:
+    """Return events in AWS' binary form.
+
+    https://docs.aws.amazon.com/transcribe/latest/dg/event-stream.html
+    """
+    made = (_aws_event(name, json.dumps(body).encode()) for name, body in events)
+    return b"".join(made)
+
+
+def _aws_event(name: str, body: bytes) -> bytes:
+    """Return one event: lengths, headers and body, each with its sum."""
+    about = {
+        ":event-type": name,
+        ":content-type": "application/json",
+        ":message-type": "event",
+    }
+    headers = b"".join(
+        struct.pack("!B", len(key))
+        + key.encode()
+        + struct.pack("!BH", 7, len(value))
+        + value.encode()
+        for key, value in about.items()
+    )
+    start = struct.pack("!II", len(headers) + len(body) + 16, len(headers))
+    start += struct.pack("!I", binascii.crc32(start))
+    whole = start + headers + body
+    return whole + struct.pack("!I", binascii.crc32(whole))
+
+
 def sse(events: list[dict[str, Any]], *, named: bool = False) -> bytes:
     """Return events as a stream of them."""
     lines = [
@@ -132,6 +242,10 @@ def mistral_stream() -> bytes:
     return sse(chunks) + b"data: [DONE]\n\n"
 
 
+# As they all say it; AWS' clients read the type.
+REFUSAL = {"error": {"type": "x", "message": "no"}, "__type": "ThrottlingException"}
+
+
 class _Handler(BaseHTTPRequestHandler):
     """Answers by the path, as each provider's clients ask."""
 
@@ -140,26 +254,31 @@ class _Handler(BaseHTTPRequestHandler):
         asked = json.loads(self.rfile.read(int(self.headers["content-length"])) or "{}")
         status: int = self.server.status  # type: ignore[attr-defined]
         kind, body = "application/json", b""
+        has_tools = "tools" in asked or "toolConfig" in asked
         if status != 200:
-            body = json.dumps({"error": {"type": "x", "message": "no"}}).encode()
+            body = json.dumps(REFUSAL).encode()
         elif self.path.startswith("/v1/messages"):
             if asked.get("stream"):
                 kind, body = "text/event-stream", sse(ANTHROPIC_STREAM, named=True)
             else:
-                body = json.dumps(ANTHROPIC).encode()
+                body = json.dumps(ANTHROPIC_TOOL if has_tools else ANTHROPIC).encode()
         elif self.path.startswith("/v1/chat/completions"):
             if asked.get("stream"):
                 kind, body = "text/event-stream", mistral_stream()
             else:
-                body = json.dumps(MISTRAL).encode()
+                body = json.dumps(MISTRAL_TOOL if has_tools else MISTRAL).encode()
         elif self.path == "/api/chat":
-            kind, body = "application/x-ndjson", json.dumps(OLLAMA).encode() + b"\n"
+            said = OLLAMA_TOOL if has_tools else OLLAMA
+            kind, body = "application/x-ndjson", json.dumps(said).encode() + b"\n"
         elif ":streamGenerateContent" in self.path:
             kind, body = "text/event-stream", sse([GEMINI])
         elif ":generateContent" in self.path:
-            body = json.dumps(GEMINI).encode()
+            body = json.dumps(GEMINI_TOOL if has_tools else GEMINI).encode()
+        elif self.path.endswith("/converse-stream"):
+            kind = "application/vnd.amazon.eventstream"
+            body = aws_events(BEDROCK_STREAM)
         else:
-            body = json.dumps(BEDROCK).encode()
+            body = json.dumps(BEDROCK_TOOL if has_tools else BEDROCK).encode()
         self.send_response(status)
         self.send_header("content-type", kind)
         self.send_header("content-length", str(len(body)))
