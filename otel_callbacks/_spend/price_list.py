@@ -168,6 +168,8 @@ def sold(
     name = model.removeprefix("models/")
     by_address = _by_address(snapshot, address, port, name)
     if by_address is not None:
+        if address.lower() == _HUGGING_FACE:
+            name = name.rpartition(":")[0]
         found = _model(snapshot, by_address, name)
         # The model's provider may stand before it at the provider itself, too.
         head, _, tail = name.partition("/")

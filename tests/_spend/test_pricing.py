@@ -367,6 +367,10 @@ def test_a_deployment_costs_what_its_answers_say_it_is(
         ("google", "generativelanguage.googleapis.com", "gemini/gemini-2.5-flash"),
         ("openai", "x.cloud.databricks.com", "databricks-llama-4-maverick"),
         ("openai", "api.together.ai", "meta-llama/Llama-3.3-70B-Instruct-Turbo"),
+        ("openai", "api.cloudflare.com", "@cf/meta/llama-3.1-8b-instruct"),
+        ("openai", "router.huggingface.co", "openai/gpt-oss-120b:groq"),
+        ("openai", "router.huggingface.co", "meta-llama/Llama-3.3-70B-Instruct:groq"),
+        ("openai", "router.huggingface.co", "deepseek-ai/DeepSeek-V3-0324:sambanova"),
     ],
 )
 def test_names_find_their_price(
