@@ -42,6 +42,8 @@ _DEMO: Final = ("-m", "otel_callbacks.cli", "demo", "--rounds", "0", "--keep-ser
 # What no part of the run does: these panels say so.
 _RIGHTLY_EMPTY: Final = {
     "spend: Calls beyond a budget",
+    # No call here has a part without a price, such as a search of the provider's.
+    "spend: Calls that are partly priced",
     "health: Errors inside",
     "health: Labels overflowed",
     "health: Errors inside by place",
