@@ -44,10 +44,8 @@ class Refusal(RuntimeError):  # noqa: N818 -- what derives from it says what it 
     does not retry those by default.
     """
 
-    @property
-    def attributes(self) -> Attributes:
-        """What the span says of the limit."""
-        return NO_ATTRIBUTES
+    attributes: Attributes = NO_ATTRIBUTES
+    """What the span says of the limit."""
 
 
 class Request(NamedTuple):

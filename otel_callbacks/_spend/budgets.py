@@ -8,13 +8,10 @@ from __future__ import annotations
 
 import math
 from decimal import Decimal
-from typing import TYPE_CHECKING, Final, Literal, NamedTuple, TypeAlias
+from typing import Final, Literal, NamedTuple, TypeAlias
 
 from otel_callbacks import _semconv as semconv
 from otel_callbacks._records import EXACT, Refusal
-
-if TYPE_CHECKING:
-    from otel_callbacks._records import Attributes
 
 Amount: TypeAlias = int | Decimal
 
@@ -63,16 +60,12 @@ class BudgetExceeded(Refusal):
         self.spent = spent
         self.reserved = reserved
         self.asked = asked
-
-    @property
-    def attributes(self) -> Attributes:
-        """What the span says of the limit; amounts are US dollars, tokens or calls."""
-        return {
-            semconv.BUDGET: self.budget,
-            semconv.BUDGET_LIMIT: float(self.limit),
-            semconv.BUDGET_SPENT: float(self.spent),
-            semconv.BUDGET_RESERVED: float(self.reserved),
-            semconv.BUDGET_ASKED: float(self.asked),
+        self.attributes = {
+            semconv.BUDGET: budget,
+            semconv.BUDGET_LIMIT: float(limit),
+            semconv.BUDGET_SPENT: float(spent),
+            semconv.BUDGET_RESERVED: float(reserved),
+            semconv.BUDGET_ASKED: float(asked),
         }
 
     def __reduce__(self) -> tuple[type[BudgetExceeded], tuple[object, ...]]:
