@@ -2,9 +2,10 @@
 
 All contenders run in one process, in interleaved rounds, on the same models, whose
 answers have the shapes of five providers' packages (`shapes`); what is measured is the
-CPU time of all threads. "Least" is a handler that makes one SDK span of 12 attributes
-for each call and does nothing else. Handlers are given where apps give them: to the
-model's constructor, and with the request. Series are scraped within the measured time.
+CPU time of all threads, the least of the rounds. "Least" is a handler that makes one
+SDK span of 12 attributes for each call and does nothing else. Handlers are given where
+apps give them: to the model's constructor, and with the request. Series are scraped
+within the measured time.
 
 Other tracers that are installed take part, too (`other_tracers`).
 
@@ -24,7 +25,6 @@ import gc
 import itertools
 import json
 import os
-import statistics
 import subprocess
 import sys
 import time
@@ -219,8 +219,9 @@ def overhead(
                 spent = measure(run, scrape if number % 20 == 0 else None)
                 if number >= WARM_UP:
                     times[who].append(spent)
-        bare = statistics.median(times.pop("bare"))
-        added = {who: statistics.median(spent) - bare for who, spent in times.items()}
+        # The least of all rounds: whatever else runs on a machine only adds to it.
+        bare = min(times.pop("bare"))
+        added = {who: min(spent) - bare for who, spent in times.items()}
         table.append(
             {"mode": mode, "place": place, "shape": shape, "bare": bare, **added}
         )
@@ -246,7 +247,7 @@ def growth() -> dict[int, float]:
                     handler.on_llm_end(None, run_id=run_id)
 
             best.append(measure(run))
-        found[count] = statistics.median(best)
+        found[count] = min(best)
     handler.close()
     return found
 
