@@ -80,7 +80,7 @@ def test_what_is_ours_says_so(ran_with_extensions: Ran) -> None:
     assert ran_with_extensions.status == 0, ran_with_extensions.errors
     found = findings(registry(), ran_with_extensions.received)
     assert {one.rule for one in found} == {"missing_attribute", "missing_metric"}
-    names = {one.detail for one in found if not _of_our_metric(one.where)}
+    names = {one.detail for one in found}
     assert any(name.startswith(f"{OURS}.") for name in names)
     assert not [name for name in names if not name.startswith(f"{OURS}.")]
 
@@ -89,8 +89,3 @@ def test_the_page_shows_what_was_measured(ran: dict[str, Ran]) -> None:
     """The table in the documents is the one that the scenarios give now."""
     carried_by = {name: carried(registry(), one.received) for name, one in ran.items()}
     assert table(registry(), carried_by, FLOORS) in PAGE.read_text(encoding="utf-8")
-
-
-def _of_our_metric(where: str) -> bool:
-    """Say whether this is a metric of ours: its labels are ours, too."""
-    return where.startswith(f"metric {OURS}.")
