@@ -356,7 +356,7 @@ def test_a_refusal_does_not_look_like_a_call(
     chat: Callable[..., Any], telemetry: Capture
 ) -> None:
     """Nothing left the process: the span says the limit, and no sum has it."""
-    ask = RunnableLambda(
+    ask: Any = RunnableLambda(
         lambda _: [chat().invoke("x"), chat(max_tokens=60).invoke("x")]
     )
     with pytest.raises(BudgetExceeded), track_usage(max_calls=1):
@@ -425,7 +425,7 @@ def test_partly_priced_is_visible_everywhere(telemetry: Capture) -> None:
     about = {"usage": usage_of_each, "provider": "anthropic"}
     fast = Fast(**about, model_name="claude-opus-4-6")
     unpriced = FakeChatModel(**about, model_name="rose-1")
-    ask = RunnableLambda(lambda _: [fast.invoke("x"), unpriced.invoke("x")])
+    ask: Any = RunnableLambda(lambda _: [fast.invoke("x"), unpriced.invoke("x")])
     with track_usage() as usage:
         ask.invoke("", config={"callbacks": [telemetry.handler]})
     found = sorted(telemetry.spans, key=lambda span: span["start_ns"])

@@ -160,9 +160,9 @@ class App:
         while not task.done() and self.asked("cancelled") == before:
             await asyncio.sleep(0.005)
         task.cancel()
-        (found,) = await asyncio.gather(task, return_exceptions=True)
-        if isinstance(found, BudgetExceeded):
-            raise found
+        ended: tuple[Any, ...] = await asyncio.gather(task, return_exceptions=True)
+        if isinstance(ended[0], BudgetExceeded):
+            raise ended[0]
 
     async def _timed_out(self, llm: Any, question: str, _: Any) -> None:
         with pytest.raises(_failures_of_openai()):

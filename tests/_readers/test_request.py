@@ -70,7 +70,16 @@ def test_the_constructors_stop(
     """As ChatAnthropic keeps it, which a call's own replaces."""
     serialized = {"id": ["anthropic", "ChatAnthropic"], "kwargs": made_with}
     about = {"ls_provider": "anthropic"}
-    asked = "chat", serialized, {"model": "m", **params}, options, about, [], 1, None
+    asked: Any = (
+        "chat",
+        serialized,
+        {"model": "m", **params},
+        options,
+        about,
+        [],
+        1,
+        None,
+    )
     attributes = model_request(*asked).attributes
     assert attributes.get("gen_ai.request.stop_sequences") == expected
 

@@ -172,10 +172,18 @@ def test_a_stand_in_hides_no_name_of_a_span() -> None:
         tracer_provider=provider, registry=CollectorRegistry()
     )
     seen: list[Any] = []
-    inner: Any = RunnableLambda(lambda _: seen.append(trace.get_current_span().parent))  # type: ignore[attr-defined]
-    outer: Any = RunnableLambda(
-        lambda _: (seen.append(trace.get_current_span().parent), inner.invoke("y"))  # type: ignore[attr-defined]
-    )
+
+    def look(_: str) -> None:
+        current: Any = trace.get_current_span()
+        seen.append(current.parent)
+
+    inner: Any = RunnableLambda(look)
+
+    def look_twice(question: str) -> None:
+        look(question)
+        inner.invoke("y")
+
+    outer: Any = RunnableLambda(look_twice)
     with provider.get_tracer("app").start_as_current_span("app") as span:
         outer.invoke("x", {"callbacks": [handler]})
     handler.close()

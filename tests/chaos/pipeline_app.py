@@ -9,7 +9,7 @@ import sys
 import time
 from typing import TYPE_CHECKING, Any
 
-from langchain_core.messages import HumanMessage
+from langchain_core.messages import BaseMessage, HumanMessage
 from opentelemetry.sdk.trace import SpanProcessor
 from prometheus_client import REGISTRY
 
@@ -36,7 +36,7 @@ class Noted(SpanProcessor):
 
 async def at_once(model: FakeChatModel, calls: int) -> None:
     """Make all calls at one time."""
-    question = [HumanMessage("?")]
+    question: list[BaseMessage] = [HumanMessage("?")]
     await asyncio.gather(*(model.agenerate([question]) for _ in range(calls)))
 
 
