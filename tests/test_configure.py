@@ -316,6 +316,22 @@ def test_declarative_file_is_opentelemetrys(
         assert handler.tracer_provider is provider
 
 
+def test_declarative_file_without_options_of_ours(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Nothing is said of it."""
+    monkeypatch.setenv("OTEL_CONFIG_FILE", "otel.yaml")
+    provider = TracerProvider(shutdown_on_exit=False)
+    read: Any = types.SimpleNamespace(
+        load_config_file=lambda name: types.SimpleNamespace(path=name),
+        configure_sdk=lambda _: trace.set_tracer_provider(provider),
+    )
+    monkeypatch.setitem(sys.modules, "opentelemetry.configuration", read)
+    with configure(settings=QUIET, registry=CollectorRegistry()) as handler:
+        assert handler.tracer_provider is provider
+    assert not caplog.messages
+
+
 def test_close_gives_the_port_back() -> None:
     """``close()`` undoes what was set up; a second time there is nothing to do."""
     handler = configure(settings=QUIET, registry=CollectorRegistry())

@@ -306,8 +306,6 @@ def _remember(serialized: object, asked: tuple[object, ...], request: Request) -
 def _is_plain(value: object, depth: int) -> bool:
     """Say whether a value may be compared: it is of JSON's own classes all through."""
     kind = type(value)
-    if kind in _PLAIN:
-        return True
     items: Any = value
     if kind is dict:
         items = items.values()

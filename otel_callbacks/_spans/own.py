@@ -305,15 +305,16 @@ class SpanMaker:
             or links
             or not is_silent(tracer.span_processor)
         ):
+            few = self.limits.at_start(attributes)
             span = self._tracer.start_span(
                 name,
                 context=_of_itself(context),
                 kind=kind,
-                attributes=self.limits.at_start(attributes),
+                attributes=few,
                 links=links,
                 start_time=start_ns,
             )
-            _give_again(span, attributes)
+            _give_again(span, few)
             return span
         kind_of_span = StepSpan if is_step else OwnSpan
         read = attributes, start_ns
@@ -326,7 +327,7 @@ def _give_again(span: trace.Span, attributes: Mapping[str, AttributeValue]) -> N
     # What a limit has dropped stays away.
     if held is None or getattr(span, "dropped_attributes", False):
         return
-    if left_out := {key: attributes[key] for key in attributes.keys() - held.keys()}:
+    if left_out := {k: v for k, v in attributes.items() if k not in held}:
         span.set_attributes(left_out)
 
 

@@ -346,6 +346,7 @@ def test_no_models_address_is_taken_for_anothers() -> None:
         del serialized
         gc.collect(0)
     assert len(request_module._models) <= request_module._MOST_MODELS
+    assert len(request_module._last) <= request_module._MOST_MODELS
 
 
 def test_everything_can_be_sent() -> None:

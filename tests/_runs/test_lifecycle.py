@@ -16,6 +16,7 @@ from langchain_core.outputs import ChatGeneration, LLMResult
 from otel_callbacks._diagnostics import Diagnostics
 from otel_callbacks._readers.response import model_response
 from otel_callbacks._records import End, Failure, Request, Response, Usage
+from otel_callbacks._runs import lifecycle as lifecycle_module
 from otel_callbacks._runs.lifecycle import Lifecycle, Pipeline
 from otel_callbacks._runs.table import RunTable
 from otel_callbacks._spend.accounts import use_account
@@ -98,6 +99,16 @@ def unreadable(*_: Any) -> Any:
     """Fail as a reader of a broken payload does."""
     message = "cannot be read"
     raise ValueError(message)
+
+
+def test_a_config_that_cannot_be_read_costs_no_span(
+    monkeypatch: pytest.MonkeyPatch, life: Life, logged: pytest.LogCaptureFixture
+) -> None:
+    """The run starts without its ids; one line says it."""
+    monkeypatch.setattr(lifecycle_module, "configured", unreadable)
+    run = life.start(uuid4())
+    assert run.request is READ
+    assert len(logged.records) == 1
 
 
 class Unreadable:

@@ -153,6 +153,16 @@ def test_usage_is_of_the_whole_invocation() -> None:
     assert rollup.counts(entries) == (3, 1)
 
 
+def test_tokens_that_one_call_does_not_say_are_those_of_the_other() -> None:
+    """Whichever of the two it is, and either kind."""
+    half = (asked(), Response(usage=Usage(None, 2)))
+    whole = (asked(), Response(usage=Usage(1, None)))
+    for calls in ((half, whole), (whole, half)):
+        said = agent_sums.agent_attributes(noted(*calls))
+        assert said["gen_ai.usage.input_tokens"] == 1
+        assert said["gen_ai.usage.output_tokens"] == 2
+
+
 def test_only_what_all_calls_say_is_said() -> None:
     """Of two models neither is the agent's."""
     warm: dict[str, Any] = {"gen_ai.request.temperature": 0.7, "gen_ai.request.seed": 1}

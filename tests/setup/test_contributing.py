@@ -32,7 +32,11 @@ def test_every_usual_change_names_files_that_exist() -> None:
 def test_every_command_of_the_page_is_a_target() -> None:
     """A target that the page names is in the Makefile or what it includes."""
     text = (_ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
-    files = [_ROOT / "Makefile", *(_ROOT / "deploy").glob("*.mk")]
+    files = [
+        _ROOT / "Makefile",
+        *_ROOT.glob("deploy/*.mk"),
+        *_ROOT.glob("tests/*/*.mk"),
+    ]
     targets = {
         target
         for file in files

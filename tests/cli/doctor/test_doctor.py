@@ -99,6 +99,16 @@ def test_wrong_protocol_is_named(
     assert "OTEL_EXPORTER_OTLP_PROTOCOL=grpc" in remedy
 
 
+def test_what_an_environment_lacks_for_its_backend_is_named(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Whether something listens there or not."""
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:5000")
+    assert main(["doctor", "--only", "collector", "--timeout", "1"]) == 1
+    said = " ".join(capsys.readouterr().out.split())
+    assert "MLflow wants the header x-mlflow-experiment-id" in said
+
+
 def test_sampled_away_is_named(
     stack: FakeStack, capsys: pytest.CaptureFixture[str]
 ) -> None:
