@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import re
+import sys
 import threading
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Final
@@ -100,7 +101,12 @@ class _KeptBack(logging.Filter):
         listener: Listener | None = getattr(_here, "listener", None)
         if listener is None or record.levelno < logging.WARNING:
             return True
-        listener(record.getMessage())
+        line = record.getMessage()
+        # Older exporters log gRPC's status only; the error they handle says more.
+        details = getattr(sys.exception(), "details", None)
+        if callable(details):
+            line = f"{line} {details()}"
+        listener(line)
         return False
 
 

@@ -164,7 +164,11 @@ class Sender:
                     self._exporter = self._make()
                 ok = self._exporter.export(batch, **more).name == "SUCCESS"
         except Exception as error:  # noqa: BLE001 -- counted and said below
-            heard.append(f"{type(error).__name__}")
+            heard.append(type(error).__name__)
+            # Older exporters raise what newer ones log. Of other errors, the text is
+            # no sign of what is wrong with the connection.
+            if isinstance(error, OSError):
+                heard.append(str(error))
         finally:
             otel_context.detach(token)
         if self._in_hand:

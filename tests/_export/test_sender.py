@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import ssl
 import threading
 import time
 import warnings
@@ -34,6 +35,7 @@ class Line:
         self.freed = threading.Event()
         self.made = self.shutdowns = 0
         self.is_traced: object = None
+        self.error: Exception = RuntimeError("a secret")
 
     def __call__(self) -> Line:
         """Connect."""
@@ -48,8 +50,7 @@ class Line:
         if self.state == "stuck":
             self.freed.wait(PATIENCE)
         if self.state == "broken":
-            message = "a secret"
-            raise RuntimeError(message)
+            raise self.error
         if self.state in {"down", "stuck"}:
             return SpanExportResult.FAILURE
         self.got.extend(batch)
@@ -243,6 +244,31 @@ def test_a_hanging_receiver_does_not_hold_the_end_up(
     assert line.shutdowns == 1
     assert one.diagnostics.counts() == {"export": 3}
     assert "it does not answer in time" in lines(caplog)[0]
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (ConnectionRefusedError(111, "Connection refused"), "nothing listens there"),
+        (TimeoutError("timed out: secret"), "it does not answer in time"),
+        (ssl.SSLError(1, "WRONG_VERSION_NUMBER"), "no TLS connection can be made"),
+        (OSError("secret"), "no reason is known"),
+        (ValueError("connection refused by a secret"), "no reason is known"),
+    ],
+)
+def test_a_connections_error_that_is_raised_tells_the_reason(
+    error: Exception, reason: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Older exporters over HTTP log none; another error's text is no sign of it."""
+    line = Line("broken")
+    line.error = error
+    one = sender(line)
+    one.put(1)
+    end(one)
+    assert one.diagnostics.counts() == {"export": 1}
+    (said,) = lines(caplog)
+    assert reason in said
+    assert "secret" not in said
 
 
 class Retrying(Line):
