@@ -128,7 +128,8 @@ def close_filter(owner: object) -> None:
     _open.discard(owner)
     if not _open:
         for name in _TALKATIVE:
-            logging.getLogger(name).removeFilter(_filter)
+            with contextlib.suppress(ValueError):  # another thread was faster
+                logging.getLogger(name).filters.remove(_filter)
 
 
 @contextlib.contextmanager
@@ -136,10 +137,14 @@ def listening(listener: Listener) -> Iterator[None]:
     """Give the exporters' lines of this thread to a listener."""
     before = getattr(_here, "listener", None)
     _here.listener = listener
+    # An export may outlive its sender's end, and logs that it is shut down.
+    owner = object()
+    _open.add(owner)
     try:
         yield
     finally:
         _here.listener = before
+        close_filter(owner)
 
 
 def why(lines: list[str], to: Route) -> str:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 TO = Route(TRACES, "grpc", "http://collector:4317", is_own_endpoint=False)
+EXPORTER = "opentelemetry.exporter.otlp.common.http"
 
 
 class Line:
@@ -276,7 +277,7 @@ class Retrying(Line):
 
     def export(self, batch: Sequence[Any]) -> SpanExportResult:
         """Fail, and say so at once."""
-        logging.getLogger("opentelemetry.exporter.otlp.common.http").warning(
+        logging.getLogger(EXPORTER).warning(
             "Transient error %s encountered", "Connection refused"
         )
         return super().export(batch)
@@ -293,6 +294,40 @@ def test_a_failure_that_is_noticed_shortens_the_end(
     assert line.shutdowns == 1
     assert one.diagnostics.counts() == {"export": 1}
     assert "the connection is refused" in lines(caplog)[0]
+
+
+class Late(Line):
+    """A line whose exporter logs that it is shut down when all others have ended."""
+
+    def __init__(self) -> None:
+        super().__init__("stuck")
+        self.ended = threading.Event()
+
+    def export(self, batch: Sequence[Any]) -> SpanExportResult:
+        """Wait for both ends."""
+        result = super().export(batch)
+        self.ended.wait(PATIENCE)
+        logging.getLogger(EXPORTER).warning("Shutdown in progress, aborting retry.")
+        return result
+
+
+def test_what_an_exporter_logs_after_the_end_is_kept_back(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Its thread may wake late; no filter stays behind then."""
+    before = list(logging.getLogger(EXPORTER).filters)
+    line = Late()
+    one = sender(line, batch=1)
+    one.put(1)
+    assert line.busy.wait(PATIENCE)
+    thread = one._thread
+    assert thread is not None
+    end(one, patience=0.05)
+    line.ended.set()
+    thread.join(PATIENCE)
+    assert not thread.is_alive()
+    assert [record.name for record in caplog.records] == ["otel_callbacks"]
+    assert logging.getLogger(EXPORTER).filters == before
 
 
 def test_without_threads_the_end_counts(monkeypatch: pytest.MonkeyPatch) -> None:
