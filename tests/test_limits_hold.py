@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 from langchain_core.caches import InMemoryCache
-from langchain_core.exceptions import ContextOverflowError
 from langchain_core.messages import AIMessage, HumanMessage, ToolMessage
 from langchain_core.runnables import RunnableLambda
 from langchain_openai import ChatOpenAI, OpenAIEmbeddings
@@ -344,7 +343,7 @@ def test_with_retry_makes_no_call_of_a_refusal(
     """It retries each exception, unless it is told which; none of them is made."""
     llm = chat(max_tokens=60)
     every = llm.with_retry(wait_exponential_jitter=False)
-    named = llm.with_retry(retry_if_exception_type=(ContextOverflowError,))
+    named = llm.with_retry(retry_if_exception_type=(ConnectionError,))
     for model, refused in ((every, 3), (named, 1)):
         with track_usage(max_tokens=10) as usage, pytest.raises(BudgetExceeded):
             model.invoke("x")

@@ -10,11 +10,7 @@ from typing import TYPE_CHECKING, Any, get_args
 import pytest
 import yaml
 from langgraph.graph import START, StateGraph
-from opentelemetry.sdk._logs import LoggerProvider
-from opentelemetry.sdk._logs.export import (
-    InMemoryLogRecordExporter,
-    SimpleLogRecordProcessor,
-)
+from opentelemetry.sdk._logs import LoggerProvider, export
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 from opentelemetry.sdk.trace import TracerProvider
@@ -84,11 +80,12 @@ class Sent:
 def _run(metadata: Any = None, **chosen: Any) -> Sent:
     """Run a graph that asks an agent's model once."""
     spans, reader = InMemorySpanExporter(), InMemoryMetricReader()
-    events = InMemoryLogRecordExporter()
+    memory: Any = getattr(export, "InMemoryLogRecordExporter", None)
+    events = (memory or export.InMemoryLogExporter)()
     tracers = TracerProvider(shutdown_on_exit=False)
     tracers.add_span_processor(SimpleSpanProcessor(spans))
     loggers = LoggerProvider(shutdown_on_exit=False)
-    loggers.add_log_record_processor(SimpleLogRecordProcessor(events))
+    loggers.add_log_record_processor(export.SimpleLogRecordProcessor(events))
     registry = CollectorRegistry()
     handler = OTelCallbackHandler(
         tracer_provider=tracers,

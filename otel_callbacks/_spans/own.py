@@ -305,16 +305,16 @@ class SpanMaker:
             or links
             or not is_silent(tracer.span_processor)
         ):
-            few = self.limits.at_start(attributes)
+            first = self.limits.at_start(attributes)
             span = self._tracer.start_span(
                 name,
                 context=_of_itself(context),
                 kind=kind,
-                attributes=few,
+                attributes=first,
                 links=links,
                 start_time=start_ns,
             )
-            _give_again(span, few)
+            _give_again(span, first)
             return span
         kind_of_span = StepSpan if is_step else OwnSpan
         read = attributes, start_ns

@@ -727,16 +727,17 @@ def test_a_step_with_something_below_it_stays() -> None:
     """A child is never without its parent: ours, and the app's own spans."""
     inner = RunnableLambda(lambda x: x, name="inner")
     model = FakeChatModel()
-    tracer = trace.get_tracer("app")
-
-    def opened(x: object) -> object:
-        with tracer.start_as_current_span("app", context=None):
-            return x
 
     def called(x: Any) -> object:
         return model.invoke(x) and x
 
     def work(telemetry: Capture) -> None:
+        tracer = telemetry.tracer_provider.get_tracer("app")
+
+        def opened(x: object) -> object:
+            with tracer.start_as_current_span("app"):
+                return x
+
         chain(
             telemetry,
             RunnableLambda(inner.invoke, name="nested"),
@@ -745,7 +746,7 @@ def test_a_step_with_something_below_it_stays() -> None:
         )
 
     names = traced(FOREVER, work)
-    assert {"nested", "calls", "opens"} <= set(names)
+    assert {"nested", "calls", "opens", "app"} <= set(names)
     assert not {"RunnablePassthrough", "ChatPromptTemplate"} & set(names)
 
 

@@ -209,7 +209,7 @@ def test_free_models_cost_nothing() -> None:
     [
         ("gcp.gemini", "gemma-3-27b-it"),
         ("cerebras", "qwen-3-coder-480b"),
-        ("openrouter", "stealth/crouton-alpha"),
+        ("openrouter", "google/gemini-flash-1.5-8b-exp"),
     ],
 )
 def test_an_empty_entry_is_not_free(provider: str, model: str) -> None:
