@@ -6,6 +6,7 @@ import sys
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from langchain_core.runnables.config import var_child_runnable_config
+from langchain_core.version import VERSION
 
 from otel_callbacks import _semconv as semconv
 from otel_callbacks._readers.provider import class_name
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from types import FrameType
     from uuid import UUID
 
-    from otel_callbacks._records import AttributeValue
+    from otel_callbacks._records import Attributes, AttributeValue
 
 
 def enclosing_run_id() -> UUID | None:
@@ -31,6 +32,10 @@ def enclosing_run_id() -> UUID | None:
     return found
 
 
+_COPIES: Final = VERSION.startswith(("1.0.", "1.1.", "1.2."))
+"""Whether LangChain copies the ids of a config into the metadata."""
+
+
 class Configured(NamedTuple):
     """Ids in a config, which LangChain leaves out of the metadata since 1.3."""
 
@@ -40,6 +45,18 @@ class Configured(NamedTuple):
     """Those of the run whose code calls it."""
     outer_id: UUID | None
     """The id of that run."""
+
+    def added_to(self, attributes: Attributes) -> dict[str, AttributeValue]:
+        """Return the attributes of the run that starts, with its own ids.
+
+        Those in its metadata come first, unless they are copies of the outer run's.
+        """
+        copied = self.outer if _COPIES else NO_ATTRIBUTES
+        return self.own | {
+            name: value
+            for name, value in attributes.items()
+            if name not in copied or copied[name] != value
+        }
 
 
 _FRAMES_AT_MOST: Final = 40

@@ -264,7 +264,7 @@ def _placed(
             parent_id = enclosing_run_id()
         ids = configured()
         if ids is not None:
-            request = request._replace(attributes={**ids.own, **request.attributes})
+            request = request._replace(attributes=ids.added_to(request.attributes))
     except Exception as error:  # noqa: BLE001 -- the span matters more
         return parent_id, request, None, error
     return parent_id, request, ids, None

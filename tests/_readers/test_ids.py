@@ -20,6 +20,7 @@ from langchain_core.tools import tool
 from langgraph.graph import START, StateGraph
 
 from otel_callbacks import Settings
+from otel_callbacks._readers import steps
 from otel_callbacks.testing import FakeChatModel, FakeTextModel, capture
 
 if TYPE_CHECKING:
@@ -207,6 +208,19 @@ def test_a_call_with_a_config_of_its_own_is_that_users(
         found = [_ids(span) for span in telemetry.spans if span["name"] == name]
         assert (name, found) == (name, [OF_LILY, {"user.id": "iris"}, {}])
     assert _ids(telemetry.span("serve")) == OF_ROSE
+
+
+@pytest.mark.parametrize("copies", [False, True])
+def test_copies_of_the_outer_ids_are_not_the_calls_own(
+    monkeypatch: pytest.MonkeyPatch, *, copies: bool
+) -> None:
+    """LangChain up to 1.2 copies them into the metadata of all that is called."""
+    monkeypatch.setattr(steps, "_COPIES", copies)
+    outer: Any = {"user.id": "rose", "session.id": "s"}
+    ids = steps.Configured({"user.id": "lily"}, outer, None)
+    said = {**outer, "session.id": "t", "otel_callbacks.run_name": "n"}
+    whose = "lily" if copies else "rose"
+    assert ids.added_to(said) == {**said, "user.id": whose}
 
 
 def test_a_step_is_not_named_after_those_that_it_serves(telemetry: Capture) -> None:
