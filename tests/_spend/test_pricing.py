@@ -287,10 +287,11 @@ def bill(
             {"server_tool_use": {"web_search_requests": 10}},
             *("0.1045", False),
         ),
-        (
+        pytest.param(
             *("claude-opus-4-8", "anthropic"),
             {"input_tokens": 1_000, "output_tokens": 1_000},
             *({"speed": "fast"}, "0.06", False),
+            marks=pytest.mark.recent,  # the lowest price list has no fast prices
         ),
         (
             *("claude-opus-4-6", "anthropic"),
