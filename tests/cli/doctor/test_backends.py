@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from loopback_servers import FakeStack, Page, Pages, Web, closed_port, success
 from prometheus_client import CollectorRegistry, Counter, start_http_server
+from waiting import WAIT_S
 
 from otel_callbacks import Settings
 from otel_callbacks.cli._http import address
@@ -35,12 +36,12 @@ def sent(check: Check) -> Sent:
     return check.sent
 
 
-def _look(check: Check, pages: Pages) -> str:
+def _look(check: Check, pages: Pages, seconds: float = 0.1) -> str:
     """Look at a Jaeger of these pages, without a Prometheus."""
     pages = {"/api/services": Page({"data": []}), **pages}
     with Web(pages) as web:
         evidence = Evidence(None, check.deadline)
-        return check_jaeger(check, address("", web.url), Deadline(0.1), evidence)
+        return check_jaeger(check, address("", web.url), Deadline(seconds), evidence)
 
 
 def _why(check: Check, pages: Pages) -> Finding:
@@ -73,7 +74,8 @@ def test_trace_may_come_late(check: Check, sent: Sent) -> None:
     def next_page(_: dict[str, str]) -> Page:
         return pages.pop(0) if len(pages) > 1 else pages[0]
 
-    assert "3 spans" in _look(check, {f"{_NEW}{sent.trace_id}": next_page})
+    found = _look(check, {f"{_NEW}{sent.trace_id}": next_page}, WAIT_S)
+    assert "3 spans" in found
 
 
 def test_missing_trace_has_likely_reasons(check: Check, sent: Sent) -> None:

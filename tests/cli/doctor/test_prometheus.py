@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from loopback_servers import FakeStack, Page, Web, success
+from waiting import WAIT_S
 
 from otel_callbacks.cli._http import Address, address
 from otel_callbacks.cli.doctor.probe import Check, Deadline, Sent, Trouble
@@ -148,10 +149,9 @@ def test_target_that_is_down_is_named(
 
 
 @pytest.mark.parametrize("before", ["down", "unknown", "other unknown", "none"])
-def test_what_has_just_started_is_given_a_scrape(
-    check: Check, stack: FakeStack, before: str
-) -> None:
+def test_what_has_just_started_is_given_a_scrape(stack: FakeStack, before: str) -> None:
     """An app, and a Prometheus that finds its targets one after another."""
+    check = Check(Deadline(WAIT_S))
     other = {**stack.target, "scrapeUrl": "http://j:1/m", "health": "unknown"}
     found = {
         "down": [{**stack.target, "health": "down"}],
