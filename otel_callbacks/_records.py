@@ -149,7 +149,7 @@ class End(NamedTuple):
     chunk_ns: Sequence[int] = ()
     """``time.perf_counter_ns`` of each chunk of a stream, in order."""
     late: bool = False
-    """The run had been given up as lost and was told as such before; what is new is
+    """The run had been given up as lost and reported as such before; what is new is
     its response."""
     cost: Decimal | None = None
     """US dollars: spent, or saved where a cache answered. None where the price is not

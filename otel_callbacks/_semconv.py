@@ -244,3 +244,13 @@ REGISTRIES: Final[Mapping[str, Registry]] = {
     ),
 }
 DEFAULT_REGISTRY: Final = "2026-08"
+
+OF_A_CALL: Final = (
+    OPERATION_NAME,
+    PROVIDER_NAME,
+    REQUEST_MODEL,
+    RESPONSE_MODEL,
+    SERVER_ADDRESS,
+    SERVER_PORT,
+)
+"""What each series of calls has as labels."""

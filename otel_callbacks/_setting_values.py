@@ -184,16 +184,7 @@ _TAKEN: Final = frozenset(
         *("le", "quantile", "job", "instance", "type", "exported_job"),
         *(
             name.replace(".", "_")
-            for name in (
-                semconv.OPERATION_NAME,
-                semconv.PROVIDER_NAME,
-                semconv.REQUEST_MODEL,
-                semconv.RESPONSE_MODEL,
-                semconv.SERVER_ADDRESS,
-                semconv.SERVER_PORT,
-                semconv.TOKEN_TYPE,
-                semconv.ERROR_TYPE,
-            )
+            for name in (*semconv.OF_A_CALL, semconv.TOKEN_TYPE, semconv.ERROR_TYPE)
         ),
         *semconv.OUR_LABELS,
     }

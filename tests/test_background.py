@@ -247,8 +247,8 @@ def test_whoever_is_gone_looks_no_more(thread: Background) -> None:
     thread._lookers.clear()
 
 
-class Told:
-    """Counts how often it was told."""
+class Counter:
+    """Counts how often it was called after a fork."""
 
     def __init__(self) -> None:
         self.times = 0
@@ -260,22 +260,22 @@ class Told:
 
 def test_child_is_told_and_parent_is_not() -> None:
     """In a forked child each object starts anew, in the parent nothing changes."""
-    told = Told()
-    forks.tell_after_fork(told)
+    counter = Counter()
+    forks.tell_after_fork(counter)
     with warnings.catch_warnings():
         # From Python 3.12 on it warns where threads run, as a session's servers do.
         warnings.simplefilter("ignore", DeprecationWarning)
         pid = os.fork()
     if pid == 0:  # pragma: no cover -- measured in the parent only
-        os._exit(10 + told.times)
+        os._exit(10 + counter.times)
     assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 11
-    assert told.times == 0
+    assert counter.times == 0
 
 
 def test_every_object_is_told_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """All objects are told, each once, however often it was registered."""
+    """All objects are called, each once, however often it was registered."""
     monkeypatch.setattr(forks, "_forkables", weakref.WeakSet())
-    first, second = Told(), Told()
+    first, second = Counter(), Counter()
     for one in (first, second, first):
         forks.tell_after_fork(one)
     forks._in_child()
@@ -283,13 +283,13 @@ def test_every_object_is_told_once(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_objects_are_held_weakly(monkeypatch: pytest.MonkeyPatch) -> None:
-    """An object that nobody uses goes away, and is not told."""
+    """An object that nobody uses goes away, and is not called."""
     known: weakref.WeakSet[forks.Forkable] = weakref.WeakSet()
     monkeypatch.setattr(forks, "_forkables", known)
-    told = Told()
-    forks.tell_after_fork(told)
+    counter = Counter()
+    forks.tell_after_fork(counter)
     assert len(known) == 1
-    del told
+    del counter
     gc.collect()
     assert len(known) == 0
     forks._in_child()

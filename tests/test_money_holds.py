@@ -252,7 +252,7 @@ def test_what_is_spent_is_known_and_within_the_limit(
 
 
 def assert_counters(telemetry: Capture, usage: Any, told: tuple[int, int]) -> None:
-    """Hold the series against what was told."""
+    """Hold the series against the calls that were made."""
     for kind, tokens in zip(("input", "output"), told, strict=True):
         assert telemetry.value(TOKENS, gen_ai_token_type=kind) == tokens
     assert telemetry.value(COST) == pytest.approx(usage.cost_usd, rel=1e-9)
@@ -268,7 +268,7 @@ def assert_counters(telemetry: Capture, usage: Any, told: tuple[int, int]) -> No
 
 
 def assert_spans(telemetry: Capture, usage: Any, told: tuple[int, int]) -> None:
-    """Hold the spans of calls against what was told."""
+    """Hold the spans against the calls that were made."""
     sums: Counter[str] = Counter()
     for span in telemetry.spans:
         if span["kind"] == "CLIENT":

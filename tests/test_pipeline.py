@@ -241,7 +241,7 @@ print(REGISTRY.get_sample_value("otel_callbacks_open_runs") == 0)
 
 @pytest.mark.slow
 def test_process_that_ends_ends_its_runs() -> None:
-    """What is open at exit is abandoned, before the SDK says its farewell."""
+    """What is open at exit is abandoned, before the SDK shuts down."""
     printed = run_script(
         """
 import uuid
@@ -266,7 +266,7 @@ handler.on_chain_start({}, "x", run_id=run_id, name="step")
 def test_handler_made_before_the_provider_ends_its_runs(
     monkeypatch: pytest.MonkeyPatch, sdk_spans: str, first_run: str
 ) -> None:
-    """The provider says its farewell last, though it was set up last."""
+    """The provider shuts down last, though it was set up last."""
     monkeypatch.setenv("OTEL_CALLBACKS_SDK_SPANS", sdk_spans)
     printed = run_script(
         f"""
@@ -293,7 +293,7 @@ handler.on_chat_model_start({{}}, [["?"]], run_id=call, parent_run_id=root)
     assert sorted(printed.splitlines()) == ["chat: abandoned", "step: abandoned"]
 
 
-def test_farewell_ends_runs_of_a_table_that_is_there() -> None:
+def test_the_exit_ends_runs_of_a_table_that_is_there() -> None:
     """What is called at exit closes a table, and does nothing where none is left."""
     tracer_provider, exporter = provider()
     registry = CollectorRegistry()
@@ -374,7 +374,7 @@ def test_a_second_budget_of_the_process_is_said(
 
 
 def test_a_ledger_alone_leaves_the_current_span() -> None:
-    """Its runs have no spans, so there is nothing to let go of at a first chunk."""
+    """Its runs have no spans, so there is nothing to release at a first chunk."""
     built = sinks.ledger_only(STRICT)
     run = Run(1, Request("chat", "m"), None)
     built.step_out(run)

@@ -65,7 +65,7 @@ class _Model(FakeChatModel):
 
 @dataclasses.dataclass
 class Sent:
-    """What one workflow has left on all ways out."""
+    """What one workflow leaves in all signals."""
 
     spans: list[Any]
     metrics: list[Any]

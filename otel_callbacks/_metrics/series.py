@@ -55,17 +55,7 @@ def label(attribute: str) -> str:
 
 REGISTRY: Final = semconv.REGISTRIES[semconv.DEFAULT_REGISTRY]
 
-BASE: Final = tuple(
-    label(name)
-    for name in (
-        semconv.OPERATION_NAME,
-        semconv.PROVIDER_NAME,
-        semconv.REQUEST_MODEL,
-        semconv.RESPONSE_MODEL,
-        semconv.SERVER_ADDRESS,
-        semconv.SERVER_PORT,
-    )
-)
+BASE: Final = tuple(label(name) for name in semconv.OF_A_CALL)
 _ERROR: Final = label(semconv.ERROR_TYPE)
 _TOKEN: Final = label(semconv.TOKEN_TYPE)
 _AGENT: Final = label(semconv.AGENT_NAME)

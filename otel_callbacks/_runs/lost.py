@@ -166,7 +166,7 @@ class LostRuns:
         if run.is_interrupted:
             self._table.complete(run)
         elif run.lost:
-            # Whoever starts a run in a task and forgets it without a word has been
+            # Whoever starts a run in a task and reports no end of it has been
             # cancelled: every other end of async code reports an error.
             in_task = run.lost == TASK_CANCELLED or run.watch is not None
             self.lose(run, run.lost, CANCELLED if in_task else ABANDONED)

@@ -16,13 +16,10 @@ from opentelemetry.trace import Link
 from otel_callbacks import _semconv as semconv
 from otel_callbacks._records import CACHE_HIT, OK
 from otel_callbacks._runs.lost import TASK_CANCELLED
-from otel_callbacks._spans import batch
+from otel_callbacks._spans import batch, sums
 from otel_callbacks._spans import current as current_span
-from otel_callbacks._spans import sums as agent_sums
-from otel_callbacks._spans import sums as rollup
 from otel_callbacks._spans.limits import NO_LIMITS
 from otel_callbacks._spans.own import OwnSpan, SpanMaker, StepSpan
-from otel_callbacks._spans.sums import add_chunk_times
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -98,7 +95,7 @@ def _response_attributes(
     """Return the attributes of what a run gave back."""
     attributes: dict[str, AttributeValue] = {}
     if end.chunk_ns:
-        add_chunk_times(attributes, run.start_tick, end.chunk_ns)
+        sums.add_chunk_times(attributes, run.start_tick, end.chunk_ns)
     response = end.response
     if response is not None:
         attributes.update(response.attributes)
@@ -125,25 +122,13 @@ def _add_usage(
     *,
     saved: bool,
 ) -> None:
-    """Add the tokens; details only where there are any."""
+    """Add the tokens, spent or saved."""
     if saved:
         # Under names of ours: whoever adds up gen_ai.usage adds up what was spent.
         attributes[semconv.SAVED_INPUT_TOKENS] = usage.input_tokens or 0
         attributes[semconv.SAVED_OUTPUT_TOKENS] = usage.output_tokens or 0
         return
-    if usage.input_tokens is not None:
-        attributes[semconv.USAGE_INPUT_TOKENS] = usage.input_tokens
-    if usage.output_tokens is not None:
-        attributes[semconv.USAGE_OUTPUT_TOKENS] = usage.output_tokens
-    if usage.cache_read:
-        attributes[semconv.USAGE_CACHE_READ] = usage.cache_read
-    if usage.cache_write:
-        attributes[registry.cache_write] = usage.cache_write
-    if usage.reasoning:
-        attributes[semconv.USAGE_REASONING] = usage.reasoning
-    for detail, name in registry.modalities.items():
-        if count := getattr(usage, detail):
-            attributes[name] = count
+    sums.add_usage(attributes, usage, registry)
 
 
 _USUAL_TIER: Final = "default"
@@ -251,11 +236,9 @@ class SpanSink:
         elif span.is_recording():
             attributes = end_attributes(run, end, self._registry, content=self._content)
             if run.parent_run is None and run.rollup:
-                attributes.update(rollup.attributes(run.rollup))
+                attributes.update(sums.attributes(run.rollup))
             if run.of_agent and run.request.operation == semconv.INVOKE_AGENT:
-                attributes.update(
-                    agent_sums.agent_attributes(run.of_agent, self._registry)
-                )
+                attributes.update(sums.agent_attributes(run.of_agent, self._registry))
             if self._interrupted and run.key in self._interrupted:
                 attributes[semconv.INTERRUPTED] = True
             _finish(span, self._bounded(run, span, attributes, end), end)
@@ -300,10 +283,10 @@ class SpanSink:
 
     def _note(self, run: StandIn, parent: Run, end: End) -> None:
         """Add a run to what its root and its agent did."""
-        rollup.note(run.rollup, run.request.operation, end)
+        sums.note(run.rollup, run.request.operation, end)
         # Of an agent itself: the one outside, as its own list is for what is below.
         if parent.of_agent is not None:
-            agent_sums.note_in_agent(parent.of_agent, run, end)
+            sums.note_in_agent(parent.of_agent, run, end)
 
     def _tell_interrupt(self, parent: Run, response: Response) -> None:
         """Note for a run that one below it waits; a graph itself ends as if done."""

@@ -141,6 +141,25 @@ def _both(one: Usage | None, other: Usage | None) -> Usage | None:
     )
 
 
+def add_usage(
+    attributes: dict[str, AttributeValue], usage: Usage, registry: semconv.Registry
+) -> None:
+    """Add the tokens of a call or an agent; details only where there are any."""
+    if usage.input_tokens is not None:
+        attributes[semconv.USAGE_INPUT_TOKENS] = usage.input_tokens
+    if usage.output_tokens is not None:
+        attributes[semconv.USAGE_OUTPUT_TOKENS] = usage.output_tokens
+    if usage.cache_read:
+        attributes[semconv.USAGE_CACHE_READ] = usage.cache_read
+    if usage.cache_write:
+        attributes[registry.cache_write] = usage.cache_write
+    if usage.reasoning:
+        attributes[semconv.USAGE_REASONING] = usage.reasoning
+    for detail, name in registry.modalities.items():
+        if count := getattr(usage, detail):
+            attributes[name] = count
+
+
 def agent_attributes(
     entries: Sequence[AgentTally],
     registry: semconv.Registry = semconv.REGISTRIES[semconv.DEFAULT_REGISTRY],
@@ -153,14 +172,8 @@ def agent_attributes(
     if reasons:
         totals[semconv.RESPONSE_FINISH_REASONS] = reasons
     if usage is not None:
-        if usage.input_tokens is not None:
-            totals[semconv.USAGE_INPUT_TOKENS] = usage.input_tokens
-        if usage.output_tokens is not None:
-            totals[semconv.USAGE_OUTPUT_TOKENS] = usage.output_tokens
-        if usage.cache_read:
-            totals[semconv.USAGE_CACHE_READ] = usage.cache_read
-        if usage.cache_write:
-            totals[registry.cache_write] = usage.cache_write
+        # An agent's sums have these four: `_both` adds no others.
+        add_usage(totals, Usage(*usage[:4]), registry)
     return totals
 
 

@@ -54,7 +54,7 @@ class Recorder:
 
 
 class Life:
-    """A lifecycle on a real table, and what its sink was told."""
+    """A lifecycle on a real table, and what its sink has got."""
 
     def __init__(self, *, strict: bool = False) -> None:
         self.diagnostics = Diagnostics(strict=strict)

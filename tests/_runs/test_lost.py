@@ -111,7 +111,7 @@ def test_run_whose_id_is_gone_is_abandoned(table: Table) -> None:
 
 
 async def test_run_forgotten_in_a_task_is_cancelled(table: Table) -> None:
-    """Inside a task, a run that is forgotten without a word was cancelled."""
+    """Inside a task, a run whose id is gone without a report was cancelled."""
     run_id = uuid4()
     table.start(run_id)
     del run_id
@@ -159,7 +159,7 @@ async def test_two_signs_make_one_loss(table: Table) -> None:
 
 
 def test_id_that_goes_after_the_end_means_nothing(table: Table) -> None:
-    """A run that has ended and let go of its reference is not lost."""
+    """A run that has ended and released its reference is not lost."""
     run_id = uuid4()
     run = table.start(run_id)
     ref = run.ref

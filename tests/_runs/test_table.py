@@ -147,7 +147,7 @@ def test_failure_is_told() -> None:
 
 
 def test_children_know_their_parent_and_it_knows_them() -> None:
-    """Runs are linked while they are open, and let go of each other afterwards."""
+    """Runs are linked while they are open, and release each other afterwards."""
     one = bench()
     root_id, child_id = uuid4(), uuid4()
     root = one.table.start(root_id, None, CHAIN)

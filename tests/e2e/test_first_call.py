@@ -45,7 +45,7 @@ def _seen(url: str, job: str, calls: int) -> None:
 def test_one_call_is_seen_and_one_after_a_restart(
     own_stack: Stack, exporter: str, job: str
 ) -> None:
-    """45 cents are spent and 45 are shown, in both ways out, twice."""
+    """45 cents are spent and 45 are shown, scraped and pushed, twice."""
     own_stack.start()
     url = own_stack.url("prometheus")
     runs = f'otel_callbacks_open_runs{{job="{job}"}}'
