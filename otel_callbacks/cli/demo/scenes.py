@@ -242,7 +242,7 @@ SCENES: Final = (
     Scene("asked-twice", "the same question twice", cache_hit, real=True),
     Scene("too-long", "a prompt that is too long", failing, real=False),
     Scene("order", "an agent takes an order", agent, real=True),
-    Scene("care", "an answer from the shop's leaflets", retrieval, real=True),
+    Scene("care", "an answer from leaflets", retrieval, real=True),
 )
 """All scenes, in the order of the show."""
 
