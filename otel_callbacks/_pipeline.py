@@ -24,8 +24,7 @@ from otel_callbacks import _semconv as semconv
 from otel_callbacks._background import tell_after_fork
 from otel_callbacks._diagnostics import Counts, Diagnostics
 from otel_callbacks._events import EventSink
-from otel_callbacks._identity import ByIdentity
-from otel_callbacks._metrics.wiring import SeriesWiring
+from otel_callbacks._metrics.wiring import ByIdentity, SeriesWiring
 from otel_callbacks._runs.lifecycle import Pipeline
 from otel_callbacks._runs.table import RunTable
 from otel_callbacks._spans import current as current_span

@@ -17,7 +17,7 @@ from collections.abc import AsyncIterator, Iterator
 from html import escape
 from typing import TYPE_CHECKING, Any, ParamSpec, Self, TypeVar
 
-from otel_callbacks._instrument import hook
+from otel_callbacks._instrument import switch
 from otel_callbacks._spend import accounts
 from otel_callbacks._spend.accounts import Account, Call, Totals, use_account
 from otel_callbacks._spend.budgets import BudgetExceeded, limits
@@ -143,7 +143,7 @@ class TrackedUsage:
 
     def _use(self) -> None:
         """Have LangChain's calls seen, and what goes into them estimated."""
-        hook.keep_accounts()
+        switch.keep_accounts()
         use_account(1)
         self._is_used = True
 

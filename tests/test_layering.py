@@ -20,7 +20,6 @@ CALLBACK_LINES = 12
 LEAVES = {
     "_background",
     "_diagnostics",
-    "_identity",
     "_records",
     "_semconv",
     "_setting_values",
@@ -31,7 +30,6 @@ ARROWS: dict[str, set[str]] = {
     "_records": set(),
     "_semconv": set(),
     "_setting_values": {"_semconv"},
-    "_identity": set(),
     "_background": set(),
     "_diagnostics": {"_background"},
     "settings": {"_semconv", "_setting_values"},

@@ -158,7 +158,7 @@ class _Reader(MetricReader):
 def show(provider: TracerProvider) -> None:
     """Let a provider print each trace in the terminal."""
     # By its name: the command line, whose picture it is, stands above this package.
-    module = import_module("otel_callbacks.cli.picture.exporter")
+    module = import_module("otel_callbacks.cli.picture.waterfall")
     provider.add_span_processor(SimpleSpanProcessor(module.WaterfallExporter()))
 
 

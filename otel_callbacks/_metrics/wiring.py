@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import contextlib
-from typing import TYPE_CHECKING, Final
+import weakref
+from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 
 from opentelemetry import metrics
 
-from otel_callbacks._identity import ByIdentity
 from otel_callbacks._metrics.calls import FOLD_AT, CallQueue
 from otel_callbacks._metrics.multiprocess import MultiprocessSink, is_multiprocess
 from otel_callbacks._metrics.otlp import Meters
@@ -16,6 +16,8 @@ from otel_callbacks._metrics.store import LabelLimits
 from otel_callbacks._setting_values import label_choices
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from opentelemetry.metrics import MeterProvider
     from prometheus_client import CollectorRegistry
 
@@ -25,6 +27,53 @@ if TYPE_CHECKING:
     from otel_callbacks.settings import Settings
 
 _PUSHED: Final = frozenset({"otlp", "both"})
+
+
+_Value = TypeVar("_Value")
+
+
+class ByIdentity(Generic[_Value]):
+    """A value for each of some objects, gone with its object where that can say so."""
+
+    def __init__(self) -> None:
+        self._entries: dict[int, tuple[Callable[[], Any], _Value]] = {}
+
+    def get(self, owner: object) -> _Value | None:
+        """Return an object's value, if it has one."""
+        entry = self._entries.get(id(owner))
+        return entry[1] if entry is not None and entry[0]() is owner else None
+
+    def put(self, owner: object, value: _Value) -> None:
+        """Give an object its value."""
+        key = id(owner)
+        entries = self._entries
+        try:
+            ref: Callable[[], Any] = weakref.ref(
+                owner, lambda _: entries.pop(key, None)
+            )
+        except TypeError:
+            ref = _Kept(owner)
+        entries[key] = (ref, value)
+
+    def pop(self, owner: object) -> _Value | None:
+        """Take an object's value away, and return it."""
+        value = self.get(owner)
+        if value is not None:
+            del self._entries[id(owner)]
+        return value
+
+
+class _Kept:
+    """In place of a weak reference: an object of which there can be none."""
+
+    __slots__ = ("_owner",)
+
+    def __init__(self, owner: object) -> None:
+        self._owner = owner
+
+    def __call__(self) -> object:
+        return self._owner
+
 
 _meters: ByIdentity[Meters] = ByIdentity()
 

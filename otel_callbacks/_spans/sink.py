@@ -16,8 +16,8 @@ from opentelemetry.trace import Link
 from otel_callbacks import _semconv as semconv
 from otel_callbacks._records import CACHE_HIT, OK
 from otel_callbacks._runs.lost import TASK_CANCELLED
-from otel_callbacks._spans import batch, sums
 from otel_callbacks._spans import current as current_span
+from otel_callbacks._spans import sums
 from otel_callbacks._spans.limits import NO_LIMITS
 from otel_callbacks._spans.own import OwnSpan, SpanMaker, StepSpan
 
@@ -166,7 +166,7 @@ class SpanSink:
     def started(self, run: StandIn) -> None:
         """Start a run's span and make its stand-in current."""
         if run.request.operation == semconv.TEXT_COMPLETION:
-            waiting = batch.waiting_context()
+            waiting = current_span.waiting_context()
             if waiting is not None:
                 with contextlib.suppress(RuntimeError):  # that context is in use
                     waiting.run(self._start, run)
@@ -317,7 +317,7 @@ def _attach_shared(run: StandIn, context: Context, current: trace.Span) -> None:
     if isinstance(current, current_span.Shared) and current.takes(run):
         current.add(run)
         return
-    shared = current_span.Shared(batch.run_being_called, run)
+    shared = current_span.Shared(current_span.run_being_called, run)
     current_span.attach(shared, context, current)
     shared.add(run)
 

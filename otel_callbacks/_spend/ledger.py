@@ -23,8 +23,14 @@ from otel_callbacks._records import (
 )
 from otel_callbacks._spend import accounts
 from otel_callbacks._spend.accounts import Call
-from otel_callbacks._spend.budgets import ALLOW, NOTHING, WARN, Amounts
-from otel_callbacks._spend.forecast import ANSWER, Forecast
+from otel_callbacks._spend.budgets import (
+    ALLOW,
+    ANSWER,
+    NOTHING,
+    WARN,
+    Amounts,
+    Forecast,
+)
 from otel_callbacks._spend.whereabouts import Whereabouts, live_generators
 
 if TYPE_CHECKING:

@@ -21,7 +21,7 @@ from otel_callbacks._embeddings.wrapper import (
     unwrap_embeddings,
     wrap_embeddings,
 )
-from otel_callbacks._instrument import hook
+from otel_callbacks._instrument import switch
 from otel_callbacks.testing import Reply
 
 if TYPE_CHECKING:
@@ -196,11 +196,11 @@ async def test_switched_off(inner: OpenAIEmbeddings, telemetry: Capture) -> None
 @pytest.fixture
 def _instrumented(telemetry: Capture) -> Iterator[None]:
     """Instrument with the handler of this test."""
-    hook.instrument_with(telemetry.handler)
+    switch.instrument_with(telemetry.handler)
     wrap_embeddings(telemetry.handler)
     yield
     unwrap_embeddings()
-    hook.instrument_with(None)
+    switch.instrument_with(None)
 
 
 def plain(server: FakeOpenAI) -> OpenAIEmbeddings:
@@ -308,7 +308,7 @@ async def test_nothing_is_left_behind(server: FakeOpenAI, telemetry: Capture) ->
     unwrap_clients()
     before = dict(vars(OpenAIEmbeddings)), vars(Client)["create"]
     own = vars(Both)["embed_query"]
-    hook.instrument_with(telemetry.handler)
+    switch.instrument_with(telemetry.handler)
     wrap_embeddings(telemetry.handler)
     plain(server).embed_query("Tulips.")
     assert vars(Client)["create"] is not before[1]
@@ -316,7 +316,7 @@ async def test_nothing_is_left_behind(server: FakeOpenAI, telemetry: Capture) ->
     ours = vars(Cache)["embed_query"]
     kept = vars(Cache)["aembed_query"]
     type.__setattr__(Cache, "embed_query", functools.partialmethod(ours))
-    hook.instrument_with(None)
+    switch.instrument_with(None)
     unwrap_embeddings()
     unwrap_embeddings()
     assert (dict(vars(OpenAIEmbeddings)), vars(Client)["create"]) == before

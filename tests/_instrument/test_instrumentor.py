@@ -8,7 +8,7 @@ import pytest
 from opentelemetry.sdk.trace import TracerProvider
 
 from otel_callbacks import SettingError
-from otel_callbacks._instrument import hook
+from otel_callbacks._instrument import switch
 from otel_callbacks._instrument.instrumentor import OTelCallbacksInstrumentor
 
 
@@ -35,13 +35,13 @@ def test_variables_of_the_distribution_are_not_ours(
         tracer_provider=TracerProvider(shutdown_on_exit=False), skip_dep_check=True
     )
     try:
-        handler = hook.instrumenting()
+        handler = switch.instrumenting()
         assert handler is not None
         assert handler.settings.metrics_exporter == "otlp"
         assert handler.settings.label_limit == 7
     finally:
         instrumentor.uninstrument()
-    assert hook.instrumenting() is None
+    assert switch.instrumenting() is None
 
 
 def test_options_of_the_declarative_file_are_settings(
@@ -62,7 +62,7 @@ def test_options_of_the_declarative_file_are_settings(
         traces_exporter="console",
     )
     try:
-        handler = hook.instrumenting()
+        handler = switch.instrumenting()
         assert handler is not None
         settings = handler.settings
         assert (settings.label_limit, settings.extensions) == (9, False)
@@ -79,4 +79,4 @@ def test_a_wrong_option_is_refused_by_name() -> None:
     """With what is allowed."""
     with pytest.raises(SettingError, match="OTEL_CALLBACKS_LABEL_LIMIT=many: allowed"):
         OTelCallbacksInstrumentor().instrument(skip_dep_check=True, label_limit="many")
-    assert hook.instrumenting() is None
+    assert switch.instrumenting() is None

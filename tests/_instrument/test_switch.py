@@ -6,9 +6,10 @@ import os
 import subprocess
 import sys
 import threading
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
+from langchain_core.callbacks.manager import CallbackManager
 from langchain_core.runnables import RunnableLambda
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
@@ -23,13 +24,15 @@ from otel_callbacks import (
     track_usage,
     uninstrument,
 )
-from otel_callbacks._instrument import hook
+from otel_callbacks._instrument import switch
 from otel_callbacks._instrument.switch import instrument_if_asked
 from otel_callbacks._setting_values import SettingError
 from otel_callbacks.testing import FakeChatModel
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from otel_callbacks.testing import Capture
 
 USAGE = {"input_tokens": 3, "output_tokens": 4, "total_tokens": 7}
 SETTINGS = Settings(strict=True)
@@ -81,7 +84,7 @@ def test_everything_is_seen_and_then_nothing(shop: Shop) -> None:
     uninstrument()
     FakeChatModel(usage=USAGE).invoke("?")
     assert len(shop.names) == 3
-    assert hook.instrumenting() is None
+    assert switch.instrumenting() is None
 
 
 def test_explicit_handlers_count_once(shop: Shop) -> None:
@@ -126,7 +129,7 @@ def test_the_environment_may_ask(
     monkeypatch.setenv("OTEL_CALLBACKS_INSTRUMENT", text)
     try:
         instrument_if_asked()
-        assert (hook.instrumenting() is not None) is on
+        assert (switch.instrumenting() is not None) is on
     finally:
         uninstrument()
 
@@ -141,7 +144,9 @@ def test_a_wrong_word_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.slow
 def test_the_import_alone_is_enough() -> None:
     """With the variable set, whoever imports the package has instrumented."""
-    program = "from otel_callbacks._instrument import hook; print(hook.instrumenting())"
+    program = (
+        "from otel_callbacks._instrument import switch; print(switch.instrumenting())"
+    )
     ran = subprocess.run(  # noqa: S603 -- our own package
         [sys.executable, "-c", program],
         env={**os.environ, "OTEL_CALLBACKS_INSTRUMENT": "true"},
@@ -151,3 +156,59 @@ def test_the_import_alone_is_enough() -> None:
         check=True,
     )
     assert "OTelCallbackHandler" in ran.stdout
+
+
+HOOK_USAGE: Any = {"input_tokens": 7, "output_tokens": 3, "total_tokens": 10}
+
+
+def ours(**options: Any) -> list[OTelCallbackHandler]:
+    """Return our handlers of a manager that LangChain configures now."""
+    manager = CallbackManager.configure(**options)
+    return [one for one in manager.handlers if isinstance(one, OTelCallbackHandler)]
+
+
+def test_nothing_is_added_outside() -> None:
+    """Once a block has been left, calls pay for nothing."""
+    with track_usage():
+        assert len(ours()) == 1
+    assert ours() == []
+
+
+def test_one_handler_for_all_blocks() -> None:
+    """It is made once and added once, however deep the blocks are nested."""
+    with track_usage():
+        first = ours()
+        with track_usage():
+            assert ours() == first
+    assert len(first) == 1
+
+
+def test_a_handler_of_the_app_is_enough(telemetry: Capture) -> None:
+    """It keeps the accounts itself, so none is added."""
+    with track_usage():
+        assert ours(inheritable_callbacks=[telemetry.handler]) == [telemetry.handler]
+
+
+def test_the_added_handler_makes_no_series_and_no_spans(telemetry: Capture) -> None:
+    """Who only counts does not instrument."""
+    with track_usage() as usage:
+        FakeChatModel(usage=HOOK_USAGE).invoke("Roses?")
+        list(FakeChatModel(usage=HOOK_USAGE).stream("Roses?"))
+    assert usage.total_tokens == 20
+    assert telemetry.spans == []
+    assert telemetry.value("otel_callbacks_operations_total") == 0
+
+
+def test_a_handler_for_all_comes_first(telemetry: Capture) -> None:
+    """Where everything is instrumented, that handler keeps the accounts."""
+    switch.instrument_with(telemetry.handler)
+    try:
+        assert switch.instrumenting() is telemetry.handler
+        with track_usage() as usage:
+            assert ours() == [telemetry.handler]
+            FakeChatModel(usage=HOOK_USAGE).invoke("Roses?")
+    finally:
+        switch.instrument_with(None)
+    assert usage.calls[0].span_id == telemetry.span("chat fake-model")["span_id"]
+    assert switch.instrumenting() is None
+    assert ours() == []

@@ -28,7 +28,7 @@ from pydantic import SecretStr
 
 from otel_callbacks import OTelCallbackHandler, Settings
 from otel_callbacks._records import End, Request, Response, Usage
-from otel_callbacks._spans import batch
+from otel_callbacks._spans import current
 from otel_callbacks._spans.current import StandIn
 from otel_callbacks._spans.sink import MOST_THREADS, SpanSink, Threads
 from otel_callbacks.testing import FakeChatModel, Reply, Tokens, capture
@@ -582,7 +582,7 @@ def test_waiting_context_in_use(
 ) -> None:
     """Where the waiting task's context cannot be entered the span starts here."""
     in_use = contextvars.copy_context()
-    monkeypatch.setattr(batch, "waiting_context", lambda: in_use)
+    monkeypatch.setattr(current, "waiting_context", lambda: in_use)
     sink = SpanSink(telemetry.tracer_provider.get_tracer("app"))
     run = StandIn(1, Request("text_completion", "m"), None)
 

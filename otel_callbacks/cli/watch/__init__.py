@@ -85,13 +85,15 @@ def run(options: argparse.Namespace) -> int:
 def watch(options: argparse.Namespace, out: Output, stop: threading.Event) -> int:
     """Receive, and show what has ended until the stop."""
     # Here, because these need the extra, and are slow to import.
-    from otel_callbacks.cli.watch import page  # noqa: PLC0415
-    from otel_callbacks.cli.watch.receiver import Receiver  # noqa: PLC0415
+    from otel_callbacks.cli.watch.receiver import (  # noqa: PLC0415
+        Receiver,
+        page_routes,
+    )
     from otel_callbacks.cli.watch.store import Store  # noqa: PLC0415
 
     store = Store(options.keep)
     view = View(store, out)
-    routes = page.routes(store, any_host=options.host not in _LOOPBACK)
+    routes = page_routes(store, any_host=options.host not in _LOOPBACK)
     receiver = Receiver(
         store,
         options.host,

@@ -1,4 +1,4 @@
-"""An OTLP receiver on loopback, over HTTP and gRPC, that no input stops.
+"""The server of `watch`: OTLP over HTTP and gRPC, which no input stops, and the page.
 
 https://opentelemetry.io/docs/specs/otlp/
 """
@@ -11,6 +11,7 @@ import socket
 import threading
 import zlib
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Self
 
 import grpc  # type: ignore[import-untyped]
@@ -42,10 +43,11 @@ from opentelemetry.proto.collector.trace.v1 import (
 )
 from starlette.applications import Starlette
 from starlette.requests import ClientDisconnect, Request
-from starlette.responses import Response
+from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from otel_callbacks._setting_values import SettingError
+from otel_callbacks.cli.picture.page import STYLE, legend, trace
 from otel_callbacks.cli.watch.store import CONTENT
 
 if TYPE_CHECKING:
@@ -55,6 +57,7 @@ if TYPE_CHECKING:
     from google.protobuf.message import Message
     from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
     from opentelemetry.proto.trace.v1 import trace_pb2
+    from starlette.requests import Request
     from starlette.routing import BaseRoute
 
     from otel_callbacks.cli.picture.timeline import Span
@@ -363,3 +366,57 @@ def _value(value: AnyValue) -> Any:
         return value.bytes_value.hex()
     found = getattr(value, kind) if kind else None
     return found[:_LONGEST_TEXT] if isinstance(found, str) else found
+
+
+_HERE: Final = Path(__file__).parent
+_NAMES: Final = ("localhost", "127.0.0.1", "[::1]")
+_HEADERS: Final = {
+    "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; "
+    "script-src 'self'; connect-src 'self'; base-uri 'none'; frame-ancestors 'none'",
+    "X-Content-Type-Options": "nosniff",
+    "Cache-Control": "no-store",
+}
+
+
+def page_routes(store: Store, *, any_host: bool) -> Sequence[Route]:
+    """Return the live page: a list of traces with a search, one trace as waterfall."""
+    html = (_HERE / "live.html").read_text(encoding="utf-8")
+    html = html.replace("/* STYLE */", STYLE).replace("<!-- LEGEND -->", legend())
+    script = (_HERE / "live.js").read_text(encoding="utf-8")
+
+    async def index(_: Request) -> Response:
+        return Response(html, media_type="text/html")
+
+    async def live(_: Request) -> Response:
+        return Response(script, media_type="text/javascript")
+
+    async def traces(request: Request) -> Response:
+        if request.query_params.get("version") == str(store.version):
+            return Response(status_code=204)
+        version = store.version
+        found = store.summaries(request.query_params.get("search", ""))
+        return JSONResponse({"version": version, "traces": found})
+
+    async def one(request: Request) -> Response:
+        timeline = store.timeline(request.path_params["id"])
+        if timeline is None:
+            return Response("It is no longer in memory.\n", 404)
+        return Response(trace(timeline), media_type="text/html")
+
+    def guarded(answer: Any) -> Any:
+        async def page(request: Request) -> Response:
+            name = request.headers.get("host", "").rpartition(":")[0]
+            if not any_host and (name or request.headers.get("host")) not in _NAMES:
+                return Response("Ask by http://localhost.\n", 421)
+            response: Response = await answer(request)
+            response.headers.update(_HEADERS)
+            return response
+
+        return page
+
+    return [
+        Route("/", guarded(index)),
+        Route("/live.js", guarded(live)),
+        Route("/api/traces", guarded(traces)),
+        Route("/api/traces/{id}", guarded(one)),
+    ]

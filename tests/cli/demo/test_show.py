@@ -5,18 +5,22 @@ import io
 import os
 import signal
 import threading
-from typing import TYPE_CHECKING
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 from opentelemetry.sdk.trace import TracerProvider
+from rich.cells import cell_len
 from rich.console import Console
 
 from otel_callbacks import ConfiguredHandler, Settings
 from otel_callbacks.cli.demo import provider as demo_provider
 from otel_callbacks.cli.demo import scenes as demo_scenes
 from otel_callbacks.cli.demo import show as demo_show
-from otel_callbacks.cli.demo.scenes import Said, Scene, Shop
+from otel_callbacks.cli.demo.scenes import SCENES, Said, Scene, Shop
+from otel_callbacks.cli.demo.show import Played
 from otel_callbacks.cli.picture import sums
+from otel_callbacks.cli.picture.sums import Comparison, Sum
 from otel_callbacks.testing import FakeOpenAI
 
 if TYPE_CHECKING:
@@ -24,6 +28,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from prometheus_client import CollectorRegistry
+
+    from otel_callbacks.cli.demo.session import Session
 
 
 @pytest.fixture(autouse=True)
@@ -147,13 +153,13 @@ def _when(condition: Callable[[], bool]) -> threading.Thread:
 def test_ctrl_c_ends_serving(monkeypatch: pytest.MonkeyPatch) -> None:
     """After the last round /metrics is there until somebody ends it."""
     waiting = threading.Event()
-    addresses = demo_show.demo_print.addresses
+    addresses = demo_show.print_addresses
 
     def noticed(*arguments: object) -> None:
         addresses(*arguments)  # type: ignore[arg-type]
         waiting.set()
 
-    monkeypatch.setattr(demo_show.demo_print, "addresses", noticed)
+    monkeypatch.setattr(demo_show, "print_addresses", noticed)
     thread = _when(waiting.is_set)
     code, text = _shown(keep_serving=True, rounds=2)
     thread.join()
@@ -206,3 +212,76 @@ def test_a_lost_call_does_not_hold_up_the_end(monkeypatch: pytest.MonkeyPatch) -
     assert _shown()[0] in {0, 1}
     monkeypatch.setattr(demo_show._Show, "_open_runs", lambda _: 1.0)
     assert _shown()[0] in {0, 1}
+
+
+_OPTIONS = argparse.Namespace(html=None, keep_serving=False)
+
+
+def _console(width: int = 80) -> Console:
+    """Return a console that keeps what is printed."""
+    return Console(file=io.StringIO(), width=width, color_system=None)
+
+
+def _text(out: Console) -> str:
+    """Return what was printed."""
+    return cast("io.StringIO", out.file).getvalue()
+
+
+def _session(**fields: Any) -> Session:
+    """Return what of a session is printed."""
+    values = {
+        "fake": None,
+        "metrics_url": "http://127.0.0.1:9464/metrics",
+        "exports": False,
+        "moved": False,
+    }
+    return cast("Session", SimpleNamespace(**{**values, **fields}))
+
+
+def test_long_questions_are_cut_to_the_width() -> None:
+    """One line each, whatever the script."""
+    out = _console(40)
+    said = [Said("玫瑰" * 20, "Roses"), Said("Roses?", "玫瑰" * 20)]
+    demo_show.print_scene(out, Played(SCENES[0], said, 0.5, ""))
+    lines = _text(out).splitlines()
+    assert len(lines) == 3
+    assert max(map(cell_len, lines)) <= 40
+
+
+def test_addresses_say_where_the_trace_is() -> None:
+    """With a Collector, a link to the very trace."""
+    out = _console()
+    demo_show.print_addresses(out, _session(exports=True), "abc", _OPTIONS)
+    assert "http://localhost:16686/trace/abc" in _text(out)
+    assert "--keep-serving" in _text(out)
+
+
+def test_addresses_without_a_collector_say_how_to_start_one() -> None:
+    """And that the port is another one, if it is."""
+    out = _console()
+    demo_show.print_addresses(out, _session(moved=True), "abc", _OPTIONS)
+    assert "docker compose up" in _text(out)
+    assert "usual one is in use" in _text(out)
+
+
+def test_no_metrics_are_announced_where_none_are_served() -> None:
+    """OTEL_METRICS_EXPORTER=none is heard."""
+    out = _console()
+    demo_show.print_addresses(out, _session(metrics_url=""), "abc", _OPTIONS)
+    assert "Prometheus" not in _text(out)
+
+
+def test_a_difference_is_shown_in_full() -> None:
+    """With both numbers, not only the verdict."""
+    out = _console(120)
+    one = Comparison("m", "ok", Sum(1, 2, 3), Sum(1, 2, 4))
+    demo_show.print_verdict(out, [one], {"m": (2, 3)}, right=False)
+    assert "counters 5 = results 6 = sent by the provider 5  ✗ NOT equal" in _text(out)
+    assert "m ok: Sum(calls=1, input=2, output=3) is not" in _text(out)
+
+
+def test_a_real_provider_is_announced_with_its_price() -> None:
+    """Nobody spends money without being told."""
+    out = _console()
+    demo_show.print_title(out, _session(), real=True)
+    assert "This costs" in _text(out)

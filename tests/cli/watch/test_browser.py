@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from waiting import WAIT_S, wait_until
 
-from otel_callbacks.cli.watch.page import routes
-from otel_callbacks.cli.watch.receiver import Receiver
+from otel_callbacks.cli.watch.receiver import Receiver, page_routes
 from otel_callbacks.cli.watch.store import Store
 
 if TYPE_CHECKING:
@@ -136,7 +135,7 @@ def served() -> Iterator[str]:
     store = Store()
     store.add(_call("t1", "gpt-4o-mini", "ok"))
     store.add(_call("t2", "qwen-plus", "cancelled"))
-    found = routes(store, any_host=False)
+    found = page_routes(store, any_host=False)
     with Receiver(store, http_port=0, grpc_port=0, routes=found) as receiver:
         yield f"http://127.0.0.1:{receiver.http_port}/"
 

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from waiting import WAIT_S
 
-from otel_callbacks.cli.watch.page import routes
-from otel_callbacks.cli.watch.receiver import Receiver
+from otel_callbacks.cli.watch.receiver import Receiver, page_routes
 from otel_callbacks.cli.watch.store import Store
 
 if TYPE_CHECKING:
@@ -40,7 +39,7 @@ class Running:
                 }
             ]
         )
-        found = routes(self.store, any_host=any_host)
+        found = page_routes(self.store, any_host=any_host)
         self.receiver = Receiver(self.store, http_port=0, grpc_port=0, routes=found)
 
     def get(self, path: str, **headers: str) -> tuple[int, str, Any]:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from wrapt import ObjectProxy
 
-from otel_callbacks._identity import ByIdentity
+from otel_callbacks._metrics.wiring import ByIdentity
 
 
 class Plain:
