@@ -37,7 +37,7 @@ class Forkable(Protocol):
 _forkables: weakref.WeakSet[Forkable] = weakref.WeakSet()
 
 
-def tell_after_fork(forkable: Forkable) -> None:
+def call_after_fork(forkable: Forkable) -> None:
     """Call this object's ``after_fork`` in every child forked from now on."""
     _forkables.add(forkable)
 
@@ -80,7 +80,7 @@ class Tally(Generic[_Entry, _Sums]):
         self._log: deque[tuple[_Entry]] = deque()
         self._folded: tuple[_Sums, tuple[_Entry] | None] = (nothing, None)
         self._lock = threading.Lock()
-        tell_after_fork(self)
+        call_after_fork(self)
 
     def after_fork(self) -> None:
         """Take a new lock; a thread that is not here may hold the old one."""
@@ -143,7 +143,7 @@ class Background:
 
     def __init__(self) -> None:
         self.after_fork()
-        tell_after_fork(self)
+        call_after_fork(self)
 
     def after_fork(self) -> None:
         """Begin with nothing: the thread and its jobs stayed in the other process."""

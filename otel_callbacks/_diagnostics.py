@@ -71,7 +71,7 @@ class Diagnostics:
         if self.strict:
             raise error
         if self._first(where, type(error).__qualname__):
-            self.say(
+            self.log(
                 f"{where} failed with {type(error).__qualname__}{_place(error)}; the "
                 "app goes on with less telemetry. Further failures of this kind are "
                 f"counted in otel_callbacks_errors_total{{where={where!r}}} and not "
@@ -81,14 +81,14 @@ class Diagnostics:
     def oddity(self, where: str, message: str, count: int = 1, about: str = "") -> None:
         """Take something odd that is no exception: count it, log it the first time."""
         self._counts.add(where, count=count)
-        self.say_once(about or where, message)
+        self.log_once(about or where, message)
 
-    def say_once(self, where: str, message: str, about: str = "") -> None:
+    def log_once(self, where: str, message: str, about: str = "") -> None:
         """Log a line the first time it is asked for, and count nothing."""
         if self._first(where, about):
-            self.say(message)
+            self.log(message)
 
-    def say(self, message: str) -> None:
+    def log(self, message: str) -> None:
         """Log a line each time it is asked for."""
         # What a handler of the app's raises is no reason to lose a run.
         with contextlib.suppress(Exception):

@@ -21,7 +21,7 @@ from opentelemetry.metrics import get_meter_provider
 from prometheus_client import REGISTRY
 
 from otel_callbacks import _semconv as semconv
-from otel_callbacks._background import tell_after_fork
+from otel_callbacks._background import call_after_fork
 from otel_callbacks._diagnostics import Counts, Diagnostics
 from otel_callbacks._events import EventSink
 from otel_callbacks._metrics.wiring import ByIdentity, SeriesWiring
@@ -120,7 +120,7 @@ class _Building:
 
 
 _building: Final = _Building()
-tell_after_fork(_building)
+call_after_fork(_building)
 _registries: ByIdentity[_Registry] = ByIdentity()
 
 
@@ -152,7 +152,7 @@ def pipeline(
             if isinstance(provider, trace.ProxyTracerProvider):
                 known.before_global = found
     if found.settings != settings:
-        found.diagnostics.say_once(
+        found.diagnostics.log_once(
             "settings",
             "a second handler on the same tracer provider and registry has other "
             "settings; the first one's stay in force.",
@@ -198,7 +198,7 @@ def _build(
     )
     registry.series.calls.add_table(table)
     if not current_span.holds_what_is_attached():
-        diagnostics.say_once("context", _NOT_PLAIN)
+        diagnostics.log_once("context", _NOT_PLAIN)
     _tables.add(table)
     _close_at_exit()
     return Pipeline(table, diagnostics, _step_out, settings)
@@ -233,20 +233,20 @@ def _stay(run: Run) -> None:
 
 def _open_process_account(settings: Settings, diagnostics: Diagnostics) -> None:
     """Open the account of the whole process, if the settings give it a budget."""
-    asked = limits(
+    chosen = limits(
         settings.budget_tokens,
         settings.budget_cost_usd,
         settings.budget_calls,
         settings.budget_on_exceed,
         settings.budget_on_unpriced,
     )
-    if asked is None:
+    if chosen is None:
         return
     if not accounts.process:
-        accounts.process.append(Account(asked))
+        accounts.process.append(Account(chosen))
         use_account(1)
-    elif asked != accounts.process[0].limits:
-        diagnostics.say_once(
+    elif chosen != accounts.process[0].limits:
+        diagnostics.log_once(
             "budget",
             "a second handler has another budget for the process; the first one's "
             "stays in force.",

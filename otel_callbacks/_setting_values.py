@@ -179,7 +179,7 @@ _REFUSED: Final = (
     (r".*(apikey|password|secret|credential|authorization|accesstoken)", *_CREDENTIAL),
 )
 # Prometheus' own, and what the series of spend have already.
-_TAKEN: Final = frozenset(
+_USED: Final = frozenset(
     {
         *("le", "quantile", "job", "instance", "type", "exported_job"),
         *(
@@ -233,8 +233,8 @@ def labels(text: str) -> str:
 
 def _choice(entry: str) -> LabelChoice:
     """Read one label."""
-    said, colon, number = entry.rpartition(":")
-    key, limit = (said.strip(), _limit(entry, number)) if colon else (entry, None)
+    before, colon, number = entry.rpartition(":")
+    key, limit = (before.strip(), _limit(entry, number)) if colon else (entry, None)
     if key in _OF_CONVENTIONS:
         return LabelChoice(key.replace(".", "_"), _OF_CONVENTIONS[key], limit=limit)
     is_tag = key.startswith(_TAG)
@@ -243,7 +243,7 @@ def _choice(entry: str) -> LabelChoice:
         raise SettingError(VARIABLE, entry, f"{_ALLOWED}; a name begins with a letter")
     own = key.removeprefix(_TAG)
     _refuse(entry, own)
-    if name in _TAKEN or name.startswith(("gen_ai", "otel_callbacks", "service")):
+    if name in _USED or name.startswith(("gen_ai", "otel_callbacks", "service")):
         allowed = f"a name that no series has yet; {name} is taken"
         raise SettingError(VARIABLE, entry, allowed)
     return LabelChoice(name, "" if key == CHAIN else own, is_tag, limit)

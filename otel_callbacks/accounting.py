@@ -329,8 +329,8 @@ def track_usage(
     Raises:
         ValueError: An argument has a value that is not allowed.
     """
-    asked = limits(max_tokens, max_cost_usd, max_calls, on_exceed, on_unpriced)
-    return TrackedUsage(Account(asked))
+    chosen = limits(max_tokens, max_cost_usd, max_calls, on_exceed, on_unpriced)
+    return TrackedUsage(Account(chosen))
 
 
 class _BoundStream(Iterator[Any]):

@@ -18,7 +18,7 @@ from opentelemetry import trace
 from opentelemetry.sdk.trace import TracerProvider
 from prometheus_client import REGISTRY, start_http_server
 
-from otel_callbacks._background import background, tell_after_fork
+from otel_callbacks._background import background, call_after_fork
 from otel_callbacks._export.ends import LastCalls
 from otel_callbacks._export.providers import Exports, is_set_up
 from otel_callbacks._export.providers import show as show_traces
@@ -92,7 +92,7 @@ class ConfiguredHandler(OTelCallbackHandler):
         self.closed = False
         self._server: tuple[WSGIServer, threading.Thread] | None = None
         self._last_calls = LastCalls(self._end, self.flush)
-        tell_after_fork(self)
+        call_after_fork(self)
 
     def _facts(self) -> dict[str, str]:
         """Return where spans and series go."""
@@ -281,7 +281,7 @@ def _again(asked: Mapping[str, Any]) -> ConfiguredHandler:
     handler, first = _configured[0]
     differing = [name for name, value in asked.items() if value != first[name]]
     if differing:
-        handler.diagnostics.say_once(
+        handler.diagnostics.log_once(
             "configure",
             f"configure() was called again with another {' and '.join(differing)}; the "
             "handler of the first call is returned, and its arguments stay in force. "
@@ -310,7 +310,7 @@ def _set_up(
     exports = Exports(chosen, service_name)
     if chosen.metrics_exporter != "otlp":
         # Before the first series, so that no scrape sees one without the other.
-        _say_who(series, exports.tracer_provider or trace.get_tracer_provider())
+        _log_caller(series, exports.tracer_provider or trace.get_tracer_provider())
     handler = ConfiguredHandler(
         exports.tracer_provider, series, chosen, exports, redact
     )
@@ -325,7 +325,7 @@ def _set_up(
     return handler
 
 
-def _say_who(registry: CollectorRegistry, provider: object) -> None:
+def _log_caller(registry: CollectorRegistry, provider: object) -> None:
     """Show the service's name beside its series, unless the app does so already."""
     attributes = getattr(getattr(provider, "resource", None), "attributes", {})
     named = {

@@ -50,8 +50,8 @@ class Receiver:
     def __init__(self) -> None:
         self.status = 200
         """What HTTP requests are answered with."""
-        self.let_go = threading.Event()
-        self.let_go.set()
+        self.release = threading.Event()
+        self.release.set()
         """Cleared, nothing is answered, over neither protocol."""
         self.got: list[tuple[str, Any]] = []
         self.protocols: list[tuple[str, str]] = []
@@ -71,7 +71,7 @@ class Receiver:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.let_go.set()
+        self.release.set()
         self._grpc.stop(0).wait(PATIENCE)
         self._http.shutdown()
         self._http.server_close()
@@ -79,7 +79,7 @@ class Receiver:
 
     def take(self, signal: str, protocol: str, request: Any) -> None:
         """Take a request, once it may be answered."""
-        self.let_go.wait(PATIENCE)
+        self.release.wait(PATIENCE)
         self.got.append((signal, request))
         self.protocols.append((signal, protocol))
 
@@ -177,7 +177,7 @@ def _handler(receiver: Receiver) -> type[BaseHTTPRequestHandler]:
                 request = _REQUESTS[signal].FromString(body)  # type: ignore[attr-defined]
                 receiver.take(signal, "http/protobuf", request)
             else:
-                receiver.let_go.wait(PATIENCE)
+                receiver.release.wait(PATIENCE)
             self.send_response(status)
             self.send_header("content-length", "0")
             self.end_headers()

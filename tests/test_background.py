@@ -261,7 +261,7 @@ class Counter:
 def test_child_is_told_and_parent_is_not() -> None:
     """In a forked child each object starts anew, in the parent nothing changes."""
     counter = Counter()
-    forks.tell_after_fork(counter)
+    forks.call_after_fork(counter)
     with warnings.catch_warnings():
         # From Python 3.12 on it warns where threads run, as a session's servers do.
         warnings.simplefilter("ignore", DeprecationWarning)
@@ -277,7 +277,7 @@ def test_every_object_is_told_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(forks, "_forkables", weakref.WeakSet())
     first, second = Counter(), Counter()
     for one in (first, second, first):
-        forks.tell_after_fork(one)
+        forks.call_after_fork(one)
     forks._in_child()
     assert (first.times, second.times) == (1, 1)
 
@@ -287,7 +287,7 @@ def test_objects_are_held_weakly(monkeypatch: pytest.MonkeyPatch) -> None:
     known: weakref.WeakSet[forks.Forkable] = weakref.WeakSet()
     monkeypatch.setattr(forks, "_forkables", known)
     counter = Counter()
-    forks.tell_after_fork(counter)
+    forks.call_after_fork(counter)
     assert len(known) == 1
     del counter
     gc.collect()

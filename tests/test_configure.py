@@ -224,10 +224,10 @@ def test_flush_says_whether_all_arrived(
         model.invoke("Roses?")
         assert not handler.flush(60.0)
         receiver.status = 200
-        receiver.let_go.clear()
+        receiver.release.clear()
         model.invoke("Roses?")
         assert not handler.flush(0.05)
-        receiver.let_go.set()
+        receiver.release.set()
 
 
 def test_flush_where_telemetry_is_off() -> None:

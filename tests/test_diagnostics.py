@@ -105,9 +105,9 @@ def test_oddity_is_counted_always_and_logged_once(
 def test_said_once_and_not_counted(logged: pytest.LogCaptureFixture) -> None:
     """A hint is no failure: one line for each subject, and no count."""
     diagnostics = Diagnostics()
-    diagnostics.say_once("settings", "first")
-    diagnostics.say_once("settings", "second")
-    diagnostics.say_once("usage_missing", "third")
+    diagnostics.log_once("settings", "first")
+    diagnostics.log_once("settings", "second")
+    diagnostics.log_once("usage_missing", "third")
     assert diagnostics.counts() == {}
     assert [record.getMessage() for record in logged.records] == [
         "otel_callbacks: first",
@@ -156,8 +156,8 @@ def test_one_place_does_not_silence_another(
     """However much one place has said, the first fault of another is logged."""
     diagnostics = Diagnostics()
     for number in range(1_005):
-        diagnostics.say_once("price", "no price", about=f"model {number}")
-    diagnostics.say_once("usage_missing", "no usage")
+        diagnostics.log_once("price", "no price", about=f"model {number}")
+    diagnostics.log_once("usage_missing", "no usage")
     assert len(logged.records) == 1_001
     assert logged.records[-1].getMessage() == "otel_callbacks: no usage"
 

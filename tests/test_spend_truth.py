@@ -32,7 +32,7 @@ OVER_SOCKETS: Final = 2_400
 AT_ONCE: Final = 40
 
 
-class Said(NamedTuple):
+class Exchange(NamedTuple):
     """What a fake model said of one call: its model, outcome and tokens."""
 
     model: str
@@ -51,7 +51,7 @@ def price_of(model: str, given: int, taken: int, cached: int) -> Decimal:
     return genai_prices.calc_price(usage, model, provider_id="openai").total_price
 
 
-def tokens_by_outcome(said: list[Said]) -> dict[str, tuple[int, int, int]]:
+def tokens_by_outcome(said: list[Exchange]) -> dict[str, tuple[int, int, int]]:
     """Return calls, tokens in and tokens out by outcome."""
     sums: Counter[tuple[str, int]] = Counter()
     for one in said:
@@ -82,7 +82,7 @@ def shape(chance: random.Random) -> tuple[Any, tuple[int, int, int, int]]:
     return usage, (given, taken, cached, reasoning)
 
 
-async def one_call(chance: random.Random, handlers: list[Any], number: int) -> Said:
+async def one_call(chance: random.Random, handlers: list[Any], number: int) -> Exchange:
     """Make a call of some kind, and say what its model said."""
     usage, counted = shape(chance)
     name = chance.choice(MODELS)
@@ -95,12 +95,12 @@ async def one_call(chance: random.Random, handlers: list[Any], number: int) -> S
     }
     if chance.randrange(9) < len(WHOLE):
         await chance.choice(WHOLE)(FakeChatModel(**options))
-        return Said(name, "ok", *counted)
+        return Exchange(name, "ok", *counted)
     other = chance.choice((failed, abandoned, cancelled, cached, texts))
     outcome = await other(options, chance.randint(1, 3), number)
     if other is texts:  # their shape has no details
-        return Said(UNPRICED, outcome, *counted[:2])
-    return Said(name, outcome, *(counted if other is cached else ()))
+        return Exchange(UNPRICED, outcome, *counted[:2])
+    return Exchange(name, outcome, *(counted if other is cached else ()))
 
 
 async def invoked(llm: FakeChatModel) -> None:
@@ -173,18 +173,18 @@ def test_each_token_without_sockets(telemetry: Capture) -> None:
     """Every kind of call and every shape of usage: series, account, fake agree."""
     chance = random.Random(SEED)  # noqa: S311 -- the same calls each time
 
-    async def traffic() -> list[Said]:
+    async def traffic() -> list[Exchange]:
         handlers = [telemetry.handler]
         return [await one_call(chance, handlers, n) for n in range(WITHOUT_SOCKETS)]
 
     with track_usage() as usage:
         raw = asyncio.run(traffic())
         assert_all_ended(telemetry)
-    said: list[Said] = []
+    said: list[Exchange] = []
     for one in raw:
         if one.outcome.startswith("ok of"):
             more = int(one.outcome[-1]) - 1
-            said += [one._replace(outcome="ok"), *([Said(one.model, "ok")] * more)]
+            said += [one._replace(outcome="ok"), *([Exchange(one.model, "ok")] * more)]
         elif one.outcome == "cached":
             said += [one._replace(outcome="ok"), one._replace(outcome="cache_hit")]
         else:
@@ -210,7 +210,9 @@ def assert_all_ended(telemetry: Capture) -> None:
     assert telemetry.value("otel_callbacks_open_runs") == 0
 
 
-def assert_agreement(telemetry: Capture, usage: TrackedUsage, said: list[Said]) -> None:
+def assert_agreement(
+    telemetry: Capture, usage: TrackedUsage, said: list[Exchange]
+) -> None:
     """Hold the series and the account against what was said, by outcome."""
     for outcome, (calls, given, taken) in tokens_by_outcome(said).items():
         totals = usage.by_outcome[outcome]

@@ -26,7 +26,7 @@ from otel_callbacks._content.tools import (
     tool_definitions,
     tool_result,
 )
-from otel_callbacks._readers.values import is_given, mapping, text
+from otel_callbacks._readers.values import has_value, mapping, text
 
 if TYPE_CHECKING:
     from otel_callbacks._records import Content, Request
@@ -177,7 +177,7 @@ class Capture:
     def _add(self, content: dict[str, Any], name: str, found: Any) -> None:
         """Redact and cut one attribute, and note what was left out."""
         value, unread = found if isinstance(found, tuple) else (found, 0)
-        if not is_given(value):
+        if not has_value(value):
             return
         if self._redact is not None:
             value = self._redact(name, value)
@@ -187,8 +187,8 @@ class Capture:
             if not has_shape(name, value):
                 message = f"redact gave back something that is no {name}"
                 raise ContentError(message)
-        left, length, dropped = cut(name, value, self._limit)
-        content[name] = left
+        fitted, length, dropped = cut(name, value, self._limit)
+        content[name] = fitted
         if self._extensions:
             short = name.removeprefix("gen_ai.")
             if length:

@@ -104,8 +104,8 @@ def without_data(text: str, *, whole: bool = True) -> str:
 
 def note(data: str | bytes, mime_type: str = "binary data") -> str:
     """Return the text that stands for data."""
-    said = digest(data)
-    return f"[{mime_type}, {said['size']} bytes, sha256 {said['sha256']}]"
+    described = digest(data)
+    return f"[{mime_type}, {described['size']} bytes, sha256 {described['sha256']}]"
 
 
 def without_credentials(url: str) -> str:
@@ -158,10 +158,10 @@ class NotPlainError(TypeError):
 class Work:
     """How much may still be read of one attribute."""
 
-    __slots__ = ("left", "strict")
+    __slots__ = ("remaining", "strict")
 
-    def __init__(self, left: int = _MOST_VALUES, *, strict: bool = False) -> None:
-        self.left = left
+    def __init__(self, remaining: int = _MOST_VALUES, *, strict: bool = False) -> None:
+        self.remaining = remaining
         self.strict = strict
 
 
@@ -174,7 +174,7 @@ def plain(  # noqa: PLR0911 -- one for each kind of value
         return value
     if isinstance(value, int | float | str):
         return _constant(value)
-    if depth <= 0 or work.left <= 0:
+    if depth <= 0 or work.remaining <= 0:
         return MORE
     if isinstance(value, Mapping):
         return _dictionary(value.items(), work, depth)
@@ -217,10 +217,10 @@ def _dictionary(
     """Copy a dictionary as far as the work goes."""
     copied: dict[str, Any] = {}
     for key, value in pairs:
-        if work.left <= 0:
+        if work.remaining <= 0:
             copied[MORE] = MORE
             break
-        work.left -= 1
+        work.remaining -= 1
         name = _name(key)
         if isinstance(value, str) and name.lower().replace("-", "_") in _CREDENTIALS:
             copied[name] = "REDACTED"
@@ -233,10 +233,10 @@ def _items(values: Iterable[object], work: Work, depth: int) -> list[Any]:
     """Copy a list as far as the work goes."""
     copied: list[Any] = []
     for value in values:
-        if work.left <= 0:
+        if work.remaining <= 0:
             copied.append(MORE)
             break
-        work.left -= 1
+        work.remaining -= 1
         copied.append(plain(value, work, depth - 1))
     return copied
 
@@ -262,11 +262,11 @@ def _object(  # noqa: PLR0911 -- one for each kind of object
     if isinstance(value, _BY_THEIR_TEXT):
         return str(value)
     if isinstance(value, BaseMessage):
-        said: dict[str, object] = {"type": value.type, "content": value.content}
-        return _dictionary(said.items(), work, depth)
+        described: dict[str, object] = {"type": value.type, "content": value.content}
+        return _dictionary(described.items(), work, depth)
     if isinstance(value, Document):
-        said = {"content": value.page_content, "metadata": value.metadata}
-        return _dictionary(said.items(), work, depth)
+        described = {"content": value.page_content, "metadata": value.metadata}
+        return _dictionary(described.items(), work, depth)
     if isinstance(value, BaseModel) and not isinstance(value, Serializable):
         return _dictionary(vars(value).items(), work, depth)
     if dataclasses.is_dataclass(value) and not isinstance(value, type):

@@ -13,7 +13,7 @@ from otel_callbacks._content.parts import (
     tool_call_part,
 )
 from otel_callbacks._readers.response import UNFINISHED, finish_reason
-from otel_callbacks._readers.values import is_given, mapping, text
+from otel_callbacks._readers.values import has_value, mapping, text
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -30,7 +30,7 @@ def messages_in(inputs: object, work: Work) -> tuple[list[Message], int]:
     raw = _messages_of(inputs)
     if raw is not None:
         return input_messages(raw, work)
-    if not _says_something(inputs):
+    if not _has_content(inputs):
         return [], 0
     return [{"role": "user", "parts": [_state(inputs, work)]}], 0
 
@@ -39,7 +39,7 @@ def messages_out(outputs: object, work: Work) -> list[Message]:
     """Read what an agent or a workflow gave back: its last message."""
     raw = _messages_of(outputs)
     if raw is None or isinstance(outputs, str):
-        if not _says_something(outputs):
+        if not _has_content(outputs):
             return []
         part = _state(outputs, work)
         return [{"role": "assistant", "parts": [part], "finish_reason": _STOP}]
@@ -48,9 +48,9 @@ def messages_out(outputs: object, work: Work) -> list[Message]:
     return [message for message in read if message is not None]
 
 
-def _says_something(state: object) -> bool:
+def _has_content(state: object) -> bool:
     """Say whether a state is more than nothing or an empty dictionary."""
-    return is_given(state) if type(state) is dict else state is not None
+    return has_value(state) if type(state) is dict else state is not None
 
 
 def _messages_of(state: object) -> Any:
@@ -60,14 +60,14 @@ def _messages_of(state: object) -> Any:
     ):
         return state
     if isinstance(state, list | tuple):
-        return state if state and all(map(_is_said, state)) else None
+        return state if state and all(map(_is_message, state)) else None
     raw = _fields(state).get(_MESSAGES)
     if isinstance(raw, str) or is_message(raw):
         return raw
     return raw if isinstance(raw, list | tuple) and raw else None
 
 
-def _is_said(value: object) -> bool:
+def _is_message(value: object) -> bool:
     """Say whether an item of a list is a message in one of its forms."""
     return is_message(value) or (
         isinstance(value, tuple) and len(value) == 2  # noqa: PLR2004 -- a pair
@@ -117,12 +117,12 @@ _VALUES_OF_A_MESSAGE: Final = 4
 
 def input_messages(raw: object, work: Work) -> tuple[list[Message], int]:
     """Read what a model is given: the newest first, for as long as the work allows."""
-    given: Sequence[object] = raw if isinstance(raw, list | tuple) else [raw]
+    entries: Sequence[object] = raw if isinstance(raw, list | tuple) else [raw]
     read: list[Message] = []
-    for count, each in enumerate(reversed(given)):
-        if work.left <= 0:
-            return read[::-1], len(given) - count
-        work.left -= _VALUES_OF_A_MESSAGE
+    for count, each in enumerate(reversed(entries)):
+        if work.remaining <= 0:
+            return read[::-1], len(entries) - count
+        work.remaining -= _VALUES_OF_A_MESSAGE
         message = one_message(each, work)
         if message is not None:
             read.append(message)

@@ -17,7 +17,7 @@ from otel_callbacks._content.jsonable import (
     split_data_url,
     without_credentials,
 )
-from otel_callbacks._readers.values import is_given, mapping, text
+from otel_callbacks._readers.values import has_value, mapping, text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -59,7 +59,9 @@ def server_call(kind: str, block: dict[object, object], work: Work) -> dict[str,
     part["name"] = name
     keys = ("args", "input", "arguments", "action", "queries", "code")
     fields = {
-        key: plain(parsed(block[key]), work) for key in keys if is_given(block.get(key))
+        key: plain(parsed(block[key]), work)
+        for key in keys
+        if has_value(block.get(key))
     }
     part["server_tool_call"] = {"type": name, **fields}
     return part
@@ -148,7 +150,7 @@ def tool_call_part(call: dict[object, object], work: Work) -> Part:
     """Read a tool call of LangChain's or of a provider's own shape."""
     inner = mapping(call.get("function")) or call
     arguments = next(
-        (inner[k] for k in ("args", "arguments", "input") if is_given(inner.get(k))),
+        (inner[k] for k in ("args", "arguments", "input") if has_value(inner.get(k))),
         {},
     )
     part: Part = {"type": "tool_call"}
@@ -174,9 +176,9 @@ def response_part(identifier: object, content: object, work: Work) -> Part:
 
 def _block_parts(block: object, work: Work) -> Iterator[Part]:
     """Read one content block; nearly always it is one part."""
-    if work.left <= 0:
+    if work.remaining <= 0:
         return
-    work.left -= 1
+    work.remaining -= 1
     if isinstance(block, str):
         yield {"type": "text", "content": str.__str__(block)}
         return
@@ -230,7 +232,7 @@ def _tool_call(_: str, block: dict[object, object], work: Work) -> Part:
 def _tool_result(_: str, block: dict[object, object], work: Work) -> Part:
     """Read a tool's result among the content."""
     keys = ("tool_use_id", "tool_call_id", "call_id", "toolUseId", "id", "name")
-    identifier = next((block[key] for key in keys if is_given(block.get(key))), None)
+    identifier = next((block[key] for key in keys if has_value(block.get(key))), None)
     results = ("content", "output", "response")
     content = next((block[key] for key in results if key in block), None)
     return response_part(identifier, content, work)

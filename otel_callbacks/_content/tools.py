@@ -92,9 +92,9 @@ _GROUPS: Final = ("function_declarations", "functionDeclarations", "tools")
 
 def tool_definitions(params: object, work: Work) -> list[dict[str, Any]]:
     """Read the definitions of tools."""
-    given = mapping(params)
-    found = [_tools(given.get(key), work) for key in _KEYS]
-    found.append(_tools(mapping(given.get("toolConfig")).get("tools"), work))
+    named = mapping(params)
+    found = [_tools(named.get(key), work) for key in _KEYS]
+    found.append(_tools(mapping(named.get("toolConfig")).get("tools"), work))
     return [definition for tools in found for definition in tools]
 
 
@@ -103,9 +103,9 @@ def _tools(tools: object, work: Work) -> Iterator[dict[str, Any]]:
     if not isinstance(tools, list | tuple):
         return
     for tool in tools:
-        if work.left <= 0:
+        if work.remaining <= 0:
             return
-        work.left -= 1
+        work.remaining -= 1
         described = mapping(tool)
         group = next(
             (key for key in _GROUPS if isinstance(described.get(key), list)), ""

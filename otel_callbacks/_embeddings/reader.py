@@ -56,7 +56,7 @@ _DEFAULT_FORMAT: Final = "base64"
 class Answer(NamedTuple):
     """One answer of a provider's client."""
 
-    asked: dict[str, Any]
+    options: dict[str, Any]
     response: Any
 
 
@@ -113,8 +113,8 @@ def embeddings_response(reported: tuple[list[Answer], Any]) -> Response:
     if isinstance(vector, list) and vector:
         attributes[semconv.EMBEDDINGS_DIMENSION_COUNT] = len(vector)
     if answers:
-        given = text(answers[0].asked.get("encoding_format")) or _DEFAULT_FORMAT
-        attributes[semconv.REQUEST_ENCODING_FORMATS] = (given,)
+        wanted = text(answers[0].options.get("encoding_format")) or _DEFAULT_FORMAT
+        attributes[semconv.REQUEST_ENCODING_FORMATS] = (wanted,)
     bodies = [_body(answer.response) for answer in answers]
     counts = [count(mapping(body.get("usage")).get("prompt_tokens")) for body in bodies]
     tokens = [number for number in counts if number is not None]
@@ -201,9 +201,9 @@ def _noting(original: Any) -> Any:
 
 
 async def _later(
-    response: Awaitable[Any], asked: dict[str, Any], noted: list[Answer]
+    response: Awaitable[Any], options: dict[str, Any], noted: list[Answer]
 ) -> Any:
     """Note an answer when it has come."""
     answer = await response
-    noted.append(Answer(asked, answer))
+    noted.append(Answer(options, answer))
     return answer

@@ -152,7 +152,7 @@ def called(
         call.failed(error)
         raise
     finally:
-        call.let_go()
+        call.release()
     call.ended(vectors)
     return vectors
 
@@ -174,7 +174,7 @@ async def acalled(
         call.failed(error)
         raise
     finally:
-        call.let_go()
+        call.release()
     call.ended(vectors)
     return vectors
 
@@ -199,7 +199,7 @@ class _Call:
         )
         self._before = answers.set(self._answers)
 
-    def let_go(self) -> None:
+    def release(self) -> None:
         """Note no more answers."""
         answers.reset(self._before)
 

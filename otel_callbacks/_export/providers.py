@@ -23,7 +23,7 @@ from opentelemetry.sdk.resources import SERVICE_INSTANCE_ID, Resource
 from opentelemetry.sdk.trace import SpanProcessor, TracerProvider
 from opentelemetry.sdk.trace.export import ConsoleSpanExporter, SimpleSpanProcessor
 
-from otel_callbacks._background import tell_after_fork
+from otel_callbacks._background import call_after_fork
 from otel_callbacks._diagnostics import Diagnostics
 from otel_callbacks._export.otlp import LOGS, METRICS, TRACES, exporter_class, route
 from otel_callbacks._export.sender import PATIENCE, QueueSender, Sender
@@ -194,7 +194,7 @@ class Exports:
             self._push = PushSender(settings)
             self._senders.append(self._push)
             self.meter_provider = self._make_meter_provider(self._push)
-            tell_after_fork(self)
+            call_after_fork(self)
 
     def start(self, diagnostics: Diagnostics) -> None:
         """Let all send where the settings say; make them global where there is none."""

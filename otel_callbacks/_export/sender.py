@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 
 from opentelemetry import context as otel_context
 
-from otel_callbacks._background import tell_after_fork
+from otel_callbacks._background import call_after_fork
 from otel_callbacks._export.reasons import close_filter, listening, open_filter, why
 
 if TYPE_CHECKING:
@@ -75,7 +75,7 @@ class Sender:
         self.closed = False
         self._begin()
         open_filter(self)
-        tell_after_fork(self)
+        call_after_fork(self)
 
     def _begin(self) -> None:
         """Have nothing sent, no thread and no connection yet."""
@@ -83,12 +83,12 @@ class Sender:
         self._thread: threading.Thread | None = None
         # Never waits, not even where a signal handler or a finalizer puts.
         self._orders: queue.SimpleQueue[Flush | None] = queue.SimpleQueue()
-        self._told = False
+        self._is_logged = False
         self._in_hand = 0
         self._failing = False
         self._failed_at = 0.0
         self._lost = 0
-        self._heard: list[str] = []
+        self._lines: list[str] = []
 
     def after_fork(self) -> None:
         """Begin anew: what was there is the parent process's."""
@@ -126,7 +126,7 @@ class Sender:
             order: Flush | None = None
             with contextlib.suppress(queue.Empty):
                 order = orders.get(timeout=self._interval)
-            self._told = False
+            self._is_logged = False
             # Read first: what came before the end is sent in this turn.
             is_last = self.closed
             self._turn()
@@ -147,14 +147,14 @@ class Sender:
 
     def wake(self) -> None:
         """Send soon."""
-        if not self._told:
-            self._told = True
+        if not self._is_logged:
+            self._is_logged = True
             self._orders.put(None)
 
     def export(self, batch: Any, count: int, **more: Any) -> None:
         """Send one batch, in the sender's thread."""
         self._in_hand = count
-        self._heard = heard = []
+        self._lines = lines = []
         # The app's own instrumentation of HTTP must not trace this.
         token = otel_context.attach(_NOT_TRACED)
         ok = False
@@ -164,11 +164,11 @@ class Sender:
                     self._exporter = self._make()
                 ok = self._exporter.export(batch, **more).name == "SUCCESS"
         except Exception as error:  # noqa: BLE001 -- counted and said below
-            heard.append(type(error).__name__)
+            lines.append(type(error).__name__)
             # Older exporters raise what newer ones log. Of other errors, the text is
             # no sign of what is wrong with the connection.
             if isinstance(error, OSError):
-                heard.append(str(error))
+                lines.append(str(error))
         finally:
             otel_context.detach(token)
         if self._in_hand:
@@ -177,7 +177,7 @@ class Sender:
 
     def _hear(self, line: str) -> None:
         """Take what the exporter logs: a retry is a sign that there is trouble."""
-        self._heard.append(line)
+        self._lines.append(line)
         self._failed_at = time.monotonic()
 
     def _take_note(self, count: int, *, ok: bool) -> None:
@@ -200,7 +200,7 @@ class Sender:
         """Count what is lost, and say once why: one line for all of one address."""
         self._lost += count
         signal, target = self._to.signal, self._to.target
-        reason = why(self._heard, self._to)
+        reason = why(self._lines, self._to)
         server = urlsplit(target if "://" in target else f"//{target}").hostname
         self.diagnostics.oddity(
             signal.where,
@@ -248,13 +248,13 @@ class Sender:
     def _stop(self, thread: threading.Thread | None) -> None:
         """Let go of the connection; count what could not be sent."""
         # The last calls may have come after the thread's last look.
-        left = self._in_hand + self._drop()
+        remaining = self._in_hand + self._drop()
         self._in_hand = 0
-        if left:
-            self._report(left)
+        if remaining:
+            self._report(remaining)
         exporter, self._exporter = self._exporter, None
         if exporter is not None:
-            with listening(_not_heard), contextlib.suppress(Exception):
+            with listening(_ignore), contextlib.suppress(Exception):
                 exporter.shutdown()
         if thread is not None:
             thread.join(_SLICE)
@@ -316,25 +316,25 @@ class QueueSender(Sender):
 
     def _send(self) -> None:
         """Send what waits now."""
-        left = len(self._items)
-        while batch := self._take(min(left, self._batch)):
-            left -= len(batch)
+        remaining = len(self._items)
+        while batch := self._take(min(remaining, self._batch)):
+            remaining -= len(batch)
             self.export(batch, len(batch))
 
     def _take(self, count: int) -> list[Any]:
         """Take the oldest off the queue."""
-        taken: list[Any] = []
+        found: list[Any] = []
         with contextlib.suppress(IndexError):  # dropped in the meantime
-            while len(taken) < count:
-                taken.append(self._items.popleft())
-        return taken
+            while len(found) < count:
+                found.append(self._items.popleft())
+        return found
 
     def _drop(self) -> int:
         """Drop what waits."""
-        left = len(self._items)
+        remaining = len(self._items)
         self._items.clear()
-        return left
+        return remaining
 
 
-def _not_heard(line: str) -> None:
+def _ignore(line: str) -> None:
     """Pass over what an exporter logs at its own end."""

@@ -32,7 +32,7 @@ _CALLS: Final = semconv.MODEL_OPERATIONS | {semconv.EMBEDDINGS}
 
 def suppress_others(*, on: bool) -> None:
     """Keep other instrumentations quiet from now on, or no longer."""
-    current_span.decorate = _silent if on else None
+    current_span.decorate = _suppressed if on else None
 
 
 class _WhileOpen:
@@ -59,7 +59,7 @@ class _WhileOpen:
         """Take what the silenced one has learned; we know it from LangChain."""
 
 
-def _silent(run: StandIn | Shared, context: Context) -> Context:
+def _suppressed(run: StandIn | Shared, context: Context) -> Context:
     """Return the context of a model's run with others silenced in it."""
     # Runs that share a stand-in are always a model's.
     request = getattr(run, "request", None)
@@ -114,11 +114,11 @@ _LINE: Final = (
 )
 
 
-def tell_of_others(diagnostics: Diagnostics) -> None:
+def warn_of_others(diagnostics: Diagnostics) -> None:
     """Log once which others are active, if any are."""
     names = sorted({*_instrumentors(), *_langsmith(), *_anthropic()})
     if names:
-        diagnostics.say_once("other_instrumentations", _LINE % ", ".join(names))
+        diagnostics.log_once("other_instrumentations", _LINE % ", ".join(names))
 
 
 def _instrumentors() -> Iterator[str]:

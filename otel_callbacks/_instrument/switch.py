@@ -16,11 +16,11 @@ from typing import TYPE_CHECKING, Any, Final
 
 from langchain_core.tracers.context import register_configure_hook
 
-from otel_callbacks._background import tell_after_fork
+from otel_callbacks._background import call_after_fork
 from otel_callbacks._embeddings.wrapper import unwrap_embeddings, wrap_embeddings
 from otel_callbacks._instrument.other_instrumentations import (
     suppress_others,
-    tell_of_others,
+    warn_of_others,
 )
 from otel_callbacks._instrument.stream_ids import unwrap_streams, wrap_streams
 from otel_callbacks._pipeline import ledger_only
@@ -54,7 +54,7 @@ class _Switching:
 
 
 _switching: Final = _Switching()
-tell_after_fork(_switching)
+call_after_fork(_switching)
 
 
 def instrument(
@@ -141,7 +141,7 @@ class _Hook:
     def __init__(self) -> None:
         self.instrumenting: OTelCallbackHandler | None = None
         self.is_registered = False
-        self.is_told = False
+        self.is_warned = False
         self.ledger: _LedgerHandler | None = None
 
     def get(self) -> OTelCallbackHandler | None:
@@ -149,9 +149,9 @@ class _Hook:
         if self.instrumenting is not None:
             # What the app has imported since then can be wrapped by now.
             wrap_streams()
-            if not self.is_told:
-                self.is_told = True
-                tell_of_others(self.instrumenting.diagnostics)
+            if not self.is_warned:
+                self.is_warned = True
+                warn_of_others(self.instrumenting.diagnostics)
             return self.instrumenting
         return self.ledger if accounts.current.get() else None
 
@@ -181,7 +181,7 @@ def instrument_with(handler: OTelCallbackHandler | None) -> None:
     suppress_others(on=handler is not None)
     if handler is None:
         unwrap_streams()
-        _hook.is_told = False
+        _hook.is_warned = False
 
 
 def instrumenting() -> OTelCallbackHandler | None:

@@ -12,7 +12,7 @@ import weakref
 from collections import Counter, deque
 from typing import TYPE_CHECKING, Final
 
-from otel_callbacks._background import background, tell_after_fork
+from otel_callbacks._background import background, call_after_fork
 from otel_callbacks._diagnostics import Counts
 from otel_callbacks._metrics import series as catalogue
 from otel_callbacks._runs.lost import REASONS
@@ -54,7 +54,7 @@ class CallQueue:
         # The runs that several tables may have, by the one that counts them.
         self._counted: dict[int, object] = {}
         self._self = weakref.ref(self)
-        tell_after_fork(self)
+        call_after_fork(self)
 
     def after_fork(self) -> None:
         """Take a new lock, and leave the parent's calls to the parent."""

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 from prometheus_client import Counter, Gauge, Histogram, values
 from prometheus_client.registry import Collector
 
-from otel_callbacks._background import tell_after_fork
+from otel_callbacks._background import call_after_fork
 from otel_callbacks._metrics import series as catalogue
 from otel_callbacks._metrics.fold import Fold
 from otel_callbacks._metrics.store import ConventionsOnly, OwnStore
@@ -86,7 +86,7 @@ class MultiprocessSink:
         self._changes: deque[tuple[LabelValues, int]] = deque()
         calls.folds.append(self._fold)
         calls.writers.append(self._write)
-        tell_after_fork(self)
+        call_after_fork(self)
 
     def after_fork(self) -> None:
         """Leave the parent's runs to the parent."""

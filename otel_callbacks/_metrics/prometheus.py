@@ -18,7 +18,7 @@ from otel_callbacks._metrics.store import (
     OwnStore,
     birth,
     empty,
-    says_births,
+    has_created_times,
     shown,
 )
 from otel_callbacks._records import OK
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
 # Operations that have no labels of their own.
 _CALLS: Final = frozenset({semconv.CHAT, semconv.TEXT_COMPLETION, semconv.EMBEDDINGS})
-_SAY_TOKENS: Final = semconv.BILLED_OPERATIONS
+_WITH_TOKENS: Final = semconv.BILLED_OPERATIONS
 _SAMPLED: Final = int(trace.TraceFlags.SAMPLED)
 
 
@@ -69,7 +69,7 @@ class SeriesCollector(Collector):
         """Return all families, up to date."""
         self._calls.settle()
         with self._calls.lock:
-            births = says_births()
+            births = has_created_times()
             families = list(self._store.families(births=births))
             if self._extensions:
                 for series, values in self._calls.about(self._fold):
@@ -100,7 +100,7 @@ class PrometheusSink:
         self._append = calls.append
         self._diagnostics = diagnostics
         self._chain_at = chain_at
-        self._missing_said = False
+        self._is_missing_logged = False
 
     def started(self, run: StandIn) -> None:
         """Leave a run alone that another handler of this registry counts."""
@@ -162,7 +162,7 @@ class PrometheusSink:
     def _is_missing(self, run: StandIn, end: End) -> bool:
         """Say whether the provider should have said the tokens, and log that once."""
         request = run.request
-        if request.operation not in _SAY_TOKENS or end.late:
+        if request.operation not in _WITH_TOKENS or end.late:
             return False
         expected = end.response is None or end.response.usage_expected
         # Of text, only in a batch may the usage stand in another run's response.
@@ -170,10 +170,10 @@ class PrometheusSink:
             request.batch_size > 1 or request.operation == semconv.EMBEDDINGS
         ):
             return False
-        if self._missing_said:
+        if self._is_missing_logged:
             return True
-        self._missing_said = True
-        self._diagnostics.say_once(
+        self._is_missing_logged = True
+        self._diagnostics.log_once(
             "usage_missing",
             f"{request.provider or 'a provider'} gave no token usage for model "
             f"{request.model!r}; nothing is guessed. For streams through langchain-"

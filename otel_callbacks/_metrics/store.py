@@ -62,7 +62,7 @@ def birth() -> float:
     return time.time() - _BEFORE_A_SCRAPE
 
 
-def says_births() -> bool:
+def has_created_times() -> bool:
     """Say whether prometheus_client writes ``_created``; its users can switch that."""
     families = PlainCounter("otel_callbacks_probe", "x", registry=None).collect()
     return any(one.name.endswith("_created") for f in families for one in f.samples)
@@ -302,12 +302,12 @@ class LabelLimits:
         limit: int,
         own: Mapping[str, int] | None = None,
         series_limit: int = SERIES_LIMIT,
-        say: Callable[[str], None] | None = None,
+        log_full: Callable[[str], None] | None = None,
     ) -> None:
         self._limit = limit
         self._own = own or {}
         self._seen: dict[str, set[str]] = {}
-        self._say = say
+        self._log_full = log_full
         self.series_limit = series_limit
         self.overflowed: Counter[str] = Counter()
 
@@ -334,8 +334,8 @@ class LabelLimits:
     def beyond(self, series: Series, labels: LabelValues) -> LabelValues:
         """Return where a label set is counted that its series has no room for."""
         self.overflowed[series.name] += 1
-        if self._say is not None:
-            self._say(series.name)
+        if self._log_full is not None:
+            self._log_full(series.name)
         return tuple(
             value if name in _CLOSED or not value else _BEYOND.get(name, semconv.OTHER)
             for name, value in zip(series.labels, labels, strict=True)

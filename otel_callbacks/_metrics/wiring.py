@@ -169,12 +169,12 @@ class SeriesWiring:
         """Return limits of values with nothing seen."""
         settings = self._settings
         return LabelLimits(
-            settings.label_limit, self._own, settings.series_limit, self._say_full
+            settings.label_limit, self._own, settings.series_limit, self._log_full
         )
 
-    def _say_full(self, series: str) -> None:
+    def _log_full(self, series: str) -> None:
         """Log once that a series has reached its limit."""
-        self.calls.diagnostics.say_once(
+        self.calls.diagnostics.log_once(
             f"series_limit/{series}",
             f"{series} has {self._settings.series_limit} label sets, the limit of a "
             "series; Prometheus keeps each in memory. Further ones are counted as "

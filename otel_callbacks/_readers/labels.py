@@ -36,10 +36,10 @@ def add_labels(
         return request
     at = _AT.get(reader, _AT_MOSTLY)
     if at + 1 < len(args):
-        metadata, given = args[at], args[at + 1]
+        metadata, own_tags = args[at], args[at + 1]
     else:
-        metadata, given = _of_enclosing_run()
-    about, tags = mapping(metadata), _tags(given)
+        metadata, own_tags = _of_enclosing_run()
+    about, tags = mapping(metadata), _tags(own_tags)
     values = [
         ("true" if key in tags else "") if is_tag else _value(key, about, tags)
         for key, is_tag in choices
@@ -72,7 +72,7 @@ def _value(key: str, about: dict[object, object], tags: list[str]) -> str:
         return found[:_LONGEST]
     for tag in tags:
         for separator in _SEPARATORS:
-            name, found, said = tag.partition(separator)
+            name, found, after = tag.partition(separator)
             if found and name.strip() == key:
-                return said.strip()[:_LONGEST]
+                return after.strip()[:_LONGEST]
     return ""

@@ -12,7 +12,7 @@ import re
 from typing import Final, NamedTuple
 from urllib.parse import urlsplit
 
-from otel_callbacks._readers.values import is_given, mapping, text
+from otel_callbacks._readers.values import has_value, mapping, text
 
 CHAT_COMPLETIONS: Final = "chat_completions"
 RESPONSES: Final = "responses"
@@ -54,7 +54,7 @@ def api_of(kind: object, arguments: dict[object, object]) -> Api:
         return Api(RESPONSES if chosen else CHAT_COMPLETIONS, chosen_by_call=False)
     if (
         text(arguments.get("output_version")) == "responses/v1"
-        or is_given(arguments.get("use_previous_response_id"))
+        or has_value(arguments.get("use_previous_response_id"))
         or any(arguments.get(key) is not None for key in _ONLY_RESPONSES)
     ):
         return Api(RESPONSES, chosen_by_call=False)
@@ -287,7 +287,7 @@ def server_of(provider: str, arguments: dict[object, object]) -> tuple[str, int]
     """Find the server that a model's calls go to."""
     server = _SERVERS.get(provider, _NOWHERE)
     for argument in _ARGUMENTS:
-        if is_given(value := arguments.get(argument)):
+        if has_value(value := arguments.get(argument)):
             return _split(value, server.port)
     for variable in server.variables:
         if value := os.environ.get(variable):

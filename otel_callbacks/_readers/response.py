@@ -42,7 +42,7 @@ def first_of(batch: Any) -> object:
 UNFINISHED: Final = "error"
 """Of a message that an error or its reader cut short."""
 
-_NOT_SAID: Final = "unknown"
+_UNKNOWN: Final = "unknown"
 """The schemas want a reason, and none is made up."""
 
 _KEYS: Final = (
@@ -82,9 +82,9 @@ def finish_reason(generation: object, message: object) -> str:
     for place in (info, metadata):
         for key in _KEYS:
             if key in place and (found := text(place[key])):
-                word = _once(found).lower()
-                return _OF_SCHEMA.get(word, word)
-    return _NOT_SAID
+                state = _once(found).lower()
+                return _OF_SCHEMA.get(state, state)
+    return _UNKNOWN
 
 
 # What comes with most errors.
@@ -276,10 +276,10 @@ def _reason(metadata: dict[object, object], info: dict[object, object]) -> str:
     if reason := text(info.get(_REASON_KEYS[0])) or _find(_REASON_KEYS, info, metadata):
         return reason
     status = metadata.get("status")
-    if status is None or (word := text(status)) not in _STATUSES:
+    if status is None or (state := text(status)) not in _STATUSES:
         return ""
     details = mapping(metadata.get("incomplete_details"))
-    return text(details.get("reason")) or word
+    return text(details.get("reason")) or state
 
 
 def _once(value: str) -> str:

@@ -70,8 +70,8 @@ def configured() -> Configured | None:
     are two. Only where somebody is named are LangChain's frames looked at for it.
     """
     config = var_child_runnable_config.get()
-    given = mapping(config.get("configurable")) if config else None
-    if not given or not (outer := ids_of(given)):
+    of_parent = mapping(config.get("configurable")) if config else None
+    if not of_parent or not (outer := ids_of(of_parent)):
         return None
     own = _own_config()
     return Configured(
@@ -84,14 +84,14 @@ def configured() -> Configured | None:
 def _own_config() -> dict[object, object] | None:
     """Return the config in the nearest of LangChain's methods that has one."""
     frame: FrameType | None = sys._getframe(1)  # noqa: SLF001 -- no public way up
-    left = _FRAMES_AT_MOST
-    while frame is not None and left:
+    frames = _FRAMES_AT_MOST
+    while frame is not None and frames:
         if "config" in frame.f_code.co_varnames and str(
             frame.f_globals.get("__name__")
         ).startswith(("langchain_core.", "langgraph.")):
             config = frame.f_locals.get("config")
             return config if isinstance(config, dict) else None
-        frame, left = frame.f_back, left - 1
+        frame, frames = frame.f_back, frames - 1
     return None
 
 
@@ -141,8 +141,8 @@ def is_composed(serialized: object, inputs: object, more: Mapping[str, object]) 
         return True
     if more["run_type"] is not None or not isinstance(inputs, dict):
         return False
-    said = inputs.get(_INPUT) if len(inputs) == 1 else None
-    return type(said) is str and not said
+    only_input = inputs.get(_INPUT) if len(inputs) == 1 else None
+    return type(only_input) is str and not only_input
 
 
 def graph_operation(

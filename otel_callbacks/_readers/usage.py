@@ -110,7 +110,7 @@ def usage_of(payload: object, depth: int = _DEEPEST) -> Usage | None:
     raw = mapping(payload)
     for key, read in SHAPES:
         if key in raw:
-            return _said(read(raw))
+            return _unless_empty(read(raw))
     if depth:
         for place in _PLACES:
             inner = raw.get(place)
@@ -130,7 +130,7 @@ def message_usage(usage_metadata: object, *raw: object) -> Usage | None:
     read = langchain(usage_metadata)
     if read[0] and read[1]:
         return read
-    usage = _said(read)
+    usage = _unless_empty(read)
     if usage is not None and (usage.input_tokens == 0 or usage.output_tokens == 0):
         usage = _without_invented(usage, raw)
         if usage is not None and usage.input_tokens == 0 and usage.output_tokens:
@@ -154,7 +154,7 @@ def _with_input(usage: Usage, places: tuple[object, ...]) -> Usage:
     return usage._replace(input_tokens=None)
 
 
-def _said(usage: Usage) -> Usage | None:
+def _unless_empty(usage: Usage) -> Usage | None:
     """Leave out a usage that says neither total."""
     if usage.input_tokens is None and usage.output_tokens is None:
         return None
@@ -171,7 +171,7 @@ def _without_invented(usage: Usage, places: tuple[object, ...]) -> Usage | None:
             if not usage.output_tokens:
                 output_tokens = count(raw.get("completion_tokens"))
                 usage = usage._replace(output_tokens=output_tokens)
-            return _said(usage)
+            return _unless_empty(usage)
     return usage
 
 

@@ -117,7 +117,7 @@ def strings(value: object) -> tuple[str, ...] | None:
     return tuple([found for item in value if (found := text(item))]) or None
 
 
-def is_given(value: object) -> bool:
+def has_value(value: object) -> bool:
     """Say whether something is said: neither nothing nor empty, as far as known."""
     if value is None or value is False:
         return False

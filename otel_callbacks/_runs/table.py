@@ -8,7 +8,7 @@ import time
 from collections import OrderedDict
 from typing import TYPE_CHECKING, Final
 
-from otel_callbacks._background import is_collecting, tell_after_fork, watch_collections
+from otel_callbacks._background import call_after_fork, is_collecting, watch_collections
 from otel_callbacks._records import (
     ABANDONED,
     CANCELLED,
@@ -96,7 +96,7 @@ class RunTable:
         self._duplicates = DuplicateReports()
         self._lost = LostRuns(self, time_limit=time_limit, counts=lost)
         watch_collections()
-        tell_after_fork(self)
+        call_after_fork(self)
 
     def is_duplicate(self, run_id: object, origin: object) -> bool:
         """Say whether this start has been reported already, by another handler.

@@ -14,7 +14,7 @@ from contextvars import ContextVar
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias
 
-from otel_callbacks._background import Tally, tell_after_fork
+from otel_callbacks._background import Tally, call_after_fork
 from otel_callbacks._records import CACHE_HIT, DETAILS, EXACT, Refusal, Usage
 from otel_callbacks._spend.budgets import NOTHING, WARN, Amounts
 
@@ -191,7 +191,7 @@ class _Sums(NamedTuple):
     refused: int = 0
 
 
-class _Asked:
+class _Reserved:
     """What a call asks for, and the limit that this goes beyond."""
 
     __slots__ = ("amounts", "exceeded", "granted", "is_final", "is_priced", "least")
@@ -215,7 +215,7 @@ class _Settled(NamedTuple):
     late: bool = False
 
 
-_Entry: TypeAlias = "_Asked | _Settled | None"
+_Entry: TypeAlias = "_Reserved | _Settled | None"
 """None where a forked child begins: what is reserved is the parent's."""
 
 
@@ -238,7 +238,7 @@ class Account:
         self._tally: Tally[_Entry, _Sums] = Tally(
             _Sums(Totals(), {}, {}), functools.partial(_fold, limits)
         )
-        tell_after_fork(self)
+        call_after_fork(self)
 
     def after_fork(self) -> None:
         """Leave to the parent what its calls have reserved."""
@@ -277,7 +277,7 @@ class Account:
         if self.limits is None:
             return NOTHING, None
         least = asked if least is None else least
-        entry = _Asked(asked, least, is_priced=is_priced, is_final=is_final)
+        entry = _Reserved(asked, least, is_priced=is_priced, is_final=is_final)
         self._tally.add(entry)
         self._tally.read()
         return entry.granted, entry.exceeded
@@ -324,7 +324,7 @@ def _fold(limits: Limits | None, sums: _Sums, entries: Sequence[_Entry]) -> _Sum
     for entry in entries:
         if entry is None:
             reserved = NOTHING
-        elif isinstance(entry, _Asked):
+        elif isinstance(entry, _Reserved):
             assert limits is not None  # noqa: S101 -- else nothing is asked
             spent = _spent(totals, outcomes.seen(CACHE_HIT))
             entry.exceeded = limits.exceeded(spent, reserved, entry.least)

@@ -242,7 +242,7 @@ class LedgerSink:
             run.counted = False  # no call was made
             return False
         if not is_priced:
-            self._say_unpriced(charge)
+            self._log_unpriced(charge)
         return True
 
     def _warn(self, account: Account, what: str) -> None:
@@ -250,7 +250,7 @@ class LedgerSink:
         if not account.warned:
             account.warned = True
             what = what.replace("the call was not made", f"on_exceed is {WARN!r}")
-            self._diagnostics.say(
+            self._diagnostics.log(
                 f"{what}. Further calls beyond it are counted in "
                 "otel_callbacks_budget_exceeded_total and not logged.",
             )
@@ -300,13 +300,13 @@ class LedgerSink:
         charge.assumed = Amounts(tokens, cost or Decimal(0))
         return call._replace(assumed_tokens=tokens, assumed_cost=cost)
 
-    def _say_unpriced(self, charge: Charge) -> None:
+    def _log_unpriced(self, charge: Charge) -> None:
         """Say once that a budget of money cannot see a model."""
         kinds = {one.limits.on_unpriced for one in charge.on if one.limits is not None}
         if kinds == {ALLOW}:
             return
         model = charge.owner.request.model
-        self._diagnostics.say_once(
+        self._diagnostics.log_once(
             "unpriced_budget",
             f"the price of model {model!r} is not known, so a budget of money "
             "cannot hold it back: on_unpriced is 'count', and its tokens are counted "

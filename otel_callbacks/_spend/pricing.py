@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 _WHERE: Final = "price"
 _KEPT_AT_MOST: Final = 10_000
-_SAID_AT_MOST: Final = 50
+_LOGGED_AT_MOST: Final = 50
 _FAKE: Final = ("fake", "otel-callbacks")
 """Providers of the shipped fake models: nobody sends a bill for these."""
 
@@ -153,13 +153,13 @@ class Pricing:
         """Name a model without a price, once, and say what to do."""
         model = response.model or request.model
         name = (request.provider, model)
-        if name in self._said or len(self._said) >= _SAID_AT_MOST:
+        if name in self._said or len(self._said) >= _LOGGED_AT_MOST:
             return
         if name[0].startswith(_FAKE):
             return
         self._said.add(name)
         server = f" at {request.server_address}" if request.server_address else ""
-        self._diagnostics.say_once(
+        self._diagnostics.log_once(
             "price",
             f"no price is known for model {model!r} of provider {request.provider!r}"
             f"{server}; its tokens are counted as unpriced. Put this line, with "

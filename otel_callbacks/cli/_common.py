@@ -187,10 +187,10 @@ class Output:
 def _folded(text: str, width: int) -> Iterator[str]:
     """Yield the lines of a cell, none wider than its column."""
     for line in text.split("\n"):
-        begin = taken = 0
+        begin = width_so_far = 0
         for place, char in enumerate(line):
-            taken += cells(char)
-            if taken > width and place > begin:
+            width_so_far += cells(char)
+            if width_so_far > width and place > begin:
                 yield line[begin:place]
-                begin, taken = place, cells(char)
+                begin, width_so_far = place, cells(char)
         yield line[begin:]

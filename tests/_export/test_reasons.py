@@ -90,7 +90,7 @@ def test_no_answer(
 
     They log the same where it cannot be reached in time.
     """
-    receiver.let_go.clear()
+    receiver.release.clear()
     line = line_of_a_failure(monkeypatch, caplog, receiver.url(protocol), protocol)
     assert "does not answer in time" in line
 

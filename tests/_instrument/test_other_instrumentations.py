@@ -20,7 +20,7 @@ from otel_callbacks._diagnostics import Diagnostics
 from otel_callbacks._instrument.other_instrumentations import (
     FLAG,
     suppress_others,
-    tell_of_others,
+    warn_of_others,
 )
 from otel_callbacks._spans import current as current_span
 from otel_callbacks.testing import FakeChatModel
@@ -71,8 +71,8 @@ def test_they_are_named_once(
     """In one line that says what to do."""
     monkeypatch.setenv("LANGSMITH_OTEL_ENABLED", "true")
     diagnostics = Diagnostics()
-    tell_of_others(diagnostics)
-    tell_of_others(diagnostics)
+    warn_of_others(diagnostics)
+    warn_of_others(diagnostics)
     (record,) = caplog.records
     assert record.levelno == logging.WARNING
     assert (
@@ -86,9 +86,9 @@ def test_silent_ones_are_not_named(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Installed is not active; without the base class there are none."""
-    tell_of_others(Diagnostics())
+    warn_of_others(Diagnostics())
     monkeypatch.delitem(sys.modules, "opentelemetry.instrumentation.instrumentor")
-    tell_of_others(Diagnostics())
+    warn_of_others(Diagnostics())
     assert not caplog.records
 
 
@@ -106,7 +106,7 @@ def test_anthropics_own_spans(
     monkeypatch.delenv("ANTHROPIC_OPEN_TELEMETRY", raising=False)
     if said is not None:
         monkeypatch.setenv("ANTHROPIC_OPEN_TELEMETRY", said)
-    tell_of_others(Diagnostics())
+    warn_of_others(Diagnostics())
     assert ("ANTHROPIC_OPEN_TELEMETRY=false" in caplog.text) is named
 
 

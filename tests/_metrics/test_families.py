@@ -20,7 +20,7 @@ from otel_callbacks._metrics.store import (
     Distribution,
     Histograms,
     empty,
-    says_births,
+    has_created_times,
     shown,
 )
 
@@ -169,10 +169,10 @@ def test_label_sets_say_when_they_began() -> None:
 
 def test_prometheus_client_switches_births_off() -> None:
     """Its users can leave ``_created`` out, and do so for ours as well."""
-    assert says_births()
+    assert has_created_times()
     disable_created_metrics()
     try:
-        assert not says_births()
+        assert not has_created_times()
     finally:
         enable_created_metrics()
 

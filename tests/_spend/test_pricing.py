@@ -170,7 +170,7 @@ def test_lines_are_bounded(
     for number in range(1_000):
         request = REQUEST._replace(model=f"rose-{number}")
         price(request, RESPONSE._replace(model=""), NOW)
-    assert len(caplog.records) == pricing._SAID_AT_MOST
+    assert len(caplog.records) == pricing._LOGGED_AT_MOST
 
 
 def test_it_can_be_silent(

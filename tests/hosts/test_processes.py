@@ -84,7 +84,7 @@ def test_a_receiver_that_hangs_does_not_hold_the_end_up(
         # Longer than any test may take: only giving up ends the process.
         "OTEL_EXPORTER_OTLP_TIMEOUT": "600",
     }
-    scene.receiver.let_go.clear()
+    scene.receiver.release.clear()
     scene.run("-m", "script", "plain", "0")
     said = [line for line in scene.log().splitlines() if "otel_callbacks:" in line]
     assert len([one for one in said if "does not answer in time" in one]) == 1

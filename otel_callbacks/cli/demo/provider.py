@@ -15,13 +15,13 @@ if TYPE_CHECKING:
 # ruff: noqa: RUF001 -- Chinese text has Chinese signs
 
 
-Words = Mapping[str, str]
+Replies = Mapping[str, str]
 """Questions and their answers."""
 
 SHOPKEEPER: Final = (
     "You work in a flower shop. Answer in the customer's language, in one sentence."
 )
-ASKED: Final[Words] = {
+ASKED: Final[Replies] = {
     "玫瑰花束多少钱？": "红玫瑰十二枝，一百九十九元。",
     "Which flowers are in season?": "Peonies and sweet peas, until the end of June.",
     "送到中环要多久？": "两小时内送到，满三百元免运费。",
@@ -30,28 +30,28 @@ ASKED: Final[Words] = {
     "What goes well with sunflowers?": "Thistles, eucalyptus and a little grass.",
 }
 """Everyday questions."""
-POEMS: Final[Words] = {
+POEMS: Final[Replies] = {
     "写一句关于郁金香的诗。": "春风捧起郁金香，一杯霞光不肯放。",
     "One line about tulips, please.": "Tulips hold up small cups of morning.",
     "A line for a wedding card?": "May every year bloom like this first day.",
 }
 """Asked for a stream."""
-PRICES: Final[Words] = {
+PRICES: Final[Replies] = {
     "一束红玫瑰多少钱？": "一束红玫瑰二十九欧元。",
     "How much is a bunch of tulips?": "A bunch of tulips is 19 euros.",
 }
 """Answered with the help of a tool."""
-BUSY: Final[Words] = {
+BUSY: Final[Replies] = {
     "今天还有向日葵吗？": "还有十枝，给您留着。",
     "Any sunflowers left today?": "Ten stems, and they are yours.",
 }
 """Asked when the provider has too much to do."""
-IMPATIENT: Final[Words] = {
+IMPATIENT: Final[Replies] = {
     "请推荐二十种婚礼用花。": "玫瑰、牡丹、芍药……",
     "List twenty wedding flowers.": "Roses, peonies, ranunculus ...",
 }
 """Asked by customers who do not wait for the answer."""
-REPEATED: Final[Words] = {
+REPEATED: Final[Replies] = {
     "几点关门？": "晚上八点，周日六点。",
     "When do you close?": "At eight, on Sundays at six.",
 }
@@ -59,19 +59,19 @@ REPEATED: Final[Words] = {
 TOO_LONG: Final = ("Here is the whole herbarium:", "这是整本花卉图鉴：")
 """The beginning of a prompt that is too long."""
 
-ORDERS: Final[Words] = {
+ORDERS: Final[Replies] = {
     "我要一束红玫瑰，有货吗？": "红玫瑰二十九欧元，有货。",
     "A bunch of tulips, if you have some.": "Tulips are 19 euros, and there are some.",
     "Black orchids for Friday, please.": "There are no black orchids; lilies are 24.",
 }
 """Taken by an agent, which asks for price and stock; nobody stocks black orchids."""
-CARE: Final[Words] = {
+CARE: Final[Replies] = {
     "百合怎么养护？": "明亮散射光，水少量多次。",
     "How do I keep tulips fresh?": "Cold water, a fresh cut, and no fruit beside them.",
 }
 """Answered from the shop's leaflets."""
 
-ANSWERS: Final[Words] = {
+ANSWERS: Final[Replies] = {
     **ASKED,
     **POEMS,
     **PRICES,

@@ -21,7 +21,7 @@ from langchain_core.tools import ToolException, tool
 from openai import APIStatusError
 
 from otel_callbacks.cli.demo import provider as demo_provider
-from otel_callbacks.cli.demo import provider as words
+from otel_callbacks.cli.demo import provider as replies
 
 if TYPE_CHECKING:
     import random
@@ -37,7 +37,7 @@ _PATIENCE_SECONDS: Final = 0.6
 _LONG: Final = 400
 
 
-class Said(NamedTuple):
+class Exchange(NamedTuple):
     """A question and what became of it."""
 
     question: str
@@ -59,7 +59,7 @@ class Scene(NamedTuple):
 
     name: str
     title: str
-    play: Callable[[Shop], Awaitable[list[Said]]]
+    play: Callable[[Shop], Awaitable[list[Exchange]]]
     real: bool
 
 
@@ -69,12 +69,12 @@ def price_of(flower: str) -> str:
     return f"{demo_provider.price_of(flower)} EUR"
 
 
-async def three_customers(shop: Shop) -> list[Said]:
+async def three_customers(shop: Shop) -> list[Exchange]:
     """Answer three customers at once."""
-    questions = shop.chance.sample(list(words.ASKED), _CUSTOMERS)
+    questions = shop.chance.sample(list(replies.ASKED), _CUSTOMERS)
     models = [shop.models[place % len(shop.models)] for place in range(_CUSTOMERS)]
 
-    async def serve(model: str, question: str) -> Said:
+    async def serve(model: str, question: str) -> Exchange:
         result = await shop.model(model).agenerate([_messages(question)])
         message: Any = result.generations[0][0].message  # type: ignore[union-attr]
         return _sold(shop, model, question, message)
@@ -83,9 +83,9 @@ async def three_customers(shop: Shop) -> list[Said]:
     return list(await asyncio.gather(*(serve(*one) for one in asked)))
 
 
-async def stream(shop: Shop) -> list[Said]:
+async def stream(shop: Shop) -> list[Exchange]:
     """Answer word by word."""
-    model, question = shop.models[0], shop.chance.choice(list(words.POEMS))
+    model, question = shop.models[0], shop.chance.choice(list(replies.POEMS))
     whole = AIMessageChunk(content="")
     async for chunk in shop.model(model, stream_usage=True).astream(
         _messages(question)
@@ -94,22 +94,22 @@ async def stream(shop: Shop) -> list[Said]:
     return [_sold(shop, model, question, whole)]
 
 
-async def tool_call(shop: Shop) -> list[Said]:
+async def tool_call(shop: Shop) -> list[Exchange]:
     """Let the model ask for the price list."""
-    model, question = shop.models[0], shop.chance.choice(list(words.PRICES))
+    model, question = shop.models[0], shop.chance.choice(list(replies.PRICES))
     llm = shop.model(model).bind_tools([price_of])
     messages = _messages(question)
     asked = await llm.ainvoke(messages)
-    said = _sold(shop, model, question, asked)
+    exchanges = _sold(shop, model, question, asked)
     if not asked.tool_calls:
-        return [said]
+        return [exchanges]
     prices = [
         await price_of.ainvoke(call, config={"callbacks": shop.callbacks})
         for call in asked.tool_calls
     ]
     answer = await llm.ainvoke([*messages, asked, *_results(prices)])
     return [
-        Said(question, f"price_of() says {prices[0].text}"),
+        Exchange(question, f"price_of() says {prices[0].text}"),
         _sold(shop, model, question, answer),
     ]
 
@@ -128,11 +128,11 @@ _SOLD_OUT: Final = "black orchid"
 _TOOLS: Final = {one.name: one for one in (price_of, in_stock)}
 
 
-async def agent(shop: Shop) -> list[Said]:
+async def agent(shop: Shop) -> list[Exchange]:
     """Let an agent take an order: it asks its tools until it knows enough."""
-    model, question = shop.models[0], shop.chance.choice(list(words.ORDERS))
+    model, question = shop.models[0], shop.chance.choice(list(replies.ORDERS))
     llm = shop.model(model).bind_tools(list(_TOOLS.values()))
-    said = []
+    exchanges = []
 
     async def work(order: str) -> str:
         messages = _messages(order)
@@ -140,10 +140,10 @@ async def agent(shop: Shop) -> list[Said]:
             answer = await llm.ainvoke(messages)
             sold = _sold(shop, model, order, answer)
             if not answer.tool_calls:
-                said.append(sold)
+                exchanges.append(sold)
                 return answer.text
             names = ", ".join(call["name"] for call in answer.tool_calls)
-            said.append(Said(order, f"the agent calls {names}"))
+            exchanges.append(Exchange(order, f"the agent calls {names}"))
             called = [_TOOLS[call["name"]].ainvoke(call) for call in answer.tool_calls]
             messages += [answer, *_results(await asyncio.gather(*called))]
 
@@ -157,7 +157,7 @@ async def agent(shop: Shop) -> list[Said]:
         },
     }
     await RunnableLambda(work).ainvoke(question, config)
-    return said
+    return exchanges
 
 
 class Leaflets(BaseRetriever):
@@ -168,48 +168,48 @@ class Leaflets(BaseRetriever):
     ) -> list[Document]:
         """Return what the shop has on a question."""
         del run_manager
-        return [Document(words.CARE.get(query, "Fresh water every day."))]
+        return [Document(replies.CARE.get(query, "Fresh water every day."))]
 
 
-async def retrieval(shop: Shop) -> list[Said]:
+async def retrieval(shop: Shop) -> list[Exchange]:
     """Answer from what a retriever finds."""
-    model, question = shop.models[0], shop.chance.choice(list(words.CARE))
-    said = []
+    model, question = shop.models[0], shop.chance.choice(list(replies.CARE))
+    exchanges = []
 
     async def ask(found: dict[str, Any]) -> str:
         messages = [SystemMessage(found["leaflets"][0].page_content)]
         answer = await shop.model(model).ainvoke([*messages, *_messages(question)[1:]])
-        said.append(_sold(shop, model, question, answer))
+        exchanges.append(_sold(shop, model, question, answer))
         return answer.text
 
     steps = RunnableParallel(leaflets=Leaflets()) | RunnableLambda(ask)
     config: Any = {"callbacks": shop.callbacks, "run_name": "care-guide"}
     await steps.ainvoke(question, config)
-    return said
+    return exchanges
 
 
-async def retry(shop: Shop) -> list[Said]:
+async def retry(shop: Shop) -> list[Exchange]:
     """Ask a provider that is too busy at first."""
-    model, question = shop.models[0], shop.chance.choice(list(words.BUSY))
+    model, question = shop.models[0], shop.chance.choice(list(replies.BUSY))
     llm = shop.model(model, max_retries=2)
     return [_sold(shop, model, question, await llm.ainvoke(_messages(question)))]
 
 
-async def cancelled(shop: Shop) -> list[Said]:
+async def cancelled(shop: Shop) -> list[Exchange]:
     """Give up on an answer that takes too long."""
-    model, question = shop.models[-1], shop.chance.choice(list(words.IMPATIENT))
+    model, question = shop.models[-1], shop.chance.choice(list(replies.IMPATIENT))
     call = shop.model(model).ainvoke(_messages(question))
     try:
         answer = await asyncio.wait_for(call, _PATIENCE_SECONDS)
     except TimeoutError:
         shop.till.add(model, "cancelled")
-        return [Said(question, f"the customer left after {_PATIENCE_SECONDS} s")]
+        return [Exchange(question, f"the customer left after {_PATIENCE_SECONDS} s")]
     return [_sold(shop, model, question, answer)]
 
 
-async def cache_hit(shop: Shop) -> list[Said]:
+async def cache_hit(shop: Shop) -> list[Exchange]:
     """Ask the same question twice, with LangChain's own cache."""
-    model, question = shop.models[0], shop.chance.choice(list(words.REPEATED))
+    model, question = shop.models[0], shop.chance.choice(list(replies.REPEATED))
     llm = shop.model(model, cache=InMemoryCache())
     first = await llm.ainvoke(_messages(question))
     again = await llm.ainvoke(_messages(question))
@@ -219,9 +219,9 @@ async def cache_hit(shop: Shop) -> list[Said]:
     ]
 
 
-async def failing(shop: Shop) -> list[Said]:
+async def failing(shop: Shop) -> list[Exchange]:
     """Send a prompt that is too long."""
-    model, start = shop.models[0], shop.chance.choice(words.TOO_LONG)
+    model, start = shop.models[0], shop.chance.choice(replies.TOO_LONG)
     question = f"{start} …"
     try:
         answer = await shop.model(model).ainvoke(
@@ -229,7 +229,7 @@ async def failing(shop: Shop) -> list[Said]:
         )
     except APIStatusError as error:
         shop.till.add(model, "error")
-        return [Said(question, f"{error.status_code} {error.code}")]
+        return [Exchange(question, f"{error.status_code} {error.code}")]
     return [_sold(shop, model, question, answer)]
 
 
@@ -252,7 +252,7 @@ MODELS: Final = ("gpt-4o-mini", "gpt-5-mini", "qwen-plus")
 
 def _messages(question: str) -> list[BaseMessage]:
     """Return what is sent for a question."""
-    return [SystemMessage(words.SHOPKEEPER), HumanMessage(question)]
+    return [SystemMessage(replies.SHOPKEEPER), HumanMessage(question)]
 
 
 def _results(results: list[Any]) -> list[ToolMessage]:
@@ -266,7 +266,7 @@ def _sold(
     question: str,
     message: AIMessage,
     outcome: str = "ok",
-) -> Said:
+) -> Exchange:
     """Count a result, and return what was said."""
     shop.till.add(model, outcome, message.usage_metadata)
-    return Said(question, message.text)
+    return Exchange(question, message.text)

@@ -21,7 +21,7 @@ from rich.text import Text
 from otel_callbacks import SettingError, configure
 from otel_callbacks import _semconv as semconv
 from otel_callbacks.cli.demo import scenes as demo_scenes
-from otel_callbacks.cli.demo.scenes import SCENES, Said, Scene, Shop
+from otel_callbacks.cli.demo.scenes import SCENES, Exchange, Scene, Shop
 from otel_callbacks.cli.demo.session import SERVICE, Session, session
 from otel_callbacks.cli.picture import page, sums, waterfall
 from otel_callbacks.cli.picture.timeline import OUTCOMES, timelines
@@ -50,7 +50,7 @@ class Played(NamedTuple):
     """How a scene went."""
 
     scene: Scene
-    said: list[Said]
+    exchanges: list[Exchange]
     seconds: float
     trouble: str
 
@@ -158,14 +158,14 @@ class _Show:
     async def _play(self, scene: Scene) -> Played:
         """Play one scene under a span of the app's own."""
         start = time.monotonic()
-        said: list[Said] = []
+        exchanges: list[Exchange] = []
         trouble = ""
         with self._tracer.start_as_current_span(scene.name):
             try:
-                said = await scene.play(self._shop)
+                exchanges = await scene.play(self._shop)
             except Exception as error:  # noqa: BLE001 -- the show goes on
                 trouble = f"{type(error).__name__}: {error}"
-        return Played(scene, said, time.monotonic() - start, trouble)
+        return Played(scene, exchanges, time.monotonic() - start, trouble)
 
     async def _settle(self) -> None:
         """Wait until the handler has noticed that given up calls are over."""
@@ -235,7 +235,7 @@ def print_scene(out: Console, played: Played) -> None:
     name = set_cell_size(played.scene.title, _TITLE_CELLS)
     line = Text.assemble((sign, style), f" {name}{played.seconds:5.2f} s")
     out.print(line, no_wrap=True, overflow="ellipsis")
-    for question, answer in played.said:
+    for question, answer in played.exchanges:
         text = Text.assemble(f"  {question} ", ("→", "dim"), f" {answer}")
         out.print(text, no_wrap=True, overflow="ellipsis", crop=True)
     if played.trouble:

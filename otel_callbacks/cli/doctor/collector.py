@@ -49,7 +49,7 @@ class Reply(NamedTuple):
 
     speaks: bool
     takes: bool
-    said: str
+    detail: str
 
 
 def ask(
@@ -81,9 +81,9 @@ def _over_grpc(address: Address, seconds: float, authorities: str | None) -> Rep
             channel.unary_unary(_METHOD)(b"", timeout=seconds)
         except grpc.RpcError as error:
             code = error.code()
-            said = f"{code.name}: {error.details()}"
-            return Reply(code.name not in _NO_OTLP_GRPC, takes=False, said=said)
-    return Reply(speaks=True, takes=True, said="OK")
+            detail = f"{code.name}: {error.details()}"
+            return Reply(code.name not in _NO_OTLP_GRPC, takes=False, detail=detail)
+    return Reply(speaks=True, takes=True, detail="OK")
 
 
 def _over_http(
@@ -103,16 +103,18 @@ def _over_http(
     try:
         connection.request("POST", path, b"", _TYPE)
         answer = connection.getresponse()
-        words = answer.read(200).decode(errors="replace").strip()
+        body = answer.read(200).decode(errors="replace").strip()
     except (OSError, http.client.HTTPException) as error:
-        return Reply(speaks=False, takes=False, said=f"{type(error).__name__}: {error}")
+        return Reply(
+            speaks=False, takes=False, detail=f"{type(error).__name__}: {error}"
+        )
     finally:
         connection.close()
-    said = f"HTTP {answer.status} {answer.reason}"
+    detail = f"HTTP {answer.status} {answer.reason}"
     if answer.status == _OK:  # and the body is binary
-        return Reply(speaks=True, takes=True, said=said)
+        return Reply(speaks=True, takes=True, detail=detail)
     speaks = answer.status not in _NO_OTLP_HTTP
-    return Reply(speaks, takes=False, said=f"{said} {words}".strip())
+    return Reply(speaks, takes=False, detail=f"{detail} {body}".strip())
 
 
 _OPTION: Final = "--collector"
@@ -177,7 +179,7 @@ def handshake(check: Check, addresses: Addresses, protocol: str) -> Reply:
         return reply
     if path != _PATH and ask(address, protocol, seconds, authorities).takes:
         doubled = "the path is doubled" if path.count(_PATH) > 1 else "wrong path"
-        reason = f"{doubled}: {reply.said} at {path}, OTLP is taken at {_PATH}"
+        reason = f"{doubled}: {reply.detail} at {path}, OTLP is taken at {_PATH}"
         raise Trouble(reason, _RIGHT_PATH)
     other = _OTHER[protocol]
     where = f"{address.host}:{address.port}"
@@ -188,7 +190,7 @@ def handshake(check: Check, addresses: Addresses, protocol: str) -> Reply:
             f"{protocol}: {_PORTS[protocol]} by default."
         )
         raise Trouble(reason, remedy)
-    reason = f"what listens on {where} speaks no OTLP ({reply.said})"
+    reason = f"what listens on {where} speaks no OTLP ({reply.detail})"
     raise Trouble(reason, f"Is it the Collector's port? {_OPTION} URL.")
 
 
@@ -213,8 +215,8 @@ def _exporter(addresses: Addresses, protocol: str, seconds: float) -> SpanExport
 def _refused(reply: Reply) -> Trouble:
     """Return why the Collector did not take the spans."""
     for signs, reason, remedy in _REFUSALS:
-        if reply.said.startswith(signs):
-            return Trouble(f"{reason} ({reply.said})", remedy)
+        if reply.detail.startswith(signs):
+            return Trouble(f"{reason} ({reply.detail})", remedy)
     # An empty request does not get as far as the memory limiter.
     reason = "the Collector answers, and refuses the spans"
     remedy = (
@@ -222,7 +224,7 @@ def _refused(reply: Reply) -> Trouble:
         "otelcol_receiver_refused_spans_total; otelcol_exporter_queue_size)? Else "
         "check OTEL_EXPORTER_OTLP_HEADERS and _COMPRESSION."
     )
-    return Trouble(f"{reason} ({reply.said})", remedy)
+    return Trouble(f"{reason} ({reply.detail})", remedy)
 
 
 @contextmanager

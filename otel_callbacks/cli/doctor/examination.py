@@ -212,7 +212,7 @@ class Examination:
         here = f"; as for {', '.join(names)}" if names else ""
         if not self._spans:
             reply = doctor_collector.handshake(check, self.addresses, protocol)
-            return f"{protocol}{here}; {reply.said}; no trace was there to send"
+            return f"{protocol}{here}; {reply.detail}; no trace was there to send"
         self._sent = doctor_collector.send(check, self.addresses, protocol, self._spans)
         return f"{protocol}{here}; it took the trace"
 

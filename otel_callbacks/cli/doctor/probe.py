@@ -211,25 +211,25 @@ class Deadline:
         self._end = time.monotonic() + seconds
 
     @property
-    def left(self) -> float:
+    def remaining(self) -> float:
         """Seconds that are left, at least 0."""
         return max(self._end - time.monotonic(), 0.0)
 
     @property
     def request(self) -> float:
         """Seconds that one request may take; never so few that none can succeed."""
-        return max(min(_REQUEST_SECONDS, self.left), _LEAST_SECONDS)
+        return max(min(_REQUEST_SECONDS, self.remaining), _LEAST_SECONDS)
 
     def share(self, part: float) -> Deadline:
         """Return a deadline of a part of what is left."""
-        return Deadline(self.left * part)
+        return Deadline(self.remaining * part)
 
     def poll(self, probe: Callable[[], _T | None]) -> _T | None:
         """Ask again and again; return the first answer, or None when time is up."""
         while (found := probe()) is None:
-            if self.left <= 0:
+            if self.remaining <= 0:
                 return None
-            time.sleep(min(_POLL_SECONDS, self.left))
+            time.sleep(min(_POLL_SECONDS, self.remaining))
         return found
 
 

@@ -214,7 +214,7 @@ def _span_metrics(
         return True if calls and calls != calls_before else None
 
     if not check.deadline.poll(probe):
-        _say_why(check, prometheus, sent)
+        _explain(check, prometheus, sent)
         return ""
     if exemplars and not named():
         check.caution(
@@ -224,7 +224,7 @@ def _span_metrics(
     return f"span metrics of the trace after {sent.ago:.1f} s"
 
 
-def _say_why(check: Check, prometheus: Prometheus, sent: Sent) -> None:
+def _explain(check: Check, prometheus: Prometheus, sent: Sent) -> None:
     """Say where the span metrics are."""
     if prometheus.value(_QUEUE):
         check.trouble(

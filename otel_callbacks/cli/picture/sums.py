@@ -20,7 +20,7 @@ _MODEL: Final = catalogue.label(semconv.REQUEST_MODEL)
 _OPERATION: Final = catalogue.label(semconv.OPERATION_NAME)
 _TOKEN_TYPE: Final = catalogue.label(semconv.TOKEN_TYPE)
 
-_GIVEN_UP: Final = frozenset({"cancelled", "abandoned"})
+_UNFINISHED: Final = frozenset({"cancelled", "abandoned"})
 _ORDER: Final = tuple(OUTCOMES)
 
 
@@ -62,9 +62,13 @@ class Comparison(NamedTuple):
     @property
     def numbers(self) -> tuple[str, str, str]:
         """Calls and tokens for people; what nobody reported is unknown."""
-        calls, given, taken = self.counters
-        known = given or taken or self.outcome not in _GIVEN_UP
-        tokens = (f"{given:,}", f"{taken:,}") if known else ("unknown", "unknown")
+        calls, input_tokens, output_tokens = self.counters
+        known = input_tokens or output_tokens or self.outcome not in _UNFINISHED
+        tokens = (
+            (f"{input_tokens:,}", f"{output_tokens:,}")
+            if known
+            else ("unknown", "unknown")
+        )
         return f"{calls:,}", *tokens
 
 

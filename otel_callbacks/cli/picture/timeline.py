@@ -118,13 +118,13 @@ def total(calls: Iterable[Row]) -> str:
     spent, saved, dollars = [0, 0], 0, 0.0
     unknown = unpriced = 0
     for row in calls:
-        given = row.tokens or (0, 0)
+        tokens = row.tokens or (0, 0)
         if row.outcome == "cache_hit":
-            saved += sum(given)
+            saved += sum(tokens)
             continue
         unknown += row.tokens_unknown
         unpriced += row.tokens is not None and row.cost is None
-        spent = [before + more for before, more in zip(spent, given, strict=True)]
+        spent = [before + more for before, more in zip(spent, tokens, strict=True)]
         dollars += row.cost or 0.0
     parts = []
     if any(spent) or not unknown:
@@ -194,9 +194,9 @@ def _row(span: Span, guides: tuple[bool, ...], begin: int) -> Row:
     status = _number(attributes, _HTTP_STATUSES)
     name = f"{span['name']} {status}" if kind == "http" and status else span["name"]
     outcome = _outcome(span, kind, status)
-    given = _number(attributes, _INPUT_TOKENS)
-    taken = _number(attributes, _OUTPUT_TOKENS) or 0
-    tokens = None if given is None else (int(given), int(taken))
+    input_tokens = _number(attributes, _INPUT_TOKENS)
+    output_tokens = _number(attributes, _OUTPUT_TOKENS) or 0
+    tokens = None if input_tokens is None else (int(input_tokens), int(output_tokens))
     return Row(
         name=name,
         guides=guides,

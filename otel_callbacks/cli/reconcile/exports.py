@@ -142,10 +142,10 @@ def _of_anthropic(day: date, result: Mapping[str, Any]) -> Item:
     """Read one result of Anthropic's reports; costs are cents, as decimal text."""
     model = result.get("model") or ""
     if "uncached_input_tokens" in result:
-        written = (result.get("cache_creation") or {}).values()
+        output_tokens = (result.get("cache_creation") or {}).values()
         read = result.get("cache_read_input_tokens") or 0
-        given = int(result["uncached_input_tokens"]) + int(read) + sum(written)
-        return Item(day, model, given, int(result["output_tokens"]))
+        inputs = int(result["uncached_input_tokens"]) + int(read) + sum(output_tokens)
+        return Item(day, model, inputs, int(result["output_tokens"]))
     if str(result.get("currency", _USD)).lower() != _USD:
         _refuse(f"its costs are in {result['currency']}, not in US dollars")
     return Item(day, model, cost_usd=_number(str(result["amount"])) / 100)
@@ -158,12 +158,12 @@ def _of_result(day: date, result: Mapping[str, Any]) -> Item:
         kind = str(result.get("object") or "")
         if kind and kind not in _KINDS:
             _refuse(f"it holds {kind}, which no callback of LangChain tells of")
-        given, taken = int(result["input_tokens"]), result.get("output_tokens")
-        is_text = kind not in _KINDS and taken is not None
+        inputs, outputs = int(result["input_tokens"]), result.get("output_tokens")
+        is_text = kind not in _KINDS and outputs is not None
         counted = _KINDS.get(kind, semconv.MODEL_OPERATIONS if is_text else _EMBEDDINGS)
         model = result.get("model") or ""
-        written = None if counted is _EMBEDDINGS else int(taken or 0)
-        return Item(day, model, given, written, operations=counted)
+        output_tokens = None if counted is _EMBEDDINGS else int(outputs or 0)
+        return Item(day, model, inputs, output_tokens, operations=counted)
     if str(amount.get("currency", _USD)).lower() != _USD:
         _refuse(f"its costs are in {amount['currency']}, not in US dollars")
     return Item(

@@ -176,42 +176,42 @@ def dollars(amount: float) -> str:
 
 def remarks(rows: Mapping[Key, Spend], read: Read) -> list[str]:
     """Say what must be known to read the sums rightly."""
-    said = []
+    notes = []
     if read.until is None:
         since = "" if read.since is None else f" ({read.since:%Y-%m-%d %H:%M:%S} UTC)"
-        said.append(f"/metrics counts since the process started{since}.")
+        notes.append(f"/metrics counts since the process started{since}.")
     elif read.since is not None:
         span = f"{read.since:%Y-%m-%d %H:%M:%S} to {read.until:%Y-%m-%d %H:%M:%S} UTC"
-        said.append(f"From {span}.")
+        notes.append(f"From {span}.")
     if read.restarts:
-        said.append(
+        notes.append(
             f"{read.restarts} counters began anew in this time; what a process "
             "counted after its last scrape is in no sum."
         )
-    said += doubts(read)
+    notes += doubts(read)
     unpriced: dict[str, float] = {}
     for key, row in rows.items():
         if row.unpriced_tokens:
             unpriced[key[0]] = unpriced.get(key[0], 0) + row.unpriced_tokens
     if unpriced:
         tokens = round(sum(unpriced.values()))
-        said.append(_WITHOUT.format(tokens=tokens, models=", ".join(sorted(unpriced))))
-    return said
+        notes.append(_WITHOUT.format(tokens=tokens, models=", ".join(sorted(unpriced))))
+    return notes
 
 
 def doubts(read: Read) -> list[str]:
     """Say what keeps the sums from being all that was spent."""
-    said = [f"The server warns: {text}" for text in read.warnings]
+    notes = [f"The server warns: {text}" for text in read.warnings]
     if read.unknown:
         more = total(spend(read.unknown).values())
         tokens = more.input_tokens + more.output_tokens
-        said.append(
+        notes.append(
             f"Up to {round(tokens):,} tokens, ${dollars(more.cost_usd)} and "
             f"{round(more.calls):,} calls more may fall in this time, and are in no "
             "sum: Prometheus has no values around its start or its end. Choose a "
             "time in which it was running."
         )
-    return said
+    return notes
 
 
 def as_json(rows: Mapping[Key, Spend], by: Sequence[str], read: Read) -> str:

@@ -81,8 +81,8 @@ class _Prometheus:
         """Return the series of an answer."""
         answer = fetch(self._where, f"/api/v1/{path}", query, _REMEDY).json()
         try:
-            said = answer.get("warnings") or ()
-            self.warnings.update((str(one), None) for one in said)
+            warned = answer.get("warnings") or ()
+            self.warnings.update((str(one), None) for one in warned)
             found = {
                 tuple(sorted(one.get("metric", {}).items())): {
                     float(time): self._number(value, query["query"])
@@ -443,17 +443,17 @@ def _refuse_what_counts_twice(
     places = reading.times()
     if len(places) <= 1:
         return
-    for (what, name), ways in _ways(prometheus, window, places).items():
-        for one, other in pairwise(sorted(ways)):
+    for (what, name), copies in _copies(prometheus, window, places).items():
+        for one, other in pairwise(sorted(copies)):
             first = max(
-                min(places[place][0] for place in ways[way]) for way in (one, other)
+                min(places[place][0] for place in copies[way]) for way in (one, other)
             )
             last = min(
-                max(places[place][1] for place in ways[way]) for way in (one, other)
+                max(places[place][1] for place in copies[way]) for way in (one, other)
             )
             if last - first <= 2 * window.step:
                 continue
-            ours, theirs = dict(ways[one][0]), dict(ways[other][0])
+            ours, theirs = dict(copies[one][0]), dict(copies[other][0])
             label = next(
                 (name for name in ours if ours[name] != theirs.get(name)), "job"
             )
@@ -465,7 +465,7 @@ def _refuse_what_counts_twice(
             raise SourceError(message)
 
 
-def _ways(
+def _copies(
     prometheus: _Prometheus, window: _Window, places: Iterable[Labels]
 ) -> dict[tuple[str, str], dict[str, list[Labels]]]:
     """Return in which ways the series of a service, and of an instance, come."""
@@ -483,9 +483,9 @@ def _ways(
             service, way = labels["exported_job"], "sent on by a Collector"
         elif target in scraped:
             way = "scraped"
-            ways = found.setdefault(("instance", instance), {})
-            ways.setdefault(f"as job {job!r}", []).append(place)
+            copies = found.setdefault(("instance", instance), {})
+            copies.setdefault(f"as job {job!r}", []).append(place)
         # A job is the service's name, behind its namespace if it has one.
-        ways = found.setdefault(("service", service.rpartition("/")[2]), {})
-        ways.setdefault(way, []).append(place)
+        copies = found.setdefault(("service", service.rpartition("/")[2]), {})
+        copies.setdefault(way, []).append(place)
     return found

@@ -151,7 +151,7 @@ class View:
         self._store = store
         self._out = out
         self._refusals: dict[str, None] = {}
-        self._told = 0
+        self._shown = 0
 
     def refused(self, why: str) -> None:
         """Note why a request was refused; each reason is shown once."""
@@ -161,9 +161,9 @@ class View:
     def show(self) -> None:
         """Show what has ended since the last time, with the totals so far."""
         reasons = list(self._refusals)
-        for why in reasons[self._told :]:
+        for why in reasons[self._shown :]:
             self._out.line(f"Refused: {why}", "yellow")
-        self._told = len(reasons)
+        self._shown = len(reasons)
         ended = self._store.ended()
         for timeline in ended[:_TRACES_AT_ONCE]:
             self._trace(timeline)

@@ -239,8 +239,8 @@ class Receiver:
         for resource in request.resource_logs:
             for scope in resource.scope_logs:
                 for record in scope.log_records:
-                    said = _attributes(record.attributes)
-                    content = {key: said[key] for key in said.keys() & CONTENT}
+                    fields = _attributes(record.attributes)
+                    content = {key: fields[key] for key in fields.keys() & CONTENT}
                     if content and record.span_id:
                         ids = record.trace_id.hex(), record.span_id.hex()
                         self._store.add_content(*ids, content)

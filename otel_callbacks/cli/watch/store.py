@@ -88,12 +88,14 @@ class Store:
                 self._add(span)
             self._make_room()
 
-    def add_content(self, trace_id: str, span_id: str, said: Mapping[str, Any]) -> None:
+    def add_content(
+        self, trace_id: str, span_id: str, captured: Mapping[str, Any]
+    ) -> None:
         """Take what a log event says about a span."""
         with self._lock:
             trace = self._trace(trace_id)
             if len(trace.content) < _SPANS_OF_A_TRACE:
-                trace.content[span_id] = dict(said)
+                trace.content[span_id] = dict(captured)
                 self._touch(trace)
             self._make_room()
 
@@ -160,12 +162,12 @@ class Store:
         if row.kind != "model":
             return
         spent = row.outcome != "cache_hit"
-        given = row.tokens or (0, 0)
+        of_call = row.tokens or (0, 0)
         before = self.totals.get(row.model, Total())
         self.totals[row.model] = Total(
             before.calls + 1,
-            before.input + given[0] * spent,
-            before.output + given[1] * spent,
+            before.input + of_call[0] * spent,
+            before.output + of_call[1] * spent,
             before.dollars + (row.cost or 0.0) * spent,
         )
 

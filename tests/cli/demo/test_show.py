@@ -17,7 +17,7 @@ from otel_callbacks import ConfiguredHandler, Settings
 from otel_callbacks.cli.demo import provider as demo_provider
 from otel_callbacks.cli.demo import scenes as demo_scenes
 from otel_callbacks.cli.demo import show as demo_show
-from otel_callbacks.cli.demo.scenes import SCENES, Said, Scene, Shop
+from otel_callbacks.cli.demo.scenes import SCENES, Exchange, Scene, Shop
 from otel_callbacks.cli.demo.show import Played
 from otel_callbacks.cli.picture import sums
 from otel_callbacks.cli.picture.sums import Comparison, Sum
@@ -107,7 +107,7 @@ def test_a_scene_that_fails_is_shown_and_the_show_goes_on(
 ) -> None:
     """In every round, and the exit code says it."""
 
-    async def play(_: Shop) -> list[Said]:
+    async def play(_: Shop) -> list[Exchange]:
         message = "no vases left"
         raise RuntimeError(message)
 
@@ -178,7 +178,7 @@ def test_ctrl_c_ends_the_first_round_early(monkeypatch: pytest.MonkeyPatch) -> N
         shows.append(show)
         listen(show)
 
-    async def play(_: Shop) -> list[Said]:
+    async def play(_: Shop) -> list[Exchange]:
         begun.set()
         # The signal comes while this is being played, on a machine of any speed.
         await shows[0]._stop.wait()
@@ -241,7 +241,7 @@ def _session(**fields: Any) -> Session:
 def test_long_questions_are_cut_to_the_width() -> None:
     """One line each, whatever the script."""
     out = _console(40)
-    said = [Said("玫瑰" * 20, "Roses"), Said("Roses?", "玫瑰" * 20)]
+    said = [Exchange("玫瑰" * 20, "Roses"), Exchange("Roses?", "玫瑰" * 20)]
     demo_show.print_scene(out, Played(SCENES[0], said, 0.5, ""))
     lines = _text(out).splitlines()
     assert len(lines) == 3

@@ -148,16 +148,19 @@ def test_other_servers_do_not_speak_it() -> None:
     """Another gRPC service, another web page, HTTP for gRPC, and gRPC for HTTP."""
     with Receiver(service="other.Service") as receiver:
         reply = ask(address("", receiver.url), "grpc", 5)
-        assert (reply.speaks, reply.said.partition(":")[0]) == (False, "UNIMPLEMENTED")
+        assert (reply.speaks, reply.detail.partition(":")[0]) == (
+            False,
+            "UNIMPLEMENTED",
+        )
         reply = ask(address("", receiver.url), "http/protobuf", 5)
         assert not reply.speaks
     with Web() as web:
         reply = ask(address("", web.url), "http/protobuf", 5)
         assert reply == Reply(
-            speaks=False, takes=False, said="HTTP 404 Not Found 404 page not found"
+            speaks=False, takes=False, detail="HTTP 404 Not Found 404 page not found"
         )
         reply = ask(address("", web.url), "grpc", 5)
-        assert (reply.speaks, reply.said.partition(":")[0]) == (False, "UNAVAILABLE")
+        assert (reply.speaks, reply.detail.partition(":")[0]) == (False, "UNAVAILABLE")
 
 
 @pytest.mark.parametrize("protocol", ["grpc", "http/protobuf"])

@@ -161,9 +161,9 @@ def test_polling_ends_with_an_answer_or_with_the_time() -> None:
 def test_deadlines_are_never_negative() -> None:
     """And one request always has some time."""
     over = Deadline(-1)
-    assert (over.left, over.request) == (0.0, 0.5)
+    assert (over.remaining, over.request) == (0.0, 0.5)
     assert Deadline(100).request == 5.0
-    assert 40 < Deadline(100).share(0.5).left <= 50
+    assert 40 < Deadline(100).share(0.5).remaining <= 50
 
 
 def test_findings_are_kept_in_order_and_cautions_once(check: Check) -> None:
