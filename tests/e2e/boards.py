@@ -15,6 +15,7 @@ from stack import DEPLOY
 _RATE_INTERVAL = "15s"
 _STEP = 2
 _LABEL_VALUES = re.compile(r"label_values\((?:(.+), )?(\w+)\)")
+_LABEL_NAMES = re.compile(r"label_names\((.+)\)")
 
 
 @dataclass
@@ -97,13 +98,9 @@ class Board:
         if variable["type"] != "query":
             current = variable.get("current") or {}
             return self._chosen.get(name) or str(current.get("value") or "")
-        query = self._filled(variable["query"]["query"])
-        match = _LABEL_VALUES.fullmatch(query)
-        assert match, query
-        url = f"{self._prometheus}/api/v1/label/{match[2]}/values"
-        window = {"start": str(self._since), "end": str(self._until)}
-        found = get(url, **window, **({"match[]": match[1]} if match[1] else {}))
-        values = [value for value in found["data"] if value]
+        values = self._asked(self._filled(variable["query"]["query"]))
+        if pattern := variable.get("regex"):
+            values = [one for one in values if re.fullmatch(pattern[1:-1], one)]
         self.options[name] = values
         if not variable.get("includeAll"):
             return self._chosen.get(name) or (values[0] if values else "")
@@ -111,6 +108,20 @@ class Board:
             assert self._chosen[name] in values, (name, values)
             return re.escape(self._chosen[name])
         return str(variable.get("allValue") or "|".join(map(re.escape, values)))
+
+    def _asked(self, query: str) -> list[str]:
+        """Ask for values or names of labels."""
+        window = {"start": str(self._since), "end": str(self._until)}
+        if match := _LABEL_NAMES.fullmatch(query):
+            url = f"{self._prometheus}/api/v1/labels"
+            selector = f'{{__name__=~".*{match[1]}.*"}}'
+            found = get(url, **window, **{"match[]": selector})["data"]
+            return [name for name in found if name != "__name__"]
+        match = _LABEL_VALUES.fullmatch(query)
+        assert match, query
+        url = f"{self._prometheus}/api/v1/label/{match[2]}/values"
+        found = get(url, **window, **({"match[]": match[1]} if match[1] else {}))
+        return [value for value in found["data"] if value]
 
     def _filled(self, text: str) -> str:
         """Put variables in, as Grafana does."""

@@ -208,6 +208,10 @@ def test_variables_know_both_services(run: Run) -> None:
         assert board.options["environment"] == ["demo", "test"]
         assert board.options["version"] == ["2", "demo"]
         assert board.options["job"] == ["app", _SECOND]
+        assert board.options["label"] == [
+            *("chain", "gen_ai_agent_name", "gen_ai_prompt_name"),
+            *("gen_ai_prompt_version", "team"),
+        ]
 
 
 @pytest.mark.parametrize("service", ["flower-shop", _SECOND])
@@ -288,6 +292,14 @@ def test_spend_says_what_it_lacks(run: Run) -> None:
     assert spend["Given up, cost unknown"].value == _about(real["cancelled"])
     by_team = run.board("spend", service=_SECOND, group="team").answers()
     assert set(by_team["Spent by $group"].column(0, "team")) == {"roses", "tulips"}
+    spent_by = {
+        team: run.board("spend", service=_SECOND, label="team", label_value=team)
+        .answers()["Spent"]
+        .value
+        for team in ("roses", "tulips")
+    }
+    assert sum(spent_by.values()) == pytest.approx(spend["Spent"].value, rel=0.05)
+    assert min(spent_by.values()) > 0.3 * spend["Spent"].value
     hourly = spend["Per hour"].value
     spent = spend["Spent"].value
     # A minute's spend is not an hour's: the pace is that of the time there is.

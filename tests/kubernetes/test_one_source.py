@@ -49,6 +49,21 @@ def test_prometheus_is_set_up_as_on_one_machine() -> None:
     file = yaml.safe_load((DEPLOY / "prometheus/prometheus.yml").read_text())
     assert list(spec["otlp"].values()) == list(file["otlp"].values())
     assert spec["scrapeInterval"] == file["global"]["scrape_interval"]
+    compose = yaml.safe_load((DEPLOY.parent / "docker-compose.yml").read_text())
+    flags = compose["services"]["prometheus"]["command"]
+    assert f"--enable-feature={','.join(spec['enableFeatures'])}" in flags
+    assert spec["enableOTLPReceiver"] == ("--web.enable-otlp-receiver" in flags)
+
+
+@pytest.mark.kubernetes
+def test_the_first_call_of_a_series_is_on_the_boards_there_too() -> None:
+    """Prometheus adds the zero of a counter's birth, and keeps exemplars."""
+    for name in ("monitoring", "overlays/large"):
+        prometheus = named(resources(name), "Prometheus", "otel-callbacks")
+        assert {
+            "exemplar-storage",
+            "created-timestamp-zero-ingestion",
+        } <= set(prometheus["spec"]["enableFeatures"])
 
 
 def test_images_are_those_of_compose() -> None:

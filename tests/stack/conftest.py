@@ -26,6 +26,7 @@ _VARIABLES = {
     "$pace": "1h",
     "$budget": "100",
     "$group": "gen_ai_request_model",
+    "$label=": "job=",
 }
 
 
@@ -67,7 +68,8 @@ def _selectors(node: Any, grouped: frozenset[str]) -> list[Selector]:
     if isinstance(node, promql_parser.MatrixSelector):
         return _selectors(node.vector_selector, grouped)
     if isinstance(node, promql_parser.AggregateExpr):
-        kept = frozenset(node.modifier.labels if node.modifier else ())
+        is_by = node.modifier and node.modifier.type == promql_parser.AggModifierType.By
+        kept = frozenset(node.modifier.labels if is_by else ())
         return _selectors(node.expr, grouped | kept)
     if isinstance(node, promql_parser.BinaryExpr):
         return _of_both_sides(node, grouped)

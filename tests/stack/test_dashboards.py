@@ -225,7 +225,8 @@ def test_every_dashboard_has_the_shared_variables(
     shared = [
         *("datasource", "jaeger"),
         *("service", "environment", "version", "instance", "job"),
-        *("provider", "model", "operation", "trace_service", "jaeger_url", "filters"),
+        *("provider", "model", "operation", "label", "label_value"),
+        *("trace_service", "jaeger_url"),
     ]
     for dashboard in dashboards.values():
         names = [variable["name"] for variable in dashboard["templating"]["list"]]
@@ -318,7 +319,7 @@ def test_no_panel_ignores_a_variable(dashboards: dict[str, dict[str, Any]]) -> N
     assert hidden == {
         (board, variable)
         for board in ("agents", "health")
-        for variable in ("provider", "model", "operation")
+        for variable in ("provider", "model", "operation", "label", "label_value")
     }
 
 

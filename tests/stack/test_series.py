@@ -129,6 +129,10 @@ def known(rules: list[dict[str, Any]]) -> dict[str, frozenset[str]]:
     known = _derived(rules)
     for registry in REGISTRIES.values():
         known |= _known(series_of(registry))
+    for rule in rules:
+        # All labels but the process's: those of the series that it sums up.
+        if found := re.search(r"sum without \([^)]*\)\s*\(\s*\w+\((\w+)", rule["expr"]):
+            known[rule["record"]] = known[found[1]] - {"instance"}
     return known
 
 
@@ -195,7 +199,24 @@ def test_the_choices_of_group_by_are_labels_of_the_cost(
     """Whatever the reader groups the cost by, the cost has."""
     variables = {v["name"]: v for v in dashboards["spend"]["templating"]["list"]}
     choices = {option["value"] for option in variables["group"]["options"]}
-    assert choices <= known["otel_callbacks_cost_usd_total"]
+    # One that is chosen elsewhere; Grafana puts the label's name in.
+    assert "$label" in choices
+    assert choices - {"$label"} <= known["otel_callbacks_cost_usd_total"]
+
+
+def test_the_variable_label_offers_what_apps_chose(
+    dashboards: dict[str, dict[str, Any]], known: dict[str, frozenset[str]]
+) -> None:
+    """Every label of a counter of calls is left out, and no label of an app's own."""
+    operations = set(known["otel_callbacks_operations_total"])
+    for dashboard in dashboards.values():
+        variables = {v["name"]: v for v in dashboard["templating"]["list"]}
+        pattern = re.compile(variables["label"]["regex"].strip("/"))
+        offered = {name for name in {*operations, "team"} if pattern.match(name)}
+        assert offered == {*_CHOSEN, "team"}
+        # With none chosen there is a label that every series has, and all its values.
+        assert variables["label"]["allValue"] == "job"
+        assert variables["label_value"]["allValue"] == ".*"
 
 
 def test_variables_ask_for_labels_that_exist(

@@ -28,7 +28,38 @@ _JAEGER_URL: Final = "http://localhost:16686"
 _OPERATIONS: Final = "otel_callbacks_operations_total"
 # Recorded by deploy/prometheus/rules/recording.yml: which process is which service.
 _WHO: Final = "instance:otel_callbacks_service:info"
-_OF_CALLS: Final = ("provider", "model", "operation")
+_OF_CALLS: Final = ("provider", "model", "operation", "label", "label_value")
+
+# What every counter of calls has, and what Prometheus, its operator and the Collector
+# add: all other labels of it are those that apps chose with OTEL_CALLBACKS_LABELS.
+NOT_CHOSEN: Final = (
+    "gen_ai_operation_name",
+    "gen_ai_provider_name",
+    "gen_ai_request_model",
+    "gen_ai_response_model",
+    "server_address",
+    "server_port",
+    "outcome",
+    "error_class",
+    "job",
+    "instance",
+    "service_name",
+    "service_namespace",
+    "service_instance_id",
+    "service_version",
+    "deployment_environment_name",
+    "cluster",
+    "container",
+    "endpoint",
+    "namespace",
+    "node",
+    "pod",
+    "prometheus",
+    "prometheus_replica",
+    "service",
+)
+"""Labels of the counters of calls that are not from an app's metadata."""
+
 _ANYTHING: Final = ".*"
 
 _EMPTY: Final = """\
@@ -42,6 +73,8 @@ _EMPTY: Final = """\
 the service whose traces are listed. |
 | only from spans | The Collector is not reached: `otel-callbacks doctor` says where \
 spans end. |
+| latency, calls in flight, streams | Is a label chosen (variable *Label*)? They are \
+not known by an app's own labels; cost, tokens and calls are. |
 | one panel | Its text says what is missing: no streams, no cache hits, no agents, no \
 label chosen with `OTEL_CALLBACKS_LABELS`. |
 """
@@ -69,7 +102,7 @@ def labelled(
     *,
     everything: str = _ANYTHING,
     is_hidden: bool = False,
-) -> Variable:
+) -> dashboard.QueryVariable:
     """Let the reader choose some values of a label.
 
     Args:
@@ -235,6 +268,33 @@ def _calls() -> list[Variable]:
     ]
 
 
+def _chosen() -> list[Variable]:
+    """Choose calls by a label that the app made from its metadata."""
+    return [
+        labelled(
+            "label",
+            "Label",
+            "A label that an app chose with OTEL_CALLBACKS_LABELS, such as team. All: "
+            "none is looked at.",
+            f"label_names({_OPERATIONS})",
+            # Every series has it, so with all of its values nothing is left out; and
+            # it stands there where no app has chosen a label.
+            everything="job",
+        )
+        .multi(multi=False)
+        .regex(f"/^(?!(?:{'|'.join(NOT_CHOSEN)})$).*$/"),
+        labelled(
+            "label_value",
+            "Value of the label",
+            "Calls with this value of the variable Label. Latency, calls in flight and "
+            "what is from spans are not known by such a label: these panels are empty "
+            "then.",
+            f'label_values({_OPERATIONS}{{job=~"$job", instance=~"$instance"}}, '
+            "$label)",
+        ),
+    ]
+
+
 def _variables() -> list[Variable]:
     """Choose data sources, processes, calls, and whose traces are listed."""
     return [
@@ -242,6 +302,7 @@ def _variables() -> list[Variable]:
         _data_source("jaeger", "Traces", "jaeger", "Jaeger", "jaeger"),
         *_identity(),
         *_calls(),
+        *_chosen(),
         dashboard.QueryVariable("trace_service")
         .label("Traces of")
         .description(
@@ -264,10 +325,6 @@ def _variables() -> list[Variable]:
             "Where this browser finds Jaeger; links to traces begin with it.",
             _JAEGER_URL,
         ),
-        dashboard.AdHocVariable("filters")
-        .label("Filters")
-        .description("Any other label, such as one from your metadata (team).")
-        .datasource(METRICS),
     ]
 
 

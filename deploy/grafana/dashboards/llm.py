@@ -8,7 +8,7 @@ from dashboards.frame import Row, assemble, choice
 from dashboards.llm_latency import latency, latency_details
 from dashboards.llm_tokens import tokens
 from dashboards.llm_traffic import callers, errors
-from dashboards.panels import number, steps
+from dashboards.panels import NOT_BY_LABEL, number, steps
 from dashboards.promql import (
     CALLS,
     RANGE,
@@ -77,6 +77,7 @@ def _headline() -> Row:
                 f"95 of 100 calls took at most this long. {ABOUT_PERCENTILES}",
                 quantile(0.95, DURATION, CALLS, window=RANGE, spans=SPANS_OF_CALLS),
                 unit="s",
+                empty=f"No calls, {NOT_BY_LABEL}",
             ),
             number(
                 "First chunk, p95",
@@ -84,19 +85,19 @@ def _headline() -> Row:
                 "Estimated within a bucket, a factor of 2 wide.",
                 quantile(0.95, FIRST_CHUNK, CALLS, window=RANGE),
                 unit="s",
-                empty="No streams",
+                empty=f"No streams, {NOT_BY_LABEL}",
             ),
             number(
                 "In flight",
                 "Calls that have started and not ended, right now.",
                 total(IN_FLIGHT),
-                empty="0",
+                empty="Not known",
             ),
             number(
                 "Most in flight",
                 "The most calls at once that a scrape saw in the time range.",
                 f"max_over_time({total(IN_FLIGHT)}[{RANGE}:])",
-                empty="0",
+                empty="Not known",
             ),
             number("Tokens", "Input and output tokens, all outcomes.", whole(used)),
             number(

@@ -5,10 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from dashboards.frame import Row
-from dashboards.panels import buckets, lines
+from dashboards.panels import NOT_BY_LABEL, buckets, lines
 from dashboards.promql import (
     CALLS,
     MODEL,
+    MODEL_OPERATIONS,
+    NOT_BY_OPERATION,
     SPAN_TIME,
     SPANS_OF_CALLS,
     SPANS_OF_SERVICE,
@@ -56,6 +58,7 @@ def latency() -> Row:
                     for q, name in ((0.5, "p50"), (0.95, "p95"), (0.99, "p99"))
                 ),
                 unit="s",
+                empty=f"No calls, {NOT_BY_LABEL}",
             ),
             lines(
                 "Latency by model, p95",
@@ -71,6 +74,7 @@ def latency() -> Row:
                     exemplars=True,
                 ),
                 unit="s",
+                empty=f"No calls, {NOT_BY_LABEL}",
                 link=MODEL_IN_JAEGER,
             ),
         ],
@@ -95,7 +99,7 @@ def _streams(title: str, description: str, histogram: str) -> Panel:
             exemplars=True,
         ),
         unit="s",
-        empty="No streams in this time range",
+        empty=f"No streams, {NOT_BY_LABEL}",
         link=MODEL_IN_JAEGER,
     )
 
@@ -106,11 +110,18 @@ def latency_details() -> Row:
     Returns:
         The row.
     """
-    inside = select(f"{SPAN_TIME}_sum", SPANS_OF_CALLS, 'span_kind="SPAN_KIND_CLIENT"')
-    calls = select(f"{SPAN_TIME}_count", SPANS_OF_CALLS, 'span_kind="SPAN_KIND_CLIENT"')
+    asked = (
+        SPANS_OF_SERVICE,
+        NOT_BY_OPERATION,
+        f'gen_ai_operation_name=~"{MODEL_OPERATIONS}"',
+        'span_kind="SPAN_KIND_CLIENT"',
+    )
+    inside = select(f"{SPAN_TIME}_sum", *asked)
+    calls = select(f"{SPAN_TIME}_count", *asked)
     http = select(
         f"{SPAN_TIME}_sum",
         SPANS_OF_SERVICE,
+        NOT_BY_OPERATION,
         'span_kind="SPAN_KIND_CLIENT"',
         'span_name="POST"',
     )
@@ -133,30 +144,34 @@ def latency_details() -> Row:
                 "How many calls took how long. Dots are single calls: a click on one "
                 "leads to its trace.",
                 distribution(DURATION, CALLS),
+                empty=f"No calls, {NOT_BY_LABEL}",
             ),
             buckets(
                 "Distribution of the time to first chunk",
                 "How many streams began after how long.",
                 distribution(FIRST_CHUNK, CALLS),
+                empty=f"No streams, {NOT_BY_LABEL}",
             ),
             buckets(
                 "Distribution of the time per further chunk",
                 "How many chunks came how long after the one before. A second band "
                 "high above the first is a stream that stops and goes on.",
                 distribution(NEXT_CHUNK, CALLS),
+                empty=f"No streams, {NOT_BY_LABEL}",
             ),
             lines(
                 "Provider and overhead, for each call",
                 "Means from spans, where the HTTP client is instrumented: the time in "
                 "HTTP requests, and the rest: LangChain, the provider's client, the "
-                "wait between two tries. A stream's request ends with its headers.",
+                "wait between two tries. A stream's request ends with its headers. Of "
+                "all models and operations: an HTTP span does not say whose it is.",
                 over_time(ratio(rate(http), rate(calls)), "HTTP requests"),
                 over_time(
                     ratio(f"({rate(inside)} - {rate(http)})", rate(calls)), "rest"
                 ),
                 unit="ms",
                 stacked=True,
-                empty="No HTTP spans: instrument the HTTP client",
+                empty="No HTTP spans, or a model or label is chosen",
                 width=12,
             ),
         ],

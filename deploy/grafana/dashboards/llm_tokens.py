@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dashboards.frame import Row
-from dashboards.panels import bars, lines
+from dashboards.panels import NOT_BY_LABEL, bars, lines
 from dashboards.promql import (
     CALLS,
     MODEL,
@@ -93,6 +93,7 @@ def tokens() -> Row:
                     exemplars=True,
                 ),
                 unit="suffix: tokens",
+                empty=f"No calls, {NOT_BY_LABEL}",
             ),
             lines(
                 "Output tokens a second of a call",
@@ -107,6 +108,7 @@ def tokens() -> Row:
                     BY_MODEL,
                 ),
                 unit=TOKENS_A_SECOND,
+                empty=f"No calls, {NOT_BY_LABEL}",
             ),
             bars(
                 "Input for each token of output",

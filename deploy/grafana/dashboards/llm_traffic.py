@@ -5,10 +5,18 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from dashboards.frame import Row
-from dashboards.panels import NO_FAILURES, OUTCOME_COLOURS, lines, steps
+from dashboards.panels import (
+    NO_FAILURES,
+    NOT_BY_LABEL,
+    OUTCOME_COLOURS,
+    lines,
+    steps,
+)
 from dashboards.promql import (
     CALLS,
     MODEL,
+    MODEL_OPERATIONS,
+    NOT_BY_OPERATION,
     PROVIDER,
     RANGE,
     SPANS_OF_CALLS,
@@ -109,7 +117,7 @@ def _exceptions() -> Panel:
         "Failed calls by exception",
         "error.type: the name of the exception's class, as on the span.",
         Column("Calls", largest(whole(failed))),
-        empty=NO_FAILURES,
+        empty=f"None, {NOT_BY_LABEL}",
         width=12,
     )
 
@@ -121,10 +129,9 @@ def callers() -> Row:
         The row.
     """
     calls = increase(OPERATIONS, MODEL, PROVIDER)
-    requests = select(
-        SPANS, SPANS_OF_SERVICE, 'span_kind="SPAN_KIND_CLIENT"', 'span_name="POST"'
-    )
-    asked = select(SPANS, SPANS_OF_CALLS, 'span_kind="SPAN_KIND_CLIENT"')
+    client = (SPANS_OF_SERVICE, NOT_BY_OPERATION, 'span_kind="SPAN_KIND_CLIENT"')
+    requests = select(SPANS, *client, 'span_name="POST"')
+    asked = select(SPANS, *client, f'gen_ai_operation_name=~"{MODEL_OPERATIONS}"')
     return Row(
         "Models and callers",
         [
@@ -188,6 +195,7 @@ def callers() -> Row:
                 over_time(top(total(IN_FLIGHT, MODEL), OPERATIONS, MODEL), BY_MODEL),
                 unit="suffix: calls",
                 stacked=True,
+                empty=f"No calls, {NOT_BY_LABEL}",
             ),
             lines(
                 "Calls by operation and provider",
@@ -201,9 +209,10 @@ def callers() -> Row:
             lines(
                 "HTTP requests for each model call",
                 "From spans, where the HTTP client is instrumented. More than 1: the "
-                "provider's client tries again; less: answers from a cache.",
+                "provider's client tries again; less: answers from a cache. Of all "
+                "models and operations: an HTTP span does not say whose it is.",
                 over_time(ratio(rate(requests), rate(asked)), "requests"),
-                empty="No HTTP spans: instrument the HTTP client",
+                empty="No HTTP spans, or a model or label is chosen",
             ),
             numbers(
                 "Request model and response model",

@@ -37,6 +37,8 @@ OUTCOME_COLOURS: Final = {
 
 NO_CALLS: Final = "No calls in this time range"
 NO_FAILURES: Final = "None in this time range"
+# Of series without the labels that an app chooses: empty as soon as one is chosen.
+NOT_BY_LABEL: Final = "or a label is chosen"
 
 # Grafana lays panels on a grid of 24 columns.
 _STAT_WIDTH: Final = 4
@@ -172,7 +174,13 @@ def lines(
 
 
 def buckets(
-    title: str, description: str, expression: str, *, unit: str = "s", width: int = 12
+    title: str,
+    description: str,
+    expression: str,
+    *,
+    unit: str = "s",
+    empty: str = NO_CALLS,
+    width: int = 12,
 ) -> heatmap.Panel:
     """Draw a histogram over time, with the exemplars on it.
 
@@ -181,6 +189,7 @@ def buckets(
         description: How to read it.
         expression: PromQL with one series for each ``le``.
         unit: Grafana's name of the unit of the buckets.
+        empty: What stands there when there is no data.
         width: Columns of 24.
 
     Returns:
@@ -192,7 +201,7 @@ def buckets(
         .title(title)
         .description(description)
         .datasource(METRICS)
-        .no_value(NO_CALLS)
+        .no_value(empty)
         .calculate(calculate=False)
         .color(
             heatmap.HeatmapColorOptions()

@@ -23,15 +23,28 @@ _OF_MODELS: Final = (
     'gen_ai_provider_name=~"$provider", gen_ai_request_model=~"$model", '
     'gen_ai_operation_name=~"$operation"'
 )
-CALLS: Final = f"{SERVICE}, {_OF_MODELS}"
+# A label that the app chose, such as team. With none chosen the label is job and the
+# values are all. A series without the label is left out as soon as one is chosen:
+# better no latency than that of other teams.
+_CHOSEN: Final = '$label=~"$label_value"'
+CALLS: Final = f"{SERVICE}, {_OF_MODELS}, {_CHOSEN}"
 """Matchers of the series of model calls."""
+
+CALLS_OF_ALL: Final = f"{SERVICE}, {_OF_MODELS}"
+"""The same, whatever label is chosen: of what would be a false zero without it."""
 
 SPANS_OF_SERVICE: Final = (
     'service_name=~"$service", deployment_environment_name=~"$environment"'
 )
 """Matchers of what the Collector computes from the spans."""
 
-SPANS_OF_CALLS: Final = f"{SPANS_OF_SERVICE}, {_OF_MODELS}"
+NOT_BY_OPERATION: Final = (
+    f'gen_ai_provider_name=~"$provider", gen_ai_request_model=~"$model", {_CHOSEN}'
+)
+"""Matchers that leave out what has no provider, model or chosen label if one of these
+is chosen: spans of HTTP requests."""
+
+SPANS_OF_CALLS: Final = f"{SPANS_OF_SERVICE}, {_OF_MODELS}, {_CHOSEN}"
 
 MODEL: Final = "gen_ai_request_model"
 PROVIDER: Final = "gen_ai_provider_name"
@@ -199,14 +212,26 @@ def share(part: str, whole: str) -> str:
     return f"({part} or {whole} * 0) / ({whole} > 0)"
 
 
-def _over(
-    function: str, names: str | tuple[str, ...], suffix: str, matchers: str, window: str
+def _observed(
+    names: str | tuple[str, ...], matchers: str, window: str, suffix: str, native: str
 ) -> str:
-    """Apply a function of time to a series, whichever of its names it has."""
-    spelled = (names,) if isinstance(names, str) else names
-    return " or ".join(
-        f"{function}({select(name + suffix, matchers)}[{window}])" for name in spelled
-    )
+    """Write the samples of a histogram, of each process in the kind that it has.
+
+    One process may have buckets and the next a native histogram: ``or`` joins them
+    process by process, before they are added up. A second name marks its samples, for
+    a process that changed from one release of the conventions to the next.
+    """
+    function = _function(window)
+    found = []
+    for number, name in enumerate((names,) if isinstance(names, str) else names):
+        samples = f"{function}({select(name + suffix, matchers)}[{window}])"
+        if native:
+            of_native = f"{function}({select(name, matchers)}[{window}])"
+            samples = f"{samples} or {native}({of_native})"
+        if number:
+            samples = f'label_replace({samples}, "release", "{number}", "job", ".*")'
+        found.append(samples)
+    return " or ".join(found)
 
 
 def _function(window: str) -> str:
@@ -229,10 +254,8 @@ def counted(
     Returns:
         The sum.
     """
-    function, keep = _function(window), _by(by)
-    with_buckets = _over(function, histogram, "_count", matchers, window)
-    native = _over(function, histogram, "", matchers, window)
-    return f"(sum {keep}({with_buckets}) or sum {keep}(histogram_count({native})))"
+    samples = _observed(histogram, matchers, window, "_count", "histogram_count")
+    return f"sum {_by(by)}({samples})"
 
 
 def summed(histogram: str, matchers: str, *by: str, window: str = STEP) -> str:
@@ -247,13 +270,8 @@ def summed(histogram: str, matchers: str, *by: str, window: str = STEP) -> str:
     Returns:
         The sum.
     """
-    function, keep = _function(window), _by(by)
-    with_buckets = select(f"{histogram}_sum", matchers)
-    native = f"{function}({select(histogram, matchers)}[{window}])"
-    return (
-        f"(sum {keep}({function}({with_buckets}[{window}]))"
-        f" or sum {keep}(histogram_sum({native})))"
-    )
+    samples = _observed(histogram, matchers, window, "_sum", "histogram_sum")
+    return f"sum {_by(by)}({samples})"
 
 
 def mean(histogram: str, matchers: str, *by: str, window: str = STEP) -> str:
@@ -310,14 +328,14 @@ def quantile(
             buckets are finer; they have to have the labels ``by``.
 
     Returns:
-        The quantile in the unit of the histogram: of native histograms if there are
-        any, else of the spans, else of the conventions' buckets.
+        The quantile in the unit of the histogram: of native histograms where every
+        process has them, else of the spans, else of the conventions' buckets.
     """
-    function = _function(window)
-    native = f"sum {_by(by)}({_over(function, histogram, '', matchers, window)})"
-    buckets = _over(function, histogram, "_bucket", matchers, window)
+    native = f"sum {_by(by)}({_observed(histogram, matchers, window, '', '')})"
+    buckets = _observed(histogram, matchers, window, "_bucket", "")
     with_buckets = f"sum {_by(('le', *by))}({buckets})"
-    found = [f"histogram_quantile({q}, {native})"]
+    others = f"sum {_by(by)}({_observed(histogram, matchers, window, '_count', '')})"
+    found = [f"(histogram_quantile({q}, {native}) unless {others} > 0)"]
     if spans:
         found.append(f"{span_quantile(q, spans, *by, window=window)} / 1000")
     found.append(f"histogram_quantile({q}, {with_buckets})")

@@ -63,8 +63,10 @@ GROUPS: Final = (
     AGENT,
     CHAIN,
     PROMPT,
+    # The one that is chosen there; Grafana puts it in.
+    "$label",
 )
-"""Labels that the variable Group by offers; a label from metadata can be typed."""
+"""Labels that the variable Group by offers, the chosen one as well."""
 
 
 def _who() -> Row:
@@ -77,8 +79,8 @@ def _who() -> Row:
             bars(
                 "Spent by $group",
                 "US dollars in the time range, by the variable Group by, the 15 "
-                "dearest. A label made from your metadata (team, feature) can be typed "
-                "there.",
+                "dearest. Choose a label of your own (team, feature) as Label, and "
+                "Group by has it, too.",
                 now(largest(increase(COST, "$group"), 15)),
                 unit=USD,
                 empty=NOTHING,
@@ -105,7 +107,10 @@ def _who() -> Row:
                     share(increase(WASTED, MODEL, PROVIDER), cost),
                     "percentunit",
                 ),
-                Column("Calls of unknown cost", unknown(MODEL, PROVIDER)),
+                Column(
+                    "Calls of unknown cost",
+                    f"{unknown(MODEL, PROVIDER)} and {calls}",
+                ),
                 Column("Saved", increase(SAVED, MODEL, PROVIDER), USD),
                 Column("Tokens saved", whole(increase(SAVED_TOKENS, MODEL, PROVIDER))),
                 empty=NOTHING,
@@ -211,7 +216,8 @@ def _over_time() -> Row:
             ),
             lines(
                 "Calls beyond a budget",
-                "Calls that a budget of the app refused or warned of.",
+                "Calls that a budget of the app refused or warned of, whatever the "
+                "variables of the calls.",
                 over_time(
                     f"60 * {rate(BEYOND_BUDGET, 'budget', 'action')}",
                     "{{budget}}: {{action}}",
@@ -222,7 +228,7 @@ def _over_time() -> Row:
             lines(
                 "Calls that are partly priced",
                 "They cost more than is shown: a part, such as a web search, has no "
-                "price.",
+                "price. Whatever the variable Label.",
                 over_time(
                     f"60 * {rate(PARTLY_PRICED, 'gen_ai_request_model')}", BY_MODEL
                 ),
@@ -250,8 +256,8 @@ def build() -> Dashboard:
             choice(
                 "group",
                 "Group by",
-                "The label that the cost is split by; type a label made from your "
-                "metadata, such as team.",
+                "The label that the cost is split by. The variable Label adds its own "
+                "to the list; any other can be typed.",
                 *GROUPS,
             ),
             choice(

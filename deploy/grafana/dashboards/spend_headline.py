@@ -8,6 +8,7 @@ from dashboards.frame import Row
 from dashboards.panels import number, steps
 from dashboards.promql import (
     CALLS,
+    CALLS_OF_ALL,
     RANGE,
     counted,
     increase,
@@ -39,10 +40,11 @@ NOTHING: Final = "No priced calls"
 HOUR: Final = "3600"
 MONTH: Final = "86400 * 30"
 
-# Recorded every five minutes, so that thirty days are quickly added up.
+# Recorded every five minutes, so that thirty days are quickly added up: of each job,
+# with every label but the process.
 _RECORDED: Final = select(
-    "job_model_outcome:otel_callbacks_cost_usd:increase5m",
-    'job=~"$job", gen_ai_provider_name=~"$provider", gen_ai_request_model=~"$model"',
+    "job:otel_callbacks_cost_usd:increase5m",
+    CALLS.replace(', instance=~"$instance"', ""),
 )
 _THIRTY_DAYS: Final = f"sum (sum_over_time({_RECORDED}[30d]))"
 
@@ -65,8 +67,9 @@ def unknown(*by: str) -> str:
     A call is one of ``gen_ai_client_token_usage`` as soon as its provider said tokens,
     whatever its outcome.
     """
-    calls = increase(select("otel_callbacks_operations_total", CALLS, _MAY_COST), *by)
-    of_input = f'{CALLS}, gen_ai_token_type="input"'
+    of_all = select("otel_callbacks_operations_total", CALLS_OF_ALL, _MAY_COST)
+    calls = increase(of_all, *by)
+    of_input = f'{CALLS_OF_ALL}, gen_ai_token_type="input"'
     said = counted(USAGE, of_input, *by, window=RANGE)
     return f"clamp_min({whole(f'({calls}) - ({said} or {calls} * 0)')}, 0)"
 
@@ -160,7 +163,8 @@ def headline() -> Row:
             number(
                 "Given up, cost unknown",
                 "Calls that were cancelled or abandoned before the provider said their "
-                "tokens: it may charge for them, and nothing is guessed.",
+                "tokens: it may charge for them, and nothing is guessed. Whatever the "
+                "variable Label.",
                 f"clamp_min({unknown()} - {or_zero(whole(increase(MISSING)))}, 0)",
                 thresholds=steps((1, "yellow")),
                 empty="None",
@@ -168,7 +172,7 @@ def headline() -> Row:
             number(
                 "Tokens without a price",
                 "Their model is not in the price list: the cost lacks them. Add a "
-                "price with a file of your own.",
+                "price with a file of your own. Whatever the variable Label.",
                 whole(increase(UNPRICED)),
                 thresholds=steps((1, "red")),
                 empty="None",
@@ -176,7 +180,8 @@ def headline() -> Row:
             number(
                 "Answers without usage",
                 "The provider did not say the tokens, and nothing is guessed: the cost "
-                "lacks them. For streams set stream_usage=True.",
+                "lacks them. For streams set stream_usage=True. Whatever the "
+                "variables of the calls.",
                 whole(increase(MISSING)),
                 thresholds=steps((1, "yellow")),
                 empty="None",

@@ -1,9 +1,10 @@
 """Write what the operator's resources share with the files of ``deploy/prometheus``.
 
 ``rules.yaml`` holds the rule files as PrometheusRules, ``settings.yaml`` is a patch
-with the settings of ``prometheus.yml``. ``make kubernetes-files`` runs it; a test
-holds that the committed files are what it writes. Kustomize can copy every other
-shared file by itself, but not into a field of another resource.
+with the settings of ``prometheus.yml`` and the flags of the compose file. ``make
+kubernetes-files`` runs it; a test holds that the committed files are what it writes.
+Kustomize can copy every other shared file by itself, but not into a field of another
+resource.
 """
 
 from __future__ import annotations
@@ -19,6 +20,8 @@ _HEADER = """\
 # Written by build.py from deploy/prometheus and deploy/kubernetes/rules: change the
 # files there, then run make kubernetes-files.
 """
+
+_FEATURES = "--enable-feature="
 
 RULES = _HERE / "rules.yaml"
 SETTINGS = _HERE / "settings.yaml"
@@ -59,7 +62,18 @@ def settings() -> str:
     """
     file = yaml.safe_load((_DEPLOY / "prometheus/prometheus.yml").read_text())
     often, storage, otlp = file["global"], file["storage"], file["otlp"]
+    compose = yaml.safe_load((_DEPLOY.parent / "docker-compose.yml").read_text())
+    flags = compose["services"]["prometheus"]["command"]
     spec = {
+        # Without them no dot of a graph leads to its trace, and the first call of
+        # every series is on no board.
+        "enableFeatures": [
+            feature
+            for flag in flags
+            if flag.startswith(_FEATURES)
+            for feature in flag.removeprefix(_FEATURES).split(",")
+        ],
+        "enableOTLPReceiver": "--web.enable-otlp-receiver" in flags,
         "scrapeInterval": often["scrape_interval"],
         "scrapeTimeout": often["scrape_timeout"],
         "evaluationInterval": often["evaluation_interval"],
