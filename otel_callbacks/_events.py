@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from otel_callbacks._records import Content, End
     from otel_callbacks._spans.current import StandIn
 
-_CLIENTS: Final = semconv.MODEL_OPERATIONS | {semconv.EMBEDDINGS, semconv.RETRIEVAL}
 """Operations whose exceptions the conventions have an event for."""
 
 
@@ -50,7 +49,11 @@ class EventSink:
     def ended(self, run: StandIn, end: End) -> None:
         """Emit the events of a run."""
         operation = run.request.operation
-        if end.late or operation not in _CLIENTS or run.refusal is not None:
+        if (
+            end.late
+            or operation not in semconv.CLIENT_OPERATIONS
+            or run.refusal is not None
+        ):
             return
         if operation in semconv.MODEL_OPERATIONS:
             self._emit(run, end, semconv.DETAILS_EVENT, self._details(run, end), None)

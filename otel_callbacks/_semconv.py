@@ -147,6 +147,8 @@ INVOKE_WORKFLOW: Final = "invoke_workflow"
 MODEL_OPERATIONS: Final = frozenset({CHAT, TEXT_COMPLETION})
 BILLED_OPERATIONS: Final = MODEL_OPERATIONS | {EMBEDDINGS}
 """What a provider bills."""
+CLIENT_OPERATIONS: Final = BILLED_OPERATIONS | {RETRIEVAL}
+"""What asks a service: its span is of the kind CLIENT, and it has an event."""
 
 # gen_ai.tool.type
 TOOL_FUNCTION: Final = "function"

@@ -27,8 +27,6 @@ _DATA: Final = {
 }
 """Asked for by OpenTelemetry's: an object of this class there silences them."""
 
-_CALLS: Final = semconv.MODEL_OPERATIONS | {semconv.EMBEDDINGS}
-
 
 def suppress_others(*, on: bool) -> None:
     """Keep other instrumentations quiet from now on, or no longer."""
@@ -63,7 +61,7 @@ def _suppressed(run: StandIn | Shared, context: Context) -> Context:
     """Return the context of a model's run with others silenced in it."""
     # Runs that share a stand-in are always a model's.
     request = getattr(run, "request", None)
-    if request is not None and request.operation not in _CALLS:
+    if request is not None and request.operation not in semconv.BILLED_OPERATIONS:
         return context
     keys: dict[str, Any] = {FLAG: _WhileOpen(run)}
     module = sys.modules.get(_UTIL)

@@ -38,8 +38,7 @@ if TYPE_CHECKING:
     from otel_callbacks._spans.current import StandIn
 
 # Operations that have no labels of their own.
-_CALLS: Final = frozenset({semconv.CHAT, semconv.TEXT_COMPLETION, semconv.EMBEDDINGS})
-_WITH_TOKENS: Final = semconv.BILLED_OPERATIONS
+_CALLS: Final = semconv.BILLED_OPERATIONS
 _SAMPLED: Final = int(trace.TraceFlags.SAMPLED)
 
 
@@ -162,7 +161,7 @@ class PrometheusSink:
     def _is_missing(self, run: StandIn, end: End) -> bool:
         """Say whether the provider should have said the tokens, and log that once."""
         request = run.request
-        if request.operation not in _WITH_TOKENS or end.late:
+        if request.operation not in _CALLS or end.late:
             return False
         expected = end.response is None or end.response.usage_expected
         # Of text, only in a batch may the usage stand in another run's response.

@@ -132,7 +132,6 @@ def _add_usage(
 
 
 _USUAL_TIER: Final = "default"
-_CALLS: Final = semconv.MODEL_OPERATIONS | {semconv.EMBEDDINGS, semconv.RETRIEVAL}
 _CLIENT: Final = trace.SpanKind.CLIENT
 _INTERNAL: Final = trace.SpanKind.INTERNAL
 
@@ -204,7 +203,7 @@ class SpanSink:
             else trace.set_span_in_context(parent, context),
             parent.get_span_context(),
             _CLIENT
-            if request.operation in _CALLS and run.refusal is None
+            if request.operation in semconv.CLIENT_OPERATIONS and run.refusal is None
             else _INTERNAL,
             attributes if self._extensions else of_the_conventions(attributes),
             self._threads.links(request) if request.thread else None,

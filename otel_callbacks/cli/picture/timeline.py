@@ -38,7 +38,7 @@ _OUTPUT_TOKENS: Final = (
 _COSTS: Final = (semconv.COST_USD, semconv.SAVED_COST_USD)
 _MODELS: Final = (semconv.RESPONSE_MODEL, semconv.REQUEST_MODEL)
 # What ours does not make, and other emitters do.
-_CALLS: Final = semconv.MODEL_OPERATIONS | {semconv.EMBEDDINGS, "generate_content"}
+_CALLS: Final = semconv.BILLED_OPERATIONS | {"generate_content"}
 _HTTP_STATUSES: Final = ("http.response.status_code", "http.status_code")
 
 OUTCOMES: Final = {

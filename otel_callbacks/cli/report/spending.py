@@ -181,7 +181,7 @@ RESPONSE_MODEL: Final = label(semconv.RESPONSE_MODEL)
 PROVIDER: Final = label(semconv.PROVIDER_NAME)
 TOKEN_TYPE: Final = label(semconv.TOKEN_TYPE)
 OPERATION: Final = label(semconv.OPERATION_NAME)
-_PAID: Final = semconv.MODEL_OPERATIONS | {semconv.EMBEDDINGS}
+_PAID: Final = semconv.BILLED_OPERATIONS
 
 NUMBERS: Final = (
     "calls",
