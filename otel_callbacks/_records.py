@@ -100,6 +100,8 @@ class Estimate(NamedTuple):
     tokens: int = 1
     shape: tuple[int, ...] = ()
     """Tells prompts apart whose estimates err in the same way."""
+    answers: int = 1
+    """How many are made and billed, though not all of them are given back."""
 
 
 class Response(NamedTuple):

@@ -114,6 +114,52 @@ def test_all_that_goes_in_is_reserved(
     assert refusals(answers) == usage.refused >= 93
 
 
+@pytest.mark.parametrize(("n", "best_of"), [(1, 4), (2, 5), (3, 3)])
+def test_answers_that_are_not_given_back_are_reserved(
+    text: Callable[..., Any], server: FakeOpenAI, n: int, best_of: int
+) -> None:
+    """A text model's ``best_of`` bills each that it makes."""
+    server.when(lambda _: True, Reply(usage=Tokens(4, 30 * best_of), delay=0.01))
+    llm = text(max_tokens=30, n=n, best_of=best_of)
+    limit = (4 + 30 * best_of) * 4
+    with track_usage(max_tokens=limit) as usage:
+        answers = asyncio.run(at_once(100, lambda: llm.ainvoke("Roses are")))
+    assert 0 < usage.total_tokens == server.total_usage.total <= limit
+    assert refusals(answers) == usage.refused >= 96
+
+
+@pytest.mark.parametrize(
+    ("known", "asked"),
+    [
+        ("international cooperation ", "a b c d "),
+        ("internationalization ", "rose tulip "),
+        ("花店早上", "🌹🌷💐"),
+        ("цветочный ", "ወደ ቤት "),
+        ("roses " * 3, "roses " * 3_000),
+    ],
+)
+def test_what_was_learned_is_not_taken_for_another_kind(
+    chat: Callable[..., Any], server: FakeOpenAI, known: str, asked: str
+) -> None:
+    """Words that the provider counts once say nothing of those it counts in parts."""
+    server.when(lambda _: True, lambda got: Reply(usage=Tokens(size(got.text), 10)))
+    llm = chat(max_tokens=10)
+    with track_usage():
+        for _ in range(4):
+            llm.invoke(known * 60)
+    limit = (size(asked * 60) + 10) * 5 + 9
+    with track_usage(max_tokens=limit) as usage:
+        answers = asyncio.run(at_once(20, lambda: llm.ainvoke(asked * 60)))
+    assert 0 < usage.total_tokens <= limit
+    assert refusals(answers) == usage.refused >= 15
+
+
+def size(text: str) -> int:
+    """Count a token for each word of ASCII, and one for each other character."""
+    words = [word for word in text.split() if word.isascii()]
+    return len(words) + sum(letter > "\x7f" for letter in text)
+
+
 def test_embeddings_are_reserved(telemetry: Capture, server: FakeOpenAI) -> None:
     """By their texts."""
     inner = OpenAIEmbeddings(

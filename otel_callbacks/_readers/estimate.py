@@ -8,17 +8,26 @@ The weights hold for the counts of four tokenizers in ``tests/data/token_counts.
 
 from __future__ import annotations
 
+import base64
 import math
 import re
 from collections import Counter
-from typing import Any, Final, NamedTuple
+from operator import add
+from string import ascii_lowercase
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from langchain_core.messages import BaseMessage
 
 from otel_callbacks._records import Estimate
 
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
 FRAME: Final = 4
 """Tokens that mark where a message begins and ends, and whose it is."""
+
+_ENDS: Final = 2
+"""Tokens that mark where a text begins and ends, at some providers."""
 
 IMAGE: Final = 1_600
 """Tokens of an image: Anthropic's most for one of usual size, OpenAI's is 1,445.
@@ -32,73 +41,143 @@ SECOND_OF_AUDIO: Final = 32
 """Tokens of a second of audio: Gemini's, OpenAI's is 10.
 https://ai.google.dev/gemini-api/docs/audio"""
 
+_IMAGES: Final = (
+    ("gpt-4o-mini", 48_169, 2_833),
+    ("gpt-4.1-nano", 3_779, 3_779),
+    ("gpt-5-nano", 3_779, 3_779),
+    ("o4-mini", 2_642, 2_642),
+    ("gpt-4.1-mini", 2_489, 2_489),
+    ("gpt-5-mini", 2_489, 2_489),
+)
+"""Models whose images have more: at most, and with detail ``low``. Eight tiles of
+5,667 tokens and 2,833; 1,536 patches, times 2.46, 1.72 and 1.62.
+https://platform.openai.com/docs/guides/images-vision#calculating-costs"""
+
+PAGE: Final = 4_600
+"""Tokens of a page of a PDF: 3,000 of its text, and an image of it.
+https://docs.claude.com/en/docs/build-with-claude/pdf-support"""
+
+SECOND_OF_VIDEO: Final = 300
+"""Tokens of a second of video: Gemini's, with its sound.
+https://ai.google.dev/gemini-api/docs/video-understanding"""
+
 TOOL_PROMPT: Final = 530
 """Tokens that Anthropic adds where there are tools, at most.
 https://docs.claude.com/en/docs/agents-and-tools/tool-use/overview"""
 
-_UNKNOWN_AUDIO: Final = 60
-"""Seconds of audio of which only an address is known."""
+_UNKNOWN_LENGTH: Final = 60
+"""Seconds of audio or video of which only an address is known."""
 _BYTES_A_SECOND: Final = 2_000
 """Of speech that is packed tightly (16 kbit/s)."""
 _BYTES_A_SECOND_PLAIN: Final = 16_000
 """Of a WAV file of 8 kHz, 16 bits."""
-_BYTES_A_TOKEN: Final = 10
-"""Of a file: a page of PDF has 20 kB and 2,000 tokens."""
+_BYTES_OF_VIDEO: Final = 25_000
+"""Of a second of video that is packed tightly (200 kbit/s)."""
+_BYTES_OF_PAGE: Final = 20_000
+_BYTES_OF_TEXT: Final = 2
+"""Of a token, in a file that holds text."""
 _AN_ADDRESS: Final = 500
 """Bytes; what is shorter is an id or an address, and no audio."""
 _BASE64: Final = 3 / 4
 _DEEPEST: Final = 24
+_SHORT_WORD: Final = 3
+_MIDDLE_WORD: Final = 7
 _LONG_WORD: Final = 14
 
 _RANDOM: Final = 0.75
 """Tokens of a letter or digit where they are in no order that a tokenizer knows."""
 
+_PAGES: Final = re.compile(rb"/Type\s*/Page\b")
+_TEXTS: Final = re.compile(r"text|json|csv|xml|yaml|html|markdown")
 _RUNS: Final = re.compile(r"[A-Za-z0-9+/_-]{40,}")
 _CAPITALS: Final = re.compile(r"[A-Z]{2,}")
 _PIECES: Final = re.compile(r"[A-Z]?[a-z]+|[A-Z]+")
 _DIGITS: Final = re.compile(r"[0-9]| (?=[0-9])")
 _MARKS: Final = re.compile(r"[!-/:-@\[-`{-~]")
-_GAPS: Final = re.compile(r"\s{2,}|[\t\n\r\x0b\x0c\x00-\x08\x0e-\x1f\x7f]")
+_GAPS: Final = re.compile(
+    r"\r?\n[\r\n]{0,11} {0,16}| {2,64}| $|\t{1,8}|[\r\x0b\x0c\x00-\x08\x0e-\x1f\x7f]"
+)
+
+_FOLLOWERS: Final = (
+    "abcdfghijklmnopqrstuvwy aeilorsuy aehiklorstuz adegilorstuz "
+    "abcdefghijklmnpqrstuvwxyz aefilnortu aeghiorsu adeilortuwz abcdefgijlmnoprstvwxz "
+    "aenopsuv aceklnosuw abdeilnoqstuy abdeilmopsu acdefgiklnostuvyz "
+    "abcdefgjklmnoprstuvwz aefhilnoprstuy u abcdeghijklmnorstuvyz acehijopstuyz "
+    "aceghikloprstuvwy abcdefghijklmnpqrstuvz aeior aehinos ept dhnopst cdeiowyz"
+)
+"""Of each letter, a to z, which ones come after it in words of European languages."""
+
+_RARE_PAIRS: Final = frozenset(
+    letter + other
+    for letter, followers in zip(ascii_lowercase, _FOLLOWERS.split(), strict=True)
+    for other in ascii_lowercase
+    if other not in followers
+)
+_RARE: Final = 0.95
+"""Tokens more of a word for two letters that do not follow each other in words."""
 
 _WEIGHTS: Final = (
-    (0x058F, 1.0),  # Latin with accents, Greek, Cyrillic, Armenian
+    (0x024F, 1.7),  # Latin with accents
+    (0x036F, 2.4),  # phonetic letters, accents of their own
+    (0x03FF, 1.3),  # Greek
+    (0x052F, 1.1),  # Cyrillic
+    (0x058F, 2.3),  # Armenian
     (0x07FF, 1.5),  # Hebrew, Arabic
-    (0x0FFF, 2.0),  # Indic scripts, Thai
+    (0x097F, 2.0),  # Devanagari
+    (0x0DFF, 2.6),  # the other Indic scripts
+    (0x0E7F, 2.0),  # Thai
+    (0x1DFF, 3.3),  # Lao, Tibetan, Georgian, Ethiopic, Khmer
     (0x200F, 3.0),
     (0x2027, 1.0),  # dashes, quotation marks
     (0x2FFF, 3.0),
     (0x30FF, 1.5),  # kana, Chinese punctuation
     (0x4DFF, 3.0),
-    (0x9FFF, 2.0),  # Chinese characters
+    (0x9FFF, 2.2),  # Chinese characters
     (0xABFF, 3.0),
     (0xD7A3, 2.0),  # Hangul
     (0xFEFF, 3.0),
     (0xFF5E, 2.0),  # full-width letters and punctuation
     (0xFFFF, 3.0),
+    (0x1EFFF, 4.0),  # old scripts, letters of mathematics
     (0x1F9FF, 3.0),  # emoji
     (0x10FFFF, 4.0),
 )
 """The last character of a range -> tokens for one; the bytes of UTF-8 are the most."""
+
+_MIDDLE: Final = 2.0
+_HEAVY: Final = 3.0
+"""Weights from which on a character counts for another part of the shape."""
 
 _SHARES: Final = 4
 """In how many steps the share of a class of characters counts for a prompt's shape."""
 
 
 class _Parts(NamedTuple):
-    """The most tokens that go in, by what they are of."""
+    """The most tokens that go in, by what they are of.
 
+    What is in one of them is estimated too high by about the same factor.
+    """
+
+    short_words: float = 0
     words: float = 0
+    long_words: float = 0
+    rare: float = 0
     digits: float = 0
     marks: float = 0
-    others: float = 0
+    alphabets: float = 0
+    scripts: float = 0
+    symbols: float = 0
     schemas: float = 0
     media: float = 0
 
     def estimate(self) -> Estimate:
-        """Return all of them, and how much of the prompt each class is."""
+        """Return all of them, how many these are, and how much of them each is."""
         whole = sum(self) or 1
-        shape = tuple(round(part * _SHARES / whole) for part in self)
-        return Estimate(max(math.ceil(whole), 1), shape)
+        tokens = max(math.ceil(whole), 1)
+        size = tokens.bit_length() // 2
+        return Estimate(
+            tokens, (size, *(round(part * _SHARES / whole) for part in self))
+        )
 
     def plus(self, other: _Parts) -> _Parts:
         """Return the sum."""
@@ -110,14 +189,23 @@ NOTHING: Final = _Parts()
 
 def prompt_estimate(payload: object, parameters: object = None) -> Estimate:
     """Estimate what goes in, rather too many than too few."""
+    images = _images(parameters)
+    whole = _guarded(_schemas, parameters, NOTHING)
+    for part in payload if type(payload) is list else [payload]:
+        whole = whole.plus(_guarded(_message, part, _Parts(marks=FRAME), images))
+    estimate = whole.estimate()
+    best_of = parameters.get("best_of") if isinstance(parameters, dict) else None
+    return estimate._replace(answers=best_of) if type(best_of) is int else estimate
+
+
+def _guarded(
+    read: Callable[..., _Parts], value: object, instead: _Parts, *more: object
+) -> _Parts:
+    """Estimate a part of a prompt; one that cannot be read hides no other."""
     try:
-        parts = payload if type(payload) is list else [payload]
-        whole = NOTHING
-        for part in parts:
-            whole = whole.plus(_message(part))
-        return whole.plus(_schemas(parameters)).estimate()
+        return read(value, *more)
     except Exception:  # noqa: BLE001 -- an estimate is not worth a failure
-        return _by_size(payload).estimate()
+        return instead
 
 
 def text_tokens(text: object) -> int:
@@ -141,18 +229,38 @@ def output_tokens(result: object) -> int:
     return max(math.ceil(sum(found)) - frames * FRAME, 0)
 
 
-def _by_size(payload: object) -> _Parts:
-    """Estimate what cannot be read by the messages that there are."""
-    return _Parts(marks=FRAME * (len(payload) if type(payload) is list else 1))
+class _Images(NamedTuple):
+    """Tokens of an image, and of one whose detail is ``low``."""
+
+    usual: int = IMAGE
+    low: int = SMALL_IMAGE
 
 
-def _message(message: object) -> _Parts:
+_USUAL: Final = _Images()
+
+
+def _images(parameters: object) -> _Images:
+    """Return what an image has at the model that is asked."""
+    if not isinstance(parameters, dict):
+        return _USUAL
+    name = parameters.get("model", parameters.get("model_name"))
+    if isinstance(name, str):
+        for model, usual, low in _IMAGES:
+            if model in name:
+                return _Images(usual, low)
+    kind = parameters.get("_type")
+    # Others do not know the detail.
+    is_openai = not isinstance(kind, str) or "openai" in kind
+    return _USUAL if is_openai else _Images(IMAGE, IMAGE)
+
+
+def _message(message: object, images: _Images = _USUAL) -> _Parts:
     """Estimate one message, or one text."""
     if isinstance(message, str):
-        return _text(message)
+        return _text(message).plus(_Parts(marks=_ENDS))
     if not isinstance(message, BaseMessage):
         return _value(message)
-    found = _Parts(marks=FRAME).plus(_content(message.content))
+    found = _Parts(marks=FRAME).plus(_content(message.content, images))
     for calls in (
         getattr(message, "tool_calls", None),
         getattr(message, "invalid_tool_calls", None),
@@ -163,53 +271,98 @@ def _message(message: object) -> _Parts:
     return found
 
 
-def _content(content: object) -> _Parts:
+def _content(content: object, images: _Images) -> _Parts:
     """Estimate what a message holds: a text, or parts of several kinds."""
     if isinstance(content, str):
         return _text(content)
     found = NOTHING
     for part in content if isinstance(content, list) else ():
-        found = found.plus(_part(part) if isinstance(part, dict) else _value(part))
+        is_part = isinstance(part, dict)
+        found = found.plus(_part(part, images) if is_part else _value(part))
     return found
 
 
-def _part(part: dict[Any, Any]) -> _Parts:
-    """Estimate one part of a message by its type."""
-    kind = part.get("type")
+def _part(part: dict[Any, Any], images: _Images) -> _Parts:
+    """Estimate one part of a message by its type, which Bedrock writes as its key."""
+    kind = part.get("type", " ".join(filter(_is_text, part)))
     kind = f"{kind} {part.get('mime_type', '')}" if isinstance(kind, str) else ""
     if "image" in kind:
         inner = part.get("image_url")
         detail = inner.get("detail") if isinstance(inner, dict) else part.get("detail")
-        return _Parts(media=SMALL_IMAGE if detail == "low" else IMAGE)
-    if "audio" in kind:
-        return _Parts(media=_seconds(part) * SECOND_OF_AUDIO)
-    if any(word in kind for word in ("file", "video", "document", "media")):
-        return _Parts(media=max(_bytes(part) / _BYTES_A_TOKEN, IMAGE))
+        return _Parts(media=images.low if detail == "low" else images.usual)
+    if "audio" in kind or "video" in kind:
+        return _Parts(media=_seconds(part, kind))
+    if any(word in kind for word in ("file", "document", "media")):
+        return _file(part, kind)
     if kind.strip() == "text":
         return _text(part.get("text"))
     if kind.strip() == "tool_result":
-        return _content(part.get("content")).plus(_Parts(marks=FRAME))
+        return _content(part.get("content"), images).plus(_Parts(marks=FRAME))
     return _value(part)
 
 
-def _seconds(part: dict[Any, Any]) -> float:
-    """Estimate how long audio is by its size."""
-    size = _bytes(part)
-    if size < _AN_ADDRESS:
-        return _UNKNOWN_AUDIO
+def _is_text(value: object) -> bool:
+    """Say whether a key is text."""
+    return isinstance(value, str)
+
+
+def _file(part: dict[Any, Any], kind: str) -> _Parts:
+    """Estimate a file: one that holds text, by that; else by its pages."""
+    inner = part.get("source", part.get("file"))
+    inner = inner if isinstance(inner, dict) else {}
+    for place in (part, inner):
+        if isinstance(place.get("text"), str) or place.get("type") in _PLAIN:
+            return _value(place)
+    size = _size(part)
+    kind = f"{kind} {inner.get('media_type', '')} {_longest(part)[:40]!r}"
+    if _TEXTS.search(kind):
+        return _Parts(media=max(size / _BYTES_OF_TEXT, IMAGE))
+    pages = max(_pages(_longest(part)), size / _BYTES_OF_PAGE)
+    return _Parts(media=max(pages * PAGE, IMAGE))
+
+
+_PLAIN: Final = frozenset({"text", "content"})
+"""Sources of Anthropic's documents that hold texts."""
+
+
+def _pages(data: str | bytes) -> int:
+    """Count the pages of a PDF; there are none where they are packed."""
+    if isinstance(data, str):
+        try:
+            data = base64.b64decode(data.rpartition(",")[2] + "==")
+        except ValueError:
+            return 0
+    return len(_PAGES.findall(data))
+
+
+def _seconds(part: dict[Any, Any], kind: str) -> float:
+    """Estimate the tokens of audio or video by its length, and that by its size."""
+    size = _size(part)
+    known = size >= _AN_ADDRESS
+    if "video" in kind:
+        seconds = size / _BYTES_OF_VIDEO if known else _UNKNOWN_LENGTH
+        return max(seconds, 1) * SECOND_OF_VIDEO
     inner = part.get("input_audio")
-    kind = inner.get("format") if isinstance(inner, dict) else part.get("mime_type")
-    is_plain = isinstance(kind, str) and "wav" in kind
-    return size / (_BYTES_A_SECOND_PLAIN if is_plain else _BYTES_A_SECOND)
+    form = inner.get("format") if isinstance(inner, dict) else part.get("mime_type")
+    is_plain = isinstance(form, str) and "wav" in form
+    rate = _BYTES_A_SECOND_PLAIN if is_plain else _BYTES_A_SECOND
+    return (size / rate if known else _UNKNOWN_LENGTH) * SECOND_OF_AUDIO
 
 
-def _bytes(part: object, depth: int = 3) -> float:
-    """Return the size of what a part holds as base64; its longest text."""
-    if isinstance(part, str):
-        return len(part) * _BASE64
+def _size(part: object) -> float:
+    """Return how many bytes a part holds, as they are or as base64."""
+    data = _longest(part)
+    return len(data) * (_BASE64 if isinstance(data, str) else 1)
+
+
+def _longest(part: object, depth: int = 3) -> str | bytes:
+    """Return the longest text that a part holds."""
+    if isinstance(part, str | bytes):
+        return part
     if isinstance(part, dict) and depth:
-        return max((_bytes(value, depth - 1) for value in part.values()), default=0)
-    return 0
+        inner = (_longest(value, depth - 1) for value in part.values())
+        return max(inner, key=len, default="")
+    return ""
 
 
 _SCHEMAS: Final = (
@@ -256,8 +409,8 @@ def _value(value: object, depth: int = _DEEPEST) -> _Parts:
         return _text(value).plus(_Parts(marks=2))
     if isinstance(value, bool | None):
         return _Parts(words=1)
-    if isinstance(value, int | float):
-        return _text(f"{value!s:.40}")
+    if isinstance(value, int | float | bytes):
+        return _number(value)
     found = _Parts(marks=1)
     if not depth:
         return found
@@ -273,32 +426,61 @@ def _value(value: object, depth: int = _DEEPEST) -> _Parts:
     return found
 
 
+def _number(value: float | bytes) -> _Parts:
+    """Estimate a number, or bytes that nothing says more of."""
+    if isinstance(value, bytes):
+        return _Parts(media=len(value) / _BYTES_OF_TEXT)
+    return _text(f"{value!s:.40}")
+
+
 def _text(text: object) -> _Parts:
     """Estimate a text by the classes of its characters."""
     if not isinstance(text, str):
         return NOTHING
-    words = _words(text)
+    words, rare = _words(text), _rare(text)
     for run in _RUNS.findall(text):
-        digits = len(_DIGITS.findall(run))
-        words += max(len(run) * _RANDOM - _words(run) - digits, 0)
+        known = sum(_words(run)) + _rare(run) + len(_DIGITS.findall(run))
+        rare += max(len(run) * _RANDOM - known, 0)
     marks = len(_MARKS.findall(text)) + len(_GAPS.findall(text))
     digits = len(_DIGITS.findall(text))
-    others = 0.0
-    if not text.isascii():
-        for letter, count in Counter(text).items():
-            if letter > "\x7f":
-                others += _weight(ord(letter)) * count
-    return _Parts(words, digits, marks, others)
+    alphabets, scripts, symbols = _others(text)
+    return _Parts(*words, rare, digits, marks, alphabets, scripts, symbols)
 
 
-def _words(text: str) -> float:
+def _words(text: str) -> tuple[float, float, float]:
     """Estimate the letters of ASCII: a token for two, and one for a short word."""
-    sizes = Counter(map(len, _PIECES.findall(text)))
-    words = sum(
-        (size * _RANDOM if size > _LONG_WORD else size // 2 or 1) * count
-        for size, count in sizes.items()
-    )
-    return words + sum(map(len, _CAPITALS.findall(text))) / 4
+    short, middle, long = 0.0, sum(map(len, _CAPITALS.findall(text))) / 4, 0.0
+    for size, count in Counter(map(len, _PIECES.findall(text))).items():
+        if size <= _SHORT_WORD:
+            short += count
+        elif size <= _MIDDLE_WORD:
+            middle += size // 2 * count
+        else:
+            long += (size * _RANDOM if size > _LONG_WORD else size // 2) * count
+    return short, middle, long
+
+
+def _others(text: str) -> tuple[float, float, float]:
+    """Estimate what is not ASCII by the weights of the characters."""
+    light, middle, heavy = 0.0, 0.0, 0.0
+    for letter, count in () if text.isascii() else Counter(text).items():
+        if letter <= "\x7f":
+            continue
+        weight = _weight(ord(letter))
+        if weight < _MIDDLE:
+            light += weight * count
+        elif weight < _HEAVY:
+            middle += weight * count
+        else:
+            heavy += weight * count
+    return light, middle, heavy
+
+
+def _rare(text: str) -> float:
+    """Estimate what letters take more that follow each other in no language."""
+    letters = text.lower()
+    pairs = Counter(map(add, letters, letters[1:]))
+    return _RARE * sum(pairs[pair] for pair in _RARE_PAIRS & pairs.keys())
 
 
 def _weight(point: int) -> float:

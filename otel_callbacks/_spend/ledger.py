@@ -381,9 +381,10 @@ def _release_what_is_over(account: Account, asking: Charge) -> None:
 
 
 def _choices(run: Run) -> int:
-    """Return how many answers are asked for."""
+    """Return how many answers are made."""
     choices = run.request.attributes.get(semconv.REQUEST_CHOICE_COUNT, 1)
-    return choices if isinstance(choices, int) and choices > 0 else 1
+    made = 1 if run.expected is None else run.expected.answers
+    return max(choices if isinstance(choices, int) else 1, made, 1)
 
 
 def _call(run: Run, end: End, outside: trace.SpanContext | None) -> Call:

@@ -17,6 +17,7 @@ from pydantic import BaseModel
 
 from otel_callbacks._readers.estimate import (
     IMAGE,
+    PAGE,
     SECOND_OF_AUDIO,
     SMALL_IMAGE,
     output_tokens,
@@ -73,8 +74,46 @@ class Hostile(HumanMessage):
 
 
 def test_what_cannot_be_read_counts_its_messages() -> None:
-    """An estimate never fails."""
+    """An estimate never fails, and what can be read counts."""
     assert prompt_estimate([Hostile("x"), Hostile("x")]).tokens == 8  # type: ignore[call-arg]
+    messages = [Hostile("x"), HumanMessage("Roses? " * 500)]  # type: ignore[call-arg]
+    assert prompt_estimate(messages).tokens > 1_000
+
+
+@pytest.mark.parametrize(
+    ("name", "kind", "usual", "low"),
+    [
+        ("gpt-4o", "openai-chat", IMAGE, SMALL_IMAGE),
+        ("openai/gpt-4o-mini-2024-07-18", "openai-chat", 48_169, 2_833),
+        ("gpt-4.1-nano", "azure-openai-chat", 3_779, 3_779),
+        ("claude-sonnet-4-5", "anthropic-chat", IMAGE, IMAGE),
+        (7, 7, IMAGE, SMALL_IMAGE),
+    ],
+)
+def test_an_image_has_what_its_model_makes_of_it(
+    name: object, kind: object, usual: int, low: int
+) -> None:
+    """Small models of OpenAI make more of it; no other maker knows a low detail."""
+    for detail, least in (("high", usual), ("low", low)):
+        part = {"type": "image_url", "image_url": {"url": "x", "detail": detail}}
+        asked = {"model": name, "_type": kind}
+        tokens = prompt_estimate([HumanMessage([part])], asked).tokens  # type: ignore[list-item]
+        assert tokens == least + 4
+
+
+def test_prompts_of_other_words_or_sizes_have_other_shapes() -> None:
+    """What was learned of one of them says nothing of the others."""
+    words = [
+        "a b c ",
+        "rose tulip ",
+        "international ",
+        "zqxj wvkq ",
+        "роза ",
+        "花店",
+        "🌹",
+    ]
+    prompts = [*(word * 50 for word in words), "a b c " * 500]
+    assert len({prompt_estimate(one).shape for one in prompts}) == len(prompts)
 
 
 def test_a_low_estimate_of_text_is_told_by_its_shape() -> None:
@@ -85,14 +124,20 @@ def test_a_low_estimate_of_text_is_told_by_its_shape() -> None:
 
 
 JSON: Final = json.dumps({"q": "roses" * 400})
+PDF: Final = (
+    "data:application/pdf;base64,"
+    + base64.b64encode(
+        b"%PDF-1.7 /Type /Pages /Type /Page /Type/Page\n/Type /Page>>"
+    ).decode()
+)
 WAV: Final = base64.b64encode(b"x" * 160_000).decode()
 
 
 @pytest.mark.parametrize(
     ("part", "least", "most"),
     [
-        ({"type": "text", "text": "abcdefgh"}, 4, 4),
-        ("abcdefgh", 4, 8),
+        ({"type": "text", "text": "roses in"}, 3, 3),
+        ("roses in", 3, 7),
         ({"type": "text"}, 0, 0),
         ({"type": "image_url", "image_url": {"url": "https://x/y.png"}}, IMAGE, IMAGE),
         (
@@ -110,7 +155,25 @@ WAV: Final = base64.b64encode(b"x" * 160_000).decode()
             *(80 * SECOND_OF_AUDIO, 80 * SECOND_OF_AUDIO + 1),
         ),
         ({"type": "audio", "file_id": 7}, 60 * SECOND_OF_AUDIO, 60 * SECOND_OF_AUDIO),
-        ({"type": "file", "base64": "x" * 40_000}, 3_000, 3_000),
+        ({"type": "file", "base64": "x" * 40_000}, 6_900, 6_900),
+        ({"type": "file", "base64": "not base64" * 401}, IMAGE, IMAGE),
+        ({"type": "file", "base64": "x"}, IMAGE, IMAGE),
+        ({"type": "file", "file": {"file_data": PDF}}, 3 * PAGE, 3 * PAGE),
+        ({"type": "file", "mime_type": "text/csv", "base64": WAV}, 80_001, 80_001),
+        ({"type": "file", "source_type": "text", "text": "a b " * 999}, 1_998, 2_100),
+        (
+            {"type": "document", "source": {"type": "text", "data": "a b " * 999}},
+            *(1_998, 2_100),
+        ),
+        (
+            {"document": {"source": {"bytes": b"x" * 40_000}}},
+            9_200,
+            9_200,
+        ),
+        ({"image": {"format": "png", "source": {"bytes": b"x"}}}, IMAGE, IMAGE),
+        ({"video": {"source": {"bytes": b"x" * 50_000}}}, 600, 600),
+        ({"type": "video_url", "video_url": {"url": "https://x"}}, 18_000, 18_000),
+        ({"type": "blob", "data": b"x" * 400}, 200, 220),
         ({"type": "document", "source": {"url": "x"}}, IMAGE, IMAGE),
         ({"type": "tool_result", "content": "roses " * 500}, 1_000, 1_100),
         ({"type": "tool_use", "input": {"q": "roses" * 400}}, 1_000, 2_000),
@@ -199,7 +262,7 @@ def test_what_came_back_is_estimated_too() -> None:
     messages = [AIMessage("Roses are red"), AIMessage("", tool_calls=[call])]
     chats = [ChatGeneration(message=message) for message in messages]
     assert 15 < output_tokens(LLMResult(generations=[chats])) < 60  # type: ignore[list-item]
-    assert output_tokens(LLMResult(generations=[[Generation(text="abcdefgh")]])) == 4
+    assert output_tokens(LLMResult(generations=[[Generation(text="roses in")]])) == 5
     assert output_tokens(SimpleNamespace(generations=[7])) == 0
     assert output_tokens(None) == 0
 

@@ -5,6 +5,7 @@ the vocabularies from the wheel of litellm, which ships them, and needs ``tiktok
 and ``tokenizers``; both are asked for by their names from the package index.
 """
 
+# ruff: noqa: RUF001 -- letters of many scripts
 from __future__ import annotations
 
 import base64
@@ -17,6 +18,7 @@ import tempfile
 import uuid
 import zipfile
 from pathlib import Path
+from string import ascii_letters, ascii_lowercase, digits
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
@@ -64,6 +66,17 @@ PROSE: Final = {
     "hindi": "फूलों की दुकान सुबह नौ बजे खुलती है और ज़्यादातर गुलाब दोपहर से पहले "
     "बिक जाते हैं। शादी के गुलदस्ते के लिए एक हफ़्ता पहले ऑर्डर करें।\n",
     "thai": "ร้านดอกไม้เปิดเวลาเก้าโมงเช้า และกุหลาบส่วนใหญ่จะขายหมดก่อนเที่ยง\n",
+}
+SENTENCES: Final = {
+    "greek": "Το ανθοπωλείο ανοίγει στις εννέα το πρωί. ",
+    "armenian": "Ծաղկի խանութը բացվում է առավոտյան իննին։ ",
+    "bengali": "ফুলের দোকান সকাল নয়টায় খোলে এবং বেশিরভাগ গোলাপ বিক্রি হয়ে যায়। ",
+    "tamil": "பூக்கடை காலை ஒன்பது மணிக்கு திறக்கிறது, ரோஜாக்கள் விற்றுவிடும். ",
+    "lao": "ຮ້ານດອກໄມ້ເປີດຕອນເກົ້າໂມງເຊົ້າ ",
+    "amharic": "የአበባ ሱቅ ከጠዋቱ ሶስት ሰዓት ይከፈታል። ",
+    "turkish": "Çiçekçi sabah dokuzda açılıyor, güllerin çoğu öğleden önce bitiyor. ",
+    "phonetic": "ðə flɒrɪst ˈəʊpənz æt naɪn θɜːd ʃʒŋ ",
+    "letters of mathematics": "𝐇𝐞𝐥𝐥𝐨 𝓦𝓸𝓻𝓵𝓭 𝔽𝕝𝕠𝕨𝕖𝕣 ",
 }
 CODE: Final = '''\
 class Bouquet:
@@ -139,6 +152,28 @@ def samples() -> dict[str, str]:
             chr(0x20000 + chance.randrange(40_000)) for _ in range(300)
         )
         + "".join(chr(0x1200 + chance.randrange(300)) for _ in range(300)),
+        **more_samples(chance),
+    }
+
+
+def more_samples(chance: random.Random) -> dict[str, str]:
+    """Return texts that a bound is easily too low for."""
+
+    def of(letters: str, size: int, count: int) -> str:
+        return " ".join("".join(chance.choices(letters, k=size)) for _ in range(count))
+
+    return {
+        **{name: text * 8 for name, text in SENTENCES.items()},
+        "words of three random letters": of(ascii_lowercase, 3, 400),
+        "words of five random letters": of(ascii_lowercase, 5, 400),
+        "ids": of(ascii_letters + digits, 16, 100),
+        "capitals and small letters": of(ascii_letters, 8, 200),
+        "base64 in lines": base64.encodebytes(chance.randbytes(1800)).decode(),
+        "line breaks": "\n" * 400,
+        "tabs": "\t" * 400,
+        "lines of spaces": "a \n \n  \n" * 100,
+        "sql": "SELECT a.id,COUNT(*) FROM t a WHERE a.ts>='2026-01-01' GROUP BY 1;\n"
+        * 9,
     }
 
 
