@@ -25,12 +25,20 @@ _USER: Final = re.compile(r"(?<=://)[^/?#\s]*@")
 class SettingError(ValueError):
     """A setting has a value that is not allowed.
 
-    The message names the variable, the value and what is allowed.
+    The message names the variable, the value, and what the value must be.
+
+    Args:
+        variable: The environment variable, or the argument.
+        value: The value that is refused. Of a URL the user and the password are hidden.
+        allowed: What the value must be, such as ``a whole number above 0``.
+        reason: What is wrong and what to do, where ``allowed`` cannot say it.
     """
 
-    def __init__(self, variable: str, value: object, allowed: str) -> None:
+    def __init__(
+        self, variable: str, value: object, allowed: str = "", *, reason: str = ""
+    ) -> None:
         shown = _USER.sub("", str(value))
-        super().__init__(f"{variable}={shown}: allowed is {allowed}")
+        super().__init__(f"{variable}={shown}: {reason or f'must be {allowed}'}")
         self.variable = variable
         self.value = value
         self.allowed = allowed
@@ -151,32 +159,34 @@ _TAG: Final = "tag."
 _MOST: Final = 10
 _LIMIT_AT_MOST: Final = 1_000_000
 _ALLOWED: Final = (
-    "names of metadata keys, chain or tag.NAME, divided by commas, each with a limit "
-    "of distinct values if need be (team:20)"
+    "metadata keys, chain or tag.NAME, separated by commas, each with an optional "
+    "limit of distinct values (team:20)"
 )
 
-_PERSON: Final = "it has a value for each user", "user.id"
-_CONVERSATION: Final = "it has a value for each conversation", "gen_ai.conversation.id"
-_REQUEST: Final = "it has a value for each request", "the trace's own ids"
-_CREDENTIAL: Final = "it may hold a secret", ""
+_ON_SPANS: Final = "it has one value per {0}. Use the span attribute {1}."
+_PERSON: Final = _ON_SPANS.format("user", "user.id")
+_SESSION: Final = _ON_SPANS.format("session", "session.id")
+_CONVERSATION: Final = _ON_SPANS.format("conversation", "gen_ai.conversation.id")
+_REQUEST: Final = "it has one value per request. Use the trace id."
+_CREDENTIAL: Final = "it may hold a secret or what a user wrote."
 # Names without case, and without anything but letters and digits.
 _REFUSED: Final = (
-    (r"(end)?users?(id|uid|name|key|hash|mail|email)?", *_PERSON),
-    (r"(uid|login|account|customer|member)(id|name)?", *_PERSON),
-    (r"(e?mail|phone|telephone)(address|number)?", *_PERSON),
-    (r"(client|remote|source|user)?ip(address|addr)?|remoteaddr(ess)?", *_PERSON),
-    (r"device(id)?|cookie(id)?|fingerprint", *_PERSON),
-    (r"session.*|sid", "it has a value for each session", "session.id"),
-    (r"(thread|conversation|chat|dialogu?e).*", *_CONVERSATION),
-    (r"message(id|uuid)?", *_REQUEST),
-    (r"(request|trace|correlation|traceparent).*", *_REQUEST),
-    (r"(parent|root|lsrun|langsmith)?runid|(parent)?spanid", *_REQUEST),
-    (r"(job|task|event|document|order|ticket|invocation)(id|uuid)", *_REQUEST),
-    (r"(uu|gu|ul)id|id|nonce|hash", *_REQUEST),
-    (r"(time|date|timestamp|datetime|createdat|now)", *_REQUEST),
-    (r"(langgraph)?checkpoint.*|langgraph(step|path|triggers)", *_REQUEST),
-    (r"(prompt|question|query|input|output|answer)s?(text)?", *_CREDENTIAL),
-    (r".*(apikey|password|secret|credential|authorization|accesstoken)", *_CREDENTIAL),
+    (r"(end)?users?(id|uid|name|key|hash|mail|email)?", _PERSON),
+    (r"(uid|login|account|customer|member)(id|name)?", _PERSON),
+    (r"(e?mail|phone|telephone)(address|number)?", _PERSON),
+    (r"(client|remote|source|user)?ip(address|addr)?|remoteaddr(ess)?", _PERSON),
+    (r"device(id)?|cookie(id)?|fingerprint", _PERSON),
+    (r"session.*|sid", _SESSION),
+    (r"(thread|conversation|chat|dialogu?e).*", _CONVERSATION),
+    (r"message(id|uuid)?", _REQUEST),
+    (r"(request|trace|correlation|traceparent).*", _REQUEST),
+    (r"(parent|root|lsrun|langsmith)?runid|(parent)?spanid", _REQUEST),
+    (r"(job|task|event|document|order|ticket|invocation)(id|uuid)", _REQUEST),
+    (r"(uu|gu|ul)id|id|nonce|hash", _REQUEST),
+    (r"(time|date|timestamp|datetime|createdat|now)", _REQUEST),
+    (r"(langgraph)?checkpoint.*|langgraph(step|path|triggers)", _REQUEST),
+    (r"(prompt|question|query|input|output|answer)s?(text)?", _CREDENTIAL),
+    (r".*(apikey|password|secret|credential|authorization|accesstoken)", _CREDENTIAL),
 )
 # Prometheus' own, and what the series of spend have already.
 _USED: Final = frozenset(
@@ -216,12 +226,14 @@ def label_choices(text: str) -> tuple[LabelChoice, ...]:
     """Read the labels that an app has chosen."""
     entries = [entry.strip() for entry in text.split(",") if entry.strip()]
     if len(entries) > _MOST:
-        raise SettingError(VARIABLE, text, f"at most {_MOST} labels")
+        reason = f"at most {_MOST} labels are allowed, these are {len(entries)}"
+        raise SettingError(VARIABLE, text, reason=reason)
     chosen = tuple(_choice(entry) for entry in entries)
     names = [choice.name for choice in chosen]
     for name in names:
         if names.count(name) > 1:
-            raise SettingError(VARIABLE, text, f"each label once, not {name!r} twice")
+            reason = f"the label {name!r} appears twice"
+            raise SettingError(VARIABLE, text, reason=reason)
     return chosen
 
 
@@ -240,12 +252,12 @@ def _choice(entry: str) -> LabelChoice:
     is_tag = key.startswith(_TAG)
     name = re.sub("[^a-z0-9]+", "_", key, flags=re.IGNORECASE).strip("_")
     if not re.match("[a-z]", name, re.IGNORECASE):
-        raise SettingError(VARIABLE, entry, f"{_ALLOWED}; a name begins with a letter")
+        raise SettingError(VARIABLE, entry, f"{_ALLOWED}; a name starts with a letter")
     own = key.removeprefix(_TAG)
     _refuse(entry, own)
     if name in _USED or name.startswith(("gen_ai", "otel_callbacks", "service")):
-        allowed = f"a name that no series has yet; {name} is taken"
-        raise SettingError(VARIABLE, entry, allowed)
+        reason = f"{name} is taken by a label that exists. Use another metadata key."
+        raise SettingError(VARIABLE, entry, reason=reason)
     return LabelChoice(name, "" if key == CHAIN else own, is_tag, limit)
 
 
@@ -259,10 +271,9 @@ def _limit(entry: str, number: str) -> int:
 
 
 def _refuse(entry: str, key: str) -> None:
-    """Refuse a name whose values are without bound, and say where they are found."""
+    """Refuse a name with unbounded or private values, and say what to use instead."""
     plain = re.sub("[^a-z0-9]", "", key.lower())
-    for pattern, reason, instead in _REFUSED:
+    for pattern, why in _REFUSED:
         if re.fullmatch(pattern, plain):
-            where = f"; look for it on spans, as {instead}" if instead else ""
-            allowed = f"no label of this name: {reason}{where}"
-            raise SettingError(VARIABLE, entry, allowed)
+            reason = f"{key} cannot be a label: {why}"
+            raise SettingError(VARIABLE, entry, reason=reason)

@@ -121,13 +121,14 @@ class ConfiguredHandler(OTelCallbackHandler):
                 allowed = f"a name or address of this machine ({error.strerror})"
                 raise SettingError(_HOST, host, allowed) from error
             if self.settings.prometheus_port is not None:
-                allowed = (
-                    f"a port that is free on {host} ({error.strerror}); not set, a "
-                    f"free one is found, and {_FOR_WORKERS}"
+                reason = (
+                    f"/metrics cannot listen on this port of {host} ({error.strerror})."
+                    " Set another port, or unset it, and a free one is used; "
+                    f"{_FOR_WORKERS}"
                 )
                 is_read = os.environ.get(_PORT, "").strip() == str(port)
                 name = _PORT if is_read else "Settings.prometheus_port"
-                raise SettingError(name, port, allowed) from error
+                raise SettingError(name, port, reason=reason) from error
             self._server = start_http_server(0, host, registry)
         named = f"[{host}]" if ":" in host else host
         served = self._server[0].server_port
@@ -347,11 +348,11 @@ def _load_config_file() -> None:
         # A package of its own, which few apps have.
         declarative = import_module("opentelemetry.configuration")
     except ImportError:
-        allowed = (
-            "read by the package opentelemetry-configuration, which is not installed; "
-            "install it, or leave the variable unset"
+        reason = (
+            "the package opentelemetry-configuration, which reads this file, is not "
+            "installed. Install it, or unset the variable."
         )
-        raise SettingError(_CONFIG_FILE, path, allowed) from None
+        raise SettingError(_CONFIG_FILE, path, reason=reason) from None
     model = declarative.load_config_file(path)
     declarative.configure_sdk(model)
     section = getattr(model, "instrumentation_development", None)

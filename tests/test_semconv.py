@@ -176,7 +176,7 @@ def test_series_differ_in_that_name_alone() -> None:
 @pytest.mark.parametrize("text", ["2026", "newest", "2026-08,latest", "1.42.0"])
 def test_another_release_is_refused(text: str) -> None:
     """The message names the variable, the value and what is allowed."""
-    message = f"OTEL_CALLBACKS_SEMCONV={text}: allowed is 2026-08 or latest"
+    message = f"OTEL_CALLBACKS_SEMCONV={text}: must be 2026-08 or latest"
     with pytest.raises(SettingError, match=re.escape(message)):
         Settings.from_env({"OTEL_CALLBACKS_SEMCONV": text})
 

@@ -198,7 +198,7 @@ def test_wrong_value_is_refused_by_name(
     variable: str, field: str, text: str, allowed: str
 ) -> None:
     """A wrong value is refused with its variable, itself, and what is allowed."""
-    expected = f"{variable}={text}: allowed is {allowed}"
+    expected = f"{variable}={text}: must be {allowed}"
     with pytest.raises(SettingError) as from_environment:
         Settings.from_env({variable: text})
     assert str(from_environment.value) == expected
@@ -215,19 +215,19 @@ def test_wrong_value_is_refused_by_name(
 @pytest.mark.parametrize(
     ("field", "value", "message"),
     [
-        ("label_limit", 0, f"OTEL_CALLBACKS_LABEL_LIMIT=0: allowed is {A_MILLION}"),
+        ("label_limit", 0, f"OTEL_CALLBACKS_LABEL_LIMIT=0: must be {A_MILLION}"),
         (
             "label_limit",
             "5",
-            f"OTEL_CALLBACKS_LABEL_LIMIT='5': allowed is {A_MILLION}",
+            f"OTEL_CALLBACKS_LABEL_LIMIT='5': must be {A_MILLION}",
         ),
-        ("strict", "no", f"OTEL_CALLBACKS_STRICT='no': allowed is {YES_OR_NO}"),
-        ("strict", None, f"OTEL_CALLBACKS_STRICT=None: allowed is {YES_OR_NO}"),
-        ("run_limit", True, f"OTEL_CALLBACKS_RUN_LIMIT=True: allowed is {A_MILLION}"),
+        ("strict", "no", f"OTEL_CALLBACKS_STRICT='no': must be {YES_OR_NO}"),
+        ("strict", None, f"OTEL_CALLBACKS_STRICT=None: must be {YES_OR_NO}"),
+        ("run_limit", True, f"OTEL_CALLBACKS_RUN_LIMIT=True: must be {A_MILLION}"),
         (
             "run_time_limit",
             float("nan"),
-            "OTEL_CALLBACKS_RUN_TIME_LIMIT=nan: allowed is a number of seconds above 0",
+            "OTEL_CALLBACKS_RUN_TIME_LIMIT=nan: must be a number of seconds above 0",
         ),
     ],
 )
@@ -262,7 +262,7 @@ def test_protocol_of_a_signal_comes_first(signal: str) -> None:
     with pytest.raises(SettingError) as refused:
         Settings.from_env({"OTEL_EXPORTER_OTLP_TRACES_PROTOCOL": "http/json"})
     assert str(refused.value) == (
-        "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL=http/json: allowed is grpc or http/protobuf"
+        "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL=http/json: must be grpc or http/protobuf"
     )
 
 
@@ -399,7 +399,7 @@ def test_wrong_values_of_the_sdk_are_refused(
     """Where the SDK would silently take its default, the variable is refused."""
     with pytest.raises(SettingError) as refused:
         check_sdk_variables({variable: text})
-    assert str(refused.value) == f"{variable}={text.strip()}: allowed is {allowed}"
+    assert str(refused.value) == f"{variable}={text.strip()}: must be {allowed}"
 
 
 @pytest.mark.parametrize("sampler", ["traceidratio", "parentbased_traceidratio"])
@@ -415,7 +415,7 @@ def test_sampler_ratio_is_checked_where_it_counts(sampler: str) -> None:
                 {"OTEL_TRACES_SAMPLER": sampler, "OTEL_TRACES_SAMPLER_ARG": text}
             )
         assert str(refused.value) == (
-            f"OTEL_TRACES_SAMPLER_ARG={text}: allowed is a number from 0 to 1"
+            f"OTEL_TRACES_SAMPLER_ARG={text}: must be a number from 0 to 1"
         )
     # Another sampler's argument is its own affair.
     check_sdk_variables(

@@ -180,13 +180,13 @@ def limits(
     _whole("max_tokens", max_tokens)
     _whole("max_calls", max_calls)
     if max_cost_usd is not None and not _is_money(max_cost_usd):
-        message = f"max_cost_usd={max_cost_usd!r}: allowed is an amount above 0"
+        message = f"max_cost_usd={max_cost_usd!r}: must be an amount above 0"
         raise ValueError(message)
     if on_exceed not in {RAISE, WARN}:
-        message = f"on_exceed={on_exceed!r}: allowed is 'raise' or 'warn'"
+        message = f"on_exceed={on_exceed!r}: must be 'raise' or 'warn'"
         raise ValueError(message)
     if on_unpriced not in {RAISE, COUNT, ALLOW}:
-        message = f"on_unpriced={on_unpriced!r}: allowed is 'raise', 'count' or 'allow'"
+        message = f"on_unpriced={on_unpriced!r}: must be 'raise', 'count' or 'allow'"
         raise ValueError(message)
     if max_tokens is None and max_cost_usd is None and max_calls is None:
         return None
@@ -199,7 +199,7 @@ def limits(
 def _whole(name: str, value: object) -> None:
     """Refuse what is no whole number above nothing."""
     if value is not None and (type(value) is not int or value <= 0):
-        message = f"{name}={value!r}: allowed is a whole number above 0"
+        message = f"{name}={value!r}: must be a whole number above 0"
         raise ValueError(message)
 
 

@@ -61,7 +61,7 @@ def moment(text: str, now: datetime | None = None) -> datetime:
     try:
         found = datetime.fromisoformat(text)
     except ValueError:
-        message = f"{text!r} is no time; allowed are 24h, 7d, 2026-11-01"
+        message = f"{text!r} is not a time; use 24h, 7d or 2026-11-01"
         raise argparse.ArgumentTypeError(message) from None
     return found.replace(tzinfo=UTC) if found.tzinfo is None else found.astimezone(UTC)
 

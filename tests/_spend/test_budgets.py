@@ -49,7 +49,7 @@ def test_wrong_arguments_are_refused_by_name(name: str, value: Any) -> None:
         "max_calls": None,
         "on_exceed": "raise",
     }
-    with pytest.raises(ValueError, match=f"^{name}=.*allowed is"):
+    with pytest.raises(ValueError, match=f"^{name}=.*must be"):
         limits(**(arguments | {name: value}))
 
 

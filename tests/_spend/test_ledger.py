@@ -282,7 +282,7 @@ def test_without_a_price_a_call_is_refused_where_the_app_says_so() -> None:
     ):
         llm.invoke("Roses?")
     assert (usage.call_count, usage.refused) == (0, 1)
-    with pytest.raises(ValueError, match="on_unpriced='x': allowed is 'raise'"):
+    with pytest.raises(ValueError, match="on_unpriced='x': must be 'raise'"):
         track_usage(on_unpriced="x")
 
 

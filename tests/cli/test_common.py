@@ -36,7 +36,7 @@ def test_now_is_the_clocks() -> None:
 @pytest.mark.parametrize("text", ["", "yesterday", "7", "-7d", "999999w", "2026-13-01"])
 def test_what_is_no_time(text: str) -> None:
     """It is refused with what is allowed."""
-    with pytest.raises(argparse.ArgumentTypeError, match="allowed are 24h, 7d"):
+    with pytest.raises(argparse.ArgumentTypeError, match="use 24h, 7d"):
         moment(text)
 
 

@@ -70,7 +70,7 @@ def test_a_port_that_was_set_is_refused(scene: Scene) -> None:
         scene.more = {"OTEL_EXPORTER_PROMETHEUS_PORT": str(port)}
         scene.start("-m", "script", "plain", "0")
         assert scene.wait() == 1
-    assert f"OTEL_EXPORTER_PROMETHEUS_PORT={port}: allowed is" in scene.log()
+    assert f"OTEL_EXPORTER_PROMETHEUS_PORT={port}: /metrics cannot" in scene.log()
 
 
 @PROTOCOLS

@@ -115,8 +115,8 @@ def _metrics(option: str | None, skip: list[str], settings: Settings) -> Address
     if settings.metrics_exporter == "none" or "metrics" in skip:
         return None
     if settings.prometheus_port == 0:
-        allowed = "a port, or --metrics URL: only the app knows which port it found"
-        raise SettingError(_PORT, 0, allowed)
+        reason = "only the app knows which free port it uses. Give --metrics URL."
+        raise SettingError(_PORT, 0, reason=reason)
     host = settings.prometheus_host
     host = "127.0.0.1" if host in _ANY_HOST else host
     host = f"[{host}]" if ":" in host else host

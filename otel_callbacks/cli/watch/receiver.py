@@ -127,14 +127,14 @@ class Receiver:
         try:
             self._socket = socket.create_server((host, http_port), family=family)
         except OSError as error:
-            allowed = f"a port that is free on {host} ({error.strerror})"
+            allowed = f"a free port of {host} ({error.strerror})"
             raise SettingError(_HTTP_PORT, http_port, allowed) from error
         self.http_port = int(self._socket.getsockname()[1])
         try:
             self._grpc, self.grpc_port = self._grpc_server(host, grpc_port)
         except RuntimeError as error:
             self._socket.close()
-            allowed = f"a port that is free on {host}"
+            allowed = f"a free port of {host}"
             raise SettingError(_GRPC_PORT, grpc_port, allowed) from error
         app = Starlette(
             routes=[
@@ -284,7 +284,7 @@ async def _body(request: Request) -> bytes:
     if encoding == "identity":
         return bytes(kept)
     if encoding != "gzip":
-        raise _RefusedError(415, f"Content-Encoding {encoding}: allowed is gzip")
+        raise _RefusedError(415, f"Content-Encoding {encoding}: must be gzip")
     unpacker = zlib.decompressobj(_GZIP)
     try:
         body = unpacker.decompress(bytes(kept), LARGEST)
@@ -307,7 +307,7 @@ def _parsed(kind: Any, media: str, body: bytes) -> Any:
     except (DecodeError, ParseError, ValueError, RecursionError, TypeError) as error:
         why = f"the body is no {kind.__name__}: {error}"
         raise _RefusedError(400, why[:300]) from None
-    why = f"Content-Type {media or 'is missing'}: allowed are {_PROTOBUF}, {_JSON}"
+    why = f"Content-Type {media or 'is missing'}: must be {_PROTOBUF} or {_JSON}"
     raise _RefusedError(415, why)
 
 

@@ -245,13 +245,13 @@ def test_wrong_setting_is_named(
     """Exit code 2, before anything is sent."""
     monkeypatch.setenv(variable, value)
     assert main(["doctor"]) == 2
-    assert f"{variable}={value}: allowed is" in capsys.readouterr().err
+    assert f"{variable}={value}: " in capsys.readouterr().err
 
 
 def test_wrong_address_is_named(capsys: pytest.CaptureFixture[str]) -> None:
     """By its option."""
     assert main(["doctor", "--jaeger", "localhost:16686"]) == 2
-    assert "--jaeger=localhost:16686: allowed is a URL" in capsys.readouterr().err
+    assert "--jaeger=localhost:16686: must be a URL" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -175,7 +175,7 @@ def test_password_becomes_a_header_and_is_not_shown() -> None:
     assert found.login == "Basic YWRtaW46c0BsdA=="
     with pytest.raises(SettingError) as caught:
         address("--grafana", "ftp://admin:salt@localhost")
-    assert str(caught.value).startswith("--grafana=ftp://localhost: allowed is a URL")
+    assert str(caught.value).startswith("--grafana=ftp://localhost: must be a URL")
 
 
 @pytest.mark.parametrize(

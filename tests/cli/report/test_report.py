@@ -45,7 +45,7 @@ def test_a_prometheus_is_asked_for_a_time(capsys: pytest.CaptureFixture[str]) ->
     ("arguments", "why"),
     [
         (["http://127.0.0.1:9/metrics"], "does not answer"),
-        (["roses"], "URL=roses: allowed is a URL"),
+        (["roses"], "URL=roses: must be a URL"),
         (["--since", "7d"], "--since and --until need --prometheus"),
         (["http://a/metrics", "--prometheus", "http://b"], "not both"),
         (
