@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from langchain_core.messages import BaseMessage
 
+from otel_callbacks._readers.values import text
 from otel_callbacks._records import Estimate
 
 if TYPE_CHECKING:
@@ -311,7 +312,7 @@ def _file(part: dict[Any, Any], kind: str) -> _Parts:
     inner = part.get("source", part.get("file"))
     inner = inner if isinstance(inner, dict) else {}
     for place in (part, inner):
-        if isinstance(place.get("text"), str) or place.get("type") in _PLAIN:
+        if isinstance(place.get("text"), str) or text(place.get("type")) in _PLAIN:
             return _value(place)
     size = _size(part)
     kind = f"{kind} {inner.get('media_type', '')} {_longest(part)[:40]!r}"
