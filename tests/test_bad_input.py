@@ -14,10 +14,16 @@ from uuid import UUID, uuid4
 
 import numpy as np
 import pytest
+import wrapt
 from hypothesis import given
 from hypothesis import strategies as st
-from langchain_core.messages import AIMessage, HumanMessage
-from langchain_core.outputs import ChatGeneration, LLMResult
+from langchain_core.messages import AIMessage, AIMessageChunk, HumanMessage
+from langchain_core.outputs import (
+    ChatGeneration,
+    ChatGenerationChunk,
+    Generation,
+    LLMResult,
+)
 from langchain_core.runnables import RunnableLambda
 from pydantic import ValidationError
 
@@ -56,6 +62,15 @@ class Raises:
         raise RuntimeError(message)
 
     __hash__ = None  # type: ignore[assignment]
+
+
+class Liar:
+    """A value that raises where it is asked for its class, as lazy ones do."""
+
+    @property  # type: ignore[misc]
+    def __class__(self) -> type:
+        message = "not set up"
+        raise RuntimeError(message)
 
 
 class Broken(dict[str, Any]):
@@ -155,10 +170,8 @@ def test_start_that_cannot_be_read(
 @pytest.mark.parametrize(
     "argument", ["serialized", "invocation_params", "metadata", "options"]
 )
-def test_mapping_that_raises_at_the_start(
-    lenient: Capture, caplog: pytest.LogCaptureFixture, argument: str
-) -> None:
-    """A model's run starts and ends, whatever part of it cannot be read."""
+def test_mapping_of_a_class_of_its_own(lenient: Capture, argument: str) -> None:
+    """What it holds is read, and its own methods are not asked."""
     for _ in range(2):
         run_id = uuid4()
         given: dict[str, Any] = {"serialized": {}, argument: Broken(model="x")}
@@ -166,22 +179,18 @@ def test_mapping_that_raises_at_the_start(
         lenient.handler.on_llm_end(answer(), run_id=run_id)
     assert [span["status"] for span in lenient.spans] == ["UNSET"] * 2
     assert lenient.value("otel_callbacks_operations_total", outcome="ok") == 2
-    assert lenient.value("otel_callbacks_errors_total", where="request") == 2
-    assert lenient.value("otel_callbacks_errors_total") == 2
-    assert caplog.text.count("request failed") == 1
+    assert lenient.value("otel_callbacks_errors_total") == 0
 
 
 @pytest.mark.parametrize("kind", ["chain", "tool", "retriever"])
-def test_step_that_cannot_be_read(
-    lenient: Capture, caplog: pytest.LogCaptureFixture, kind: str
-) -> None:
+def test_step_with_odd_metadata(lenient: Capture, kind: str) -> None:
     """A chain, a tool and a retriever are a span, too, when their metadata raises."""
     run_id = uuid4()
     start = getattr(lenient.handler, f"on_{kind}_start")
-    start(None, "x", run_id=run_id, metadata=Broken(a=1))
+    start(None, "x", run_id=run_id, metadata=Broken(user_id=Raises()), tags=Liar())
     getattr(lenient.handler, f"on_{kind}_end")(None, run_id=run_id)
     assert [span["status"] for span in lenient.spans] == ["UNSET"]
-    assert_one_trouble(lenient, caplog, "request")
+    assert lenient.value("otel_callbacks_errors_total") == 0
 
 
 @pytest.mark.parametrize("error", [Speechless(), ValueError("\ud800"), None, "boom"])
@@ -658,3 +667,112 @@ def test_table_anywhere_costs_a_step_nothing(make: Any) -> None:
         assert telemetry.value("otel_callbacks_errors_total") == 0
     assert len(telemetry.spans) == 9
     assert {span["status"] for span in telemetry.spans} == {"UNSET"}
+
+
+class BadText(str):
+    """A text whose methods raise."""
+
+    __slots__ = ()
+
+    def _raise(self, *_: Any) -> Any:
+        """Raise."""
+        message = "cannot be read"
+        raise RuntimeError(message)
+
+    __eq__ = __len__ = __str__ = __iter__ = __getitem__ = lower = startswith = _raise
+    __hash__ = str.__hash__
+
+
+class BadList(list[Any]):
+    """A list whose methods raise."""
+
+    __len__ = __iter__ = __getitem__ = __bool__ = BadText._raise
+
+
+class BadTuple(tuple[Any, ...]):
+    """A tuple whose methods raise."""
+
+    __slots__ = ()
+    __len__ = __iter__ = __getitem__ = __bool__ = BadText._raise
+
+
+ODD: dict[str, Callable[[], Any]] = {
+    "no class": Liar,
+    "proxy of a text": lambda: wrapt.ObjectProxy("roses"),
+    "proxy of a dictionary": lambda: wrapt.ObjectProxy({"type": "roses"}),
+    "proxy of a list": lambda: wrapt.ObjectProxy(["roses"]),
+    "text": lambda: BadText("roses"),
+    "list": lambda: BadList(["roses"]),
+    "tuple": lambda: BadTuple(("roses",)),
+    "dictionary": lambda: Broken(type="roses"),
+    "long number": lambda: 10**6_000,
+}
+
+
+def _circle() -> list[Any]:
+    """Return a list that holds itself, often."""
+    circle: list[Any] = []
+    circle.extend([circle, {"a": circle}] * 40)
+    return circle
+
+
+ODD["circle"] = _circle
+
+
+@pytest.mark.parametrize("make", ODD.values(), ids=ODD)
+def test_odd_value_costs_no_other_one(lenient: Capture, make: Any) -> None:
+    """Model, provider, tokens and price are there, wherever one value raises."""
+    keys = ["user_id", "ls_stop", "langgraph_step", "team", "ls_max_tokens"]
+    asked = ["stop", "tools", "response_format", "reasoning", "model_kwargs", "text"]
+    said = ["id", "status", "finish_reason", "usage", "body", "cost", "choices"]
+    places = [*keys, *asked, *said, "tags", "name", "options", "serialized"]
+    for place in places:
+        run_id = uuid4()
+        lenient.handler.on_chat_model_start(
+            {"name": "x", "kwargs": {"stop": make()} if place == "serialized" else {}},
+            [[HumanMessage("Roses?")]],
+            run_id=run_id,
+            metadata={
+                "ls_provider": "openai",
+                **({place: make()} if place in keys else {}),
+            },
+            tags=make() if place == "tags" else None,
+            name=make() if place == "name" else None,
+            options={"stop": make()} if place == "options" else None,
+            invocation_params={
+                "model": "gpt-4o-mini",
+                **({place: make()} if place in asked else {}),
+            },
+        )
+        about: dict[str, Any] = {"model_name": "gpt-4o-mini-2024-07-18"}
+        if place in said:
+            about[place] = make()
+        cost = {"total_cost": make()} if place == "cost" else {}
+        lenient.handler.on_llm_end(answer({**USAGE, **cost}, about), run_id=run_id)
+    assert len(lenient.spans) == len(places)
+    for place, span in zip(places, lenient.spans, strict=True):
+        attributes = span["attributes"]
+        assert span["name"] == "chat gpt-4o-mini", place
+        assert attributes["gen_ai.provider.name"] == "openai", place
+        assert attributes["gen_ai.response.model"] == "gpt-4o-mini-2024-07-18", place
+        assert attributes["gen_ai.usage.input_tokens"] == 7, place
+        assert attributes["otel_callbacks.cost_usd"] > 0, place
+
+
+def test_odd_value_in_the_answer_of_a_stream(lenient: Capture) -> None:
+    """What a stream repeats in its chunks is said once all the same."""
+    run_id = uuid4()
+    lenient.handler.on_chat_model_start({}, [["x"]], run_id=run_id)
+    message = AIMessageChunk.model_construct(
+        content=Liar(), usage_metadata=USAGE, response_metadata={"model_name": "aBcaBc"}
+    )
+    chunk = ChatGenerationChunk.model_construct(
+        text="hi", message=message, generation_info={"finish_reason": "stop"}
+    )
+    texts = Generation.model_construct(text="hi", generation_info=None)
+    result = LLMResult.model_construct(generations=[[chunk, texts]], llm_output=None)
+    lenient.handler.on_llm_end(result, run_id=run_id)
+    (span,) = lenient.spans
+    assert span["attributes"]["gen_ai.response.model"] == "aBc"
+    assert span["attributes"]["gen_ai.usage.output_tokens"] == 3
+    assert lenient.value("otel_callbacks_errors_total", where="response") == 1

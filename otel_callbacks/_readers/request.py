@@ -47,8 +47,8 @@ def identifier(value: object) -> str:
         return text(value)
     if type(value) is int:
         return str(value) if value.bit_length() <= LONGEST_TEXT else ""
-    if isinstance(value, UUID):
-        return text(str(value))
+    if type(value) is UUID:
+        return str(value)
     return text(value)
 
 
@@ -68,11 +68,11 @@ def add_metadata(
     tags: object,
 ) -> None:
     """Add what the run's metadata and tags say to its span attributes."""
-    if isinstance(metadata, dict):
-        attributes.update(ids_of(metadata))
-        if node := identifier(metadata.get("langgraph_node")):
+    if about := mapping(metadata):
+        attributes.update(ids_of(about))
+        if node := identifier(about.get("langgraph_node")):
             attributes[semconv.LANGGRAPH_NODE] = node
-        step = metadata.get("langgraph_step")
+        step = about.get("langgraph_step")
         if step is not None and (step := integer(step)) is not None:
             attributes[semconv.LANGGRAPH_STEP] = step
     if tags is not None and (words := strings(tags)):

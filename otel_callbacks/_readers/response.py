@@ -7,9 +7,11 @@ the info of a generation, or in ``llm_output`` beside them.
 from __future__ import annotations
 
 from itertools import chain
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from otel_callbacks import _semconv as semconv
+from otel_callbacks._readers.error_classes import read
 from otel_callbacks._readers.provider import RESPONSES
 from otel_callbacks._readers.usage import (
     billed_parts,
@@ -18,7 +20,7 @@ from otel_callbacks._readers.usage import (
     total,
     usage_of,
 )
-from otel_callbacks._readers.values import count, mapping, text
+from otel_callbacks._readers.values import count, items, mapping, plain, text
 from otel_callbacks._records import NO_ATTRIBUTES, Response
 
 if TYPE_CHECKING:
@@ -138,7 +140,7 @@ def model_response(result: object) -> Response:
     output = mapping(getattr(result, "llm_output", None))
     prompts = [
         [_answer(each) for each in generations]
-        for generations in _items(getattr(result, "generations", None))
+        for generations in items(getattr(result, "generations", None))
         if isinstance(generations, (list, tuple))
     ]
     answers = prompts[0] if len(prompts) == 1 else [*chain.from_iterable(prompts)]
@@ -168,9 +170,34 @@ def model_response(result: object) -> Response:
     )
 
 
-def _items(value: object) -> list[object] | tuple[object, ...]:
-    """Read a list, or nothing."""
-    return value if isinstance(value, (list, tuple)) else ()
+class _Chunk(SimpleNamespace):
+    """A generation that is made of a stream's chunks."""
+
+
+_OF_MESSAGE: Final = ("response_metadata", "usage_metadata", "content")
+
+
+def simplified(result: object) -> object:
+    """Copy what a model gave back without what is not of Python's own classes."""
+    return SimpleNamespace(
+        llm_output=plain(read(result, "llm_output")),
+        generations=[
+            [_simplified(generation) for generation in items(generations)]
+            for generations in items(read(result, "generations"))
+        ],
+    )
+
+
+def _simplified(generation: object) -> object:
+    """Copy one generation."""
+    message = read(generation, "message")
+    kind = _Chunk if type(generation).__name__.endswith("Chunk") else SimpleNamespace
+    return kind(
+        generation_info=plain(read(generation, "generation_info")),
+        message=None
+        if message is None
+        else SimpleNamespace(**{k: plain(read(message, k)) for k in _OF_MESSAGE}),
+    )
 
 
 def _answer(generation: object) -> _Answer:
@@ -266,7 +293,7 @@ def _reasons(answers: list[_Answer]) -> tuple[str, ...]:
         if reason := _reason(metadata, info):
             reasons.append(_once(reason) if is_merged else reason)
     if not reasons and answers and "choices" in answers[0][1]:
-        choices = map(mapping, _items(answers[0][1]["choices"]))
+        choices = map(mapping, items(answers[0][1]["choices"]))
         return tuple(filter(None, (_find(_REASON_KEYS, each) for each in choices)))
     return tuple(reasons)
 

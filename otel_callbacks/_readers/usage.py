@@ -82,7 +82,8 @@ def _dollars(value: object) -> Decimal | None:
         amount = Decimal(value) if value.is_finite() else None
     else:
         # A double as it is written, not as it is kept.
-        read = value if type(value) is int else number(value)
+        is_small = type(value) is int and value <= _MOST
+        read = value if is_small else number(value)
         amount = None if read is None else Decimal(str(read))
     return amount if amount is not None and 0 <= amount <= _MOST else None
 

@@ -9,7 +9,12 @@ from __future__ import annotations
 
 import functools
 import re
-from typing import Final
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any, Final
+from uuid import UUID
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
 
 LONGEST_TEXT: Final = 1024
 """Characters kept of a name, an id or a description."""
@@ -51,7 +56,7 @@ def text(value: object) -> str:
                 return value
             return without_secrets(value)
         return without_secrets(_valid(value[:LONGEST_TEXT]))
-    if isinstance(value, str):
+    if issubclass(type(value), str):  # a proxy says that it is what it stands for
         return without_secrets(_valid(str.__str__(value)[:LONGEST_TEXT]))
     return ""
 
@@ -82,8 +87,8 @@ def number(value: object) -> float | None:
         return value if value - value == 0 else None
     if type(value) is int:
         return float(value) if abs(value) <= LARGEST_INTEGER else None
-    if isinstance(value, float):
-        return number(float.__float__(value))
+    if issubclass(type(value), float):
+        return number(float.__float__(value))  # type: ignore[arg-type]
     return None
 
 
@@ -108,13 +113,10 @@ def count(value: object) -> int | None:
 
 def strings(value: object) -> tuple[str, ...] | None:
     """Read a list of strings."""
-    if isinstance(value, str):
+    if issubclass(type(value), str):
         value = (value,)
-    if not isinstance(value, (list, tuple)):
-        return None
-    if len(value) > MOST_STRINGS:
-        value = value[:MOST_STRINGS]
-    return tuple([found for item in value if (found := text(item))]) or None
+    found = [text(item) for item in items(value)[:MOST_STRINGS]]
+    return tuple(filter(None, found)) or None
 
 
 def has_value(value: object) -> bool:
@@ -128,5 +130,59 @@ _MAY_BE_EMPTY: Final = frozenset({str, list, dict, tuple})
 
 
 def mapping(value: object) -> dict[object, object]:
-    """Read a dictionary."""
-    return value if isinstance(value, dict) else {}
+    """Read a dictionary; one of a class of its own is asked for nothing."""
+    kind = type(value)
+    if kind is dict:
+        return value  # type: ignore[return-value]
+    return dict(dict.items(value)) if issubclass(kind, dict) else {}  # type: ignore[arg-type]
+
+
+def items(value: object) -> list[object] | tuple[object, ...]:
+    """Read a list or a tuple; one of a class of its own is asked for nothing."""
+    kind = type(value)
+    if kind is list or kind is tuple:
+        return value  # type: ignore[return-value]
+    if issubclass(kind, list):
+        return list.copy(value)  # type: ignore[arg-type]
+    if issubclass(kind, tuple):
+        return (*tuple.__iter__(value),)  # type: ignore[arg-type]
+    return ()
+
+
+_SIMPLE: Final = frozenset({str, int, float, bool, type(None), UUID, Decimal})
+_MADE_SIMPLE: Final[tuple[tuple[type, Callable[[Any], object]], ...]] = (
+    (str, str.__str__),
+    (int, int.__int__),
+    (float, float.__float__),
+)
+_DEEPEST: Final = 6
+_MOST_VALUES: Final = 10_000
+
+
+def plain(value: object) -> Any:
+    """Copy what is of Python's own classes, and leave out the rest.
+
+    For a second try: what raised in the first one can be anything.
+    """
+    return _plain(value, _DEEPEST, iter(range(_MOST_VALUES)))
+
+
+def _plain(value: object, depth: int, left: Iterator[int]) -> Any:
+    """Copy one value, while there is room for it."""
+    kind = type(value)
+    if kind in _SIMPLE:
+        return value
+    for base, simple in _MADE_SIMPLE:
+        if issubclass(kind, base):
+            return simple(value)
+    if not depth or next(left, None) is None:
+        return None
+    if issubclass(kind, dict):
+        return {
+            str.__str__(key): _plain(item, depth - 1, left)
+            for key, item in mapping(value).items()
+            if issubclass(type(key), str)
+        }
+    if issubclass(kind, list | tuple):
+        return [_plain(item, depth - 1, left) for item in items(value)]
+    return None

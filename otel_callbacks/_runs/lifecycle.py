@@ -16,8 +16,9 @@ from otel_callbacks._readers.errors import failure, interruption
 from otel_callbacks._readers.estimate import output_tokens, prompt_estimate
 from otel_callbacks._readers.labels import add_labels
 from otel_callbacks._readers.request import model_request
-from otel_callbacks._readers.response import first_of, model_response
+from otel_callbacks._readers.response import first_of, model_response, simplified
 from otel_callbacks._readers.steps import configured, enclosing_run_id, tool_failed
+from otel_callbacks._readers.values import plain
 from otel_callbacks._records import CACHE_HIT, ERROR, OK, Failure, Request, Response
 from otel_callbacks._runs.run import run_key
 from otel_callbacks._setting_values import label_choices
@@ -107,11 +108,10 @@ class Lifecycle:
             if self._table.is_duplicate(run_id, id(payload)):
                 return
             try:
-                request = reader(*args)
-                if self._labels:
-                    request = add_labels(request, reader, args, self._labels)
+                request = self._request(reader, args)
             except Exception as error:  # noqa: BLE001 -- the span matters more
-                request, trouble = unread, error
+                reread = _read(self._reread, (reader, args))[0]
+                request, trouble = unread if reread is None else reread, error
             parent_id, request, caller, unplaced = _placed(parent_id, request)
             trouble = trouble or unplaced
             capture = self._capture
@@ -135,6 +135,20 @@ class Lifecycle:
             self.trouble("start", error)
         if refusal is not None:
             raise refusal
+
+    def _request(
+        self, reader: Callable[..., Request], args: tuple[Any, ...]
+    ) -> Request:
+        """Read what a run is started with."""
+        request = reader(*args)
+        if self._labels:
+            request = add_labels(request, reader, args, self._labels)
+        return request
+
+    def _reread(self, asked: tuple[Callable[..., Request], tuple[Any, ...]]) -> Request:
+        """Read it without what may have raised: one value costs no other one."""
+        reader, args = asked
+        return self._request(reader, tuple(map(plain, args)))
 
     def first_chunk(self, run: Run) -> None:
         """Note the first chunk of a stream, and release the current span."""
@@ -309,4 +323,12 @@ def _read(
     try:
         return reader(payload), None
     except Exception as error:  # noqa: BLE001 -- the run must end all the same
-        return None, error
+        if reader is not model_response:
+            return None, error
+        # What was said of the tokens is read without what may have raised.
+        return _read(_simpler, payload)[0], error  # type: ignore[return-value]
+
+
+def _simpler(payload: Any) -> Response:
+    """Read a model's answer where it cannot be read as it is."""
+    return model_response(simplified(payload))

@@ -17,6 +17,7 @@ from otel_callbacks._readers.values import (
     integer,
     mapping,
     number,
+    plain,
     strings,
     text,
 )
@@ -208,3 +209,23 @@ def test_every_value_is_read_into_what_an_exporter_takes(value: object) -> None:
     assert (whole := integer(value)) is None or abs(whole) <= LARGEST_INTEGER
     assert (things := count(value)) is None or 0 <= things <= LARGEST_INTEGER
     assert all(item.encode() for item in strings(value) or ())
+
+
+def test_plain_is_of_pythons_own_classes() -> None:
+    """Keys that are no texts, what is foreign, and what is too much are left out."""
+
+    class Own(dict[object, object]):
+        """A class of an app."""
+
+    assert plain(Own(a=Own(b=object()), c=(1, 2.5))) == {
+        "a": {"b": None},
+        "c": [1, 2.5],
+    }
+    assert plain({1: 2, "a": True}) == {"a": True}
+    whole: object = ["x"]
+    for _ in range(50):
+        whole = [whole, whole]
+    assert "x" not in str(plain(whole))
+    many = plain([["x"]] * 20_000)
+    assert len(many) == 20_000
+    assert many.count(None) == 10_001

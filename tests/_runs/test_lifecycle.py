@@ -253,7 +253,7 @@ def test_partial_answer_that_cannot_be_read(
     life.start(run_id)
     life.runs.fail(run_id, ValueError("no"), Unreadable())
     (end,) = life.sink.ends
-    assert (end.outcome, end.response) == ("error", None)
+    assert (end.outcome, end.response) == ("error", Response())
     assert end.failure is not None
     assert end.failure.error_type == "ValueError"
     assert life.diagnostics.counts() == {"response": 1}
