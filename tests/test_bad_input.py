@@ -776,3 +776,21 @@ def test_odd_value_in_the_answer_of_a_stream(lenient: Capture) -> None:
     assert span["attributes"]["gen_ai.response.model"] == "aBc"
     assert span["attributes"]["gen_ai.usage.output_tokens"] == 3
     assert lenient.value("otel_callbacks_errors_total", where="response") == 1
+
+
+IDS: list[Any] = [lambda: wrapt.ObjectProxy.__new__(wrapt.ObjectProxy), Liar, object]
+
+
+@pytest.mark.parametrize("make", IDS)
+def test_budget_holds_whatever_the_run_id_is(lenient: Capture, make: Any) -> None:
+    """An id that cannot be read is no way around a limit."""
+    handler = lenient.handler
+    with track_usage(max_calls=2) as usage:
+        for _ in range(2):
+            run_id = make()
+            handler.on_chat_model_start({}, [["x"]], run_id=run_id)
+            handler.on_llm_end(answer(USAGE), run_id=run_id)
+        with pytest.raises(BudgetExceeded):
+            handler.on_chat_model_start({}, [["x"]], run_id=make())
+    assert usage.total_tokens == 20
+    assert len(lenient.spans) == 3

@@ -108,11 +108,9 @@ def run_key(run_id: object) -> int:
     """
     if type(run_id) is UUID:
         return run_id.int
-    number = getattr(run_id, "int", None)
-    if type(number) is int:
-        return number
     try:
-        return _key_of_text(str(run_id))
+        number = getattr(run_id, "int", None)
+        return number if type(number) is int else _key_of_text(str(run_id))
     except Exception:  # noqa: BLE001 -- an id whose own text cannot be had
         return id(run_id)
 

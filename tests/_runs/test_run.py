@@ -156,7 +156,18 @@ def test_any_other_id_has_a_key_of_its_own(other: object) -> None:
     assert run_key(other) != run_key(f"{other}!")
 
 
-def test_an_id_without_text_is_known_by_its_identity() -> None:
+class Guarded:
+    """An id that raises at whatever is asked of it, as a proxy without its object."""
+
+    def __getattr__(self, name: str) -> object:
+        message = f"no object to ask for its {name}"
+        raise RuntimeError(message)
+
+    __str__ = __repr__ = __hash__ = __eq__ = __getattr__  # type: ignore[assignment]
+
+
+@pytest.mark.parametrize("kind", [Unreadable, Guarded])
+def test_an_id_without_text_is_known_by_its_identity(kind: type) -> None:
     """It is found as long as it is the same object."""
-    unreadable, another = Unreadable(), Unreadable()
+    unreadable, another = kind(), kind()
     assert run_key(unreadable) == run_key(unreadable) != run_key(another)
