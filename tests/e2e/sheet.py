@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from html import escape
 from typing import TYPE_CHECKING, Any
 
@@ -46,39 +47,81 @@ def draw(answers: Mapping[str, Answer], folder: Path) -> None:
 
 def _body(answer: Answer) -> str:
     """Draw one panel."""
+    defaults = answer.panel["fieldConfig"]["defaults"]
     if answer.is_empty:
-        defaults = answer.panel["fieldConfig"]["defaults"]
         return f"<i>{escape(str(defaults.get('noValue', '')))}</i>"
     if answer.traces:
         return f"<b>{len(answer.traces)}</b> traces"
+    unit = str(defaults.get("unit", ""))
     if answer.panel["type"] in {"timeseries", "heatmap"}:
-        return _lines([one for series in answer.series for one in series])
-    unit = escape(str(answer.panel["fieldConfig"]["defaults"].get("unit", "")))
+        return _lines(answer, unit)
     if answer.panel["type"] == "stat":
-        return f"<b>{answer.value:.6g}</b> {unit}"
-    return _table(answer.series)
+        return f"<b>{escape(_said(answer.value, unit))}</b>"
+    return _table(answer, unit)
 
 
-def _table(columns: list[list[dict[str, Any]]]) -> str:
+def _said(value: float, unit: str) -> str:
+    """Write a value with its unit, about as Grafana does."""
+    if unit == "percentunit":
+        return f"{100 * value:.1f} %"
+    if unit == "currencyUSD":
+        return f"${value:,.4g}" if abs(value) < 1 else f"${value:,.2f}"
+    number = f"{value:,.4g}" if abs(value) < 1000 else f"{value:,.0f}"
+    return f"{number} {unit.removeprefix('short').removeprefix('suffix: ')}".rstrip()
+
+
+def _table(answer: Answer, unit: str) -> str:
     """Draw numbers side by side, a row for each combination of labels."""
+    titles = [""] * len(answer.series)
+    for change in answer.panel.get("transformations", ()):
+        names = change["options"].get("renameByName", {})
+        for at in range(len(titles)):
+            of_many = names.get(f"Value #{chr(ord('A') + at)}", "")
+            titles[at] = names.get("Value", "") if len(titles) == 1 else of_many
+    units = {
+        override["matcher"]["options"]: change["value"]
+        for override in answer.panel["fieldConfig"]["overrides"]
+        for change in override["properties"]
+        if change["id"] == "unit"
+    }
     rows: dict[str, list[str]] = {}
-    for at, column in enumerate(columns):
+    for at, column in enumerate(answer.series):
         for one in column:
             name = ", ".join(one["labels"].values())
-            row = rows.setdefault(name, [""] * len(columns))
-            row[at] = f"{float(one['values'][-1][1]):.4g}"
+            row = rows.setdefault(name, [""] * len(answer.series))
+            row[at] = _said(float(one["values"][-1][1]), units.get(titles[at], unit))
+    head = "".join(f"<th>{escape(title)}</th>" for title in titles)
     cells = "".join(
         f"<tr><th>{escape(name)}</th>{''.join(f'<td>{one}</td>' for one in row)}</tr>"
         for name, row in rows.items()
     )
-    return f"<table>{cells}</table>"
+    return f"<table><tr><th></th>{head}</tr>{cells}</table>"
 
 
-def _lines(series: list[dict[str, Any]]) -> str:
+def _named(answer: Answer) -> list[tuple[str, dict[str, Any]]]:
+    """Return the series with what the legend calls them."""
+    found = []
+    for target, series in zip(answer.panel["targets"], answer.series, strict=False):
+        legend = target.get("legendFormat", "__auto")
+        for one in series:
+            labels = one["labels"]
+            name = ", ".join(labels.values())
+            if legend != "__auto":
+                name = re.sub(
+                    r"{{(\w+)}}",
+                    lambda label, labels=labels: labels.get(label[1], ""),
+                    legend,
+                )
+            found.append((name, one))
+    return found
+
+
+def _lines(answer: Answer, unit: str) -> str:
     """Draw values over time."""
+    named = _named(answer)
     points = [
         (float(moment), float(value))
-        for one in series
+        for _, one in named
         for moment, value in one["values"]
         if isinstance(value, str)
     ]
@@ -86,8 +129,8 @@ def _lines(series: list[dict[str, Any]]) -> str:
         return "<i>native histogram</i>"
     first, last = min(p[0] for p in points), max(p[0] for p in points)
     most = max((p[1] for p in points if p[1] == p[1]), default=0) or 1
-    drawn = []
-    for at, one in enumerate(series):
+    drawn, legend = [], []
+    for at, (name, one) in enumerate(named):
         path = " ".join(
             f"{_WIDTH * (float(t) - first) / ((last - first) or 1):.0f},"
             f"{_HEIGHT * (1 - float(v) / most):.0f}"
@@ -96,6 +139,7 @@ def _lines(series: list[dict[str, Any]]) -> str:
         )
         colour = _COLOURS[at % len(_COLOURS)]
         drawn.append(f'<polyline points="{path}" fill="none" stroke="{colour}"/>')
-    names = "; ".join(", ".join(one["labels"].values()) for one in series[:10])
+        legend.append(f'<span style="color:{colour}">&#9632;</span> {escape(name)}')
     box = f'<svg width="{_WIDTH}" height="{_HEIGHT}">{"".join(drawn)}</svg>'
-    return f"{box}<p>most {most:.4g}: {escape(names)}</p>"
+    highest = escape(_said(most, unit))
+    return f"{box}<p>highest: {highest} &nbsp; {' &nbsp; '.join(legend[:10])}</p>"

@@ -43,8 +43,7 @@ def _asked(board: str, title: str, **chosen: str) -> list[str]:
     """Return a panel's expressions, each variable all but those that are chosen."""
     found = json.loads((DEPLOY / f"grafana/json/{board}.json").read_text())
     values = _ALL | chosen
-    # A number and a graph may have one title; the number comes first.
-    panel = next(p for p in panels_of(found) if p["title"] == title)
+    (panel,) = (p for p in panels_of(found) if p["title"] == title)
     return [
         re.sub(
             r"\$(\w+)", lambda name: values.get(name[1], ".*"), target["expr"]
@@ -209,6 +208,34 @@ def test_http_requests_are_not_held_against_one_model(tmp_path: Path) -> None:
     (all_models,) = _asked("llm", title)
     (one_model,) = _asked("llm", title, model="n")
     _holds(tmp_path, series, (all_models, 1.0), (one_model, None))
+
+
+@pytest.mark.parametrize(
+    ("said", "wasted", "share"),
+    [
+        # Nobody knows what a cancelled call cost: no share, not 0 %.
+        ("0+8x30", "0x30", None),
+        # Its provider said the tokens of each: 0 is 0.
+        ("0+9x30", "0x30", 0.0),
+        ("0+8x30", "0+1x30", 0.1),
+    ],
+)
+def test_what_nobody_got_is_not_zero_where_it_is_unknown(
+    tmp_path: Path, said: str, wasted: str, share: float | None
+) -> None:
+    """Eight calls succeeded and one was cancelled, each minute."""
+    of = f'{_CHAT}, job="a", instance="a1"'
+    series = {
+        _series("otel_callbacks_operations_total", of, outcome="ok"): "0+8x30",
+        _series("otel_callbacks_operations_total", of, outcome="cancelled"): "0+1x30",
+        _series("otel_callbacks_cost_usd_total", of, outcome="ok"): "0+9x30",
+        _series("otel_callbacks_cost_usd_total", of, outcome="cancelled"): wasted,
+        _series("gen_ai_client_token_usage_count", of, gen_ai_token_type="input"): said,
+    }
+    if wasted == "0x30":
+        del series[_series("otel_callbacks_cost_usd_total", of, outcome="cancelled")]
+    (expression,) = _asked("spend", "Share nobody got")
+    _holds(tmp_path, series, (expression, share))
 
 
 @pytest.mark.parametrize("slow", ["buckets", "native"])

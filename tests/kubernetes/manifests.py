@@ -9,14 +9,19 @@ from __future__ import annotations
 
 import functools
 import json
+import re
 import shutil
 import subprocess
 from copy import deepcopy
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import jsonschema
 import yaml
+from values import wrong_values
+
+if TYPE_CHECKING:
+    from values import Place
 
 DEPLOY = Path(__file__).resolve().parents[2] / "deploy"
 ROOT = DEPLOY / "kubernetes"
@@ -169,20 +174,48 @@ def _custom() -> dict[tuple[str, str], Resource]:
     return schemas
 
 
+def _source(resource: Resource) -> str:
+    """Return the files that a resource is written in: its own, and its patches."""
+    name = re.sub(r"-[a-z0-9]{10}$", "", resource["metadata"]["name"])
+    kind = re.compile(rf"^kind: {resource['kind']}$", re.MULTILINE)
+    named = re.compile(rf"^  name: {re.escape(name)}$", re.MULTILINE)
+    found = [
+        str(file.relative_to(DEPLOY.parent))
+        for file in sorted(ROOT.rglob("*.yaml"))
+        for part in file.read_text().split("\n---\n")
+        if kind.search(part) and named.search(part)
+    ]
+    return " + ".join(found) or "made by kustomize"
+
+
 def mistakes(resource: Resource) -> list[str]:
-    """Return what the schemas have against a resource.
+    """Return what a resource is refused for: file, resource, field and reason.
 
     Args:
         resource: One of Kubernetes' own kinds, or of an operator's.
     """
+    where = f"{_source(resource)}: {resource['kind']}/{resource['metadata']['name']}"
+    return [
+        f"{where}: {'.'.join(map(str, place))}: {wrong}"
+        for place, wrong in _mistakes(resource)
+    ]
+
+
+def _mistakes(resource: Resource) -> list[tuple[Place, str]]:
+    """Ask the schema first; what it allows may still have a wrong value."""
     import kubernetes_validate  # noqa: PLC0415 -- only make kubernetes installs it
 
     kind = (resource["apiVersion"], resource["kind"])
     if kind in _custom():
         validator = jsonschema.Draft7Validator(_custom()[kind])
-        return [each.message for each in validator.iter_errors(resource)]
+        return [
+            (tuple(each.absolute_path), each.message)
+            for each in validator.iter_errors(resource)
+        ]
     try:
         kubernetes_validate.validate(resource, KUBERNETES, strict=True)
     except kubernetes_validate.ValidationError as error:
-        return [error.message]
-    return []
+        return [(tuple(error.absolute_path), error.message)]
+    except kubernetes_validate.SchemaNotFoundError as error:
+        return [(("apiVersion",), error.message)]
+    return list(wrong_values(resource))

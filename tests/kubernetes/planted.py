@@ -1,4 +1,4 @@
-"""Five mistakes that are easily made, each planted into a good manifest."""
+"""Mistakes that are easily made, each planted into a good manifest."""
 
 from __future__ import annotations
 
@@ -61,5 +61,104 @@ REFUSED = {
     field: "readOnlyRootFileSystem",
     duration: "should match",
 }
-# Those that a schema can see: it knows names and patterns, no ranges.
-SEEN_BY_SCHEMA = (sampler, field, duration)
+
+
+def _gateway() -> tuple[Resource, Resource]:
+    """Return the large overlay's gateway and its container."""
+    found = named(resources("overlays/large"), "Deployment", "otel-gateway")
+    return found, found["spec"]["template"]["spec"]["containers"][0]
+
+
+def quantity() -> Resource:
+    """Memory with a unit that Kubernetes does not know."""
+    found, container = _gateway()
+    container["resources"]["limits"]["memory"] = "512MB"
+    return found
+
+
+def volume() -> Resource:
+    """A mount of a volume that the Pod does not have."""
+    found, container = _gateway()
+    container["volumeMounts"][0]["name"] = "configuration"
+    return found
+
+
+def port_name() -> Resource:
+    """A name of a port that is too long."""
+    found, container = _gateway()
+    container["ports"][0]["name"] = "otlp-grpc-of-the-gateway"
+    return found
+
+
+def selector() -> Resource:
+    """A selector that does not find the Deployment's own Pods."""
+    found, _ = _gateway()
+    found["spec"]["selector"]["matchLabels"] = {"app": "gateway"}
+    return found
+
+
+def protocol() -> Resource:
+    """Two letters changed places."""
+    found = named(resources("overlays/large"), "NetworkPolicy", "sampler")
+    found["spec"]["ingress"][0]["ports"][0]["protocol"] = "TPC"
+    return found
+
+
+def schedule() -> Resource:
+    """A minute that no hour has."""
+    found = named(resources("overlays/large"), "CronJob", "jaeger-retention")
+    found["spec"]["schedule"] = "61 * * * *"
+    return found
+
+
+def both() -> Resource:
+    """A budget that says the same thing twice."""
+    found = named(resources("overlays/large"), "PodDisruptionBudget", "otel-gateway")
+    found["spec"]["minAvailable"] = 1
+    return found
+
+
+def replicas() -> Resource:
+    """More at least than at most."""
+    found = named(
+        resources("overlays/large"), "HorizontalPodAutoscaler", "otel-gateway"
+    )
+    found["spec"]["minReplicas"] = 20
+    return found
+
+
+def monitor() -> Resource:
+    """A field in the singular."""
+    found = named(resources("monitoring"), "PodMonitor", "servers")
+    found["spec"]["podMetricEndpoints"] = found["spec"].pop("podMetricsEndpoints")
+    return found
+
+
+def version() -> Resource:
+    """A version that Kubernetes took away in 1.16."""
+    found = named(resources("overlays/large"), "StatefulSet", "otel-sampler")
+    found["apiVersion"] = "apps/v1beta1"
+    return found
+
+
+# Where the schemas and tests/kubernetes/values.py say that each is wrong.
+PLACES = {
+    port: "base/gateway.yaml",
+    sampler: "zero-code/instrumentation.yaml: Instrumentation/otel-callbacks: "
+    "spec.sampler.type: ",
+    mode: "Deployment/otel-gateway: spec.template.spec.volumes.",
+    field: "small/jaeger.yaml: StatefulSet/jaeger: spec.template.spec.containers.0."
+    "securityContext: ",
+    duration: "PrometheusRule/otel-callbacks-tiers: spec.groups.0.rules.0.for: ",
+    quantity: "containers.0.resources.limits.memory: '512MB'",
+    volume: "containers.0.volumeMounts.0.name: 'configuration'",
+    port_name: "containers.0.ports.0.name: ",
+    selector: "Deployment/otel-gateway: spec.selector: ",
+    protocol: "large/network.yaml: NetworkPolicy/sampler: "
+    "spec.ingress.0.ports.0.protocol: ",
+    schedule: "large/retention.yaml: CronJob/jaeger-retention: spec.schedule: ",
+    both: "large/availability.yaml: PodDisruptionBudget/otel-gateway: spec: ",
+    replicas: "HorizontalPodAutoscaler/otel-gateway: spec.minReplicas: ",
+    monitor: "monitoring/monitors.yaml: PodMonitor/servers: spec: ",
+    version: "large/sampler.yaml: StatefulSet/otel-sampler: apiVersion: ",
+}

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from manifests import BUILT, ROOT, named, rendered, resources
-from planted import REFUSED
+from planted import PLACES, REFUSED
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -32,6 +32,14 @@ def test_a_planted_mistake_is_refused(
 ) -> None:
     """The message names what is wrong."""
     assert REFUSED[planted] in api_server.refusal(planted())
+
+
+@pytest.mark.parametrize("planted", [one for one in PLACES if one not in REFUSED])
+def test_what_the_schema_check_refuses_the_server_refuses(
+    api_server: ApiServer, planted: Callable[[], Resource]
+) -> None:
+    """The check without a server is no stricter than the server."""
+    assert api_server.refusal(planted()) != ""
 
 
 def test_the_good_manifests_of_the_planted_ones_are_taken(

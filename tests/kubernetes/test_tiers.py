@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 from typing import TYPE_CHECKING, Any
 
 import pytest
 import yaml
 from binaries import BuildError, binary
-from manifests import DEPLOY
+from manifests import DEPLOY, mistakes, pods, rendered
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -21,6 +22,8 @@ _TIERS = {
     "gateway": (_BASE, _SECURE, _LARGE / "gateway-tier.yaml"),
     "sampler": (_BASE, _SECURE, _LARGE / "sampler-tier.yaml"),
 }
+_LOGIN = DEPLOY / "kubernetes/kafka-login"
+_WITH_LOGIN = (*_TIERS["sampler"], _LOGIN / "sampler.yaml")
 
 
 def _merged(under: Any, over: Any) -> Any:
@@ -86,7 +89,45 @@ def test_jaeger_reads_the_series_of_spans_as_on_one_machine() -> None:
 
 
 @pytest.mark.kubernetes
-@pytest.mark.parametrize("tier", _TIERS)
+def test_a_login_of_kafka_is_one_line_in_an_overlay(tmp_path: Path) -> None:
+    """Samplers and ingesters get user and password of a Secret, nobody else does."""
+    folders = {
+        "resources": [os.path.relpath(_LARGE, tmp_path)],
+        "components": [os.path.relpath(_LOGIN, tmp_path)],
+    }
+    (tmp_path / "kustomization.yaml").write_text(yaml.safe_dump(folders))
+    found = list(yaml.safe_load_all(rendered(str(tmp_path))))
+    assert [wrong for each in found for wrong in mistakes(each)] == []
+    for pod, template in pods(found).items():
+        (container,) = template["spec"]["containers"]
+        logs_in = pod in {"StatefulSet/otel-sampler", "Deployment/jaeger-ingester"}
+        secrets = {
+            variable["name"]: variable["valueFrom"]["secretKeyRef"]
+            for variable in container.get("env", ())
+            if variable["name"].startswith("KAFKA_")
+        }
+        assert secrets == (
+            {
+                "KAFKA_USER": {"name": "kafka-login", "key": "username"},
+                "KAFKA_PASSWORD": {"name": "kafka-login", "key": "password"},
+            }
+            if logs_in
+            else {}
+        )
+        assert ("kafka-login" in repr(container["args"])) == logs_in, pod
+    # Each file says it of what the tier's own file has.
+    for name, kind, file in (
+        ("sampler", "exporters", "sampler-tier"),
+        ("ingester", "receivers", "jaeger-ingester"),
+    ):
+        more = yaml.safe_load((_LOGIN / f"{name}.yaml").read_text())
+        assert list(more) == [kind]
+        tier = yaml.safe_load((_LARGE / f"{file}.yaml").read_text())
+        assert set(more[kind]) <= set(tier[kind])
+
+
+@pytest.mark.kubernetes
+@pytest.mark.parametrize("tier", [*_TIERS, "sampler that logs in"])
 def test_the_collector_understands_it(tier: str, tmp_path: Path) -> None:
     """``otelcol validate`` of the version that the manifests name."""
     try:
@@ -98,7 +139,7 @@ def test_the_collector_understands_it(tier: str, tmp_path: Path) -> None:
     ended = subprocess.run(  # noqa: S603 -- our own binary
         [
             *(str(collector), "validate"),
-            *(f"--config={file}" for file in _TIERS[tier]),
+            *(f"--config={file}" for file in _TIERS.get(tier, _WITH_LOGIN)),
         ],
         env={
             "COLLECTOR_STORAGE": str(tmp_path),

@@ -29,9 +29,11 @@ from processes import Server, eventually, free_ports
 
 DEPLOY = Path(__file__).resolve().parents[2] / "deploy"
 LARGE = DEPLOY / "kubernetes/overlays/large"
+LOGIN = DEPLOY / "kubernetes/kafka-login"
 TOPIC = "otlp_spans"
 PARTITIONS = 4
 _NOBODY = "65534"
+_KAFKA_USER = "jaeger"
 _TICKS = os.sysconf("SC_CLK_TCK")
 
 
@@ -49,7 +51,14 @@ class Pipeline:
         self.token = secrets.token_hex(16)
         self._keep = keep_percent
         names = (
-            *("kafka", "controller", "opensearch", "transport", "prometheus"),
+            *(
+                "kafka",
+                "kafka_login",
+                "controller",
+                "opensearch",
+                "transport",
+                "prometheus",
+            ),
             "victoria",
             *("ingester_health", "ingester_metrics"),
             *(
@@ -291,10 +300,17 @@ class Pipeline:
             "node.id=1\n"
             f"controller.quorum.voters=1@{self.address('controller')}\n"
             f"listeners=PLAINTEXT://{self.address('kafka')},"
+            f"LOGIN://{self.address('kafka_login')},"
             f"CONTROLLER://{self.address('controller')}\n"
-            f"advertised.listeners=PLAINTEXT://{self.address('kafka')}\n"
+            f"advertised.listeners=PLAINTEXT://{self.address('kafka')},"
+            f"LOGIN://{self.address('kafka_login')}\n"
             "controller.listener.names=CONTROLLER\n"
-            "listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT\n"
+            "listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,"
+            "LOGIN:SASL_PLAINTEXT\n"
+            # Samplers and ingester log in, as deploy/kubernetes/kafka-login does.
+            "listener.name.login.sasl.enabled.mechanisms=SCRAM-SHA-512\n"
+            "listener.name.login.scram-sha-512.sasl.jaas.config="
+            "org.apache.kafka.common.security.scram.ScramLoginModule required;\n"
             f"log.dirs={folder / 'logs'}\n"
             "offsets.topic.replication.factor=1\n"
             "transaction.state.log.replication.factor=1\n"
@@ -307,6 +323,8 @@ class Pipeline:
             [
                 *(*java, "kafka.tools.StorageTool", "format"),
                 *("-t", "AAAAAAAAAAAAAAAAAAAAAQ", "-c", str(settings)),
+                "--add-scram",
+                f"SCRAM-SHA-512=[name={_KAFKA_USER},password={self.token}]",
             ],
             check=True,
             capture_output=True,
@@ -426,15 +444,16 @@ class Pipeline:
             f"http://{self.address('victoria')}/health",
         )
 
-    def _collector(self, name: str, tier: str, **settings: str) -> Server:
+    def _collector(self, name: str, tier: str, *more: Path, **settings: str) -> Server:
+        files = (
+            DEPLOY / "collector/config.yaml",
+            DEPLOY / "kubernetes/base/secure.yaml",
+            LARGE / f"{tier}-tier.yaml",
+            *more,
+        )
         return Server(
             name,
-            [
-                binary("otelcol-tiers"),
-                f"--config={DEPLOY / 'collector/config.yaml'}",
-                f"--config={DEPLOY / 'kubernetes/base/secure.yaml'}",
-                f"--config={LARGE / f'{tier}-tier.yaml'}",
-            ],
+            [binary("otelcol-tiers"), *(f"--config={file}" for file in files)],
             {
                 "COLLECTOR_GRPC_ENDPOINT": self.address(f"{name}_grpc"),
                 "COLLECTOR_HTTP_ENDPOINT": self.address(f"{name}_http"),
@@ -446,7 +465,6 @@ class Pipeline:
                 "COLLECTOR_TLS": str(self.folder / "tls"),
                 "COLLECTOR_TOKEN_FILE": str(self.folder / "tls/token"),
                 "COLLECTOR_PROMETHEUS_URL": f"http://{self.address('prometheus')}",
-                "KAFKA_BROKERS": f"[{self.address('kafka')}]",
                 **settings,
             },
             self.folder / f"{name}.log",
@@ -463,24 +481,36 @@ class Pipeline:
         return self._collector(
             f"sampler{index}",
             "sampler",
+            LOGIN / "sampler.yaml",
             COLLECTOR_NAME=f"sampler{index}",
             COLLECTOR_KEEP_PERCENT=str(self._keep),
             COLLECTOR_OPEN_TRACES="200000",
             COLLECTOR_DECISION_WAIT_AFTER_ROOT="1s",
             COLLECTOR_SPAN_METRICS_INTERVAL="1s",
-            KAFKA_PLAINTEXT="true",
+            **self._kafka_client(),
         )
+
+    def _kafka_client(self) -> dict[str, str]:
+        """Return how Kafka is reached: without TLS here, with a login."""
+        return {
+            "KAFKA_BROKERS": f"[{self.address('kafka_login')}]",
+            "KAFKA_PLAINTEXT": "true",
+            "KAFKA_USER": _KAFKA_USER,
+            "KAFKA_PASSWORD": self.token,
+        }
 
     def _ingester(self) -> Server:
         return Server(
             "ingester",
-            [binary("jaeger"), "--config", LARGE / "jaeger-ingester.yaml"],
+            [
+                *(binary("jaeger"), "--config", LARGE / "jaeger-ingester.yaml"),
+                f"--config={LOGIN / 'ingester.yaml'}",
+            ],
             {
+                **self._kafka_client(),
                 "JAEGER_HEALTH_ENDPOINT": self.address("ingester_health"),
                 "JAEGER_METRICS_HOST": "127.0.0.1",
                 "JAEGER_METRICS_PORT": str(self.ports["ingester_metrics"]),
-                "KAFKA_BROKERS": f"[{self.address('kafka')}]",
-                "KAFKA_PLAINTEXT": "true",
                 "OPENSEARCH_URL": f"http://{self.address('opensearch')}",
                 "OPENSEARCH_PLAINTEXT": "true",
                 "OPENSEARCH_REPLICAS": "0",

@@ -79,8 +79,12 @@ class Recorded:
         return bytes(copied)
 
 
-def record() -> dict[str, list[Recorded]]:
-    """Run a small app once and return its traces, by kind."""
+def record(*, with_roots: bool = True) -> dict[str, list[Recorded]]:
+    """Run a small app once and return its traces, by kind.
+
+    Args:
+        with_roots: Whether the root spans have come: a trace without one stays open.
+    """
     exporter = InMemorySpanExporter()
     provider = TracerProvider(resource=Resource({"service.name": SERVICE}))
     provider.add_span_processor(SimpleSpanProcessor(exporter))
@@ -109,7 +113,11 @@ def record() -> dict[str, list[Recorded]]:
     found: dict[str, list[Recorded]] = {FAILED: [], ORDINARY: []}
     spans = exporter.get_finished_spans()
     for trace_id in {each.context.trace_id for each in spans}:
-        mine = [each for each in spans if each.context.trace_id == trace_id]
+        mine = [
+            each
+            for each in spans
+            if each.context.trace_id == trace_id and (with_roots or each.parent)
+        ]
         kind = FAILED if any(not each.status.is_ok for each in mine) else ORDINARY
         body = encode_spans(mine).SerializeToString()
         found[kind].append(

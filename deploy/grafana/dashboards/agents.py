@@ -165,7 +165,7 @@ def _agents() -> Row:
                 height=6,
             ),
             lines(
-                "Agents invoked",
+                "Runs by agent",
                 "Runs of agents that ended.",
                 over_time(
                     f"60 * {counted(AGENT, _AGENTS, _NAME)}", "{{gen_ai_agent_name}}"

@@ -54,7 +54,7 @@ def retrieval() -> Row:
         "Retrieval",
         [
             lines(
-                "Retrievals",
+                "Retrievals over time",
                 "Questions to retrievers, and those that failed.",
                 over_time(f"60 * {counted(DURATION, RETRIEVAL)}", "all"),
                 over_time(

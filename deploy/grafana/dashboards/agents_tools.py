@@ -100,7 +100,7 @@ def tools() -> Row:
                 empty=NO_FAILURES,
             ),
             lines(
-                "Tool calls",
+                "Calls by tool",
                 "Calls that ended.",
                 over_time(
                     f"60 * {counted(TOOL, _AGENTS, _TOOL_NAME)}", "{{gen_ai_tool_name}}"

@@ -17,6 +17,12 @@ if TYPE_CHECKING:
     from grafana_foundation_sdk.models.dashboard import Dashboard
 
 _LOST: Final = select("otel_callbacks_runs_lost_total", SERVICE)
+# As in the alert LLMRunsLost.
+_LEAKED: Final = select(
+    "otel_callbacks_runs_lost_total",
+    SERVICE,
+    'reason!~"forgotten|task_cancelled|parent_ended|closed"',
+)
 _ERRORS: Final = select("otel_callbacks_errors_total", SERVICE)
 _UNPRICED: Final = select("otel_callbacks_unpriced_tokens_total", SERVICE)
 _OVERFLOWED: Final = select("otel_callbacks_labels_overflowed_total", SERVICE)
@@ -39,9 +45,12 @@ def _handler() -> Row:
                 empty="No application is scraped",
             ),
             number(
-                "Runs lost",
-                "Runs that never ended by a callback and were ended by the handler.",
-                whole(increase(_LOST)),
+                "Runs that leaked",
+                "Runs that never ended by a callback and were ended by a limit of the "
+                "handler, or by a second run with their id. Cancelled calls, dropped "
+                "streams and the end of a process are usual and not counted here: see "
+                "Lost runs by reason.",
+                whole(increase(_LEAKED)),
                 thresholds=_ANY,
                 empty="None",
             ),

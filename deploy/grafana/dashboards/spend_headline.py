@@ -81,6 +81,7 @@ def headline() -> Row:
         The row.
     """
     cost, calls = increase(COST), increase(OPERATIONS)
+    wasted = f"({share(increase(WASTED), cost)})"
     return Row(
         "Headline",
         [
@@ -145,12 +146,22 @@ def headline() -> Row:
                 empty="None that is known",
             ),
             number(
+                "Given up, cost unknown",
+                "Calls that were cancelled or abandoned before the provider said their "
+                "tokens: it may charge for them, and nothing is guessed. Whatever the "
+                "variable Label.",
+                f"clamp_min({unknown()} - {or_zero(whole(increase(MISSING)))}, 0)",
+                thresholds=steps((1, "yellow")),
+                empty="None",
+            ),
+            number(
                 "Share nobody got",
                 "The same as a share of what was spent.",
-                share(increase(WASTED), cost),
+                # Nothing that is known is not 0 % where something is unknown.
+                f"({wasted} > 0) or ({wasted} and on () ({unknown()} == 0))",
                 unit="percentunit",
                 thresholds=steps((0.02, "yellow"), (0.1, "red")),
-                empty=NOTHING,
+                empty="None that is known",
             ),
             number(
                 "Tokens nobody got",
@@ -159,15 +170,6 @@ def headline() -> Row:
                 whole(increase(_WASTED_TOKENS)),
                 thresholds=steps((1, "yellow")),
                 empty="None that is known",
-            ),
-            number(
-                "Given up, cost unknown",
-                "Calls that were cancelled or abandoned before the provider said their "
-                "tokens: it may charge for them, and nothing is guessed. Whatever the "
-                "variable Label.",
-                f"clamp_min({unknown()} - {or_zero(whole(increase(MISSING)))}, 0)",
-                thresholds=steps((1, "yellow")),
-                empty="None",
             ),
             number(
                 "Tokens without a price",
