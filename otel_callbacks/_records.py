@@ -1,7 +1,7 @@
-"""The frozen records that cross every seam, and the protocol of a sink.
+"""The frozen records that cross every seam, and the protocols on both sides of them.
 
-``payloads`` makes them from what LangChain hands over, ``runs`` keeps them while
-a run is open, ``sinks`` carry them outside. This module imports nothing local.
+``_readers`` makes them from what LangChain hands over, ``_runs`` keeps them while a run
+is open, sinks carry them outside. This module imports nothing local.
 Records are named tuples: frozen, and made in a third of the time of a frozen
 dataclass, which counts on the path of a model call.
 """
@@ -182,6 +182,21 @@ def no_price(request: Request, response: Response, start_ns: int) -> Cost:
     """Know no prices."""
     del request, response, start_ns
     return UNKNOWN_COST
+
+
+class Start(Protocol):
+    """What a callback is given of a run that starts: a named tuple."""
+
+    @property
+    def metadata(self) -> Any:
+        """The run's metadata."""
+
+    @property
+    def tags(self) -> Any:
+        """The run's tags."""
+
+    def read(self) -> Request:
+        """Read the run's request; raises what a foreign value raises."""
 
 
 class Sink(Protocol):

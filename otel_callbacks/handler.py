@@ -19,12 +19,13 @@ from langchain_core.callbacks import BaseCallbackHandler
 from otel_callbacks import _semconv as semconv
 from otel_callbacks._background import background
 from otel_callbacks._pipeline import Providers, ledger_only, pipeline
+from otel_callbacks._readers.request import ModelStart
 from otel_callbacks._readers.response import is_chunk, model_response
 from otel_callbacks._readers.steps import (
-    chain_request,
-    retriever_request,
+    ChainStart,
+    RetrieverStart,
+    ToolStart,
     retriever_response,
-    tool_request,
 )
 from otel_callbacks._records import Refusal, Request
 from otel_callbacks._runs.lifecycle import Lifecycle
@@ -140,10 +141,19 @@ class OTelCallbackHandler(BaseCallbackHandler):
         **_: Any,
     ) -> None:
         """Start a chat model's run."""
-        read = (semconv.CHAT, serialized, invocation_params, options, metadata, tags)
-        args = (*read, batch_size, name)
-        ids = (run_id, parent_run_id)
-        self._runs.start_call(args, _CHAT, ids, messages, invocation_params)
+        start = ModelStart(
+            operation=semconv.CHAT,
+            serialized=serialized,
+            invocation_params=invocation_params,
+            options=options,
+            metadata=metadata,
+            tags=tags,
+            batch_size=batch_size,
+            name=name,
+        )
+        self._runs.start_call(
+            start, _CHAT, run_id, parent_run_id, messages, invocation_params
+        )
 
     def on_llm_start(
         self,
@@ -161,11 +171,19 @@ class OTelCallbackHandler(BaseCallbackHandler):
         **_: Any,
     ) -> None:
         """Start a text model's run."""
-        operation = semconv.TEXT_COMPLETION
-        read = (operation, serialized, invocation_params, options, metadata, tags)
-        args = (*read, batch_size, name)
-        ids = (run_id, parent_run_id)
-        self._runs.start_call(args, _TEXT, ids, prompts, invocation_params)
+        start = ModelStart(
+            operation=semconv.TEXT_COMPLETION,
+            serialized=serialized,
+            invocation_params=invocation_params,
+            options=options,
+            metadata=metadata,
+            tags=tags,
+            batch_size=batch_size,
+            name=name,
+        )
+        self._runs.start_call(
+            start, _TEXT, run_id, parent_run_id, prompts, invocation_params
+        )
 
     def on_llm_new_token(
         self,
@@ -227,9 +245,16 @@ class OTelCallbackHandler(BaseCallbackHandler):
         **more: Any,
     ) -> None:
         """Start a chain's or a graph node's run."""
-        args = (serialized, metadata, tags, name, parent_run_id is None, inputs, more)
-        ids = (run_id, parent_run_id)
-        self._runs.start(chain_request, args, _STEP, ids, inputs)
+        start = ChainStart(
+            serialized=serialized,
+            metadata=metadata,
+            tags=tags,
+            name=name,
+            is_outermost=parent_run_id is None,
+            inputs=inputs,
+            more=more,
+        )
+        self._runs.start(start, _STEP, run_id, parent_run_id, inputs)
 
     def on_chain_end(self, outputs: Any, *, run_id: UUID, **_: Any) -> None:
         """End a chain's run."""
@@ -254,9 +279,14 @@ class OTelCallbackHandler(BaseCallbackHandler):
         **_: Any,
     ) -> None:
         """Start a tool's run."""
-        args = (serialized, metadata, tags, name, tool_call_id, inputs)
-        ids = (run_id, parent_run_id)
-        self._runs.start(tool_request, args, _TOOL, ids, input_str, inputs)
+        start = ToolStart(
+            serialized=serialized,
+            metadata=metadata,
+            tags=tags,
+            name=name,
+            tool_call_id=tool_call_id,
+        )
+        self._runs.start(start, _TOOL, run_id, parent_run_id, input_str, inputs)
 
     def on_tool_end(self, output: Any, *, run_id: UUID, **_: Any) -> None:
         """End a tool's run; an error it handled itself is an error on its span."""
@@ -279,9 +309,10 @@ class OTelCallbackHandler(BaseCallbackHandler):
         **_: Any,
     ) -> None:
         """Start a retriever's run."""
-        args = (serialized, metadata, tags, name)
-        ids = (run_id, parent_run_id)
-        self._runs.start(retriever_request, args, _RETRIEVAL, ids, query)
+        start = RetrieverStart(
+            serialized=serialized, metadata=metadata, tags=tags, name=name
+        )
+        self._runs.start(start, _RETRIEVAL, run_id, parent_run_id, query)
 
     def on_retriever_end(self, documents: Any, *, run_id: UUID, **_: Any) -> None:
         """End a retriever's run."""

@@ -12,6 +12,7 @@ from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from langchain_core.embeddings import Embeddings
+from langchain_core.runnables.config import var_child_runnable_config
 
 from otel_callbacks import _semconv as semconv
 from otel_callbacks._readers.provider import provider_name, server_of
@@ -79,6 +80,24 @@ def leaf(model: object) -> object:
             break
         model = inner
     return model
+
+
+class EmbeddingsStart(NamedTuple):
+    """What is known of a call of embeddings that starts."""
+
+    model: object
+    metadata: Any
+    tags: Any
+
+    @classmethod
+    def of(cls, model: object) -> EmbeddingsStart:
+        """Return it of a model, with what is known of the run whose code calls it."""
+        config = mapping(var_child_runnable_config.get())
+        return cls(leaf(model), config.get("metadata"), config.get("tags"))
+
+    def read(self) -> Request:
+        """Read what the model is."""
+        return embeddings_request(self.model)
 
 
 def embeddings_request(model: object) -> Request:

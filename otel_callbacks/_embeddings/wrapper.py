@@ -15,11 +15,10 @@ from opentelemetry import context as otel_context
 
 from otel_callbacks import _semconv as semconv
 from otel_callbacks._embeddings.reader import (
+    EmbeddingsStart,
     answers,
-    embeddings_request,
     embeddings_response,
     held,
-    leaf,
     unwrap_clients,
     wrap_clients,
 )
@@ -191,10 +190,10 @@ class _Call:
         self._answers: list[Answer] = []
         texts = args[0] if args else None
         self._runs.start(
-            embeddings_request,
-            (leaf(model),),
+            EmbeddingsStart.of(model),
             _UNREAD,
-            (self._id, innermost_run_id()),
+            self._id,
+            innermost_run_id(),
             texts,
         )
         self._before = answers.set(self._answers)

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from langchain_core.runnables.config import var_child_runnable_config
-
-from otel_callbacks._readers.request import model_request
 from otel_callbacks._readers.values import integer, mapping, text
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
-    from otel_callbacks._records import Request
+    from otel_callbacks._records import Request, Start
 
 _LONGEST: Final = 128
 """Characters of a value; Prometheus keeps each in memory."""
@@ -20,37 +17,19 @@ _LONGEST: Final = 128
 _SEPARATORS: Final = (":", "=")
 """How a tag says a key's value: ``team:flowers``, ``team=flowers``."""
 
-_AT: Final = {model_request: 4}
-"""Where a reader of requests is given the metadata; the tags come next."""
-_AT_MOSTLY: Final = 1
-
 
 def add_labels(
-    request: Request,
-    reader: Callable[..., Request],
-    args: tuple[object, ...],
-    choices: Sequence[tuple[str, bool]],
+    request: Request, start: Start, choices: Sequence[tuple[str, bool]]
 ) -> Request:
     """Add the values of the chosen labels to a request."""
     if not request.operation:
         return request
-    at = _AT.get(reader, _AT_MOSTLY)
-    if at + 1 < len(args):
-        metadata, own_tags = args[at], args[at + 1]
-    else:
-        metadata, own_tags = _of_enclosing_run()
-    about, tags = mapping(metadata), _tags(own_tags)
+    about, tags = mapping(start.metadata), _tags(start.tags)
     values = [
         ("true" if key in tags else "") if is_tag else _value(key, about, tags)
         for key, is_tag in choices
     ]
     return request._replace(labels=tuple(values))
-
-
-def _of_enclosing_run() -> tuple[object, object]:
-    """Return metadata and tags of the run whose code calls; embeddings have none."""
-    config = mapping(var_child_runnable_config.get())
-    return config.get("metadata"), config.get("tags")
 
 
 def _tags(tags: object) -> list[str]:

@@ -257,6 +257,23 @@ _LONG: Final = 1024
 _DEEPEST: Final = 2
 
 
+class ModelStart(NamedTuple):
+    """What a callback is given of a model call that starts."""
+
+    operation: str
+    serialized: dict[str, Any] | None
+    invocation_params: dict[str, Any] | None
+    options: dict[str, Any] | None
+    metadata: dict[str, Any] | None
+    tags: list[str] | None
+    batch_size: int
+    name: str | None
+
+    def read(self) -> Request:
+        """Read what the model is asked for."""
+        return model_request(*self)
+
+
 def model_request(
     operation: str,
     serialized: object,

@@ -244,13 +244,26 @@ def _named(serialized: object, name: object) -> str:
     return text(name) or text(mapping(serialized).get("name")) or class_name(serialized)
 
 
+class ToolStart(NamedTuple):
+    """What a callback is given of a tool that starts."""
+
+    serialized: dict[str, Any] | None
+    metadata: dict[str, Any] | None
+    tags: list[str] | None
+    name: str | None
+    tool_call_id: str | None
+
+    def read(self) -> Request:
+        """Read what the tool is."""
+        return tool_request(*self)
+
+
 def tool_request(
     serialized: object,
     metadata: object,
     tags: object,
     name: object,
     tool_call_id: object,
-    inputs: object,  # noqa: ARG001 -- the callback's own; content is read elsewhere
 ) -> Request:
     """Read what a tool is started with."""
     payload = mapping(serialized)
@@ -268,6 +281,19 @@ def tool_request(
         attributes[semconv.AGENT_NAME] = agent
     add_metadata(attributes, metadata, tags)
     return Request(semconv.EXECUTE_TOOL, tool, attributes=attributes)
+
+
+class RetrieverStart(NamedTuple):
+    """What a callback is given of a retriever that starts."""
+
+    serialized: dict[str, Any] | None
+    metadata: dict[str, Any] | None
+    tags: list[str] | None
+    name: str | None
+
+    def read(self) -> Request:
+        """Read what the retriever is."""
+        return retriever_request(*self)
 
 
 def retriever_request(
@@ -308,6 +334,22 @@ def _top_k(*places: dict[object, object]) -> int | None:
                 if (top_k := count(search.get(key))) is not None:
                     return top_k
     return None
+
+
+class ChainStart(NamedTuple):
+    """What a callback is given of a chain or a graph's node that starts."""
+
+    serialized: dict[str, Any] | None
+    metadata: dict[str, Any] | None
+    tags: list[str] | None
+    name: str | None
+    is_outermost: bool
+    inputs: object
+    more: Mapping[str, object]
+
+    def read(self) -> Request:
+        """Read what the step is."""
+        return chain_request(*self)
 
 
 def chain_request(

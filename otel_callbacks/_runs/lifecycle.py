@@ -15,7 +15,6 @@ from otel_callbacks._content.capture import NOTHING, Capture, tell_agent
 from otel_callbacks._readers.errors import failure, interruption
 from otel_callbacks._readers.estimate import output_tokens, prompt_estimate
 from otel_callbacks._readers.labels import add_labels
-from otel_callbacks._readers.request import model_request
 from otel_callbacks._readers.response import first_of, model_response, simplified
 from otel_callbacks._readers.steps import configured, enclosing_run_id, tool_failed
 from otel_callbacks._readers.values import plain
@@ -31,7 +30,7 @@ if TYPE_CHECKING:
     from otel_callbacks._content.capture import Captured, Redact
     from otel_callbacks._diagnostics import Diagnostics
     from otel_callbacks._readers.steps import Configured
-    from otel_callbacks._records import Attributes, AttributeValue, Outcome
+    from otel_callbacks._records import Attributes, AttributeValue, Outcome, Start
     from otel_callbacks._runs.run import Run
     from otel_callbacks._runs.table import RunTable
     from otel_callbacks.settings import Settings
@@ -76,9 +75,10 @@ class Lifecycle:
 
     def start_call(
         self,
-        args: tuple[Any, ...],
+        start: Start,
         unread: Request,
-        ids: tuple[UUID, UUID | None],
+        run_id: UUID,
+        parent_id: UUID | None,
         payloads: object,
         more: object,
     ) -> None:
@@ -89,28 +89,27 @@ class Lifecycle:
             payload = payloads[0]
         else:
             payload, error = _read(first_of, payloads)
-        self.start(model_request, args, unread, ids, payload, more, error)
+        self.start(start, unread, run_id, parent_id, payload, more, error)
 
     def start(
         self,
-        reader: Callable[..., Request],
-        args: tuple[Any, ...],
+        start: Start,
         unread: Request,
-        ids: tuple[UUID, UUID | None],
+        run_id: UUID,
+        parent_id: UUID | None,
         payload: object,
         more: object = None,
         trouble: Exception | None = None,
     ) -> None:
         """Start a run."""
-        run_id, parent_id = ids
         refusal = None
         try:
             if self._table.is_duplicate(run_id, id(payload)):
                 return
             try:
-                request = self._request(reader, args)
+                request = self._request(start)
             except Exception as error:  # noqa: BLE001 -- the span matters more
-                reread = _read(self._reread, (reader, args))[0]
+                reread = _read(self._reread, start)[0]
                 request, trouble = unread if reread is None else reread, error
             parent_id, request, caller, unplaced = _placed(parent_id, request)
             trouble = trouble or unplaced
@@ -136,19 +135,17 @@ class Lifecycle:
         if refusal is not None:
             raise refusal
 
-    def _request(
-        self, reader: Callable[..., Request], args: tuple[Any, ...]
-    ) -> Request:
+    def _request(self, start: Start) -> Request:
         """Read what a run is started with."""
-        request = reader(*args)
+        request = start.read()
         if self._labels:
-            request = add_labels(request, reader, args, self._labels)
+            request = add_labels(request, start, self._labels)
         return request
 
-    def _reread(self, asked: tuple[Callable[..., Request], tuple[Any, ...]]) -> Request:
+    def _reread(self, start: Start) -> Request:
         """Read it without what may have raised: one value costs no other one."""
-        reader, args = asked
-        return self._request(reader, tuple(map(plain, args)))
+        values: Any = start
+        return self._request(type(values)(*map(plain, values)))
 
     def first_chunk(self, run: Run) -> None:
         """Note the first chunk of a stream, and release the current span."""

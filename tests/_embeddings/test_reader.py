@@ -161,7 +161,7 @@ async def test_answers_are_noted(noted: list[Answer], server: FakeOpenAI) -> Non
     async with openai.AsyncOpenAI(base_url=server.base_url, api_key="sk-test") as later:
         told_later = await later.embeddings.create(**ASKED)
     assert [answer.response for answer in noted] == [told, raw, told_later]
-    assert noted[0].asked == ASKED
+    assert noted[0].options == ASKED
 
 
 def test_outside_of_a_span_nothing_is_noted(server: FakeOpenAI) -> None:

@@ -11,6 +11,7 @@ from langchain_core.tools import tool
 from langgraph.graph import StateGraph
 
 from otel_callbacks._readers.labels import add_labels
+from otel_callbacks._readers.steps import RetrieverStart
 from otel_callbacks._records import Request
 from otel_callbacks.settings import Settings
 from otel_callbacks.testing import Capture, FakeChatModel, capture
@@ -18,6 +19,7 @@ from otel_callbacks.testing import Capture, FakeChatModel, capture
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+NOTHING = RetrieverStart(None, None, None, None)
 OPERATIONS = "otel_callbacks_operations_total"
 CHOSEN = "team:2,langgraph_node,chain,tag.vip"
 USAGE: Any = {"input_tokens": 7, "output_tokens": 3, "total_tokens": 10}
@@ -116,15 +118,16 @@ def test_tools_have_labels_too(shop: Capture) -> None:
 )
 def test_values_are_bounded_text(value: object, read: str) -> None:
     """Anything but text, whole numbers and yes or no leaves it to the tags."""
-    args = (None, {"team": value}, ["other:x", 3, "team: red"])
-    request = add_labels(Request("chat", "m"), print, args, [("team", False)])
+    tags: Any = ["other:x", 3, "team: red"]
+    start = RetrieverStart(None, {"team": value}, tags, None)
+    request = add_labels(Request("chat", "m"), start, [("team", False)])
     assert request.labels == (read,)
 
 
 def test_what_is_not_said_is_empty() -> None:
     """Neither key nor tag, no tags at all, a step that is no operation."""
     asked = [("team", False), ("vip", True), ("", False)]
-    request = add_labels(Request("chat", "m"), print, (None, None, None), asked)
+    request = add_labels(Request("chat", "m"), NOTHING, asked)
     assert request.labels == ("", "", "")
     step = Request("", "step")
-    assert add_labels(step, print, (None, None, None), asked) is step
+    assert add_labels(step, NOTHING, asked) is step

@@ -62,7 +62,6 @@ class _Starts(BaseCallbackHandler):
                 kwargs["tags"],
                 kwargs["name"],
                 kwargs["tool_call_id"],
-                kwargs["inputs"],
             )
         )
 
@@ -143,7 +142,7 @@ def test_a_tool_without_a_name_of_its_own(
     serialized: object, name: object, expected: str
 ) -> None:
     """The run's name is next, then the class."""
-    request = tool_request(serialized, None, None, name, None, None)
+    request = tool_request(serialized, None, None, name, None)
     assert request.target == expected
     assert request.attributes == {
         "gen_ai.operation.name": "execute_tool",
@@ -319,7 +318,7 @@ def test_any_payload_gives_requests(
 ) -> None:
     """What a run starts with is never a reason to lose it."""
     for request in (
-        tool_request(serialized, metadata, tags, name, name, serialized),
+        tool_request(serialized, metadata, tags, name, name),
         retriever_request(serialized, metadata, tags, name),
         chain_request(serialized, metadata, tags, name),
     ):

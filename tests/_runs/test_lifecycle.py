@@ -6,7 +6,7 @@ import asyncio
 import gc
 import logging
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 from uuid import UUID, uuid4
 
 import pytest
@@ -14,6 +14,7 @@ from langchain_core.messages import AIMessage, ToolMessage
 from langchain_core.outputs import ChatGeneration, LLMResult
 
 from otel_callbacks._diagnostics import Diagnostics
+from otel_callbacks._readers.estimate import text_tokens
 from otel_callbacks._readers.response import model_response
 from otel_callbacks._records import End, Failure, Request, Response, Usage
 from otel_callbacks._runs import lifecycle as lifecycle_module
@@ -53,6 +54,18 @@ class Recorder:
         self.ends.append(end)
 
 
+class Given(NamedTuple):
+    """What a callback is given; it is read by a function of the test."""
+
+    reader: Callable[[], Request] = lambda: READ
+    metadata: None = None
+    tags: None = None
+
+    def read(self) -> Request:
+        """Read it."""
+        return self.reader()
+
+
 class Life:
     """A lifecycle on a real table, and what its sink has got."""
 
@@ -70,13 +83,12 @@ class Life:
     def start(
         self,
         run_id: UUID,
-        reader: Callable[..., Request] = lambda *_: READ,
+        reader: Callable[[], Request] = lambda: READ,
         parent: UUID | None = None,
         payload: object = None,
     ) -> Run:
         """Start a run."""
-        ids = (run_id, parent)
-        self.runs.start(reader, ("asked",), UNREAD, ids, payload)
+        self.runs.start(Given(reader), UNREAD, run_id, parent, payload)
         return self.sink.starts[-1]
 
 
@@ -396,9 +408,7 @@ def test_table_that_fails(
     monkeypatch.setattr(RunTable, "take", fail)
     run_id = uuid4()
     calls: dict[str, Callable[[], None]] = {
-        "start": lambda: life.runs.start(
-            lambda *_: READ, (), UNREAD, (run_id, None), 1
-        ),
+        "start": lambda: life.runs.start(Given(), UNREAD, run_id, None, 1),
         "end": lambda: life.runs.end(run_id, model_response, answer()),
         "fail": lambda: life.runs.fail(run_id, ValueError()),
         "tool": lambda: life.runs.end_tool(run_id, "roses"),
@@ -474,16 +484,15 @@ def test_refused_run_ends_and_the_app_is_told() -> None:
     runs = Lifecycle(
         Pipeline(table, Diagnostics(strict=True), lambda _: None, settings)
     )
-    ids = (uuid4(), None)
     use_account(1)
     try:
         with pytest.raises(BudgetExceeded):
-            runs.start(lambda *_: READ, (), UNREAD, ids, "Two red roses")
+            runs.start(Given(), UNREAD, uuid4(), None, "Two red roses")
     finally:
         use_account(-1)
     assert len(table) == 0
     assert sinks[0].ends[0].outcome == "error"
-    assert sinks[1].expected == [4]
+    assert sinks[1].expected == [text_tokens("Two red roses")]
 
 
 def test_nothing_is_estimated_without_a_budget() -> None:
@@ -492,7 +501,7 @@ def test_nothing_is_estimated_without_a_budget() -> None:
     diagnostics = Diagnostics(strict=True)
     table = RunTable((refusing,), diagnostics)
     built = Pipeline(table, diagnostics, lambda _: None, Settings(strict=True))
-    runs, ids = Lifecycle(built), (uuid4(), None)
+    runs = Lifecycle(built)
     with pytest.raises(BudgetExceeded):
-        runs.start(lambda *_: READ, (), UNREAD, ids, "Two red roses")
+        runs.start(Given(), UNREAD, uuid4(), None, "Two red roses")
     assert refusing.expected == [None]
