@@ -14,7 +14,7 @@ from langchain_core.messages import AIMessage, ToolMessage
 from langchain_core.outputs import ChatGeneration, LLMResult
 
 from otel_callbacks._diagnostics import Diagnostics
-from otel_callbacks._readers.estimate import text_tokens
+from otel_callbacks._readers.estimate import prompt_estimate
 from otel_callbacks._readers.response import model_response
 from otel_callbacks._records import End, Failure, Request, Response, Usage
 from otel_callbacks._runs import lifecycle as lifecycle_module
@@ -492,7 +492,7 @@ def test_refused_run_ends_and_the_app_is_told() -> None:
         use_account(-1)
     assert len(table) == 0
     assert sinks[0].ends[0].outcome == "error"
-    assert sinks[1].expected == [text_tokens("Two red roses")]
+    assert sinks[1].expected == [prompt_estimate("Two red roses").tokens]
 
 
 def test_nothing_is_estimated_without_a_budget() -> None:
