@@ -49,11 +49,11 @@ _SCOPE: Final = "otel_callbacks"
 
 
 _NOT_PLAIN: Final = (
-    "the runtime context of this process is not OpenTelemetry's own and does not give "
-    "back what is attached to it. Spans of runs are made and nested in each other, and "
-    "none of them is made the current span: spans of HTTP clients are not below a "
-    "model's call. OTEL_PYTHON_CONTEXT=contextvars_context brings that back, where the "
-    "other tracer can do without its own."
+    "this process uses a runtime context that is not OpenTelemetry's own and does not "
+    "return what is attached to it. Spans of runs still nest in each other, but none "
+    "is the current span, so spans of HTTP clients are not children of model calls. If "
+    "the other tracer can work without its own context, set "
+    "OTEL_PYTHON_CONTEXT=contextvars_context."
 )
 
 

@@ -136,7 +136,7 @@ class ConfiguredHandler(OTelCallbackHandler):
         if port not in {0, served}:
             _logger.warning(
                 "otel_callbacks: port %s is in use, so /metrics of this process is at "
-                "%s, where Prometheus does not look by itself; %s.",
+                "%s, which Prometheus does not scrape by default; %s.",
                 port,
                 self.metrics_url,
                 _FOR_WORKERS,
@@ -286,7 +286,7 @@ def _again(asked: Mapping[str, Any]) -> ConfiguredHandler:
             "configure",
             f"configure() was called again with another {' and '.join(differing)}; the "
             "handler of the first call is returned, and its arguments stay in force. "
-            "close() it first to set up anew.",
+            "Call its close() first to set up with other arguments.",
         )
     return handler
 
@@ -360,9 +360,9 @@ def _load_config_file() -> None:
     options.pop("enabled", None)
     if options:
         _logger.warning(
-            "otel_callbacks: %s of %s below instrumentation/development is heard by "
-            "the handler of that instrumentation; configure() reads the variables, "
-            "such as OTEL_CALLBACKS_LABELS, and its argument settings.",
+            "otel_callbacks: %s of %s below instrumentation/development has no effect "
+            "on configure(): only the otel_callbacks instrumentation reads it. Set "
+            "variables such as OTEL_CALLBACKS_LABELS, or pass settings to configure().",
             ", ".join(sorted(options)),
             path,
         )

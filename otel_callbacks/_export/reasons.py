@@ -69,24 +69,24 @@ _SIGNS: Final = (
     ),
     (
         ("deadline_exceeded", "timed out", "deadline exceeded"),
-        "it does not answer in time{tls}",
+        "the receiver does not answer in time{tls}",
     ),
     # All that is logged where the time does not suffice for a second try.
-    (("due to timeout",), "it cannot be reached, or does not answer in time"),
-    (("unimplemented",), "it takes no {signal} over gRPC there"),
+    (("due to timeout",), "the receiver cannot be reached, or does not answer in time"),
+    (("unimplemented",), "the receiver does not accept {signal} over gRPC"),
     (
         ("unauthenticated", "permission_denied"),
-        "it lets nobody in without a key: set it in OTEL_EXPORTER_OTLP_HEADERS",
+        "the receiver requires a key: set it in OTEL_EXPORTER_OTLP_HEADERS",
     ),
 )
 _HINTS: Final = {
-    400: "it does not read what it got; is that address one for OTLP?",
+    400: "the receiver cannot read the request; is this an OTLP endpoint?",
     401: "set the key in OTEL_EXPORTER_OTLP_HEADERS",
     403: "set the key in OTEL_EXPORTER_OTLP_HEADERS",
-    404: "it has no such path",
-    405: "it takes no OTLP there",
-    415: "it takes another protocol; see OTEL_EXPORTER_OTLP_PROTOCOL",
-    429: "it takes no more for now",
+    404: "the receiver has no such path",
+    405: "this path does not accept OTLP",
+    415: "the receiver expects another protocol; set OTEL_EXPORTER_OTLP_PROTOCOL",
+    429: "the receiver limits the rate",
 }
 
 _here: Final = threading.local()

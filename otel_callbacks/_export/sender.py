@@ -207,7 +207,7 @@ class Sender:
             f"{signal.noun} cannot be sent to {target}: {reason}. The app goes on, and "
             f"{signal.consequence}; further failures are counted in "
             f"otel_callbacks_errors_total{{where='{signal.where}'}}, not logged. "
-            "`otel-callbacks doctor` says more.",
+            "`otel-callbacks doctor` finds the cause.",
             count=count,
             about=f"export to {server}: {reason.split(':')[0]}",
         )

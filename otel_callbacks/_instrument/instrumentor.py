@@ -64,8 +64,8 @@ class OTelCallbacksInstrumentor(BaseInstrumentor):  # type: ignore[misc]
         providers = {name: kwargs.pop(name, None) for name in _PROVIDERS}
         if unknown := kwargs.keys() - _VARIABLES.keys():
             _logger.warning(
-                "otel_callbacks: %s: no such option of otel_callbacks, so it is not "
-                "heard; allowed are %s.",
+                "otel_callbacks: %s: unknown options are ignored. Known options are "
+                "%s.",
                 ", ".join(sorted(unknown)),
                 ", ".join(_VARIABLES),
             )

@@ -105,10 +105,10 @@ _ANTHROPIC_SPANS: Final = "anthropic._tracing"
 """The module of Anthropic's client that makes spans, since its version 2."""
 
 _LINE: Final = (
-    "other instrumentations of model calls are active beside this one: %s. Those that "
-    "ask are kept quiet within LangChain's model calls; others make spans, and count "
-    "tokens, of their own. Switch them off: where opentelemetry-instrument loads them, "
-    "name them in OTEL_PYTHON_DISABLED_INSTRUMENTATIONS."
+    "other instrumentations also trace model calls: %s. Some of them stay silent "
+    "inside LangChain's model calls; the others make a second span and count the "
+    "tokens again. Switch them off: where opentelemetry-instrument loads them, name "
+    "them in OTEL_PYTHON_DISABLED_INSTRUMENTATIONS."
 )
 
 

@@ -174,7 +174,7 @@ class PrometheusSink:
         self._is_missing_logged = True
         self._diagnostics.log_once(
             "usage_missing",
-            f"{request.provider or 'a provider'} gave no token usage for model "
+            f"{request.provider or 'a provider'} returned no token usage for model "
             f"{request.model!r}; nothing is guessed. For streams through langchain-"
             "openai set stream_usage=True. Further calls like this are counted in "
             "otel_callbacks_usage_missing_total and not logged.",

@@ -98,9 +98,9 @@ def test_no_answer(
 @pytest.mark.parametrize(
     ("status", "words"),
     [
-        (400, "HTTP status 400 Bad Request: it does not read what it got"),
+        (400, "HTTP status 400 Bad Request: the receiver cannot read the request"),
         (401, "HTTP status 401 Unauthorized: set the key in OTEL_EXPORTER_OTLP_HEADER"),
-        (404, "HTTP status 404 Not Found: it has no such path"),
+        (404, "HTTP status 404 Not Found: the receiver has no such path"),
         # Has no name. Above 599, older exporters take anything for a success.
         (499, "HTTP status 499."),
         (500, "HTTP status 500 Internal Server Error."),
@@ -140,7 +140,7 @@ def test_a_signals_own_endpoint_is_never_doubled(
     """It is used as it is, so a 404 there means another thing."""
     endpoint = f"{receiver.url()}/other/v1/traces"
     line = line_of_a_failure(monkeypatch, caplog, endpoint, "http/protobuf", own=True)
-    assert "it has no such path" in line
+    assert "the receiver has no such path" in line
 
 
 def test_grpc_without_a_scheme_is_tls(
@@ -186,11 +186,11 @@ def test_the_other_protocol(
     [
         (
             "Failed to export logs to x, error code: StatusCode.UNIMPLEMENTED",
-            "it takes no logs over gRPC there",
+            "the receiver does not accept logs over gRPC",
         ),
         (
             "Failed to export logs to x, error code: StatusCode.UNAUTHENTICATED",
-            "it lets nobody in without a key",
+            "the receiver requires a key",
         ),
         (
             "Failed to export logs to x, error code: StatusCode.INTERNAL, details: hm",
@@ -198,7 +198,7 @@ def test_the_other_protocol(
         ),
         (
             "Failed to export logs batch due to timeout, max retries or shutdown.",
-            "it cannot be reached, or does not answer in time",
+            "the receiver cannot be reached, or does not answer in time",
         ),
         ("something new", "no reason is known"),
     ],

@@ -244,14 +244,14 @@ def test_a_hanging_receiver_does_not_hold_the_end_up(
     end(one, patience=0.05)
     assert line.shutdowns == 1
     assert one.diagnostics.counts() == {"export": 3}
-    assert "it does not answer in time" in lines(caplog)[0]
+    assert "the receiver does not answer in time" in lines(caplog)[0]
 
 
 @pytest.mark.parametrize(
     ("error", "reason"),
     [
         (ConnectionRefusedError(111, "Connection refused"), "nothing listens there"),
-        (TimeoutError("timed out: secret"), "it does not answer in time"),
+        (TimeoutError("timed out: secret"), "the receiver does not answer in time"),
         (ssl.SSLError(1, "WRONG_VERSION_NUMBER"), "no TLS connection can be made"),
         (OSError("secret"), "no reason is known"),
         (ValueError("connection refused by a secret"), "no reason is known"),

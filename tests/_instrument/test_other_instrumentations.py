@@ -76,7 +76,7 @@ def test_they_are_named_once(
     (record,) = caplog.records
     assert record.levelno == logging.WARNING
     assert (
-        "active beside this one: elsewhere.instrumentation.langchain, "
+        "also trace model calls: elsewhere.instrumentation.langchain, "
         "elsewhere.instrumentation.openai, langsmith. "
     ) in record.getMessage()
     assert "OTEL_PYTHON_DISABLED_INSTRUMENTATIONS" in record.getMessage()

@@ -462,7 +462,7 @@ def test_missing_usage_is_said_once(caplog: pytest.LogCaptureFixture) -> None:
     assert value(registry, "otel_callbacks_usage_missing_total") == 2
     assert len(caplog.records) == 1
     message = caplog.records[0].getMessage()
-    assert "a provider gave no token usage" in message
+    assert "a provider returned no token usage" in message
     assert "stream_usage=True" in message
 
 
