@@ -10,11 +10,16 @@ from __future__ import annotations
 import threading
 import time
 from typing import TYPE_CHECKING
+from urllib.request import Request, urlopen
 
 import pytest
 from answers import samples, trace
 from opentelemetry import trace as api
+from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
+    ExportMetricsServiceRequest,
+)
 from processes import eventually
+from stack import DEPLOY
 from telemetry import Sender, chat, trace_id
 from waiting import WAIT_S
 
@@ -117,3 +122,36 @@ def test_metrics_wait_for_prometheus(own_stack: Stack) -> None:
     stack.prometheus.start()
     query = 'traces_span_metrics_calls_total{service_name="patient"} == 1'
     eventually(lambda: samples(stack.url("prometheus"), query), "the one call")
+
+
+def test_series_of_a_clock_that_is_ahead_are_lost_and_counted(own_stack: Stack) -> None:
+    """As docs/kubernetes.md says: refused by Prometheus, told, and not sent again."""
+    stack = own_stack
+    stack.prometheus.start()
+    stack.collector.start()
+    request = ExportMetricsServiceRequest()
+    metric = request.resource_metrics.add().scope_metrics.add().metrics.add()
+    metric.name = "ahead"
+    point = metric.gauge.data_points.add()
+    point.as_int = 1
+    point.time_unix_nano = time.time_ns() + 20 * 60 * 10**9
+    url, kind = f"{stack.url('http')}/v1/metrics", "application/x-protobuf"
+    sent = Request(url, request.SerializeToString(), {"Content-Type": kind})  # noqa: S310 -- our own server
+    urlopen(sent).close()  # noqa: S310 -- our own server
+    log = stack.folder / "collector.log"
+
+    def told() -> bool:
+        lines = log.read_text().splitlines()
+        return any(
+            "Exporting failed. Dropping data." in line
+            and "HTTP Status Code 400" in line
+            for line in lines
+        )
+
+    eventually(told, "the Collector's log says what it dropped")
+    query = (
+        'instance_exporter:otelcol_exporter_failed:sum{exporter=~".*prometheus"} > 0'
+    )
+    eventually(lambda: samples(stack.url("prometheus"), query), "the loss is counted")
+    page = (DEPLOY.parent / "docs/kubernetes.md").read_text()
+    assert "`Exporting failed. Dropping data.` with `HTTP Status Code 400`" in page

@@ -147,6 +147,8 @@ def test_the_collector_understands_it(tier: str, tmp_path: Path) -> None:
             "COLLECTOR_TLS": str(tmp_path),
             "COLLECTOR_SAMPLERS": "[one:4317, two:4317]",
             "KAFKA_BROKERS": "[one:9093]",
+            "KAFKA_USER": "jaeger",
+            "KAFKA_PASSWORD": "none",
         },
         capture_output=True,
         text=True,
