@@ -97,11 +97,14 @@ class TrackedUsage:
         read later, as a coroutine, a stream or a generator, is on the account, too.
 
         Args:
-            function: A function, a coroutine function or a generator function.
+            function: A function, a coroutine function, a generator function of either
+                kind, or a static or class method. It stays what it is.
 
         Example:
             >>> executor.submit(usage.bind(llm.invoke), "Roses?")
         """
+        if isinstance(function, staticmethod | classmethod):
+            return type(function)(self.bind(function.__func__))
 
         @functools.wraps(function)
         def call(*args: _P.args, **kwargs: _P.kwargs) -> Any:
@@ -115,14 +118,7 @@ class TrackedUsage:
                 return _BoundStream(result, self)
             return result
 
-        if inspect.iscoroutinefunction(function):
-
-            @functools.wraps(function)
-            async def task(*args: _P.args, **kwargs: _P.kwargs) -> Any:
-                return await call(*args, **kwargs)
-
-            return task  # type: ignore[return-value]
-        return call
+        return _of_its_kind(function, call)  # type: ignore[no-any-return]
 
     def __call__(self, function: Callable[_P, _T]) -> Callable[_P, _T]:
         """Decorate a function: all of its calls are on this one account, within limits.
@@ -331,6 +327,42 @@ def track_usage(
     """
     chosen = limits(max_tokens, max_cost_usd, max_calls, on_exceed, on_unpriced)
     return TrackedUsage(Account(chosen))
+
+
+def _of_its_kind(function: Callable[_P, Any], call: Callable[_P, Any]) -> Any:
+    """Return a function that does what a call does, of the kind that a function is."""
+    if inspect.iscoroutinefunction(function):
+
+        @functools.wraps(function)
+        async def task(*args: _P.args, **kwargs: _P.kwargs) -> Any:
+            return await call(*args, **kwargs)
+
+        return task
+    if inspect.isgeneratorfunction(function):
+
+        @functools.wraps(function)
+        def steps(*args: _P.args, **kwargs: _P.kwargs) -> Any:
+            return (yield from call(*args, **kwargs))
+
+        return steps
+    if inspect.isasyncgenfunction(function):
+
+        @functools.wraps(function)
+        async def later(*args: _P.args, **kwargs: _P.kwargs) -> Any:
+            async with contextlib.aclosing(call(*args, **kwargs)) as source:
+                step = anext(source)
+                with contextlib.suppress(StopAsyncIteration):
+                    while True:
+                        value = await step
+                        try:
+                            sent = yield value
+                        except Exception as error:  # noqa: BLE001 -- for the source
+                            step = source.athrow(error)
+                        else:
+                            step = source.asend(sent)
+
+        return later
+    return call
 
 
 class _BoundStream(Iterator[Any]):

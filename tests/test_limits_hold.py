@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import contextvars
 import decimal
+import inspect
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final
 
@@ -262,6 +263,17 @@ def test_a_refusal_of_the_provider_is_no_spend(
             with pytest.raises(Exception, match=str(status)):
                 llm.invoke("Roses?")
     assert (usage.assumed_tokens, usage.unknown_calls, usage.refused) == (0, 0, 0)
+
+
+def test_an_answer_that_nobody_can_read_was_paid_for(
+    chat: Callable[..., Any], server: FakeOpenAI
+) -> None:
+    """What went out is assumed."""
+    server.when(lambda _: True, Reply("Roses", fault="broken_json"))
+    with track_usage() as usage, pytest.raises(ValueError, match="Unterminated"):
+        chat().invoke(WORDS)
+    assert usage.unknown_calls == 1
+    assert 100 < usage.assumed_tokens < 250
 
 
 @pytest.mark.parametrize(("fault", "sent"), [("drop", True), ("", False)])
@@ -590,6 +602,63 @@ def test_bind_sees_what_runs_later(server: FakeOpenAI) -> None:
         empty.run(asyncio.run, later())
         assert usage.call_count == 7
         assert plain() == 7
+
+
+def test_a_bound_function_stays_of_its_kind() -> None:
+    """Frameworks ask what it is, and send into it."""
+
+    def echo(value: int) -> Iterator[Any]:
+        for _ in range(2):
+            value = yield value
+        return value
+
+    def one(value: int) -> int:
+        return value
+
+    class Shop:
+        two = track_usage()(staticmethod(one))
+        three = track_usage()(classmethod(lambda _, value: one(value)))
+
+    steps = track_usage().bind(echo)
+    assert inspect.isgeneratorfunction(steps)
+    stream: Any = steps(1)
+    assert [next(stream), stream.send(2)] == [1, 2]
+    with pytest.raises(StopIteration) as stopped:
+        stream.send(3)
+    assert stopped.value.value == 3
+    assert (Shop.two(2), Shop().two(2), Shop.three(3), Shop().three(3)) == (2, 2, 3, 3)
+
+
+def test_a_bound_async_generator_is_one() -> None:
+    """It is sent to, thrown at and closed."""
+    log: list[Any] = []
+
+    async def echo(value: int) -> AsyncIterator[Any]:
+        while True:
+            try:
+                value = yield value
+            except KeyError:
+                return
+            except ValueError:
+                value = 0
+            finally:
+                log.append(value)
+
+    bound = track_usage().bind(echo)
+
+    async def asked() -> None:
+        stream: Any = bound(1)
+        assert [await anext(stream), await stream.asend(2)] == [1, 2]
+        assert await stream.athrow(ValueError) == 0
+        with pytest.raises(StopAsyncIteration):
+            await stream.athrow(KeyError)
+        stream = bound(3)
+        assert await anext(stream) == 3
+        await stream.aclose()
+
+    assert inspect.isasyncgenfunction(bound)
+    asyncio.run(asked())
+    assert log == [2, 0, 0, 3]
 
 
 def test_a_decorated_function_is_on_one_account(server: FakeOpenAI) -> None:

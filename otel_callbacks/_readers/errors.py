@@ -191,9 +191,17 @@ def failure(error: BaseException) -> Failure | None:
         return None
     name = text(kind.__name__) or semconv.ERROR_TYPE_OTHER
     error_class = class_of(error)
-    was_sent = error_class in _MAYBE_SENT and _was_sent(error, error_class)
+    was_sent = name in _UNREADABLE or (
+        error_class in _MAYBE_SENT and _was_sent(error, error_class)
+    )
     return Failure(ERROR, name, error_class, refused(error), was_sent)
 
+
+_UNREADABLE: Final = frozenset(
+    {"APIResponseValidationError", "DecodingError", "JSONDecodeError"}
+)
+"""Classes of errors of an answer that came, and that nobody could read: OpenAI's and
+Anthropic's clients', httpx' and Python's own."""
 
 _MAYBE_SENT: Final = frozenset({semconv.TIMEOUT, semconv.CONNECTION})
 _NOT_CONNECTED: Final = frozenset(
