@@ -14,7 +14,6 @@ from otel_callbacks import _semconv as semconv
 from otel_callbacks._readers.error_classes import read
 from otel_callbacks._readers.provider import RESPONSES
 from otel_callbacks._readers.usage import (
-    billed_parts,
     message_usage,
     reported_cost,
     total,
@@ -24,6 +23,8 @@ from otel_callbacks._readers.values import count, items, mapping, plain, text
 from otel_callbacks._records import NO_ATTRIBUTES, Response
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from otel_callbacks._records import Attributes, AttributeValue, Usage
 
 # Of the events of ``stream_events(version="v3")`` the ones that bring output; the
@@ -166,7 +167,12 @@ def model_response(result: object) -> Response:
         cached,
         _attributes(metadata, output),
         reported_cost(reported, metadata, output),
-        billed_parts(reported, metadata, getattr(message, "content", None)),
+        _billed_parts(
+            reported,
+            metadata,
+            getattr(message, "content", None),
+            getattr(message, "additional_kwargs", None),
+        ),
     )
 
 
@@ -330,3 +336,99 @@ def _attributes(
     if kind is not None and text(kind) == "response":
         attributes[semconv.OPENAI_API_TYPE] = RESPONSES
     return attributes or NO_ATTRIBUTES
+
+
+_HOUR: Final = "ephemeral_1h_input_tokens"
+_APART: Final = frozenset({_HOUR, "image"})
+_NOT_BILLED: Final[tuple[tuple[str, int], ...]] = ()
+
+
+def _billed_parts(
+    usage_metadata: object,
+    metadata: dict[object, object],
+    content: object,
+    more: object = None,
+) -> tuple[tuple[str, int], ...]:
+    """Read what is billed at a rate of its own and is no part of a usage."""
+    reported = mapping(usage_metadata)
+    inputs = mapping(reported.get("input_token_details"))
+    outputs = mapping(reported.get("output_token_details"))
+    raw = mapping(metadata.get("usage"))
+    if (
+        not raw
+        and not isinstance(content, list)
+        and _APART.isdisjoint(inputs)
+        and _APART.isdisjoint(outputs)
+        and _GROUNDING.isdisjoint(metadata)
+        and not (isinstance(more, dict) and _TOOL_OUTPUTS in more)
+        and _SOURCES not in mapping(metadata.get("token_usage"))
+        and _SEARCHES not in text(metadata.get("model_name"))
+    ):
+        return _NOT_BILLED  # as mostly
+    parts = (
+        (
+            "cache_write_1h",
+            count(inputs.get(_HOUR))
+            or count(mapping(raw.get("cache_creation")).get(_HOUR)),
+        ),
+        ("image_input", count(inputs.get("image"))),
+        ("image_output", count(outputs.get("image"))),
+        *_tools(raw, metadata, content, mapping(more).get(_TOOL_OUTPUTS)),
+        ("fast", int(text(raw.get("speed")) == "fast")),
+    )
+    return tuple([(kind, amount) for kind, amount in parts if amount])
+
+
+_GROUNDING: Final = frozenset({"grounding_metadata", "groundingMetadata"})
+_QUERIES: Final = ("web_search_queries", "webSearchQueries")
+_PER_PROMPT: Final = ("gemini-1", "gemini-2")
+"""Gemini 3 bills each query, and those before it each prompt that had some.
+https://ai.google.dev/gemini-api/docs/pricing"""
+_SOURCES: Final = "num_sources_used"
+"""xAI's: https://docs.x.ai/docs/guides/live-search"""
+_SEARCHES: Final = "-search-"
+"""In the name of a model of OpenAI's that searches for each answer."""
+_TOOL_OUTPUTS: Final = "tool_outputs"
+"""Where langchain-openai's first format keeps the calls of OpenAI's own tools."""
+_OWN_TOOLS: Final = ("web_search", "file_search", "code_interpreter")
+"""Tools that OpenAI runs and bills; ``_call`` comes after, as the type of a part."""
+
+
+_CALL: Final = "_call"
+
+
+def _tools(
+    raw: dict[object, object],
+    metadata: dict[object, object],
+    content: object,
+    outputs: object,
+) -> Iterator[tuple[str, int]]:
+    """Count what the provider did for an answer with tools of its own."""
+    called = dict.fromkeys(_OWN_TOOLS, 0)
+    for place in (content, outputs):
+        for part in place if isinstance(place, list) else ():
+            tool = mapping(part)
+            kind = text(tool.get("type"))
+            own = (
+                tool.get("name") if kind == "server_tool_call" else kind[: -len(_CALL)]
+            )
+            if kind.endswith(_CALL) and own in called:
+                called[text(own)] += 1
+    counted = count(mapping(raw.get("server_tool_use")).get("web_search_requests"))
+    called_searches = called.pop("web_search")
+    searches = called_searches if counted is None else counted
+    yield "web_search", searches or _grounded(metadata)
+    yield from called.items()
+    yield "sources", count(mapping(metadata.get("token_usage")).get(_SOURCES)) or 0
+
+
+def _grounded(metadata: dict[object, object]) -> int:
+    """Count the searches that Gemini tells, or that a model makes for each answer."""
+    model = text(metadata.get("model_name"))
+    for key in _GROUNDING:
+        grounding = mapping(metadata.get(key))
+        for queries in map(grounding.get, _QUERIES):
+            if isinstance(queries, list) and queries:
+                per_prompt = any(name in model for name in _PER_PROMPT)
+                return 1 if per_prompt else len(queries)
+    return int(_SEARCHES in model)

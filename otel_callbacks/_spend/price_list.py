@@ -111,6 +111,7 @@ cached audio, which counts as cached or as audio here."""
 _COUNTED: Final = {
     "requests_kcount": rates.PER_CALL,
     "web_searches_kcount": rates.WEB_SEARCH,
+    "storage_searches_kcount": rates.FILE_SEARCH,
 }
 """The same for what costs by the thousand."""
 
@@ -183,7 +184,11 @@ def sold(
     if before is not None and (found := _model(snapshot, before, tail)) is not None:
         return found
     found_seller = _named(snapshot, _PROVIDERS.get(provider, ""))
-    return None if found_seller is None else _model(snapshot, found_seller, name)
+    if found_seller is None:
+        return None
+    # Vertex AI's names are paths: publishers/google/models/gemini-2.5-flash.
+    found = _model(snapshot, found_seller, name)
+    return found or _model(snapshot, found_seller, name.rpartition("/models/")[2])
 
 
 def _model(snapshot: DataSnapshot, found: Provider, name: str) -> Sold | None:

@@ -33,6 +33,7 @@ CACHE_WRITE_1H: Final = "cache_write_1h"
 IMAGE_INPUT: Final = "image_input"
 IMAGE_OUTPUT: Final = "image_output"
 WEB_SEARCH: Final = "web_search"
+FILE_SEARCH: Final = "file_search"
 FAST: Final = "fast"
 """Not of tokens: that the whole call was served at another rate."""
 

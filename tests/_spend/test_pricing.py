@@ -252,15 +252,23 @@ DETAILS: Any = {"ephemeral_5m_input_tokens": 0, "ephemeral_1h_input_tokens": 100
 
 
 def bill(
-    name: str, provider: str, usage: Any, raw: Any = None, content: Any = "Roses"
+    name: str,
+    provider: str,
+    usage: Any,
+    raw: Any = None,
+    content: Any = "Roses",
+    **more: Any,
 ) -> tuple[Cost, Usage | None]:
     """Return what a model's answer cost, read as LangChain hands it over."""
-    metadata = {"model_name": name, "usage": raw or {}}
+    outputs = more.pop("tool_outputs", None)
+    metadata = {"model_name": name, "usage": raw or {}, **more}
     total = usage.setdefault(
         "total_tokens", usage["input_tokens"] + usage["output_tokens"]
     )
     assert total
     message = AIMessage(content, usage_metadata=usage, response_metadata=metadata)
+    if outputs is not None:
+        message.additional_kwargs["tool_outputs"] = outputs
     result = LLMResult(generations=[[ChatGeneration(message=message)]])
     response = model_response(result)
     request = Request("chat", name, provider, name)
@@ -334,6 +342,59 @@ def test_searches_of_openai_are_in_what_it_says() -> None:
     assert cost == Cost(Decimal("0.0125"))
 
 
+SEARCH: Any = {"type": "web_search_call", "status": "completed"}
+OF_BLOCKS: Any = [
+    {"type": "server_tool_call", "name": "web_search", "id": "1"},
+    {"type": "server_tool_call", "name": "file_search", "id": "2"},
+    {"type": "server_tool_result", "name": "web_search"},
+    {"type": "tool_call", "name": "web_search", "args": {}, "id": "3"},
+]
+
+
+@pytest.mark.parametrize(
+    ("name", "provider", "content", "more", "dollars", "is_partial"),
+    [
+        ("gpt-4.1", "openai", OF_BLOCKS, {}, "0.0145", False),
+        ("gpt-4.1", "openai", "x", {"tool_outputs": [SEARCH, SEARCH]}, "0.022", False),
+        ("gpt-4.1", "openai", [{"type": "file_search_call"}], {}, "0.0045", False),
+        ("gpt-4.1", "openai", [{"type": "code_interpreter_call"}], {}, "0.002", True),
+        ("gpt-4.1", "openai", [{"type": "function_call"}, "x"], {}, "0.002", False),
+        (
+            *("grok-4", "x_ai", "x"),
+            *({"token_usage": {"num_sources_used": 5}}, "0.003", True),
+        ),
+        (
+            *("gemini-2.5-flash", "gcp.gemini", "x"),
+            {"grounding_metadata": {"web_search_queries": ["a", "b"]}},
+            *("0.0353", False),
+        ),
+        (
+            *("gemini-3-flash-preview", "gcp.gemini", "x"),
+            {"groundingMetadata": {"webSearchQueries": ["a", "b"]}},
+            *("0.0285", False),
+        ),
+        (
+            *("gemini-2.5-flash", "gcp.gemini", "x"),
+            *({"grounding_metadata": {"web_search_queries": []}}, "0.0003", False),
+        ),
+    ],
+)
+def test_tools_that_the_provider_runs(
+    name: str, provider: str, content: Any, more: Any, dollars: str, *, is_partial: bool
+) -> None:
+    """Searches cost what the list says; what it does not say is a part unpriced."""
+    usage = {"input_tokens": 1_000, "output_tokens": 0}
+    cost, _ = bill(name, provider, usage, None, content, **more)
+    assert cost == Cost(Decimal(dollars), is_partial)
+
+
+def test_a_model_that_searches_for_each_answer() -> None:
+    """OpenAI says nothing of it in the answer."""
+    usage = {"input_tokens": 1_000, "output_tokens": 0}
+    cost, _ = bill("gpt-4o-search-preview", "openai", usage)
+    assert cost.usd == Decimal("0.0125") or cost.is_partial
+
+
 def test_a_reported_zero_does_not_beat_a_known_price(diagnostics: Diagnostics) -> None:
     """LiteLLM reports one for what its map lacks; without a known price it stays."""
     price = Pricing(diagnostics).price
@@ -365,6 +426,8 @@ def test_a_deployment_costs_what_its_answers_say_it_is(
         ("openai", "models.github.ai", "openai/gpt-4o"),
         ("openai", "proxy.example", "bedrock/anthropic.claude-3-haiku-20240307-v1:0"),
         ("gcp.gemini", "", "models/gemini-2.5-flash"),
+        ("gcp.vertex_ai", "", "publishers/google/models/gemini-2.5-flash"),
+        ("gcp.vertex_ai", "", "projects/p/locations/eu/models/gemini-2.5-flash"),
         ("google", "generativelanguage.googleapis.com", "gemini/gemini-2.5-flash"),
         ("openai", "x.cloud.databricks.com", "databricks-llama-4-maverick"),
         ("openai", "api.together.ai", "meta-llama/Llama-3.3-70B-Instruct-Turbo"),
