@@ -47,7 +47,9 @@ _DIGITS_BEFORE: Final = 6
 _PLACES: Final = 12
 """A price of a million tokens is below a million dollars; its sum is exact."""
 _READING: Final = Context(prec=_DIGITS, traps=[])
-_HOST: Final = re.compile(r"[^\s/:@?#]*|[0-9a-fA-F:.]+|\[[0-9a-fA-F:.]+\]")
+_PORT: Final = re.compile(r"[1-9][0-9]{0,4}")
+_HOST: Final = re.compile(r"[^\s/:@?#*]*|[0-9a-fA-F:.]+|\[[0-9a-fA-F:.]+\]")
+_MOST_BYTES: Final = 1_000_000
 ALWAYS: Final = date.min
 """Since when a price holds that says no day."""
 
@@ -145,13 +147,26 @@ def _names(address: str, port: int) -> tuple[str, ...]:
     return (address, f"{address}:{port}") if address else ()
 
 
-def _parsed(path: Path) -> dict[str, Any]:
-    """Read the file as what its name says that it is."""
+def _text_of(path: Path) -> str:
+    """Read the file, which is no pipe that waits, and no device without an end."""
     try:
-        text = path.read_text(encoding="utf-8-sig")  # Windows' editors put a mark
-    except (OSError, UnicodeDecodeError) as error:
+        if path.exists() and not (path.is_file() or path.is_dir()):
+            _refuse("it is no file")
+        with path.open("rb") as file:
+            raw = file.read(_MOST_BYTES + 1)
+        if len(raw) > _MOST_BYTES:
+            _refuse(f"it is larger than {_MOST_BYTES:,} bytes")
+        return raw.decode("utf-8-sig")  # Windows' editors put a mark
+    except _WrongError:
+        raise
+    except (OSError, ValueError) as error:
         why = getattr(error, "strerror", None) or "it is not UTF-8"
         _refuse(f"it cannot be read: {why}")
+
+
+def _parsed(path: Path) -> dict[str, Any]:
+    """Read the file as what its name says that it is."""
+    text = _text_of(path)
     try:
         if path.suffix == ".json":
             content = json.loads(text, parse_float=_number, object_pairs_hook=_once)
@@ -228,10 +243,10 @@ def _server(entry: dict[str, Any]) -> tuple[str, str]:
 
 def _host(server: str) -> str:
     """Refuse what is no ``server.address`` and would never match."""
-    host, _, port = (
+    host, colon, port = (
         server.rpartition(":") if server.count(":") == 1 else (server, "", "")
     )
-    if not _HOST.fullmatch(host) or (port and not port.isdigit()):
+    if not _HOST.fullmatch(host) or (colon and not _PORT.fullmatch(port)):
         _refuse(
             f"'server' is {server!r}; it must be a host such as 'llm.example' or "
             "'llm.example:8000', without 'https://' and without a path"

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import decimal
 import json
+import os
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
@@ -155,6 +156,9 @@ def test_json_says_the_same(tmp_path: Path) -> None:
         ),
         (f"{A}input = 1\nserver = 'llm.example/v1'", "without a path"),
         (f"{A}input = 1\nserver = 'llm.example:http'", "it must be a host"),
+        (f"{A}input = 1\nserver = 'llm.example:'", "it must be a host"),
+        (f"{A}input = 1\nserver = 'llm.example:{'9' * 5_000}'", "it must be a host"),
+        (f"{A}input = 1\nserver = '*.example'", "it must be a host"),
         (f"{A}input = 1\nserver = 'llm example'", "it must be a host"),
     ],
 )
@@ -181,6 +185,8 @@ def test_a_wrong_file_is_refused(tmp_path: Path, text: str, why: str) -> None:
         ("prices.json", b'{"prices": [{"model": "a", "input": NaN}]}', "US dollars"),
         ("prices.yaml", b"a: 1", "must end in .toml or .json"),
         ("prices.toml", b"\xff", "it is not UTF-8"),
+        ("prices.toml", b"#" * 1_000_001, "it is larger than 1,000,000 bytes"),
+        ("prices.json", b" " * 9_000_000, "it is larger than 1,000,000 bytes"),
         (None, b"", "No such file"),
     ],
 )
@@ -193,6 +199,21 @@ def test_what_is_no_file_of_prices(
         path.write_bytes(content)
     with pytest.raises(SettingError, match=why):
         PriceFile.read(str(path))
+
+
+@pytest.mark.parametrize("kind", ["pipe", "device", "folder", "zero byte"])
+def test_what_is_no_file_at_all(tmp_path: Path, kind: str) -> None:
+    """Nobody waits for a pipe's writer, or reads a device to its end."""
+    path = tmp_path / "prices.toml"
+    if kind == "pipe":
+        os.mkfifo(path)
+    elif kind == "folder":
+        path.mkdir()
+    elif kind == "device":
+        path.symlink_to("/dev/zero")
+    name = f"{path}\0" if kind == "zero byte" else str(path)
+    with pytest.raises(SettingError, match=r"it is no file|it cannot be read"):
+        PriceFile.read(name)
 
 
 @pytest.mark.parametrize("name", ["prices.toml", "prices.json"])
