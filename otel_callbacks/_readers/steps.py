@@ -5,17 +5,18 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+from langchain_core.messages import ToolMessage
 from langchain_core.runnables.config import var_child_runnable_config
 from langchain_core.version import VERSION
 
 from otel_callbacks import _semconv as semconv
 from otel_callbacks._readers.provider import class_name
 from otel_callbacks._readers.request import add_metadata, identifier, ids_of
-from otel_callbacks._readers.values import count, mapping, text
+from otel_callbacks._readers.values import count, items, mapping, text
 from otel_callbacks._records import ERROR, NO_ATTRIBUTES, Failure, Request, Response
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
     from types import FrameType
     from uuid import UUID
 
@@ -228,10 +229,8 @@ TOOL_ERROR: Final = "tool_error"
 """``error.type`` of a tool that reported a failure and raised nothing: MCP's word
 (https://opentelemetry.io/docs/specs/semconv/gen-ai/mcp/)."""
 
-_WITHIN: Final = 5
-"""A list of commands, whose update holds messages, is the deepest."""
-
-_MOST_RESULTS: Final = 64
+_MOST_RESULTS: Final = 256
+"""Results looked at, the outer ones first."""
 
 _TOOL_FAILED: Final = Failure(ERROR, TOOL_ERROR, semconv.OTHER)
 
@@ -374,19 +373,57 @@ def chain_request(
     )
 
 
-def tool_failed(output: object) -> Failure | None:
-    """Tell whether a tool that ended without an exception failed all the same."""
-    return _TOOL_FAILED if _has_failed(output, _WITHIN) else None
+def tool_failed(output: object, call_id: object = None) -> Failure | None:
+    """Tell whether a tool that ended without an exception failed all the same.
+
+    Where the id of its call is known, a message must bear it: a tool may hand over the
+    history of an agent that it has asked, in which others have failed.
+    """
+    return _TOOL_FAILED if _has_failed(output, text(call_id)) else None
 
 
-def _has_failed(output: object, depth: int) -> bool:
+def _has_failed(output: object, call_id: str) -> bool:
     """Look for a tool's message that says that it failed."""
-    if hasattr(output, "tool_call_id"):
-        return text(getattr(output, "status", None)) == "error"
-    within: list[object] | tuple[object, ...] = ()
-    if isinstance(output, list | tuple):
-        within = output
-    elif not isinstance(output, str | dict):
-        update = getattr(output, "update", None)
-        within = [*update.values()] if isinstance(update, dict) else [update]
-    return depth > 0 and any(_has_failed(o, depth - 1) for o in within[:_MOST_RESULTS])
+    results = [output]
+    # Else a dictionary may be what an agent has done that the tool has asked.
+    is_deep = call_id != "" or type(output).__name__ in _OF_GRAPH
+    for result in results:  # which grows
+        kind = type(result)
+        if issubclass(kind, ToolMessage):
+            if text(getattr(result, "status", None)) == "error" and (
+                not call_id or text(getattr(result, "tool_call_id", None)) == call_id
+            ):
+                return True
+        elif len(results) < _MOST_RESULTS and kind is not str:
+            results.extend(_within(result, kind, is_deep))
+    return False
+
+
+def _within(
+    result: object,
+    kind: type,
+    is_deep: bool,  # noqa: FBT001 -- private
+) -> Iterable[object]:
+    """Return what a result holds; an app's own object is not asked: it may be lazy."""
+    if issubclass(kind, list | tuple):
+        return items(result)[:_MOST_RESULTS]
+    if issubclass(kind, dict):
+        return [*mapping(result).values()][:_MOST_RESULTS] if is_deep else ()
+    if kind.__name__ not in _OF_GRAPH:
+        return ()
+    within: list[object] = []
+    for name in _OF_GRAPH[kind.__name__]:
+        state = getattr(result, name, None)
+        about = state if type(state) is dict else getattr(state, "__dict__", None)
+        within.append(state)
+        within.extend(mapping(about).values())
+    return within
+
+
+_OF_GRAPH: Final = {
+    "Command": ("update", "goto"),
+    "Send": ("arg",),
+    "Overwrite": ("value",),
+}
+"""LangGraph's classes, and where a tool's message stands in them; a state may be a
+dictionary or an object."""

@@ -6,6 +6,7 @@ line and one count, never the span and never the app.
 
 from __future__ import annotations
 
+import functools
 import time
 from array import array
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
@@ -191,7 +192,10 @@ class Lifecycle:
             run = self._table.take(run_id)
             if run is None:
                 return
-            failed, trouble = _read(tool_failed, output)
+            call_id = run.request.attributes.get(semconv.TOOL_CALL_ID)
+            failed, trouble = _read(
+                functools.partial(tool_failed, call_id=call_id), output
+            )
             outcome = failed.outcome if failed else OK
             captured = self._captured(run, output)
             self._table.finish(run, outcome, None, failed, captured.content)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -16,6 +17,7 @@ from langchain_core.prompts import ChatPromptTemplate
 from langchain_core.runnables import RunnableLambda
 from langchain_core.tools import ToolException, tool
 from langchain_core.vectorstores import VectorStore
+from langgraph import types
 from langgraph.graph import END, START, StateGraph
 from langgraph.types import Command as GraphCommand
 
@@ -293,7 +295,12 @@ class Command:
         ),
         (Command({"messages": [WATERED]}), False),
         (Command(None), False),
-        ([[[[[[FAILED]]]]]], False),
+        (Command({"sub": {"messages": [FAILED]}}), True),
+        (Command(SimpleNamespace(messages=[FAILED])), True),
+        (types.Command(update={"messages": types.Overwrite([FAILED])}), True),
+        (types.Command(goto=[types.Send("bob", {"messages": [FAILED]})]), True),
+        ([[[[[[FAILED]]]]]], True),
+        ([[WATERED] * 300] * 300, False),
         ({"messages": [FAILED]}, False),
         ([WATERED, "error", 1, None], False),
     ],
@@ -301,6 +308,39 @@ class Command:
 def test_failure_within_a_result(output: object, expected: bool) -> None:  # noqa: FBT001
     """A tool that says so within a list, a tuple or a command has failed."""
     assert (tool_failed(output) is not None) is expected
+
+
+@pytest.mark.parametrize(
+    ("output", "expected"),
+    [
+        (FAILED, True),
+        ({"messages": [FAILED]}, True),
+        (Command({"messages": [FAILED, WATERED]}), True),
+        (Command({"messages": [WATERED]}), False),
+        ({"messages": [ToolMessage("?", tool_call_id="3", status="error")]}, False),
+        (ToolMessage("?", tool_call_id="3", status="error"), False),
+    ],
+)
+def test_failure_of_the_call_itself(output: object, expected: bool) -> None:  # noqa: FBT001
+    """What failed in the history of an agent that a tool asks is no failure of it."""
+    assert (tool_failed(output, "1") is not None) is expected
+
+
+class Lazy:
+    """As a row of a database that is read once it is looked at."""
+
+    touched = 0
+
+    def __getattr__(self, name: str) -> Any:
+        Lazy.touched += 1
+        raise AttributeError(name)
+
+
+@pytest.mark.parametrize("make", [lambda x: x, lambda x: [x], lambda x: (x, {"a": x})])
+def test_lazy_result_is_left_alone(make: Any) -> None:
+    """Telemetry reads no row that the app does not read."""
+    assert tool_failed(make(Lazy())) is None
+    assert Lazy.touched == 0
 
 
 ODD = st.none() | st.text() | st.integers() | st.lists(st.text(), max_size=2)

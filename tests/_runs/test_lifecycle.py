@@ -123,6 +123,16 @@ def test_a_config_that_cannot_be_read_costs_no_span(
     assert len(logged.records) == 1
 
 
+class UnreadableResult(ToolMessage):
+    """A tool's message that does not say how it went."""
+
+    def __getattribute__(self, name: str) -> Any:
+        if name == "status":
+            message = f"{name} cannot be read"
+            raise ValueError(message)
+        return super().__getattribute__(name)
+
+
 class Unreadable:
     """A payload that raises whatever is looked at."""
 
@@ -213,7 +223,7 @@ def test_tool_output_that_cannot_be_read(
     for _ in range(2):
         run_id = uuid4()
         life.start(run_id)
-        life.runs.end_tool(run_id, Unreadable())
+        life.runs.end_tool(run_id, UnreadableResult("?", tool_call_id="1"))
     assert [(end.outcome, end.failure) for end in life.sink.ends] == [("ok", None)] * 2
     assert life.diagnostics.counts() == {"tool_output": 2}
     assert len(logged.records) == 1
@@ -310,7 +320,9 @@ def test_end_that_nobody_started(
     ends: dict[str, Callable[[UUID], None]] = {
         "end": lambda run_id: life.runs.end(run_id, unreadable, "answer"),
         "fail": lambda run_id: life.runs.fail(run_id, ValueError(), Unreadable()),
-        "tool": lambda run_id: life.runs.end_tool(run_id, Unreadable()),
+        "tool": lambda run_id: life.runs.end_tool(
+            run_id, UnreadableResult("?", tool_call_id="1")
+        ),
     }
     ends[way](uuid4())
     ends[way](uuid4())
@@ -437,7 +449,9 @@ def test_strict_raises(way: str) -> None:
     ends: dict[str, Callable[[], None]] = {
         "end": lambda: life.runs.end(run_id, unreadable, "answer"),
         "fail": lambda: life.runs.fail(run_id, ValueError(), Unreadable()),
-        "tool": lambda: life.runs.end_tool(run_id, Unreadable()),
+        "tool": lambda: life.runs.end_tool(
+            run_id, UnreadableResult("?", tool_call_id="1")
+        ),
     }
     with pytest.raises(ValueError, match="cannot be read"):
         ends[way]()
