@@ -162,7 +162,7 @@ class Lifecycle:
     ) -> None:
         """End a run that went well."""
         try:
-            run = self._table.take(run_id)
+            run = self._table.take(run_id, is_call=reader is not None)
             if run is None and not self._table.is_lost(run_id):
                 return
             response, trouble = _read(reader, payload)
@@ -189,7 +189,7 @@ class Lifecycle:
     def end_tool(self, run_id: UUID, output: Any) -> None:
         """End a tool's run, which may have failed and handled that itself."""
         try:
-            run = self._table.take(run_id)
+            run = self._table.take(run_id, is_call=False)
             if run is None:
                 return
             call_id = run.request.attributes.get(semconv.TOOL_CALL_ID)

@@ -51,8 +51,10 @@ class TaskWatch:
 
     __slots__ = ("runs", "task")
 
-    def __init__(self, task: asyncio.Task[Any]) -> None:
-        self.task = weakref.ref(task)
+    def __init__(
+        self, task: asyncio.Task[Any], gone: Callable[[object], None] | None = None
+    ) -> None:
+        self.task = weakref.ref(task, gone)
         self.runs: dict[int, Run] = {}
 
     def is_running(self) -> bool:
@@ -78,11 +80,22 @@ class TaskWatches:
         watch = self._watches.get(id(task))
         # The id of a task that is gone may be another's now.
         if watch is None or watch.task() is not task:
-            watch = self._watches[id(task)] = TaskWatch(task)
+            watch = self._watches[id(task)] = TaskWatch(task, self._gone(id(task)))
             # A context of its own: the current one would keep its spans alive.
             task.add_done_callback(self._done, context=contextvars.Context())
         watch.runs[run.key] = run
         return watch
+
+    def _gone(self, key: int) -> Callable[[object], None]:
+        """Return what forgets a task of a loop that was closed: it is never done."""
+        watches = self._watches
+
+        def forget(task: object) -> None:
+            watch = watches.get(key)
+            if watch is not None and watch.task is task:
+                watches.pop(key, None)
+
+        return forget
 
     def _done(self, task: asyncio.Task[Any]) -> None:
         """Take a task's end: its runs are lost if it was cancelled."""

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import threading
 import time
 from collections import OrderedDict
 from typing import TYPE_CHECKING, Final
 
+from otel_callbacks import _semconv as semconv
 from otel_callbacks._background import call_after_fork, is_collecting, watch_collections
 from otel_callbacks._records import (
     ABANDONED,
@@ -61,6 +63,10 @@ _FAILURES: Final[dict[Outcome, Failure]] = {
 }
 
 
+# Above every key of an id; runs under one id have keys so far apart.
+_APART: Final = 192
+
+
 # Says nothing of the sink: finished from a shallow stack, by another thread.
 _FOR_LATER: Final = (MemoryError, RecursionError)
 
@@ -91,6 +97,8 @@ class RunTable:
         self._open: dict[int, Run] = {}
         # Those whose end has begun, in which thread and when: of two, one is the first.
         self._ending: dict[int, tuple[Run, int, int]] = {}
+        # Of an id that open runs share: the keys of all but the first, in order.
+        self._sharing: dict[int, list[int]] = {}
         # The dictionary's own method, as it is called for each chunk of a stream.
         self.find = self._open.get
         self._duplicates = DuplicateReports()
@@ -102,22 +110,13 @@ class RunTable:
         """Say whether this start has been reported already, by another handler.
 
         One start reaches us twice when two handlers of ours, or one given twice,
-        hang on it: then the payload is the same object. Another payload under the
-        same id is another run: the first one is lost to us and ended.
+        hang on it: then the payload is the same object.
         """
-        run = self._open.get(run_key(run_id))
-        if run is None:
+        run = self._newest(run_key(run_id))
+        if run is None or run.origin != origin:
             return False
-        if run.origin == origin:
-            run.reports += 1
-            return True
-        self._lost.lose(run, REPLACED, ABANDONED)
-        self._diagnostics.oddity(
-            "duplicate_start",
-            "a run started with the id of a run that is still open; the first one is "
-            "ended as abandoned. Run ids given in a config must be unique.",
-        )
-        return False
+        run.reports += 1
+        return True
 
     def start(
         self,
@@ -130,7 +129,9 @@ class RunTable:
     ) -> Run:
         """Put a run in the table and tell the sinks."""
         key = run_key(run_id)
-        parent = None if parent_id is None else self._open.get(run_key(parent_id))
+        parent = None if parent_id is None else self._newest(run_key(parent_id))
+        if key in self._open:
+            key = self._key_beside(key, parent)
         run = self._factory(key, request, parent)
         run.origin, run.content, run.expected = origin, content, expected
         if parent is not None:
@@ -157,10 +158,15 @@ class RunTable:
             self._lost.lose(run, run.lost, ABANDONED)
         return run
 
-    def take(self, run_id: object) -> Run | None:
-        """Take a run out of the table because its end was reported."""
+    def take(self, run_id: object, *, is_call: bool | None = None) -> Run | None:
+        """Take a run out of the table because its end was reported.
+
+        Of several with one id it is the newest, of a call or of what is none.
+        """
         key = run_key(run_id)
-        run = self._open.get(key)
+        if key in self._sharing and self._duplicates.is_expected(key):
+            return None
+        run = self._newest(key, is_call=is_call)
         if run is None or not self._begin_end(run):
             self._end_without_run(key)
             return None
@@ -270,6 +276,7 @@ class RunTable:
             run.ref = None
             self._duplicates.expect(run.key, run.reports)
         self._open.clear()
+        self._sharing.clear()
         self._ending.clear()
         self._lost.after_fork()
 
@@ -332,8 +339,60 @@ class RunTable:
             parent.tick = time.perf_counter_ns()
             if parent.children is not None:
                 parent.children.pop(run.key, None)
+        key = self._leave_shared_id(run) if self._sharing else run.key
         if run.reports > 1:
-            self._duplicates.expect(run.key, run.reports - 1)
+            self._duplicates.expect(key, run.reports - 1)
+
+    def _newest(self, key: int, *, is_call: bool | None = None) -> Run | None:
+        """Return the open run with an id, the newest one where several share it."""
+        newest = self._open.get(key)
+        for other in self._sharing.get(key, ()):
+            run = self._open.get(other)
+            if run is not None and (
+                newest is None
+                or is_call is None
+                or is_call is (run.request.operation in semconv.CLIENT_OPERATIONS)
+            ):
+                newest = run
+        return newest
+
+    def _key_beside(self, key: int, parent: Run | None) -> int:
+        """Return the key of one more run with an id: one id may be given to several.
+
+        An older one goes on where it is above the new one, or in another task. Else
+        its end was not reported, and it is lost to us.
+        """
+        older = self._newest(key)
+        while older is not None and not (_is_above(older, parent) or _is_beside(older)):
+            self._lost.lose(older, REPLACED, ABANDONED)
+            self._diagnostics.oddity(
+                "duplicate_start",
+                "a run started with the id of a run that is still open; the first one "
+                "is ended as abandoned. Run ids given in a config must be unique.",
+            )
+            before, older = older, self._newest(key)
+            if older is before:  # its end is under way
+                break
+        if key not in self._open:
+            return key
+        # By number, so that all tables that a run is reported to give it the same one.
+        place = 1
+        while (beside := key + (place << _APART)) in self._open:
+            place += 1
+        self._sharing.setdefault(key, []).append(beside)
+        return beside
+
+    def _leave_shared_id(self, run: Run) -> int:
+        """Take an ended run from those with its id, and return the key of that."""
+        key = run.key & ((1 << _APART) - 1)
+        sharing = self._sharing.get(key)
+        if sharing is None:
+            return run.key
+        if run.key in sharing:
+            sharing.remove(run.key)
+        if not sharing and key not in self._open:
+            self._sharing.pop(key, None)
+        return key
 
     def _tell_start(self, run: Run) -> None:
         """Tell every sink of a start."""
@@ -374,3 +433,20 @@ class RunTable:
                 "a run ended that had not started here, or ended twice. The handler "
                 "must be given before the run starts.",
             )
+
+
+def _is_above(run: Run, below: Run | None) -> bool:
+    """Say whether a run is another one, or above it."""
+    while below is not None and below is not run:
+        below = below.parent_run
+    return below is run
+
+
+def _is_beside(run: Run) -> bool:
+    """Say whether a run goes on in another task than the current one."""
+    watch = run.watch
+    if watch is None or not watch.is_running():
+        return False
+    # Exported by asyncio; current_task() raises where no loop runs.
+    is_async = asyncio._get_running_loop() is not None  # noqa: SLF001
+    return not is_async or watch.task() is not asyncio.current_task()
