@@ -113,7 +113,7 @@ class RunTable:
         hang on it: then the payload is the same object.
         """
         run = self._newest(run_key(run_id))
-        if run is None or run.origin != origin:
+        if run is None or run.origin != origin or _is_beside(run):
             return False
         run.reports += 1
         return True

@@ -181,3 +181,34 @@ async def test_done_callback_keeps_no_context_alive() -> None:
     del span
     gc.collect()
     assert ref() is None
+
+
+def test_task_of_a_closed_loop_is_forgotten() -> None:
+    """It is never done; its watch goes with it."""
+    owner = Owner()
+    for key in range(20):
+        loop = asyncio.new_event_loop()
+        task = loop.create_task(start_and_wait(owner, key))
+        loop.run_until_complete(asyncio.sleep(0))
+        loop.close()
+        task._log_destroy_pending = False  # type: ignore[attr-defined]
+        del task
+    gc.collect()
+    assert owner.watches._watches == {}
+    assert owner.told == []
+
+
+def test_watch_of_a_new_task_stays() -> None:
+    """A task that goes takes the watch of no other one that has its id by now."""
+    owner = Owner()
+    forget = owner.watches._gone(1)
+    forget(object())
+
+    class Watch:
+        """Of another task."""
+
+        task = None
+
+    owner.watches._watches[1] = Watch()  # type: ignore[assignment]
+    forget(object())
+    assert 1 in owner.watches._watches
