@@ -14,10 +14,10 @@ import textwrap
 import unicodedata
 from datetime import UTC, datetime, timedelta
 from itertools import starmap, zip_longest
-from typing import TYPE_CHECKING, Final, NamedTuple, TextIO
+from typing import TYPE_CHECKING, Final, NamedTuple, TextIO, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
 CANNOT: Final = 2
 """The exit code of a command that cannot be run as asked."""
@@ -49,6 +49,27 @@ def refuse(command: str, why: str, code: int = CANNOT) -> int:
     """Write on the error output why a command does not do it, and return the code."""
     sys.stderr.write(f"otel-callbacks {command}: {why}\n")
     return code
+
+
+_N = TypeVar("_N", int, float)
+
+
+def within(
+    kind: type[_N], is_allowed: Callable[[_N], bool], allowed: str
+) -> Callable[[str], _N]:
+    """Return what reads a number of an option, and says what is allowed."""
+
+    def read(text: str) -> _N:
+        try:
+            number = kind(text)
+        except ValueError:
+            number = None
+        if number is None or not is_allowed(number):
+            message = f"{text!r}: must be {allowed}"
+            raise argparse.ArgumentTypeError(message)
+        return number
+
+    return read
 
 
 def moment(text: str, now: datetime | None = None) -> datetime:

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 
 import pytest
 
+from otel_callbacks.cli import main
 from otel_callbacks.cli._common import Column, Output, moment
 
 NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
@@ -31,6 +32,28 @@ def test_times(text: str, expected: datetime) -> None:
 def test_now_is_the_clocks() -> None:
     """Nobody has to say what time it is."""
     assert abs((datetime.now(UTC) - moment("0h")).total_seconds()) < 60
+
+
+@pytest.mark.parametrize(
+    ("command", "allowed"),
+    [
+        ("watch --http-port 65536", "'65536': must be a port, 0 to 65535"),
+        ("watch --grpc-port -1", "'-1': must be a port"),
+        ("watch --keep none", "'none': must be a whole number from 1 on"),
+        ("doctor --timeout nan", "'nan': must be seconds, above 0 and at most a day"),
+        ("demo --rounds 1.5", "'1.5': must be a whole number from 0 on"),
+        ("reconcile usage.csv --tolerance=-5", "'-5': must be a number from 0 on"),
+        ("reconcile usage.csv --tolerance inf", "'inf': must be a number from 0 on"),
+    ],
+)
+def test_numbers_of_options(
+    command: str, allowed: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What is not allowed is refused with what is."""
+    with pytest.raises(SystemExit) as ended:
+        main(command.split())
+    assert ended.value.code == 2
+    assert allowed in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("text", ["", "yesterday", "7", "-7d", "999999w", "2026-13-01"])

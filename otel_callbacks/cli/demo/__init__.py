@@ -8,6 +8,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from otel_callbacks.cli._common import within
+
 if TYPE_CHECKING:
     import argparse
 
@@ -20,6 +22,9 @@ _NEEDED: Final = (
     "uvicorn",
 )
 _CANNOT: Final = 2
+
+
+_whole = within(int, lambda number: number >= 0, "a whole number from 0 on")
 
 
 def add_to(parser: argparse.ArgumentParser) -> None:
@@ -103,11 +108,3 @@ def _is_there(module: str) -> bool:
         return importlib.util.find_spec(module) is not None
     except (ModuleNotFoundError, ValueError):
         return False
-
-
-def _whole(text: str) -> int:
-    """Read a whole number from 0 on."""
-    number = int(text)
-    if number < 0:
-        raise ValueError(text)
-    return number

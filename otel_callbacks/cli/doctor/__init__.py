@@ -7,7 +7,7 @@ import sys
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from otel_callbacks._setting_values import SettingError
-from otel_callbacks.cli._common import Output, refuse
+from otel_callbacks.cli._common import Output, refuse, within
 
 if TYPE_CHECKING:
     import argparse
@@ -60,6 +60,12 @@ _SIGNS: Final = {
     "broken": ("✗", "x", "bold red"),
     "skipped": ("-", "-", "dim"),
 }
+
+
+_DAY: Final = 24 * 3600
+_seconds = within(
+    float, lambda number: 0 < number <= _DAY, "seconds, above 0 and at most a day"
+)
 
 
 def add_to(parser: argparse.ArgumentParser) -> None:
@@ -193,12 +199,3 @@ def _print_finding(out: Output, finding: Finding, style: str, indent: int) -> No
     arrow = "->" if out.ascii_only else "→"
     label = f"{space}{arrow} "
     out.line(finding.remedy, indent=len(label), label=(label, ""))
-
-
-def _seconds(text: str) -> float:
-    """Read a positive length of time."""
-    number = float(text)
-    # Written so that "nan" is refused.
-    if not 0 < number <= 24 * 3600:
-        raise ValueError(text)
-    return number

@@ -6,12 +6,13 @@ import json
 import re
 import sys
 from datetime import UTC, datetime, timedelta
+from math import inf
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from otel_callbacks import _semconv as semconv
 from otel_callbacks._setting_values import SettingError
-from otel_callbacks.cli._common import Column, Output, refuse
+from otel_callbacks.cli._common import Column, Output, refuse, within
 from otel_callbacks.cli.reconcile.exports import ExportError, read_export
 from otel_callbacks.cli.report import add_match, dollars, doubts
 from otel_callbacks.cli.report import spending as source
@@ -157,6 +158,9 @@ _GAP: Final = 1
 _PERCENT: Final = 1.0
 _DAY: Final = timedelta(days=1)
 _ALL: Final = "all"
+
+
+_percent = within(float, lambda part: 0 <= part < inf, "a number from 0 on")
 
 
 def add_to(parser: argparse.ArgumentParser) -> None:
@@ -349,12 +353,3 @@ def _print(out: Output, compared: Compared, tolerance: float) -> None:
         out.line("No gap was found, but our side is not complete:", "bold red")
     for line in compared.remarks:
         out.line(line, "dim")
-
-
-def _percent(text: str) -> float:
-    """Read a part in percent."""
-    number = float(text)
-    # Written so that "nan" is refused.
-    if not 0 <= number < float("inf"):
-        raise ValueError(text)
-    return number

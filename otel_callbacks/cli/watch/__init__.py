@@ -8,7 +8,7 @@ import threading
 from typing import TYPE_CHECKING, Final
 
 from otel_callbacks._setting_values import SettingError
-from otel_callbacks.cli._common import Column, Output, refuse
+from otel_callbacks.cli._common import Column, Output, refuse, within
 
 if TYPE_CHECKING:
     import argparse
@@ -24,6 +24,12 @@ _KEEP: Final = 200
 _TRACES_AT_ONCE: Final = 10
 _ROWS_AT_MOST: Final = 60
 _REFUSALS_AT_MOST: Final = 20
+
+
+_port = within(int, range(65_536).__contains__, "a port, 0 to 65535")
+
+
+_positive = within(int, lambda number: number > 0, "a whole number from 1 on")
 
 
 def add_to(parser: argparse.ArgumentParser) -> None:
@@ -214,19 +220,3 @@ class View:
         if (more := len(timeline.rows) - _ROWS_AT_MOST) > 0:
             self._out.line(f"... and {more} more spans.", "dim")
         self._out.line(timeline.sentence, indent=2)
-
-
-def _port(text: str) -> int:
-    """Read a port."""
-    number = int(text)
-    if not 0 <= number <= 65535:  # noqa: PLR2004 -- what a port is
-        raise ValueError(text)
-    return number
-
-
-def _positive(text: str) -> int:
-    """Read a whole number from 1 on."""
-    number = int(text)
-    if number < 1:
-        raise ValueError(text)
-    return number
