@@ -89,9 +89,9 @@ class Delegate(trace.Span):
         return getattr(self.resolve(), name)
 
 
-def resolved(span: trace.Span) -> trace.Span:
+def resolved(span: Any) -> trace.Span:
     """Return the span that a stand-in answers as; any other is returned itself."""
-    return span.resolve() if isinstance(span, Delegate) else span
+    return span.resolve() if type(span) in STAND_INS else span  # type: ignore[no-any-return]
 
 
 # Beside the current span, which an app's own span hides: the innermost run. A span
@@ -141,8 +141,7 @@ class StandIn(Run, Delegate):
         if self.open and self.span is not None:
             return self.span
         step_aside(self)
-        outer = self.outer
-        return outer.resolve() if isinstance(outer, Delegate) else outer
+        return resolved(self.outer)
 
     def release(self) -> None:
         """Drop what an ended run need not keep, as its stand-in may live on."""
@@ -213,8 +212,7 @@ class Shared(Delegate):
         if run is not None:
             return run.resolve()
         step_aside(self)
-        outer = self.outer
-        return outer.resolve() if isinstance(outer, Delegate) else outer
+        return resolved(self.outer)
 
     def release(self) -> None:
         """Drop what is of no use once all runs have ended."""
@@ -222,35 +220,45 @@ class Shared(Delegate):
         self.before = _NOTHING
 
 
-STAND_INS: Final = (StandIn, Shared)
+STAND_INS: Final[frozenset[type]] = frozenset({StandIn, Shared})
+"""Looked for by `type`: `isinstance` asks a stand-in for its span's class first."""
+
+
+def span_in(context: Context) -> Any:
+    """Return the current span of a context, as `trace.get_current_span` does."""
+    span = context.get(_SPAN_KEY)
+    if span is None:
+        return trace.INVALID_SPAN
+    return span if type(span) in STAND_INS else trace.get_current_span(context)
 
 
 def step_aside(span: StandIn | Shared) -> None:
     """Move a stand-in's outer span outward to the nearest one that is open."""
-    outer = span.outer
-    while isinstance(outer, STAND_INS) and not outer.open:
+    outer: Any = span.outer
+    while type(outer) in STAND_INS and not outer.open:
         outer = outer.outer
     span.outer = outer
 
 
-def parent_of(run: StandIn, context: Context, current: trace.Span) -> trace.Span:
+def parent_of(run: StandIn, context: Context, current: Any) -> trace.Span:
     """Return the span that a run's span shall be a child of."""
     parent = run.parent_run
+    is_run = type(current) in STAND_INS
     if parent is None and not run.parent_known:
         # Part of a run that we were not shown: the innermost one that we know.
-        if isinstance(current, STAND_INS) and not current.open:
+        if is_run and not current.open:
             step_aside(current)
-            return current.outer
-        return current
+            return current.outer  # type: ignore[no-any-return]
+        return current  # type: ignore[no-any-return]
     # Look through the stand-ins of runs that merely happen to be current here: ended
     # ones, and streams that somebody still reads.
-    if isinstance(current, STAND_INS):
+    if is_run:
         outside, innermost = current.outside, current.outside_run
     else:
         outside, innermost = current, context.get(RUN_KEY)
     if parent is None or innermost is parent:
         # With a parent: a span of the app's own, opened inside the parent's run.
-        return outside
+        return outside  # type: ignore[no-any-return]
     return parent  # type: ignore[return-value]  # the table makes stand-ins
 
 
@@ -288,18 +296,15 @@ def _probe(runtime: Any) -> bool:
     return held and (left is before or left == _NOTHING)
 
 
-def attach(span: StandIn | Shared, context: Context, outer: trace.Span) -> None:
+def attach(span: StandIn | Shared, context: Context, outer: Any) -> None:
     """Make a stand-in the current span."""
-    if isinstance(outer, STAND_INS):
+    if type(outer) in STAND_INS:
         span.outside, span.outside_run = outer.outside, outer.outside_run
         if not outer.open:
             step_aside(outer)
             outer = outer.outer
-            context = _with(
-                outer,
-                outer if isinstance(outer, STAND_INS) else span.outside_run,
-                context,
-            )
+            is_run = type(outer) in STAND_INS
+            context = _with(outer, outer if is_run else span.outside_run, context)
     else:
         span.outside, span.outside_run = outer, context.get(RUN_KEY)
     span.outer = outer

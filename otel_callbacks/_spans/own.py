@@ -168,7 +168,7 @@ class OwnSpan(trace.Span):
             parent=self.parent_context,
             sampler=tracer.sampler,
             resource=tracer.resource,
-            attributes=self.attributes_now,
+            attributes=self.attributes_now.copy(),  # its run may be ending just now
             span_processor=tracer.span_processor,
             kind=self.kind_now,
             instrumentation_info=tracer.instrumentation_info,
@@ -187,38 +187,40 @@ class OwnSpan(trace.Span):
     def finish(
         self, attributes: Mapping[str, AttributeValue], end_ns: int, *, failed: bool
     ) -> None:
-        """End the span."""
+        """End the span; the attributes may be the ones it holds, with more in them."""
         tracer: Any = self.tracer
-        if (
-            self.real
-            or len(self.attributes_now) + len(attributes) > ENOUGH
-            or not is_silent(tracer.span_processor)
-        ):
-            span = self.as_sdk_span()
-            if failed:
-                span.set_status(StatusCode.ERROR)
+        span = self.real.get("span")
+        if span is not None:
             span.set_attributes(attributes)
-            self.end_ns = end_ns
-            span.end(end_ns)
-            return
-        self.attributes_now.update(attributes)
-        tracer.span_processor.on_end(
-            sdk.ReadableSpan(
-                self.name_now,
-                self.context,
-                self.parent_context,
-                tracer.resource,
-                self.attributes_now,
-                kind=self.kind_now,
-                instrumentation_info=tracer.instrumentation_info,
-                status=_FAILED if failed else _UNSET,
-                start_time=self.start_ns,
-                end_time=end_ns,
-                instrumentation_scope=tracer._instrumentation_scope,  # noqa: SLF001
-            )
-        )
-        # Last, so that an end that was interrupted can be told from one that was made.
+        else:
+            held = self.attributes_now
+            if attributes is not held:
+                held.update(attributes)
+            if len(held) <= ENOUGH and is_silent(tracer.span_processor):
+                tracer.span_processor.on_end(
+                    sdk.ReadableSpan(
+                        self.name_now,
+                        self.context,
+                        self.parent_context,
+                        tracer.resource,
+                        held,
+                        kind=self.kind_now,
+                        instrumentation_info=tracer.instrumentation_info,
+                        status=_FAILED if failed else _UNSET,
+                        start_time=self.start_ns,
+                        end_time=end_ns,
+                        instrumentation_scope=tracer._instrumentation_scope,  # noqa: SLF001
+                    )
+                )
+                # Last, so that an end that was interrupted can be told from one that
+                # was made.
+                self.end_ns = end_ns
+                return
+            span = self.as_sdk_span()
+        if failed:
+            span.set_status(StatusCode.ERROR)
         self.end_ns = end_ns
+        span.end(end_ns)
 
 
 class StepSpan(OwnSpan):
@@ -241,22 +243,23 @@ class StepSpan(OwnSpan):
         return super().as_sdk_span()
 
 
-_seen: tuple[Any, ...] = ()
+_seen: tuple[Any, object] = (None, None)
 
 
 def is_silent(processor: Any) -> bool:
     """Say whether no processor looks at a span before its end."""
     global _seen  # noqa: PLW0603 -- one look for each set of processors
+    known, processors = _seen
+    if processor is known and processor._span_processors is processors:  # noqa: SLF001 -- has no public name
+        return True
     if type(processor) is not sdk.SynchronousMultiSpanProcessor:
         return False
-    processors = processor._span_processors  # noqa: SLF001 -- has no public name
-    if processors is _seen:
-        return True
+    processors = processor._span_processors  # noqa: SLF001 -- as above
     for one in processors:
         for name, silent in _READ_EARLY.items():
             if name in vars(one) or getattr(type(one), name, None) not in silent:
                 return False
-    _seen = processors
+    _seen = processor, processors
     return True
 
 

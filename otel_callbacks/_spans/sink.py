@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import contextlib
 import json
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from opentelemetry import context as otel_context
 from opentelemetry import trace
 from opentelemetry.trace import Link
 
 from otel_callbacks import _semconv as semconv
-from otel_callbacks._records import CACHE_HIT, OK
+from otel_callbacks._records import CACHE_HIT, NO_ATTRIBUTES, OK
 from otel_callbacks._runs.lost import TASK_CANCELLED
 from otel_callbacks._spans import current as current_span
 from otel_callbacks._spans import sums
@@ -32,30 +32,32 @@ if TYPE_CHECKING:
         AttributeValue,
         Content,
         End,
+        Failure,
         Request,
         Response,
-        Usage,
     )
     from otel_callbacks._runs.run import Run
     from otel_callbacks._spans.current import StandIn
 
 
 def end_attributes(
-    run: Run, end: End, registry: semconv.Registry, *, content: bool
+    run: Run,
+    end: End,
+    registry: semconv.Registry,
+    *,
+    content: bool,
+    held: dict[str, AttributeValue] | None = None,
 ) -> dict[str, AttributeValue]:
-    """Return what became known of a run by its end."""
-    attributes = _response_attributes(run, end, registry)
+    """Return what became known of a run by its end, in the dictionary that is given."""
+    attributes: dict[str, AttributeValue] = {} if held is None else held
+    if end.chunk_ns:
+        sums.add_chunk_times(attributes, run.start_tick, end.chunk_ns)
+    if end.response is not None:
+        _add_response(attributes, run.request, end.response, registry)
     if run.named:
         attributes.update(run.named)
     if end.failure is not None:
-        attributes[semconv.ERROR_TYPE] = end.failure.error_type
-        attributes[semconv.OUTCOME] = end.outcome
-        # What "cancelled" has said is not said again in other words.
-        if end.failure.error_class != end.outcome:
-            attributes[semconv.ERROR_CLASS] = end.failure.error_class
-        attributes.update(end.failure.attributes)
-        if run.lost and run.lost != TASK_CANCELLED:
-            attributes[semconv.LOST_REASON] = run.lost
+        _add_failure(attributes, run, end, end.failure)
     elif end.outcome != OK:
         attributes[semconv.OUTCOME] = end.outcome
     if end.cost is not None:
@@ -67,6 +69,20 @@ def end_attributes(
     if end.content and content:
         attributes.update(as_json(end.content))
     return attributes
+
+
+def _add_failure(
+    attributes: dict[str, AttributeValue], run: Run, end: End, failure: Failure
+) -> None:
+    """Add why a run did not end well."""
+    attributes[semconv.ERROR_TYPE] = failure.error_type
+    attributes[semconv.OUTCOME] = end.outcome
+    # What "cancelled" has said is not said again in other words.
+    if failure.error_class != end.outcome:
+        attributes[semconv.ERROR_CLASS] = failure.error_class
+    attributes.update(failure.attributes)
+    if run.lost and run.lost != TASK_CANCELLED:
+        attributes[semconv.LOST_REASON] = run.lost
 
 
 def as_json(content: Content) -> dict[str, str | int]:
@@ -89,49 +105,39 @@ def of_the_conventions(attributes: Attributes) -> Attributes:
     }
 
 
-def _response_attributes(
-    run: Run, end: End, registry: semconv.Registry
-) -> dict[str, AttributeValue]:
-    """Return the attributes of what a run gave back."""
-    attributes: dict[str, AttributeValue] = {}
-    if end.chunk_ns:
-        sums.add_chunk_times(attributes, run.start_tick, end.chunk_ns)
-    response = end.response
-    if response is not None:
+def _add_response(
+    attributes: dict[str, AttributeValue],
+    request: Request,
+    response: Response,
+    registry: semconv.Registry,
+) -> None:
+    """Add what a run gave back."""
+    if response.attributes is not NO_ATTRIBUTES:
         attributes.update(response.attributes)
         if (
             attributes.get(semconv.OPENAI_RESPONSE_SERVICE_TIER) == _USUAL_TIER
-            and semconv.OPENAI_REQUEST_SERVICE_TIER not in run.request.attributes
+            and semconv.OPENAI_REQUEST_SERVICE_TIER not in request.attributes
         ):
             del attributes[semconv.OPENAI_RESPONSE_SERVICE_TIER]
-        if response.model:
-            attributes[semconv.RESPONSE_MODEL] = response.model
-        if response.id:
-            attributes[semconv.RESPONSE_ID] = response.id
-        if response.finish_reasons:
-            attributes[semconv.RESPONSE_FINISH_REASONS] = response.finish_reasons
-        if response.usage is not None:
-            _add_usage(attributes, response.usage, registry, saved=response.cache_hit)
-    return attributes
-
-
-def _add_usage(
-    attributes: dict[str, AttributeValue],
-    usage: Usage,
-    registry: semconv.Registry,
-    *,
-    saved: bool,
-) -> None:
-    """Add the tokens, spent or saved."""
-    if saved:
+    if response.model:
+        attributes[semconv.RESPONSE_MODEL] = response.model
+    if response.id:
+        attributes[semconv.RESPONSE_ID] = response.id
+    if response.finish_reasons:
+        attributes[semconv.RESPONSE_FINISH_REASONS] = response.finish_reasons
+    usage = response.usage
+    if usage is None:
+        return
+    if response.cache_hit:
         # Under names of ours: whoever adds up gen_ai.usage adds up what was spent.
         attributes[semconv.SAVED_INPUT_TOKENS] = usage.input_tokens or 0
         attributes[semconv.SAVED_OUTPUT_TOKENS] = usage.output_tokens or 0
-        return
-    sums.add_usage(attributes, usage, registry)
+    else:
+        sums.add_usage(attributes, usage, registry)
 
 
 _USUAL_TIER: Final = "default"
+_OWN: Final = frozenset({OwnSpan, StepSpan})
 _CLIENT: Final = trace.SpanKind.CLIENT
 _INTERNAL: Final = trace.SpanKind.INTERNAL
 
@@ -191,7 +197,7 @@ class SpanSink:
         """Start the span as a child of the right one, then attach the stand-in."""
         context = otel_context.get_current()
         request = run.request
-        current = trace.get_current_span(context)
+        current = current_span.span_in(context)
         parent = current_span.parent_of(run, context, current)
         attributes = request.attributes
         if run.refusal is not None:  # no call is made: nothing leaves this process
@@ -233,14 +239,19 @@ class SpanSink:
         if type(span) is StepSpan and self._is_trivial(run, span, end):
             span.end_ns = end.end_ns
         elif span.is_recording():
-            attributes = end_attributes(run, end, self._registry, content=self._content)
+            held = self._held(span)
+            attributes = end_attributes(
+                run, end, self._registry, content=self._content, held=held
+            )
             if run.parent_run is None and run.rollup:
                 attributes.update(sums.attributes(run.rollup))
             if run.of_agent and run.request.operation == semconv.INVOKE_AGENT:
                 attributes.update(sums.agent_attributes(run.of_agent, self._registry))
             if self._interrupted and run.key in self._interrupted:
                 attributes[semconv.INTERRUPTED] = True
-            _finish(span, self._bounded(run, span, attributes, end), end)
+            if held is None:
+                attributes = self._bounded(run, span, attributes, end)
+            _finish(span, attributes, end)
         else:
             span.end(end.end_ns)
         self._interrupted.discard(run.key)
@@ -251,6 +262,17 @@ class SpanSink:
         limits = self._maker.limits
         limits.shorten(attributes, content, extensions=self._extensions)
         return attributes
+
+    def _held(self, span: Any) -> dict[str, AttributeValue] | None:
+        """Return what a span of ours holds, if more goes in as it is."""
+        if (
+            type(span) in _OWN
+            and not span.real
+            and self._extensions
+            and self._maker.limits is NO_LIMITS
+        ):
+            return span.attributes_now  # type: ignore[no-any-return]
+        return None
 
     def _bounded(
         self,
@@ -298,11 +320,11 @@ def _is_step(run: Run) -> bool:
     return run.parent_run is not None and not run.request.operation
 
 
-def _finish(span: trace.Span, attributes: dict[str, AttributeValue], end: End) -> None:
+def _finish(span: Any, attributes: dict[str, AttributeValue], end: End) -> None:
     """End a span with what became known."""
     # Without a description: messages may hold content, and `error.type` says the type.
     failed = end.failure is not None
-    if type(span) is OwnSpan or type(span) is StepSpan:
+    if type(span) in _OWN:
         span.finish(attributes, end.end_ns, failed=failed)
         return
     if failed:
@@ -313,7 +335,7 @@ def _finish(span: trace.Span, attributes: dict[str, AttributeValue], end: End) -
 
 def _attach_shared(run: StandIn, context: Context, current: trace.Span) -> None:
     """Share one stand-in among the runs of a batch."""
-    if isinstance(current, current_span.Shared) and current.takes(run):
+    if type(current) is current_span.Shared and current.takes(run):
         current.add(run)
         return
     shared = current_span.Shared(current_span.run_being_called, run)

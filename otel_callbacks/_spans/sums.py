@@ -26,6 +26,7 @@ _MOST: Final = 32
 """Entries that a run keeps before they become one."""
 
 _NO_USAGE: Final = Usage()
+_NO_DETAILS: Final = _NO_USAGE[2:]
 
 _being_added: Final[dict[int, object]] = {}
 """The lists that a thread is adding up, by id."""
@@ -149,6 +150,8 @@ def add_usage(
         attributes[semconv.USAGE_INPUT_TOKENS] = usage.input_tokens
     if usage.output_tokens is not None:
         attributes[semconv.USAGE_OUTPUT_TOKENS] = usage.output_tokens
+    if usage[2:] == _NO_DETAILS:
+        return  # as mostly
     if usage.cache_read:
         attributes[semconv.USAGE_CACHE_READ] = usage.cache_read
     if usage.cache_write:
