@@ -150,12 +150,8 @@ def model_response(result: object) -> Response:
     message, metadata, info, is_merged = answers[0] if answers else _NO_ANSWER
     # A text model's llm_output names the model that was asked for.
     named = _NOTHING if message is None else output
-    model = text(metadata.get(_MODEL_KEYS[0])) or _find(
-        _MODEL_KEYS, metadata, info, named
-    )
-    identifier = text(metadata.get(_ID_KEYS[0])) or _find(
-        _ID_KEYS, metadata, output, info
-    )
+    model = _find(_MODEL_KEYS, metadata, info, named)
+    identifier = _find(_ID_KEYS, metadata, output, info)
     reported = getattr(message, "usage_metadata", None)
     cached = not output and _is_cached(reported)
     return Response(
@@ -217,20 +213,14 @@ def _answer(generation: object) -> _Answer:
     return message, metadata, info, type(generation).__name__[-5:] == "Chunk"
 
 
-def _first(keys: tuple[str, ...], place: dict[object, object]) -> str:
-    """Take the first text that stands under one of the keys."""
-    for key in keys:
-        value = place.get(key)
-        if value is not None and (found := text(value)):
-            return found
-    return ""
-
-
 def _find(keys: tuple[str, ...], *places: dict[object, object]) -> str:
     """Take the first text that stands under one of the keys in one of the places."""
     for place in places:
-        if place and (found := _first(keys, place)):
-            return found
+        if place:
+            for key in keys:
+                value = place.get(key)
+                if value is not None and (found := text(value)):
+                    return found
     return ""
 
 
@@ -306,7 +296,7 @@ def _reasons(answers: list[_Answer]) -> tuple[str, ...]:
 
 def _reason(metadata: dict[object, object], info: dict[object, object]) -> str:
     """Read why a choice ended, in the provider's own word."""
-    if reason := text(info.get(_REASON_KEYS[0])) or _find(_REASON_KEYS, info, metadata):
+    if reason := _find(_REASON_KEYS, info, metadata):
         return reason
     status = metadata.get("status")
     if status is None or (state := text(status)) not in _STATUSES:
@@ -325,7 +315,9 @@ def _attributes(
     metadata: dict[object, object], output: dict[object, object]
 ) -> Attributes:
     """Read what only OpenAI says."""
-    provider = text(metadata.get(_PROVIDER)) or text(output.get(_PROVIDER))
+    provider = metadata.get(_PROVIDER)
+    if type(provider) is not str or not provider:
+        provider = text(provider) or text(output.get(_PROVIDER))
     if provider and provider not in _OPENAI:
         return NO_ATTRIBUTES
     attributes: dict[str, AttributeValue] = {}

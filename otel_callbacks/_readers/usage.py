@@ -37,7 +37,7 @@ def reported_cost(
     for place in places:
         if not place:
             continue
-        if not _COSTS.isdisjoint(place) and (cost := _cost(place)) is not None:
+        if not place.keys().isdisjoint(_COSTS) and (cost := _cost(place)) is not None:
             return cost
         for key in _USAGES:
             reported = place.get(key)
@@ -46,7 +46,7 @@ def reported_cost(
                 continue
             seen = reported
             if (
-                not _COSTS.isdisjoint(reported)
+                not reported.keys().isdisjoint(_COSTS)
                 and (cost := _cost(reported)) is not None
             ):
                 return cost
@@ -230,6 +230,11 @@ def _sum(*parts: int | None) -> int | None:
     return sum(known) if known else None
 
 
+# Half of what it costs to call the class.
+_plain: Final = tuple.__new__
+_NO_DETAILS: Final = Usage()[2:]
+
+
 def langchain(raw: _Raw) -> Usage:
     """Read ``AIMessage.usage_metadata``.
 
@@ -239,7 +244,7 @@ def langchain(raw: _Raw) -> Usage:
     input_details = mapping(raw.get("input_token_details"))
     output_details = mapping(raw.get("output_token_details"))
     if _are_zero(input_details) and _are_zero(output_details):
-        return Usage(inputs, outputs)
+        return _plain(Usage, (inputs, outputs, *_NO_DETAILS))
     read, write, reasoning = _detail_keys(input_details, output_details)
     thoughts = count(output_details.get(reasoning)) or 0
     return Usage(
