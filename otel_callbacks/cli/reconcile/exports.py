@@ -39,7 +39,7 @@ _OUTPUT: Final = ("output_tokens", "completion_tokens", "n_generated_tokens_tota
 _COST: Final = ("cost", "cost_usd", "amount_value", "amount")
 _USD: Final = "usd"
 _CURRENCIES: Final = ("amount_currency", "currency", "cost_currency")
-_FOREIGN: Final = re.compile(r"(cost|amount)[_ ](?!usd)[a-z]{3}")
+_FOREIGN: Final = re.compile(r"(.*[_ ])?(cost|amount)[_ (]+(?!usd)[a-z]{3}\)?")
 _ISO: Final = "start_time_iso"
 _OPENAI: Final = "openai"
 _ANTHROPIC: Final = "anthropic"
@@ -49,6 +49,11 @@ _KINDS: Final = {
     "organization.usage.embeddings.result": _EMBEDDINGS,
 }
 _DAYS_AT_MOST: Final = 400
+_NOT_READ: Final = (
+    *(ValueError, TypeError, KeyError, AttributeError, OverflowError),
+    RecursionError,
+)
+"""What reading something else ends with."""
 
 
 class ExportError(Exception):
@@ -98,7 +103,7 @@ def read_export(path: Path) -> Export:
     is_json = text.lstrip()[:1] in {"{", "["}
     try:
         items = tuple(_of_json(text) if is_json else _of_csv(text))
-    except (ValueError, TypeError, KeyError, AttributeError, csv.Error) as error:
+    except (*_NOT_READ, csv.Error) as error:
         _refuse(f"it is no usage export that is known ({error})")
     if not items:
         _refuse("it holds no usage")
@@ -126,8 +131,9 @@ def _of_json(text: str) -> Iterator[Item]:
     """Read the pages of OpenAI's usage and costs APIs, one or a list of them."""
     pages: Any = json.loads(text)
     for page in pages if isinstance(pages, list) else [pages]:
-        if page.get("has_more"):
-            _refuse("it is one page of several ('has_more'): fetch all of them first")
+        if more := page.get("has_more") or (page.get("next_page") and "next_page"):
+            name = more if isinstance(more, str) else "has_more"
+            _refuse(f"it is one page of several ({name!r}): fetch all of them first")
         for bucket in page["data"]:
             if "starting_at" in bucket:
                 day = _day(bucket["starting_at"])
@@ -142,10 +148,11 @@ def _of_anthropic(day: date, result: Mapping[str, Any]) -> Item:
     """Read one result of Anthropic's reports; costs are cents, as decimal text."""
     model = result.get("model") or ""
     if "uncached_input_tokens" in result:
-        output_tokens = (result.get("cache_creation") or {}).values()
-        read = result.get("cache_read_input_tokens") or 0
-        inputs = int(result["uncached_input_tokens"]) + int(read) + sum(output_tokens)
-        return Item(day, model, inputs, int(result["output_tokens"]))
+        written = (result.get("cache_creation") or {}).values()
+        parts = (result.get("cache_read_input_tokens"), *written)
+        inputs = _whole(result["uncached_input_tokens"])
+        inputs += sum(_whole(part or 0) for part in parts)
+        return Item(day, model, inputs, _whole(result["output_tokens"]))
     if str(result.get("currency", _USD)).lower() != _USD:
         _refuse(f"its costs are in {result['currency']}, not in US dollars")
     return Item(day, model, cost_usd=_number(str(result["amount"])) / 100)
@@ -158,11 +165,11 @@ def _of_result(day: date, result: Mapping[str, Any]) -> Item:
         kind = str(result.get("object") or "")
         if kind and kind not in _KINDS:
             _refuse(f"it holds {kind}, which no callback of LangChain tells of")
-        inputs, outputs = int(result["input_tokens"]), result.get("output_tokens")
+        inputs, outputs = _whole(result["input_tokens"]), result.get("output_tokens")
         is_text = kind not in _KINDS and outputs is not None
         counted = _KINDS.get(kind, semconv.MODEL_OPERATIONS if is_text else _EMBEDDINGS)
         model = result.get("model") or ""
-        output_tokens = None if counted is _EMBEDDINGS else int(outputs or 0)
+        output_tokens = None if counted is _EMBEDDINGS else _whole(outputs or 0)
         return Item(day, model, inputs, output_tokens, operations=counted)
     if str(amount.get("currency", _USD)).lower() != _USD:
         _refuse(f"its costs are in {amount['currency']}, not in US dollars")
@@ -176,6 +183,8 @@ def _of_csv(text: str) -> Iterator[Item]:
     rows = csv.DictReader(io.StringIO(text))
     columns = {name: name.strip().lower() for name in rows.fieldnames or ()}
     names = set(columns.values())
+    if len(names) < len(rows.fieldnames or ()):
+        _refuse("two of its columns have the same name")
     foreign = next(filter(_FOREIGN.fullmatch, sorted(names)), None)
     if foreign is not None and not names & set(_COST):
         _refuse(f"its costs are in the column {foreign!r}; wanted are US dollars")
@@ -193,8 +202,8 @@ def _of_csv(text: str) -> Iterator[Item]:
         item = Item(
             _day(cells[day]),
             _of_line(_first(cells, _MODELS)),
-            _whole(_first(cells, _INPUT)),
-            _whole(_first(cells, _OUTPUT)),
+            _tokens(_first(cells, _INPUT)),
+            _tokens(_first(cells, _OUTPUT)),
             _amount(cells),
             counted,
         )
@@ -207,9 +216,17 @@ def _first(cells: Mapping[str, str], names: tuple[str, ...]) -> str:
     return next((cells[name] for name in names if cells.get(name)), "")
 
 
-def _whole(text: str) -> int | None:
+def _tokens(text: str) -> int | None:
+    """Read a cell of tokens; an empty one says nothing."""
+    return _whole(text) if text else None
+
+
+def _whole(value: object) -> int:
     """Read a number of tokens."""
-    return int(_number(text)) if text else None
+    number = _number(value)
+    if number < 0 or number % 1:
+        _refuse(f"{value!r} is no number of tokens")
+    return int(number)
 
 
 def _number(text: object) -> float:
@@ -237,7 +254,7 @@ def _of_line(text: object) -> str:
 def _day(value: object) -> date:
     """Read a day, of Unix seconds or as ISO 8601 writes it."""
     text = str(value).strip()
-    if text.replace(".", "", 1).isdigit():
+    if text.replace(".", "", 1).isdigit() and len(text) > len("20260101"):
         return datetime.fromtimestamp(float(text), UTC).date()
     moment = datetime.fromisoformat(text)
     return (moment if moment.tzinfo is None else moment.astimezone(UTC)).date()

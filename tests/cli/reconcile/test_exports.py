@@ -70,6 +70,11 @@ def page(*results: Any, **more: Any) -> str:
     return json.dumps(content | more)
 
 
+def tokens(number: str) -> bytes:
+    """Return a page with a number of tokens, written as it is."""
+    return page(USAGE_RESULT).replace("1000", number).encode()
+
+
 @pytest.mark.parametrize(
     ("text", "item"),
     [
@@ -125,6 +130,17 @@ def test_any_sheet(tmp_path: Path) -> None:
         (b"{", "no usage export that is known"),
         (b"[1]", "no usage export that is known"),
         (page(has_more=True).encode(), "one page of several"),
+        (page(has_more=False, next_page="x").encode(), "of several \\('next_page'\\)"),
+        (b"[" * 100_000, "no usage export that is known"),
+        (tokens("Infinity"), "is no number of tokens"),
+        (tokens("1e400"), "is no number of tokens"),
+        (tokens("-5"), "is no number of tokens"),
+        (tokens("5.5"), "is no number of tokens"),
+        (tokens("1").replace(b"1730419200", b"9" * 20), "no usage export that is"),
+        (b"date,cost,cost\n2026-11-01,1,2\n", "two of its columns"),
+        (b"date,input_tokens\n2026-11-01,-3\n", "'-3' is no number of tokens"),
+        (b"date,input_tokens,cost (EUR)\n2026-11-01,3,1\n", "column 'cost \\(eur\\)'"),
+        (b"date,input_tokens,total_cost_eur\n2026-11-01,3,1\n", "in the column"),
         (
             page({"object": "organization.usage.images.result", "images": 2}).encode(),
             "holds organization.usage.images.result, which no callback",
