@@ -44,6 +44,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         raise pytest.UsageError(message)
 
 
+def pytest_collection_finish() -> None:
+    """Leave what is imported out of collections: a fixture collects after each test."""
+    gc.collect()
+    gc.freeze()
+
+
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Note what was skipped; at the end of CI say what was left out, and why."""
     name = os.environ.get("OTEL_CALLBACKS_LEFT_OUT")
