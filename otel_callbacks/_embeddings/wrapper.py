@@ -23,7 +23,7 @@ from otel_callbacks._embeddings.reader import (
     wrap_clients,
 )
 from otel_callbacks._records import Request
-from otel_callbacks._spans.current import RUN_KEY, STAND_INS, StandIn, step_aside
+from otel_callbacks._spans.current import RUN_KEY, RUNS, STAND_INS, step_aside
 from otel_callbacks.handler import OTelCallbackHandler
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ def innermost_run_id() -> UUID | None:
         # A model's run that ended in another task is still here.
         step_aside(run)
         run = run.outer
-    if type(run) is StandIn and run.open:
+    if type(run) in RUNS and run.open:
         return UUID(int=run.key)
     return None
 

@@ -11,6 +11,7 @@ Why not ``detach``: https://github.com/open-telemetry/opentelemetry-python/issue
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import contextvars
 import sys
 from typing import TYPE_CHECKING, Any, Final
@@ -18,6 +19,8 @@ from typing import TYPE_CHECKING, Any, Final
 from opentelemetry import context as otel_context
 from opentelemetry import trace
 from opentelemetry.context.contextvars_context import ContextVarsRuntimeContext
+from opentelemetry.sdk import trace as sdk
+from opentelemetry.sdk.resources import Resource
 
 from otel_callbacks._runs.run import Run, run_key
 
@@ -82,11 +85,55 @@ class Delegate(trace.Span):
     def end(self, end_time: int | None = None) -> None:
         """Do nothing: the span's owner ends it."""
 
-    def __getattr__(self, name: str) -> Any:
-        # The SDK's spans have more than the API's: name, attributes, parent.
-        if name.startswith("__"):
-            raise AttributeError(name)
-        return getattr(self.resolve(), name)
+
+class Forwarded:
+    """An attribute that only the SDK's spans have: name, attributes, parent.
+
+    In the place of ``__getattr__``, with which Python looks up each attribute of an
+    object the long way, also those that it has.
+    """
+
+    __slots__ = ("_name",)
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def __get__(self, span: Any, kind: type | None = None) -> Any:
+        # Of a class nobody asks it, but a debugger.
+        return self if span is None else getattr(span.resolve(), self._name)
+
+
+def _names() -> set[str]:
+    """Return what the SDK's spans have."""
+    names = set(dir(sdk.Span))
+    with contextlib.suppress(Exception):  # versions that the tests have not seen
+        names.update(
+            vars(
+                sdk._Span(  # noqa: SLF001 -- the class of its spans
+                    "", trace.INVALID_SPAN_CONTEXT, resource=Resource.get_empty()
+                )
+            )
+        )
+    return {name for name in names if not name.startswith("__")}
+
+
+_NAMES: Final = _names()
+
+
+def forward(kind: type[trace.Span]) -> None:
+    """Have a class of spans forward what the SDK's have beyond what it has itself."""
+    for name in _NAMES - vars(kind).keys() - vars(trace.Span).keys():
+        setattr(kind, name, Forwarded(name))
+
+
+forward(Delegate)
+
+
+def _other(self: Delegate, name: str) -> Any:
+    """Return what only the other span has, whatever its class is."""
+    if name.startswith("__"):
+        raise AttributeError(name)
+    return getattr(self.resolve(), name)
 
 
 def resolved(span: Any) -> trace.Span:
@@ -149,6 +196,20 @@ class StandIn(Run, Delegate):
         self.before = _NOTHING
 
 
+class OpenStandIn(StandIn):
+    """A stand-in among spans that are not the SDK's, which may have anything."""
+
+    __slots__ = ()
+
+    __getattr__ = _other
+
+
+def open_up(run: StandIn) -> None:
+    """Let a stand-in forward what spans have that are not the SDK's."""
+    # Not by an assignment: what it says of its class is its span's.
+    object.__dict__["__class__"].__set__(run, OpenStandIn)
+
+
 class Shared(Delegate):
     """One stand-in for runs that start together and are called one after another."""
 
@@ -165,6 +226,8 @@ class Shared(Delegate):
         "outside_run",
         "runs",
     )
+
+    __getattr__ = _other
 
     def __init__(
         self,
@@ -220,7 +283,8 @@ class Shared(Delegate):
         self.before = _NOTHING
 
 
-STAND_INS: Final[frozenset[type]] = frozenset({StandIn, Shared})
+RUNS: Final[frozenset[type]] = frozenset({StandIn, OpenStandIn})
+STAND_INS: Final = RUNS | {Shared}
 """Looked for by `type`: `isinstance` asks a stand-in for its span's class first."""
 
 

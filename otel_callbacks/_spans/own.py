@@ -27,7 +27,7 @@ from opentelemetry.sdk.trace.export import BatchSpanProcessor, SimpleSpanProcess
 from opentelemetry.sdk.version import __version__ as sdk_version
 from opentelemetry.trace import Status, StatusCode
 
-from otel_callbacks._spans.current import resolved
+from otel_callbacks._spans.current import forward, resolved
 from otel_callbacks._spans.limits import ENOUGH, NO_LIMITS, limits_of
 
 if TYPE_CHECKING:
@@ -149,15 +149,13 @@ class OwnSpan(trace.Span):
         """End the span with what it has."""
         self.as_sdk_span().end(end_time)
 
-    def __getattr__(self, name: str) -> Any:
-        # What only the SDK's spans have: name, attributes, parent, resource.
-        if name.startswith("__"):
-            raise AttributeError(name)
-        return getattr(self.as_sdk_span(), name)
-
     def as_sdk_span(self) -> sdk.Span:
         """Return the SDK's span with all that this one holds, the same each time."""
         return self.real.get("span") or self.real.setdefault("span", self._made())
+
+    def resolve(self) -> sdk.Span:
+        """Return the span that has what only the SDK's have."""
+        return self.as_sdk_span()
 
     def _made(self) -> sdk.Span:
         """Make the SDK's span."""
@@ -221,6 +219,9 @@ class OwnSpan(trace.Span):
             span.set_status(StatusCode.ERROR)
         self.end_ns = end_ns
         span.end(end_ns)
+
+
+forward(OwnSpan)
 
 
 class StepSpan(OwnSpan):

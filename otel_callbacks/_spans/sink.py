@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from opentelemetry import context as otel_context
 from opentelemetry import trace
+from opentelemetry.sdk import trace as sdk
 from opentelemetry.trace import Link
 
 from otel_callbacks import _semconv as semconv
@@ -137,7 +138,11 @@ def _add_response(
 
 
 _USUAL_TIER: Final = "default"
-_OWN: Final = frozenset({OwnSpan, StepSpan})
+_OWN: Final[frozenset[type]] = frozenset({OwnSpan, StepSpan})
+_KNOWN: Final = _OWN | {
+    *(current_span.StandIn, trace.NonRecordingSpan),
+    getattr(sdk, "_Span", sdk.Span),  # the class of the SDK's spans has no public name
+}
 _CLIENT: Final = trace.SpanKind.CLIENT
 _INTERNAL: Final = trace.SpanKind.INTERNAL
 
@@ -216,6 +221,8 @@ class SpanSink:
             run.start_ns,
             is_step=self._shortest_ns > 0 and _is_step(run),
         )
+        if type(run.span) not in _OWN or type(current) not in _KNOWN:
+            current_span.open_up(run)
         if request.thread:
             self._threads.remember(request, run.span)
         if run.content and self._content and run.span.is_recording():

@@ -118,7 +118,8 @@ class Pricing:
             if len(self._answered) >= _KEPT_AT_MOST:
                 self._answered = {}
             self._answered[deployment] = answered
-        is_fast = any(kind == FAST for kind, _ in response.billed)
+        billed = response.billed
+        is_fast = bool(billed) and any(kind == FAST for kind, _ in billed)
         key = (*deployment, answered, tier, is_fast)
         snapshot = self._get_snapshot()
         if snapshot is not self._snapshot:

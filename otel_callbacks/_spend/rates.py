@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias
 from otel_callbacks._records import EXACT
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
     from otel_callbacks._records import Usage
 
@@ -128,12 +128,12 @@ class Rates:
         return Decimal(total).scaleb(self._scale, EXACT)
 
     def cost_of(
-        self, usage: Usage, billed: Iterable[tuple[str, int]]
+        self, usage: Usage, billed: Sequence[tuple[str, int]]
     ) -> tuple[Decimal | None, bool]:
         """Return what a call cost with what is billed beside its usage."""
         cost = self.cost(usage)
         is_partial = False
-        if cost is None or self.free:
+        if not billed or cost is None or self.free:
             return cost, False
         for kind, amount in billed:
             if kind in self.known:

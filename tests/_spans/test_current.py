@@ -7,6 +7,7 @@ import contextvars
 import warnings
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
+from uuid import uuid4
 
 import pytest
 from langchain_core._api import LangChainBetaWarning, LangChainDeprecationWarning
@@ -19,10 +20,12 @@ from opentelemetry.context import Context
 from opentelemetry.context.contextvars_context import ContextVarsRuntimeContext
 from opentelemetry.sdk.trace import ReadableSpan, Span, SpanProcessor, TracerProvider
 from opentelemetry.trace import Status, StatusCode
+from prometheus_client import CollectorRegistry
 
+from otel_callbacks import OTelCallbackHandler
 from otel_callbacks._records import Request
 from otel_callbacks._spans import current
-from otel_callbacks._spans.current import Delegate, StandIn
+from otel_callbacks._spans.current import Delegate, Forwarded, StandIn
 from otel_callbacks.settings import Settings
 from otel_callbacks.testing import FakeChatModel, FakeTextModel, capture
 
@@ -829,3 +832,44 @@ async def test_other_callbacks_have_no_context(
     while not task.done():
         await asyncio.sleep(0)
     assert task.result() is None
+
+
+class Rose(trace.NonRecordingSpan):
+    """A span of another maker's, which has what the SDK's have not."""
+
+    petals = 5
+
+
+class Garden(trace.TracerProvider, trace.Tracer):
+    """Makes them."""
+
+    def get_tracer(self, *_: Any, **__: Any) -> trace.Tracer:
+        """Return itself."""
+        return self
+
+    def start_span(self, *_: Any, **__: Any) -> trace.Span:
+        """Start one."""
+        return Rose(trace.SpanContext(1, 2, is_remote=False))
+
+    def start_as_current_span(self, *_: Any, **__: Any) -> Any:
+        """Nobody asks for it."""
+        raise NotImplementedError
+
+
+def test_what_another_makers_spans_have_is_passed_on() -> None:
+    """Whatever it is called; of the SDK's spans only what these have is looked for."""
+    handler = OTelCallbackHandler(
+        tracer_provider=Garden(), registry=CollectorRegistry(), settings=Settings()
+    )
+
+    def called() -> tuple[int, bool]:
+        run_id = uuid4()
+        handler.on_chat_model_start({}, [["?"]], run_id=run_id)
+        current: Any = trace.get_current_span()
+        found = current.petals, hasattr(current, "__petals__")
+        handler.on_llm_end(None, run_id=run_id)
+        return found
+
+    assert contextvars.Context().run(called) == (5, False)
+    assert isinstance(vars(Delegate)["name"], Forwarded)
+    assert vars(Delegate)["name"] is Delegate.name  # type: ignore[attr-defined]
