@@ -10,10 +10,11 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import weakref
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from otel_callbacks._background import Tally
+from otel_callbacks._background import Tally, background, is_collecting
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -49,6 +50,20 @@ def _added(
 
 
 _logger: Final = logging.getLogger("otel_callbacks")
+
+
+class _Log:
+    """Writes lines to the log."""
+
+    def work(self, message: str) -> None:
+        """Write a line."""
+        # What a handler of the app's raises is no reason to lose a run.
+        with contextlib.suppress(Exception):
+            _logger.warning("otel_callbacks: %s", message)
+
+
+_log: Final = _Log()
+_log_ref: Final = weakref.ref(_log)
 
 # One line for a place and a kind, and so many kinds for each place: an error whose
 # class is made anew each time fills no memory, and no place silences another.
@@ -90,9 +105,11 @@ class Diagnostics:
 
     def log(self, message: str) -> None:
         """Log a line each time it is asked for."""
-        # What a handler of the app's raises is no reason to lose a run.
-        with contextlib.suppress(Exception):
-            _logger.warning("otel_callbacks: %s", message)
+        if is_collecting():
+            # The code below may hold a lock of the app's log handlers.
+            background.put(_log_ref, message)
+        else:
+            _log.work(message)
 
     def counts(self) -> dict[str, int]:
         """Return how often each place failed."""

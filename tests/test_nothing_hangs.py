@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import gc
+import logging
+import logging.handlers
+import queue
 import subprocess
 import sys
 import threading
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from uuid import uuid4
 
 import pytest
 from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor
+from waiting import wait_until
 
 import otel_callbacks
 from otel_callbacks import track_usage
@@ -236,3 +241,50 @@ def test_a_signal_handler_calls_a_model_on_top_of_a_read(telemetry: Capture) -> 
         assert seen == list(range(1, len(seen) + 1))
 
     in_time(work)
+
+
+def test_a_line_of_the_log_where_its_lock_is_held(telemetry: Capture) -> None:
+    """The collector ends a run on top of the app's own log handler."""
+
+    class Lines(queue.SimpleQueue[logging.LogRecord]):
+        """Keeps lines, as a `QueueHandler` wants it, and collects garbage meanwhile."""
+
+        lock = threading.Lock()  # as `queue.Queue` has one
+        holder = 0
+
+        def put_nowait(self, item: logging.LogRecord) -> None:
+            """Keep a line."""
+            if self.holder == threading.get_ident():
+                message = "a line is logged where the lock is held"
+                raise AssertionError(message)
+            with self.lock:
+                self.holder = threading.get_ident()
+                gc.collect()
+                self.put(item)
+                self.holder = 0
+
+    def stream() -> Iterator[None]:
+        try:
+            yield
+        finally:
+            for _ in range(2):  # of a run that had not begun here
+                telemetry.handler.on_llm_end(None, run_id=uuid4())
+
+    lines = Lines()
+    handler = logging.handlers.QueueHandler(lines)
+    held: list[Any] = []
+    handler.handleError = lambda _: held.append(sys.exception())  # type: ignore[method-assign]
+    root = logging.getLogger()
+    root.addHandler(handler)
+    try:
+        left = stream()
+        next(left)
+        circle: list[Any] = [left]
+        circle.append(circle)
+        del left, circle
+        logging.getLogger("app").warning("roses")
+        wait_until(lambda: held or lines.qsize() == 2)
+    finally:
+        root.removeHandler(handler)
+    assert held == []
+    assert "had not started" in [lines.get().getMessage() for _ in range(2)][1]
