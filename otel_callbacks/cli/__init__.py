@@ -33,8 +33,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     words = sys.argv[1:] if arguments is None else list(arguments)
     parser = argparse.ArgumentParser(
         prog="otel-callbacks",
-        description="Every LangChain model call an OpenTelemetry span and "
-        "Prometheus token counters.",
+        description="Shows, checks and reports the telemetry of LangChain apps."
+        " Each command has its own --help.",
     )
     parser.add_argument(
         "--version", action="version", version=f"otel-callbacks {version(_PACKAGE)}"

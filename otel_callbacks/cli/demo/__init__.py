@@ -37,19 +37,19 @@ def add_to(parser: argparse.ArgumentParser) -> None:
         "--html",
         metavar="FILE",
         type=Path,
-        help="write the waterfall as one self-contained page, too",
+        help="also write the waterfall as one self-contained page",
     )
     parser.add_argument(
         "--rounds",
         metavar="N",
         type=_whole,
         default=1,
-        help="rounds of traffic, 0 for no end (default: 1)",
+        help="rounds of traffic, 0 for no limit (default: 1)",
     )
     parser.add_argument(
         "--keep-serving",
         action="store_true",
-        help="go on serving /metrics and /healthz after the last round, until Ctrl-C",
+        help="serve /metrics and /healthz after the last round, until Ctrl-C",
     )
     parser.add_argument(
         "--seed",

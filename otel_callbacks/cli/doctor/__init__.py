@@ -72,9 +72,9 @@ def add_to(parser: argparse.ArgumentParser) -> None:
     """Add the command's options."""
     parser.description = (
         "Sends a fake chain through the handler, the Collector, Jaeger, "
-        "Prometheus and Grafana, and says of each hop whether it was reached, else why "
-        "not and what to do. Exit code 0: all reached; 1: a hop is broken; 2: it "
-        "cannot be run as asked."
+        "Prometheus and Grafana. Reports for each hop whether the chain arrived, and "
+        "if not, why and what to do. Exit code 0: all hops work; 1: a hop is broken; "
+        "2: wrong usage or a wrong setting."
     )
     for one in STAGES:
         if one.help:
@@ -89,7 +89,7 @@ def add_to(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         choices=_SKIPPABLE,
-        help=f"leave a hop out, once or more: {', '.join(_SKIPPABLE)}",
+        help=f"skip a hop; repeatable: {', '.join(_SKIPPABLE)}",
     )
     which.add_argument(
         "--only",
@@ -97,14 +97,14 @@ def add_to(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         choices=_SKIPPABLE,
-        help="look at the handler and these hops alone, once or more",
+        help="check only the handler and this hop; repeatable",
     )
     parser.add_argument(
         "--timeout",
         metavar="SECONDS",
         type=_seconds,
         default=_SECONDS,
-        help=f"how long all may take (default: {_SECONDS:.0f})",
+        help=f"time limit for all checks (default: {_SECONDS:.0f})",
     )
     parser.add_argument("--json", action="store_true", help="print JSON, for scripts")
     parser.add_argument("--no-color", action="store_true", help="no colours")

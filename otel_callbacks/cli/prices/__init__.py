@@ -25,9 +25,8 @@ _LONGEST_REMARK: Final = 300
 def add_to(parser: argparse.ArgumentParser) -> None:
     """Add the command's options."""
     parser.description = (
-        "Prints all prices of a model, in US dollars for a million tokens, "
-        "without asking any server. Exit code 0: known; 1: not known; 2: it cannot be "
-        "run as asked."
+        "Prints all prices of a model, in US dollars per million tokens. Works "
+        "offline. Exit code 0: known; 1: not known; 2: wrong usage."
     )
     parser.add_argument("model", metavar="MODEL", help="as the provider names it")
     parser.add_argument(
@@ -37,7 +36,7 @@ def add_to(parser: argparse.ArgumentParser) -> None:
         "--at",
         metavar="DATE",
         type=moment,
-        help="whose price the example has (default: now)",
+        help="the date of the example (default: now)",
     )
     parser.add_argument(
         "--prices", metavar="FILE", help=f"your own prices (default: {VARIABLE})"

@@ -169,24 +169,24 @@ def add_to(parser: argparse.ArgumentParser) -> None:
         "Compares tokens and cost by model and day with an export: "
         "OpenAI's usage or costs, as JSON of its API or as CSV of its pages, "
         "Anthropic's as JSON, or any CSV with date, model, input_tokens, "
-        "output_tokens, cost. Exit code 0: no gap beyond the tolerance; 1: a gap, or "
-        "our side is not complete; 2: it cannot be read."
+        "output_tokens, cost. Exit code 0: equal within the tolerance; 1: "
+        "different, or our side is not complete; 2: cannot be read."
     )
     parser.add_argument("file", metavar="FILE", type=Path, help="the export")
     where = parser.add_mutually_exclusive_group()
     where.add_argument(
         "--metrics",
         metavar="URL",
-        help=f"the app's series, which know no days (default: {METRICS_URL})",
+        help=f"the app's series, without days (default: {METRICS_URL})",
     )
     where.add_argument(
-        "--prometheus", metavar="URL", help="ask a Prometheus, for each day"
+        "--prometheus", metavar="URL", help="read a Prometheus, day by day"
     )
     parser.add_argument(
         "--provider",
         metavar="NAME",
-        help="compare only this one's calls (default: the one whose export it is, "
-        "else all)",
+        help="compare only calls of this provider (default: that of the export, "
+        "or all)",
     )
     add_match(parser)
     parser.add_argument(
@@ -194,7 +194,7 @@ def add_to(parser: argparse.ArgumentParser) -> None:
         metavar="PERCENT",
         type=_percent,
         default=_PERCENT,
-        help=f"how large a gap is none (default: {_PERCENT:g})",
+        help=f"differences up to this count as equal (default: {_PERCENT:g})",
     )
     parser.add_argument("--json", action="store_true", help="print JSON, for scripts")
     parser.add_argument("--no-color", action="store_true", help="no colours")

@@ -42,8 +42,8 @@ def add_to(parser: argparse.ArgumentParser) -> None:
     """Add the command's options."""
     parser.description = (
         "Reads an app's /metrics, or a Prometheus, and prints calls, "
-        "tokens and cost by model and outcome. Exit code 0: printed; 1: printed, and "
-        "more may have been spent, as the last lines say; 2: it cannot be read."
+        "tokens and cost by model and outcome. Exit code 0: the sums are "
+        "complete; 1: more may have been spent, see the last lines; 2: cannot be read."
     )
     parser.add_argument(
         "url",
@@ -58,7 +58,7 @@ def add_to(parser: argparse.ArgumentParser) -> None:
         metavar="LABELS",
         type=_labels,
         default=(),
-        help="further labels to tell apart, such as team,feature",
+        help="also group by these labels, such as team,feature",
     )
     form = parser.add_mutually_exclusive_group()
     form.add_argument("--csv", action="store_true", help="print CSV, without a total")
@@ -70,7 +70,7 @@ def add_to(parser: argparse.ArgumentParser) -> None:
 def add_times(parser: argparse.ArgumentParser) -> None:
     """Add the options of a Prometheus and of a time."""
     parser.add_argument(
-        "--prometheus", metavar="URL", help="ask a Prometheus, for a time"
+        "--prometheus", metavar="URL", help="read a Prometheus, for a period"
     )
     parser.add_argument(
         "--since",

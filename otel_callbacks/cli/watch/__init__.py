@@ -36,11 +36,11 @@ def add_to(parser: argparse.ArgumentParser) -> None:
     """Add the command's options."""
     parser.description = (
         "Receives OTLP (traces, and events with content) on this machine "
-        "and shows each trace when it is over. It is a window for development: traces "
-        "are in memory, the last ones only. Jaeger is for more."
+        "and shows each trace when it ends. For development: it keeps only the last "
+        "traces, in memory. To keep traces, use Jaeger."
     )
     parser.add_argument(
-        "--html", action="store_true", help="serve a live page of the same, too"
+        "--html", action="store_true", help="also serve a live web page"
     )
     parser.add_argument(
         "--host",
