@@ -61,6 +61,23 @@ async def test_more_graphs_at_once_than_the_limit() -> None:
         assert len(telemetry.spans) == 600
 
 
+def test_tokens_that_come_late_are_in_the_record_of_their_call() -> None:
+    """Nothing is assumed of a call any more whose tokens are known."""
+    with capture(Settings(strict=True, run_limit=5)) as telemetry:
+        handler = telemetry.handler
+        ids = [uuid4() for _ in range(20)]
+        with track_usage(max_tokens=1_000_000) as usage:
+            for run_id in ids:
+                handler.on_chat_model_start({}, [["?"]], run_id=run_id)
+            for run_id in ids:
+                handler.on_llm_end(answer(), run_id=run_id)
+        assert usage.total_tokens == 100
+        tokens = [call.usage and call.usage.input_tokens for call in usage.calls]
+        assert tokens == [3] * 20
+        assert {call.assumed_tokens for call in usage.calls} == {0}
+        assert len({call.span_id for call in usage.calls}) == 20
+
+
 def test_a_limit_takes_leaves_first_and_their_tokens_count() -> None:
     """A root with living children stays; what was given up counts when it ends."""
     with capture(Settings(strict=True, run_limit=50)) as telemetry:

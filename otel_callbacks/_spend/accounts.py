@@ -395,12 +395,14 @@ def _completed(calls: _Calls, late: _Calls) -> tuple[Call, ...]:
             if call.usage is None:
                 without.setdefault(call.span_id, []).append(position)
     for call in itertools.chain.from_iterable(late):
-        if positions := without.get(call.span_id):
+        if call.usage is not None and (positions := without.get(call.span_id)):
             position = positions.pop()
             known[position] = known[position]._replace(
                 usage=call.usage,
                 cost=call.cost,
                 is_partly_priced=call.is_partly_priced,
+                assumed_tokens=0,
+                assumed_cost=None,
             )
     return tuple(known)
 

@@ -90,7 +90,7 @@ class Charge:
         self.is_made = True
         self.batch: list[Charge] = []
         self.where: Whereabouts | None = None
-        # The span outside, where the run has none of its own.
+        # The run's span; the one outside, where it has none of its own.
         self.outside: trace.SpanContext | None = None
         self.has_span = True
 
@@ -179,6 +179,9 @@ class LedgerSink:
             return
         if charge.owner is not run or run.refusal is not None:
             return
+        span = getattr(run, "span", None)
+        if span is not None:  # gone once the run has ended, and tokens may come late
+            charge.outside = span.get_span_context()
         call = self._assume(_call(run, end, charge.outside), run, end, charge)
         for position, account in enumerate(charge.on):
             asked = NOTHING if end.late else charge.reserved[position]
@@ -387,11 +390,9 @@ def _choices(run: Run) -> int:
     return max(choices if isinstance(choices, int) else 1, made, 1)
 
 
-def _call(run: Run, end: End, outside: trace.SpanContext | None) -> Call:
+def _call(run: Run, end: End, context: trace.SpanContext | None) -> Call:
     """Return the record of a call that has ended."""
     request, response, failure = run.request, end.response, end.failure
-    span = getattr(run, "span", None)
-    context = outside if span is None else span.get_span_context()
     known = context is not None and context.is_valid
     return Call(
         request.operation,

@@ -66,6 +66,7 @@ def test_late_tokens_find_their_call() -> None:
     for call in (LOST, CALL, LOST._replace(span_id="0b")):
         account.settle(NOTHING, call)
     late = LOST._replace(usage=Usage(3, 2), cost=Decimal(1))
+    account.settle(NOTHING, late._replace(usage=None), late=True)
     account.settle(NOTHING, late, late=True)
     totals, models, outcomes, calls = account.read()
     assert [call.usage for call in calls] == [Usage(3, 2), Usage(10, 4), None]
