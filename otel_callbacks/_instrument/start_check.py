@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import sys
 from importlib.metadata import distributions
 from importlib.util import find_spec
@@ -73,7 +74,13 @@ def _versions(folders: list[str]) -> dict[str, str]:
     """Return the installed versions, by name; the first one found counts."""
     found: dict[str, str] = {}
     for each in distributions(path=folders):
-        found.setdefault(each.metadata["Name"].lower().replace("_", "-"), each.version)
+        # What pip leaves of a package that it could not remove has no metadata.
+        try:
+            name, version = each.metadata["Name"], each.version
+        except (KeyError, TypeError, ValueError, OSError):
+            continue
+        if name and version:
+            found.setdefault(re.sub("[-_.]+", "-", name).lower(), version)
     return found
 
 

@@ -101,3 +101,29 @@ def test_what_is_hidden_is_named_with_both_versions(
     assert "langchain-core 1.0.0 of the app is hidden by 1.7.2" in line
     assert "pydantic 2.11.0 of the app is hidden by 2.14.3" in line
     assert str(injected) in line
+
+
+@pytest.mark.parametrize(
+    "metadata",
+    [None, b"", b"Metadata-Version: 2.1\n", b"Name: half\n", b"\xff\xfe\x00"],
+)
+@pytest.mark.parametrize("is_app", [True, False])
+def test_a_half_removed_package_does_not_end_the_check(
+    injected: Path,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+    metadata: bytes | None,
+    *,
+    is_app: bool,
+) -> None:
+    """What has no name or version hides nothing; the others are still compared."""
+    app = tmp_path / "app"
+    half = (app if is_app else injected) / "half-1.0.dist-info"
+    half.mkdir(parents=True)
+    if metadata is not None:
+        (half / "METADATA").write_bytes(metadata)
+    _install(injected, "typing.extensions", "4.1")
+    _install(app, "typing_extensions", "4.2")
+    check_injection(injected, [str(injected), str(app)])
+    (line,) = _warnings(caplog)
+    assert "typing-extensions 4.2 of the app is hidden by 4.1." in line

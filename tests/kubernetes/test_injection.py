@@ -174,21 +174,79 @@ def test_an_app_keeps_its_own_packages_and_is_traced(
     assert "otel_callbacks" not in warned, warned
 
 
+@pytest.mark.parametrize(
+    ("removed", "missing"),
+    [
+        ("genai_prices*", "genai_prices is missing"),
+        ("prometheus_client*", "prometheus_client is missing"),
+    ],
+)
 def test_a_missing_module_is_one_warning(
-    app: Path, image: Path, spans: tuple[str, list[str]], tmp_path: Path
+    app: Path,
+    image: Path,
+    spans: tuple[str, list[str]],
+    tmp_path: Path,
+    removed: str,
+    missing: str,
 ) -> None:
     """Without it there would be one DEBUG line; the app runs as before."""
     endpoint, names = spans
     injected = tmp_path / "otel-auto-instrumentation-python"
     shutil.copytree(image, injected)
-    for each in injected.glob("genai_prices*"):
+    for each in injected.glob(removed):
         shutil.rmtree(each)
     said, warned = _run(app, injected, endpoint, tmp_path)
     assert said.startswith("langchain_core 1.0.0\n")
     assert names == []
     lines = [line for line in warned.splitlines() if "does not fit" in line]
-    assert len(lines) == 1
-    assert "genai_prices is missing." in lines[0]
+    assert len(lines) == 1, warned
+    assert missing in lines[0]
+
+
+@pytest.mark.parametrize(
+    ("removed", "module"),
+    [
+        (
+            "opentelemetry/exporter/otlp/proto/http",
+            "opentelemetry.exporter.otlp.proto.http",
+        ),
+        ("google/protobuf", "google.protobuf"),
+    ],
+)
+def test_what_opentelemetry_misses_it_names(
+    app: Path,
+    image: Path,
+    spans: tuple[str, list[str]],
+    tmp_path: Path,
+    removed: str,
+    module: str,
+) -> None:
+    """Nothing of ours is loaded then, and the app runs as before."""
+    endpoint, names = spans
+    injected = tmp_path / "otel-auto-instrumentation-python"
+    shutil.copytree(image, injected)
+    shutil.rmtree(injected / removed)
+    said, warned = _run(app, injected, endpoint, tmp_path)
+    assert said.startswith("langchain_core 1.0.0\n")
+    assert names == []
+    assert f"No module named '{module}'" in warned
+
+
+def test_a_broken_package_of_the_app_is_none_of_the_check_s_business(
+    app: Path, image: Path, spans: tuple[str, list[str]], tmp_path: Path
+) -> None:
+    """What pip left of a package that was half removed has no name and no version."""
+    endpoint, names = spans
+    (site,) = app.parents[1].glob("lib/python*/site-packages")
+    half = site / "half_removed-1.0.dist-info"
+    half.mkdir()
+    try:
+        said, warned = _run(app, image, endpoint, tmp_path)
+    finally:
+        half.rmdir()
+    assert said.startswith("langchain_core 1.0.0\n")
+    assert "chat gpt-4.1-mini" in names
+    assert "otel_callbacks" not in warned, warned
 
 
 def test_a_hidden_package_is_one_warning(
