@@ -258,6 +258,8 @@ class Sender:
                 exporter.shutdown()
         if thread is not None:
             thread.join(_SLICE)
+            # Its provider's shutdown asks for the end again: one wait is enough.
+            self._thread = None
 
 
 class QueueSender(Sender):

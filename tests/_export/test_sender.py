@@ -247,6 +247,23 @@ def test_a_hanging_receiver_does_not_hold_the_end_up(
     assert "the receiver does not answer in time" in lines(caplog)[0]
 
 
+def test_the_end_is_waited_for_once(caplog: pytest.LogCaptureFixture) -> None:
+    """A provider's shutdown asks for it again, of a thread that still hangs."""
+    line = Line("stuck")
+    line.shutdown = lambda: None  # type: ignore[method-assign] -- as HTTP's does
+    one = sender(line)
+    one.put(1)
+    assert line.busy.wait(PATIENCE)
+    thread = one._thread
+    assert thread is not None
+    end(one, patience=0.05)
+    end(one)
+    assert thread.is_alive()
+    line.freed.set()
+    thread.join(PATIENCE)
+    assert len(lines(caplog)) == 1
+
+
 @pytest.mark.parametrize(
     ("error", "reason"),
     [
