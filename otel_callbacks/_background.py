@@ -56,6 +56,18 @@ def _uses_others(forkable: Forkable) -> bool:
 os.register_at_fork(after_in_child=_in_child)
 
 
+class ForkSafeLock:
+    """Holds a lock of a module, and renews it in a child: a thread may hold the old."""
+
+    def __init__(self) -> None:
+        self.lock = threading.RLock()
+        call_after_fork(self)
+
+    def after_fork(self) -> None:
+        """Take a new lock; a thread that is not here may hold the old one."""
+        self.lock = threading.RLock()
+
+
 _Entry = TypeVar("_Entry")
 _Sums = TypeVar("_Sums")
 

@@ -21,7 +21,7 @@ from opentelemetry.metrics import get_meter_provider
 from prometheus_client import REGISTRY
 
 from otel_callbacks import _semconv as semconv
-from otel_callbacks._background import call_after_fork
+from otel_callbacks._background import ForkSafeLock
 from otel_callbacks._diagnostics import Counts, Diagnostics
 from otel_callbacks._events import EventSink
 from otel_callbacks._metrics.wiring import ByIdentity, SeriesWiring
@@ -109,18 +109,8 @@ class _Registry:
         self.before_global: Pipeline | None = None
 
 
-class _Building:
-    """Whoever makes a pipeline holds its lock; a signal handler may come on top."""
-
-    lock = threading.RLock()
-
-    def after_fork(self) -> None:
-        """Take a new lock; a thread that is not here may hold the old one."""
-        self.lock = threading.RLock()
-
-
-_building: Final = _Building()
-call_after_fork(_building)
+# Whoever makes a pipeline holds it; a signal handler may come on top.
+_building: Final = ForkSafeLock()
 _registries: ByIdentity[_Registry] = ByIdentity()
 
 

@@ -11,12 +11,11 @@ https://reference.langchain.com/python/langchain_core/tracers/
 from __future__ import annotations
 
 import os
-import threading
 from typing import TYPE_CHECKING, Any, Final
 
 from langchain_core.tracers.context import register_configure_hook
 
-from otel_callbacks._background import call_after_fork
+from otel_callbacks._background import ForkSafeLock
 from otel_callbacks._embeddings.wrapper import unwrap_embeddings, wrap_embeddings
 from otel_callbacks._instrument.other_instrumentations import (
     suppress_others,
@@ -43,18 +42,8 @@ if TYPE_CHECKING:
 VARIABLE: Final = "OTEL_CALLBACKS_INSTRUMENT"
 
 
-class _Switching:
-    """Whoever switches holds its lock."""
-
-    lock = threading.RLock()
-
-    def after_fork(self) -> None:
-        """Take a new lock; a thread that is not here may hold the old one."""
-        self.lock = threading.RLock()
-
-
-_switching: Final = _Switching()
-call_after_fork(_switching)
+# Whoever switches holds it.
+_switching: Final = ForkSafeLock()
 
 
 def instrument(
