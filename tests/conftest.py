@@ -30,13 +30,20 @@ settings.register_profile(
 settings.load_profile("otel-callbacks")
 
 
-_SLOW_FOLDERS = ("tests/conformance/", "tests/examples/", "tests/e2e/")
+_SLOW = (
+    "tests/chaos/",
+    "tests/cli/demo/",
+    "tests/conformance/",
+    "tests/e2e/",
+    "tests/examples/",
+    "tests/_export/test_reasons.py",
+)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark what runs whole programs; refuse a name that xdist could not run."""
+    """Mark what takes seconds; refuse a name that xdist could not run."""
     for item in items:
-        if item.nodeid.startswith(_SLOW_FOLDERS):
+        if item.nodeid.startswith(_SLOW):
             item.add_marker(pytest.mark.slow)
     named = [item.nodeid for item in items if " at 0x" in item.nodeid]
     if named:

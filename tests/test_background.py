@@ -50,6 +50,7 @@ def thread() -> Iterator[Background]:
     for ref in one._refs():
         if (looker := ref()) is not None:
             one.remove(looker)
+    one.remove(Looker())  # wakes it where nobody is left, too
     wait_until(lambda: one.thread is None)
 
 

@@ -136,7 +136,7 @@ def test_answers_that_are_not_given_back_are_reserved(
         ("internationalization ", "rose tulip "),
         ("花店早上", "🌹🌷💐"),
         ("цветочный ", "ወደ ቤት "),
-        ("roses " * 3, "roses " * 3_000),
+        pytest.param("roses " * 3, "roses " * 3_000, marks=pytest.mark.slow),
     ],
 )
 def test_what_was_learned_is_not_taken_for_another_kind(

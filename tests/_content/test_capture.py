@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import UserDict
 from types import SimpleNamespace
 from typing import Any
 
@@ -204,12 +205,12 @@ def test_a_redaction_that_fails_quotes_nothing() -> None:
 def test_what_cannot_be_read_costs_no_other_attribute() -> None:
     """Tools that cannot be read leave the messages."""
 
-    class Broken(dict[str, Any]):
+    class Broken(UserDict[str, Any]):
         def items(self) -> Any:
             message = "secret"
             raise RuntimeError(message)
 
-    params = {"tools": [{"name": "n", "parameters": Broken(a=1)}]}
+    params = {"tools": [{"name": "n", "parameters": {"a": Broken(b=1)}}]}
     said = capture().of_start(CHAT, "Roses?", params)
     assert said.content == {semconv.INPUT_MESSAGES: [ROSES]}
     assert [(where, str(error)) for where, error in said.troubles] == [

@@ -251,7 +251,7 @@ def test_the_end_is_waited_for_once(caplog: pytest.LogCaptureFixture) -> None:
     """A provider's shutdown asks for it again, of a thread that still hangs."""
     line = Line("stuck")
     line.shutdown = lambda: None  # type: ignore[method-assign] -- as HTTP's does
-    one = sender(line)
+    one = sender(line, batch=1)
     one.put(1)
     assert line.busy.wait(PATIENCE)
     thread = one._thread

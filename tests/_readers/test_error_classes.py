@@ -258,6 +258,7 @@ ODD = (
 )
 
 
+@pytest.mark.slow
 @given(st.dictionaries(st.sampled_from(["code", "status", "body", "response"]), ODD))
 def test_any_error_has_a_class_of_the_closed_set(attributes: dict[str, Any]) -> None:
     """The label is bounded whatever is raised."""

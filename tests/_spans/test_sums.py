@@ -224,6 +224,7 @@ ASKED = st.builds(
 ) | st.just(Request("execute_tool", "t"))
 
 
+@pytest.mark.slow
 @given(st.lists(st.tuples(ASKED, ANSWERS), max_size=80))
 def test_many_entries_say_what_a_few_say(
     calls: list[tuple[Request, Response | None]],
