@@ -778,10 +778,14 @@ def test_odd_value_in_the_answer_of_a_stream(lenient: Capture) -> None:
     assert lenient.value("otel_callbacks_errors_total", where="response") == 1
 
 
-IDS: list[Any] = [lambda: wrapt.ObjectProxy.__new__(wrapt.ObjectProxy), Liar, object]
+ODD_IDS: list[Any] = [
+    lambda: wrapt.ObjectProxy.__new__(wrapt.ObjectProxy),
+    Liar,
+    object,
+]
 
 
-@pytest.mark.parametrize("make", IDS)
+@pytest.mark.parametrize("make", ODD_IDS)
 def test_budget_holds_whatever_the_run_id_is(lenient: Capture, make: Any) -> None:
     """An id that cannot be read is no way around a limit."""
     handler = lenient.handler

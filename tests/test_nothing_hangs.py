@@ -273,7 +273,11 @@ def test_a_line_of_the_log_where_its_lock_is_held(telemetry: Capture) -> None:
     lines = Lines()
     handler = logging.handlers.QueueHandler(lines)
     held: list[Any] = []
-    handler.handleError = lambda _: held.append(sys.exception())  # type: ignore[method-assign]
+
+    def note(record: logging.LogRecord) -> None:  # noqa: ARG001 -- as it is called
+        held.append(sys.exception())
+
+    handler.handleError = note  # type: ignore[method-assign]
     root = logging.getLogger()
     root.addHandler(handler)
     try:

@@ -15,7 +15,7 @@ import sys
 from importlib.metadata import distributions
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -76,8 +76,9 @@ def _versions(folders: list[str]) -> dict[str, str]:
     for each in distributions(path=folders):
         # What pip leaves of a package that it could not remove has no metadata.
         try:
-            name, version = each.metadata["Name"], each.version
-        except (KeyError, TypeError, ValueError, OSError):
+            metadata: Any = each.metadata
+            name, version = metadata.get("Name"), metadata.get("Version")
+        except (AttributeError, TypeError, ValueError, OSError):
             continue
         if name and version:
             found.setdefault(re.sub("[-_.]+", "-", name).lower(), version)

@@ -195,24 +195,22 @@ class OwnSpan(trace.Span):
             if attributes is not held:
                 held.update(attributes)
             if len(held) <= ENOUGH and is_silent(tracer.span_processor):
-                tracer.span_processor.on_end(
-                    sdk.ReadableSpan(
-                        self.name_now,
-                        self.context,
-                        self.parent_context,
-                        tracer.resource,
-                        held,
-                        kind=self.kind_now,
-                        instrumentation_info=tracer.instrumentation_info,
-                        status=_FAILED if failed else _UNSET,
-                        start_time=self.start_ns,
-                        end_time=end_ns,
-                        instrumentation_scope=tracer._instrumentation_scope,  # noqa: SLF001
-                    )
+                ended = sdk.ReadableSpan(
+                    self.name_now,
+                    self.context,
+                    self.parent_context,
+                    tracer.resource,
+                    held,
+                    kind=self.kind_now,
+                    instrumentation_info=tracer.instrumentation_info,
+                    status=_FAILED if failed else _UNSET,
+                    start_time=self.start_ns,
+                    end_time=end_ns,
+                    instrumentation_scope=tracer._instrumentation_scope,  # noqa: SLF001
                 )
-                # Last, so that an end that was interrupted can be told from one that
-                # was made.
-                self.end_ns = end_ns
+                # In one step, so that an end that was interrupted can be told from one
+                # that was made: it is made once.
+                _, self.end_ns = tracer.span_processor.on_end(ended), end_ns
                 return
             span = self.as_sdk_span()
         if failed:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import threading
 from decimal import Decimal
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from opentelemetry import trace
 
@@ -74,6 +74,7 @@ class Charge:
         "owner",
         "reserved",
         "sent",
+        "settled",
         "where",
     )
 
@@ -82,6 +83,8 @@ class Charge:
         self.owner = owner
         self.expected = expected
         self.reserved: list[Amounts] = [NOTHING] * len(on)
+        # On how many of its accounts its end is.
+        self.settled = 0
         # What it is worth without an answer.
         self.sent = NOTHING
         # What was put on the accounts as assumed, until the tokens come.
@@ -183,9 +186,15 @@ class LedgerSink:
         if span is not None:  # gone once the run has ended, and tokens may come late
             charge.outside = span.get_span_context()
         call = self._assume(_call(run, end, charge.outside), run, end, charge)
-        for position, account in enumerate(charge.on):
-            asked = NOTHING if end.late else charge.reserved[position]
-            account.settle(asked, call, late=end.late)
+        for position in range(0 if end.late else charge.settled, len(charge.on)):
+            account = charge.on[position]
+            if end.late:
+                account.settle(NOTHING, call, late=True)
+            else:
+                # In one step: an end that was interrupted goes on behind it.
+                asked = charge.reserved[position]
+                settle: Any = account.settle
+                _, charge.settled = settle(asked, call), position + 1
         if not end.late:
             charge.reserved = [NOTHING] * len(charge.on)
             charge.batch, charge.where = [], None
@@ -206,14 +215,16 @@ class LedgerSink:
         expected = self._forecast.input_tokens(run.request, estimate)
         charge = Charge(on, run, expected)
         _join_batch(charge)
-        if any(one.limits for one in on):
-            charge.where = Whereabouts.here()
-            if not self._reserve(charge):
-                return
         if not self._has_spans:
             charge.outside = trace.get_current_span().get_span_context()
             charge.has_span = False
+        # First: whatever interrupts this, the end gives back what is reserved.
         run.account = _charges[run.key] = charge
+        if any(one.limits for one in on):
+            charge.where = Whereabouts.here()
+            if not self._reserve(charge):
+                _charges.pop(run.key, None)
+                run.account = None
 
     def _reserve(self, charge: Charge) -> bool:
         """Reserve on each account, or on none where one of them refuses."""

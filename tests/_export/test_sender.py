@@ -250,7 +250,8 @@ def test_a_hanging_receiver_does_not_hold_the_end_up(
 def test_the_end_is_waited_for_once(caplog: pytest.LogCaptureFixture) -> None:
     """A provider's shutdown asks for it again, of a thread that still hangs."""
     line = Line("stuck")
-    line.shutdown = lambda: None  # type: ignore[method-assign] -- as HTTP's does
+    # As HTTP's does.
+    line.shutdown = lambda: None  # type: ignore[method-assign]
     one = sender(line, batch=1)
     one.put(1)
     assert line.busy.wait(PATIENCE)

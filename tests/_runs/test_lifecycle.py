@@ -223,7 +223,7 @@ def test_tool_output_that_cannot_be_read(
     for _ in range(2):
         run_id = uuid4()
         life.start(run_id)
-        life.runs.end_tool(run_id, UnreadableResult("?", tool_call_id="1"))
+        life.runs.end_tool(run_id, UnreadableResult(content="?", tool_call_id="1"))
     assert [(end.outcome, end.failure) for end in life.sink.ends] == [("ok", None)] * 2
     assert life.diagnostics.counts() == {"tool_output": 2}
     assert len(logged.records) == 1
@@ -321,7 +321,7 @@ def test_end_that_nobody_started(
         "end": lambda run_id: life.runs.end(run_id, unreadable, "answer"),
         "fail": lambda run_id: life.runs.fail(run_id, ValueError(), Unreadable()),
         "tool": lambda run_id: life.runs.end_tool(
-            run_id, UnreadableResult("?", tool_call_id="1")
+            run_id, UnreadableResult(content="?", tool_call_id="1")
         ),
     }
     ends[way](uuid4())
@@ -450,7 +450,7 @@ def test_strict_raises(way: str) -> None:
         "end": lambda: life.runs.end(run_id, unreadable, "answer"),
         "fail": lambda: life.runs.fail(run_id, ValueError(), Unreadable()),
         "tool": lambda: life.runs.end_tool(
-            run_id, UnreadableResult("?", tool_call_id="1")
+            run_id, UnreadableResult(content="?", tool_call_id="1")
         ),
     }
     with pytest.raises(ValueError, match="cannot be read"):

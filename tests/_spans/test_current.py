@@ -604,7 +604,7 @@ def test_every_method_of_a_span_is_passed_on(span: Span) -> None:
 
 def test_answers_of_a_span_come_back(span: Span) -> None:
     """Its context, whether it records, and what only the SDK's spans have."""
-    delegate = Answers(span)
+    delegate: Any = Answers(span)
     assert delegate.get_span_context() == span.get_span_context()
     assert delegate.is_recording() is True
     assert delegate.name == "first"

@@ -107,11 +107,9 @@ def _named(answer: Answer) -> list[tuple[str, dict[str, Any]]]:
             labels = one["labels"]
             name = ", ".join(labels.values())
             if legend != "__auto":
-                name = re.sub(
-                    r"{{(\w+)}}",
-                    lambda label, labels=labels: labels.get(label[1], ""),
-                    legend,
-                )
+                parts = re.split(r"{{(\w+)}}", legend)
+                parts[1::2] = [labels.get(label, "") for label in parts[1::2]]
+                name = "".join(parts)
             found.append((name, one))
     return found
 

@@ -68,8 +68,9 @@ def _selectors(node: Any, grouped: frozenset[str]) -> list[Selector]:
     if isinstance(node, promql_parser.MatrixSelector):
         return _selectors(node.vector_selector, grouped)
     if isinstance(node, promql_parser.AggregateExpr):
-        is_by = node.modifier and node.modifier.type == promql_parser.AggModifierType.By
-        kept = frozenset(node.modifier.labels if is_by else ())
+        modifier = node.modifier
+        is_by = modifier and modifier.type == promql_parser.AggModifierType.By
+        kept = frozenset(modifier.labels if modifier and is_by else ())
         return _selectors(node.expr, grouped | kept)
     if isinstance(node, promql_parser.BinaryExpr):
         return _of_both_sides(node, grouped)
