@@ -75,6 +75,8 @@ def test_a_price_for_each_call() -> None:
     """Some sell the call beside the tokens."""
     asked = rates(input="1", output="1", **{PER_CALL: "5000"})
     assert asked.cost(Usage(10, 10)) == Decimal("0.00502")
+    # Sums whose bits overlap.
+    assert asked.cost(Usage(7, 1)) == Decimal("0.005008")
 
 
 def test_it_is_exact_whatever_the_app_has_set() -> None:
@@ -95,3 +97,43 @@ def test_what_is_billed_beside_tokens() -> None:
     assert asked.cost_of(usage, [(IMAGE_OUTPUT, 5)]) == (cost, False)
     assert asked.cost_of(usage, [("web_search", 1), (IMAGE_INPUT, 3)]) == (cost, True)
     assert rates(input="2").cost_of(usage, [("web_search", 1)]) == (None, False)
+
+
+@pytest.mark.parametrize(
+    ("input_tokens", "millionths"),
+    [
+        (None, 100 * (5 - 1)),
+        (0, 100 * (5 - 1)),
+        (1, 1 + 100 * (5 - 1)),
+        (1000, 1000 + 100 * (5 - 1)),
+        (1001, 1001 * 3 + 100 * (9 - 3)),
+    ],
+)
+def test_what_is_billed_beside_tokens_has_the_tier_of_its_call(
+    input_tokens: int | None, millionths: int
+) -> None:
+    """A part costs what its price is more than its whole's, in the same tier."""
+    asked = Rates(
+        {
+            "input": ((0, Decimal(1)), (1000, Decimal(3))),
+            IMAGE_INPUT: ((0, Decimal(5)), (1000, Decimal(9))),
+        }
+    )
+    cost, is_partial = asked.cost_of(Usage(input_tokens, 0), [(IMAGE_INPUT, 100)])
+    assert cost == Decimal(millionths) / 1_000_000
+    assert not is_partial
+
+
+def test_a_search_costs_its_own_price() -> None:
+    """It is no part of the tokens, unless a price says that they include it."""
+    asked = rates(input="2", output="8", web_search="10000")
+    assert asked.cost_of(Usage(10, 0), [("web_search", 3)]) == (
+        Decimal("0.03002"),
+        False,
+    )
+    prices = {"input": flat(Decimal(2))}
+    within = Rates(prices, included=["web_search"])
+    assert within.cost_of(Usage(10, 0), [("web_search", 3)]) == (
+        Decimal("0.00002"),
+        False,
+    )
