@@ -19,8 +19,10 @@ from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor
 
 import otel_callbacks
 from otel_callbacks import Settings, _pipeline, track_usage
+from otel_callbacks._background import background
 from otel_callbacks._instrument import switch
 from otel_callbacks._runs.run import Run
+from otel_callbacks._spend.budgets import NOTHING
 from otel_callbacks.testing import FakeChatModel, capture
 
 if TYPE_CHECKING:
@@ -95,7 +97,12 @@ def test_a_limit_takes_leaves_first_and_their_tokens_count() -> None:
         assert telemetry.value("otel_callbacks_errors_total") == 0
 
 
-def interrupted_at(line: int, error: BaseException, work: Callable[[], object]) -> bool:
+def interrupted_at(
+    line: int,
+    error: BaseException,
+    work: Callable[[], object],
+    within: str = PACKAGE,
+) -> bool:
     """Do work and raise before its n-th line of ours; say if it came to that."""
     seen = 0
 
@@ -108,7 +115,7 @@ def interrupted_at(line: int, error: BaseException, work: Callable[[], object]) 
         return step
 
     def enter(frame: FrameType, *_: object) -> Any:
-        return step if frame.f_code.co_filename.startswith(PACKAGE) else None
+        return step if frame.f_code.co_filename.startswith(within) else None
 
     before = sys.gettrace()
     sys.settrace(enter)
@@ -144,6 +151,26 @@ def test_an_interrupt_at_any_line_leaves_nothing_open(
             model.invoke("?")
         assert usage.total_tokens == 5
         assert len(telemetry.spans) == spans + 1
+
+
+# Python says of what interrupts a finalizer that it is ignored.
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+@pytest.mark.parametrize("error", [KeyboardInterrupt, MemoryError])
+def test_an_interrupt_leaves_no_budget_reserved(error: type[BaseException]) -> None:
+    """Nothing is reserved where nothing runs, and tokens count once at most."""
+    spend = f"{PACKAGE}/_spend"
+    with capture(Settings()) as telemetry, track_usage(max_tokens=10**6) as usage:
+        model = FakeChatModel(callbacks=[telemetry.handler], usage=USAGE)
+        line, before = 0, 0
+        while interrupted_at(
+            line := line + 1, error(), lambda: model.invoke("?"), spend
+        ):
+            telemetry.handler.close()
+            background.drain()
+            assert usage.total_tokens - before in {0, 5}
+            before = usage.total_tokens
+            assert usage._account.reserved == NOTHING
+        assert line > 100
 
 
 def nested(depth: int, work: Callable[[], object]) -> object:

@@ -210,7 +210,7 @@ class _Reserved:
 class _Settled(NamedTuple):
     """What is given back, and the call that it was reserved for if that was made."""
 
-    asked: Amounts
+    asked: Amounts | _Reserved
     call: Call | None = None
     late: bool = False
 
@@ -278,9 +278,14 @@ class Account:
             return NOTHING, None
         least = asked if least is None else least
         entry = _Reserved(asked, least, is_priced=is_priced, is_final=is_final)
-        self._tally.add(entry)
-        self._tally.read()
-        return entry.granted, entry.exceeded
+        try:
+            self._tally.add(entry)
+            self._tally.read()
+            return entry.granted, entry.exceeded  # noqa: TRY300 -- interrupted here, too
+        except BaseException:
+            # Nobody hears what was granted, so nobody else could give it back.
+            self._tally.add(_Settled(entry))
+            raise
 
     def release(self, asked: Amounts) -> None:
         """Give back what a call had reserved.
@@ -338,7 +343,10 @@ def _fold(limits: Limits | None, sums: _Sums, entries: Sequence[_Entry]) -> _Sum
                 refused += entry.is_final
             reserved = reserved.plus(entry.granted)
         else:
-            reserved = reserved.minus(entry.asked)
+            asked = entry.asked
+            reserved = reserved.minus(
+                asked.granted if isinstance(asked, _Reserved) else asked
+            )
             call = entry.call
             if call is not None:
                 (late if entry.late else calls).append(call)

@@ -233,13 +233,14 @@ class LedgerSink:
         for position, account in enumerate(charge.on):
             if account.limits is None:
                 continue
-            granted, exceeded = account.reserve(
+            charge.reserved[position], exceeded = account.reserve(
                 asked, least, is_priced=is_priced, is_final=False
             )
             if exceeded is not None and account.limits.on_exceed != WARN:
                 _release_what_is_over(account, charge)
-                granted, exceeded = account.reserve(asked, least, is_priced=is_priced)
-            charge.reserved[position] = granted
+                charge.reserved[position], exceeded = account.reserve(
+                    asked, least, is_priced=is_priced
+                )
             if exceeded is None:
                 continue
             self._exceeded.add(exceeded.budget, account.limits.on_exceed)
