@@ -159,7 +159,7 @@ def _build(
     """Wire the sinks to a new table."""
     diagnostics = registry.diagnostics
     tracer = _tracer(provider, diagnostics)
-    price = Pricing(diagnostics, settings.prices, says=settings.extensions).cost
+    price = Pricing(diagnostics, settings.prices, is_logged=settings.extensions).cost
     exceeded = registry.series.calls.budget_exceeded
     _open_process_account(settings, diagnostics)
     table = RunTable(
@@ -210,7 +210,7 @@ def ledger_only(settings: Settings, *, for_process: bool = False) -> Pipeline:
     diagnostics = Diagnostics(strict=settings.strict)
     if for_process:
         _open_process_account(settings, diagnostics)
-    price = Pricing(diagnostics, settings.prices, says=False).cost
+    price = Pricing(diagnostics, settings.prices, is_logged=False).cost
     sink = LedgerSink(price, diagnostics, Counts(), has_spans=False)
     return Pipeline(
         RunTable((sink,), diagnostics, price=price), diagnostics, _stay, settings

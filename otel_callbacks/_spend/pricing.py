@@ -49,18 +49,18 @@ class Pricing:
     """
 
     def __init__(
-        self, diagnostics: Diagnostics, path: str = "", *, says: bool = True
+        self, diagnostics: Diagnostics, path: str = "", *, is_logged: bool = True
     ) -> None:
         # Here, because it takes 90 ms: not for who only imports the package.
         from genai_prices.data_snapshot import get_snapshot  # noqa: PLC0415
 
         self._diagnostics = diagnostics
         self._own = PriceFile.read(path)
-        self._says = says
+        self._is_logged = is_logged
         self._get_snapshot = get_snapshot
         self._snapshot: DataSnapshot = get_snapshot()
         self._found: dict[_Key, _Found] = {}
-        self._said: set[tuple[str, str]] = set()
+        self._logged: set[tuple[str, str]] = set()
         # What the answers of a deployment have said that it is.
         self._answered: dict[tuple[str, str, int, str], str] = {}
 
@@ -91,8 +91,8 @@ class Pricing:
         if found.usd is None and response.reported_cost is not None:
             # A zero: what a proxy says of a model that it has no price for, too.
             return Cost(response.reported_cost)
-        if found.usd is None and self._says:
-            self._say(request, response)
+        if found.usd is None and self._is_logged:
+            self._log(request, response)
         return found
 
     def _rates(
@@ -150,22 +150,25 @@ class Pricing:
                 return _Found(*model.holds(at), found)
         return _Found(since, until, None)
 
-    def _say(self, request: Request, response: Response) -> None:
+    def _log(self, request: Request, response: Response) -> None:
         """Name a model without a price, once, and say what to do."""
         model = response.model or request.model
         name = (request.provider, model)
-        if name in self._said or len(self._said) >= _LOGGED_AT_MOST:
+        if name in self._logged or len(self._logged) >= _LOGGED_AT_MOST:
             return
         if name[0].startswith(_FAKE):
             return
-        self._said.add(name)
+        self._logged.add(name)
         server = f" at {request.server_address}" if request.server_address else ""
         self._diagnostics.log_once(
             "price",
             f"no price is known for model {model!r} of provider {request.provider!r}"
             f"{server}; its tokens are counted as unpriced. Put this line, with "
             "its prices of a million tokens, into the file that OTEL_CALLBACKS_PRICES "
-            f"names: {_entry(request, model)}",
+            f"names: {_entry(request, model)}"
+            if model
+            else "a call and its answer name no model, so its price is not known; its "
+            "tokens are counted as unpriced.",
             about=" ".join(name),
         )
 

@@ -173,11 +173,22 @@ def test_lines_are_bounded(
     assert len(caplog.records) == pricing._LOGGED_AT_MOST
 
 
+def test_a_call_without_a_model_has_no_line_for_a_file(
+    caplog: pytest.LogCaptureFixture, diagnostics: Diagnostics
+) -> None:
+    """No entry of a file of prices could name it."""
+    request = REQUEST._replace(model="", provider="")
+    assert Pricing(diagnostics).price(request, RESPONSE._replace(model=""), NOW) is None
+    (record,) = caplog.records
+    assert "name no model" in record.getMessage()
+    assert "prices = [" not in record.getMessage()
+
+
 def test_it_can_be_silent(
     caplog: pytest.LogCaptureFixture, diagnostics: Diagnostics
 ) -> None:
     """Without our own series there is nothing to complain about."""
-    price = Pricing(diagnostics, says=False).price
+    price = Pricing(diagnostics, is_logged=False).price
     assert (
         price(REQUEST._replace(model=""), Response("rose", usage=Usage(1)), 0) is None
     )
@@ -189,7 +200,7 @@ def test_memory_is_bounded(
 ) -> None:
     """An app may make up a model's name for each call."""
     monkeypatch.setattr(pricing, "_KEPT_AT_MOST", 10)
-    made = Pricing(diagnostics, says=False)
+    made = Pricing(diagnostics, is_logged=False)
     before = len(get_snapshot()._provider_cache)
     for number in range(100):
         request = REQUEST._replace(model=f"garden-{number}")
