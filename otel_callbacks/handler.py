@@ -45,8 +45,7 @@ if TYPE_CHECKING:
 _tick: Final = time.perf_counter_ns
 
 # What is known of a run whose payload cannot be read.
-_STEP, _CHAT = Request("", ""), Request(semconv.CHAT, "")
-_TEXT: Final = Request(semconv.TEXT_COMPLETION, "")
+_STEP: Final = Request("", "")
 _TOOL: Final = Request(semconv.EXECUTE_TOOL, "")
 _RETRIEVAL: Final = Request(semconv.RETRIEVAL, "")
 
@@ -151,9 +150,7 @@ class OTelCallbackHandler(BaseCallbackHandler):
             batch_size=batch_size,
             name=name,
         )
-        self._runs.start_call(
-            start, _CHAT, run_id, parent_run_id, messages, invocation_params
-        )
+        self._runs.start_call(start, run_id, parent_run_id, messages)
 
     def on_llm_start(
         self,
@@ -181,9 +178,7 @@ class OTelCallbackHandler(BaseCallbackHandler):
             batch_size=batch_size,
             name=name,
         )
-        self._runs.start_call(
-            start, _TEXT, run_id, parent_run_id, prompts, invocation_params
-        )
+        self._runs.start_call(start, run_id, parent_run_id, prompts)
 
     def on_llm_new_token(
         self,

@@ -290,7 +290,7 @@ def _part(part: dict[Any, Any], images: _Images) -> _Parts:
     if "image" in kind:
         inner = part.get("image_url")
         detail = inner.get("detail") if isinstance(inner, dict) else part.get("detail")
-        return _Parts(media=images.low if detail == "low" else images.usual)
+        return _Parts(media=images.low if text(detail) == "low" else images.usual)
     if "audio" in kind or "video" in kind:
         return _Parts(media=_seconds(part, kind))
     if any(word in kind for word in ("file", "document", "media")):
@@ -314,11 +314,12 @@ def _file(part: dict[Any, Any], kind: str) -> _Parts:
     for place in (part, inner):
         if isinstance(place.get("text"), str) or text(place.get("type")) in _PLAIN:
             return _value(place)
-    size = _size(part)
-    kind = f"{kind} {inner.get('media_type', '')} {_longest(part)[:40]!r}"
+    data = _longest(part)
+    size = _size(data)
+    kind = f"{kind} {text(inner.get('media_type'))} {data[:40]!r}"
     if _TEXTS.search(kind):
         return _Parts(media=max(size / _BYTES_OF_TEXT, IMAGE))
-    pages = max(_pages(_longest(part)), size / _BYTES_OF_PAGE)
+    pages = max(_pages(data), size / _BYTES_OF_PAGE)
     return _Parts(media=max(pages * PAGE, IMAGE))
 
 
@@ -338,7 +339,7 @@ def _pages(data: str | bytes) -> int:
 
 def _seconds(part: dict[Any, Any], kind: str) -> float:
     """Estimate the tokens of audio or video by its length, and that by its size."""
-    size = _size(part)
+    size = _size(_longest(part))
     known = size >= _AN_ADDRESS
     if "video" in kind:
         seconds = size / _BYTES_OF_VIDEO if known else _UNKNOWN_LENGTH
@@ -350,9 +351,8 @@ def _seconds(part: dict[Any, Any], kind: str) -> float:
     return (size / rate if known else _UNKNOWN_LENGTH) * SECOND_OF_AUDIO
 
 
-def _size(part: object) -> float:
-    """Return how many bytes a part holds, as they are or as base64."""
-    data = _longest(part)
+def _size(data: str | bytes) -> float:
+    """Return how many bytes there are, as they are or as base64."""
     return len(data) * (_BASE64 if isinstance(data, str) else 1)
 
 

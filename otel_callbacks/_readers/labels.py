@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from otel_callbacks._readers.values import integer, mapping, text
+from otel_callbacks._readers.values import integer, items, mapping, text
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -34,8 +34,7 @@ def add_labels(
 
 def _tags(tags: object) -> list[str]:
     """Read all tags, also those beyond what a span shows."""
-    items = tags if isinstance(tags, list | tuple) else ()
-    return [found for item in items if (found := text(item))]
+    return [found for item in items(tags) if (found := text(item))]
 
 
 def _value(key: str, about: dict[object, object], tags: list[str]) -> str:

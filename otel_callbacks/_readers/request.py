@@ -47,8 +47,8 @@ def identifier(value: object) -> str:
         return text(value)
     if type(value) is int:
         return str(value) if value.bit_length() <= LONGEST_TEXT else ""
-    if type(value) is UUID:
-        return str(value)
+    if issubclass(type(value), UUID):
+        return UUID.__str__(value)  # other packages have subclasses
     return text(value)
 
 

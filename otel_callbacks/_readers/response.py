@@ -349,9 +349,9 @@ def _billed_parts(
     if (
         not raw
         and not isinstance(content, list)
-        and _APART.isdisjoint(inputs)
-        and _APART.isdisjoint(outputs)
-        and _GROUNDING.isdisjoint(metadata)
+        and inputs.keys().isdisjoint(_APART)
+        and outputs.keys().isdisjoint(_APART)
+        and metadata.keys().isdisjoint(_GROUNDING)
         and not (isinstance(more, dict) and _TOOL_OUTPUTS in more)
         and _SOURCES not in mapping(metadata.get("token_usage"))
         and _SEARCHES not in text(metadata.get("model_name"))
@@ -384,8 +384,6 @@ _TOOL_OUTPUTS: Final = "tool_outputs"
 """Where langchain-openai's first format keeps the calls of OpenAI's own tools."""
 _OWN_TOOLS: Final = ("web_search", "file_search", "code_interpreter")
 """Tools that OpenAI runs and bills; ``_call`` comes after, as the type of a part."""
-
-
 _CALL: Final = "_call"
 
 
@@ -401,11 +399,12 @@ def _tools(
         for part in place if isinstance(place, list) else ():
             tool = mapping(part)
             kind = text(tool.get("type"))
-            own = (
-                tool.get("name") if kind == "server_tool_call" else kind[: -len(_CALL)]
-            )
-            if kind.endswith(_CALL) and own in called:
-                called[text(own)] += 1
+            if kind == "server_tool_call":
+                own = text(tool.get("name"))
+            else:
+                own = kind[: -len(_CALL)] if kind.endswith(_CALL) else ""
+            if own in called:
+                called[own] += 1
     counted = count(mapping(raw.get("server_tool_use")).get("web_search_requests"))
     called_searches = called.pop("web_search")
     searches = called_searches if counted is None else counted

@@ -154,6 +154,7 @@ _MADE_SIMPLE: Final[tuple[tuple[type, Callable[[Any], object]], ...]] = (
     (str, str.__str__),
     (int, int.__int__),
     (float, float.__float__),
+    (UUID, UUID.__str__),
 )
 _DEEPEST: Final = 6
 _MOST_VALUES: Final = 10_000

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
     from otel_callbacks._content.capture import Captured, Redact
     from otel_callbacks._diagnostics import Diagnostics
+    from otel_callbacks._readers.request import ModelStart
     from otel_callbacks._readers.steps import Configured
     from otel_callbacks._records import Attributes, AttributeValue, Outcome, Start
     from otel_callbacks._runs.run import Run
@@ -40,6 +41,7 @@ _T = TypeVar("_T")
 
 _tick: Final = time.perf_counter_ns
 _UNREAD: Final = Response()
+_UNREAD_CALLS: Final = {name: Request(name, "") for name in semconv.MODEL_OPERATIONS}
 _UNREAD_FAILURE: Final = Failure(ERROR, semconv.ERROR_TYPE_OTHER, semconv.OTHER)
 
 
@@ -76,12 +78,10 @@ class Lifecycle:
 
     def start_call(
         self,
-        start: Start,
-        unread: Request,
+        start: ModelStart,
         run_id: UUID,
         parent_id: UUID | None,
         payloads: object,
-        more: object,
     ) -> None:
         """Start a model's run."""
         payload: object
@@ -90,6 +90,7 @@ class Lifecycle:
             payload = payloads[0]
         else:
             payload, error = _read(first_of, payloads)
+        unread, more = _UNREAD_CALLS[start.operation], start.invocation_params
         self.start(start, unread, run_id, parent_id, payload, more, error)
 
     def start(

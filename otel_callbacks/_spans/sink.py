@@ -140,7 +140,8 @@ def _add_response(
 _USUAL_TIER: Final = "default"
 _OWN: Final[frozenset[type]] = frozenset({OwnSpan, StepSpan})
 _KNOWN: Final = _OWN | {
-    *(current_span.StandIn, trace.NonRecordingSpan),
+    current_span.StandIn,
+    trace.NonRecordingSpan,
     getattr(sdk, "_Span", sdk.Span),  # the class of the SDK's spans has no public name
 }
 _CLIENT: Final = trace.SpanKind.CLIENT

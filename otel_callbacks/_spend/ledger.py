@@ -186,16 +186,15 @@ class LedgerSink:
         if span is not None:  # gone once the run has ended, and tokens may come late
             charge.outside = span.get_span_context()
         call = self._assume(_call(run, end, charge.outside), run, end, charge)
-        for position in range(0 if end.late else charge.settled, len(charge.on)):
-            account = charge.on[position]
-            if end.late:
+        if end.late:
+            for account in charge.on:
                 account.settle(NOTHING, call, late=True)
-            else:
-                # In one step: an end that was interrupted goes on behind it.
+        else:
+            for position in range(charge.settled, len(charge.on)):
+                settle: Any = charge.on[position].settle
                 asked = charge.reserved[position]
-                settle: Any = account.settle
+                # In one step: an end that was interrupted goes on behind it.
                 _, charge.settled = settle(asked, call), position + 1
-        if not end.late:
             charge.reserved = [NOTHING] * len(charge.on)
             charge.batch, charge.where = [], None
             _charges.pop(run.key, None)

@@ -21,6 +21,7 @@ from otel_callbacks._readers.request import (
     identifier,
     model_request,
 )
+from otel_callbacks._readers.values import plain
 from otel_callbacks._records import Request
 
 if TYPE_CHECKING:
@@ -556,6 +557,18 @@ def test_an_id_is_bounded() -> None:
     assert identifier(10**100_000) == ""
     odd: object = True
     assert identifier(odd) == ""
+
+
+def test_an_id_may_be_of_another_packages_class() -> None:
+    """Packages for newer versions of UUIDs have subclasses; their text is not asked."""
+
+    class Other(UUID):
+        def __str__(self) -> str:
+            raise AssertionError
+
+    number = "0190163d-8694-739b-aea5-966c26f8ad91"
+    assert identifier(Other(number)) == number
+    assert plain({"id": Other(number)}) == {"id": number}
 
 
 class _Bouquet(BaseModel):

@@ -370,6 +370,7 @@ OF_BLOCKS: Any = [
         ("gpt-4.1", "openai", [{"type": "file_search_call"}], {}, "0.0045", False),
         ("gpt-4.1", "openai", [{"type": "code_interpreter_call"}], {}, "0.002", True),
         ("gpt-4.1", "openai", [{"type": "function_call"}, "x"], {}, "0.002", False),
+        ("gpt-4.1", "openai", [{**OF_BLOCKS[0], "name": ["x"]}], {}, "0.002", False),
         (
             *("grok-4", "x_ai", "x"),
             *({"token_usage": {"num_sources_used": 5}}, "0.003", True),

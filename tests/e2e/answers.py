@@ -28,7 +28,7 @@ def get(url: str, **query: str) -> Any:
     """
     asked = f"{url}?{urlencode(query)}" if query else url
     try:
-        with urlopen(asked, timeout=10) as answer:  # noqa: S310 -- http, our own server
+        with urlopen(asked, timeout=60) as answer:  # noqa: S310 -- http, our own server
             return json.load(answer)
     except HTTPError as error:
         error.close()  # it holds the connection

@@ -130,7 +130,7 @@ class Server:
             message = f"{self.name} has ended"
             raise AssertionError(message)
         try:
-            with urlopen(self._health, timeout=2) as answer:  # noqa: S310 -- http, ours
+            with urlopen(self._health, timeout=60) as answer:  # noqa: S310 -- http, ours
                 return bool(answer.status == 200)
         except HTTPError as error:
             error.close()  # it holds the connection

@@ -112,7 +112,7 @@ class ApiServer:
             # A certificate that the server has just made for itself.
             context = ssl._create_unverified_context()  # noqa: S323
             with urlopen(
-                f"https://127.0.0.1:{self._port}/readyz", timeout=5, context=context
+                f"https://127.0.0.1:{self._port}/readyz", timeout=60, context=context
             ) as answer:
                 return bool(answer.status == 200)
         except URLError:

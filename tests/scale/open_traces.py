@@ -71,7 +71,7 @@ class Sampler:
     def open_traces(self) -> int:
         """Return how many it says that it holds."""
         url = f"http://127.0.0.1:{self._ports['metrics']}/metrics"
-        with urlopen(url, timeout=10) as answer:
+        with urlopen(url, timeout=60) as answer:
             text = answer.read().decode()
         lines = [one for one in text.splitlines() if one.startswith(_OPEN)]
         return int(float(lines[0].rsplit(" ", 1)[1])) if lines else 0

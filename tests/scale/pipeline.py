@@ -129,7 +129,7 @@ class Pipeline:
         """
         try:
             with urlopen(
-                f"http://{self.address(f'{tier}_metrics')}/metrics", timeout=10
+                f"http://{self.address(f'{tier}_metrics')}/metrics", timeout=60
             ) as answer:
                 text = answer.read().decode()
         except (URLError, ConnectionError):
@@ -148,7 +148,7 @@ class Pipeline:
             tier: Such as ``gateway0`` or ``ingester``.
         """
         with urlopen(
-            f"http://{self.address(f'{tier}_metrics')}/metrics", timeout=10
+            f"http://{self.address(f'{tier}_metrics')}/metrics", timeout=60
         ) as answer:
             text: str = answer.read().decode()
             return text
@@ -161,7 +161,7 @@ class Pipeline:
             server: ``prometheus``, or ``victoria`` for what is kept long.
         """
         url = f"http://{self.address(server)}/api/v1/query?query="
-        with urlopen(url + quote(expression), timeout=10) as answer:  # noqa: S310
+        with urlopen(url + quote(expression), timeout=60) as answer:  # noqa: S310
             result = json.load(answer)["data"]["result"]
         return float(result[0]["value"][1]) if result else 0.0
 

@@ -261,7 +261,7 @@ class Client:
         try:
             if self._connection is None:
                 self._connection = http.client.HTTPSConnection(
-                    "127.0.0.1", self._port[0], timeout=30, context=self._tls
+                    "127.0.0.1", self._port[0], timeout=60, context=self._tls
                 )
             self._connection.request("POST", "/v1/traces", body, self._headers)
             answer = self._connection.getresponse()

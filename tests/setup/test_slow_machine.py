@@ -12,7 +12,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _TESTS = Path(__file__).resolve().parents[1]
-_WAITS = {"run", "check_output", "communicate", "wait", "join", "wait_for", "result"}
+_WAITS = {
+    *("run", "check_output", "communicate", "wait", "join", "wait_for", "result"),
+    *("urlopen", "HTTPConnection", "HTTPSConnection"),
+}
 _LEAST_S = 60
 
 
@@ -23,7 +26,7 @@ def _limits() -> Iterator[tuple[str, float]]:
             if not isinstance(node, ast.Call):
                 continue
             called = node.func
-            name = called.attr if isinstance(called, ast.Attribute) else None
+            name = getattr(called, "attr", getattr(called, "id", None))
             if name in _WAITS:
                 limits = [k.value for k in node.keywords if k.arg == "timeout"]
                 if name in {"wait", "join"}:

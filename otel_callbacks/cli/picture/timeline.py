@@ -238,9 +238,9 @@ def _note(attributes: dict[str, Any], kind: Kind, outcome: str, status: Any) -> 
     if kind == "http":
         return "no answer" if status is None else ""
     if outcome == "error":
-        known = attributes.get(semconv.ERROR_CLASS) or attributes.get(
-            semconv.ERROR_TYPE, "error"
-        )
+        known = attributes.get(semconv.ERROR_CLASS)
+        if known is None or known == semconv.OTHER:  # the type says more
+            known = attributes.get(semconv.ERROR_TYPE, "error")
         return str(known).replace("_", " ")
     if outcome != "ok":
         return OUTCOMES.get(outcome, outcome)

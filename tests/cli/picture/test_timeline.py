@@ -110,6 +110,14 @@ def test_kinds_are_told_by_attributes(attributes: dict[str, Any], kind: str) -> 
             },
             ("POST", "error", "context length"),
         ),
+        (
+            {
+                "status": "ERROR",
+                "error__type": "tool_error",
+                "otel_callbacks__error_class": "other",
+            },
+            ("POST", "error", "tool error"),
+        ),
         ({"otel_callbacks__outcome": "cache_hit"}, ("POST", "cache_hit", "cache hit")),
         ({"gen_ai__request__stream": True}, ("POST", "ok", "stream")),
     ],
