@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import logging
 from decimal import Decimal
-from typing import TYPE_CHECKING
+
+import pytest
 
 from otel_callbacks._records import Usage
 from otel_callbacks._spend import accounts
 from otel_callbacks._spend.accounts import Account, Call, accounts_in_use, use_account
 from otel_callbacks._spend.budgets import NOTHING, Amounts, BudgetExceeded, Limits
-
-if TYPE_CHECKING:
-    import pytest
 
 CALL = Call("chat", "openai", "gpt-4o", "ok", Usage(10, 4), Decimal("0.5"), 1.0)
 LOST = CALL._replace(outcome="abandoned", usage=None, cost=None, span_id="0a")
@@ -40,6 +38,25 @@ def test_reservations_add_up_until_the_limit() -> None:
     account.settle(Amounts(60, calls=1), CALL)
     assert account.reserve(Amounts(86, calls=1))[1] is None
     assert account.reserve(Amounts(1))[1] is not None
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, MemoryError, RuntimeError])
+def test_a_reservation_that_is_cut_short_holds_nothing(
+    monkeypatch: pytest.MonkeyPatch, error: type[BaseException]
+) -> None:
+    """It is on the account already, and whoever asked for it never hears of it."""
+    account = Account(Limits(tokens=100))
+    assert account.reserve(Amounts(60))[1] is None
+
+    def interrupt(*_: object) -> None:
+        raise error
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Limits, "exceeded", interrupt)
+        with pytest.raises(error):
+            account.reserve(Amounts(30))
+    assert account.reserved == Amounts(60)
+    assert account.reserve(Amounts(40))[1] is None
 
 
 def test_a_warning_account_lets_through() -> None:
