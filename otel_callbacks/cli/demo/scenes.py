@@ -100,9 +100,9 @@ async def tool_call(shop: Shop) -> list[Exchange]:
     llm = shop.model(model).bind_tools([price_of])
     messages = _messages(question)
     asked = await llm.ainvoke(messages)
-    exchanges = _sold(shop, model, question, asked)
+    exchange = _sold(shop, model, question, asked)
     if not asked.tool_calls:
-        return [exchanges]
+        return [exchange]
     prices = [
         await price_of.ainvoke(call, config={"callbacks": shop.callbacks})
         for call in asked.tool_calls
