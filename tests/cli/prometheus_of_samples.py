@@ -68,7 +68,10 @@ def prometheus(
                 metric = {key: text for key, text in labels.items() if key != hidden}
                 result.append({"metric": metric, **values})
         if query["count"] and result:
-            result = [{"metric": {}, "value": [0, "1"]}]
+            found = {at for one in result for at, _ in one.get("values", ())}
+            counted = [(at, "1") for at in sorted(found)]
+            values = {"values": counted} if is_range else {"value": [0, "1"]}
+            result = [{"metric": {}, **values}]
         content = {"status": "success", "data": {"result": result}, **more}
         return 200, json.dumps(content)
 

@@ -26,6 +26,7 @@ from otel_callbacks.cli.report.spending import (
     TOKEN_TYPE,
     Read,
     SourceError,
+    merged,
     read_metrics,
 )
 
@@ -291,6 +292,7 @@ def _days(options: argparse.Namespace, export: Export) -> Compared:
         (),
         unknown=tuple(sample for read in reads for sample in read.unknown),
         warnings=tuple(dict.fromkeys(text for read in reads for text in read.warnings)),
+        silences=merged(one for read in reads for one in read.silences),
     )
     return Compared(found, [*remarks, *doubts(everything)], everything.is_proven)
 

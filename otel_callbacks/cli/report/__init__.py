@@ -35,6 +35,8 @@ if TYPE_CHECKING:
 
 _SINCE: Final = "24h"
 _NOT_PROVEN: Final = 1
+_NAMED: Final = 3
+"""How many gaps are named."""
 _LABEL: Final = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*")
 
 
@@ -210,6 +212,17 @@ def doubts(read: Read) -> list[str]:
             f"{round(more.calls):,} calls more may fall in this time, and are in no "
             "sum: Prometheus has no values around its start or its end. Choose a "
             "time in which it was running."
+        )
+    if read.silences:
+        times = [
+            f"{datetime.fromtimestamp(start, UTC):%Y-%m-%d %H:%M} to "
+            f"{datetime.fromtimestamp(end, UTC):%Y-%m-%d %H:%M}"
+            for start, end in read.silences
+        ]
+        others = f" and {len(times) - _NAMED} more" if times[_NAMED:] else ""
+        notes.append(
+            f"Nothing was read from {', '.join(times[:_NAMED])}{others} (UTC): what a "
+            "process counted there that began or ended in it is in no sum."
         )
     return notes
 

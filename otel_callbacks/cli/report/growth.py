@@ -14,16 +14,16 @@ import re
 from datetime import UTC, datetime
 from itertools import pairwise
 from statistics import median
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
-from otel_callbacks.cli._http import address
 from otel_callbacks.cli.report.spending import (
     SPEND,
     STARTED,
+    Prometheus,
     Read,
     Sample,
     SourceError,
-    fetch,
+    merged,
     selector,
 )
 
@@ -31,82 +31,24 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from otel_callbacks.cli._http import Labels
-    from otel_callbacks.cli.report.spending import Matcher
+    from otel_callbacks.cli.report.spending import Histories, Matcher, Points, Silence
 
-    Points = dict[float, float]
-    Histories = dict[Labels, Points]
     Target = tuple[str, str]
 
-_REMEDY: Final = "Say where Prometheus is: --prometheus URL."
 _MINUTE: Final = 60
 _HOUR: Final = 3_600
 _DAY: Final = 86_400
 _STEPS: Final = 300
+_POINTS: Final = 10_000
+"""How many points of one series a Prometheus gives, with room to spare."""
+_SILENCE: Final = 300
+"""Seconds without a value that are usual where a Prometheus begins anew."""
 _ANY_OF_OURS: Final = '{__name__=~"otel_callbacks_.+"'
-_CHOICES: Final = {"job", "instance", "exported_job", "exported_instance"}
-
-
-class _Prometheus:
-    """Asks one Prometheus, and keeps the warnings of its answers."""
-
-    def __init__(self, url: str) -> None:
-        self._where = address("--prometheus", url)
-        self.url = self._where.url
-        self.warnings: dict[str, None] = {}
-
-    def now(self, query: str, at: float) -> Histories:
-        """Return what an expression gives at a time: one point, or its samples."""
-        return self._ask("query", query=query, time=f"{at:.3f}")
-
-    def last(self, series: str, start: float, end: float, step: float) -> Histories:
-        """Return the last value of each step before its end, where it has one."""
-        # One second more: with what is rounded no sample falls in between.
-        query = f"last_over_time({series}[{math.ceil(step) + 1}s])"
-        return self.stepped(query, start, end, step)
-
-    def stepped(self, query: str, start: float, end: float, step: float) -> Histories:
-        """Return what an expression gives at each step."""
-        times = {"start": f"{start:.3f}", "end": f"{end:.3f}", "step": f"{step:.3f}"}
-        return self._ask("query_range", query=query, **times)
-
-    def samples(self, series: str, start: float, end: float) -> Histories:
-        """Return the samples themselves, after a start."""
-        found = self.now(f"{series}[{math.ceil(end - start)}s]", end)
-        return {
-            key: {time: value for time, value in points.items() if time > start}
-            for key, points in found.items()
-        }
-
-    def _ask(self, path: str, **query: str) -> Histories:
-        """Return the series of an answer."""
-        answer = fetch(self._where, f"/api/v1/{path}", query, _REMEDY).json()
-        try:
-            warned = answer.get("warnings") or ()
-            self.warnings.update((str(one), None) for one in warned)
-            found = {
-                tuple(sorted(one.get("metric", {}).items())): {
-                    float(time): self._number(value, query["query"])
-                    for time, value in one.get("values") or [one["value"]]
-                }
-                for one in answer["data"]["result"]
-            }
-        except (ValueError, KeyError, TypeError, AttributeError):
-            message = f"{self.url} does not answer as a Prometheus does. {_REMEDY}"
-            raise SourceError(message) from None
-        return {_without_name(key): points for key, points in found.items()}
-
-    def _number(self, value: Any, query: str) -> float:
-        """Read a value; what is not finite would agree with everything."""
-        number = float(value)
-        if not math.isfinite(number):
-            message = f"{self.url} answers {value} to {query}, which is no sum"
-            raise SourceError(message)
-        return number
-
-
-def _without_name(key: Labels) -> Labels:
-    """Return labels without the name of the series."""
-    return tuple(item for item in key if item[0] != "__name__")
+_REPLICAS: Final = ("replica", "prometheus_replica", "receive_replica")
+_CHOICES: Final = {
+    *("job", "instance", "exported_job", "exported_instance"),
+    *_REPLICAS,
+}
 
 
 def _target(key: Labels) -> Target:
@@ -159,6 +101,12 @@ class _Coverage:
         return after[0] - before[-1] > most
 
 
+def _longest(times: Iterable[float]) -> float:
+    """Return how far apart times may be, by how far apart they mostly are."""
+    apart = [after - before for before, after in pairwise(times)]
+    return max(3 * median(apart), _SILENCE) if apart else _SILENCE
+
+
 class Growth(NamedTuple):
     """What a counter grew by."""
 
@@ -188,7 +136,7 @@ class _Reading:
     """All that is read of the counters in a time."""
 
     def __init__(
-        self, prometheus: _Prometheus, window: _Window, matchers: Sequence[Matcher]
+        self, prometheus: Prometheus, window: _Window, matchers: Sequence[Matcher]
     ) -> None:
         self._prometheus = prometheus
         self._window = window
@@ -196,6 +144,7 @@ class _Reading:
         self.histories: dict[str, Histories] = {}
         self.created: dict[str, Histories] = {}
         self.processes: dict[Target, Points] = {}
+        self.silences: list[Silence] = []
         self.coverage: dict[float, dict[Target, _Coverage]] = {
             end: {} for end in window.ends
         }
@@ -288,6 +237,7 @@ class _Reading:
         """Return what one counter grew by."""
         since, until = self._window.since, self._window.until
         points = self._points(name, key)
+        times = [time for time, _ in points if since < time <= until]
         after = [point for time, point in points if since < time <= until]
         before = [point for time, point in points if time <= since]
         beyond = [point for time, point in points if time > until]
@@ -313,8 +263,12 @@ class _Reading:
         else:
             last = base
         value = 0.0
-        for point in after:
-            restarts += point.began_anew(last)
+        most = max(_longest(times), 2 * self._window.step)
+        for earlier, time, point in zip((times[0], *times), times, after, strict=False):
+            if point.began_anew(last):
+                restarts += 1
+                if time - earlier > most:
+                    self.silences.append((earlier, time))
             value += point.more(last)
             last = _Point(point.value, point.start or last.start)
         is_old = following is not None and (following.start or 0) < until
@@ -345,10 +299,15 @@ class _Reading:
         """Say whether a counter without a value before the time began in it."""
         since = self._window.since
         covered = self.coverage[since]
-        if first.start is not None:
+        if first.start is not None or _target(key) in covered:
             return _target(key) in covered and not is_gap
-        # Nobody says when it began, but others were read when the time began.
-        return any(not one.is_gap(since) for one in covered.values())
+        # Nobody says when it began, but others that came in its way, such as a
+        # push, were read when the time began.
+        return any(
+            not one.is_gap(since)
+            for target, one in covered.items()
+            if target not in self.processes
+        )
 
     def keys(self, name: str) -> set[Labels]:
         """Return the labels of a counter's series, within the time and around it."""
@@ -391,7 +350,7 @@ def read_prometheus(
         series: Names of counters.
         matchers: Which of their series.
     """
-    prometheus = _Prometheus(url)
+    prometheus = Prometheus(url)
     start = round(since.timestamp(), 3)
     now = round(max(datetime.now(UTC).timestamp(), start + 1), 3)
     window = _Window(start, min(round(until.timestamp(), 3), now), now)
@@ -409,19 +368,56 @@ def read_prometheus(
             found.append(Sample(name, dict(key), grown.value))
             if grown.unknown:
                 unknown.append(Sample(name, dict(key), grown.unknown))
-    warnings = tuple(prometheus.warnings)
-    return Read(tuple(found), since, until, restarts, tuple(unknown), warnings)
+    silences = reading.silences + _silences(prometheus, window, matchers)
+    return Read(
+        tuple(found),
+        since,
+        until,
+        restarts,
+        tuple(unknown),
+        tuple(prometheus.warnings),
+        merged(silences),
+    )
+
+
+def _silences(
+    prometheus: Prometheus, window: _Window, matchers: Sequence[Matcher]
+) -> list[Silence]:
+    """Return the times in which the Prometheus read nothing, of whatever app."""
+    length = window.until - window.since
+    step = max(_MINUTE, math.ceil(length / _POINTS))
+    start = window.until - step * max(math.ceil(length / step) - 1, 0)
+    # Of a cluster that is chosen, then of all; who only pushes has no `up`.
+    others = [one for one in matchers if one.label not in _CHOICES]
+    times: set[float] = set()
+    for series in dict.fromkeys((f"up{selector(others)}", "up", _ours(matchers))):
+        query = f"count(last_over_time({series}[{step + 1}s]))"
+        found = prometheus.stepped(query, start, window.until, step)
+        times = {time for points in found.values() for time in points}
+        if times:
+            break
+    else:
+        return [(window.since, window.until)]
+    most = _longest(sorted(times))
+    ends = window.since, *sorted(times), window.until
+    return [(one, other) for one, other in pairwise(ends) if other - one > most]
+
+
+def _ours(matchers: Sequence[Matcher]) -> str:
+    """Write what selects all of our series that match."""
+    chosen = selector(matchers)[1:]
+    return f"{_ANY_OF_OURS}{',' if chosen else '}'}{chosen}"
 
 
 def require_ours(
     url: str, since: datetime, until: datetime, matchers: Sequence[Matcher] = ()
 ) -> None:
     """Refuse a Prometheus that has none of our series in a time."""
-    prometheus = _Prometheus(url)
-    chosen = selector(matchers)[1:]
-    ours = f"{_ANY_OF_OURS}{',' if chosen else '}'}{chosen}"
+    prometheus = Prometheus(url)
     seconds = math.ceil((until - since).total_seconds())
-    if not prometheus.now(f"count(last_over_time({ours}[{seconds}s]))", _at(until)):
+    if not prometheus.now(
+        f"count(last_over_time({_ours(matchers)}[{seconds}s]))", until.timestamp()
+    ):
         where = f" that match {selector(matchers)}" if matchers else ""
         message = (
             f"{prometheus.url} has none of our series{where} from "
@@ -431,13 +427,8 @@ def require_ours(
         raise SourceError(message)
 
 
-def _at(moment: datetime) -> float:
-    """Return a moment as Prometheus takes it."""
-    return moment.timestamp()
-
-
 def _refuse_what_counts_twice(
-    prometheus: _Prometheus, window: _Window, reading: _Reading
+    prometheus: Prometheus, window: _Window, reading: _Reading
 ) -> None:
     """Refuse counters of one app that reach Prometheus in two ways."""
     places = reading.times()
@@ -466,7 +457,7 @@ def _refuse_what_counts_twice(
 
 
 def _copies(
-    prometheus: _Prometheus, window: _Window, places: Iterable[Labels]
+    prometheus: Prometheus, window: _Window, places: Iterable[Labels]
 ) -> dict[tuple[str, str], dict[str, list[Labels]]]:
     """Return in which ways the series of a service, and of an instance, come."""
     length = f"[{math.ceil(window.until - window.since)}s]"
@@ -486,6 +477,10 @@ def _copies(
             copies = found.setdefault(("instance", instance), {})
             copies.setdefault(f"as job {job!r}", []).append(place)
         # A job is the service's name, behind its namespace if it has one.
+        for name in _REPLICAS:
+            if name in labels:
+                copies = found.setdefault((name, f"{job} {instance}"), {})
+                copies.setdefault(f"as {name} {labels[name]!r}", []).append(place)
         copies = found.setdefault(("service", service.rpartition("/")[2]), {})
         copies.setdefault(way, []).append(place)
     return found

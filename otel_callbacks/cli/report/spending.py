@@ -8,7 +8,7 @@ import math
 import re
 from datetime import UTC, datetime
 from http.client import responses
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from prometheus_client.parser import text_string_to_metric_families
 
@@ -19,7 +19,10 @@ from otel_callbacks.cli._http import FAILURES, address, get
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from otel_callbacks.cli._http import Address, Answer
+    from otel_callbacks.cli._http import Address, Answer, Labels
+
+    Points = dict[float, float]
+    Histories = dict[Labels, Points]
 
 TOKENS: Final = "otel_callbacks_tokens_total"
 TOKENS_SAVED: Final = "otel_callbacks_tokens_saved_total"
@@ -39,6 +42,20 @@ STARTED: Final = "process_start_time_seconds"
 
 class SourceError(Exception):
     """Spend cannot be read; the message says where it was tried and what to do."""
+
+
+Silence = tuple[float, float]
+"""From when to when nothing was read, in Unix seconds."""
+
+
+def merged(silences: Iterable[Silence]) -> tuple[Silence, ...]:
+    """Return times without those that overlap."""
+    found: list[Silence] = []
+    for start, end in sorted(silences):
+        if found and start <= found[-1][1]:
+            start, end = found[-1][0], max(found.pop()[1], end)  # noqa: PLW2901
+        found.append((start, end))
+    return tuple(found)
 
 
 class Sample(NamedTuple):
@@ -62,11 +79,13 @@ class Read(NamedTuple):
     """What may fall in the time, or not, and is in no sample."""
     warnings: tuple[str, ...] = ()
     """What the server says of its answers, such as that they are partial."""
+    silences: tuple[Silence, ...] = ()
+    """The times in which nothing was read, of all or of a process that ended."""
 
     @property
     def is_proven(self) -> bool:
         """Whether all is there that was counted in the time."""
-        return not self.unknown and not self.warnings
+        return not self.unknown and not self.warnings and not self.silences
 
 
 def read_metrics(url: str, chosen: Sequence[Matcher] = ()) -> Read:
@@ -119,7 +138,8 @@ class Matcher(NamedTuple):
 
 
 _MATCHER: Final = re.compile(
-    r'\s*([a-zA-Z_]\w*)\s*(=~|!~|!=|=)\s*("(?:[^"\\]|\\.)*"|\'(?:[^\'\\]|\\.)*\')\s*(,|$)',
+    r"""\s*([a-zA-Z_]\w*)\s*(=~|!~|!=|=)\s*"""
+    r"""("(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*'|`[^`]*`)\s*(,|$)""",
     re.ASCII,
 )
 
@@ -130,6 +150,9 @@ _OF_JSON: Final = {'"': r"\"", r"\'": "'"}
 
 def matchers(text: str) -> tuple[Matcher, ...]:
     """Read matchers such as ``job="shop", team=~"a|b"``, or raise ValueError."""
+    text = text.strip()
+    if text.startswith("{") and text.endswith("}"):
+        text = text[1:-1].strip()
     found: list[Matcher] = []
     end = 0
     while end < len(text):
@@ -141,7 +164,9 @@ def matchers(text: str) -> tuple[Matcher, ...]:
             lambda found: _OF_JSON.get(found[0], found[0]), one[3][1:-1]
         )
         # A backslash of a regular expression is doubled in PromQL, as it is in JSON.
-        found.append(Matcher(one[1], one[2], json.loads(f'"{quoted}"')))
+        is_raw = one[3].startswith("`")
+        value = one[3][1:-1] if is_raw else json.loads(f'"{quoted}"')
+        found.append(Matcher(one[1], one[2], value))
         try:
             re.compile(found[-1].text if "~" in one[2] else "")
         except re.error as error:
@@ -171,9 +196,80 @@ def fetch(where: Address, path: str, query: dict[str, str], remedy: str) -> Answ
         raise SourceError(message) from None
     if answer.status < _FIRST_ERROR:
         return answer
+    said = answer.json()
+    if isinstance(said, dict) and isinstance(said.get("error"), str):
+        # It is a Prometheus: what is wrong is what it was asked.
+        message = f"{where.url} answers {answer.status}: {said['error']}"
+        raise SourceError(message)
     text = answer.text[:200].strip() or responses.get(answer.status, "no reason")
     message = f"{where.url} answers {answer.status}: {text}. {remedy}"
     raise SourceError(message)
+
+
+_REMEDY: Final = "Say where Prometheus is: --prometheus URL."
+
+
+class Prometheus:
+    """Asks one Prometheus, and keeps the warnings of its answers."""
+
+    def __init__(self, url: str) -> None:
+        self._where = address("--prometheus", url)
+        self.url = self._where.url
+        self.warnings: dict[str, None] = {}
+
+    def now(self, query: str, at: float) -> Histories:
+        """Return what an expression gives at a time: one point, or its samples."""
+        return self._ask("query", query=query, time=f"{at:.3f}")
+
+    def last(self, series: str, start: float, end: float, step: float) -> Histories:
+        """Return the last value of each step before its end, where it has one."""
+        # One second more: with what is rounded no sample falls in between.
+        query = f"last_over_time({series}[{math.ceil(step) + 1}s])"
+        return self.stepped(query, start, end, step)
+
+    def stepped(self, query: str, start: float, end: float, step: float) -> Histories:
+        """Return what an expression gives at each step."""
+        times = {"start": f"{start:.3f}", "end": f"{end:.3f}", "step": f"{step:.3f}"}
+        return self._ask("query_range", query=query, **times)
+
+    def samples(self, series: str, start: float, end: float) -> Histories:
+        """Return the samples themselves, after a start."""
+        found = self.now(f"{series}[{math.ceil(end - start)}s]", end)
+        return {
+            key: {time: value for time, value in points.items() if time > start}
+            for key, points in found.items()
+        }
+
+    def _ask(self, path: str, **query: str) -> Histories:
+        """Return the series of an answer."""
+        answer = fetch(self._where, f"/api/v1/{path}", query, _REMEDY).json()
+        try:
+            warned = answer.get("warnings") or ()
+            self.warnings.update((str(one), None) for one in warned)
+            found = {
+                tuple(sorted(one.get("metric", {}).items())): {
+                    float(time): self._number(value, query["query"])
+                    for time, value in one.get("values") or [one["value"]]
+                }
+                for one in answer["data"]["result"]
+            }
+        except (ValueError, KeyError, TypeError, AttributeError):
+            message = f"{self.url} does not answer as a Prometheus does. {_REMEDY}"
+            raise SourceError(message) from None
+        return {_without_name(key): points for key, points in found.items()}
+
+    def _number(self, value: Any, query: str) -> float:
+        """Read a value; what is not finite would agree with everything."""
+        number = float(value)
+        if not math.isfinite(number):
+            message = f"{self.url} answers {value} to {query}, which is no sum"
+            raise SourceError(message)
+        return number
+
+
+def _without_name(key: Labels) -> Labels:
+    """Return labels without the name of the series."""
+    return tuple(item for item in key if item[0] != "__name__")
 
 
 REQUEST_MODEL: Final = label(semconv.REQUEST_MODEL)

@@ -189,6 +189,86 @@ def test_a_time_of_minutes_that_ends_now() -> None:
         assert grown(found) == (0, 0, 0)
 
 
+def up(*gaps: tuple[float, float]) -> tuple[dict[str, str], Samples]:
+    """Return the series of a Prometheus that read nothing in these hours."""
+    samples = every(60, START - HOUR, END + HOUR, lambda _: 1)
+    return {"__name__": "up", **SHOP}, [
+        (time, value)
+        for time, value in samples
+        if not any(start < (time - START) / HOUR < end for start, end in gaps)
+    ]
+
+
+def hours(found: Read) -> list[tuple[int, int]]:
+    """Return the hours of the day in which nothing was read."""
+    return [
+        (round((one - START) / HOUR), round((other - START) / HOUR))
+        for one, other in found.silences
+    ]
+
+
+@pytest.mark.parametrize(
+    "gaps", [[(6, 12)], [(-1, 2)], [(20, 25)], [(1, 2), (4, 5), (7, 8), (20, 21)]]
+)
+def test_hours_in_which_nothing_was_read(gaps: list[tuple[float, float]]) -> None:
+    """A process that ended in them is in no sum, so the sum is not proven."""
+    name, points = up(*gaps)
+    found = read((tokens(), [(time, 5.0) for time, _ in points]), (name, points))
+    assert hours(found) == [(max(one, 0), min(other, 24)) for one, other in gaps]
+    assert not found.is_proven
+    # Series that are pushed have no `up`; they say it themselves.
+    assert hours(read((tokens(), points))) == hours(found)
+    assert hours(read((tokens(), points), up())) == []
+
+
+def test_a_day_in_which_nothing_was_read() -> None:
+    """What was read shortly before says nothing of it."""
+    samples = every(60, START - HOUR, START - HOUR / 2, lambda _: 10)
+    found = read((tokens(), samples))
+    assert (grown(found), hours(found)) == ((0, 0, 0), [(0, 24)])
+    # The app had ended, and the Prometheus went on.
+    assert read((tokens(), samples), up()).is_proven
+
+
+@pytest.mark.parametrize("again", [100, 900])
+def test_a_process_that_was_silent_and_began_anew(again: float) -> None:
+    """What the old one counted in these hours is in no sum, and this is said."""
+    first = every(15, START - HOUR, START + 6 * HOUR, lambda _: 500)
+    second = every(15, START + 12 * HOUR, END + HOUR, lambda _: again)
+    process = began(
+        "process_start_time_seconds",
+        (START - HOUR, first),
+        (START + 11 * HOUR, second),
+    )
+    found = read((tokens(), first + second), process, up())
+    assert (grown(found), hours(found)) == ((again, 0, 1), [(6, 12)])
+    # Without a restart the whole growth is known.
+    found = read((tokens(), [*first, (END, 600.0)]), up())
+    assert (grown(found)[0], found.is_proven) == (100, True)
+
+
+def test_a_push_that_comes_first_in_the_day() -> None:
+    """Where no other push was read, it may have counted for weeks."""
+    old = every(60, START - HOUR, END + HOUR, lambda _: 5)
+    late = every(60, START + 6 * HOUR, END + HOUR, lambda _: 3_000_000)
+    process = began("process_start_time_seconds", (START - 9 * HOUR, old))
+    pushed = tokens(job="flowers/vase", instance="5d0831eb")
+    series = [(tokens(), old), process, (pushed, late), up()]
+    assert grown(read(*series)) == (0, 3_000_000, 0)
+    # Where one was, this one is new.
+    series.append((tokens(job="flowers/post", instance="9c1e"), old))
+    assert grown(read(*series)) == (3_000_000, 0, 0)
+
+
+@pytest.mark.parametrize("label", ["replica", "prometheus_replica", "receive_replica"])
+def test_replicas_that_are_not_merged(label: str) -> None:
+    """Two that read the same app count each call twice."""
+    samples = every(60, START - HOUR, END + HOUR, at_noon)
+    series = [(tokens(**{label: one}), samples) for one in "ab"]
+    with pytest.raises(SourceError, match=f"twice, as {label} 'a' and as {label} 'b'"):
+        read(*series, up())
+
+
 PUSHED = {"job": "flowers/shop", "instance": "5d0831eb"}
 
 
@@ -328,6 +408,27 @@ def test_sums_that_may_be_too_small_are_no_success(
         said = capsys.readouterr()
         assert "may fall in this time" not in said.out
         assert "may fall in this time" in said.err
+        assert "read from 2025-03-03 00:00 to 2025-03-03 06:00 (UTC)" in said.err
+
+
+def test_many_gaps_are_not_all_named(capsys: pytest.CaptureFixture[str]) -> None:
+    """The first ones, and how many more."""
+    name, points = up((1, 2), (4, 5), (7, 8), (20, 21))
+    with prometheus([(tokens(), points), (name, points)]) as url:
+        assert run(url) == 1
+        text = " ".join(capsys.readouterr().out.split())
+        assert "2025-03-03 07:01 to 2025-03-03 08:00 and 1 more (UTC)" in text
+
+
+def test_what_a_prometheus_refuses_is_told_as_it_says(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Its address is right, so the message does not ask for another."""
+    said = {"status": "error", "errorType": "bad_data", "error": "no such regexp"}
+    with answering(lambda _: (400, json.dumps(said))) as (url, _):
+        assert run(url) == 2
+        text = f"otel-callbacks report: {url} answers 400: no such regexp\n"
+        assert capsys.readouterr().err == text
 
 
 @pytest.mark.parametrize("wrong", ["", "job", 'job="a" team="b"', 'job=~"("', "job=a"])

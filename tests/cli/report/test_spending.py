@@ -141,6 +141,10 @@ def test_quotes_and_backslashes_of_matchers() -> None:
     for text in (r'a=~"\\d+\"x"', r"a=~'\\d+\"x'", r"""a=~'\\d+"x'"""):
         assert selector(matchers(text)) == r'{a=~"\\d+\"x"}'
     assert selector(matchers(r"a='it\'s'")) == '{a="it\'s"}'
+    # As they are copied out of an expression.
+    for text in ('{a="x",b=~"y"}', ' { a="x", b=~"y", } ', "a=`x`,b=~`y`"):
+        assert selector(matchers(text)) == '{a="x",b=~"y"}'
+    assert selector(matchers(r"a=~`\d+`")) == r'{a=~"\\d+"}'
     assert selector(()) == ""
 
 
