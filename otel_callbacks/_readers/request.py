@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import chain
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias, cast
 from uuid import UUID
 
@@ -36,6 +37,11 @@ _CONVERSATION_KEYS: Final = ("conversation_id", "thread_id", "session_id")
 """The first that is set is the conversation: ``thread_id`` is LangGraph's name."""
 
 _IDS: Final = (("session_id", semconv.SESSION_ID), ("user_id", semconv.USER_ID))
+
+_OF_RUN: Final = frozenset(
+    (*_CONVERSATION_KEYS, "user_id", "langgraph_node", "langgraph_step")
+)
+"""All that `add_metadata` reads: it differs from run to run."""
 
 _OWN_TAGS: Final = ("seq:step:", "graph:step:", "map:key:", "langsmith:")
 """LangChain's own tags: the span tree says the same."""
@@ -251,6 +257,14 @@ _models: dict[int, _Model] = {}
 
 _last: dict[int, tuple[object, tuple[object, ...], Request]] = {}
 """Of each model object its last call: what was asked, and what was read of that."""
+_OF_MODEL: Final = (
+    "ls_provider",
+    "ls_model_name",
+    "ls_temperature",
+    "ls_max_tokens",
+    "ls_stop",
+)
+"""What is read of a call's metadata beside what `add_metadata` reads."""
 _CONSTANTS: Final = frozenset({int, float, bool, type(None)})
 _PLAIN: Final = _CONSTANTS | {str}
 _LONG: Final = 1024
@@ -285,28 +299,37 @@ def model_request(
     name: object,
 ) -> Request:
     """Read what a model is asked for when its run starts."""
-    asked = (operation, invocation_params, options, metadata, tags, batch_size, name)
+    params, about = mapping(invocation_params), mapping(metadata)
+    stop = options.get("stop") if type(options) is dict else options
+    asked = (params, [operation, stop, batch_size, *map(about.get, _OF_MODEL)])
     last = _last.get(id(serialized))
     if (
         last is not None
         and last[0] is serialized
-        and _is_plain(asked, _DEEPEST + 1)
+        and (
+            _PLAIN.issuperset(map(type, chain(params.values(), asked[1])))
+            or _is_plain(asked, _DEEPEST + 2)
+        )
         and last[1] == asked
     ):
-        return last[2]
-    request = _read_request(
-        operation,
-        serialized,
-        mapping(invocation_params),
-        options,
-        mapping(metadata),
-        tags,
-        batch_size,
-        name,
-    )
-    if serialized is not None:
-        _remember(serialized, asked, request)
-    return request
+        request = last[2]
+    else:
+        request = _read_request(
+            operation, serialized, params, options, about, batch_size
+        )
+        if serialized is not None:
+            _remember(serialized, asked, request)
+    if (
+        name is None
+        and (tags is None or (type(tags) is list and not tags))
+        and about.keys().isdisjoint(_OF_RUN)
+    ):
+        return request
+    attributes = {**request.attributes}
+    add_metadata(attributes, about, tags)
+    if name is not None and (run_name := text(name)):
+        attributes[semconv.RUN_NAME] = run_name
+    return request._replace(attributes=attributes)
 
 
 def _remember(serialized: object, asked: tuple[object, ...], request: Request) -> None:
@@ -323,19 +346,14 @@ def _remember(serialized: object, asked: tuple[object, ...], request: Request) -
 def _is_plain(value: object, depth: int) -> bool:
     """Say whether a value may be compared: it is of JSON's own classes all through."""
     kind = type(value)
-    items: Any = value
+    if kind in _PLAIN or not depth:
+        return kind in _PLAIN
+    inner: Any = value
     if kind is dict:
-        items = items.values()
+        inner = inner.values()
     elif kind is not list and kind is not tuple:
         return False
-    if _PLAIN.issuperset(map(type, items)):
-        return True
-    if not depth:
-        return False
-    for item in items:
-        if type(item) not in _PLAIN and not _is_plain(item, depth - 1):
-            return False
-    return True
+    return all(_is_plain(item, depth - 1) for item in inner)
 
 
 class _NotPlainError(Exception):
@@ -361,11 +379,9 @@ def _read_request(
     params: dict[object, object],
     options: object,
     about: dict[object, object],
-    tags: object,
     batch_size: object,
-    name: object,
 ) -> Request:
-    """Read what a model is asked for."""
+    """Read what a model is asked for, but for what differs from run to run."""
     model = _model_object(operation, serialized, about.get("ls_provider"), params)
     attributes = model.attributes.copy()
     if asked := _model_name(params, about) or model.name:
@@ -381,9 +397,6 @@ def _read_request(
     _add_missing(attributes, about, options)
     if model.stop and semconv.REQUEST_STOP_SEQUENCES not in attributes:
         attributes[semconv.REQUEST_STOP_SEQUENCES] = model.stop
-    add_metadata(attributes, about, tags)
-    if name is not None and (run_name := text(name)):
-        attributes[semconv.RUN_NAME] = run_name
     return Request(
         operation,
         asked,

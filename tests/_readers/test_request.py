@@ -14,6 +14,7 @@ from langchain_core.language_models import FakeListChatModel
 from langchain_openai import AzureChatOpenAI, AzureOpenAI, ChatOpenAI, OpenAI
 from pydantic import BaseModel
 
+from otel_callbacks import _semconv as semconv
 from otel_callbacks._readers import request as request_module
 from otel_callbacks._readers.request import (
     add_metadata,
@@ -460,7 +461,17 @@ def test_what_may_not_be_compared_is_read_anew(foreign: object) -> None:
     assert first == again
 
 
-@pytest.mark.parametrize("foreign", [object(), {1, 2}], ids=["object", "set"])
+class _Untouchable:
+    """A value that raises when it is compared, hashed, measured or truth-tested."""
+
+    def _raise(self, *_: object) -> Any:
+        """Raise."""
+        raise RuntimeError
+
+    __eq__ = __ne__ = __hash__ = __len__ = __bool__ = __iter__ = _raise
+
+
+@pytest.mark.parametrize("foreign", [_Untouchable(), {1, 2}], ids=["object", "set"])
 @pytest.mark.parametrize("place", range(2, 8))
 def test_a_foreign_value_where_a_plain_one_was_is_not_compared(
     foreign: object, place: int
@@ -471,7 +482,35 @@ def test_a_foreign_value_where_a_plain_one_was_is_not_compared(
     first = model_request(*plain)
     assert model_request(*plain) is first
     plain[place] = foreign
-    assert model_request(*plain) is not first
+    again = model_request(*plain)
+    assert again.operation == first.operation
+    assert again.model == ("" if place == 2 else "m")
+
+
+def test_what_differs_from_run_to_run_is_read_for_each() -> None:
+    """Two nodes of a graph call one model: only the metadata of theirs differ."""
+    serialized = {"id": ["langchain", "chat_models", "openai", "ChatOpenAI"]}
+    params = {"model": "m", "temperature": 0.5}
+    one, two, none = (
+        model_request("chat", serialized, params, {}, about, tags, 1, name)
+        for about, tags, name in (
+            ({"langgraph_node": "a", "langgraph_step": 1}, ["seen"], None),
+            ({"langgraph_node": "b", "thread_id": UUID(int=7)}, None, "named"),
+            ({}, [], None),
+        )
+    )
+    assert one.attributes == {
+        **none.attributes,
+        semconv.LANGGRAPH_NODE: "a",
+        semconv.LANGGRAPH_STEP: 1,
+        semconv.RUN_TAGS: ("seen",),
+    }
+    assert two.attributes == {
+        **none.attributes,
+        semconv.CONVERSATION_ID: str(UUID(int=7)),
+        semconv.LANGGRAPH_NODE: "b",
+        semconv.RUN_NAME: "named",
+    }
 
 
 def _added(metadata: object, tags: object = None) -> dict[str, AttributeValue]:
