@@ -66,6 +66,7 @@ class Providers(NamedTuple):
 
     def flush(self, timeout: float) -> bool:
         """Flush those that can, all at the same time; say whether all went well."""
+        timeout = min(timeout, threading.TIMEOUT_MAX)
         used = (
             self.tracer or trace.get_tracer_provider(),
             self.meter or get_meter_provider(),

@@ -5,9 +5,11 @@ A reader takes the text and raises ``ValueError`` for what it does not allow.
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable, Mapping
 from importlib.metadata import entry_points
+from pathlib import Path
 from typing import Any, Final, NamedTuple
 from urllib.parse import urlsplit
 
@@ -20,6 +22,12 @@ _SAMPLERS: Final = "opentelemetry_traces_sampler"
 
 _USER: Final = re.compile(r"(?<=://)[^/?#\s]*@")
 """User and password of a URL: a message is logged."""
+_KEYS: Final = "_HEADERS"
+"""How the names of variables end that hold keys."""
+_HEADER: Final = re.compile(
+    r"""[\w!#$%&'*+.^`|~-]+[ \t]*=[ !#-+\--:<-\[\]-~]*""", re.ASCII
+)
+"""One header of a variable; the exporters log and drop all that is none."""
 
 
 class SettingError(ValueError):
@@ -29,7 +37,8 @@ class SettingError(ValueError):
 
     Args:
         variable: The environment variable, or the argument.
-        value: The value that is refused. Of a URL the user and the password are hidden.
+        value: The value that is refused. In the message, headers are hidden, and the
+            user and the password of a URL.
         allowed: What the value must be, such as ``a whole number above 0``.
         reason: What is wrong and what to do, where ``allowed`` cannot say it.
     """
@@ -38,6 +47,8 @@ class SettingError(ValueError):
         self, variable: str, value: object, allowed: str = "", *, reason: str = ""
     ) -> None:
         shown = _USER.sub("", str(value))
+        if variable.endswith(_KEYS):
+            shown = "(hidden)"
         super().__init__(f"{variable}={shown}: {reason or f'must be {allowed}'}")
         self.variable = variable
         self.value = value
@@ -109,7 +120,24 @@ def endpoint(text: str) -> str:
     parts = urlsplit(text if "://" in text else f"http://{text}")
     if parts.scheme not in {"http", "https"} or not parts.hostname:
         raise ValueError
+    if len(text.split()) > 1:
+        raise ValueError
     if parts.port == 0:  # reading it raises ValueError beyond 65535
+        raise ValueError
+    return text
+
+
+def headers(text: str) -> str:
+    """Read headers, as OpenTelemetry's exporters do."""
+    for header in text.split(","):
+        if header.strip() and _HEADER.fullmatch(header.strip()) is None:
+            raise ValueError
+    return text
+
+
+def file(text: str) -> str:
+    """Read the path of a file that is there."""
+    if not (Path(text).is_file() and os.access(text, os.R_OK)):
         raise ValueError
     return text
 

@@ -10,7 +10,7 @@ import os
 import socket
 import time
 from contextlib import suppress
-from errno import EADDRNOTAVAIL
+from errno import EADDRNOTAVAIL, EAFNOSUPPORT
 from importlib import import_module
 from typing import TYPE_CHECKING, Final
 
@@ -18,7 +18,7 @@ from opentelemetry import trace
 from opentelemetry.sdk.trace import TracerProvider
 from prometheus_client import REGISTRY, start_http_server
 
-from otel_callbacks._background import background, call_after_fork
+from otel_callbacks._background import ForkSafeLock, background, call_after_fork
 from otel_callbacks._export.ends import LastCalls
 from otel_callbacks._export.providers import Exports, is_set_up
 from otel_callbacks._export.providers import show as show_traces
@@ -42,6 +42,7 @@ _PORT: Final = "OTEL_EXPORTER_PROMETHEUS_PORT"
 _WORKERS_FILES: Final = "PROMETHEUS_MULTIPROC_DIR"
 _CONFIG_FILE: Final = "OTEL_CONFIG_FILE"
 _INSTRUMENTOR: Final = "otel_callbacks"
+_OF_THE_HOST: Final = frozenset({EADDRNOTAVAIL, EAFNOSUPPORT})
 _SCRAPED: Final = frozenset({"prometheus", "both"})
 # What dashboards tell a process by. The series is target_info:
 # https://prometheus.io/docs/specs/om/open_metrics_spec/
@@ -105,7 +106,8 @@ class ConfiguredHandler(OTelCallbackHandler):
     def serve_metrics(self, registry: CollectorRegistry) -> None:
         """Serve ``/metrics`` on the address of the settings.
 
-        Where no port is set and the usual one is in use, a free one is taken.
+        Where no port is set and the usual one is in use, a free one is taken. Where
+        nothing can be served and nothing was set, a warning says so.
 
         Args:
             registry: What to show.
@@ -116,20 +118,18 @@ class ConfiguredHandler(OTelCallbackHandler):
         host, port = self.settings.prometheus_host, self.settings.metrics_port
         try:
             self._server = start_http_server(port, host, registry)
-        except OSError as error:
-            if isinstance(error, socket.gaierror) or error.errno == EADDRNOTAVAIL:
-                allowed = f"a name or address of this machine ({error.strerror})"
-                raise SettingError(_HOST, host, allowed) from error
-            if self.settings.prometheus_port is not None:
-                reason = (
-                    f"/metrics cannot listen on this port of {host} ({error.strerror})."
-                    " Set another port, or unset it, and a free one is used; "
-                    f"{_FOR_WORKERS}"
+        except (OSError, UnicodeError) as error:
+            self._refuse_what_was_set(error)
+            try:
+                self._server = start_http_server(0, host, registry)
+            except OSError as still:
+                _logger.warning(
+                    "otel_callbacks: /metrics cannot be served here (%s), so nobody "
+                    "scrapes the series of this process; OTEL_METRICS_EXPORTER=otlp "
+                    "pushes them.",
+                    still.strerror,
                 )
-                is_read = os.environ.get(_PORT, "").strip() == str(port)
-                name = _PORT if is_read else "Settings.prometheus_port"
-                raise SettingError(name, port, reason=reason) from error
-            self._server = start_http_server(0, host, registry)
+                return
         named = f"[{host}]" if ":" in host else host
         served = self._server[0].server_port
         self.metrics_url = f"http://{named}:{served}/metrics"
@@ -141,6 +141,25 @@ class ConfiguredHandler(OTelCallbackHandler):
                 self.metrics_url,
                 _FOR_WORKERS,
             )
+
+    def _refuse_what_was_set(self, error: Exception) -> None:
+        """Refuse the host or port that was set, by the name of what was set."""
+        host, port = self.settings.prometheus_host, self.settings.prometheus_port
+        why = getattr(error, "strerror", None) or "no host name"
+        of_host = isinstance(error, (socket.gaierror, UnicodeError))
+        if host != Settings.prometheus_host and (
+            of_host or getattr(error, "errno", None) in _OF_THE_HOST
+        ):
+            allowed = f"a name or address of this machine ({why})"
+            raise SettingError(_HOST, host, allowed) from error
+        if port is not None:
+            reason = (
+                f"/metrics cannot listen on this port of {host} ({why}). Set another "
+                f"port, or unset it, and a free one is used; {_FOR_WORKERS}"
+            )
+            is_read = os.environ.get(_PORT, "").strip() == str(port)
+            name = _PORT if is_read else "Settings.prometheus_port"
+            raise SettingError(name, port, reason=reason) from error
 
     def flush(self, timeout: float = 5.0) -> bool:
         """Send what waits, of all signals.
@@ -224,6 +243,8 @@ class _Before:
 
 
 _configured: list[tuple[ConfiguredHandler, Mapping[str, Any]]] = []
+# Two threads that set up at once have one handler.
+_configuring: Final = ForkSafeLock()
 
 
 def configure(
@@ -268,13 +289,14 @@ def configure(
         "redact": redact,
         "show": show,
     }
-    if _configured and not _configured[0][0].closed:
-        return _again(asked)
-    handler = _set_up(service_name, chosen, series, redact)
-    if show and isinstance(handler.tracer_provider, TracerProvider):
-        show_traces(handler.tracer_provider)
-    _configured[:] = [(handler, asked)]
-    return handler
+    with _configuring.lock:
+        if _configured and not _configured[0][0].closed:
+            return _again(asked)
+        handler = _set_up(service_name, chosen, series, redact)
+        if show and isinstance(handler.tracer_provider, TracerProvider):
+            show_traces(handler.tracer_provider)
+        _configured[:] = [(handler, asked)]
+        return handler
 
 
 def _again(asked: Mapping[str, Any]) -> ConfiguredHandler:

@@ -19,7 +19,9 @@ from otel_callbacks._setting_values import (
     content_mode,
     endpoint,
     exporters,
+    file,
     flag,
+    headers,
     labels,
     money,
     one_of,
@@ -50,34 +52,48 @@ _ALLOWED_SAMPLERS: Final = (
 )
 _TEMPORALITIES: Final = ("cumulative", "delta", "lowmemory")
 
+
+def _any_case(*words: str) -> tuple[Parser, str]:
+    """Return what reads one of these words in any case, and what it allows."""
+    return lambda text: one_of(*words)(text.lower()), ", ".join(words)
+
+
 _MILLISECONDS: Final = (whole(1, 3_600_000), "a whole number of milliseconds above 0")
 _SECONDS: Final = (seconds, "a number of seconds above 0")
 _COUNT: Final = (whole(1, 10_000_000), "a whole number above 0")
 _URL: Final = (endpoint, "a URL such as http://localhost:4317")
 _COMPRESSION: Final = (one_of("none", "gzip", "deflate"), "none, gzip or deflate")
 
+_FILE: Final = (file, "the path of a file that can be read")
+_HEADERS: Final = (
+    headers,
+    "name=value, several separated by commas, such as authorization=Bearer%20KEY",
+)
+
+_OF_EACH_SIGNAL: Final[Mapping[str, tuple[Parser, str]]] = {
+    "ENDPOINT": _URL,
+    "HEADERS": _HEADERS,
+    "TIMEOUT": _SECONDS,
+    "COMPRESSION": _COMPRESSION,
+    "INSECURE": (flag, YES_OR_NO),
+    "CERTIFICATE": _FILE,
+    "CLIENT_KEY": _FILE,
+    "CLIENT_CERTIFICATE": _FILE,
+}
 _READ_BY_THE_SDK: Final[Mapping[str, tuple[Parser, str]]] = {
-    "OTEL_EXPORTER_OTLP_ENDPOINT": _URL,
-    "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": _URL,
-    "OTEL_EXPORTER_OTLP_TIMEOUT": _SECONDS,
-    "OTEL_EXPORTER_OTLP_TRACES_TIMEOUT": _SECONDS,
-    "OTEL_EXPORTER_OTLP_COMPRESSION": _COMPRESSION,
-    "OTEL_EXPORTER_OTLP_TRACES_COMPRESSION": _COMPRESSION,
-    "OTEL_EXPORTER_OTLP_INSECURE": (flag, YES_OR_NO),
+    **{
+        f"OTEL_EXPORTER_OTLP_{signal}{name}": spec
+        for signal in ("", "TRACES_", "METRICS_", "LOGS_")
+        for name, spec in _OF_EACH_SIGNAL.items()
+    },
     "OTEL_TRACES_SAMPLER": (sampler(*_SAMPLERS), _ALLOWED_SAMPLERS),
     "OTEL_BSP_SCHEDULE_DELAY": _MILLISECONDS,
     "OTEL_BSP_EXPORT_TIMEOUT": _MILLISECONDS,
     "OTEL_BSP_MAX_QUEUE_SIZE": _COUNT,
     "OTEL_BSP_MAX_EXPORT_BATCH_SIZE": _COUNT,
-    "OTEL_EXPORTER_OTLP_LOGS_ENDPOINT": _URL,
-    "OTEL_EXPORTER_OTLP_LOGS_TIMEOUT": _SECONDS,
-    "OTEL_EXPORTER_OTLP_LOGS_COMPRESSION": _COMPRESSION,
-    "OTEL_EXPORTER_OTLP_METRICS_ENDPOINT": _URL,
-    "OTEL_EXPORTER_OTLP_METRICS_TIMEOUT": _SECONDS,
-    "OTEL_EXPORTER_OTLP_METRICS_COMPRESSION": _COMPRESSION,
-    "OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE": (
-        lambda text: one_of(*_TEMPORALITIES)(text.lower()),
-        ", ".join(_TEMPORALITIES),
+    "OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE": _any_case(*_TEMPORALITIES),
+    "OTEL_EXPORTER_OTLP_METRICS_DEFAULT_HISTOGRAM_AGGREGATION": _any_case(
+        "explicit_bucket_histogram", "base2_exponential_bucket_histogram"
     ),
     "OTEL_METRIC_EXPORT_INTERVAL": _MILLISECONDS,
     "OTEL_METRIC_EXPORT_TIMEOUT": _MILLISECONDS,
@@ -112,15 +128,26 @@ def check_sdk_variables(
             read_setting(variable, text, {"parser": parser, "allowed": allowed})
     chosen = settings or Settings.from_env(variables)
     for name in chosen.signals():
-        own = f"OTEL_EXPORTER_OTLP_{name.upper()}_ENDPOINT"
-        variable = own if variables.get(own, "").strip() else _ENDPOINT
-        text = variables.get(variable, "").strip()
-        if text and "://" not in text and chosen.protocol_of(name) != "grpc":
+        is_grpc = chosen.protocol_of(name) == "grpc"
+        variable, text = _of_signal(variables, name, "ENDPOINT")
+        if text and "://" not in text and not is_grpc:
             allowed = f"a URL with a scheme, such as http://{text}, for OTLP over HTTP"
             raise SettingError(variable, text, allowed)
+        variable, text = _of_signal(variables, name, "COMPRESSION")
+        if text == "deflate" and is_grpc:
+            raise SettingError(variable, text, "none or gzip, for OTLP over gRPC")
 
 
-_ENDPOINT: Final = "OTEL_EXPORTER_OTLP_ENDPOINT"
+def _of_signal(
+    variables: Mapping[str, str], signal: str, setting: str
+) -> tuple[str, str]:
+    """Return the variable that holds a setting of a signal, and its text."""
+    own = f"OTEL_EXPORTER_OTLP_{signal.upper()}_{setting}"
+    general = f"OTEL_EXPORTER_OTLP_{setting}"
+    variable = own if variables.get(own, "").strip() else general
+    return variable, variables.get(variable, "").strip()
+
+
 _PROTOCOLS: Final = ("grpc", "http/protobuf")
 _BOUNDED: Final = 1_000_000
 _ABOVE_0: Final = "a whole number above 0"

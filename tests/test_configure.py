@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import io
+import resource
 import socket
 import subprocess
 import sys
+import threading
 import types
 import urllib.parse
 import urllib.request
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
@@ -209,6 +212,22 @@ def test_configured_again_is_the_same_handler(
     assert "another service_name and settings and registry" in line
 
 
+def test_threads_that_configure_at_once_share_a_handler() -> None:
+    """Whoever comes second waits for the first, and has what that one has made."""
+    registry = CollectorRegistry()
+    together = threading.Barrier(8)
+
+    def ask(_: int) -> Any:
+        together.wait(WAIT_S)
+        return configure(settings=QUIET, registry=registry)
+
+    with ThreadPoolExecutor(8) as threads:
+        made = list(threads.map(ask, range(8)))
+    with made[0]:
+        assert len({id(one) for one in made}) == 1
+        assert len({one.metrics_url for one in made}) == 1
+
+
 def test_flush_says_whether_all_arrived(
     receiver: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -228,6 +247,24 @@ def test_flush_says_whether_all_arrived(
         model.invoke("Roses?")
         assert not handler.flush(0.05)
         receiver.release.set()
+
+
+def test_flush_after_close_knows_of_later_calls(
+    receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What ends after `close()` is not sent, and flush does not say that it was."""
+    for name, value in receiver.environment().items():
+        monkeypatch.setenv(name, value)
+    settings = Settings(protocol="http/protobuf", metrics_exporter="none")
+    handler = configure(settings=settings, registry=CollectorRegistry())
+    llm = FakeChatModel(callbacks=[handler])
+    llm.invoke("Roses?")
+    assert handler.flush(float("inf"))
+    handler.close()
+    assert handler.flush()
+    llm.invoke("Lilies?")
+    assert not handler.flush()
+    assert len(receiver.names()) == 1
 
 
 def test_flush_where_telemetry_is_off() -> None:
@@ -356,15 +393,37 @@ def test_address_that_is_not_ours_is_refused() -> None:
     assert not isinstance(trace.get_tracer_provider(), TracerProvider)
 
 
-def test_host_that_is_none_is_refused_by_name() -> None:
+@pytest.mark.parametrize("host", ["no-host.invalid", "a..b", "x" * 70, "[::1]"])
+@pytest.mark.parametrize("port", [0, None])
+def test_host_that_is_none_is_refused_by_name(host: str, port: int | None) -> None:
     """A name that cannot be resolved is the host's fault and not the port's."""
-    wrong = Settings(
-        traces_exporter="none", prometheus_host="no-host.invalid", prometheus_port=0
-    )
+    wrong = Settings(traces_exporter="none", prometheus_host=host, prometheus_port=port)
     with pytest.raises(SettingError) as refused:
         configure(settings=wrong, registry=CollectorRegistry())
     assert refused.value.variable == "OTEL_EXPORTER_PROMETHEUS_HOST"
-    assert refused.value.value == "no-host.invalid"
+    assert refused.value.value == host
+
+
+def test_where_nothing_can_be_served_the_app_starts(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """No sockets are left: what nobody asked for costs a warning, not the app."""
+    with configure(settings=QUIET, registry=CollectorRegistry()) as first:
+        FakeChatModel(callbacks=[first]).invoke("Roses?")  # imports all that it needs
+    most, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (0, hard))
+    try:
+        handler = configure(
+            settings=Settings(traces_exporter="none"), registry=CollectorRegistry()
+        )
+        FakeChatModel(callbacks=[handler]).invoke("Roses?")
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
+    handler.close()
+    assert handler.metrics_url == ""
+    (line,) = [one for one in caplog.messages if "/metrics" in one]
+    assert "/metrics cannot be served here (Too many open files)" in line
+    assert "OTEL_METRICS_EXPORTER=otlp" in line
 
 
 def test_metrics_url_of_an_ipv6_address(monkeypatch: pytest.MonkeyPatch) -> None:

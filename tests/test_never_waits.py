@@ -33,6 +33,7 @@ ALLOWED = {
     "_metrics/prometheus.py:collect": "a scrape",
     "_pipeline.py:pipeline": "an app makes a handler; its own thread may come again",
     "_pipeline.py:flush": "an app flushes, with a limit of its own",
+    "configure.py:configure": "an app sets up; its own thread may come again",
     "configure.py:close": "an app closes its handler, or the process ends",
     "_instrument/switch.py:instrument": "an app switches it on",
     "_instrument/switch.py:uninstrument": "an app switches it off",

@@ -7,6 +7,7 @@ from importlib.metadata import EntryPoint
 from typing import Any
 
 import pytest
+from opentelemetry.util.re import parse_env_headers
 
 from otel_callbacks._setting_values import SettingError
 from otel_callbacks.settings import Settings, check_sdk_variables
@@ -302,6 +303,43 @@ def test_http_endpoint_without_a_scheme_is_refused(
     check_sdk_variables({**environ, "OTEL_TRACES_EXPORTER": "none", EMIT: "false"})
 
 
+@pytest.mark.parametrize("variable", ["", "TRACES_"])
+def test_compression_that_grpc_lacks_is_refused(variable: str) -> None:
+    """Its exporter would fail at every export; HTTP's has it."""
+    variable = f"OTEL_EXPORTER_OTLP_{variable}COMPRESSION"
+    with pytest.raises(SettingError, match="none or gzip, for OTLP over gRPC"):
+        check_sdk_variables({variable: "deflate"})
+    over_http = {"OTEL_EXPORTER_OTLP_PROTOCOL": "http/protobuf"}
+    check_sdk_variables({variable: "deflate", **over_http})
+
+
+@pytest.mark.parametrize("signal", ["", "TRACES_", "METRICS_", "LOGS_"])
+@pytest.mark.parametrize(
+    "text", ["sk-very-secret", "a=b,sk-very-secret", "=sk-very-secret", "a=sk-very;b"]
+)
+def test_headers_that_are_none_are_refused_without_their_text(
+    signal: str, text: str
+) -> None:
+    """The exporters would log the key that they cannot read, and go on without it."""
+    variable = f"OTEL_EXPORTER_OTLP_{signal}HEADERS"
+    with pytest.raises(SettingError, match="must be name=value") as refused:
+        check_sdk_variables({variable: text})
+    assert refused.value.variable == variable
+    assert "sk-" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    "text", ["authorization=Bearer%20k", "x-key=a b==, y=1,", "api-key=", " a = b "]
+)
+def test_headers_are_as_the_exporters_read_them(
+    text: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """What passes is nothing that an exporter complains about."""
+    check_sdk_variables({"OTEL_EXPORTER_OTLP_HEADERS": text})
+    assert parse_env_headers(text, liberal=True)
+    assert caplog.messages == []
+
+
 def test_sampler_of_a_package_is_allowed(monkeypatch: pytest.MonkeyPatch) -> None:
     """OpenTelemetry's SDK finds it by its entry point."""
     environ = {"OTEL_TRACES_SAMPLER": "ours"}
@@ -338,6 +376,7 @@ URL = "a URL such as http://localhost:4317"
 MILLISECONDS = "a whole number of milliseconds above 0"
 WHOLE = "a whole number above 0"
 COMPRESSION = "none, gzip or deflate"
+A_FILE = "the path of a file that can be read"
 SAMPLERS = (
     "always_on, always_off, traceidratio, parentbased_always_on, "
     "parentbased_always_off, parentbased_traceidratio, or one that a package brings "
@@ -348,7 +387,7 @@ OF_THE_SDK = [
     (
         "OTEL_EXPORTER_OTLP_ENDPOINT",
         ["http://localhost:4317", "collector:4317", "https://otel.example", "[::1]:4"],
-        ["ftp://a", "http://", "http://a:99999", "http://a:0", "://"],
+        ["ftp://a", "http://", "http://a:99999", "http://a:0", "://", "http://a b"],
         URL,
     ),
     ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", ["http://a/v1/traces"], ["http://:1"], URL),
@@ -356,12 +395,21 @@ OF_THE_SDK = [
     ("OTEL_EXPORTER_OTLP_TRACES_TIMEOUT", ["3"], ["-3"], SECONDS),
     (
         "OTEL_EXPORTER_OTLP_COMPRESSION",
-        ["none", "gzip", "deflate"],
+        ["none", "gzip"],
         ["zip"],
         COMPRESSION,
     ),
     ("OTEL_EXPORTER_OTLP_TRACES_COMPRESSION", ["gzip"], ["GZIP "], COMPRESSION),
     ("OTEL_EXPORTER_OTLP_INSECURE", ["true", "false"], ["perhaps"], YES_OR_NO),
+    ("OTEL_EXPORTER_OTLP_LOGS_INSECURE", ["TRUE"], ["2"], YES_OR_NO),
+    ("OTEL_EXPORTER_OTLP_CERTIFICATE", [__file__], ["/none", "/"], A_FILE),
+    ("OTEL_EXPORTER_OTLP_METRICS_CLIENT_KEY", [__file__], ["none.pem"], A_FILE),
+    (
+        "OTEL_EXPORTER_OTLP_METRICS_DEFAULT_HISTOGRAM_AGGREGATION",
+        ["base2_exponential_bucket_histogram", "EXPLICIT_BUCKET_HISTOGRAM"],
+        ["exponential"],
+        "explicit_bucket_histogram, base2_exponential_bucket_histogram",
+    ),
     ("OTEL_TRACES_SAMPLER", ["always_on", "traceidratio"], ["sometimes"], SAMPLERS),
     ("OTEL_BSP_SCHEDULE_DELAY", ["1", "5000"], ["0", "1.5"], MILLISECONDS),
     ("OTEL_BSP_EXPORT_TIMEOUT", ["30000"], ["-1"], MILLISECONDS),

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 _PATIENCE: Final = 3.0
 _INIT: Final = 1
 # Each runs what is registered after a fork, and at its children's ends.
-_FORKERS: Final = ("multiprocessing.util", "billiard.util")
+_FORKERS: Final = ("multiprocessing", "billiard")
 
 
 class LastCalls:
@@ -38,6 +38,12 @@ class LastCalls:
         is_main = threading.current_thread() is threading.main_thread()
         if is_main and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
             signal.signal(signal.SIGTERM, self._on_sigterm)
+        for name in _FORKERS:
+            processes = sys.modules.get(f"{name}.process")
+            # Their main process has no parent; it ends with `atexit`.
+            if getattr(processes and processes.current_process(), "_parent_pid", None):
+                self.finalize(sys.modules[f"{name}.util"])
+        self._watch_celery()
 
     def forget(self) -> None:
         """Leave nothing behind."""
@@ -54,10 +60,14 @@ class LastCalls:
         if not self._is_watching:
             return
         for name in _FORKERS:
-            forker = sys.modules.get(name)
+            forker = sys.modules.get(f"{name}.util")
             if forker is not None:
                 # It forgets its parent's finalizers first, so not at once.
                 forker.register_after_fork(self, _finalize)
+        self._watch_celery()
+
+    def _watch_celery(self) -> None:
+        """Be there at the end of a Celery worker's process."""
         celery = sys.modules.get("celery.signals")
         if celery is not None:
             celery.worker_process_shutdown.connect(self._on_celery, weak=False)
@@ -87,6 +97,6 @@ class LastCalls:
 def _finalize(last_calls: LastCalls) -> None:
     """Register the end with each module that runs one; the others never do."""
     for name in _FORKERS:
-        forker = sys.modules.get(name)
+        forker = sys.modules.get(f"{name}.util")
         if forker is not None:
             last_calls.finalize(forker)

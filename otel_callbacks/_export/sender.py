@@ -54,7 +54,8 @@ class Flush:
 
     def wait(self, deadline: float) -> bool:
         """Return whether everything was accepted before the deadline."""
-        self._done.wait(max(deadline - time.monotonic(), 0.0))
+        remaining = max(deadline - time.monotonic(), 0.0)
+        self._done.wait(min(remaining, threading.TIMEOUT_MAX))
         return self._ok
 
 
@@ -289,6 +290,7 @@ class QueueSender(Sender):
     def put(self, item: Any) -> None:
         """Take something to be sent."""
         if self.closed:
+            self._lost += 1
             return
         items = self._items
         items.append(item)

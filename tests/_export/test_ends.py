@@ -134,6 +134,26 @@ def test_a_child_that_ends_by_itself_sends(
     assert process.did == ["end"]
 
 
+@pytest.mark.parametrize("name", ["multiprocessing", "billiard"])
+def test_a_child_that_sets_up_by_itself_sends(
+    process: Process, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    """It ends without `atexit`, also where nothing was there before the fork."""
+    forker = Forker(f"{name}.util")
+    parent = types.SimpleNamespace(_parent_pid=None)
+    own = types.SimpleNamespace(_parent_pid=1)
+    for known in ("multiprocessing", "billiard"):
+        processes: Any = types.SimpleNamespace(current_process=lambda: parent)
+        monkeypatch.setitem(sys.modules, f"{known}.process", processes)
+    child: Any = types.SimpleNamespace(current_process=lambda: own)
+    monkeypatch.setitem(sys.modules, f"{name}.process", child)
+    monkeypatch.setitem(sys.modules, f"{name}.util", forker)
+    process.last_calls.watch()
+    for call in forker.at_end:
+        call()
+    assert process.did == ["end"]
+
+
 def test_a_celery_worker_sends(
     process: Process, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -153,4 +173,5 @@ def test_a_celery_worker_sends(
     process.last_calls.in_child()
     for call in ends:
         call(pid=1, exitcode=0)
-    assert process.did == ["end"]
+    # Set up in the worker, or before it was forked.
+    assert process.did == ["end", "end"]

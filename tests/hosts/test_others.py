@@ -16,13 +16,16 @@ if TYPE_CHECKING:
 CALLS = 6
 
 
-@pytest.mark.parametrize("pool", ["prefork", "solo"])
-def test_celery(scene: Scene, pool: str) -> None:
+@pytest.mark.parametrize(
+    ("pool", "late"), [("prefork", ""), ("prefork", "yes"), ("solo", "")]
+)
+def test_celery(scene: Scene, pool: str, late: str) -> None:
     """Each worker process sends its last calls at a warm shutdown."""
     for name in ("queue", "control", "results"):
         (scene.folder / name).mkdir()
     scene.more = {
         "SHOP_BROKER": str(scene.folder),
+        "SHOP_LATE": late,
         # At its default intervals nothing would have been sent before the end.
         "OTEL_BSP_SCHEDULE_DELAY": "600000",
     }

@@ -25,6 +25,13 @@ def test_children(scene: Scene, way: str, protocol: str) -> None:
     scene.check(1 + children, lines=1 + children)
 
 
+@pytest.mark.parametrize("way", ["fork", "forkserver", "spawn"])
+def test_children_that_set_up_by_themselves(scene: Scene, way: str) -> None:
+    """They end without `atexit`, and nothing of theirs was there before the fork."""
+    scene.run("-m", "own_children", way, "3")
+    scene.check(3, lines=3)
+
+
 @PROTOCOLS
 @pytest.mark.parametrize(
     ("number", "code"), [(signal.SIGTERM, -signal.SIGTERM), (signal.SIGINT, 130)]
