@@ -39,7 +39,7 @@ _OUTPUT: Final = ("output_tokens", "completion_tokens", "n_generated_tokens_tota
 _COST: Final = ("cost", "cost_usd", "amount_value", "amount")
 _USD: Final = "usd"
 _CURRENCIES: Final = ("amount_currency", "currency", "cost_currency")
-_FOREIGN: Final = re.compile(r"(.*[_ ])?(cost|amount)[_ (]+(?!usd)[a-z]{3}\)?")
+_OTHER_COST: Final = re.compile("cost|amount|price|charge|spend|spent")
 _ISO: Final = "start_time_iso"
 _OPENAI: Final = "openai"
 _ANTHROPIC: Final = "anthropic"
@@ -72,6 +72,11 @@ class Item(NamedTuple):
     operations: frozenset[str] | None = None
     """Which operations it counts; None for all."""
 
+    @property
+    def is_used(self) -> bool:
+        """Whether there is a number; a day without one is one with no usage."""
+        return self[2:5] != (None, None, None)
+
 
 class Export(NamedTuple):
     """What an export says."""
@@ -79,6 +84,8 @@ class Export(NamedTuple):
     items: tuple[Item, ...]
     provider: str = ""
     """Who counted, and nothing of others; empty where nobody says."""
+    unused: tuple[date, ...] = ()
+    """Days of which it says that nothing was used."""
 
     @property
     def operations(self) -> frozenset[str] | None:
@@ -88,9 +95,9 @@ class Export(NamedTuple):
 
     @property
     def days(self) -> list[date]:
-        """All days from the first to the last, also those that it lacks."""
-        first = min(item.day for item in self.items)
-        last = max(item.day for item in self.items)
+        """All days from the first to the last, also those without usage."""
+        days = [*self.unused, *(item.day for item in self.items)]
+        first, last = min(days), max(days)
         return [first + timedelta(days=n) for n in range((last - first).days + 1)]
 
 
@@ -100,18 +107,22 @@ def read_export(path: Path) -> Export:
         text = path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         _refuse(getattr(error, "strerror", None) or "it is not UTF-8")
+    if not text.strip():
+        _refuse("it is empty")
     is_json = text.lstrip()[:1] in {"{", "["}
     try:
         items = tuple(_of_json(text) if is_json else _of_csv(text))
     except (*_NOT_READ, csv.Error) as error:
         _refuse(f"it is no usage export that is known ({error})")
-    if not items:
+    used = tuple(item for item in items if item.is_used)
+    if not used:
         _refuse("it holds no usage")
     if is_json:
         provider = _ANTHROPIC if '"starting_at"' in text else _OPENAI
     else:
         provider = _OPENAI if _ISO in _head(text) else ""
-    export = Export(items, provider)
+    unused = tuple(item.day for item in items if not item.is_used)
+    export = Export(used, provider, unused)
     if len(export.days) > _DAYS_AT_MOST:
         _refuse(f"it is of {export.days[0]} to {export.days[-1]}, which is too long")
     return export
@@ -135,11 +146,14 @@ def _of_json(text: str) -> Iterator[Item]:
             name = more if isinstance(more, str) else "has_more"
             _refuse(f"it is one page of several ({name!r}): fetch all of them first")
         for bucket in page["data"]:
+            # A bucket without results says that nothing was used on this day.
             if "starting_at" in bucket:
                 day = _day(bucket["starting_at"])
+                yield Item(day, "")
                 yield from (_of_anthropic(day, result) for result in bucket["results"])
                 continue
             day = _day(bucket["start_time"])
+            yield Item(day, "")
             for result in bucket.get("results") or bucket.get("result") or ():
                 yield _of_result(day, result)
 
@@ -185,9 +199,10 @@ def _of_csv(text: str) -> Iterator[Item]:
     names = set(columns.values())
     if len(names) < len(rows.fieldnames or ()):
         _refuse("two of its columns have the same name")
-    foreign = next(filter(_FOREIGN.fullmatch, sorted(names)), None)
-    if foreign is not None and not names & set(_COST):
-        _refuse(f"its costs are in the column {foreign!r}; wanted are US dollars")
+    other = next(filter(_OTHER_COST.search, sorted(names)), None)
+    if other is not None and not names & set(_COST):
+        # Left out, its tokens would agree, and nobody would miss the dollars.
+        _refuse(f"its costs are in the column {other!r}; in US dollars it is cost")
     day = next((name for name in _DAYS if name in names), None)
     if day is None or not names & {*_INPUT, *_OUTPUT, *_COST}:
         wanted = "date, model, input_tokens, output_tokens, cost"
@@ -199,7 +214,8 @@ def _of_csv(text: str) -> Iterator[Item]:
     for row in rows:
         # A row that is too long has its rest under no name.
         cells = {columns[name]: row[name] or "" for name in columns}
-        item = Item(
+        # A row without numbers says that nothing was used on this day.
+        yield Item(
             _day(cells[day]),
             _of_line(_first(cells, _MODELS)),
             _tokens(_first(cells, _INPUT)),
@@ -207,8 +223,6 @@ def _of_csv(text: str) -> Iterator[Item]:
             _amount(cells),
             counted,
         )
-        if item[2:5] != (None, None, None):  # a day on which nothing was used
-            yield item
 
 
 def _first(cells: Mapping[str, str], names: tuple[str, ...]) -> str:

@@ -121,7 +121,8 @@ def test_any_sheet(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "why"),
     [
-        (b"", "its columns are"),
+        (b"", "it is empty"),
+        (b"\xef\xbb\xbf\n", "it is empty"),
         (b"a,b\n1,2\n", "wanted are date, model, input_tokens"),
         (b"date,model,cost\n", "it holds no usage"),
         (b"date,cost\nyesterday,1\n", "no usage export that is known"),
@@ -141,6 +142,9 @@ def test_any_sheet(tmp_path: Path) -> None:
         (b"date,input_tokens\n2026-11-01,-3\n", "'-3' is no number of tokens"),
         (b"date,input_tokens,cost (EUR)\n2026-11-01,3,1\n", "column 'cost \\(eur\\)'"),
         (b"date,input_tokens,total_cost_eur\n2026-11-01,3,1\n", "in the column"),
+        (b"date,input_tokens,total_cost\n2026-11-01,3,1\n", "in US dollars it is cost"),
+        (b"date,input_tokens,cost_cents\n2026-11-01,3,1\n", "column 'cost_cents'"),
+        (b"date,input_tokens,spend\n2026-11-01,3,1\n", "in the column 'spend'"),
         (
             page({"object": "organization.usage.images.result", "images": 2}).encode(),
             "holds organization.usage.images.result, which no callback",

@@ -146,6 +146,49 @@ def test_days_are_asked_of_a_prometheus(
         assert ("04", "rose-1", 20, 0) in rows
 
 
+def bucket(day: int, tokens: int | None, **start: object) -> dict[str, object]:
+    """Return what an API says of one day of March; nothing was used without tokens."""
+    result = {"model": "rose-1", "output_tokens": 0}
+    name = "uncached_input_tokens" if "starting_at" in start else "input_tokens"
+    results = [] if tokens is None else [result | {name: tokens}]
+    return {"results": results} | (
+        start or {"start_time": NOON + DAY_S * (day - 3) - 43_200}
+    )
+
+
+def test_days_of_which_an_export_says_that_nothing_was_used(
+    export: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What we counted on the first or the last day of it is a gap."""
+    sheets = [
+        json.dumps({"data": [bucket(3, None), bucket(4, 20), bucket(5, None)]}),
+        json.dumps(
+            {
+                "data": [
+                    bucket(day, tokens, starting_at=f"2025-03-0{day}T00:00:00Z")
+                    for day, tokens in ((3, None), (4, 20), (5, None))
+                ]
+            }
+        ),
+        f"{HEAD}2025-03-03,,,,\n2025-03-04,rose-1,20,,\n2025-03-05,rose-1,,,\n",
+    ]
+    for text in sheets:
+        export.write_text(text)
+        with prometheus([(ROSE, each_day(10, 20, 30))]) as url:
+            code = main(
+                ["reconcile", str(export), "--prometheus", url, "--provider", ""]
+            )
+            said = capsys.readouterr().out
+            assert code == 1, said
+            assert "2025-03-03" in said
+            assert "2025-03-05" in said
+        with prometheus([(ROSE, each_day(0, 20, 0))]) as url:
+            code = main(
+                ["reconcile", str(export), "--prometheus", url, "--provider", ""]
+            )
+            assert code == 0
+
+
 def test_a_day_without_restarts_is_exact_and_one_with_them_is_said(
     export: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
