@@ -12,7 +12,7 @@ from otel_callbacks._content.parts import (
     response_part,
     tool_call_part,
 )
-from otel_callbacks._readers.response import UNFINISHED, finish_reason
+from otel_callbacks._readers.response import once
 from otel_callbacks._readers.values import has_value, mapping, text
 
 if TYPE_CHECKING:
@@ -23,6 +23,41 @@ if TYPE_CHECKING:
 _MESSAGES: Final = "messages"
 _STATE: Final = "state"
 _STOP: Final = "stop"
+
+_UNFINISHED: Final = "error"
+"""Of a message that an error or its reader cut short."""
+
+_UNKNOWN: Final = "unknown"
+"""The schemas want a reason, and none is made up."""
+
+_REASON_KEYS: Final = (
+    "finish_reason",
+    "stop_reason",
+    "stopReason",
+    "done_reason",
+    "finishReason",
+    "status",
+)
+_OF_SCHEMA: Final = {
+    "completed": "stop",
+    "end_turn": "stop",
+    "eos": "stop",
+    "stop_sequence": "stop",
+    "incomplete": "length",
+    "max_tokens": "length",
+    "max_output_tokens": "length",
+    "model_length": "length",
+    "tool_calls": "tool_call",
+    "tool_use": "tool_call",
+    "function_call": "tool_call",
+    "safety": "content_filter",
+    "recitation": "content_filter",
+    "refusal": "content_filter",
+    "guardrail_intervened": "content_filter",
+    "content_filtered": "content_filter",
+    "failed": "error",
+}
+"""A provider's word in small letters -> the schemas'; others stay."""
 
 
 def messages_in(inputs: object, work: Work) -> tuple[list[Message], int]:
@@ -139,7 +174,7 @@ def output_messages(result: object, work: Work, *, finished: bool) -> list[Messa
         message = _choice(choice, work)
         if message["parts"] or finished:
             raw = getattr(choice, "message", None)
-            reason = finish_reason(choice, raw) if finished else UNFINISHED
+            reason = finish_reason(choice, raw) if finished else _UNFINISHED
             messages.append({**message, "finish_reason": reason})
     return messages
 
@@ -262,3 +297,15 @@ def _calls(value: object) -> list[dict[object, object]]:
 def _role(kind: str) -> str:
     """Return the convention's role."""
     return _ROLES.get(kind, kind) or "user"
+
+
+def finish_reason(generation: object, message: object) -> str:
+    """Read why a message ended."""
+    info = mapping(getattr(generation, "generation_info", None))
+    metadata = mapping(getattr(message, "response_metadata", None))
+    for place in (info, metadata):
+        for key in _REASON_KEYS:
+            if key in place and (found := text(place[key])):
+                state = once(found).lower()
+                return _OF_SCHEMA.get(state, state)
+    return _UNKNOWN

@@ -14,6 +14,7 @@ from otel_callbacks import _semconv as semconv
 from otel_callbacks._readers.error_classes import read
 from otel_callbacks._readers.provider import RESPONSES
 from otel_callbacks._readers.usage import (
+    COSTS,
     message_usage,
     reported_cost,
     total,
@@ -40,54 +41,6 @@ def is_chunk(event: Any) -> bool:
 def first_of(batch: Any) -> object:
     """Return the payload of a start: LangChain wraps each prompt in a new list."""
     return batch[0] if isinstance(batch, list) and batch else batch
-
-
-UNFINISHED: Final = "error"
-"""Of a message that an error or its reader cut short."""
-
-_UNKNOWN: Final = "unknown"
-"""The schemas want a reason, and none is made up."""
-
-_KEYS: Final = (
-    "finish_reason",
-    "stop_reason",
-    "stopReason",
-    "done_reason",
-    "finishReason",
-    "status",
-)
-_OF_SCHEMA: Final = {
-    "completed": "stop",
-    "end_turn": "stop",
-    "eos": "stop",
-    "stop_sequence": "stop",
-    "incomplete": "length",
-    "max_tokens": "length",
-    "max_output_tokens": "length",
-    "model_length": "length",
-    "tool_calls": "tool_call",
-    "tool_use": "tool_call",
-    "function_call": "tool_call",
-    "safety": "content_filter",
-    "recitation": "content_filter",
-    "refusal": "content_filter",
-    "guardrail_intervened": "content_filter",
-    "content_filtered": "content_filter",
-    "failed": "error",
-}
-"""A provider's word in small letters -> the schemas'; others stay."""
-
-
-def finish_reason(generation: object, message: object) -> str:
-    """Read why a message ended."""
-    info = mapping(getattr(generation, "generation_info", None))
-    metadata = mapping(getattr(message, "response_metadata", None))
-    for place in (info, metadata):
-        for key in _KEYS:
-            if key in place and (found := text(place[key])):
-                state = _once(found).lower()
-                return _OF_SCHEMA.get(state, state)
-    return _UNKNOWN
 
 
 # What comes with most errors.
@@ -147,6 +100,8 @@ def model_response(result: object) -> Response:
     answers = prompts[0] if len(prompts) == 1 else [*chain.from_iterable(prompts)]
     if not answers and not output:
         return _NO_RESPONSE
+    if len(answers) == 1 and (usual := _usual_response(answers[0], output)) is not None:
+        return usual
     message, metadata, info, is_merged = answers[0] if answers else _NO_ANSWER
     # A text model's llm_output names the model that was asked for.
     named = _NOTHING if message is None else output
@@ -155,7 +110,7 @@ def model_response(result: object) -> Response:
     reported = getattr(message, "usage_metadata", None)
     cached = not output and _is_cached(reported)
     return Response(
-        _once(model) if is_merged else model,
+        once(model) if is_merged else model,
         "" if identifier.startswith(_OWN_IDS) else identifier,
         _reasons(answers),
         _usage(prompts, output),
@@ -170,6 +125,104 @@ def model_response(result: object) -> Response:
             getattr(message, "additional_kwargs", None),
         ),
     )
+
+
+_SAID_IN_INFO: Final = (*_MODEL_KEYS, *_REASON_KEYS)
+_SAID_BESIDE: Final = (*_MODEL_KEYS, _PROVIDER, *(key for key, _ in _OPENAI_KEYS))
+_SAID: Final = (
+    *_SAID_IN_INFO,
+    *("status", "incomplete_details", "object"),
+    *_SAID_BESIDE[len(_MODEL_KEYS) :],
+)
+"""All that model, finish reasons and attributes are read of, in each place."""
+
+_known: dict[tuple[object, ...], tuple[str, tuple[str, ...], Attributes]] = {}
+"""What was read of all that answers say beside ids and numbers: of each model the few
+combinations that there are."""
+_KNOWN_AT_MOST: Final = 1_000
+_LONGEST: Final = 256
+_COMPARABLE: Final = frozenset({str, bool, type(None)})
+_DICTIONARY: Final = frozenset({dict})
+# Half of what it costs to call the class.
+_new: Final = tuple.__new__
+
+
+def _usual_response(answer: _Answer, output: dict[object, object]) -> Response | None:
+    """Read one message that has its usage and nothing billed apart, as nearly all."""
+    message, metadata, info, is_merged = answer
+    reported = getattr(message, "usage_metadata", None)
+    said = (
+        is_merged,
+        *map(metadata.get, _SAID),
+        *map(info.get, _SAID_IN_INFO),
+        *map(output.get, _SAID_BESIDE),
+    )
+    if (
+        type(reported) is not dict
+        or not _COMPARABLE.issuperset(map(type, said))
+        or not _is_usual(message, reported, metadata, output)
+    ):
+        return None
+    known = _known.get(said)
+    if known is None:
+        model = _find(_MODEL_KEYS, metadata, info, output)
+        known = (
+            once(model) if is_merged else model,
+            _reasons([answer]),
+            _attributes(metadata, output),
+        )
+        if all(len(word) <= _LONGEST for word in said if type(word) is str):
+            if len(_known) >= _KNOWN_AT_MOST:
+                _known.clear()
+            _known[said] = known
+    model, reasons, attributes = known
+    if _SEARCHES in model:
+        return None
+    identifier = _find(_ID_KEYS, metadata, output, info)
+    if identifier.startswith(_OWN_IDS):
+        identifier = ""
+    usage = message_usage(reported, output, metadata) or _usage([[answer]], output)
+    fields = model, identifier, reasons, usage, True, False, attributes
+    return _new(Response, (*fields, None, _NOT_BILLED, 0))
+
+
+def _is_usual(
+    message: object,
+    reported: dict[object, object],
+    metadata: dict[object, object],
+    output: dict[object, object],
+) -> bool:
+    """Say whether a message tells no cost, no hit of a cache, and nothing billed apart.
+
+    What seems to be unusual is read the long way.
+    """
+    inputs: Any = reported.get("input_token_details", _NOTHING)
+    raw: Any = metadata.get("usage", _NOTHING)
+    parts: tuple[Any, ...] = (
+        reported,
+        inputs,
+        reported.get("output_token_details", _NOTHING),
+        metadata.get("token_usage", _NOTHING),
+        raw,
+        output.get("token_usage", _NOTHING),
+        output.get("usage", _NOTHING),
+    )
+    more = getattr(message, "additional_kwargs", _NOTHING)
+    return (
+        _DICTIONARY.issuperset(map(type, parts))
+        and _UNUSUAL.isdisjoint(chain(metadata, output, *parts))
+        and (_HOUR not in inputs or not count(inputs[_HOUR]))
+        and (not raw or _has_no_extras(raw))
+        and type(getattr(message, "content", None)) is str
+        and type(more) is dict
+        and _TOOL_OUTPUTS not in more
+    )
+
+
+def _has_no_extras(raw: dict[object, object]) -> bool:
+    """Say whether Anthropic's usage has nothing that is billed apart."""
+    by_age = mapping(raw.get("cache_creation"))
+    return raw.get("server_tool_use") is None and not count(by_age.get(_HOUR))
 
 
 class _Chunk(SimpleNamespace):
@@ -283,11 +336,11 @@ def _reasons(answers: list[_Answer]) -> tuple[str, ...]:
     if len(answers) == 1:
         _, metadata, info, is_merged = answers[0]
         if reason := _reason(metadata, info):
-            return (_once(reason) if is_merged else reason,)
+            return (once(reason) if is_merged else reason,)
     reasons = []
     for _, metadata, info, is_merged in answers:
         if reason := _reason(metadata, info):
-            reasons.append(_once(reason) if is_merged else reason)
+            reasons.append(once(reason) if is_merged else reason)
     if not reasons and answers and "choices" in answers[0][1]:
         choices = map(mapping, items(answers[0][1]["choices"]))
         return tuple(filter(None, (_find(_REASON_KEYS, each) for each in choices)))
@@ -305,7 +358,7 @@ def _reason(metadata: dict[object, object], info: dict[object, object]) -> str:
     return text(details.get("reason")) or state
 
 
-def _once(value: str) -> str:
+def once(value: str) -> str:
     """Undo that LangChain joined a word that several chunks of a stream repeat."""
     period = (value + value).find(value, 1)
     return value[:period] if period >= _SHORTEST_WORD else value
@@ -382,6 +435,10 @@ _SEARCHES: Final = "-search-"
 """In the name of a model of OpenAI's that searches for each answer."""
 _TOOL_OUTPUTS: Final = "tool_outputs"
 """Where langchain-openai's first format keeps the calls of OpenAI's own tools."""
+_UNUSUAL: Final = (
+    COSTS | _GROUNDING | {"total_cost", "choices", "image", "speed", _SOURCES}
+)
+"""Where one of these keys is, there may be a cost, or something billed apart."""
 _OWN_TOOLS: Final = ("web_search", "file_search", "code_interpreter")
 """Tools that OpenAI runs and bills; ``_call`` comes after, as the type of a part."""
 _CALL: Final = "_call"

@@ -18,7 +18,7 @@ from otel_callbacks._records import EXACT, Usage
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-_COSTS: Final = frozenset(
+COSTS: Final = frozenset(
     {"cost", "cost_in_usd_ticks", "response_cost", "_hidden_params"}
 )
 """Keys under which a cost may stand; mostly there is none of them."""
@@ -37,7 +37,7 @@ def reported_cost(
     for place in places:
         if not place:
             continue
-        if not place.keys().isdisjoint(_COSTS) and (cost := _cost(place)) is not None:
+        if not place.keys().isdisjoint(COSTS) and (cost := _cost(place)) is not None:
             return cost
         for key in _USAGES:
             reported = place.get(key)
@@ -46,7 +46,7 @@ def reported_cost(
                 continue
             seen = reported
             if (
-                not reported.keys().isdisjoint(_COSTS)
+                not reported.keys().isdisjoint(COSTS)
                 and (cost := _cost(reported)) is not None
             ):
                 return cost
@@ -233,6 +233,7 @@ def _sum(*parts: int | None) -> int | None:
 # Half of what it costs to call the class.
 _plain: Final = tuple.__new__
 _NO_DETAILS: Final = Usage()[2:]
+_INTEGER: Final = frozenset({int})
 
 
 def langchain(raw: _Raw) -> Usage:
@@ -243,7 +244,8 @@ def langchain(raw: _Raw) -> Usage:
     inputs, outputs = count(raw.get("input_tokens")), count(raw.get("output_tokens"))
     input_details = mapping(raw.get("input_token_details"))
     output_details = mapping(raw.get("output_token_details"))
-    if _are_zero(input_details) and _are_zero(output_details):
+    details = (*input_details.values(), *output_details.values())
+    if _INTEGER.issuperset(map(type, details)) and not any(details):
         return _plain(Usage, (inputs, outputs, *_NO_DETAILS))
     read, write, reasoning = _detail_keys(input_details, output_details)
     thoughts = count(output_details.get(reasoning)) or 0
@@ -276,14 +278,6 @@ def _with_thoughts(
         if whole is not None and whole == inputs + outputs + thoughts:
             return outputs + thoughts
     return outputs
-
-
-def _are_zero(details: _Raw) -> bool:
-    """Say whether no detail says more than that there is none of it, as mostly."""
-    for value in details.values():  # noqa: SIM110 -- half the cost of a generator
-        if type(value) is not int or value:
-            return False
-    return True
 
 
 def _detail_keys(input_details: _Raw, output_details: _Raw) -> tuple[str, str, str]:

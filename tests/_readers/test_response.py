@@ -20,8 +20,8 @@ from langchain_core.outputs import (
 from langchain_openai import ChatOpenAI, OpenAI
 from pydantic import BaseModel, ValidationError
 
+from otel_callbacks._readers import response as response_module
 from otel_callbacks._readers.response import (
-    finish_reason,
     first_of,
     is_chunk,
     model_response,
@@ -511,36 +511,6 @@ def test_any_payload_gives_a_response(
     assert response.usage is None or response.usage[:2] != (None, None)
 
 
-@pytest.mark.parametrize(
-    ("info", "metadata", "expected"),
-    [
-        ({"finish_reason": "stop"}, {}, "stop"),
-        ({}, {"finish_reason": "tool_calls"}, "tool_call"),
-        ({}, {"stop_reason": "end_turn"}, "stop"),
-        ({}, {"stopReason": "max_tokens"}, "length"),
-        ({}, {"finish_reason": "SAFETY"}, "content_filter"),
-        ({}, {"status": "completed"}, "stop"),
-        ({"finish_reason": "stopstop"}, {}, "stop"),
-        ({"finish_reason": "malformed"}, {}, "malformed"),
-        ({"finish_reason": None}, {}, "unknown"),
-        ({}, {}, "unknown"),
-    ],
-)
-def test_a_reason_is_the_schemas(
-    info: dict[str, Any], metadata: dict[str, Any], expected: str
-) -> None:
-    """Known words are the schemas', others stay, and none is made up."""
-    message = AIMessage("x", response_metadata=metadata)
-    generation = ChatGeneration(message=message, generation_info=info)
-    assert finish_reason(generation, message) == expected
-
-
-def test_a_text_models_reason_stands_in_its_generation() -> None:
-    """A text model has no message."""
-    said = Generation(text="x", generation_info={"finish_reason": "length"})
-    assert finish_reason(said, None) == "length"
-
-
 class _Events(BaseCallbackHandler):
     """Keeps what a stream of protocol events brings."""
 
@@ -576,3 +546,120 @@ def test_anything_else_is_no_chunk(event: object) -> None:
 def test_the_payload_of_a_start_is_unwrapped(batch: object, expected: object) -> None:
     """What is no list stays what it is."""
     assert first_of(batch) == expected
+
+
+ZEROS: dict[str, Any] = {"audio": 0, "cache_read": 0}
+SHAPES: list[tuple[dict[str, Any], dict[str, Any], dict[str, Any]]] = [
+    (
+        {
+            "model_provider": "openai",
+            "model_name": "gpt-4o",
+            "id": "chatcmpl-1",
+            "service_tier": "default",
+            "finish_reason": "stop",
+            "logprobs": None,
+            "token_usage": {"prompt_tokens": 10, "completion_tokens": 20},
+        },
+        {"finish_reason": "stop"},
+        {"model_name": "gpt-4o", "system_fingerprint": "fp_1", "token_usage": {}},
+    ),
+    (
+        {
+            "id": "msg_1",
+            "model": "claude",
+            "stop_reason": "end_turn",
+            "usage": {
+                "cache_creation": {"ephemeral_1h_input_tokens": 0},
+                "server_tool_use": None,
+            },
+        },
+        {},
+        {},
+    ),
+    ({"finish_reason": "STOP", "model_name": "gemini"}, {"safety_ratings": []}, {}),
+]
+PLACES = ("metadata", "info", "output", "token_usage", "usage", "reported", "details")
+UNUSUAL: list[tuple[str, Any]] = [
+    ("model_name", "gpt-4o-search-preview"),
+    ("model_name", object()),
+    ("model", "x" * 2_000),
+    ("id", "lc_run--1"),
+    ("id", None),
+    ("body", {"model": "m", "choices": [{"finish_reason": "length"}]}),
+    ("status_code", 200),
+    ("status", "incomplete"),
+    ("incomplete_details", {"reason": "max_output_tokens"}),
+    ("choices", [{"finish_reason": "stop"}]),
+    ("object", "response"),
+    ("model_provider", "groq"),
+    ("cost", 0.5),
+    ("cost", "0.5"),
+    ("_hidden_params", {"response_cost": 0.25}),
+    ("cost_in_usd_ticks", 10**9),
+    ("total_cost", 0),
+    ("total_cost", 1.5),
+    ("speed", "fast"),
+    ("server_tool_use", {"web_search_requests": 2}),
+    ("cache_creation", {"ephemeral_1h_input_tokens": 5}),
+    ("ephemeral_1h_input_tokens", 7),
+    ("ephemeral_1h_input_tokens", 0),
+    ("image", 3),
+    ("cache_read", 4),
+    ("cache_read", True),
+    ("input_tokens", 0),
+    ("input_tokens", None),
+    ("num_sources_used", 2),
+    ("grounding_metadata", {"web_search_queries": ["a"]}),
+    ("groundingMetadata", None),
+    ("token_usage", [1]),
+    ("usage", {"output_tokens": 5}),
+    ("usage", None),
+]
+
+
+@pytest.mark.parametrize(("key", "value"), UNUSUAL)
+@pytest.mark.parametrize("kind", [ChatGeneration, ChatGenerationChunk])
+def test_a_known_answer_is_read_as_a_new_one(
+    kind: type[ChatGeneration], key: str, value: object, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is remembered of one answer is never said of another, in any place."""
+    for metadata, info, output in SHAPES:
+        for place in PLACES:
+            details: dict[str, Any] = {**ZEROS}
+            reported: dict[str, Any] = {
+                "input_tokens": 10,
+                "output_tokens": 20,
+                "total_tokens": 30,
+                "input_token_details": details,
+            }
+            said: dict[str, dict[str, Any]] = {
+                "metadata": {**metadata},
+                "info": {**info},
+                "output": {**output},
+                "token_usage": {**metadata.get("token_usage", {})},
+                "usage": {**metadata.get("usage", {})},
+                "reported": reported,
+                "details": details,
+            }
+            if place in {"token_usage", "usage"}:
+                said["metadata"][place] = said[place]
+            answer = _answer(said["metadata"], said["info"], reported, kind)
+            result = LLMResult(generations=[[answer]], llm_output=said["output"])
+            model_response(result)
+            said[place][key] = value
+            answer.message.response_metadata = said["metadata"]
+            answer.message.usage_metadata = reported  # type: ignore[attr-defined]
+            known = model_response(result), model_response(result)
+            with monkeypatch.context() as patch:
+                patch.setattr(response_module, "_usual_response", lambda *_: None)
+                anew = model_response(result)
+            assert known == (anew, anew), (metadata, place)
+
+
+def test_what_is_remembered_of_answers_is_bounded() -> None:
+    """A provider may name another model in each answer."""
+    usage = {"input_tokens": 1, "output_tokens": 1, "total_tokens": 2}
+    for number in range(response_module._KNOWN_AT_MOST + 2):
+        answer = _answer({"model_name": f"m{number}"}, {}, usage)
+        assert model_response(LLMResult(generations=[[answer]])).model == f"m{number}"
+    assert len(response_module._known) <= response_module._KNOWN_AT_MOST
