@@ -54,12 +54,12 @@ test: $(READY) ## Run the tests with branch coverage (ARGS for pytest)
 	  --cov-fail-under=100 $(ARGS)
 
 .PHONY: test-fast
-test-fast: $(READY) ## Run the tests without the slow ones and without coverage
+test-fast: $(READY) ## Run the tests without the slow ones, the attacks and coverage
 	$(BIN)/python -m pytest -q -n $(WORKERS) \
-	  -m "not slow and not e2e and not kubernetes and not scale" $(ARGS)
+	  -m "not slow and not attack and not e2e and not kubernetes and not scale" $(ARGS)
 
 .PHONY: test-slow
-test-slow: $(READY) ## Run the tests as on a slow machine: nice, beside four busy loops
+test-slow: $(READY) ## Run the tests ten times slower: nice, beside four busy loops
 	.ci/slow-machine $(BIN)/python -m pytest -q -n $(WORKERS) $(ARGS)
 
 .PHONY: chaos

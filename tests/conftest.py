@@ -43,6 +43,13 @@ _SLOW = (
     "tests/examples/",
     "tests/_export/test_reasons.py",
 )
+_ATTACKS = (
+    "tests/test_limits_hold.py",
+    "tests/test_live_work.py",
+    "tests/test_money_holds.py",
+    "tests/test_nothing_hangs.py",
+    "tests/test_spend_truth.py",
+)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -50,6 +57,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.nodeid.startswith(_SLOW):
             item.add_marker(pytest.mark.slow)
+        if item.nodeid.startswith(_ATTACKS):
+            item.add_marker(pytest.mark.attack)
     named = [item.nodeid for item in items if " at 0x" in item.nodeid]
     if named:
         message = f"a parameter is named by its address, give it ids=: {named}"
