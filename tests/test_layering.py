@@ -114,6 +114,7 @@ OF_A_PROMISE = {
     "test_every_setting",
     "test_limits_hold",
     "test_money_holds",
+    "test_money_pages",
     "test_field_troubles",
     "test_graph_tree",
     "test_layering",

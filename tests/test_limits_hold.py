@@ -407,6 +407,37 @@ def test_with_retry_makes_no_call_of_a_refusal(
     assert server.requests == []
 
 
+def test_retry_middleware_of_agents_makes_no_call_of_a_refusal(
+    chat: Callable[..., Any], server: FakeOpenAI
+) -> None:
+    """It ends with a message instead, unless it is told what to retry."""
+    from langchain.agents import create_agent  # noqa: PLC0415
+    from langchain.agents.middleware import (  # noqa: PLC0415
+        ModelFallbackMiddleware,
+        ModelRetryMiddleware,
+    )
+
+    llm = chat(max_tokens=60)
+
+    def ask(middleware: Any) -> Any:
+        agent = create_agent(llm, tools=[], middleware=[middleware])
+        return agent.invoke({"messages": [("user", "x")]})["messages"][-1].text
+
+    with track_usage(max_tokens=10) as usage:
+        said = ask(ModelRetryMiddleware(initial_delay=0))
+    assert said.startswith("Model call failed after 3 attempts with BudgetExceeded")
+    assert usage.refused == 3
+    for middleware, refused in (
+        (ModelRetryMiddleware(retry_on=(ConnectionError,)), 1),
+        (ModelRetryMiddleware(initial_delay=0, on_failure="error"), 3),
+        (ModelFallbackMiddleware(llm), 2),
+    ):
+        with track_usage(max_tokens=10) as usage, pytest.raises(BudgetExceeded):
+            ask(middleware)
+        assert usage.refused == refused
+    assert server.requests == []
+
+
 def test_a_refusal_does_not_look_like_a_call(
     chat: Callable[..., Any], telemetry: Capture
 ) -> None:

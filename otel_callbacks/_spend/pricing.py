@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import json
 from typing import TYPE_CHECKING, Final, NamedTuple
 
@@ -163,9 +164,9 @@ class Pricing:
         self._diagnostics.log_once(
             "price",
             f"no price is known for model {model!r} of provider {request.provider!r}"
-            f"{server}; its tokens are counted as unpriced. Put this line, with "
-            "its prices of a million tokens, into the file that OTEL_CALLBACKS_PRICES "
-            f"names: {_entry(request, model)}"
+            f"{server}; its tokens are counted as unpriced. Add this, with its prices "
+            "of a million tokens, to the end of the file that OTEL_CALLBACKS_PRICES "
+            f"names:\n{_entry(request, model)}"
             if model
             else "a call and its answer name no model, so its price is not known; its "
             "tokens are counted as unpriced.",
@@ -174,12 +175,17 @@ class Pricing:
 
 
 def _entry(request: Request, model: str) -> str:
-    """Return a line for the file of prices."""
-    fields = {"model": model, "provider": request.provider}
+    """Return a table for the file of prices, which may stand below others."""
+    # In a file, brackets, as those of "sonnet[1m]", belong to a pattern.
+    fields = {"model": glob.escape(model), "provider": request.provider}
     if request.server_address:
         fields["server"] = request.server_address
-    texts = [f"{name} = {json.dumps(text)}" for name, text in fields.items() if text]
-    return f"prices = [{{{', '.join(texts)}, input = 0.0, output = 0.0}}]"
+    texts = [
+        f"{name} = {json.dumps(text, ensure_ascii=False)}"
+        for name, text in fields.items()
+        if text
+    ]
+    return "\n".join(("[[prices]]", *texts, "input = 0.0", "output = 0.0"))
 
 
 _DAY_NS: Final = 86_400 * 10**9

@@ -153,6 +153,37 @@ def test_a_model_without_a_price_is_said_once(
     assert " at " not in caplog.messages[-1]
 
 
+def test_what_is_said_can_be_put_into_the_file(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, diagnostics: Diagnostics
+) -> None:
+    """As it stands, below others, again and again, whatever a model is called."""
+    price = Pricing(diagnostics).price
+    models = ["rose-1", "rose-2", 'a "rose"\\2', "rose\n[[prices]]", "🌹-花"]
+    requests = [
+        REQUEST._replace(model=model, provider=provider, server_address=server)
+        for model, provider, server in zip(
+            models,
+            ("openai", "openai", "garden", "", "garden"),
+            ("llm.example", "", "llm.example", "", "::1"),
+            strict=True,
+        )
+    ]
+    for request in requests:
+        assert price(request, RESPONSE._replace(model=""), NOW) is None
+    tables = [
+        message.partition("names:\n")[2].replace("0.0", "1.0")
+        for message in caplog.messages
+    ]
+    path = tmp_path / "prices.toml"
+    path.write_text(
+        '[[prices]]\nmodel = "tulip-*"\ninput = 1\n' + "\n".join(tables), "utf-8"
+    )
+    price = Pricing(diagnostics, str(path)).price
+    for request in requests:
+        response = RESPONSE._replace(model="", usage=Usage(1_000_000, 0))
+        assert price(request, response, NOW) == 1
+
+
 def test_nobody_sends_a_bill_for_a_fake(
     caplog: pytest.LogCaptureFixture, diagnostics: Diagnostics
 ) -> None:
@@ -181,7 +212,7 @@ def test_a_call_without_a_model_has_no_line_for_a_file(
     assert Pricing(diagnostics).price(request, RESPONSE._replace(model=""), NOW) is None
     (record,) = caplog.records
     assert "name no model" in record.getMessage()
-    assert "prices = [" not in record.getMessage()
+    assert "[[prices]]" not in record.getMessage()
 
 
 def test_it_can_be_silent(
@@ -465,13 +496,13 @@ def test_names_find_their_price(
         ("router.huggingface.co", "meta-llama/Llama-3.3-70B-Instruct:nobody"),
     ],
 )
-def test_what_the_list_does_not_have_is_said_with_the_line_to_add(
+def test_what_the_list_does_not_have_is_said_with_the_table_to_add(
     diagnostics: Diagnostics, caplog: pytest.LogCaptureFixture, address: str, model: str
 ) -> None:
-    """The line is one of the file of prices."""
+    """It is one of the file of prices."""
     request = Request("chat", model, "openai", model, address, 443)
     response = Response(usage=Usage(1_000, 10))
     assert Pricing(diagnostics).price(request, response, NOW) is None
-    line = caplog.messages[-1].partition("names: ")[2]
+    line = caplog.messages[-1].partition("names:\n")[2]
     (entry,) = tomllib.loads(line)["prices"]
     assert (entry["model"], entry["server"]) == (model, address)

@@ -38,12 +38,15 @@ class Stack:
 
     Args:
         folder: Where their data and logs go.
+        is_quick: Whether Prometheus reads each second, with a second of patience; else
+            as often and as patiently as its file says.
         settings: Variables of ``deploy/collector/config.yaml`` that differ from the
             tests' own.
     """
 
-    def __init__(self, folder: Path, **settings: str) -> None:
+    def __init__(self, folder: Path, *, is_quick: bool = True, **settings: str) -> None:
         folder.mkdir(parents=True, exist_ok=True)
+        self._is_quick = is_quick
         self.folder = folder
         self._ports = dict(
             zip(
@@ -160,11 +163,12 @@ class Stack:
         shutil.copytree(DEPLOY / "prometheus", copied, dirs_exist_ok=True)
         file = copied / "prometheus.yml"
         configuration = yaml.safe_load(file.read_text())
-        configuration["global"] |= {
-            "scrape_interval": _INTERVAL,
-            "scrape_timeout": _INTERVAL,
-            "evaluation_interval": _INTERVAL,
-        }
+        if self._is_quick:
+            configuration["global"] |= {
+                "scrape_interval": _INTERVAL,
+                "scrape_timeout": _INTERVAL,
+                "evaluation_interval": _INTERVAL,
+            }
         here = {
             "app:9464": self.address("app"),
             "otel-collector:8888": self.address("metrics"),
@@ -177,7 +181,7 @@ class Stack:
                 group["targets"] = [here.pop(target) for target in group["targets"]]
         assert not here, f"no job reads {sorted(here)}"
         file.write_text(yaml.safe_dump(configuration))
-        for rules in copied.glob("rules/*.yml"):
+        for rules in copied.glob("rules/*.yml") if self._is_quick else ():
             rules.write_text(_quicker(rules.read_text()))
         return file
 
