@@ -1,7 +1,7 @@
-"""What embeddings are asked for, and what came back.
+"""Read the request and the response of an embeddings call.
 
-LangChain has no callback for embeddings and throws their usage away, so both are read
-from the objects themselves: the model, and the answers of the provider's client.
+LangChain has no callback for embeddings and drops their usage. So the request is read
+from the embeddings object, and the response from the provider's client.
 """
 
 from __future__ import annotations
@@ -44,28 +44,28 @@ _CLASSES: Final = {
 }
 """A class -> ``ls_provider``, as LangChain's chat models name the same provider."""
 
-# Packages of LangChain's whose name does not say a provider.
+# LangChain packages whose names are not provider names.
 _GENERAL: Final = frozenset({"classic", "community", "core", "experimental", "tests"})
 _PACKAGE: Final = "langchain_"
 
 _DEEPEST: Final = 8
 
-# What OpenAI's client asks for where its caller says nothing.
+# The default of OpenAI's client.
 _DEFAULT_FORMAT: Final = "base64"
 
 
 class Answer(NamedTuple):
-    """One answer of a provider's client."""
+    """One response of a provider's client."""
 
     options: dict[str, Any]
     response: Any
 
 
 def held(model: object) -> Embeddings | None:
-    """Return the embeddings that embeddings hold and ask, as a cache does."""
+    """Return the embeddings that a wrapper, such as a cache, holds."""
     value: Any
     for value in list(getattr(model, "__dict__", {}).values()):
-        # By its type: an attribute asked for its class may run the app's own code.
+        # By its type: reading `__class__` of an attribute may run the app's code.
         if issubclass(type(value), Embeddings):
             found: Embeddings = value
             return found
@@ -73,7 +73,7 @@ def held(model: object) -> Embeddings | None:
 
 
 def leaf(model: object) -> object:
-    """Return the embeddings that ask a provider, below those that only pass on."""
+    """Return the embeddings below all wrappers, which call the provider."""
     for _ in range(_DEEPEST):
         inner = held(model)
         if inner is None:
@@ -83,7 +83,7 @@ def leaf(model: object) -> object:
 
 
 class EmbeddingsStart(NamedTuple):
-    """What is known of a call of embeddings that starts."""
+    """The start of an embeddings call."""
 
     model: object
     metadata: Any
@@ -91,17 +91,17 @@ class EmbeddingsStart(NamedTuple):
 
     @classmethod
     def of(cls, model: object) -> EmbeddingsStart:
-        """Return it of a model, with what is known of the run whose code calls it."""
+        """Return the start for a model, with the metadata of the run that calls it."""
         config = mapping(var_child_runnable_config.get())
         return cls(leaf(model), config.get("metadata"), config.get("tags"))
 
     def read(self) -> Request:
-        """Read what the model is."""
+        """Read the request."""
         return embeddings_request(self.model)
 
 
 def embeddings_request(model: object) -> Request:
-    """Read what is known of an embedding model before it is called."""
+    """Read the request from an embeddings model, before the call."""
     name = next(filter(None, (text(getattr(model, k, "")) for k in _MODEL_KEYS)), "")
     provider = provider_name(_provider(type(model)), None, "")
     arguments: dict[object, object] = {}
@@ -125,7 +125,7 @@ def embeddings_request(model: object) -> Request:
 
 
 def embeddings_response(reported: tuple[list[Answer], Any]) -> Response:
-    """Read what came back."""
+    """Read the response."""
     answers, vectors = reported
     attributes: dict[str, Any] = {}
     vector = vectors[0] if vectors and isinstance(vectors[0], list) else vectors
@@ -143,7 +143,7 @@ def embeddings_response(reported: tuple[list[Answer], Any]) -> Response:
 
 
 def _provider(kind: type) -> str:
-    """Name the provider of a class, or of one it derives from."""
+    """Return the provider's name for a class or one of its bases."""
     for base in kind.__mro__:
         if base.__name__ in _CLASSES:
             return _CLASSES[base.__name__]
@@ -156,8 +156,8 @@ def _provider(kind: type) -> str:
 
 
 def _body(response: Any) -> dict[object, object]:
-    """Return an answer's parts by name."""
-    if hasattr(response, "parse"):  # of with_raw_response
+    """Return the fields of a response."""
+    if hasattr(response, "parse"):  # with_raw_response
         response = response.parse()
     if isinstance(response, dict):
         return response
@@ -178,7 +178,7 @@ answers: Final[ContextVar[list[Answer] | None]] = ContextVar(
 
 
 def wrap_clients() -> None:
-    """Wrap the client's method, if the client is imported and not wrapped yet."""
+    """Wrap the client's method if the client is imported and not yet wrapped."""
     module = sys.modules.get(_MODULE)
     if module is None:
         return
@@ -190,19 +190,19 @@ def wrap_clients() -> None:
 
 
 def unwrap_clients() -> None:
-    """Undo it; where somebody else has wrapped it since, ours does nothing by now."""
+    """Restore the method; a wrapper below somebody else's becomes a no-op."""
     module = sys.modules.get(_MODULE)
     for name in _CLIENT_CLASSES:
         kind = getattr(module, name, None)
         wrapped: Any = vars(kind).get(_METHOD) if kind is not None else None
         original = vars(wrapped).get(_MARK) if wrapped is not None else None
-        # Who wraps with functools.wraps copies our mark: then ours is further in.
+        # functools.wraps copies our mark to an outer wrapper: ours is below it.
         if original is not None and wrapped.__wrapped__ is original:
             setattr(kind, _METHOD, original)
 
 
 def _noting(original: Any) -> Any:
-    """Return the method that notes what another one answers."""
+    """Return a method that records what the original returns."""
 
     @functools.wraps(original)
     def create(self: Any, *args: Any, **kwargs: Any) -> Any:
@@ -222,7 +222,7 @@ def _noting(original: Any) -> Any:
 async def _later(
     response: Awaitable[Any], options: dict[str, Any], noted: list[Answer]
 ) -> Any:
-    """Note an answer when it has come."""
+    """Record a response of an async client."""
     answer = await response
     noted.append(Answer(options, answer))
     return answer

@@ -1,4 +1,4 @@
-"""Embeddings as spans and counters, though LangChain has no callback for them.
+"""Spans and counters for embeddings, for which LangChain has no callback.
 
 https://github.com/open-telemetry/semantic-conventions-genai, span ``embeddings``.
 """
@@ -33,10 +33,10 @@ if TYPE_CHECKING:
 
 
 def innermost_run_id() -> UUID | None:
-    """Return the id of the innermost open run here, if there is one."""
+    """Return the id of the innermost open run of this context, if any."""
     run: Any = otel_context.get_value(RUN_KEY)
     if type(run) in STAND_INS and not run.open:
-        # A model's run that ended in another task is still here.
+        # A model run that ended in another task is still in this context.
         step_aside(run)
         run = run.outer
     if type(run) in RUNS and run.open:
@@ -45,7 +45,7 @@ def innermost_run_id() -> UUID | None:
 
 
 class Everywhere:
-    """The handler of ``instrument``, while it is active."""
+    """The handler of `instrument` while it is active."""
 
     handler: OTelCallbackHandler | None = None
 
@@ -56,14 +56,15 @@ _UNREAD: Final = Request(semconv.EMBEDDINGS, "")
 
 
 class TracedEmbeddings(Embeddings):
-    """Embeddings whose calls are spans, and whose tokens and time are counted.
+    """Embeddings whose calls are traced and counted.
 
-    It may be used wherever the inner one can; other attributes are those of the inner.
+    Use it wherever the inner embeddings can be used. All other attributes are those of
+    the inner embeddings.
 
     Args:
-        inner: The embeddings to call.
-        handler: Makes the spans; by default the one of `instrument`, else a new one
-            on the global providers.
+        inner: The embeddings that are called.
+        handler: The handler that makes the spans. By default the one of `instrument`,
+            else a new one on the global providers.
 
     Example:
         >>> embeddings = TracedEmbeddings(OpenAIEmbeddings())
@@ -114,22 +115,22 @@ class TracedEmbeddings(Embeddings):
 
 
 def _documents(inner: Any, texts: list[str]) -> list[list[float]]:
-    """Call the inner one."""
+    """Call the inner embeddings."""
     return inner.embed_documents(texts)  # type: ignore[no-any-return]
 
 
 def _query(inner: Any, text: str) -> list[float]:
-    """Call the inner one."""
+    """Call the inner embeddings."""
     return inner.embed_query(text)  # type: ignore[no-any-return]
 
 
 async def _adocuments(inner: Any, texts: list[str]) -> list[list[float]]:
-    """Call the inner one."""
+    """Call the inner embeddings."""
     return await inner.aembed_documents(texts)  # type: ignore[no-any-return]
 
 
 async def _aquery(inner: Any, text: str) -> list[float]:
-    """Call the inner one."""
+    """Call the inner embeddings."""
     return await inner.aembed_query(text)  # type: ignore[no-any-return]
 
 
@@ -140,8 +141,8 @@ def called(
     *args: Any,
     **kwargs: Any,
 ) -> _T:
-    """Call embeddings within a span."""
-    # One call of the app's is one span: embed_query may call embed_documents.
+    """Call embeddings in a span."""
+    # One call of the app is one span: embed_query may call embed_documents.
     if answers.get() is not None:
         return function(model, *args, **kwargs)
     call = _Call(handler, model, args)
@@ -163,7 +164,7 @@ async def acalled(
     *args: Any,
     **kwargs: Any,
 ) -> _T:
-    """Call embeddings within a span, in async code."""
+    """Call async embeddings in a span."""
     if answers.get() is not None:
         return await function(model, *args, **kwargs)
     call = _Call(handler, model, args)
@@ -179,13 +180,13 @@ async def acalled(
 
 
 class _Call:
-    """One call: a run of the handler's, and what the provider's client answers."""
+    """One call: a run of the handler, and the responses of the provider's client."""
 
     def __init__(
         self, handler: OTelCallbackHandler, model: Any, args: tuple[Any, ...]
     ) -> None:
         wrap_clients()
-        self._runs = handler._runs  # noqa: SLF001 -- what its callbacks delegate to
+        self._runs = handler._runs  # noqa: SLF001 -- as its callbacks do
         self._id = uuid4()
         self._answers: list[Answer] = []
         texts = args[0] if args else None
@@ -199,7 +200,7 @@ class _Call:
         self._before = answers.set(self._answers)
 
     def release(self) -> None:
-        """Note no more answers."""
+        """Stop recording responses."""
         answers.reset(self._before)
 
     def ended(self, vectors: Any) -> None:
@@ -217,7 +218,7 @@ _wrapped: Final[list[tuple[type, str, Any]]] = []
 
 
 def wrap_embeddings(handler: OTelCallbackHandler) -> None:
-    """Wrap every class of embeddings, those too that are imported later."""
+    """Wrap each embeddings class, including those imported later."""
     Everywhere.handler = handler
     for kind in _kinds(Embeddings):
         _wrap(kind)
@@ -225,7 +226,7 @@ def wrap_embeddings(handler: OTelCallbackHandler) -> None:
 
 
 def unwrap_embeddings() -> None:
-    """Undo it; what somebody else has wrapped since stays, and does nothing."""
+    """Restore the classes; a wrapper below somebody else's becomes a no-op."""
     Everywhere.handler = None
     if _MADE in vars(Embeddings):
         delattr(Embeddings, _MADE)
@@ -237,19 +238,19 @@ def unwrap_embeddings() -> None:
 
 
 def _made(kind: type, /, **options: Any) -> None:
-    """Wrap a class that has just been made, after what its other bases do to it."""
+    """Wrap a new subclass after `__init_subclass__` of its other bases."""
     super(Embeddings, kind).__init_subclass__(**options)  # type: ignore[misc]
     _wrap(kind)
 
 
 def _kinds(kind: type) -> set[type]:
-    """Return all classes that derive from one."""
+    """Return all subclasses, at any depth."""
     here: list[type] = type.__subclasses__(kind)
     return {*here, *(below for one in here for below in _kinds(one))}
 
 
 def _wrap(kind: type) -> None:
-    """Wrap the methods that a class itself has."""
+    """Wrap the methods that a class defines itself."""
     if issubclass(kind, TracedEmbeddings):
         return
     for name in _METHODS:
@@ -260,13 +261,13 @@ def _wrap(kind: type) -> None:
 
 
 def _within_span(original: Any) -> Any:
-    """Return a method that makes a span around another one."""
+    """Return a method that calls the original in a span."""
     if inspect.iscoroutinefunction(original):
 
         @functools.wraps(original)
         async def later(self: Any, *args: Any, **kwargs: Any) -> Any:
             handler = Everywhere.handler
-            # Those that hold others, as a cache does, ask nobody themselves.
+            # Wrappers such as a cache do not call a provider themselves.
             if handler is None or held(self) is not None:
                 return await original(self, *args, **kwargs)
             return await acalled(handler, self, original, *args, **kwargs)

@@ -1,1 +1,1 @@
-"""Tracing without a change in the app."""
+"""Tracing without a change to the app."""

@@ -1,4 +1,4 @@
-"""The entry point of ``opentelemetry-instrument``: no line of the app is changed.
+"""The entry point for ``opentelemetry-instrument``.
 
 https://opentelemetry.io/docs/zero-code/python/
 """
@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 _logger = logging.getLogger(__name__)
 
 _PROVIDERS: Final = ("tracer_provider", "meter_provider", "logger_provider")
-# Read by whoever has set up the SDK, who knows more exporters and protocols than
-# `configure` does.
+# Read by the distro that sets up the SDK; it knows more exporters and protocols than
+# `configure`.
 _NOT_OURS: Final = frozenset(
     {
         "traces_exporter",
@@ -48,19 +48,19 @@ _VARIABLES: Final = {
 
 
 class OTelCallbacksInstrumentor(BaseInstrumentor):  # type: ignore[misc]
-    """Lets ``opentelemetry-instrument python app.py`` trace LangChain.
+    """Traces LangChain under ``opentelemetry-instrument python app.py``.
 
-    Spans, series and events go to the providers that it has set up. Fields of
-    `Settings` are options: OpenTelemetry's declarative file gives them below
+    Spans, series and events go to the global providers. The fields of `Settings` are
+    options: OpenTelemetry's declarative file sets them below
     ``instrumentation/development``, ``python``, ``otel_callbacks``.
     """
 
     def instrumentation_dependencies(self) -> Collection[str]:
-        """Return what must be installed, and in which versions."""
+        """Return the packages, with versions, that must be installed."""
         return ("langchain-core >= 1.0",)
 
     def _instrument(self, **kwargs: Any) -> None:
-        """Instrument with the given providers, else with the global ones."""
+        """Instrument with the given providers or the global ones."""
         providers = {name: kwargs.pop(name, None) for name in _PROVIDERS}
         if unknown := kwargs.keys() - _VARIABLES.keys():
             _logger.warning(
@@ -80,12 +80,12 @@ class OTelCallbacksInstrumentor(BaseInstrumentor):  # type: ignore[misc]
         )
 
     def _uninstrument(self, **kwargs: Any) -> None:  # noqa: ARG002 -- the base's
-        """Stop it."""
+        """Stop the instrumentation."""
         uninstrument()
 
 
 def _as_text(value: Any) -> str:
-    """Return a value of a YAML file as a variable has it."""
+    """Return a YAML value in the form of an environment variable."""
     if isinstance(value, list | tuple):
         return ",".join(map(_as_text, value))
     return str(value)

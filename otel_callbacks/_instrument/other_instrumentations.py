@@ -1,4 +1,4 @@
-"""Other instrumentations that are active beside ours and see the same calls."""
+"""Find and suppress other instrumentations that trace the same calls."""
 
 from __future__ import annotations
 
@@ -29,15 +29,15 @@ _DATA: Final = {
 
 
 def suppress_others(*, on: bool) -> None:
-    """Keep other instrumentations quiet from now on, or no longer."""
+    """Start or stop suppressing other instrumentations."""
     current_span.decorate = _suppressed if on else None
 
 
 class _WhileOpen:
-    """True, and of a class, as long as a run is open.
+    """A value that is true, and an instance of a class, while a run is open.
 
-    What is attached for an async run stays attached after its end: there it must
-    silence nothing any more.
+    The context of an async run stays attached after its end. From then on this value is
+    false, so that it suppresses nothing.
     """
 
     capture_content = upload_completion = False
@@ -50,16 +50,16 @@ class _WhileOpen:
         return self._run.open
 
     @property  # type: ignore[misc]
-    def __class__(self) -> type:  # what isinstance asks
+    def __class__(self) -> type:  # read by isinstance
         return self._kind if self._kind and self._run.open else _WhileOpen
 
     def merge(self, _data: object, *, overwrite: bool = True) -> None:
-        """Take what the silenced one has learned; we know it from LangChain."""
+        """Ignore the attributes of a suppressed span: LangChain hands them to us."""
 
 
 def _suppressed(run: StandIn | Shared, context: Context) -> Context:
-    """Return the context of a model's run with others silenced in it."""
-    # Runs that share a stand-in are always a model's.
+    """Return the context of a model run, with other instrumentations suppressed."""
+    # Only model runs share a stand-in.
     request = getattr(run, "request", None)
     if request is not None and request.operation not in semconv.BILLED_OPERATIONS:
         return context
@@ -113,41 +113,41 @@ _LINE: Final = (
 
 
 def warn_of_others(diagnostics: Diagnostics) -> None:
-    """Log once which others are active, if any are."""
+    """Log once which other instrumentations are active, if any."""
     names = sorted({*_instrumentors(), *_langsmith(), *_anthropic()})
     if names:
         diagnostics.log_once("other_instrumentations", _LINE % ", ".join(names))
 
 
 def _instrumentors() -> Iterator[str]:
-    """Yield the packages that instrument model calls by now."""
+    """Yield the active instrumentors of model calls."""
     module, name = _BASE
     base = getattr(sys.modules.get(module), name, None)
     for kind in _kinds(base) if base is not None else ():
         parts = kind.__module__.split(".")
         if parts[0] == _OURS or SEEN_BY.isdisjoint(parts):
             continue
-        # Each is a single object; calling the class would make it.
+        # Instrumentors are singletons; calling the class would create one.
         active = vars(kind).get("_instance")
         if getattr(active, "is_instrumented_by_opentelemetry", False):
             yield kind.__module__
 
 
 def _kinds(kind: Any) -> Iterator[Any]:
-    """Yield all classes that derive from one."""
+    """Yield all subclasses, at any depth."""
     for below in kind.__subclasses__():
         yield below
         yield from _kinds(below)
 
 
 def _langsmith() -> Iterator[str]:
-    """Yield LangSmith where it makes spans of LangChain's runs."""
+    """Yield LangSmith if it sends runs as OpenTelemetry spans."""
     if any(os.environ.get(name, "").lower() == "true" for name in LANGSMITH):
         yield "langsmith"
 
 
 def _anthropic() -> Iterator[str]:
-    """Yield Anthropic's client where it is one that makes spans by itself."""
+    """Yield Anthropic's client if it makes spans itself."""
     said = os.environ.get(_ANTHROPIC, "").lower()
     if _ANTHROPIC_SPANS in sys.modules and said != "false":
         yield f"anthropic ({_ANTHROPIC}=false switches it off)"

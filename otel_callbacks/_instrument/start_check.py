@@ -1,8 +1,8 @@
-"""Say at start what an injected copy of this package lacks, and what it hides.
+"""Warn at start about packages that an injected copy of this package lacks or hides.
 
 OpenTelemetry's operator copies a folder into a Pod and puts it before the app's own
-packages. What the folder lacks ends as one DEBUG line, and what it has besides is used
-in place of the app's own: neither is seen before something is wrong.
+packages on the path. A missing package shows as one DEBUG line only, and a package that
+is in both places hides the app's own version.
 https://opentelemetry.io/docs/platforms/kubernetes/operator/automatic/
 """
 
@@ -32,7 +32,7 @@ _logger = logging.getLogger(__name__)
 
 
 def check_injection(folder: Path, path: Sequence[str]) -> None:
-    """Log one warning if what was injected does not fit the app."""
+    """Log one warning if the injected folder does not fit the app."""
     injected = os.environ.get("PYTHONPATH", "").split(os.pathsep)
     if str(folder) not in injected:
         return
@@ -52,7 +52,7 @@ def check_injection(folder: Path, path: Sequence[str]) -> None:
 
 
 def _is_there(module: str) -> bool:
-    """Say whether a module can be found; its parents are imported for that."""
+    """Return whether a module can be found. Imports its parent packages."""
     try:
         return find_spec(module) is not None
     except ModuleNotFoundError:
@@ -60,7 +60,7 @@ def _is_there(module: str) -> bool:
 
 
 def _hidden(folder: Path, others: list[str]) -> list[str]:
-    """Name the app's packages that the folder has in another version."""
+    """Return the app's packages that the folder has in another version."""
     ours = _versions([str(folder)])
     theirs = _versions(others)
     return [
@@ -71,10 +71,10 @@ def _hidden(folder: Path, others: list[str]) -> list[str]:
 
 
 def _versions(folders: list[str]) -> dict[str, str]:
-    """Return the installed versions, by name; the first one found counts."""
+    """Return the installed versions by name; the first on the path wins."""
     found: dict[str, str] = {}
     for each in distributions(path=folders):
-        # What pip leaves of a package that it could not remove has no metadata.
+        # A folder that pip could not remove has no metadata.
         try:
             metadata: Any = each.metadata
             name, version = metadata.get("Name"), metadata.get("Version")

@@ -1,8 +1,8 @@
-"""What providers' packages drop from their streams: response ids, Anthropic's input.
+"""Keep what providers' packages drop from streams: response ids, Anthropic's input.
 
-Only inside `instrument`: the one method of langchain-openai and of langchain-anthropic
-that turns an event of the API into a message is wrapped, so that the message keeps what
-an answer that is not streamed has.
+Only under `instrument`. It wraps the one method of langchain-openai and of
+langchain-anthropic that turns an event of the API into a message. The message then has
+the same metadata as an answer that is not streamed.
 """
 
 from __future__ import annotations
@@ -19,25 +19,25 @@ _MARK: Final = "_otel_callbacks_original"
 
 
 def _keep_openai(made: Any, chunk: Any) -> None:
-    """Keep the id: merged messages keep one of equal ids, so each chunk may have it."""
+    """Keep the id on each chunk; merging chunks keeps one of equal ids."""
     message = getattr(made, "message", None)
     if message is not None and isinstance(chunk, dict) and chunk.get("id"):
         message.response_metadata.setdefault("id", chunk["id"])
 
 
 def _keep_anthropic(made: Any, event: Any) -> None:
-    """Keep the id and the usage of a stream's first event, which holds the input."""
+    """Keep the id and the usage of the first event, which has the input tokens."""
     message = made[0] if isinstance(made, tuple) and made else None
     if message is None or getattr(event, "type", None) != "message_start":
         return
     begun = event.message
     message.response_metadata.setdefault("id", begun.id)
-    # Where it stands in an answer that is not streamed.
+    # The same place as in an answer that is not streamed.
     message.response_metadata.setdefault("usage", begun.usage.model_dump())
 
 
 class _Method(NamedTuple):
-    """A method that is wrapped."""
+    """A method to wrap."""
 
     module: str
     class_: str
@@ -62,13 +62,13 @@ _METHODS: Final = (
 
 
 def wrap_streams() -> bool:
-    """Wrap the methods of the packages that the app has imported by now."""
+    """Wrap the methods of the packages that the app has imported."""
     wrapped = [_wrap(method) for method in _METHODS]
     return any(wrapped)
 
 
 def _wrap(method: _Method) -> bool:
-    """Wrap one method; say whether it is wrapped, or never will be."""
+    """Wrap one method; return whether nothing is left to do."""
     module = sys.modules.get(method.module)
     if module is None:
         return False
@@ -80,7 +80,7 @@ def _wrap(method: _Method) -> bool:
     @functools.wraps(original)
     def convert(self: Any, event: Any, *args: Any, **kwargs: Any) -> Any:
         made = original(self, event, *args, **kwargs)
-        # What is dropped may be dropped in another way: then less is known.
+        # A newer version may drop it in another place: then less is known.
         with contextlib.suppress(Exception):
             method.keep(made, event)
         return made
@@ -91,11 +91,11 @@ def _wrap(method: _Method) -> bool:
 
 
 def unwrap_streams() -> None:
-    """Undo it, unless somebody else has wrapped it since."""
+    """Restore the methods that nobody else has wrapped since."""
     for method in _METHODS:
         kind = getattr(sys.modules.get(method.module), method.class_, None)
         wrapped = getattr(kind, method.name, None)
         original = getattr(wrapped, _MARK, None)
-        # Who wraps with functools.wraps copies our mark: then ours is further in.
+        # functools.wraps copies our mark to an outer wrapper: ours is below it.
         if original is not None and getattr(wrapped, "__wrapped__", None) is original:
             setattr(kind, method.name, original)

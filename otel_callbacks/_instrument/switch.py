@@ -1,10 +1,10 @@
-"""Every LangChain run of a process a span and counters, without a change in the app.
+"""Trace every LangChain run of a process without a change to the app.
 
-LangChain itself adds the handler: it asks registered hooks whenever it makes a callback
-manager (``register_configure_hook``), and adds what they answer where no handler of
-this class is there yet. There is one hook: it answers with the handler of `instrument`,
-else with one that keeps accounts where `track_usage` is active, else with none. Wrapped
-are only embeddings, which have no callback, and what drops a stream's response id.
+LangChain adds the handler: each callback manager reads the registered hooks
+(``register_configure_hook``) and adds their handlers, unless it has one of that class.
+This module registers one hook. It returns the handler of `instrument`, else a handler
+that keeps accounts if `track_usage` is active, else None. Only embeddings, which have
+no callback, and the methods that drop a stream's response id are wrapped.
 https://reference.langchain.com/python/langchain_core/tracers/
 """
 
@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 VARIABLE: Final = "OTEL_CALLBACKS_INSTRUMENT"
 
 
-# Whoever switches holds it.
+# Held while instrumentation is switched on or off.
 _switching: Final = ForkSafeLock()
 
 
@@ -55,11 +55,10 @@ def instrument(
     settings: Settings | None = None,
     redact: Redact | None = None,
 ) -> OTelCallbackHandler:
-    """Trace and count all LangChain runs of this process from now on.
+    """Trace and count all LangChain runs of this process.
 
-    Where a handler of ours is given explicitly, too, on the same providers and
-    registry, a run is still one span and is counted once. A second call changes
-    nothing.
+    A run that also has an explicit handler on the same providers and registry is still
+    one span and is counted once. A second call changes nothing.
 
     Args:
         tracer_provider: Makes the spans; the global one by default.
@@ -93,7 +92,7 @@ def instrument(
 
 
 def uninstrument() -> None:
-    """Stop what `instrument` has begun; open runs are ended as abandoned."""
+    """Stop the tracing of `instrument`. Open runs end as abandoned."""
     with _switching.lock:
         handler = instrumenting()
         instrument_with(None)
@@ -103,7 +102,7 @@ def uninstrument() -> None:
 
 
 def instrument_if_asked() -> None:
-    """Instrument where ``OTEL_CALLBACKS_INSTRUMENT`` says so."""
+    """Instrument if ``OTEL_CALLBACKS_INSTRUMENT`` is true."""
     text = os.environ.get(VARIABLE, "").strip()
     spec = {"parser": flag, "allowed": YES_OR_NO}
     if text and read_setting(VARIABLE, text, spec):
@@ -111,9 +110,9 @@ def instrument_if_asked() -> None:
 
 
 class _LedgerHandler(OTelCallbackHandler):
-    """Keeps accounts and does nothing else: no spans, no series."""
+    """A handler that keeps accounts, without spans or series."""
 
-    def __init__(self) -> None:  # the parent's would make spans and series
+    def __init__(self) -> None:  # the base class would make spans and series
         self.settings = Settings.from_env()
         built = ledger_only(self.settings)
         self.diagnostics = built.diagnostics
@@ -122,9 +121,9 @@ class _LedgerHandler(OTelCallbackHandler):
 
 
 class _Hook:
-    """What LangChain asks; it has the one method of a context variable that is used.
+    """The hook; it has the one method of a context variable that LangChain calls.
 
-    A real one would not be seen by threads that begin with an empty context.
+    A real context variable is empty in threads that start with an empty context.
     """
 
     def __init__(self) -> None:
@@ -134,9 +133,9 @@ class _Hook:
         self.ledger: _LedgerHandler | None = None
 
     def get(self) -> OTelCallbackHandler | None:
-        """Return the handler to add, if any."""
+        """Return the handler that LangChain adds, if any."""
         if self.instrumenting is not None:
-            # What the app has imported since then can be wrapped by now.
+            # The app may have imported more packages since then.
             wrap_streams()
             if not self.is_warned:
                 self.is_warned = True
@@ -149,14 +148,14 @@ _hook: Final = _Hook()
 
 
 def keep_accounts() -> None:
-    """Let LangChain add a handler where `track_usage` is active."""
+    """Let LangChain add a handler while `track_usage` is active."""
     if _hook.ledger is None:
         _hook.ledger = _LedgerHandler()
     _register()
 
 
 def _register() -> None:
-    """Let LangChain ask the hook, from the first time on that somebody needs it."""
+    """Register the hook with LangChain when it is first needed."""
     if not _hook.is_registered:
         _hook.is_registered = True
         ask: Callable[..., Any] = register_configure_hook
@@ -164,7 +163,7 @@ def _register() -> None:
 
 
 def instrument_with(handler: OTelCallbackHandler | None) -> None:
-    """Let LangChain add a handler everywhere, or stop that."""
+    """Set the handler that LangChain adds everywhere, or None."""
     _register()
     _hook.instrumenting = handler
     suppress_others(on=handler is not None)
