@@ -26,6 +26,7 @@ from otel_callbacks._content.tools import (
     tool_definitions,
     tool_result,
 )
+from otel_callbacks._readers import values
 from otel_callbacks._readers.values import has_value, mapping, text
 
 if TYPE_CHECKING:
@@ -71,7 +72,8 @@ class Captured(NamedTuple):
 
 
 NOTHING: Final = Captured()
-_Read: TypeAlias = Callable[[Work], Any]
+_Read: TypeAlias = Callable[[Work, Callable[[Any], Any]], Any]
+"""Is given what may be read, and what to look at each payload through."""
 
 _READ_AT_END: Final[dict[str, tuple[str, Callable[[object, Work], Any]]]] = {
     semconv.INVOKE_AGENT: (semconv.OUTPUT_MESSAGES, messages_out),
@@ -108,28 +110,39 @@ class Capture:
             return self._capture(
                 (
                     semconv.INPUT_MESSAGES,
-                    lambda work: _messages_in(payload, work, apart),
+                    lambda work, seen: _messages_in(seen(payload), work, apart),
                 ),
                 (
                     semconv.SYSTEM_INSTRUCTIONS,
-                    lambda work: _instructions(payload, more, work, apart),
+                    lambda work, seen: _instructions(
+                        seen(payload), seen(more), work, apart
+                    ),
                 ),
-                (semconv.TOOL_DEFINITIONS, lambda work: tool_definitions(more, work)),
+                (
+                    semconv.TOOL_DEFINITIONS,
+                    lambda work, seen: tool_definitions(seen(more), work),
+                ),
             )
         if operation in _GRAPHS:
             return self._capture(
-                (semconv.INPUT_MESSAGES, lambda work: messages_in(payload, work))
+                (
+                    semconv.INPUT_MESSAGES,
+                    lambda work, seen: messages_in(seen(payload), work),
+                )
             )
         if operation == semconv.EXECUTE_TOOL:
             return self._capture(
                 (
                     semconv.TOOL_CALL_ARGUMENTS,
-                    lambda work: tool_arguments(payload, more, work),
+                    lambda work, seen: tool_arguments(seen(payload), seen(more), work),
                 )
             )
         if operation == semconv.RETRIEVAL:
             return self._capture(
-                (semconv.RETRIEVAL_QUERY_TEXT, lambda work: plain(payload, work))
+                (
+                    semconv.RETRIEVAL_QUERY_TEXT,
+                    lambda work, seen: plain(seen(payload), work),
+                )
             )
         return NOTHING
 
@@ -147,7 +160,7 @@ class Capture:
         if error is not None and self._exceptions:
             message: tuple[str, _Read] = (
                 semconv.EXCEPTION_MESSAGE,
-                lambda _: _KEYS.sub("REDACTED", str(error)[: 4 * self._limit]),
+                lambda *_: _KEYS.sub("REDACTED", str(error)[: 4 * self._limit]),
             )
             read += (message,)
         captured = self._capture(*read)
@@ -163,16 +176,25 @@ class Capture:
         content: dict[str, Any] = {}
         troubles: list[tuple[str, ContentError]] = []
         for name, read in attributes:
-            try:
-                found = read(Work(min(_MOST_VALUES, self._limit // _LEAST_BYTES)))
-            except Exception as error:  # noqa: BLE001 -- told by the caller
+            found, error = self._read(read)
+            if error is not None:
                 troubles.append((CONTENT, _error_of(error)))
-                continue
             try:
                 self._add(content, name, found)
             except Exception as error:  # noqa: BLE001 -- told by the caller
                 troubles.append((REDACT, _error_of(error)))
         return Captured(content or None, tuple(troubles))
+
+    def _read(self, read: _Read) -> tuple[Any, Exception | None]:
+        """Read one attribute; what raises is left out of it."""
+        trouble: Exception | None = None
+        for seen in (_as_it_is, values.plain):
+            work = Work(min(_MOST_VALUES, self._limit // _LEAST_BYTES))
+            try:
+                return read(work, seen), trouble or work.trouble
+            except Exception as error:  # noqa: BLE001 -- told by the caller
+                trouble = trouble or error
+        return None, trouble
 
     def _add(self, content: dict[str, Any], name: str, found: Any) -> None:
         """Redact and cut one attribute, and note what was left out."""
@@ -225,11 +247,18 @@ def _result(
     """Say how the result of an operation is read, if it is content."""
     if operation in semconv.MODEL_OPERATIONS:
         name = semconv.OUTPUT_MESSAGES
-        return ((name, lambda work: output_messages(payload, work, finished=finished)),)
+        return (
+            (
+                name,
+                lambda work, seen: output_messages(
+                    seen(payload), work, finished=finished
+                ),
+            ),
+        )
     if operation not in _READ_AT_END:
         return ()
     name, read = _READ_AT_END[operation]
-    return ((name, lambda work: read(payload, work)),)
+    return ((name, lambda work, seen: read(seen(payload), work)),)
 
 
 def _messages_in(payload: object, work: Work, apart: bool) -> tuple[Any, int]:  # noqa: FBT001
@@ -256,6 +285,11 @@ def _instructions(
         for message in input_messages(system, work)[0]:
             parts += message["parts"]
     return parts
+
+
+def _as_it_is(payload: Any) -> Any:
+    """Look at a payload as it is."""
+    return payload
 
 
 def _error_of(error: Exception) -> ContentError:

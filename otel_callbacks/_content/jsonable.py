@@ -116,6 +116,9 @@ def without_credentials(url: str) -> str:
 MORE: Final = "…"
 """Stands for what was too deep or too much."""
 
+UNREADABLE: Final = "<unreadable>"
+"""Stands for what raised when it was read."""
+
 _MOST_VALUES: Final = 20_000
 _DEEPEST: Final = 24
 _INT64: Final = 1 << 63
@@ -156,22 +159,33 @@ class NotPlainError(TypeError):
 
 
 class Work:
-    """How much may still be read of one attribute."""
+    """How much may still be read of one attribute, and what could not be."""
 
-    __slots__ = ("remaining", "strict")
+    __slots__ = ("remaining", "strict", "trouble")
 
     def __init__(self, remaining: int = _MOST_VALUES, *, strict: bool = False) -> None:
         self.remaining = remaining
         self.strict = strict
+        self.trouble: Exception | None = None
 
 
-def plain(  # noqa: PLR0911 -- one for each kind of value
-    value: object, work: Work, depth: int = _DEEPEST
-) -> Any:
+def plain(value: object, work: Work, depth: int = _DEEPEST) -> Any:
     """Copy a value as JSON knows it; strings are not copied."""
     kind = type(value)
     if kind is str or value is None or kind is bool:
         return value
+    try:
+        return _plain(value, work, depth)
+    except Exception as error:
+        if work.strict:
+            raise
+        # It costs no other value.
+        work.trouble = error
+        return UNREADABLE
+
+
+def _plain(value: object, work: Work, depth: int) -> Any:
+    """Copy a value that may raise when it is read."""
     if isinstance(value, int | float | str):
         return _constant(value)
     if depth <= 0 or work.remaining <= 0:
@@ -183,7 +197,7 @@ def plain(  # noqa: PLR0911 -- one for each kind of value
     if isinstance(value, Sequence | AbstractSet):
         return _items(value, work, depth)
     if work.strict:
-        raise NotPlainError(kind.__name__)
+        raise NotPlainError(type(value).__name__)
     return _object(value, work, depth)
 
 
@@ -222,7 +236,10 @@ def _dictionary(
             break
         work.remaining -= 1
         name = _name(key)
-        if isinstance(value, str) and name.lower().replace("-", "_") in _CREDENTIALS:
+        if (
+            issubclass(type(value), str)
+            and name.lower().replace("-", "_") in _CREDENTIALS
+        ):
             copied[name] = "REDACTED"
         else:
             copied[name] = plain(value, work, depth - 1)

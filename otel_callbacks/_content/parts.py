@@ -7,6 +7,7 @@ https://github.com/open-telemetry/semantic-conventions-genai
 
 from __future__ import annotations
 
+from itertools import islice
 from typing import TYPE_CHECKING, Any, Final
 
 from otel_callbacks._content.jsonable import (
@@ -143,7 +144,8 @@ def content_parts(content: object, work: Work) -> list[Part]:
         content = [content]
     if not isinstance(content, list | tuple):
         return []
-    return [part for block in content for part in _block_parts(block, work)]
+    blocks = islice(content, max(work.remaining, 0))
+    return [part for block in blocks for part in _block_parts(block, work)]
 
 
 def tool_call_part(call: dict[object, object], work: Work) -> Part:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from itertools import chain
-from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias, cast
-from uuid import UUID
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias
 
 from otel_callbacks import _semconv as semconv
 from otel_callbacks._readers.provider import (
@@ -18,9 +17,10 @@ from otel_callbacks._readers.provider import (
     server_of,
 )
 from otel_callbacks._readers.values import (
-    LONGEST_TEXT,
     count,
+    identifier,
     integer,
+    items,
     mapping,
     number,
     strings,
@@ -45,17 +45,6 @@ _OF_RUN: Final = frozenset(
 
 _OWN_TAGS: Final = ("seq:step:", "graph:step:", "map:key:", "langsmith:")
 """LangChain's own tags: the span tree says the same."""
-
-
-def identifier(value: object) -> str:
-    """Read an id that an application chose."""
-    if type(value) is str:
-        return text(value)
-    if type(value) is int:
-        return str(value) if value.bit_length() <= LONGEST_TEXT else ""
-    if issubclass(type(value), UUID):
-        return UUID.__str__(value)  # other packages have subclasses
-    return text(value)
 
 
 def ids_of(about: dict[object, object]) -> dict[str, AttributeValue]:
@@ -265,10 +254,12 @@ _OF_MODEL: Final = (
     "ls_stop",
 )
 """What is read of a call's metadata beside what `add_metadata` reads."""
-_CONSTANTS: Final = frozenset({int, float, bool, type(None)})
-_PLAIN: Final = _CONSTANTS | {str}
+# By their ids, as a class may have a metaclass that cannot be hashed or compared.
+_CONSTANTS: Final = frozenset(map(id, (int, float, bool, type(None))))
+_PLAIN: Final = _CONSTANTS | {id(str)}
 _LONG: Final = 1024
 _DEEPEST: Final = 2
+_MOST_ITEMS: Final = 256
 
 
 class ModelStart(NamedTuple):
@@ -307,7 +298,7 @@ def model_request(
         last is not None
         and last[0] is serialized
         and (
-            _PLAIN.issuperset(map(type, chain(params.values(), asked[1])))
+            _PLAIN.issuperset(map(id, map(type, chain(params.values(), asked[1]))))
             or _is_plain(asked, _DEEPEST + 2)
         )
         and last[1] == asked
@@ -346,14 +337,16 @@ def _remember(serialized: object, asked: tuple[object, ...], request: Request) -
 def _is_plain(value: object, depth: int) -> bool:
     """Say whether a value may be compared: it is of JSON's own classes all through."""
     kind = type(value)
-    if kind in _PLAIN or not depth:
-        return kind in _PLAIN
+    if id(kind) in _PLAIN or not depth:
+        return id(kind) in _PLAIN
     inner: Any = value
     if kind is dict:
         inner = inner.values()
     elif kind is not list and kind is not tuple:
         return False
-    return all(_is_plain(item, depth - 1) for item in inner)
+    return len(inner) <= _MOST_ITEMS and all(
+        _is_plain(item, depth - 1) for item in inner
+    )
 
 
 class _NotPlainError(Exception):
@@ -363,13 +356,12 @@ class _NotPlainError(Exception):
 def _copy(value: object, depth: int) -> object:
     """Copy a plain value, so that a change made in place is seen as one."""
     kind = type(value)
-    if kind in _CONSTANTS or (kind is str and len(str(value)) <= _LONG):
+    if id(kind) in _CONSTANTS or (kind is str and len(str(value)) <= _LONG):
         return value
-    if depth and kind is dict:
-        pairs = mapping(value).items()
-        return {key: _copy(item, depth - 1) for key, item in pairs}
-    if depth and kind is list:
-        return [_copy(item, depth - 1) for item in cast("list[object]", value)]
+    if depth and kind is dict and len(pairs := mapping(value)) <= _MOST_ITEMS:
+        return {key: _copy(item, depth - 1) for key, item in pairs.items()}
+    if depth and kind is list and len(within := items(value)) <= _MOST_ITEMS:
+        return [_copy(item, depth - 1) for item in within]
     raise _NotPlainError
 
 

@@ -7,11 +7,9 @@ the info of a generation, or in ``llm_output`` beside them.
 from __future__ import annotations
 
 from itertools import chain
-from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from otel_callbacks import _semconv as semconv
-from otel_callbacks._readers.error_classes import read
 from otel_callbacks._readers.provider import RESPONSES
 from otel_callbacks._readers.usage import (
     COSTS,
@@ -20,7 +18,7 @@ from otel_callbacks._readers.usage import (
     total,
     usage_of,
 )
-from otel_callbacks._readers.values import count, items, mapping, plain, text
+from otel_callbacks._readers.values import count, items, mapping, text
 from otel_callbacks._records import NO_ATTRIBUTES, Response
 
 if TYPE_CHECKING:
@@ -225,36 +223,6 @@ def _has_no_extras(raw: dict[object, object]) -> bool:
     return raw.get("server_tool_use") is None and not count(by_age.get(_HOUR))
 
 
-class _Chunk(SimpleNamespace):
-    """A generation that is made of a stream's chunks."""
-
-
-_OF_MESSAGE: Final = ("response_metadata", "usage_metadata", "content")
-
-
-def simplified(result: object) -> object:
-    """Copy what a model gave back without what is not of Python's own classes."""
-    return SimpleNamespace(
-        llm_output=plain(read(result, "llm_output")),
-        generations=[
-            [_simplified(generation) for generation in items(generations)]
-            for generations in items(read(result, "generations"))
-        ],
-    )
-
-
-def _simplified(generation: object) -> object:
-    """Copy one generation."""
-    message = read(generation, "message")
-    kind = _Chunk if type(generation).__name__.endswith("Chunk") else SimpleNamespace
-    return kind(
-        generation_info=plain(read(generation, "generation_info")),
-        message=None
-        if message is None
-        else SimpleNamespace(**{k: plain(read(message, k)) for k in _OF_MESSAGE}),
-    )
-
-
 def _answer(generation: object) -> _Answer:
     """Find what the provider said of a generation."""
     message = getattr(generation, "message", None)
@@ -442,6 +410,8 @@ _UNUSUAL: Final = (
 _OWN_TOOLS: Final = ("web_search", "file_search", "code_interpreter")
 """Tools that OpenAI runs and bills; ``_call`` comes after, as the type of a part."""
 _CALL: Final = "_call"
+_MOST_PARTS: Final = 10_000
+"""Of an answer, which mostly has one."""
 
 
 def _tools(
@@ -453,7 +423,7 @@ def _tools(
     """Count what the provider did for an answer with tools of its own."""
     called = dict.fromkeys(_OWN_TOOLS, 0)
     for place in (content, outputs):
-        for part in place if isinstance(place, list) else ():
+        for part in items(place)[:_MOST_PARTS]:
             tool = mapping(part)
             kind = text(tool.get("type"))
             if kind == "server_tool_call":

@@ -11,8 +11,8 @@ from langchain_core.version import VERSION
 
 from otel_callbacks import _semconv as semconv
 from otel_callbacks._readers.provider import class_name
-from otel_callbacks._readers.request import add_metadata, identifier, ids_of
-from otel_callbacks._readers.values import count, items, mapping, text
+from otel_callbacks._readers.request import add_metadata, ids_of
+from otel_callbacks._readers.values import count, identifier, items, mapping, text
 from otel_callbacks._records import ERROR, NO_ATTRIBUTES, Failure, Request, Response
 
 if TYPE_CHECKING:

@@ -10,8 +10,14 @@ from __future__ import annotations
 import functools
 import re
 from decimal import Decimal
+from itertools import islice
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID
+
+from langchain_core.documents import Document
+from langchain_core.messages import BaseMessage
+from langchain_core.outputs import Generation, LLMResult
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -111,6 +117,25 @@ def count(value: object) -> int | None:
     return whole if whole is not None and whole >= 0 else None
 
 
+def identifier(value: object) -> str:
+    """Read an id that an application chose."""
+    if type(value) is str:
+        return text(value)
+    kind = type(value)
+    if issubclass(kind, int) and kind is not bool:
+        whole = int.__int__(value)  # type: ignore[arg-type]
+        return str(whole) if whole.bit_length() <= LONGEST_TEXT else ""
+    if issubclass(kind, UUID):
+        return UUID.__str__(value)  # other packages have subclasses
+    return text(str(value)) if kind.__name__ in _KINDS_OF_IDS else text(value)
+
+
+_KINDS_OF_IDS: Final = frozenset(
+    {"UUID", "ULID", "ObjectId", "int32", "int64", "uint32", "uint64"}
+)
+"""Classes of other packages whose text is the id: uuid_utils', bson's, numpy's."""
+
+
 def strings(value: object) -> tuple[str, ...] | None:
     """Read a list of strings."""
     if issubclass(type(value), str):
@@ -123,10 +148,11 @@ def has_value(value: object) -> bool:
     """Say whether something is said: neither nothing nor empty, as far as known."""
     if value is None or value is False:
         return False
-    return bool(value) if type(value) in _MAY_BE_EMPTY else True
+    return bool(value) if id(type(value)) in _MAY_BE_EMPTY else True
 
 
-_MAY_BE_EMPTY: Final = frozenset({str, list, dict, tuple})
+# By their ids, as a class may have a metaclass that cannot be hashed or compared.
+_MAY_BE_EMPTY: Final = frozenset(map(id, (str, list, dict, tuple)))
 
 
 def mapping(value: object) -> dict[object, object]:
@@ -149,19 +175,24 @@ def items(value: object) -> list[object] | tuple[object, ...]:
     return ()
 
 
-_SIMPLE: Final = frozenset({str, int, float, bool, type(None), UUID, Decimal})
+_SIMPLE: Final = frozenset(map(id, (str, int, float, bool, type(None), UUID, Decimal)))
 _MADE_SIMPLE: Final[tuple[tuple[type, Callable[[Any], object]], ...]] = (
     (str, str.__str__),
     (int, int.__int__),
     (float, float.__float__),
     (UUID, UUID.__str__),
 )
-_DEEPEST: Final = 6
+_HOLD_DATA: Final = (BaseMessage, Document, Generation, LLMResult)
+_DEEPEST: Final = 12
 _MOST_VALUES: Final = 10_000
 
 
+class _Chunk(SimpleNamespace):
+    """The copy of an object that is made of a stream's chunks."""
+
+
 def plain(value: object) -> Any:
-    """Copy what is of Python's own classes, and leave out the rest.
+    """Copy what is of Python's own classes or LangChain's, and leave out the rest.
 
     For a second try: what raised in the first one can be anything.
     """
@@ -171,7 +202,7 @@ def plain(value: object) -> Any:
 def _plain(value: object, depth: int, left: Iterator[int]) -> Any:
     """Copy one value, while there is room for it."""
     kind = type(value)
-    if kind in _SIMPLE:
+    if id(kind) in _SIMPLE:
         return value
     for base, simple in _MADE_SIMPLE:
         if issubclass(kind, base):
@@ -181,9 +212,20 @@ def _plain(value: object, depth: int, left: Iterator[int]) -> Any:
     if issubclass(kind, dict):
         return {
             str.__str__(key): _plain(item, depth - 1, left)
-            for key, item in mapping(value).items()
+            for key, item in islice(mapping(value).items(), _MOST_VALUES)
             if issubclass(type(key), str)
         }
     if issubclass(kind, list | tuple):
-        return [_plain(item, depth - 1, left) for item in items(value)]
-    return None
+        found = items(value)[:_MOST_VALUES]
+        return [_plain(item, depth - 1, left) for item in found]
+    return _object(value, depth, left)
+
+
+def _object(value: object, depth: int, left: Iterator[int]) -> Any:
+    """Copy an object of LangChain's; another one may hold a key, and is not asked."""
+    kind = type(value)
+    if not issubclass(kind, _HOLD_DATA):
+        return None
+    fields = _plain(object.__getattribute__(value, "__dict__"), depth, left)
+    copied = _Chunk if kind.__name__.endswith("Chunk") else SimpleNamespace
+    return copied(**(fields or {}))

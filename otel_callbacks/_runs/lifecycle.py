@@ -16,7 +16,7 @@ from otel_callbacks._content.capture import NOTHING, Capture, tell_agent
 from otel_callbacks._readers.errors import failure, interruption
 from otel_callbacks._readers.estimate import output_tokens, prompt_estimate
 from otel_callbacks._readers.labels import add_labels
-from otel_callbacks._readers.response import first_of, model_response, simplified
+from otel_callbacks._readers.response import first_of, model_response
 from otel_callbacks._readers.steps import configured, enclosing_run_id, tool_failed
 from otel_callbacks._readers.values import plain
 from otel_callbacks._records import CACHE_HIT, ERROR, OK, Failure, Request, Response
@@ -333,4 +333,4 @@ def _read(
 
 def _simpler(payload: Any) -> Response:
     """Read a model's answer where it cannot be read as it is."""
-    return model_response(simplified(payload))
+    return model_response(plain(payload))

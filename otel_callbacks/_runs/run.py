@@ -109,6 +109,8 @@ class TaskWatches:
 _LONGEST_NUMBER: Final = 40
 """Digits of the largest UUID as a number, and one more."""
 
+_LARGEST: Final = 2**128 - 1
+
 _SPELLINGS_OF_A_UUID: Final = range(32, 46)
 """Characters of a UUID as text: with or without hyphens, braces or ``urn:uuid:``."""
 
@@ -123,7 +125,11 @@ def run_key(run_id: object) -> int:
         return run_id.int
     try:
         number = getattr(run_id, "int", None)
-        return number if type(number) is int else _key_of_text(str(run_id))
+        if type(number) is int and 0 <= number <= _LARGEST:
+            return number
+        text = str(run_id)
+        # The text of some is another one each time.
+        return _key_of_text(text) if text == str(run_id) else id(run_id)
     except Exception:  # noqa: BLE001 -- an id whose own text cannot be had
         return id(run_id)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import UserDict
 from types import SimpleNamespace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from langchain_core.documents import Document
@@ -14,6 +14,9 @@ from langchain_core.outputs import ChatGeneration, LLMResult
 from otel_callbacks import _semconv as semconv
 from otel_callbacks._content.capture import NOTHING, Capture, ContentError, tell_agent
 from otel_callbacks._records import Request
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 CHAT = Request(semconv.CHAT, "m", "openai")
 CLAUDE = Request(semconv.CHAT, "m", "anthropic")
@@ -203,7 +206,7 @@ def test_a_redaction_that_fails_quotes_nothing() -> None:
 
 
 def test_what_cannot_be_read_costs_no_other_attribute() -> None:
-    """Tools that cannot be read leave the messages."""
+    """A value that raises leaves the messages, and what stands beside it."""
 
     class Broken(UserDict[str, Any]):
         def items(self) -> Any:
@@ -212,10 +215,103 @@ def test_what_cannot_be_read_costs_no_other_attribute() -> None:
 
     params = {"tools": [{"name": "n", "parameters": {"a": Broken(b=1)}}]}
     said = capture().of_start(CHAT, "Roses?", params)
-    assert said.content == {semconv.INPUT_MESSAGES: [ROSES]}
+    tool = {"type": "function", "name": "n", "parameters": {"a": "<unreadable>"}}
+    assert said.content == {
+        semconv.INPUT_MESSAGES: [ROSES],
+        semconv.TOOL_DEFINITIONS: [tool],
+    }
     assert [(where, str(error)) for where, error in said.troubles] == [
         ("content", "RuntimeError")
     ]
+
+
+class Unreadable:
+    """A value that raises where it is asked for its class, as lazy ones do."""
+
+    @property  # type: ignore[misc]
+    def __class__(self) -> type:
+        message = "secret"
+        raise RuntimeError(message)
+
+
+@pytest.mark.parametrize(
+    "made",
+    [
+        lambda odd: AIMessage("Tulips.", additional_kwargs={"refusal": odd}),
+        lambda odd: AIMessage("Tulips.", additional_kwargs={"tool_calls": [odd]}),
+        lambda odd: AIMessage.model_construct(content="Tulips.", tool_calls=odd),
+        lambda odd: AIMessage.model_construct(content=["Tulips.", odd]),
+        lambda odd: odd,
+    ],
+    ids=["refusal", "calls", "no calls", "content", "no message"],
+)
+def test_a_message_that_cannot_be_read_costs_no_other_one(
+    made: Callable[[Any], Any],
+) -> None:
+    """What can be read of it is there, and so are the others, both ways."""
+    unreadable: Any = Unreadable()
+    odd = made(unreadable)
+    given = capture().of_start(CHAT, [odd, HumanMessage("Roses?")], None)
+    assert given.content is not None
+    *others, last = given.content[semconv.INPUT_MESSAGES]
+    assert last == ROSES
+    assert [where for where, _ in given.troubles] == ["content"]
+    choices = [ChatGeneration.model_construct(message=odd, text="")]
+    choices.append(ChatGeneration(message=AIMessage("Lilies.")))
+    taken = capture().of_end(
+        CHAT, None, LLMResult.model_construct(generations=[choices])
+    )
+    assert taken.content is not None
+    first, second = taken.content[semconv.OUTPUT_MESSAGES]
+    assert second["parts"] == [{"type": "text", "content": "Lilies."}]
+    if odd is not unreadable:
+        tulips = {"type": "text", "content": "Tulips."}
+        assert tulips in others[0]["parts"]
+        assert tulips in first["parts"]
+    assert "secret" not in str((given, taken))
+
+
+@pytest.mark.parametrize(
+    ("request_", "made"),
+    [
+        (TOOL, lambda odd: {"bill": odd, "price": 12}),
+        (RETRIEVAL, lambda odd: [odd, Document("12", metadata={"rows": odd})]),
+        (WORKFLOW, lambda odd: {"rows": odd, "price": 12}),
+    ],
+)
+def test_a_value_that_cannot_be_read_costs_no_other_one(
+    request_: Request, made: Callable[[Any], Any]
+) -> None:
+    """Results, documents and states are there without it."""
+    said = capture().of_end(request_, None, made(Unreadable()))
+    assert "12" in str(said.content)
+    assert [where for where, _ in said.troubles] == ["content"]
+    assert "secret" not in str(said)
+
+
+class Speechless(Exception):  # noqa: N818
+    """An exception that cannot say what it is."""
+
+    def __str__(self) -> str:
+        raise self
+
+
+def test_an_exception_without_words_costs_no_other_attribute() -> None:
+    """Where a second look does not help, the attribute is left out."""
+    partial = LLMResult(generations=[[ChatGeneration(message=AIMessage("Tul"))]])
+    said = capture(exceptions=True).of_end(CHAT, None, partial, Speechless())
+    assert said.content is not None
+    assert list(said.content) == [semconv.OUTPUT_MESSAGES]
+    assert [where for where, _ in said.troubles] == ["content"]
+
+
+def test_blocks_are_read_as_far_as_the_work_goes() -> None:
+    """The first ones may take all of it."""
+    blocks = [{"type": "own", "rows": list(range(500))}, *["Roses"] * 500]
+    said = capture(limit=600).of_start(CHAT, [HumanMessage(blocks)], None)
+    assert said.content is not None
+    (message,) = said.content[semconv.INPUT_MESSAGES]
+    assert len(message["parts"]) == 1
 
 
 def test_what_was_cut_is_said() -> None:

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import gc
 import math
+from enum import IntEnum
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
+import numpy as np
 import pytest
+import uuid_utils
 from hypothesis import given
 from hypothesis import strategies as st
 from langchain_core.language_models import FakeListChatModel
@@ -19,10 +22,9 @@ from otel_callbacks._readers import request as request_module
 from otel_callbacks._readers.request import (
     add_metadata,
     add_parameters,
-    identifier,
     model_request,
 )
-from otel_callbacks._readers.values import plain
+from otel_callbacks._readers.values import identifier, plain
 from otel_callbacks._records import Request
 
 if TYPE_CHECKING:
@@ -608,6 +610,42 @@ def test_an_id_may_be_of_another_packages_class() -> None:
     number = "0190163d-8694-739b-aea5-966c26f8ad91"
     assert identifier(Other(number)) == number
     assert plain({"id": Other(number)}) == {"id": number}
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        (np.int64(7), "7"),
+        (IntEnum("Customer", {"ROSE": 7}).ROSE, "7"),  # type: ignore[attr-defined]
+        (uuid_utils.UUID(int=7), str(UUID(int=7))),
+        (np.float64(7), ""),
+        (object(), ""),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_an_id_may_come_from_a_table(given: object, expected: str) -> None:
+    """A row's number and another package's UUID are ids; an object is none."""
+    assert identifier(given) == expected
+
+
+@pytest.mark.parametrize(
+    "long",
+    [
+        ["x"] * 10_000,
+        dict.fromkeys(map(str, range(10_000)), 1),
+        {"rows": list(range(10_000))},
+        {"a": {"b": {"c": [1]}}},
+    ],
+    ids=range(4),
+)
+def test_what_is_long_or_deep_is_not_copied_for_the_next_call(long: object) -> None:
+    """A call would wait for the copy, and the process would keep it."""
+    serialized: dict[str, Any] = {"kwargs": {"model_name": "m"}}
+    for params in ({"seed": 1}, {"seed": 2, "rows": long}):
+        given: Any = params
+        asked = model_request("chat", serialized, given, None, {}, None, 1, None)
+        assert asked.attributes["gen_ai.request.seed"] == params["seed"]
+    assert request_module._last[id(serialized)][1][0] == {"seed": 1}
 
 
 class _Bouquet(BaseModel):

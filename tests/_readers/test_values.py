@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import enum
 import math
+from types import SimpleNamespace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from langchain_core.messages import AIMessage, AIMessageChunk
+from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, LLMResult
 
 from otel_callbacks._readers.values import (
     LARGEST_INTEGER,
     LONGEST_TEXT,
     MOST_STRINGS,
     count,
+    has_value,
     integer,
     mapping,
     number,
@@ -227,5 +231,29 @@ def test_plain_is_of_pythons_own_classes() -> None:
         whole = [whole, whole]
     assert "x" not in str(plain(whole))
     many = plain([["x"]] * 20_000)
-    assert len(many) == 20_000
-    assert many.count(None) == 10_001
+    assert len(many) == 10_000
+    assert many.count(None) == 1
+    assert len(plain(dict.fromkeys(map(str, range(20_000))))) == 10_000
+
+
+def test_plain_copies_what_langchain_made() -> None:
+    """Its objects hold data alone; another one may know a key."""
+
+    class Kind(type):
+        """A class of classes that cannot be hashed or compared."""
+
+        __hash__ = None  # type: ignore[assignment]
+
+    class Row(metaclass=Kind):
+        """A value that no table of classes can be asked for."""
+
+    message = AIMessage("Twelve.", response_metadata={"id": "a", "raw": object()})
+    chunk = ChatGenerationChunk(message=AIMessageChunk("Tulips."))
+    copied = plain(LLMResult(generations=[[ChatGeneration(message=message), chunk]]))
+    whole, piece = copied.generations[0]
+    assert whole.message.content == "Twelve."
+    assert whole.message.response_metadata == {"id": "a", "raw": None}
+    assert type(piece).__name__.endswith("Chunk")
+    assert piece.message.content == "Tulips."
+    assert has_value(Row())
+    assert plain([SimpleNamespace(key="sk"), Row(), str]) == [None] * 3

@@ -166,7 +166,23 @@ class Guarded:
     __str__ = __repr__ = __hash__ = __eq__ = __getattr__  # type: ignore[assignment]
 
 
-@pytest.mark.parametrize("kind", [Unreadable, Guarded])
+class Changing:
+    """An id whose text is another one each time."""
+
+    def __str__(self) -> str:
+        return str(uuid4())
+
+
+class Huge:
+    """An id whose number is no UUID's, and whose text is not its own."""
+
+    int = 2**300
+
+    def __str__(self) -> str:
+        return str(uuid4())
+
+
+@pytest.mark.parametrize("kind", [Unreadable, Guarded, Changing, Huge])
 def test_an_id_without_text_is_known_by_its_identity(kind: type) -> None:
     """It is found as long as it is the same object."""
     unreadable, another = kind(), kind()
