@@ -31,12 +31,21 @@ _TALKATIVE: Final = (
 )
 _GRPC_STATUS: Final = re.compile(r"statuscode\.([a-z_]+)")
 _HTTP_CODE: Final = re.compile(r"(?:code: |http2 header with status: )(\d{3})")
+# All that is said of a status after which the exporter tries again.
+_HTTP_PHRASE: Final = re.compile(r"transient error ([a-z ]+) encountered")
+_HTTP_CODES: Final = {status.phrase.lower(): int(status) for status in HTTPStatus}
+_SIGNAL_PATH: Final = re.compile(r"/v1/(?:traces|metrics|logs)\b")
+_TOO_LARGE: Final = (
+    "the request is too large: lower OTEL_BSP_MAX_EXPORT_BATCH_SIZE or "
+    "OTEL_CALLBACKS_CONTENT_LIMIT"
+)
 _OTHER_PROTOCOL: Final = (
     "what listens there does not speak {protocol}: gRPC usually has port 4317, HTTP "
     "4318 (OTEL_EXPORTER_OTLP_PROTOCOL)"
 )
 # The first that is found tells; {protocol} and {tls} are filled in.
 _SIGNS: Final = (
+    (("max_request_size", "larger than max", "message length too large"), _TOO_LARGE),
     (("connection refused",), "the connection is refused: nothing listens there"),
     (
         (
@@ -85,8 +94,11 @@ _HINTS: Final = {
     403: "set the key in OTEL_EXPORTER_OTLP_HEADERS",
     404: "the receiver has no such path",
     405: "this path does not accept OTLP",
+    413: _TOO_LARGE,
     415: "the receiver expects another protocol; set OTEL_EXPORTER_OTLP_PROTOCOL",
     429: "the receiver limits the rate",
+    502: "a proxy stands there, and does not reach the receiver",
+    503: "the receiver is overloaded, or not ready",
 }
 
 _here: Final = threading.local()
@@ -156,6 +168,9 @@ def why(lines: list[str], to: Route) -> str:
     code = _HTTP_CODE.search(text)
     if code is not None:
         return _http_reason(int(code[1]), to)
+    phrase = _HTTP_PHRASE.search(text)
+    if phrase is not None and phrase[1] in _HTTP_CODES:
+        return _http_reason(_HTTP_CODES[phrase[1]], to)
     for signs, reason in _SIGNS:
         if any(sign in text for sign in signs):
             return reason.format(
@@ -167,11 +182,11 @@ def why(lines: list[str], to: Route) -> str:
 
 def _http_reason(code: int, to: Route) -> str:
     """Say what an HTTP status means here."""
-    path = f"/v1/{to.signal.name}"
-    if code == HTTPStatus.NOT_FOUND and not to.is_own_endpoint and path in to.target:
+    doubled = None if to.is_own_endpoint else _SIGNAL_PATH.search(to.target)
+    if code == HTTPStatus.NOT_FOUND and doubled is not None:
         return (
-            f"HTTP status 404: the path is doubled, {path} is added to "
-            "OTEL_EXPORTER_OTLP_ENDPOINT by itself; leave it out there"
+            f"HTTP status 404: the path is doubled, /v1/{to.signal.name} is added to "
+            f"OTEL_EXPORTER_OTLP_ENDPOINT by itself; leave {doubled[0]} out there"
         )
     try:
         phrase = f" {HTTPStatus(code).phrase}"

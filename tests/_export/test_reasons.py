@@ -101,6 +101,11 @@ def test_no_answer(
         (400, "HTTP status 400 Bad Request: the receiver cannot read the request"),
         (401, "HTTP status 401 Unauthorized: set the key in OTEL_EXPORTER_OTLP_HEADER"),
         (404, "HTTP status 404 Not Found: the receiver has no such path"),
+        (413, "HTTP status 413 Request Entity Too Large: the request is too large: lo"),
+        # After these the exporter tries again, and logs the words alone.
+        (429, "HTTP status 429 Too Many Requests: the receiver limits the rate"),
+        (502, "HTTP status 502 Bad Gateway: a proxy stands there"),
+        (503, "HTTP status 503 Service Unavailable: the receiver is overloaded"),
         # Has no name. Above 599, older exporters take anything for a success.
         (499, "HTTP status 499."),
         (500, "HTTP status 500 Internal Server Error."),
@@ -120,16 +125,19 @@ def test_http_status(
     assert words in line
 
 
+@pytest.mark.parametrize("path", ["/v1/traces", "/v1/metrics", "/v1/logs/"])
 def test_the_path_is_doubled(
     receiver: Receiver,
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
+    path: str,
 ) -> None:
-    """The general endpoint has the signal's path added; with it, it has it twice."""
-    endpoint = f"{receiver.url()}/v1/traces"
+    """The general endpoint has the signal's path added; with one, it has two."""
+    endpoint = f"{receiver.url()}{path}"
     line = line_of_a_failure(monkeypatch, caplog, endpoint, "http/protobuf")
-    assert "the path is doubled" in line
-    assert receiver.paths[0] == "/v1/traces/v1/traces"
+    assert "the path is doubled, /v1/traces is added" in line
+    assert f"leave {path.rstrip('/')} out there" in line
+    assert receiver.paths[0] == f"{path.rstrip('/')}/v1/traces"
 
 
 def test_a_signals_own_endpoint_is_never_doubled(
@@ -199,6 +207,19 @@ def test_the_other_protocol(
         (
             "Failed to export logs batch due to timeout, max retries or shutdown.",
             "the receiver cannot be reached, or does not answer in time",
+        ),
+        (
+            "Transient error Service Unavailable encountered while exporting logs",
+            "HTTP status 503 Service Unavailable: the receiver is overloaded",
+        ),
+        ("Transient error Hm encountered while exporting", "no reason is known"),
+        (
+            "Dropping log batch: serialized size 9 bytes exceeds max_request_size 8",
+            "the request is too large: lower OTEL_BSP_MAX_EXPORT_BATCH_SIZE",
+        ),
+        (
+            "StatusCode.RESOURCE_EXHAUSTED CLIENT: Received message larger than max",
+            "the request is too large",
         ),
         ("something new", "no reason is known"),
     ],
