@@ -158,6 +158,7 @@ class View:
         self._out = out
         self._refusals: dict[str, None] = {}
         self._shown = 0
+        self._unseen = 0
 
     def refused(self, why: str) -> None:
         """Note why a request was refused; each reason is shown once."""
@@ -175,6 +176,13 @@ class View:
             self._trace(timeline)
         if (more := len(ended) - _TRACES_AT_ONCE) > 0:
             self._out.line(f"... and {more} more traces.", "dim")
+        if (unseen := self._store.unseen - self._unseen) > 0:
+            self._unseen += unseen
+            self._out.line(
+                f"... and {unseen} more that made room before they could be shown "
+                "(--keep).",
+                "dim",
+            )
         if ended and self._store.totals:
             so_far = "; ".join(
                 f"{model} {one.calls:,} {'call' if one.calls == 1 else 'calls'}, "

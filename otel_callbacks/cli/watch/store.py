@@ -24,6 +24,7 @@ CONTENT: Final[frozenset[str]] = frozenset(
 
 _SPANS_OF_A_TRACE: Final = 2_000
 _SPANS: Final = 50_000
+_CHARACTERS: Final = 256 * 1024 * 1024
 _BATCH_SECONDS: Final = 0.5
 _QUIET_SECONDS: Final = 3.0
 
@@ -43,6 +44,7 @@ class _Trace:
     def __init__(self) -> None:
         self.spans: dict[str, Span] = {}
         self.content: dict[str, dict[str, Any]] = {}
+        self.characters = 0
         self.left_out = 0
         self.revision = 0
         self.shown = 0
@@ -77,6 +79,9 @@ class Store:
         self._lock = threading.Lock()
         self._traces: dict[str, _Trace] = {}
         self._count = 0
+        self._characters = 0
+        self.unseen = 0
+        """Traces that made room before anybody asked for those that have ended."""
         self.version = 0
         self.totals: dict[str, Total] = {}
         """What all calls used since the start, by model."""
@@ -95,6 +100,7 @@ class Store:
         with self._lock:
             trace = self._trace(trace_id)
             if len(trace.content) < _SPANS_OF_A_TRACE:
+                self._weigh(trace, trace.content.get(span_id), captured)
                 trace.content[span_id] = dict(captured)
                 self._touch(trace)
             self._make_room()
@@ -141,14 +147,23 @@ class Store:
         self._touch(trace)
         if span["parent_id"] is None:
             trace.complete = True
-        if span["span_id"] not in trace.spans:
+        known = trace.spans.get(span["span_id"])
+        # Also of one that is sent again, which takes the first one's place.
+        _price(span)
+        if known is None:
             if len(trace.spans) >= _SPANS_OF_A_TRACE:
                 trace.left_out += 1
                 return
             self._count += 1
-            _price(span)
             self._total(span)
+        self._weigh(trace, known, span)
         trace.spans[span["span_id"]] = span
+
+    def _weigh(self, trace: _Trace, before: Any, after: Any) -> None:
+        """Note how much text a trace has now."""
+        more = _characters(after) - _characters(before)
+        trace.characters += more
+        self._characters += more
 
     def _touch(self, trace: _Trace) -> None:
         """Note that a trace has changed."""
@@ -174,10 +189,22 @@ class Store:
     def _make_room(self) -> None:
         """Forget the oldest traces where there are too many."""
         while len(self._traces) > self._keep or (
-            self._count > _SPANS and len(self._traces) > 1
+            (self._count > _SPANS or self._characters > _CHARACTERS)
+            and len(self._traces) > 1
         ):
             oldest = self._traces.pop(next(iter(self._traces)))
             self._count -= len(oldest.spans)
+            self._characters -= oldest.characters
+            self.unseen += oldest.shown == 0
+
+
+def _characters(value: Any) -> int:
+    """Return how much text there is in a value, about."""
+    if isinstance(value, str):
+        return len(value)
+    if isinstance(value, dict):
+        return sum(len(key) + _characters(one) for key, one in value.items())
+    return sum(map(_characters, value)) if isinstance(value, list) else 0
 
 
 def _summary(trace: _Trace, drawn: Timeline) -> dict[str, Any]:

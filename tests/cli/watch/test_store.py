@@ -87,6 +87,34 @@ def test_calls_of_others_get_known_prices() -> None:
     assert costs[2] is None
 
 
+def test_a_call_that_is_sent_again_keeps_its_price() -> None:
+    """An exporter that had no answer sends a batch twice; nothing counts double."""
+    store = Store()
+    for _ in range(2):
+        store.add([_call("a")])
+    timeline = store.timeline("t1")
+    assert timeline is not None
+    (row,) = timeline.rows
+    assert row.cost == pytest.approx(0.000156)
+    assert store.totals["gpt-4o-mini"] == Total(1, 1000, 10, row.cost)
+
+
+def test_long_texts_make_room(monkeypatch: pytest.MonkeyPatch) -> None:
+    """By their length, wherever they come from; the newest trace always stays."""
+    monkeypatch.setattr(watch_store, "_CHARACTERS", 3_000)
+    store = Store()
+    for trace in ("t1", "t2", "t3"):
+        store.add([_span("a", trace=trace)])
+        for text in ("x" * 500, ["x" * 500, {"content": "x" * 500}]):
+            store.add_content(trace, "a", {"gen_ai.input.messages": text})
+    assert [one["id"] for one in store.summaries()] == ["t3", "t2"]
+    assert store.unseen == 1
+    store.add_content("t4", "a", {"gen_ai.input.messages": "x" * 9_000})
+    store.add([_span("a", trace="t4")])
+    assert [one["id"] for one in store.summaries()] == ["t4"]
+    assert store.unseen == 3
+
+
 def test_old_traces_make_room(monkeypatch: pytest.MonkeyPatch) -> None:
     """By number of traces, and by number of spans."""
     store = Store(keep=2)

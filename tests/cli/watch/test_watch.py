@@ -115,7 +115,9 @@ def test_a_flood_is_cut_and_said() -> None:
     """The first lines of a long trace, the first of many traces, each reason once."""
     file = io.StringIO()
     clock = iter((*[0.0] * 200, *[9.0] * 9))
-    store = Store(clock=lambda: next(clock))
+    store = Store(13, clock=lambda: next(clock))
+    for number in range(5):
+        store.add(_spans(1, f"early{number}"))
     store.add(_spans(70))
     for number in range(12):
         store.add(_spans(1, f"u{number}"))
@@ -127,6 +129,7 @@ def test_a_flood_is_cut_and_said() -> None:
     text = file.getvalue()
     assert "... and 10 more spans." in text
     assert "... and 3 more traces." in text
+    assert "... and 5 more that made room before they could be shown" in text
     assert text.count("Refused: reason") == 20
 
 
