@@ -18,13 +18,21 @@ from collections import deque
 from typing import TYPE_CHECKING, Any, Final, Generic, Protocol, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
 _INTERVAL_AT_LEAST: Final = 0.05
 _INTERVAL_AT_MOST: Final = 5.0
 _PATIENCE: Final = 5.0
 _POLL: Final = 0.001
 _ONLY: Final = "thread"
+
+
+_ONE: Final = (True,)
+
+
+def once() -> Iterator[bool]:
+    """Return what can be taken one time: by `itertools.compress`, in a step of C."""
+    return iter(_ONE)
 
 
 class Forkable(Protocol):
@@ -74,6 +82,9 @@ _Sums = TypeVar("_Sums")
 FOLD_AT: Final = 256
 """Entries that wait at most, so that what nobody reads does not grow."""
 
+# Whether to wait for a lock.
+_AT_ONCE: Final = (False,)
+
 
 class Tally(Generic[_Entry, _Sums]):
     """Sums of entries, in the order in which they were added.
@@ -100,16 +111,25 @@ class Tally(Generic[_Entry, _Sums]):
 
     def add(self, entry: _Entry) -> None:
         """Add an entry."""
-        self._log.append((entry,))
+        self.extend((entry,))
+
+    def extend(self, entries: Iterable[_Entry]) -> None:
+        """Add entries, in one step of C: no interrupt comes between them.
+
+        Where they come from an iterator of C, none comes between taking one out of that
+        and adding it: whoever is interrupted may try again, and adds the rest.
+        """
+        self._log.extend(zip(entries))
         if len(self._log) >= FOLD_AT:
             self.read()
 
     def read(self) -> _Sums:
         """Return the sums of all entries that have been added."""
         lock = self._lock
-        is_mine = False
+        mine: list[bool] = []
         try:
-            is_mine = lock.acquire(blocking=False)
+            # In one step: a lock whose holder does not know of it stays locked.
+            mine.extend(map(lock.acquire, _AT_ONCE))
             folded = log = None
             while log is None or folded is not self._folded:
                 folded = self._folded
@@ -123,13 +143,13 @@ class Tally(Generic[_Entry, _Sums]):
                     break
             if fresh:
                 sums = self._fold(sums, [entry for (entry,) in fresh])
-            if is_mine and log:
+            if mine[0] and log:
                 self._folded = sums, log[-1]
                 for _ in log:
                     self._log.popleft()
             return sums
         finally:
-            if is_mine:
+            if mine and mine[0]:
                 lock.release()
 
 

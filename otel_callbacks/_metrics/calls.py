@@ -10,6 +10,7 @@ from __future__ import annotations
 import threading
 import weakref
 from collections import Counter, deque
+from itertools import compress
 from typing import TYPE_CHECKING, Final
 
 from otel_callbacks._background import background, call_after_fork
@@ -18,7 +19,7 @@ from otel_callbacks._metrics import series as catalogue
 from otel_callbacks._runs.lost import REASONS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from otel_callbacks._diagnostics import Diagnostics
     from otel_callbacks._metrics.fold import Call, Fold
@@ -82,9 +83,10 @@ class CallQueue:
         if self._counted:
             self._counted.pop(run.key, None)
 
-    def append(self, call: Call) -> None:
-        """Take a finished call."""
-        self._calls.append(call)
+    def append(self, call: Call, once: Iterable[bool]) -> None:
+        """Take a finished call, if it is the first time that this is asked."""
+        # In one step of C: an end that was interrupted is told again.
+        self._calls.extend(compress((call,), once))
         if len(self._calls) % self._fold_at == 0:
             self.write_soon()
 

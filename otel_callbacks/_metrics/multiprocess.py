@@ -82,8 +82,11 @@ class MultiprocessSink:
             for series in (catalogue.IN_FLIGHT, catalogue.OPEN_RUNS)
             if extensions
         )
-        # How many more are open, by label values.
-        self._changes: deque[tuple[LabelValues, int]] = deque()
+        # Of each open run the label values, as it is and as it is written; and which
+        # have changed. Whatever is told twice or cut short changes nothing in the end.
+        self._open: dict[int, LabelValues] = {}
+        self._shown: dict[int, LabelValues] = {}
+        self._changes: deque[int] = deque()
         calls.folds.append(self._fold)
         calls.writers.append(self._write)
         call_after_fork(self)
@@ -91,30 +94,38 @@ class MultiprocessSink:
     def after_fork(self) -> None:
         """Leave the parent's runs to the parent."""
         self._changes.clear()
+        self._open.clear()
+        self._shown.clear()
 
     def started(self, run: StandIn) -> None:
         """Count a run as open."""
-        self._open(run, 1)
+        request = run.request
+        labels = request.operation, request.provider, request.model
+        self._open[id(run)] = labels if run.counted else _NOT_IN_FLIGHT
+        self._changed(run)
 
     def ended(self, run: StandIn, end: End) -> None:
         """Have the files brought up to date."""
         if not end.late:
-            self._open(run, -1)
+            self._open.pop(id(run), None)
+        self._changed(run)
 
-    def _open(self, run: StandIn, change: int) -> None:
-        """Change how many runs are open, by and by."""
-        request = run.request
-        labels = request.operation, request.provider, request.model
-        self._changes.append((labels if run.counted else _NOT_IN_FLIGHT, change))
+    def _changed(self, run: StandIn) -> None:
+        """Write by and by whether a run is open."""
+        self._changes.append(id(run))
         self._calls.write_soon()
 
     def _write(self) -> None:
         """Bring the files up to date."""
         with self._calls.lock:
             while self._changes:
-                labels, change = self._changes.popleft()
-                if self._gauges:
-                    self._change(labels, change)
+                key = self._changes.popleft()
+                before, now = self._shown.pop(key, None), self._open.get(key)
+                if now is not None:
+                    self._shown[key] = now
+                for labels, change in ((before, -1), (now, 1)):
+                    if labels is not None and before != now and self._gauges:
+                        self._change(labels, change)
             if self._counters:
                 self._count()
 

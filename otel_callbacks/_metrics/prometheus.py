@@ -11,6 +11,7 @@ from opentelemetry import trace
 from prometheus_client.registry import Collector
 
 from otel_callbacks import _semconv as semconv
+from otel_callbacks._background import once
 from otel_callbacks._metrics import series as catalogue
 from otel_callbacks._metrics.fold import Fold
 from otel_callbacks._metrics.store import (
@@ -145,7 +146,8 @@ class PrometheusSink:
                 None if request.operation in _CALLS else _counts(run, end),
                 end.cost,
                 end.is_partly_priced,
-            )
+            ),
+            once() if end.late else run.once,
         )
 
     def _with_chain(self, run: StandIn) -> tuple[str, ...]:

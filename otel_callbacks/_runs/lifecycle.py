@@ -104,7 +104,7 @@ class Lifecycle:
         trouble: Exception | None = None,
     ) -> None:
         """Start a run."""
-        refusal = None
+        run: Run | None = None
         try:
             if self._table.is_duplicate(run_id, id(payload)):
                 return
@@ -126,15 +126,14 @@ class Lifecycle:
             )
             if caller is not None and run.parent_run is not None:
                 _name(run.parent_run, caller)
-            refusal = run.refusal
-            if refusal is not None:
-                self.fail(run_id, refusal)
             if trouble is not None:
                 self._diagnostics.trouble("request", trouble)
             self._tell(captured, run)
         except Exception as error:  # noqa: BLE001 -- never into the app
+            run = run or self._table.find(run_key(run_id))
             self.trouble("start", error)
-        if refusal is not None:
+        if run is not None and (refusal := run.refusal) is not None:
+            self.fail(run_id, refusal)
             raise refusal
 
     def _request(self, start: Start) -> Request:

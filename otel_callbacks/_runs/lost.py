@@ -177,8 +177,9 @@ class LostRuns:
         for run in self._table.unfinished(long_ago):
             self._table.complete(run)
         for run in self._table.open_runs():
-            if not run.is_started and run.start_tick < long_ago:
+            if run.start_tick < long_ago and (run.lost or not run.is_started):
                 run.is_started = True
+                self.work(run)
         self._expire()
 
     def close(self) -> None:

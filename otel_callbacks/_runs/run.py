@@ -11,6 +11,7 @@ import weakref
 from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID
 
+from otel_callbacks._background import once
 from otel_callbacks._records import NO_ATTRIBUTES
 from otel_callbacks._semconv import INVOKE_AGENT, MODEL_OPERATIONS
 
@@ -170,6 +171,7 @@ class Run:
         "lost",
         "named",
         "of_agent",
+        "once",
         "open",
         "origin",
         "outcome",
@@ -196,10 +198,13 @@ class Run:
         self.outcome: Outcome | None = None
         # Whether the sinks know of its start.
         self.is_started = False
-        # Whether its end was interrupted, how it ended, and how many sinks know that.
+        # Whether its end was interrupted, and how it ended.
         self.is_interrupted = False
         self.ended_as: End | None = None
+        # How many sinks know of its start; when all do, how many more know of its end.
         self.sinks_done = 0
+        # Taken in the step in which its end is counted.
+        self.once = once()
         self.reports = 1
         self.origin: object = None
         # Ids of whom it is for, where they became known after its start.

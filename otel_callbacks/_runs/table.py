@@ -134,28 +134,31 @@ class RunTable:
             key = self._key_beside(key, parent)
         run = self._factory(key, request, parent)
         run.origin, run.content, run.expected = origin, content, expected
-        if parent is not None:
-            parent.tick = run.start_tick
-            if parent.children is None:
-                parent.children = {}
-            parent.children[key] = run
-        elif parent_id is not None:
-            run.parent_known = False
+        run.parent_known = parent is not None or parent_id is None
         # Whatever interrupts this, its id says that it is lost once it is in the table.
         self._lost.watch(run, run_id)
         try:
             self._open[key] = run
+            if parent is not None:
+                parent.tick = run.start_tick
+                if parent.children is None:
+                    parent.children = {}
+                parent.children[key] = run
             if len(self._open) > self._next_eviction:
                 self._evict()
             self._tell_start(run)
-        except BaseException as error:
             run.is_started = True
-            if isinstance(error, _FOR_LATER) or not isinstance(error, Exception):
-                self._lost.withdraw(run)
+            if run.lost:  # by another thread, which left its end to us
+                self._lost.lose(run, run.lost, ABANDONED)
+        except Exception:
+            # The call goes on; its end tells the sinks that do not know of its start.
+            run.is_started = True
             raise
-        run.is_started = True
-        if run.lost:  # by another thread, which left its end to us
-            self._lost.lose(run, run.lost, ABANDONED)
+        except BaseException:
+            run.sinks_done = max(run.sinks_done, len(self._sinks))
+            run.is_started = True
+            self._lost.withdraw(run)
+            raise
         return run
 
     def take(self, run_id: object, *, is_call: bool | None = None) -> Run | None:
@@ -395,14 +398,19 @@ class RunTable:
         return key
 
     def _tell_start(self, run: Run) -> None:
-        """Tell every sink of a start."""
-        for sink in self._sinks:
+        """Tell every sink of a start that does not know it yet."""
+        sinks = self._sinks
+        while run.sinks_done < len(sinks):
+            sink = sinks[run.sinks_done]
             try:
                 sink.started(run)
             except _FOR_LATER:
                 raise
             except Exception as error:  # noqa: BLE001 -- one sink must not stop another
+                run.sinks_done += 1
                 self._diagnostics.trouble(sink.name, error)
+            else:
+                run.sinks_done += 1
 
     def _tell(self, run: Run, end: End, *, keep: bool = False) -> None:
         """Tell every sink of an end that has not taken it yet.
@@ -410,8 +418,10 @@ class RunTable:
         What the garbage collector ends is handed to the app's providers by the thread.
         """
         sinks = self._sinks
-        while run.sinks_done < len(sinks):
-            sink = sinks[run.sinks_done]
+        if run.sinks_done < len(sinks):
+            self._tell_start(run)
+        while (known := run.sinks_done - len(sinks)) < len(sinks):
+            sink = sinks[known]
             if sink.is_foreign and is_collecting():
                 run.is_interrupted = True
                 self._lost.later(run)

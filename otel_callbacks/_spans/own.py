@@ -208,9 +208,9 @@ class OwnSpan(trace.Span):
                     end_time=end_ns,
                     instrumentation_scope=tracer._instrumentation_scope,  # noqa: SLF001
                 )
-                # In one step, so that an end that was interrupted can be told from one
-                # that was made: it is made once.
-                _, self.end_ns = tracer.span_processor.on_end(ended), end_ns
+                # First, as the SDK does: an end that was interrupted is made once.
+                self.end_ns = end_ns
+                tracer.span_processor.on_end(ended)
                 return
             span = self.as_sdk_span()
         if failed:

@@ -14,12 +14,12 @@ from contextvars import ContextVar
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias
 
-from otel_callbacks._background import Tally, call_after_fork
+from otel_callbacks._background import Tally, call_after_fork, once
 from otel_callbacks._records import CACHE_HIT, DETAILS, EXACT, Refusal, Usage
 from otel_callbacks._spend.budgets import NOTHING, WARN, Amounts
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from otel_callbacks._spend.budgets import BudgetExceeded, Limits
 
@@ -191,32 +191,91 @@ class _Sums(NamedTuple):
     refused: int = 0
 
 
-class _Reserved:
-    """What a call asks for, and the limit that this goes beyond."""
+class Reservation:
+    """What a call asks of an account, and what that answers.
 
-    __slots__ = ("amounts", "exceeded", "granted", "is_final", "is_priced", "least")
+    Args:
+        asked: What it may spend.
+        least: What it spends in any case, if less will do where less is left.
+        sent: What of that is spent once the call is made; given back at its end.
+        is_priced: Whether the price of the call is known.
+        is_final: Whether a refusal counts as one.
+    """
+
+    __slots__ = (
+        "_answer",
+        "asked",
+        "exceeded",
+        "is_final",
+        "is_priced",
+        "least",
+        "sent",
+    )
 
     def __init__(
-        self, amounts: Amounts, least: Amounts, *, is_priced: bool, is_final: bool
+        self,
+        asked: Amounts,
+        least: Amounts | None = None,
+        sent: Amounts = NOTHING,
+        *,
+        is_priced: bool = True,
+        is_final: bool = True,
     ) -> None:
-        self.amounts = amounts
-        self.least = least
+        self.asked = asked
+        self.least = asked if least is None else least
+        self.sent = sent
         self.is_priced = is_priced
         self.is_final = is_final
-        self.granted = NOTHING
+        # The limit that this goes beyond. Then nothing is reserved, unless the account
+        # only warns.
         self.exceeded: BudgetExceeded | None = None
+        self._answer: dict[bool, _Answer] = {}
+
+    def grant(self, amounts: Amounts) -> None:
+        """Answer what is reserved; of two who fold at once the first one does."""
+        kept = amounts.least(self.sent)
+        rest = amounts.minus(kept)
+        self._answer.setdefault(True, _Answer(amounts, iter((kept,)), iter((rest,))))
+
+    @property
+    def granted(self) -> Amounts:
+        """What is reserved."""
+        return self._answer[True].amounts if self._answer else NOTHING
+
+    @property
+    def is_answered(self) -> bool:
+        """Whether the account has answered."""
+        return bool(self._answer)
+
+    def held(self, *, is_sent: bool = False) -> Iterator[Amounts]:
+        """Return what has not been given back, beside what is sent or with it.
+
+        Each part comes out once, whoever asks and however often.
+        """
+        if not self._answer:
+            return iter(())
+        _, kept, rest = self._answer[True]
+        return rest if is_sent else itertools.chain(rest, kept)
 
 
-class _Settled(NamedTuple):
-    """What is given back, and the call that it was reserved for if that was made."""
+class _Answer(NamedTuple):
+    """What is granted, in the parts that are given back."""
 
-    asked: Amounts | _Reserved
-    call: Call | None = None
+    amounts: Amounts
+    kept: Iterator[Amounts]
+    rest: Iterator[Amounts]
+
+
+class _Ended(NamedTuple):
+    """A call that has ended; or its tokens, where they come late."""
+
+    call: Call
     late: bool = False
 
 
-_Entry: TypeAlias = "_Reserved | _Settled | None"
-"""None where a forked child begins: what is reserved is the parent's."""
+_Entry: TypeAlias = "Reservation | Amounts | _Ended | None"
+"""Amounts are given back. None where a forked child begins: what is reserved is the
+parent's."""
 
 
 class Account:
@@ -254,57 +313,53 @@ class Account:
         """What calls under way may still spend."""
         return self._tally.read().reserved
 
-    def reserve(
-        self,
-        asked: Amounts,
-        least: Amounts | None = None,
-        *,
-        is_priced: bool = True,
-        is_final: bool = True,
-    ) -> tuple[Amounts, BudgetExceeded | None]:
-        """Reserve what a call may spend.
+    def reserve(self, wanted: Reservation) -> None:
+        """Reserve what a call may spend; the answer is in what was wanted.
+
+        Whoever asks keeps that, whatever interrupts this, to give back what is granted.
 
         Args:
-            asked: What it may spend.
-            least: What it spends in any case, if less will do where less is left.
-            is_priced: Whether the price of the call is known.
-            is_final: Whether a refusal counts as one.
-
-        Returns:
-            What is reserved, and the limit that this goes beyond. Then nothing is
-            reserved, unless the account only warns.
+            wanted: What the call asks for.
         """
-        if self.limits is None:
-            return NOTHING, None
-        least = asked if least is None else least
-        entry = _Reserved(asked, least, is_priced=is_priced, is_final=is_final)
-        try:
-            self._tally.add(entry)
+        if self.limits is not None:
+            self._tally.add(wanted)
             self._tally.read()
-            return entry.granted, entry.exceeded  # noqa: TRY300 -- interrupted here, too
-        except BaseException:
-            # Nobody hears what was granted, so nobody else could give it back.
-            self._tally.add(_Settled(entry))
-            raise
 
-    def release(self, asked: Amounts) -> None:
+    def release(self, held: Reservation, *, is_sent: bool = False) -> None:
         """Give back what a call had reserved.
 
         Args:
-            asked: What it had asked for.
+            held: What it had asked for.
+            is_sent: The call was made: what it has sent stays reserved until its end.
         """
-        if self.limits is not None:
-            self._tally.add(_Settled(asked))
+        self._tally.extend(self._back(held, is_sent=is_sent))
 
-    def settle(self, asked: Amounts, call: Call, *, late: bool = False) -> None:
+    def settle(
+        self,
+        call: Call,
+        held: Reservation | None = None,
+        *,
+        late: bool = False,
+        ticket: Iterator[bool] | None = None,
+    ) -> None:
         """Put a call on the account and give back what it had reserved, at once.
 
         Args:
-            asked: What it had reserved.
             call: The call.
+            held: What it had asked for.
             late: It is on the account already; what comes now are its tokens.
+            ticket: What this takes one of; where nothing is left the call is on the
+                account already.
         """
-        self._tally.add(_Settled(asked, call, late))
+        ended = itertools.compress((_Ended(call, late),), ticket or once())
+        back = () if held is None else self._back(held)
+        self._tally.extend(itertools.chain(ended, back))
+
+    def _back(self, held: Reservation, *, is_sent: bool = False) -> Iterator[Amounts]:
+        """Return what is given back."""
+        if not held.is_answered:  # it was interrupted: perhaps it waits to be folded
+            self._tally.read()
+        return held.held(is_sent=is_sent)
 
     def read(
         self,
@@ -329,29 +384,28 @@ def _fold(limits: Limits | None, sums: _Sums, entries: Sequence[_Entry]) -> _Sum
     for entry in entries:
         if entry is None:
             reserved = NOTHING
-        elif isinstance(entry, _Reserved):
+        elif isinstance(entry, Reservation):
             assert limits is not None  # noqa: S101 -- else nothing is asked
             spent = _spent(totals, outcomes.seen(CACHE_HIT))
             entry.exceeded = limits.exceeded(spent, reserved, entry.least)
             if not entry.is_priced and entry.exceeded is None:
                 entry.exceeded = limits.unpriced(spent, reserved)
+            granted = NOTHING
             if entry.exceeded is None:
-                entry.granted = limits.rest(spent, reserved, entry.amounts)
+                granted = limits.rest(spent, reserved, entry.asked)
             elif limits.on_exceed == WARN:
-                entry.granted = entry.least
+                granted = entry.least
             else:
                 refused += entry.is_final
+            entry.grant(granted)
             reserved = reserved.plus(entry.granted)
+        elif isinstance(entry, Amounts):
+            reserved = reserved.minus(entry)
         else:
-            asked = entry.asked
-            reserved = reserved.minus(
-                asked.granted if isinstance(asked, _Reserved) else asked
-            )
             call = entry.call
-            if call is not None:
-                (late if entry.late else calls).append(call)
-                for one in (totals, models[call.model], outcomes[call.outcome]):
-                    one.add(call, late=entry.late)
+            (late if entry.late else calls).append(call)
+            for one in (totals, models[call.model], outcomes[call.outcome]):
+                one.add(call, late=entry.late)
     return _Sums(
         totals,
         models.all(),

@@ -8,7 +8,8 @@ from __future__ import annotations
 import os
 import threading
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from operator import length_hint
+from typing import TYPE_CHECKING, Final, Protocol
 
 from opentelemetry import trace
 
@@ -22,7 +23,7 @@ from otel_callbacks._records import (
     Usage,
 )
 from otel_callbacks._spend import accounts
-from otel_callbacks._spend.accounts import Call
+from otel_callbacks._spend.accounts import Call, Reservation
 from otel_callbacks._spend.budgets import (
     ALLOW,
     ANSWER,
@@ -74,7 +75,7 @@ class Charge:
         "owner",
         "reserved",
         "sent",
-        "settled",
+        "tickets",
         "where",
     )
 
@@ -82,9 +83,11 @@ class Charge:
         self.on = on
         self.owner = owner
         self.expected = expected
-        self.reserved: list[Amounts] = [NOTHING] * len(on)
-        # On how many of its accounts its end is.
-        self.settled = 0
+        # Each is here before its account hears of it, so whatever interrupts a start
+        # or an end, the next one to come gives it back.
+        self.reserved: list[Reservation | None] = [None] * len(on)
+        # One for each account that its end is not on.
+        self.tickets = iter((True,) * len(on))
         # What it is worth without an answer.
         self.sent = NOTHING
         # What was put on the accounts as assumed, until the tokens come.
@@ -97,14 +100,19 @@ class Charge:
         self.outside: trace.SpanContext | None = None
         self.has_span = True
 
-    def release(self, keep: Amounts = NOTHING) -> None:
-        """Give back what is reserved beyond this."""
-        for position, account in enumerate(self.on):
-            reserved = self.reserved[position]
-            kept = reserved.least(keep)
-            if kept != reserved:
-                self.reserved[position] = kept
-                account.release(reserved.minus(kept))
+    def release(self, *, is_sent: bool = False) -> None:
+        """Give back what is reserved, beside what was sent or with it."""
+        for account, held in zip(self.on, self.reserved, strict=True):
+            if held is not None:
+                account.release(held, is_sent=is_sent)
+
+    def settle(self, call: Call) -> None:
+        """Put the call on its accounts: on each once, however often this is tried."""
+        while left := length_hint(self.tickets):
+            held = self.reserved[-left]
+            self.on[-left].settle(call, held, ticket=self.tickets)
+        # Where an end was refused with the rest of its batch, or interrupted.
+        self.release()
 
     def is_over(self, generators: frozenset[int] | None, batch: list[Charge]) -> bool:
         """Return whether the call has ended, though nobody has told of that yet."""
@@ -188,14 +196,9 @@ class LedgerSink:
         call = self._assume(_call(run, end, charge.outside), run, end, charge)
         if end.late:
             for account in charge.on:
-                account.settle(NOTHING, call, late=True)
+                account.settle(call, late=True)
         else:
-            for position in range(charge.settled, len(charge.on)):
-                settle: Any = charge.on[position].settle
-                asked = charge.reserved[position]
-                # In one step: an end that was interrupted goes on behind it.
-                _, charge.settled = settle(asked, call), position + 1
-            charge.reserved = [NOTHING] * len(charge.on)
+            charge.settle(call)
             charge.batch, charge.where = [], None
             _charges.pop(run.key, None)
         if end.outcome == OK and run.expected is not None:
@@ -221,7 +224,12 @@ class LedgerSink:
         run.account = _charges[run.key] = charge
         if any(one.limits for one in on):
             charge.where = Whereabouts.here()
-            if not self._reserve(charge):
+            try:
+                is_allowed = self._reserve(charge)
+            except Exception:  # noqa: BLE001 -- a limit does not fail open: once more
+                charge.release()
+                is_allowed = self._reserve(charge)
+            if not is_allowed:
                 _charges.pop(run.key, None)
                 run.account = None
 
@@ -232,14 +240,17 @@ class LedgerSink:
         for position, account in enumerate(charge.on):
             if account.limits is None:
                 continue
-            charge.reserved[position], exceeded = account.reserve(
-                asked, least, is_priced=is_priced, is_final=False
-            )
-            if exceeded is not None and account.limits.on_exceed != WARN:
-                _release_what_is_over(account, charge)
-                charge.reserved[position], exceeded = account.reserve(
-                    asked, least, is_priced=is_priced
+            refuses = account.limits.on_exceed != WARN
+            for is_final in (False, True):
+                wanted = Reservation(
+                    asked, least, charge.sent, is_priced=is_priced, is_final=is_final
                 )
+                charge.reserved[position] = wanted
+                account.reserve(wanted)
+                exceeded = wanted.exceeded
+                if exceeded is None or not refuses or is_final:
+                    break
+                _release_what_is_over(account, charge)
             if exceeded is None:
                 continue
             self._exceeded.add(exceeded.budget, account.limits.on_exceed)
@@ -385,13 +396,9 @@ def _release_what_is_over(account: Account, asking: Charge) -> None:
     """Give back what calls have reserved whose end nobody has told of yet."""
     generators = live_generators()
     for charge in list(_charges.values()):
-        if (
-            account in charge.on
-            and any(charge.reserved)
-            and charge.is_over(generators, asking.batch)
-        ):
+        if account in charge.on and charge.is_over(generators, asking.batch):
             # It was sent, so its prompt stays reserved until its end is told.
-            charge.release(charge.sent)
+            charge.release(is_sent=True)
 
 
 def _choices(run: Run) -> int:

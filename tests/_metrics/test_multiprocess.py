@@ -16,7 +16,7 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.multiprocess import MultiProcessCollector
 from waiting import WAIT_S
 
-from otel_callbacks import Settings
+from otel_callbacks import BudgetExceeded, Settings, track_usage
 from otel_callbacks._diagnostics import Diagnostics
 from otel_callbacks._metrics import wiring
 from otel_callbacks._metrics.calls import CallQueue
@@ -24,6 +24,7 @@ from otel_callbacks._metrics.multiprocess import MultiprocessSink, is_multiproce
 from otel_callbacks._metrics.store import LabelLimits
 from otel_callbacks._records import Request
 from otel_callbacks._spans.current import StandIn
+from otel_callbacks._spend.ledger import LedgerSink
 from otel_callbacks.testing import FakeChatModel, capture
 
 if TYPE_CHECKING:
@@ -150,6 +151,37 @@ def test_tokens_that_come_late_are_added() -> None:
         result = LLMResult(generations=[[ChatGeneration(message=message)]])
         telemetry.handler.on_llm_end(result, run_id=run_id)
         assert telemetry.value("otel_callbacks_tokens_total") == 10
+        assert telemetry.value("otel_callbacks_open_runs") == 0
+
+
+@pytest.mark.usefixtures("plain")
+def test_a_call_that_is_refused_is_not_in_flight() -> None:
+    """It was open for a moment, before its budget was asked."""
+    with capture(Settings(strict=True)) as telemetry, track_usage(max_tokens=3):
+        model = FakeChatModel(callbacks=[telemetry.handler])
+        for _ in range(3):
+            with pytest.raises(BudgetExceeded):
+                model.invoke("Which roses?")
+        assert telemetry.value("otel_callbacks_operations_in_flight") == 0
+        assert telemetry.value("otel_callbacks_open_runs") == 0
+
+
+@pytest.mark.usefixtures("plain")
+def test_a_start_that_is_interrupted_is_not_in_flight(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Its end comes though its start was withdrawn, and not counted."""
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with capture(Settings(strict=True)) as telemetry:
+        for sink in (LedgerSink, MultiprocessSink):
+            with monkeypatch.context() as patched:
+                patched.setattr(sink, "started", interrupt)
+                with pytest.raises(KeyboardInterrupt):
+                    telemetry.handler.on_chat_model_start({}, [["?"]], run_id=uuid4())
+        assert telemetry.value("otel_callbacks_operations_in_flight") == 0
         assert telemetry.value("otel_callbacks_open_runs") == 0
 
 

@@ -22,6 +22,7 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families
 from waiting import wait_until
 
 from otel_callbacks import OTelCallbackHandler
+from otel_callbacks._background import once
 from otel_callbacks._diagnostics import Diagnostics
 from otel_callbacks._metrics.calls import CallQueue
 from otel_callbacks._metrics.prometheus import PrometheusSink, SeriesCollector
@@ -79,6 +80,7 @@ def run_of(operation: str = "chat", **fields: Any) -> StandIn:
 
 def ended(run: StandIn, response: Response | None = None, **fields: Any) -> End:
     """Return how a run ended well after a second."""
+    run.once = once()  # as if it were another one
     return End("ok", run.start_ns + 10**9, response, **fields)
 
 
@@ -386,9 +388,9 @@ def test_fold_that_fails_is_counted(caplog: pytest.LogCaptureFixture) -> None:
     sink = PrometheusSink(made, Diagnostics())
     run = run_of()
     broken: Any = None
-    made.append(broken)
+    made.append(broken, once())
     sink.ended(run, ended(run))
-    made.append(broken)
+    made.append(broken, once())
     with caplog.at_level(logging.WARNING, "otel_callbacks"):
         assert value(registry, OPERATIONS) == 1
     assert value(registry, "otel_callbacks_errors_total", where="fold") == 2
@@ -401,7 +403,7 @@ def test_fold_that_fails_raises_when_strict() -> None:
     registry = CollectorRegistry()
     made = queue(registry, strict=True)
     broken: Any = None
-    made.append(broken)
+    made.append(broken, once())
     with pytest.raises(TypeError):
         made.settle()
     assert value(registry, "otel_callbacks_errors_total", where="fold") == 1

@@ -492,7 +492,7 @@ def test_an_end_that_is_interrupted_is_finished(
     one.table.close()
 
 
-@pytest.mark.parametrize("error", [KeyboardInterrupt, RecursionError])
+@pytest.mark.parametrize("error", [KeyboardInterrupt, SystemExit])
 def test_a_start_that_is_interrupted_is_withdrawn(error: type[BaseException]) -> None:
     """The app never gets to the call: the run ends as lost, and is not counted."""
 
@@ -515,6 +515,38 @@ def test_a_start_that_is_interrupted_is_withdrawn(error: type[BaseException]) ->
     assert len(one.sink.ends) == 1
 
 
+@pytest.mark.parametrize("error", [MemoryError, RecursionError])
+def test_a_start_without_room_is_told_before_its_end(
+    error: type[BaseException],
+) -> None:
+    """The call goes on: it is open, and each sink is told of its start and its end."""
+
+    class Full(Recorder):
+        """A sink whose first start finds no room."""
+
+        fails = True
+
+        def started(self, run: Run) -> None:
+            """Fail once."""
+            if self.fails:
+                self.fails = False
+                raise error
+            super().started(run)
+
+    first, full = Recorder(), Full()
+    one = bench(first, full)
+    run_id = uuid4()
+    with pytest.raises(error):
+        one.table.start(run_id, None, REQUEST)
+    run = one.table.take(run_id)
+    assert run is not None
+    assert run.counted
+    one.table.finish(run, OK)
+    for sink in (first, full, one.sink):
+        assert (len(sink.starts), len(sink.ends)) == (1, 1)
+    assert one.table._ending == {}
+
+
 def test_a_start_that_is_interrupted_at_its_last_step_ends_in_time() -> None:
     """A run of which nothing could be noted is taken for started after a while."""
     one = bench()
@@ -526,6 +558,14 @@ def test_a_start_that_is_interrupted_at_its_last_step_ends_in_time() -> None:
     run.start_tick -= 60 * 1_000_000_000
     one.table._lost.look()
     assert run.is_started
+    assert len(one.table) == 1
+    run.is_started = False
+    del run_id
+    gc.collect()
+    one.table.settle()
+    assert len(one.table) == 1
+    one.table._lost.look()
+    assert one.sink.outcomes() == [("gpt-4o-mini", "abandoned", "forgotten")]
 
 
 def test_an_id_without_weak_references_is_kept_itself() -> None:
@@ -724,7 +764,10 @@ class Play:
         if event == "start" and is_open:
             return  # a distinct start has an id of its own
         payload = self.payloads.get(run_id)
-        if not is_open or event == "other":
+        newest = self.handler._runs._table._newest(run_id.int)
+        # Where the newest one has ended, an older one of its id may still be open.
+        is_new = newest is None or newest.origin != id(payload)
+        if is_new or event == "other":
             payload = [object()]
             self.starts += 1
         self.payloads[run_id] = payload

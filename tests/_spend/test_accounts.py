@@ -7,65 +7,94 @@ from decimal import Decimal
 
 import pytest
 
+from otel_callbacks._background import once
 from otel_callbacks._records import Usage
 from otel_callbacks._spend import accounts
-from otel_callbacks._spend.accounts import Account, Call, accounts_in_use, use_account
+from otel_callbacks._spend.accounts import (
+    Account,
+    Call,
+    Reservation,
+    accounts_in_use,
+    use_account,
+)
 from otel_callbacks._spend.budgets import NOTHING, Amounts, BudgetExceeded, Limits
 
 CALL = Call("chat", "openai", "gpt-4o", "ok", Usage(10, 4), Decimal("0.5"), 1.0)
 LOST = CALL._replace(outcome="abandoned", usage=None, cost=None, span_id="0a")
+
+
+def reserve(account: Account, asked: Amounts) -> BudgetExceeded | None:
+    """Ask an account, and return what limit that goes beyond."""
+    wanted = Reservation(asked)
+    account.reserve(wanted)
+    return wanted.exceeded
+
+
 LANGCHAIN = logging.getLogger("langchain_core.callbacks.manager")
 
 
 def test_without_limits_nothing_is_reserved() -> None:
     """An account that only counts never refuses."""
     account = Account()
-    assert account.reserve(Amounts(10**9))[1] is None
-    account.release(Amounts(10**9))
-    account.settle(NOTHING, CALL)
+    asked = Reservation(Amounts(10**9))
+    account.reserve(asked)
+    assert (asked.exceeded, asked.granted) == (None, NOTHING)
+    account.release(asked)
+    account.settle(CALL)
     assert account.read()[0].total_tokens == 14
 
 
 def test_reservations_add_up_until_the_limit() -> None:
     """Calls under way count as spent; what is released may be asked for again."""
     account = Account(Limits(tokens=100))
-    assert account.reserve(Amounts(60, calls=1))[1] is None
-    refused = account.reserve(Amounts(60, calls=1))[1]
+    first = Reservation(Amounts(60, calls=1))
+    account.reserve(first)
+    assert first.exceeded is None
+    refused = reserve(account, Amounts(60, calls=1))
     assert refused is not None
     assert (refused.reserved, refused.asked, account.refused) == (60, 60, 1)
-    account.release(Amounts(60, calls=1))
-    assert account.reserve(Amounts(60, calls=1))[1] is None
-    account.settle(Amounts(60, calls=1), CALL)
-    assert account.reserve(Amounts(86, calls=1))[1] is None
-    assert account.reserve(Amounts(1))[1] is not None
+    for _ in range(2):  # once, however often it is tried
+        account.release(first)
+    second = Reservation(Amounts(60, calls=1), sent=Amounts(15, calls=1))
+    account.reserve(second)
+    account.release(second, is_sent=True)
+    assert (second.exceeded, account.reserved) == (None, Amounts(15, calls=1))
+    ticket = once()
+    for _ in range(2):
+        account.settle(CALL, second, ticket=ticket)
+    assert account.reserved == NOTHING
+    assert reserve(account, Amounts(86, calls=1)) is None
+    assert reserve(account, Amounts(1)) is not None
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, MemoryError, RuntimeError])
 def test_a_reservation_that_is_cut_short_holds_nothing(
     monkeypatch: pytest.MonkeyPatch, error: type[BaseException]
 ) -> None:
-    """It is on the account already, and whoever asked for it never hears of it."""
+    """It is on the account already, and whoever has asked gives it back."""
     account = Account(Limits(tokens=100))
-    assert account.reserve(Amounts(60))[1] is None
+    assert reserve(account, Amounts(60)) is None
 
     def interrupt(*_: object) -> None:
         raise error
 
+    cut_short = Reservation(Amounts(30))
     with monkeypatch.context() as patched:
         patched.setattr(Limits, "exceeded", interrupt)
         with pytest.raises(error):
-            account.reserve(Amounts(30))
+            account.reserve(cut_short)
+    account.release(cut_short)
     assert account.reserved == Amounts(60)
-    assert account.reserve(Amounts(40))[1] is None
+    assert reserve(account, Amounts(40)) is None
 
 
 def test_a_warning_account_lets_through() -> None:
     """It says what is exceeded, and reserves all the same."""
     account = Account(Limits(calls=1, on_exceed="warn"))
     one = Amounts(calls=1)
-    assert account.reserve(one)[1] is None
-    assert account.reserve(one)[1] is not None
-    third = account.reserve(one)[1]
+    assert reserve(account, one) is None
+    assert reserve(account, one) is not None
+    third = reserve(account, one)
     assert third is not None
     assert (third.reserved, account.refused) == (2, 0)
 
@@ -73,18 +102,18 @@ def test_a_warning_account_lets_through() -> None:
 def test_answers_of_a_cache_are_no_calls_of_a_budget() -> None:
     """A limit of one call stands after any number of cache hits."""
     account = Account(Limits(calls=1))
-    account.settle(NOTHING, CALL._replace(outcome="cache_hit"))
-    assert account.reserve(Amounts(calls=1))[1] is None
+    account.settle(CALL._replace(outcome="cache_hit"))
+    assert reserve(account, Amounts(calls=1)) is None
 
 
 def test_late_tokens_find_their_call() -> None:
     """They complete the record of the run that had been given up."""
     account = Account()
     for call in (LOST, CALL, LOST._replace(span_id="0b")):
-        account.settle(NOTHING, call)
+        account.settle(call)
     late = LOST._replace(usage=Usage(3, 2), cost=Decimal(1))
-    account.settle(NOTHING, late._replace(usage=None), late=True)
-    account.settle(NOTHING, late, late=True)
+    account.settle(late._replace(usage=None), late=True)
+    account.settle(late, late=True)
     totals, models, outcomes, calls = account.read()
     assert [call.usage for call in calls] == [Usage(3, 2), Usage(10, 4), None]
     assert calls[0].cost == 1
@@ -96,7 +125,7 @@ def test_late_tokens_find_their_call() -> None:
 def test_late_tokens_without_a_record_are_summed() -> None:
     """The record may be beyond those that are kept."""
     account = Account()
-    account.settle(NOTHING, LOST._replace(usage=Usage(3, 2)), late=True)
+    account.settle(LOST._replace(usage=Usage(3, 2)), late=True)
     totals, _, _, calls = account.read()
     assert (totals.total_tokens, calls) == (5, ())
 
@@ -106,7 +135,7 @@ def test_sums_go_on_where_records_stop(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(accounts, "_KEPT", 2)
     account = Account()
     for _ in range(3):
-        account.settle(NOTHING, CALL)
+        account.settle(CALL)
     totals, _, _, calls = account.read()
     assert (totals.calls, len(calls)) == (3, 2)
 
@@ -114,9 +143,9 @@ def test_sums_go_on_where_records_stop(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_forked_child_has_reserved_nothing() -> None:
     """Its parent's calls end in the parent."""
     account = Account(Limits(tokens=10))
-    assert account.reserve(Amounts(10))[1] is None
+    assert reserve(account, Amounts(10)) is None
     account.after_fork()
-    assert account.reserve(Amounts(10))[1] is None
+    assert reserve(account, Amounts(10)) is None
 
 
 def test_langchain_does_not_log_a_refusal(caplog: pytest.LogCaptureFixture) -> None:
