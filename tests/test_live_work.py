@@ -18,11 +18,15 @@ from langchain_core.runnables import RunnableLambda
 from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor
 
 import otel_callbacks
-from otel_callbacks import Settings, _pipeline, track_usage
+from otel_callbacks import BudgetExceeded, Settings, _pipeline, track_usage
 from otel_callbacks._background import background
 from otel_callbacks._instrument import switch
+from otel_callbacks._runs import lifecycle
 from otel_callbacks._runs.run import Run
-from otel_callbacks._spend.budgets import NOTHING
+from otel_callbacks._runs.table import RunTable
+from otel_callbacks._spans.sink import SpanSink
+from otel_callbacks._spend.budgets import NOTHING, Limits
+from otel_callbacks._spend.ledger import LedgerSink
 from otel_callbacks.testing import FakeChatModel, capture
 
 if TYPE_CHECKING:
@@ -171,6 +175,59 @@ def test_an_interrupt_leaves_no_budget_reserved(error: type[BaseException]) -> N
             before = usage.total_tokens
             assert usage._account.reserved == NOTHING
         assert line > 100
+
+
+def failing_once(error: type[BaseException], function: Any) -> Any:
+    """Return a function that fails at its first call."""
+    left = [error]
+
+    def wrapped(*args: Any, **kwargs: Any) -> Any:
+        if left:
+            raise left.pop()
+        return function(*args, **kwargs)
+
+    return wrapped
+
+
+@pytest.mark.parametrize("error", [MemoryError, RecursionError, ValueError])
+@pytest.mark.parametrize(
+    ("owner", "name"),
+    [(lifecycle, "_placed"), (RunTable, "start"), (LedgerSink, "started")],
+)
+def test_a_start_that_fails_is_made_all_the_same(
+    monkeypatch: pytest.MonkeyPatch, error: type[BaseException], owner: Any, name: str
+) -> None:
+    """Account, series and span have the call; what went wrong is counted once."""
+    with capture(Settings()) as telemetry, track_usage() as usage:
+        model = FakeChatModel(callbacks=[telemetry.handler], usage=USAGE)
+        model.invoke("?")
+        monkeypatch.setattr(owner, name, failing_once(error, getattr(owner, name)))
+        model.invoke("?")
+        assert telemetry.value(TOKENS) == 10
+        assert [one["name"] for one in telemetry.spans] == ["chat fake-model"] * 2
+        assert telemetry.value("otel_callbacks_errors_total") == 1
+        # An account of this code is not found by a sink that failed for good.
+        lost = owner is LedgerSink and error is ValueError
+        assert usage.total_tokens == (5 if lost else 10)
+        assert telemetry.value("otel_callbacks_open_runs") == 0
+
+
+@pytest.mark.parametrize("error", [MemoryError, RecursionError, ValueError])
+@pytest.mark.parametrize(
+    ("owner", "name"), [(Limits, "exceeded"), (SpanSink, "started")]
+)
+def test_a_limit_stands_where_its_check_or_its_span_fails(
+    monkeypatch: pytest.MonkeyPatch, error: type[BaseException], owner: Any, name: str
+) -> None:
+    """It is asked once more, and what it says reaches the app."""
+    with capture(Settings()) as telemetry, track_usage(max_tokens=10) as usage:
+        model = FakeChatModel(callbacks=[telemetry.handler], usage=USAGE)
+        monkeypatch.setattr(owner, name, failing_once(error, getattr(owner, name)))
+        with pytest.raises(BudgetExceeded):
+            model.invoke("Which roses are red, and which are blue? " * 9)
+        assert (usage.call_count, usage.refused) == (0, 1)
+        assert usage._account.reserved == NOTHING
+        assert telemetry.value("otel_callbacks_open_runs") == 0
 
 
 def nested(depth: int, work: Callable[[], object]) -> object:

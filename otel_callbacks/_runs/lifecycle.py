@@ -32,7 +32,13 @@ if TYPE_CHECKING:
     from otel_callbacks._diagnostics import Diagnostics
     from otel_callbacks._readers.request import ModelStart
     from otel_callbacks._readers.steps import Configured
-    from otel_callbacks._records import Attributes, AttributeValue, Outcome, Start
+    from otel_callbacks._records import (
+        Attributes,
+        AttributeValue,
+        Estimate,
+        Outcome,
+        Start,
+    )
     from otel_callbacks._runs.run import Run
     from otel_callbacks._runs.table import RunTable
     from otel_callbacks.settings import Settings
@@ -118,9 +124,7 @@ class Lifecycle:
             capture = self._capture
             captured = capture.of_start(request, payload, more) if capture else NOTHING
             content = captured.content
-            expected = None
-            if accounts_in_use() and request.operation in semconv.BILLED_OPERATIONS:
-                expected = prompt_estimate(payload, more)
+            expected = _expected(request, payload, more)
             run = self._table.start(
                 run_id, parent_id, request, id(payload), content, expected
             )
@@ -131,10 +135,32 @@ class Lifecycle:
             self._tell(captured, run)
         except Exception as error:  # noqa: BLE001 -- never into the app
             run = run or self._table.find(run_key(run_id))
+            if run is None:
+                again = functools.partial(self._again, start, unread, run_id, parent_id)
+                run = _read(again, (payload, more))[0]
             self.trouble("start", error)
         if run is not None and (refusal := run.refusal) is not None:
             self.fail(run_id, refusal)
             raise refusal
+
+    def _again(
+        self,
+        start: Start,
+        unread: Request,
+        run_id: UUID,
+        parent_id: UUID | None,
+        payloads: tuple[object, object],
+    ) -> Run:
+        """Start a run all the same that something was in the way of, as out of memory.
+
+        It is made with what can be read, and without its content.
+        """
+        payload, more = payloads
+        request = _read(self._request, start)[0] or unread
+        expected = _read(functools.partial(_expected, request, payload), more)[0]
+        return self._table.start(
+            run_id, parent_id, request, id(payload), expected=expected
+        )
 
     def _request(self, start: Start) -> Request:
         """Read what a run is started with."""
@@ -264,6 +290,13 @@ class Lifecycle:
         if self._diagnostics.strict:
             raise error
         self._diagnostics.trouble(where, error)
+
+
+def _expected(request: Request, payload: object, more: object) -> Estimate | None:
+    """Estimate what goes into a call, where an account asks."""
+    if accounts_in_use() and request.operation in semconv.BILLED_OPERATIONS:
+        return prompt_estimate(payload, more)
+    return None
 
 
 def _placed(
