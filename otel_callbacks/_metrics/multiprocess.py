@@ -86,7 +86,7 @@ class MultiprocessSink:
         # have changed. Whatever is told twice or cut short changes nothing in the end.
         self._open: dict[int, LabelValues] = {}
         self._shown: dict[int, LabelValues] = {}
-        self._changes: deque[int] = deque()
+        self._changes: deque[tuple[int, LabelValues]] = deque()
         calls.folds.append(self._fold)
         calls.writers.append(self._write)
         call_after_fork(self)
@@ -99,33 +99,37 @@ class MultiprocessSink:
 
     def started(self, run: StandIn) -> None:
         """Count a run as open."""
-        request = run.request
-        labels = request.operation, request.provider, request.model
-        self._open[id(run)] = labels if run.counted else _NOT_IN_FLIGHT
-        self._changed(run)
+        self._open[id(run)] = self._changed(run)
+        self._calls.write_soon()
 
     def ended(self, run: StandIn, end: End) -> None:
         """Have the files brought up to date."""
         if not end.late:
             self._open.pop(id(run), None)
         self._changed(run)
-
-    def _changed(self, run: StandIn) -> None:
-        """Write by and by whether a run is open."""
-        self._changes.append(id(run))
         self._calls.write_soon()
+
+    def _changed(self, run: StandIn) -> LabelValues:
+        """Note that a run has changed, and return the labels that it is under."""
+        request = run.request
+        labels = request.operation, request.provider, request.model
+        if not run.counted:
+            labels = _NOT_IN_FLIGHT
+        self._changes.append((id(run), labels))
+        return labels
 
     def _write(self) -> None:
         """Bring the files up to date."""
         with self._calls.lock:
             while self._changes:
-                key = self._changes.popleft()
+                key, labels = self._changes.popleft()
                 before, now = self._shown.pop(key, None), self._open.get(key)
                 if now is not None:
                     self._shown[key] = now
-                for labels, change in ((before, -1), (now, 1)):
-                    if labels is not None and before != now and self._gauges:
-                        self._change(labels, change)
+                # What was open for a moment is shown, too, as 0.
+                for at, change in ((labels, 0), (before, -1), (now, 1)):
+                    if at is not None and self._gauges:
+                        self._change(at, change)
             if self._counters:
                 self._count()
 

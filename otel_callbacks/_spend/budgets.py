@@ -6,6 +6,7 @@ exceed a limit together; what it did not use is given back when it has ended.
 
 from __future__ import annotations
 
+import itertools
 import math
 from decimal import Decimal
 from typing import TYPE_CHECKING, Final, Literal, NamedTuple, TypeAlias, TypeVar
@@ -14,6 +15,8 @@ from otel_callbacks import _semconv as semconv
 from otel_callbacks._records import EXACT, Refusal
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from otel_callbacks._records import Estimate, Request, Usage
 
 Amount: TypeAlias = int | Decimal
@@ -128,6 +131,81 @@ class Amounts(NamedTuple):
 
 
 NOTHING: Final = Amounts()
+
+
+class Reservation:
+    """What a call asks of an account, and what that answers.
+
+    Args:
+        asked: What it may spend.
+        least: What it spends in any case, if less will do where less is left.
+        sent: What of that is spent once the call is made; given back at its end.
+        is_priced: Whether the price of the call is known.
+        is_final: Whether a refusal counts as one.
+    """
+
+    __slots__ = (
+        "_answer",
+        "asked",
+        "exceeded",
+        "is_final",
+        "is_priced",
+        "least",
+        "sent",
+    )
+
+    def __init__(
+        self,
+        asked: Amounts,
+        least: Amounts | None = None,
+        sent: Amounts = NOTHING,
+        *,
+        is_priced: bool = True,
+        is_final: bool = True,
+    ) -> None:
+        self.asked = asked
+        self.least = asked if least is None else least
+        self.sent = sent
+        self.is_priced = is_priced
+        self.is_final = is_final
+        # The limit that this goes beyond. Then nothing is reserved, unless the account
+        # only warns.
+        self.exceeded: BudgetExceeded | None = None
+        self._answer: dict[bool, _Answer] = {}
+
+    def grant(self, amounts: Amounts) -> None:
+        """Answer what is reserved; of two who fold at once the first one does."""
+        kept = amounts.least(self.sent)
+        rest = amounts.minus(kept)
+        self._answer.setdefault(True, _Answer(amounts, iter((kept,)), iter((rest,))))
+
+    @property
+    def granted(self) -> Amounts:
+        """What is reserved."""
+        return self._answer[True].amounts if self._answer else NOTHING
+
+    @property
+    def is_answered(self) -> bool:
+        """Whether the account has answered."""
+        return bool(self._answer)
+
+    def held(self, *, is_sent: bool = False) -> Iterator[Amounts]:
+        """Return what has not been given back, beside what is sent or with it.
+
+        Each part comes out once, whoever asks and however often.
+        """
+        if not self._answer:
+            return iter(())
+        _, kept, rest = self._answer[True]
+        return rest if is_sent else itertools.chain(rest, kept)
+
+
+class _Answer(NamedTuple):
+    """What is granted, in the parts that are given back."""
+
+    amounts: Amounts
+    kept: Iterator[Amounts]
+    rest: Iterator[Amounts]
 
 
 class Limits(NamedTuple):

@@ -23,7 +23,7 @@ from otel_callbacks._records import (
     Usage,
 )
 from otel_callbacks._spend import accounts
-from otel_callbacks._spend.accounts import Call, Reservation
+from otel_callbacks._spend.accounts import Call
 from otel_callbacks._spend.budgets import (
     ALLOW,
     ANSWER,
@@ -31,6 +31,7 @@ from otel_callbacks._spend.budgets import (
     WARN,
     Amounts,
     Forecast,
+    Reservation,
 )
 from otel_callbacks._spend.whereabouts import Whereabouts, live_generators
 

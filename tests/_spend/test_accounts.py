@@ -13,11 +13,16 @@ from otel_callbacks._spend import accounts
 from otel_callbacks._spend.accounts import (
     Account,
     Call,
-    Reservation,
     accounts_in_use,
     use_account,
 )
-from otel_callbacks._spend.budgets import NOTHING, Amounts, BudgetExceeded, Limits
+from otel_callbacks._spend.budgets import (
+    NOTHING,
+    Amounts,
+    BudgetExceeded,
+    Limits,
+    Reservation,
+)
 
 CALL = Call("chat", "openai", "gpt-4o", "ok", Usage(10, 4), Decimal("0.5"), 1.0)
 LOST = CALL._replace(outcome="abandoned", usage=None, cost=None, span_id="0a")
