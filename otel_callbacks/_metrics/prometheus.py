@@ -33,8 +33,9 @@ if TYPE_CHECKING:
 
     from otel_callbacks._diagnostics import Diagnostics
     from otel_callbacks._metrics.calls import CallQueue
+    from otel_callbacks._metrics.fold import Kind
     from otel_callbacks._metrics.store import LabelLimits, LabelValues, Trace
-    from otel_callbacks._records import End
+    from otel_callbacks._records import End, Request
     from otel_callbacks._runs.run import Run
     from otel_callbacks._spans.current import StandIn
 
@@ -101,6 +102,8 @@ class PrometheusSink:
         self._diagnostics = diagnostics
         self._chain_at = chain_at
         self._is_missing_logged = False
+        # The last call that went well: what is like it has the same kind.
+        self._last: tuple[Request | None, str, Kind | None] = (None, "", None)
 
     def started(self, run: StandIn) -> None:
         """Leave a run alone that another handler of this registry counts."""
@@ -120,19 +123,17 @@ class PrometheusSink:
             unknown = usage is None or usage.input_tokens is None
             if unknown and end.outcome == OK:
                 missing = self._is_missing(run, end)
-        kind = (
-            request.operation,
-            request.provider,
-            request.model,
-            model,
-            request.server_address,
-            request.server_port,
-            end.outcome,
-            failure.error_type if failure is not None else "",
-            failure.error_class if failure is not None else "",
-            None if request.operation in _CALLS else _own_labels(run),
-            request.labels if self._chain_at is None else self._with_chain(run),
-        )
+        last, last_model, kind = self._last
+        if (
+            kind is None
+            or last is not request
+            or last_model != model
+            or end.outcome != OK
+        ):
+            kind = self._kind(run, end, model)
+            is_usual = end.outcome == OK and failure is None and self._chain_at is None
+            if is_usual and request.operation in _CALLS:
+                self._last = request, model, kind
         self._append(
             (
                 kind,
@@ -148,6 +149,23 @@ class PrometheusSink:
                 end.is_partly_priced,
             ),
             once() if end.late else run.once,
+        )
+
+    def _kind(self, run: StandIn, end: End, model: str) -> Kind:
+        """Return what a run has in common with others."""
+        request, failure = run.request, end.failure
+        return (
+            request.operation,
+            request.provider,
+            request.model,
+            model,
+            request.server_address,
+            request.server_port,
+            end.outcome,
+            failure.error_type if failure is not None else "",
+            failure.error_class if failure is not None else "",
+            None if request.operation in _CALLS else _own_labels(run),
+            request.labels if self._chain_at is None else self._with_chain(run),
         )
 
     def _with_chain(self, run: StandIn) -> tuple[str, ...]:

@@ -90,6 +90,9 @@ _NO_ANSWER: Final[_Answer] = (None, _NOTHING, _NOTHING, False)
 def model_response(result: object) -> Response:
     """Read what a model gave back when its run ends, or ends early."""
     output = mapping(getattr(result, "llm_output", None))
+    only = _only_one(getattr(result, "generations", None))
+    if only is not None and (usual := _usual_response(only, output)) is not None:
+        return usual
     prompts = [
         [_answer(each) for each in generations]
         for generations in items(getattr(result, "generations", None))
@@ -98,8 +101,6 @@ def model_response(result: object) -> Response:
     answers = prompts[0] if len(prompts) == 1 else [*chain.from_iterable(prompts)]
     if not answers and not output:
         return _NO_RESPONSE
-    if len(answers) == 1 and (usual := _usual_response(answers[0], output)) is not None:
-        return usual
     message, metadata, info, is_merged = answers[0] if answers else _NO_ANSWER
     # A text model's llm_output names the model that was asked for.
     named = _NOTHING if message is None else output
@@ -123,6 +124,15 @@ def model_response(result: object) -> Response:
             getattr(message, "additional_kwargs", None),
         ),
     )
+
+
+def _only_one(prompts: object) -> _Answer | None:
+    """Return the only answer to the only prompt, as mostly."""
+    if type(prompts) is list and len(prompts) == 1:
+        choices: Any = prompts[0]
+        if type(choices) is list and len(choices) == 1:
+            return _answer(choices[0])
+    return None
 
 
 _SAID_IN_INFO: Final = (*_MODEL_KEYS, *_REASON_KEYS)
@@ -226,7 +236,9 @@ def _has_no_extras(raw: dict[object, object]) -> bool:
 def _answer(generation: object) -> _Answer:
     """Find what the provider said of a generation."""
     message = getattr(generation, "message", None)
-    metadata = mapping(getattr(message, "response_metadata", None))
+    metadata: Any = getattr(message, "response_metadata", None)
+    if type(metadata) is not dict:
+        metadata = mapping(metadata)
     if "body" in metadata and count(metadata.get("status_code")) == _HTTP_OK:
         # The answer came, and langchain-openai could not read it: it was paid for.
         metadata = mapping(metadata["body"])

@@ -233,6 +233,7 @@ def _sum(*parts: int | None) -> int | None:
 # Half of what it costs to call the class.
 _plain: Final = tuple.__new__
 _NO_DETAILS: Final = Usage()[2:]
+_NONE: Final[_Raw] = {}
 _INTEGER: Final = frozenset({int})
 
 
@@ -242,8 +243,10 @@ def langchain(raw: _Raw) -> Usage:
     https://reference.langchain.com/python/langchain_core/messages/#langchain_core.messages.ai.UsageMetadata
     """
     inputs, outputs = count(raw.get("input_tokens")), count(raw.get("output_tokens"))
-    input_details = mapping(raw.get("input_token_details"))
-    output_details = mapping(raw.get("output_token_details"))
+    input_details: _Raw = raw.get("input_token_details", _NONE)  # type: ignore[assignment]
+    output_details: _Raw = raw.get("output_token_details", _NONE)  # type: ignore[assignment]
+    if type(input_details) is not dict or type(output_details) is not dict:
+        input_details, output_details = mapping(input_details), mapping(output_details)
     details = (*input_details.values(), *output_details.values())
     if _INTEGER.issuperset(map(type, details)) and not any(details):
         return _plain(Usage, (inputs, outputs, *_NO_DETAILS))

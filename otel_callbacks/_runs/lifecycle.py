@@ -132,7 +132,8 @@ class Lifecycle:
                 _name(run.parent_run, caller)
             if trouble is not None:
                 self._diagnostics.trouble("request", trouble)
-            self._tell(captured, run)
+            if captured is not NOTHING:
+                self._tell(captured, run)
         except Exception as error:  # noqa: BLE001 -- never into the app
             run = run or self._table.find(run_key(run_id))
             if run is None:
@@ -197,12 +198,16 @@ class Lifecycle:
             if run is None:
                 self._table.finish_late(run_id, response or _UNREAD)
             else:
-                response = _with_seen(run, response, payload)
+                if run.account is not None:
+                    response = _with_seen(run, response, payload)
                 hit = response is not None and response.cache_hit
-                captured = self._captured(run, payload)
                 outcome: Outcome = CACHE_HIT if hit else OK
-                self._table.finish(run, outcome, response, None, captured.content)
-                self._tell(captured)
+                if self._capture is None:
+                    self._table.finish(run, outcome, response)
+                else:
+                    captured = self._captured(run, payload)
+                    self._table.finish(run, outcome, response, None, captured.content)
+                    self._tell(captured)
             if trouble is not None:
                 self._diagnostics.trouble("response", trouble)
         except Exception as error:  # noqa: BLE001 -- never into the app

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from genai_prices.data_snapshot import DataSnapshot
 
     from otel_callbacks._diagnostics import Diagnostics
-    from otel_callbacks._records import Request, Response
+    from otel_callbacks._records import Attributes, Request, Response
     from otel_callbacks._spend.rates import Rates
 
 _WHERE: Final = "price"
@@ -39,6 +39,19 @@ class _Found(NamedTuple):
     since: int
     until: int
     rates: Rates | None
+
+
+class _Last(NamedTuple):
+    """The last call: one that is like it costs by the same rates."""
+
+    request: Request | None
+    model: str
+    attributes: Attributes
+    snapshot: DataSnapshot | None
+    found: _Found
+
+
+_NO_LAST: Final = _Last(None, "", NO_ATTRIBUTES, None, _Found(0, 0, None))
 
 
 class Pricing:
@@ -61,6 +74,7 @@ class Pricing:
         self._get_snapshot = get_snapshot
         self._snapshot: DataSnapshot = get_snapshot()
         self._found: dict[_Key, _Found] = {}
+        self._last = _NO_LAST
         self._logged: set[tuple[str, str]] = set()
         # What the answers of a deployment have said that it is.
         self._answered: dict[tuple[str, str, int, str], str] = {}
@@ -101,6 +115,17 @@ class Pricing:
     ) -> Rates | None:
         """Return the prices that hold for a call."""
         attributes = response.attributes
+        snapshot = self._get_snapshot()
+        last = self._last
+        if (
+            last.request is request
+            and last.attributes is attributes
+            and last.snapshot is snapshot
+            and last.model == response.model
+            and not response.billed
+            and last.found.since <= start_ns < last.found.until
+        ):
+            return last.found.rates
         tier = (
             ""
             if attributes is NO_ATTRIBUTES
@@ -122,7 +147,6 @@ class Pricing:
         billed = response.billed
         is_fast = bool(billed) and any(kind == FAST for kind, _ in billed)
         key = (*deployment, answered, tier, is_fast)
-        snapshot = self._get_snapshot()
         if snapshot is not self._snapshot:
             self._snapshot = snapshot
             self._found = {}
@@ -133,6 +157,9 @@ class Pricing:
             if len(self._found) >= _KEPT_AT_MOST:
                 self._found = {}
             self._found[key] = known
+        if not is_fast:
+            said = response.model, attributes
+            self._last = _Last(request, *said, snapshot, known)
         return known.rates
 
     def _look_up(self, snapshot: DataSnapshot, key: _Key, start_ns: int) -> _Found:
