@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from html import escape
 from typing import TYPE_CHECKING, Any
@@ -65,7 +66,8 @@ def _said(value: float, unit: str) -> str:
     if unit == "percentunit":
         return f"{100 * value:.1f} %"
     if unit == "currencyUSD":
-        return f"${value:,.4g}" if abs(value) < 1 else f"${value:,.2f}"
+        digits = 4 - math.ceil(math.log10(abs(value))) if 0 < abs(value) < 1 else 2
+        return f"${value:,.{digits}f}"
     number = f"{value:,.4g}" if abs(value) < 1000 else f"{value:,.0f}"
     return f"{number} {unit.removeprefix('short').removeprefix('suffix: ')}".rstrip()
 
@@ -90,6 +92,10 @@ def _table(answer: Answer, unit: str) -> str:
             name = ", ".join(one["labels"].values())
             row = rows.setdefault(name, [""] * len(answer.series))
             row[at] = _said(float(one["values"][-1][1]), units.get(titles[at], unit))
+    if any(
+        one["id"] == "filterByValue" for one in answer.panel.get("transformations", ())
+    ):
+        rows = {name: row for name, row in rows.items() if row[0]}
     head = "".join(f"<th>{escape(title)}</th>" for title in titles)
     cells = "".join(
         f"<tr><th>{escape(name)}</th>{''.join(f'<td>{one}</td>' for one in row)}</tr>"

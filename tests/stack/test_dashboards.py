@@ -496,9 +496,10 @@ def _cannot_be_filled(pattern: dict[str, str]) -> list[str]:
         elif formats or (
             field.removeprefix("trace.") not in _OF_A_TRACE
             if field.startswith("trace.")
-            else not re.fullmatch(r"(gen_ai|error|server)[a-z_.]+", field)
+            else field != pattern["key"]
         ):
-            # Of a span's attribute the name is taken as it stands, pipes too.
+            # The name is taken as it stands, pipes too; a span that has this
+            # attribute need not have another, and then has no link.
             wrong.append(name)
     return wrong
 
@@ -509,10 +510,15 @@ def test_jaeger_can_fill_its_links(root: Path) -> None:
     assert [_cannot_be_filled(one) for one in page["linkPatterns"]] == [[], [], []]
     broken = {
         "type": "tags",
+        "key": "gen_ai.request.model",
         "url": "#{trace.startTime | add 1}#{gen_ai.request.model}#{trace.nothing}",
-        "text": "",
+        "text": "#{gen_ai.provider.name}",
     }
-    assert _cannot_be_filled(broken) == ["trace.startTime | add 1", "trace.nothing"]
+    assert _cannot_be_filled(broken) == [
+        "trace.startTime | add 1",
+        "trace.nothing",
+        "gen_ai.provider.name",
+    ]
 
 
 def test_jaegers_menu_opens_the_monitor_on_model_calls(root: Path) -> None:
@@ -537,3 +543,29 @@ def test_the_data_sources_know_each_other(
     assert exemplars[0]["url"] == "$JAEGER_URL/trace/$${__value.raw}"
     back = data_sources["jaeger"]["jsonData"]["tracesToMetrics"]
     assert back["datasourceUid"] == "prometheus"
+
+
+def test_a_table_of_the_busiest_has_no_row_without_its_count(
+    panels: dict[str, dict[str, Any]],
+) -> None:
+    """Further columns know more rows than the first, which is cut to the largest."""
+    cut = 0
+    tables = (one for one in panels.values() if one["type"] == "table")
+    for panel in tables:
+        asked = [target.get("expr", "") for target in panel["targets"]]
+        if len(asked) == 1 or not asked[0].startswith("topk("):
+            continue
+        (title,) = (
+            change["options"]["renameByName"]["Value #A"]
+            for change in panel["transformations"]
+            if change["id"] == "organize"
+        )
+        kept = [
+            one["options"]["filters"][0]["fieldName"]
+            for one in panel["transformations"]
+            if one["id"] == "filterByValue"
+        ]
+        # What has no known cost is no row less on the board of money.
+        assert kept == ([] if title == "Spent" else [title]), panel["title"]
+        cut += bool(kept)
+    assert cut >= 4

@@ -171,8 +171,15 @@ def program() -> Row:
             ),
             lines(
                 "Failed spans by exception",
-                "error.type of the spans that failed.",
-                over_time(per_minute(failed, "error_type"), "{{error_type}}"),
+                "error.type of the spans that failed. Spans without one, such as HTTP "
+                "requests, are left out.",
+                over_time(
+                    per_minute(
+                        select(SPANS, TRACED, FAILED_SPAN, 'error_type!=""'),
+                        "error_type",
+                    ),
+                    "{{error_type}}",
+                ),
                 unit="suffix: spans/min",
                 stacked=True,
                 empty=NO_FAILURES,

@@ -67,7 +67,7 @@ def tools() -> Row:
             ),
             numbers(
                 "Tools by agent",
-                "Which agent calls which tool.",
+                "Which agent calls which tool. A row without an agent: the app itself.",
                 Column(
                     "Calls",
                     largest(

@@ -95,6 +95,27 @@ def numbers(
         for at in range(len(columns))
     ]
     renames = dict(zip(values, (column.title for column in columns), strict=True))
+    # The busiest are those of the first column; others would have no count. A model
+    # that costs nothing known is no row less.
+    only_first = (
+        [
+            model.DataTransformerConfig(
+                id_val="filterByValue",
+                options={
+                    "type": "include",
+                    "match": "all",
+                    "filters": [
+                        {
+                            "fieldName": columns[0].title,
+                            "config": {"id": "isNotNull", "options": {}},
+                        }
+                    ],
+                },
+            )
+        ]
+        if columns[0].unit != "currencyUSD" and columns[1:]
+        else []
+    )
     panel = (
         table.Panel()
         .title(title)
@@ -115,6 +136,7 @@ def numbers(
                         "renameByName": {**_HEADINGS, **renames},
                     },
                 ),
+                *only_first,
             ]
         )
     )
