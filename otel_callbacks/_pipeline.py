@@ -68,9 +68,9 @@ class Providers(NamedTuple):
         """Flush those that can, all at the same time; say whether all went well."""
         timeout = min(timeout, threading.TIMEOUT_MAX)
         used = (
-            self.tracer or trace.get_tracer_provider(),
-            self.meter or get_meter_provider(),
-            self.logger or get_logger_provider(),
+            trace.get_tracer_provider() if self.tracer is None else self.tracer,
+            get_meter_provider() if self.meter is None else self.meter,
+            get_logger_provider() if self.logger is None else self.logger,
         )
         ended: queue.SimpleQueue[bool] = queue.SimpleQueue()
         flushes = [
@@ -198,9 +198,12 @@ def _build(
 def _tracer(provider: TracerProvider, diagnostics: Diagnostics) -> trace.Tracer:
     """Return a provider's tracer; one that cannot give any costs the spans alone."""
     try:
-        return trace.get_tracer(
-            _SCOPE, version("otel-callbacks"), provider, semconv.SCHEMA_URL
-        )
+        try:
+            return trace.get_tracer(
+                _SCOPE, version("otel-callbacks"), provider, semconv.SCHEMA_URL
+            )
+        except TypeError:  # one that is made for an older API takes less
+            return provider.get_tracer(_SCOPE)
     except Exception as error:  # noqa: BLE001 -- the app's own provider
         diagnostics.trouble("tracer_provider", error)
         return trace.NoOpTracer()

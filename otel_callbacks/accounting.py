@@ -16,6 +16,7 @@ import weakref
 from collections.abc import AsyncIterator, Iterator
 from html import escape
 from typing import TYPE_CHECKING, Any, ParamSpec, Self, TypeVar
+from uuid import uuid4
 
 from otel_callbacks._instrument import switch
 from otel_callbacks._spend import accounts
@@ -33,12 +34,17 @@ __all__ = ["BudgetExceeded", "Call", "Totals", "TrackedUsage", "track_usage"]
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
 
+_pickled: weakref.WeakValueDictionary[str, TrackedUsage] = weakref.WeakValueDictionary()
+"""What was pickled here: unpickled here, each is itself again."""
+
 
 class TrackedUsage:
     """What the model calls have used that were started inside a ``with`` block.
 
     It may be read at any time, also while calls are under way, and in any thread. It
-    is entered once. Made by `track_usage`.
+    is entered once. Made by `track_usage`. A copy is the same object. In another
+    process it has the same limits and starts with what was spent when it was sent;
+    what is spent there is not known here.
 
     Args:
         account: Where the calls are put.
@@ -48,11 +54,13 @@ class TrackedUsage:
         self._account = account
         self._token: Token[tuple[Account, ...]] | None = None
         self._is_used = False
+        # What another process knows it by, once it has been pickled.
+        self._key = ""
 
     # -- the block ------------------------------------------------------------
 
     def __enter__(self) -> Self:
-        if self._token is not None:
+        if self._token is not None or self._account.closed:
             message = "this track_usage() was entered before; make another one"
             raise RuntimeError(message)
         self._token = accounts.current.set((*accounts.current.get(), self._account))
@@ -132,16 +140,33 @@ class TrackedUsage:
         """
         bound = self.bind(function)
         if self._token is None and not self._is_used:
-            self._use()
-            # It is in use as long as the function is.
-            weakref.finalize(self, use_account, -1).atexit = False
+            self._use_as_long_as_it_is()
         return bound
+
+    def _use_as_long_as_it_is(self) -> None:
+        """Use it without a block that ends."""
+        self._use()
+        weakref.finalize(self, use_account, -1).atexit = False
 
     def _use(self) -> None:
         """Have LangChain's calls seen, and what goes into them estimated."""
         switch.keep_accounts()
         use_account(1)
         self._is_used = True
+
+    def __copy__(self) -> Self:
+        return self
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
+        # A graph's state is copied with what is in it; what is spent is on one account.
+        return self
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # For a process pool: locks and calls under way stay in this process.
+        self._key = self._key or uuid4().hex
+        _pickled[self._key] = self
+        account = self._account
+        return _unpickled, (self._key, account.limits, account.closed, account.spent())
 
     @contextlib.contextmanager
     def _joined(self) -> Generator[None]:
@@ -288,6 +313,18 @@ class TrackedUsage:
             f"<TrackedUsage calls={totals.calls} input_tokens={totals.input_tokens} "
             f"output_tokens={totals.output_tokens} cost_usd={totals.cost_usd:.6f}>"
         )
+
+
+def _unpickled(key: str, limits: Any, closed: bool, sums: Any) -> TrackedUsage:  # noqa: FBT001 -- as it is pickled
+    """Return what was pickled here, or an account that begins with what was spent."""
+    known = _pickled.get(key)
+    if known is None:
+        known = TrackedUsage(Account(limits, sums))
+        known._account.closed = closed  # noqa: SLF001 -- of this module
+        if not closed:
+            # Also where nobody enters it, as a bound function's.
+            known._use_as_long_as_it_is()  # noqa: SLF001 -- as above
+    return known
 
 
 def track_usage(

@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import contextvars
+import copy
+import gc
 import json
+import multiprocessing
+import pickle
 import re
 import threading
+from concurrent.futures import ProcessPoolExecutor
 from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,6 +21,7 @@ import pytest
 from langchain_core.caches import InMemoryCache
 from langchain_core.runnables import RunnableLambda
 
+from otel_callbacks import accounting
 from otel_callbacks._spend.accounts import accounts_in_use, current
 from otel_callbacks.accounting import BudgetExceeded, TrackedUsage, track_usage
 from otel_callbacks.testing import FakeChatModel, FakeTextModel, capture
@@ -274,3 +281,73 @@ def test_a_notebook_shows_a_table_by_model() -> None:
     html = usage._repr_html_()
     assert "<td>&lt;rose&gt;</td><td>1</td>" in html
     assert "<td>total</td><td>1</td>" in html
+
+
+# -- copied and sent ---------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "copied",
+    [copy.copy, copy.deepcopy, lambda one: pickle.loads(pickle.dumps(one))],  # noqa: S301 -- our own bytes
+    ids=["copy", "deepcopy", "pickle"],
+)
+def test_a_copy_is_the_same_account(copied: Callable[[Any], Any]) -> None:
+    """A graph copies its state: what is spent is on one account, within its limits."""
+    with track_usage(max_calls=2) as usage:
+        state = copied({"usage": usage})
+        for _ in range(2):
+            model().invoke("Roses?")
+        with pytest.raises(BudgetExceeded):
+            model().invoke("Roses?")
+        with pytest.raises(RuntimeError, match="entered before"):
+            state["usage"].__enter__()
+    assert state["usage"] is usage
+    assert usage.total_tokens == 20
+
+
+def test_pickled_elsewhere_it_goes_on_from_what_was_spent(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Its limits hold there, entered or bound; once it is left, it can be read."""
+    with track_usage(max_calls=2) as usage:
+        model().invoke("Roses?")
+        data = pickle.dumps(usage)
+    left = pickle.dumps(usage)
+    monkeypatch.setattr(accounting, "_pickled", {})
+    before = accounts_in_use()
+    there, bound = pickle.loads(data), pickle.loads(data)  # noqa: S301 -- our own bytes
+    with there:
+        model().invoke("Roses?")
+        with pytest.raises(BudgetExceeded):
+            model().invoke("Roses?")
+    ask = bound.bind(model().invoke)
+    ask("Roses?")
+    with pytest.raises(BudgetExceeded):
+        ask("Roses?")
+    for one in (there, bound):
+        assert (one.call_count, one.total_tokens, one.refused) == (2, 20, 1)
+    read = pickle.loads(left)  # noqa: S301 -- our own bytes
+    assert read.to_dict() == usage.to_dict()
+    assert usage.call_count == 1
+    with pytest.raises(RuntimeError, match="entered before"), read:
+        pass
+    del there, bound, ask, one
+    gc.collect()
+    assert accounts_in_use() == before
+
+
+def test_a_process_pool_takes_what_was_spent() -> None:
+    """A budget that is sent to a process that was spawned holds there."""
+    with track_usage(max_tokens=35) as usage:
+        model().invoke("Roses?")
+        with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
+            assert list(pool.map(_calls_until_refused, [usage] * 2)) == [30, 30]
+    assert usage.total_tokens == 10
+
+
+def _calls_until_refused(usage: TrackedUsage) -> int:
+    """Ask in another process until a limit is reached."""
+    with usage, contextlib.suppress(BudgetExceeded):
+        for _ in range(10):
+            FakeChatModel(usage=USAGE).invoke("Roses?", max_tokens=3)
+    return usage.total_tokens

@@ -415,18 +415,36 @@ class Empty(Vendor):
         return 0
 
 
-WRAPPERS: list[Any] = [Vendor, Bare, Empty, ObjectProxy]
+class Undecided(Vendor):
+    """A provider that raises where it is asked whether it is true."""
+
+    def __bool__(self) -> bool:
+        raise RuntimeError
 
 
-@pytest.mark.parametrize("wrap", WRAPPERS)
+class Older(Bare):
+    """A provider that is made for an older API: it knows no attributes of a scope."""
+
+    __slots__ = ()
+
+    def get_tracer(self, name: str, version: Any = None, url: Any = None) -> Any:  # type: ignore[override]
+        """Return the tracer of what is behind."""
+        return self.provider.get_tracer(name, version, url)
+
+
+WRAPPERS: list[Any] = [Vendor, Bare, Empty, ObjectProxy, Undecided]
+
+
+@pytest.mark.parametrize("wrap", [*WRAPPERS, Older])
 def test_any_provider_makes_the_spans(wrap: Any) -> None:
     """Neither a hash nor a weak reference nor the SDK's class is needed."""
     behind, exporter = provider()
     wrapped = wrap(behind)
     registry = CollectorRegistry()
     for _ in range(2):
-        model = FakeChatModel(usage=USAGE, callbacks=[handler(wrapped, registry)])
-        model.invoke("?")
+        made = handler(wrapped, registry)
+        FakeChatModel(usage=USAGE, callbacks=[made]).invoke("?")
+        assert made.flush()
     assert [span.name for span in finished(exporter)] == ["chat fake-model"] * 2
     assert value(registry, OPERATIONS) == 2
 

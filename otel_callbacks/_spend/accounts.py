@@ -211,22 +211,28 @@ class Account:
 
     Args:
         limits: What may be spent in all, if there is a limit.
+        sums: What has been spent before.
     """
 
     __slots__ = ("__weakref__", "_tally", "closed", "limits", "warned")
 
-    def __init__(self, limits: Limits | None = None) -> None:
+    def __init__(self, limits: Limits | None = None, sums: _Sums | None = None) -> None:
         self.limits = limits
         self.closed = False
         self.warned = False
         self._tally: Tally[_Entry, _Sums] = Tally(
-            _Sums(Totals(), {}, {}), functools.partial(_fold, limits)
+            _Sums(Totals(), {}, {}) if sums is None else sums,
+            functools.partial(_fold, limits),
         )
         call_after_fork(self)
 
     def after_fork(self) -> None:
         """Leave to the parent what its calls have reserved."""
         self._tally.add(None)
+
+    def spent(self) -> _Sums:
+        """Return all sums, without what calls under way here have reserved."""
+        return self._tally.read()._replace(reserved=NOTHING)
 
     @property
     def refused(self) -> int:
