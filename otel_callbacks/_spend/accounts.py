@@ -1,7 +1,7 @@
-"""Accounts that calls are put on: their sums, their records and their limits.
+"""Accounts of model calls: their sums, their records and their limits.
 
-Which accounts a call is on is found when it starts: those of the code that makes it,
-and those of the run that it is part of.
+The accounts of a call are set when it starts: those of the context that makes it, and
+those of its parent run.
 """
 
 from __future__ import annotations
@@ -32,19 +32,19 @@ class Call(NamedTuple):
     Args:
         operation: ``chat``, ``text_completion`` or ``embeddings``.
         provider: ``gen_ai.provider.name``.
-        model: The model that was asked for, or that answered.
+        model: The requested model, else the model of the response.
         outcome: ``ok``, ``error``, ``cancelled``, ``abandoned`` or ``cache_hit``.
-        usage: Tokens as the provider counted them; None if it said nothing.
+        usage: Tokens as the provider counted them; None if it did not report them.
         cost: US dollars, spent or saved; None if the price is not known.
-        seconds: How long it took.
-        error_class: One of the closed set, empty on success.
-        trace_id: Of its span, 32 hexadecimal digits; empty without a span.
-        span_id: The same, 16 digits.
-        assumed_tokens: What was certainly sent and seen, where the provider did not say
-            its usage.
-        assumed_cost: US dollars for these; None if the price is not known.
-        is_partly_priced: Whether something is billed beside `cost` whose price is not
-            known, such as a web search.
+        seconds: The duration.
+        error_class: One of the closed set; empty on success.
+        trace_id: Trace id of its span, 32 hexadecimal digits; empty without a span.
+        span_id: Span id, 16 hexadecimal digits; empty without a span.
+        assumed_tokens: Estimated tokens that were sent and received, if the provider
+            did not report the usage.
+        assumed_cost: US dollars for these tokens; None if the price is not known.
+        is_partly_priced: Whether `cost` lacks a part whose price is not known, such as
+            a web search.
     """
 
     operation: str
@@ -67,7 +67,7 @@ class Call(NamedTuple):
         return None if self.cost is None else float(self.cost)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return it as JSON knows it."""
+        """Return the call as a JSON-compatible dict."""
         fields = self._asdict()
         del fields["cost"], fields["assumed_cost"]
         fields["usage"] = None if self.usage is None else self.usage._asdict()
@@ -75,7 +75,7 @@ class Call(NamedTuple):
 
 
 class Totals:
-    """Sums over calls. What a cache has answered is saved and not spent."""
+    """Sums over calls. Calls answered by a cache count as saved, not as spent."""
 
     __slots__ = (
         "assumed_cost",
@@ -107,7 +107,7 @@ class Totals:
         self.assumed_cost = Decimal(0)
 
     def add(self, call: Call, *, late: bool = False) -> None:
-        """Add a call; one that is late was added before without its tokens."""
+        """Add a call; a late one was added before, without its tokens."""
         usage = call.usage or _NO_USAGE
         tokens_in, tokens_out = usage.input_tokens or 0, usage.output_tokens or 0
         self.calls += not late
@@ -119,7 +119,7 @@ class Totals:
         self.output_tokens += tokens_out
         for name in self.details:
             self.details[name] += getattr(usage, name)
-        # What was assumed is taken back, as a negative number, when tokens come late.
+        # When tokens arrive late, the assumed amounts are negative: they cancel out.
         assumed = call.assumed_tokens
         self.unknown_calls += (assumed > 0) - (assumed < 0)
         self.assumed_tokens += assumed
@@ -132,7 +132,7 @@ class Totals:
 
     @property
     def total_tokens(self) -> int:
-        """Tokens in and out."""
+        """Input and output tokens."""
         return self.input_tokens + self.output_tokens
 
     @property
@@ -146,7 +146,7 @@ class Totals:
         return float(self.saved_cost)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the sums as JSON knows them."""
+        """Return the sums as a JSON-compatible dict."""
         return {
             "calls": self.calls,
             "input_tokens": self.input_tokens,
@@ -164,7 +164,7 @@ class Totals:
         }
 
     def copy(self) -> Totals:
-        """Return the sums as they are now."""
+        """Return a copy of the current sums."""
         other = Totals()
         for name in self.__slots__:
             setattr(other, name, getattr(self, name))
@@ -176,11 +176,11 @@ _KEPT: Final = 10_000
 _LANGCHAIN: Final = logging.getLogger("langchain_core.callbacks.manager")
 
 _Calls: TypeAlias = tuple[tuple[Call, ...], ...]
-"""Calls in order, in ever shorter tuples: one more is added without a copy of all."""
+"""Calls in order, in ever shorter tuples, so that appending does not copy all."""
 
 
 class _Sums(NamedTuple):
-    """What is on an account; replaced as a whole and never changed."""
+    """The state of an account; replaced as a whole and never changed."""
 
     totals: Totals
     models: dict[str, Totals]
@@ -192,26 +192,25 @@ class _Sums(NamedTuple):
 
 
 class _Ended(NamedTuple):
-    """A call that has ended; or its tokens, where they come late."""
+    """A call that has ended, or its late tokens."""
 
     call: Call
     late: bool = False
 
 
 _Entry: TypeAlias = "Reservation | Amounts | _Ended | None"
-"""Amounts are given back. None where a forked child begins: what is reserved is the
-parent's."""
+"""Amounts are released. None marks a fork: the parent keeps what is reserved."""
 
 
 class Account:
-    """What a group of calls has spent, and may spend.
+    """The usage of a group of calls, and its limits.
 
-    Nobody waits here for anybody: entries are folded in the order in which they were
-    added, so whoever folds them comes to the same answers.
+    No thread waits for another one: entries are folded in the order in which they were
+    added, so each thread that folds them gets the same results.
 
     Args:
-        limits: What may be spent in all, if there is a limit.
-        sums: What has been spent before.
+        limits: The limits, if any.
+        sums: The sums to start from.
     """
 
     __slots__ = ("__weakref__", "_tally", "closed", "limits", "warned")
@@ -227,43 +226,43 @@ class Account:
         call_after_fork(self)
 
     def after_fork(self) -> None:
-        """Leave to the parent what its calls have reserved."""
+        """Drop what the parent's calls have reserved."""
         self._tally.add(None)
 
     def spent(self) -> _Sums:
-        """Return all sums, without what calls under way here have reserved."""
+        """Return all sums, without the reservations of open calls."""
         return self._tally.read()._replace(reserved=NOTHING)
 
     @property
     def refused(self) -> int:
-        """How many calls the limits have refused."""
+        """The number of calls refused by the limits."""
         return self._tally.read().refused
 
     @property
     def reserved(self) -> Amounts:
-        """What calls under way may still spend."""
+        """The amounts reserved by open calls."""
         return self._tally.read().reserved
 
-    def reserve(self, wanted: Reservation) -> None:
-        """Reserve what a call may spend; the answer is in what was wanted.
+    def reserve(self, reservation: Reservation) -> None:
+        """Reserve what a call may spend, and set the decision on the reservation.
 
-        Whoever asks keeps that, whatever interrupts this, to give back what is granted.
+        The caller keeps the reservation even if this is interrupted, to release it.
 
         Args:
-            wanted: What the call asks for.
+            reservation: The reservation.
         """
         if self.limits is not None:
-            self._tally.add(wanted)
+            self._tally.add(reservation)
             self._tally.read()
 
     def release(self, held: Reservation, *, is_sent: bool = False) -> None:
-        """Give back what a call had reserved.
+        """Release what a call has reserved.
 
         Args:
-            held: What it had asked for.
-            is_sent: The call was made: what it has sent stays reserved until its end.
+            held: Its reservation.
+            is_sent: The call was sent: its input stays reserved until its end.
         """
-        self._tally.extend(self._back(held, is_sent=is_sent))
+        self._tally.extend(self._released(held, is_sent=is_sent))
 
     def settle(
         self,
@@ -273,29 +272,31 @@ class Account:
         late: bool = False,
         ticket: Iterator[bool] | None = None,
     ) -> None:
-        """Put a call on the account and give back what it had reserved, at once.
+        """Put a call on the account and release what it has reserved, atomically.
 
         Args:
             call: The call.
-            held: What it had asked for.
-            late: It is on the account already; what comes now are its tokens.
-            ticket: What this takes one of; where nothing is left the call is on the
-                account already.
+            held: Its reservation.
+            late: The call is already on the account; this adds its tokens.
+            ticket: An iterator that this advances by one. If it is exhausted, the call
+                is already on the account.
         """
         ended = itertools.compress((_Ended(call, late),), ticket or once())
-        back = () if held is None else self._back(held)
-        self._tally.extend(itertools.chain(ended, back))
+        released = () if held is None else self._released(held)
+        self._tally.extend(itertools.chain(ended, released))
 
-    def _back(self, held: Reservation, *, is_sent: bool = False) -> Iterator[Amounts]:
-        """Return what is given back."""
-        if not held.is_answered:  # it was interrupted: perhaps it waits to be folded
+    def _released(
+        self, held: Reservation, *, is_sent: bool = False
+    ) -> Iterator[Amounts]:
+        """Return the amounts to release."""
+        if not held.is_decided:  # interrupted: it may not be folded yet
             self._tally.read()
         return held.held(is_sent=is_sent)
 
     def read(
         self,
     ) -> tuple[Totals, dict[str, Totals], dict[str, Totals], tuple[Call, ...]]:
-        """Return the sums in all, by model and by outcome, and the calls."""
+        """Return the totals, the sums by model and by outcome, and the calls."""
         sums = self._tally.read()
         return (
             sums.totals.copy(),
@@ -306,7 +307,7 @@ class Account:
 
 
 def _fold(limits: Limits | None, sums: _Sums, entries: Sequence[_Entry]) -> _Sums:
-    """Return the sums with entries added, and answer what calls have asked."""
+    """Return the sums with entries added, and decide on their reservations."""
     totals = sums.totals.copy()
     models, outcomes = _Copies(sums.models), _Copies(sums.outcomes)
     reserved, refused = sums.reserved, sums.refused
@@ -316,7 +317,7 @@ def _fold(limits: Limits | None, sums: _Sums, entries: Sequence[_Entry]) -> _Sum
         if entry is None:
             reserved = NOTHING
         elif isinstance(entry, Reservation):
-            assert limits is not None  # noqa: S101 -- else nothing is asked
+            assert limits is not None  # noqa: S101 -- else no reservation
             spent = _spent(totals, outcomes.seen(CACHE_HIT))
             entry.exceeded = limits.exceeded(spent, reserved, entry.least)
             if not entry.is_priced and entry.exceeded is None:
@@ -349,7 +350,7 @@ def _fold(limits: Limits | None, sums: _Sums, entries: Sequence[_Entry]) -> _Sum
 
 
 class _Copies(dict[str, Totals]):
-    """Copies of the sums that are added to."""
+    """Copies of the sums that change."""
 
     def __init__(self, originals: dict[str, Totals]) -> None:
         self._originals = originals
@@ -360,16 +361,16 @@ class _Copies(dict[str, Totals]):
         return copy
 
     def seen(self, name: str) -> Totals | None:
-        """Return the sums of a name as they are by now, if there are any."""
+        """Return the current sums of a name, if any."""
         return self.get(name, self._originals.get(name))
 
     def all(self) -> dict[str, Totals]:
-        """Return all sums: the copies, and what nothing was added to."""
+        """Return all sums: the copies, and the unchanged originals."""
         return {**self._originals, **self} if self else self._originals
 
 
 def _longer(calls: _Calls, more: list[Call]) -> _Calls:
-    """Return calls and the ones after them, as many as are kept."""
+    """Return the calls with more appended, up to the limit."""
     last = tuple(more[: max(0, _KEPT - sum(map(len, calls)))])
     if not last:
         return calls
@@ -380,7 +381,7 @@ def _longer(calls: _Calls, more: list[Call]) -> _Calls:
 
 
 def _completed(calls: _Calls, late: _Calls) -> tuple[Call, ...]:
-    """Return the calls with the tokens that came late in the records of their calls."""
+    """Return the calls, with late tokens put into the records of their calls."""
     known = list(itertools.chain.from_iterable(calls))
     without: dict[str, list[int]] = {}
     if late:
@@ -401,7 +402,7 @@ def _completed(calls: _Calls, late: _Calls) -> tuple[Call, ...]:
 
 
 def _spent(totals: Totals, saved: Totals | None) -> Amounts:
-    """Return what has been spent or must be assumed; a cache's answers are no call."""
+    """Return the amounts spent or assumed; cache hits do not count as calls."""
     calls = totals.calls - (saved.calls if saved else 0)
     tokens = totals.total_tokens + totals.assumed_tokens
     return Amounts(tokens, EXACT.add(totals.cost, totals.assumed_cost), calls)
@@ -410,15 +411,15 @@ def _spent(totals: Totals, saved: Totals | None) -> Amounts:
 current: Final[ContextVar[tuple[Account, ...]]] = ContextVar(
     "otel_callbacks_accounts", default=()
 )
-"""The accounts of the code that runs, outermost first."""
+"""The accounts of the current context, outermost first."""
 
 
 process: Final[list[Account]] = []
-"""The account of the whole process, once settings have given it a budget."""
+"""The account of the whole process, if the settings give it a budget."""
 
 
 _in_use: Final[list[None]] = []
-"""One for each account with limits in use: the path of a call asks only that."""
+"""One item for each account in use: all that the hot path checks."""
 
 
 def accounts_in_use() -> bool:
@@ -427,7 +428,7 @@ def accounts_in_use() -> bool:
 
 
 def use_account(change: int) -> None:
-    """Note that an account comes into use, or is no longer."""
+    """Count an account into use, or out of use if the change is negative."""
     if change < 0:
         _in_use.pop()
         return
@@ -437,5 +438,5 @@ def use_account(change: int) -> None:
 
 
 def _is_no_refusal(record: logging.LogRecord) -> bool:  # noqa: ARG001 -- a filter's
-    """Let pass what LangChain says of other exceptions: a refusal reaches the app."""
+    """Drop LangChain's log record of a refusal, which the app gets as an exception."""
     return not isinstance(sys.exception(), Refusal)

@@ -1,7 +1,7 @@
 """Limits on what may be spent, checked before a call and settled at its end.
 
-A call reserves what it may use, so that calls under way at the same time cannot
-exceed a limit together; what it did not use is given back when it has ended.
+A call reserves what it may use, so that concurrent calls cannot exceed a limit
+together. What it has not used is released when it ends.
 """
 
 from __future__ import annotations
@@ -39,10 +39,10 @@ class BudgetExceeded(Refusal):
 
     Args:
         budget: ``tokens``, ``cost`` (US dollars) or ``calls``.
-        limit: What may be spent in all.
-        spent: What has been spent.
-        reserved: What calls under way may still spend.
-        asked: What this call may spend; 0 dollars where its price is not known.
+        limit: The limit of the budget.
+        spent: The amount spent.
+        reserved: The amount reserved by open calls.
+        asked: The amount that this call may spend; 0 dollars if its price is unknown.
     """
 
     def __init__(
@@ -75,7 +75,7 @@ class BudgetExceeded(Refusal):
         }
 
     def __reduce__(self) -> tuple[type[BudgetExceeded], tuple[object, ...]]:
-        # Exceptions cross processes by their arguments, not by their message.
+        # pickle rebuilds an exception from its arguments, not from its message.
         rest = self.spent, self.reserved, self.asked
         return type(self), (self.budget, self.limit, *rest)
 
@@ -86,12 +86,12 @@ _PLACES: Final = 4
 
 
 def _text(budget: str, amount: Amount) -> str:
-    """Return an amount as people write it: ``$0.0300``, ``1,200``."""
+    """Return an amount as text: ``$0.0300``, ``1,200``."""
     return dollars(amount) if budget == COST else f"{int(amount):,}"
 
 
 def dollars(amount: Amount) -> str:
-    """Return US dollars with four places, and more where these would say nothing."""
+    """Return US dollars with four decimal places, or more if these would be zeros."""
     exact = Decimal(amount)
     places = max(_PLACES, 1 - exact.adjusted()) if exact else _PLACES
     digits = exact.quantize(Decimal(1).scaleb(-places, EXACT), context=EXACT)
@@ -99,7 +99,7 @@ def dollars(amount: Amount) -> str:
 
 
 class Amounts(NamedTuple):
-    """Of each kind of budget so much."""
+    """An amount for each kind of budget."""
 
     tokens: int = 0
     cost: Decimal = Decimal(0)
@@ -114,7 +114,7 @@ class Amounts(NamedTuple):
         )
 
     def least(self, other: Amounts) -> Amounts:
-        """Return of each kind the smaller amount."""
+        """Return the smaller amount of each kind."""
         return Amounts(
             min(self.tokens, other.tokens),
             min(self.cost, other.cost),
@@ -134,18 +134,18 @@ NOTHING: Final = Amounts()
 
 
 class Reservation:
-    """What a call asks of an account, and what that answers.
+    """A request to reserve amounts on an account, and the account's decision.
 
     Args:
-        asked: What it may spend.
-        least: What it spends in any case, if less will do where less is left.
-        sent: What of that is spent once the call is made; given back at its end.
+        asked: The amounts that the call may spend.
+        least: The smallest amounts to grant if less is left; by default `asked`.
+        sent: The part that is spent once the call is sent; released at its end.
         is_priced: Whether the price of the call is known.
-        is_final: Whether a refusal counts as one.
+        is_final: Whether a refusal is counted.
     """
 
     __slots__ = (
-        "_answer",
+        "_grant",
         "asked",
         "exceeded",
         "is_final",
@@ -168,40 +168,40 @@ class Reservation:
         self.sent = sent
         self.is_priced = is_priced
         self.is_final = is_final
-        # The limit that this goes beyond. Then nothing is reserved, unless the account
-        # only warns.
+        # The limit that this exceeds. Then nothing is reserved, unless the account only
+        # warns.
         self.exceeded: BudgetExceeded | None = None
-        self._answer: dict[bool, _Answer] = {}
+        self._grant: dict[bool, _Grant] = {}
 
     def grant(self, amounts: Amounts) -> None:
-        """Answer what is reserved; of two who fold at once the first one does."""
+        """Set what is reserved; if two threads fold at once, the first one sets it."""
         kept = amounts.least(self.sent)
         rest = amounts.minus(kept)
-        self._answer.setdefault(True, _Answer(amounts, iter((kept,)), iter((rest,))))
+        self._grant.setdefault(True, _Grant(amounts, iter((kept,)), iter((rest,))))
 
     @property
     def granted(self) -> Amounts:
-        """What is reserved."""
-        return self._answer[True].amounts if self._answer else NOTHING
+        """The amounts that are reserved."""
+        return self._grant[True].amounts if self._grant else NOTHING
 
     @property
-    def is_answered(self) -> bool:
-        """Whether the account has answered."""
-        return bool(self._answer)
+    def is_decided(self) -> bool:
+        """Whether the account has granted or refused this."""
+        return bool(self._grant)
 
     def held(self, *, is_sent: bool = False) -> Iterator[Amounts]:
-        """Return what has not been given back, beside what is sent or with it.
+        """Return what is not yet released, without the sent part if `is_sent`.
 
-        Each part comes out once, whoever asks and however often.
+        Each part is yielded once, however many callers there are.
         """
-        if not self._answer:
+        if not self._grant:
             return iter(())
-        _, kept, rest = self._answer[True]
+        _, kept, rest = self._grant[True]
         return rest if is_sent else itertools.chain(rest, kept)
 
 
-class _Answer(NamedTuple):
-    """What is granted, in the parts that are given back."""
+class _Grant(NamedTuple):
+    """The granted amounts, in the parts in which they are released."""
 
     amounts: Amounts
     kept: Iterator[Amounts]
@@ -209,7 +209,7 @@ class _Answer(NamedTuple):
 
 
 class Limits(NamedTuple):
-    """What may be spent in all; None is without limit."""
+    """The limits of a budget; None means no limit."""
 
     tokens: int | None = None
     cost: Decimal | None = None
@@ -220,9 +220,8 @@ class Limits(NamedTuple):
     def exceeded(
         self, spent: Amounts, reserved: Amounts, asked: Amounts
     ) -> BudgetExceeded | None:
-        """Return which limit a call would go beyond, if any."""
-        taken = spent.plus(reserved)
-        after = taken.plus(asked)
+        """Return the limit that a call would exceed, if any."""
+        after = spent.plus(reserved).plus(asked)
         for position, budget in enumerate((TOKENS, COST, CALLS)):
             limit: Amount | None = self[position]  # type: ignore[assignment]
             if limit is not None and after[position] > limit:
@@ -231,19 +230,19 @@ class Limits(NamedTuple):
         return None
 
     def unpriced(self, spent: Amounts, reserved: Amounts) -> BudgetExceeded | None:
-        """Return that a call without a known price is refused, where it is."""
+        """Return the refusal of a call without a known price, if it is refused."""
         if self.cost is None or self.on_unpriced != RAISE:
             return None
         return BudgetExceeded(COST, self.cost, spent.cost, reserved.cost, Decimal(0))
 
     def rest(self, spent: Amounts, reserved: Amounts, asked: Amounts) -> Amounts:
-        """Return what is asked, cut to what is left."""
-        taken = spent.plus(reserved)
+        """Return the requested amounts, capped at what is left."""
+        used = spent.plus(reserved)
         tokens, cost = asked.tokens, asked.cost
         if self.tokens is not None:
-            tokens = min(tokens, self.tokens - taken.tokens)
+            tokens = min(tokens, self.tokens - used.tokens)
         if self.cost is not None:
-            cost = min(cost, EXACT.subtract(self.cost, taken.cost))
+            cost = min(cost, EXACT.subtract(self.cost, used.cost))
         return Amounts(tokens, cost, asked.calls)
 
 
@@ -254,7 +253,7 @@ def limits(
     on_exceed: str,
     on_unpriced: str = COUNT,
 ) -> Limits | None:
-    """Return the limits that arguments ask for, or None where there is none."""
+    """Return the limits of the arguments, or None if all are None."""
     _whole("max_tokens", max_tokens)
     _whole("max_calls", max_calls)
     if max_cost_usd is not None and not _is_money(max_cost_usd):
@@ -275,21 +274,21 @@ def limits(
 
 
 def _whole(name: str, value: object) -> None:
-    """Refuse what is no whole number above nothing."""
+    """Refuse a value that is not a positive whole number."""
     if value is not None and (type(value) is not int or value <= 0):
         message = f"{name}={value!r}: must be a whole number above 0"
         raise ValueError(message)
 
 
 def _is_money(value: object) -> bool:
-    """Say whether a value is an amount of money above nothing."""
+    """Return whether a value is a positive, finite amount of money."""
     if isinstance(value, bool) or not isinstance(value, int | float | Decimal):
         return False
     return math.isfinite(value) and value > 0
 
 
 ANSWER: Final = 4_096
-"""Tokens of an answer of a model that has no limit and has not answered yet."""
+"""Output tokens to reserve for a model without a limit and without answers so far."""
 
 _N = TypeVar("_N", int, float)
 _KEPT: Final = 20
@@ -300,14 +299,14 @@ _MODELS: Final = 2_000
 
 
 class Forecast:
-    """Learns from answers; what is learned is replaced and never changed."""
+    """Forecasts usage from past calls; its tuples are replaced, never changed."""
 
     def __init__(self) -> None:
         self._ratios: dict[object, tuple[float, ...]] = {}
         self._answers: dict[object, tuple[int, ...]] = {}
 
     def input_tokens(self, request: Request, estimate: Estimate) -> int:
-        """Return how many tokens go in, at most."""
+        """Return an upper bound of the input tokens."""
         key = request.provider, request.model, estimate.shape
         ratios = self._ratios.get(key, ())
         factor = max(ratios, default=0) * _MARGIN
@@ -316,7 +315,7 @@ class Forecast:
         return max(math.ceil(estimate.tokens * max(factor, _LEAST)), 1)
 
     def output_tokens(self, request: Request) -> int | None:
-        """Return how many tokens a choice has, at most; None before the first one."""
+        """Return the most output tokens of a choice so far; None before the first."""
         return max(
             self._answers.get((request.provider, request.model), ()), default=None
         )
@@ -324,7 +323,7 @@ class Forecast:
     def learn(
         self, request: Request, estimate: Estimate, usage: Usage, choices: int
     ) -> None:
-        """Note what a call that went well has used."""
+        """Record the usage of a successful call."""
         key = request.provider, request.model
         if usage.input_tokens:
             ratio = usage.input_tokens / estimate.tokens
@@ -334,7 +333,7 @@ class Forecast:
 
 
 def _note(known: dict[object, tuple[_N, ...]], key: object, value: _N) -> None:
-    """Add a value to the last ones."""
+    """Append a value and keep the last ones."""
     if key not in known and len(known) >= _MODELS:
         known.clear()
     known[key] = known.get(key, ())[1 - _KEPT :] + (value,)  # noqa: RUF005 -- its type

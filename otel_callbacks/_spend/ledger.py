@@ -1,6 +1,6 @@
-"""Puts model calls on the accounts of the code that makes them, and checks budgets.
+"""Put model calls on the accounts of the code that makes them, and check budgets.
 
-A run that several handlers report to different pipelines is on an account once.
+A run that several handlers report to several pipelines is on an account once.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ _UNKNOWN: Final = Estimate()
 
 
 class Run(Protocol):
-    """What the ledger reads of a run, and notes on it."""
+    """The fields of a run that the ledger reads and sets."""
 
     key: int
     request: Request
@@ -59,11 +59,11 @@ class Run(Protocol):
 
     @property
     def parent_run(self) -> Run | None:
-        """The run that it is part of."""
+        """The parent run, if any."""
 
 
 class Charge:
-    """Which accounts one run is on, and what it has reserved there."""
+    """The accounts of one run, and its reservations on them."""
 
     __slots__ = (
         "assumed",
@@ -84,39 +84,39 @@ class Charge:
         self.on = on
         self.owner = owner
         self.expected = expected
-        # Each is here before its account hears of it, so whatever interrupts a start
-        # or an end, the next one to come gives it back.
+        # Stored before the account gets it: if a start or an end is interrupted, the
+        # next one releases it.
         self.reserved: list[Reservation | None] = [None] * len(on)
-        # One for each account that its end is not on.
+        # One item for each account that the ended call is not yet on.
         self.tickets = iter((True,) * len(on))
-        # What it is worth without an answer.
+        # The amounts of the input alone.
         self.sent = NOTHING
-        # What was put on the accounts as assumed, until the tokens come.
+        # The assumed amounts on the accounts, until the tokens arrive.
         self.assumed = NOTHING
-        # False where LangChain refused the batch that it is in before it was made.
+        # False if another call of its batch was refused before this one was made.
         self.is_made = True
         self.batch: list[Charge] = []
         self.where: Whereabouts | None = None
-        # The run's span; the one outside, where it has none of its own.
+        # The run's span, or the surrounding span if the run has none.
         self.outside: trace.SpanContext | None = None
         self.has_span = True
 
     def release(self, *, is_sent: bool = False) -> None:
-        """Give back what is reserved, beside what was sent or with it."""
+        """Release what is reserved, without the sent part if `is_sent`."""
         for account, held in zip(self.on, self.reserved, strict=True):
             if held is not None:
                 account.release(held, is_sent=is_sent)
 
     def settle(self, call: Call) -> None:
-        """Put the call on its accounts: on each once, however often this is tried."""
+        """Put the call on each of its accounts once, however often this is called."""
         while left := length_hint(self.tickets):
             held = self.reserved[-left]
             self.on[-left].settle(call, held, ticket=self.tickets)
-        # Where an end was refused with the rest of its batch, or interrupted.
+        # For a call that was refused with its batch, and for an interrupted end.
         self.release()
 
     def is_over(self, generators: frozenset[int] | None, batch: list[Charge]) -> bool:
-        """Return whether the call has ended, though nobody has told of that yet."""
+        """Return whether the call is over although its end is not reported yet."""
         if self.owner.lost or (self.batch is not batch and self._has_left()):
             return True
         run: Run | None = self.owner
@@ -129,18 +129,18 @@ class Charge:
         return False
 
     def _has_left(self) -> bool:
-        """Return whether the task that made the call goes on without it."""
+        """Return whether the task that made the call runs on without it."""
         return self.where is not None and self.where.has_left()
 
 
 _charges: Final[dict[int, Charge]] = {}
-"""Of the open model calls, by run: another pipeline may report the same one."""
+"""Charges of open model calls, by run: another pipeline may report the same run."""
 
 _batches: Final[dict[tuple[int, int, int], list[Charge]]] = {}
-"""Of each thread the batch whose runs are starting, by its parent and its size."""
+"""Batches whose runs are starting, by thread, parent and size."""
 
 
-# A forked child never hears of the ends of its parent's calls.
+# A forked child gets no ends of its parent's calls.
 os.register_at_fork(after_in_child=_charges.clear)
 os.register_at_fork(after_in_child=_batches.clear)
 
@@ -166,7 +166,7 @@ class LedgerSink:
         self._forecast = Forecast()
 
     def started(self, run: Run) -> None:
-        """Find a run's accounts, and refuse it where it would exceed a budget."""
+        """Set a run's accounts, and refuse the run if it would exceed a budget."""
         here = accounts.current.get()
         above = None if run.parent_run is None else run.parent_run.account
         if not here and above is None and not accounts.process:
@@ -192,7 +192,7 @@ class LedgerSink:
         if charge.owner is not run or run.refusal is not None:
             return
         span = getattr(run, "span", None)
-        if span is not None:  # gone once the run has ended, and tokens may come late
+        if span is not None:  # dropped when the run ends; tokens may arrive later
             charge.outside = span.get_span_context()
         call = self._assume(_call(run, end, charge.outside), run, end, charge)
         if end.late:
@@ -221,13 +221,13 @@ class LedgerSink:
         if not self._has_spans:
             charge.outside = trace.get_current_span().get_span_context()
             charge.has_span = False
-        # First: whatever interrupts this, the end gives back what is reserved.
+        # First, so that the end releases what is reserved even if this is interrupted.
         run.account = _charges[run.key] = charge
         if any(one.limits for one in on):
             charge.where = Whereabouts.here()
             try:
                 is_allowed = self._reserve(charge)
-            except Exception:  # noqa: BLE001 -- a limit does not fail open: once more
+            except Exception:  # noqa: BLE001 -- retried: a limit never fails open
                 charge.release()
                 is_allowed = self._reserve(charge)
             if not is_allowed:
@@ -235,23 +235,23 @@ class LedgerSink:
                 run.account = None
 
     def _reserve(self, charge: Charge) -> bool:
-        """Reserve on each account, or on none where one of them refuses."""
+        """Reserve on each account, or on none if one of them refuses."""
         run = charge.owner
-        asked, least, is_priced = self._asked(charge)
+        asked, least, is_priced = self._requested(charge)
         for position, account in enumerate(charge.on):
             if account.limits is None:
                 continue
             refuses = account.limits.on_exceed != WARN
             for is_final in (False, True):
-                wanted = Reservation(
+                reservation = Reservation(
                     asked, least, charge.sent, is_priced=is_priced, is_final=is_final
                 )
-                charge.reserved[position] = wanted
-                account.reserve(wanted)
-                exceeded = wanted.exceeded
+                charge.reserved[position] = reservation
+                account.reserve(reservation)
+                exceeded = reservation.exceeded
                 if exceeded is None or not refuses or is_final:
                     break
-                _release_what_is_over(account, charge)
+                _release_unreported_ends(account, charge)
             if exceeded is None:
                 continue
             self._exceeded.add(exceeded.budget, account.limits.on_exceed)
@@ -262,7 +262,7 @@ class LedgerSink:
             for other in charge.batch:  # LangChain makes none of them
                 other.release()
                 other.is_made = False
-            # The refusal knows this code's frames, which know the ids of those runs.
+            # The refusal's traceback keeps these frames, and so the ids of those runs.
             charge.batch.clear()
             run.refusal = exceeded
             run.counted = False  # no call was made
@@ -272,7 +272,7 @@ class LedgerSink:
         return True
 
     def _warn(self, account: Account, what: str) -> None:
-        """Say once for each account that a budget is exceeded."""
+        """Log once for each account that a budget is exceeded."""
         if not account.warned:
             account.warned = True
             what = what.replace("the call was not made", f"on_exceed is {WARN!r}")
@@ -281,8 +281,8 @@ class LedgerSink:
                 "otel_callbacks_budget_exceeded_total and not logged.",
             )
 
-    def _asked(self, charge: Charge) -> tuple[Amounts, Amounts, bool]:
-        """Return what a call may spend, what it spends at least, if it has a price."""
+    def _requested(self, charge: Charge) -> tuple[Amounts, Amounts, bool]:
+        """Return the most and the least a call may spend, and whether it is priced."""
         run = charge.owner
         most = run.request.attributes.get(semconv.REQUEST_MAX_TOKENS)
         if run.request.operation == semconv.EMBEDDINGS:
@@ -293,25 +293,25 @@ class LedgerSink:
         least, is_priced = self._amounts(charge, 1 if most is None else most)
         if most is not None:
             return least, least, is_priced
-        # Of the first calls of a model nobody knows how long they get: each reserves
-        # much, as far as there is so much left.
+        # The answer length of a new model is not known: its calls reserve much, or what
+        # is left.
         return self._amounts(charge, ANSWER)[0], least, is_priced
 
     def _amounts(self, charge: Charge, output_tokens: int) -> tuple[Amounts, bool]:
-        """Return the worth of a call, and whether it has a known price."""
+        """Return the amounts of a call, and whether its price is known."""
         usage = Usage(charge.expected, output_tokens * _choices(charge.owner))
         tokens = charge.expected + (usage.output_tokens or 0)
         if not any(one.limits is not None and one.limits.cost for one in charge.on):
             return Amounts(tokens, calls=1), True
-        cost = self._worth(charge.owner, usage)
+        cost = self._usd(charge.owner, usage)
         return Amounts(tokens, cost or Decimal(0), 1), cost is not None
 
-    def _worth(self, run: Run, usage: Usage) -> Decimal | None:
-        """Return what tokens cost by the known prices."""
+    def _usd(self, run: Run, usage: Usage) -> Decimal | None:
+        """Return the cost of tokens in US dollars; None if the price is not known."""
         return self._price(run.request, Response(usage=usage), run.start_ns).usd
 
     def _assume(self, call: Call, run: Run, end: End, charge: Charge) -> Call:
-        """Add what a call has used at least, where the provider did not say it."""
+        """Add an estimate of the usage if the provider did not report it."""
         if end.late:
             before, charge.assumed = charge.assumed, NOTHING
             if call.usage is None or not before.tokens:
@@ -321,13 +321,13 @@ class LedgerSink:
         missing = _missing(end, charge)
         if missing is None:
             return call
-        cost = self._worth(run, missing)
+        cost = self._usd(run, missing)
         tokens = (missing.input_tokens or 0) + (missing.output_tokens or 0)
         charge.assumed = Amounts(tokens, cost or Decimal(0))
         return call._replace(assumed_tokens=tokens, assumed_cost=cost)
 
     def _log_unpriced(self, charge: Charge) -> None:
-        """Say once that a budget of money cannot see a model."""
+        """Log once that a cost budget does not cover a model."""
         kinds = {one.limits.on_unpriced for one in charge.on if one.limits is not None}
         if kinds == {ALLOW}:
             return
@@ -343,7 +343,7 @@ class LedgerSink:
 
 
 def _missing(end: End, charge: Charge) -> Usage | None:
-    """Return the tokens that were sent and seen, and that no usage says."""
+    """Return the tokens sent and received that the usage does not report."""
     response, failure = end.response, end.failure
     usage = None if response is None else response.usage
     if end.outcome == CACHE_HIT or not charge.is_made:
@@ -360,7 +360,7 @@ def _missing(end: End, charge: Charge) -> Usage | None:
         return None
     run = charge.owner
     most = run.request.attributes.get(semconv.REQUEST_MAX_TOKENS)
-    if isinstance(most, int):  # the text is estimated, and this is known
+    if isinstance(most, int):  # the text is only an estimate
         seen = min(seen, most * _choices(run))
     return Usage(
         charge.expected if tokens_in is None else 0, seen if tokens_out is None else 0
@@ -368,13 +368,13 @@ def _missing(end: End, charge: Charge) -> Usage | None:
 
 
 def _seen(end: End) -> int:
-    """Return how many tokens of output were seen; a chunk of a stream has one."""
+    """Return the output tokens received, at least one for each chunk."""
     tokens = 0 if end.response is None else end.response.seen_tokens
     return max(tokens, len(end.chunk_ns))
 
 
 def _join_batch(charge: Charge) -> None:
-    """Note which runs LangChain starts before it makes the first call of them."""
+    """Group the runs that LangChain starts before the first call of their batch."""
     run = charge.owner
     size = run.request.batch_size
     if size <= 1:
@@ -393,17 +393,17 @@ def _join_batch(charge: Charge) -> None:
         del _batches[key]
 
 
-def _release_what_is_over(account: Account, asking: Charge) -> None:
-    """Give back what calls have reserved whose end nobody has told of yet."""
+def _release_unreported_ends(account: Account, requesting: Charge) -> None:
+    """Release what is reserved by calls whose end is not reported yet."""
     generators = live_generators()
     for charge in list(_charges.values()):
-        if account in charge.on and charge.is_over(generators, asking.batch):
-            # It was sent, so its prompt stays reserved until its end is told.
+        if account in charge.on and charge.is_over(generators, requesting.batch):
+            # It was sent, so its input stays reserved until its end is reported.
             charge.release(is_sent=True)
 
 
 def _choices(run: Run) -> int:
-    """Return how many answers are made."""
+    """Return the number of answers that the provider generates."""
     choices = run.request.attributes.get(semconv.REQUEST_CHOICE_COUNT, 1)
     made = 1 if run.expected is None else run.expected.answers
     return max(choices if isinstance(choices, int) else 1, made, 1)

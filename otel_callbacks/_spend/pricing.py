@@ -1,4 +1,4 @@
-"""Says what a call cost: the provider's own word, the user's prices, the known ones."""
+"""The cost of a call: as the provider reports it, by the user's prices or by a list."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ _WHERE: Final = "price"
 _KEPT_AT_MOST: Final = 10_000
 _LOGGED_AT_MOST: Final = 50
 _FAKE: Final = ("fake", "otel-callbacks")
-"""Providers of the shipped fake models: nobody sends a bill for these."""
+"""Providers of the shipped fake models, which cost nothing."""
 
 _Key = tuple[str, str, int, str, str, str, bool]
 
 
 class _Found(NamedTuple):
-    """What a key has cost since a moment, and how long it does."""
+    """The prices of a key, and the time range in which they hold, Unix nanoseconds."""
 
     since: int
     until: int
@@ -55,17 +55,17 @@ _NO_LAST: Final = _Last(None, "", NO_ATTRIBUTES, None, _Found(0, 0, None))
 
 
 class Pricing:
-    """Says what calls cost; made once for each pipeline.
+    """Prices the calls of one pipeline.
 
-    A price is looked up once for each model, server and tier, and again when the
-    prices may have changed: at midnight, UTC, at a time of day at which one of the
-    model's prices changes, and when genai-prices' own updater has brought others.
+    A price is looked up once for each model, server and tier, and again when prices may
+    have changed: at midnight UTC, at a time of day at which a price of the model
+    changes, and when genai-prices' updater has loaded new prices.
     """
 
     def __init__(
         self, diagnostics: Diagnostics, path: str = "", *, is_logged: bool = True
     ) -> None:
-        # Here, because it takes 90 ms: not for who only imports the package.
+        # Imported here because it takes 90 ms.
         from genai_prices.data_snapshot import get_snapshot  # noqa: PLC0415
 
         self._diagnostics = diagnostics
@@ -76,23 +76,23 @@ class Pricing:
         self._found: dict[_Key, _Found] = {}
         self._last = _NO_LAST
         self._logged: set[tuple[str, str]] = set()
-        # What the answers of a deployment have said that it is.
+        # The model named in the responses of a deployment.
         self._answered: dict[tuple[str, str, int, str], str] = {}
 
     def price(
         self, request: Request, response: Response, start_ns: int
     ) -> Decimal | None:
-        """Return the US dollars of `cost`."""
+        """Return the cost of a call in US dollars; None if it is not known."""
         return self.cost(request, response, start_ns).usd
 
     def cost(self, request: Request, response: Response, start_ns: int) -> Cost:
-        """Say what a call cost."""
+        """Return the cost of a call."""
         if request.operation not in BILLED_OPERATIONS:
             return UNKNOWN_COST
         if response.reported_cost:
             return Cost(response.reported_cost)
         usage = response.usage
-        # Of the output alone a price would be a part of it.
+        # The price of the output alone would be only a part of the cost.
         if usage is None or usage.input_tokens is None:
             return Cost(response.reported_cost)
         try:
@@ -100,11 +100,11 @@ class Pricing:
             found = UNKNOWN_COST
             if rates is not None:
                 found = Cost(*rates.cost_of(usage, response.billed))
-        except Exception as error:  # noqa: BLE001 -- a price is never worth a failure
+        except Exception as error:  # noqa: BLE001 -- pricing never breaks the app
             self._diagnostics.trouble(_WHERE, error)
             return UNKNOWN_COST
         if found.usd is None and response.reported_cost is not None:
-            # A zero: what a proxy says of a model that it has no price for, too.
+            # A zero; proxies also report it for models that they have no price for.
             return Cost(response.reported_cost)
         if found.usd is None and self._is_logged:
             self._log(request, response)
@@ -153,7 +153,7 @@ class Pricing:
         known = self._found.get(key)
         if known is None or not known.since <= start_ns < known.until:
             known = self._look_up(snapshot, key, start_ns)
-            # Made anew, not emptied: another thread may be reading.
+            # A new dict: another thread may be reading the old one.
             if len(self._found) >= _KEPT_AT_MOST:
                 self._found = {}
             self._found[key] = known
@@ -163,7 +163,7 @@ class Pricing:
         return known.rates
 
     def _look_up(self, snapshot: DataSnapshot, key: _Key, start_ns: int) -> _Found:
-        """Find a model's prices: the user's, else the known, by either of its names."""
+        """Return a model's prices: the user's, else the list's, by either name."""
         provider, address, port, requested, answered, tier, is_fast = key
         at = moment_of(start_ns)
         since, until = _day_of(start_ns)
@@ -179,7 +179,7 @@ class Pricing:
         return _Found(since, until, None)
 
     def _log(self, request: Request, response: Response) -> None:
-        """Name a model without a price, once, and say what to do."""
+        """Log once that a model has no price, with the entry to add."""
         model = response.model or request.model
         name = (request.provider, model)
         if name in self._logged or len(self._logged) >= _LOGGED_AT_MOST:
@@ -202,8 +202,8 @@ class Pricing:
 
 
 def _entry(request: Request, model: str) -> str:
-    """Return a table for the file of prices, which may stand below others."""
-    # In a file, brackets, as those of "sonnet[1m]", belong to a pattern.
+    """Return an entry to append to the price file."""
+    # In the file, brackets such as those of "sonnet[1m]" are a pattern.
     fields = {"model": glob.escape(model), "provider": request.provider}
     if request.server_address:
         fields["server"] = request.server_address
@@ -219,6 +219,6 @@ _DAY_NS: Final = 86_400 * 10**9
 
 
 def _day_of(unix_ns: int) -> tuple[int, int]:
-    """Return the start and the end of a day, UTC."""
+    """Return the start and the end of a UTC day in Unix nanoseconds."""
     start = unix_ns - unix_ns % _DAY_NS
     return start, start + _DAY_NS

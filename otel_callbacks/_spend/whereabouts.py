@@ -1,8 +1,8 @@
-"""Where in an app's code a call was made, to tell that the code has left it.
+"""The task and the generators that a call was started in, to detect an early exit.
 
-LangChain tells nothing of a chat call whose task was cancelled and goes on, as after
-``asyncio.timeout``, and tells late of a stream that a ``break`` has left. Nothing here
-is kept alive: a task by a weak reference, a frame by its number.
+LangChain reports no end of a chat call whose task was cancelled and continues, as after
+``asyncio.timeout``, and a late end of a stream after ``break``. Nothing is kept alive:
+a task is held by a weak reference, a frame by its id.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ if TYPE_CHECKING:
     from types import FrameType
 
 _MODELS: Final = "language_models"
-"""In the path of the file in which LangChain makes a model's call."""
+"""Part of the path of the files in which LangChain calls a model."""
 
 _MOST_FRAMES: Final = 200
 
 
 class Whereabouts:
-    """The task, and the async generators, within which a run has started."""
+    """The task and the async generators in which a run was started."""
 
     __slots__ = ("_generators", "_is_plain", "_loop", "_task")
 
@@ -37,7 +37,7 @@ class Whereabouts:
 
     @classmethod
     def here(cls) -> Whereabouts | None:
-        """Return where the current code is; None outside a task."""
+        """Return those of the current code; None outside a task."""
         task = _current_task()
         if task is None:
             return None
@@ -56,7 +56,7 @@ class Whereabouts:
         return cls(task, frozenset(generators), is_plain=bool(is_plain))
 
     def has_left(self) -> bool:
-        """Return whether its task was cancelled, or has awaited the call to its end."""
+        """Return whether its task was cancelled, or runs again outside the call."""
         task = self._task()
         if task is None:
             return False
@@ -65,17 +65,17 @@ class Whereabouts:
         return self._is_plain and task is _current_task()
 
     def is_dropped(self, live: frozenset[int] | None) -> bool:
-        """Return whether one of its generators is none of those that may go on."""
+        """Return whether one of the generators is no longer alive."""
         if live is None or not self._generators or self._loop != _loop_id():
             return False
         return not self._generators <= live
 
 
 def live_generators() -> frozenset[int] | None:
-    """Return the numbers of the frames of the loop's async generators.
+    """Return the frame ids of the loop's live async generators.
 
-    None where there is no loop, or one that does not say. One that was dropped leaves
-    this set at once, and is closed in a later turn of the loop.
+    None without a loop, or if the loop does not list them. A dropped generator leaves
+    this set at once and is closed in a later iteration of the loop.
     """
     task = _current_task()
     if task is None:
@@ -88,7 +88,7 @@ def live_generators() -> frozenset[int] | None:
 
 
 def _current_task() -> asyncio.Task[Any] | None:
-    """Return the task that runs, if any."""
+    """Return the current task, if any."""
     try:
         return asyncio.current_task()
     except RuntimeError:
@@ -96,6 +96,6 @@ def _current_task() -> asyncio.Task[Any] | None:
 
 
 def _loop_id() -> int:
-    """Return the number of the loop that runs; 0 without one."""
+    """Return the id of the current task's loop; 0 without one."""
     task = _current_task()
     return 0 if task is None else id(task.get_loop())
