@@ -1,1 +1,1 @@
-"""What was said: captured, redacted and cut; only when capture is on."""
+"""Content of messages, tools and retrievals: captured, redacted and cut."""

@@ -1,4 +1,4 @@
-"""What was said, for spans and events: read, redacted and cut. Only where it is wanted.
+"""Read, redact and cut content for spans and events, where capture is on.
 
 https://github.com/open-telemetry/semantic-conventions-genai
 """
@@ -33,47 +33,47 @@ if TYPE_CHECKING:
     from otel_callbacks._records import Content, Request
 
 Redact: TypeAlias = Callable[[str, Any], Any]
-"""Is given an attribute's name and its value, and returns the value to send."""
+"""Takes an attribute's name and value, and returns the value to send."""
 
 CONTENT: Final = "content"
 REDACT: Final = "redact"
 """Places of ``otel_callbacks_errors_total{where}``."""
 
-# https://ai.google.dev/api and others take the system's words beside the messages;
-# where they are a message like others the conventions want them among these.
-_SYSTEM_APART: Final = frozenset(
+# https://ai.google.dev/api and others take system instructions beside the messages.
+# Where they are one of the messages, the conventions keep them there.
+_SEPARATE_SYSTEM: Final = frozenset(
     {"anthropic", "aws.bedrock", "gcp.gemini", "gcp.vertex_ai"}
 )
 _INSTRUCTIONS: Final = "instructions"
 _GRAPHS: Final = frozenset({semconv.INVOKE_AGENT, semconv.INVOKE_WORKFLOW})
 _KEYS: Final = re.compile(r"(?i)\b(sk-|bearer\s+)[\w.*-]{6,}")
-"""A provider may say in an exception which key it was that it did not take."""
+"""A provider's exception may quote the key that it refused."""
 
 _DEEPEST: Final = 64
 _LEAST_BYTES: Final = 6
-"""Of a value with its name or its comma: more values than fit need not be read."""
+"""Least bytes of a value with its key or comma: bounds how many values are read."""
 
 _MOST_VALUES: Final = 20_000
 
 
 class ContentError(Exception):
-    """Content could not be read or redacted; names the exception, not its message.
+    """Content could not be read or redacted: names the exception, not its message.
 
-    A message might quote what must not be sent.
+    The message may quote the content.
     """
 
 
 class Captured(NamedTuple):
-    """What was read, and what went wrong."""
+    """The content read, and the errors on the way."""
 
     content: Content | None = None
-    troubles: tuple[tuple[str, ContentError], ...] = ()
-    """The place and the exception, for each attribute that could not be had."""
+    errors: tuple[tuple[str, ContentError], ...] = ()
+    """The place and the exception of each attribute that failed."""
 
 
 NOTHING: Final = Captured()
 _Read: TypeAlias = Callable[[Work, Callable[[Any], Any]], Any]
-"""Is given what may be read, and what to look at each payload through."""
+"""Takes the work that is left, and a function to apply to each payload first."""
 
 _READ_AT_END: Final[dict[str, tuple[str, Callable[[object, Work], Any]]]] = {
     semconv.INVOKE_AGENT: (semconv.OUTPUT_MESSAGES, messages_out),
@@ -81,11 +81,11 @@ _READ_AT_END: Final[dict[str, tuple[str, Callable[[object, Work], Any]]]] = {
     semconv.EXECUTE_TOOL: (semconv.TOOL_CALL_RESULT, tool_result),
     semconv.RETRIEVAL: (semconv.RETRIEVAL_DOCUMENTS, documents),
 }
-_OF_AGENT: Final = (semconv.SYSTEM_INSTRUCTIONS, semconv.TOOL_DEFINITIONS)
+_AGENT_CONTENT: Final = (semconv.SYSTEM_INSTRUCTIONS, semconv.TOOL_DEFINITIONS)
 
 
 class Capture:
-    """Reads content from what LangChain hands over; it never raises."""
+    """Reads content from LangChain's payloads; never raises."""
 
     __slots__ = ("_exceptions", "_extensions", "_limit", "_redact")
 
@@ -103,19 +103,19 @@ class Capture:
         self._exceptions = exceptions
 
     def of_start(self, request: Request, payload: object, more: object) -> Captured:
-        """Read what goes in."""
+        """Read the content of a run's start."""
         operation = request.operation
         if operation in semconv.MODEL_OPERATIONS:
-            apart = request.provider in _SYSTEM_APART
+            separate = request.provider in _SEPARATE_SYSTEM
             return self._capture(
                 (
                     semconv.INPUT_MESSAGES,
-                    lambda work, seen: _messages_in(seen(payload), work, apart),
+                    lambda work, seen: _messages_in(seen(payload), work, separate),
                 ),
                 (
                     semconv.SYSTEM_INSTRUCTIONS,
                     lambda work, seen: _instructions(
-                        seen(payload), seen(more), work, apart
+                        seen(payload), seen(more), work, separate
                     ),
                 ),
                 (
@@ -149,11 +149,11 @@ class Capture:
     def of_end(
         self,
         request: Request,
-        given: Content | None,
+        at_start: Content | None,
         payload: object,
         error: BaseException | None = None,
     ) -> Captured:
-        """Read what came back."""
+        """Read the content of a run's end."""
         read: tuple[tuple[str, _Read], ...] = ()
         if payload is not None:
             read = _result(request.operation, payload, finished=error is None)
@@ -164,40 +164,42 @@ class Capture:
             )
             read += (message,)
         captured = self._capture(*read)
-        if request.operation == semconv.INVOKE_AGENT and given:
-            of_agent = {name: given[name] for name in _OF_AGENT if name in given}
+        if request.operation == semconv.INVOKE_AGENT and at_start:
+            of_agent = {
+                name: at_start[name] for name in _AGENT_CONTENT if name in at_start
+            }
             return Captured(
-                {**(captured.content or {}), **of_agent} or None, captured.troubles
+                {**(captured.content or {}), **of_agent} or None, captured.errors
             )
         return captured
 
     def _capture(self, *attributes: tuple[str, _Read]) -> Captured:
-        """Read attributes; one that fails costs no other."""
+        """Read attributes, each independently of the others' failures."""
         content: dict[str, Any] = {}
-        troubles: list[tuple[str, ContentError]] = []
+        errors: list[tuple[str, ContentError]] = []
         for name, read in attributes:
             found, error = self._read(read)
             if error is not None:
-                troubles.append((CONTENT, _error_of(error)))
+                errors.append((CONTENT, _error_of(error)))
             try:
                 self._add(content, name, found)
-            except Exception as error:  # noqa: BLE001 -- told by the caller
-                troubles.append((REDACT, _error_of(error)))
-        return Captured(content or None, tuple(troubles))
+            except Exception as error:  # noqa: BLE001 -- reported by the caller
+                errors.append((REDACT, _error_of(error)))
+        return Captured(content or None, tuple(errors))
 
     def _read(self, read: _Read) -> tuple[Any, Exception | None]:
-        """Read one attribute; what raises is left out of it."""
-        trouble: Exception | None = None
-        for seen in (_as_it_is, values.plain):
+        """Read one attribute, without the values that raise."""
+        first: Exception | None = None
+        for seen in (_unchanged, values.plain):
             work = Work(min(_MOST_VALUES, self._limit // _LEAST_BYTES))
             try:
-                return read(work, seen), trouble or work.trouble
-            except Exception as error:  # noqa: BLE001 -- told by the caller
-                trouble = trouble or error
-        return None, trouble
+                return read(work, seen), first or work.error
+            except Exception as error:  # noqa: BLE001 -- reported by the caller
+                first = first or error
+        return None, first
 
     def _add(self, content: dict[str, Any], name: str, found: Any) -> None:
-        """Redact and cut one attribute, and note what was left out."""
+        """Redact and cut one attribute, and record how much was left out."""
         value, unread = found if isinstance(found, tuple) else (found, 0)
         if not has_value(value):
             return
@@ -219,10 +221,10 @@ class Capture:
                 content[f"{semconv.CONTENT_DROPPED}.{short}"] = dropped + unread
 
 
-def tell_agent(run: Any) -> None:
-    """Tell an agent what its model call says of it: its tools, its system's words.
+def copy_to_agent(run: Any) -> None:
+    """Copy tools and system instructions from a model call to its agent's run.
 
-    Its own run does not say them.
+    LangChain does not pass them to the agent's own run.
     """
     content: Content | None = run.content
     if not content or run.request.operation not in semconv.MODEL_OPERATIONS:
@@ -232,19 +234,19 @@ def tell_agent(run: Any) -> None:
         agent = agent.parent_run
     if agent is None:
         return
-    of_agent = {name: content[name] for name in _OF_AGENT if name in content}
+    of_agent = {name: content[name] for name in _AGENT_CONTENT if name in content}
     if semconv.SYSTEM_INSTRUCTIONS not in of_agent:
         messages = content.get(semconv.INPUT_MESSAGES, [])
-        apart = [message["parts"] for message in messages if message["role"] == SYSTEM]
-        if apart:
-            of_agent[semconv.SYSTEM_INSTRUCTIONS] = [*chain.from_iterable(apart)]
+        system = [message["parts"] for message in messages if message["role"] == SYSTEM]
+        if system:
+            of_agent[semconv.SYSTEM_INSTRUCTIONS] = [*chain.from_iterable(system)]
     agent.content = {**of_agent, **(agent.content or {})}
 
 
 def _result(
     operation: str, payload: object, *, finished: bool
 ) -> tuple[tuple[str, _Read], ...]:
-    """Say how the result of an operation is read, if it is content."""
+    """Return the readers of an operation's result, if it is content."""
     if operation in semconv.MODEL_OPERATIONS:
         name = semconv.OUTPUT_MESSAGES
         return (
@@ -261,10 +263,10 @@ def _result(
     return ((name, lambda work, seen: read(seen(payload), work)),)
 
 
-def _messages_in(payload: object, work: Work, apart: bool) -> tuple[Any, int]:  # noqa: FBT001
-    """Read the messages of a call, without the system's where that goes apart."""
+def _messages_in(payload: object, work: Work, separate: bool) -> tuple[Any, int]:  # noqa: FBT001
+    """Read a call's messages, without system messages where they are separate."""
     messages, unread = input_messages(payload, work)
-    if apart:
+    if separate:
         messages = [message for message in messages if message["role"] != SYSTEM]
     return messages, unread
 
@@ -273,27 +275,27 @@ def _instructions(
     payload: object,
     params: object,
     work: Work,
-    apart: bool,  # noqa: FBT001
+    separate: bool,  # noqa: FBT001
 ) -> list[Any]:
-    """Read the system's words where they go beside the messages."""
+    """Read the system instructions where they are separate from the messages."""
     parts: list[Any] = []
     own = mapping(params).get(_INSTRUCTIONS)
     if isinstance(own, str) and own:
         parts.append({"type": "text", "content": str.__str__(own)})
-    if apart and isinstance(payload, list):
+    if separate and isinstance(payload, list):
         system = [e for e in payload if text(getattr(e, "type", None)) == SYSTEM]
         for message in input_messages(system, work)[0]:
             parts += message["parts"]
     return parts
 
 
-def _as_it_is(payload: Any) -> Any:
-    """Look at a payload as it is."""
+def _unchanged(payload: Any) -> Any:
+    """Return a payload as it is."""
     return payload
 
 
 def _error_of(error: Exception) -> ContentError:
-    """Return an exception that says where something failed, and quotes nothing."""
+    """Return an exception with the class and traceback, without the message."""
     if isinstance(error, ContentError):
         return error
     failure = ContentError(type(error).__qualname__)

@@ -1,9 +1,9 @@
-"""Content cut to a number of bytes, in its structure, without reading all of it.
+"""Cut content to a number of bytes, keeping its structure, without reading all of it.
 
-Messages that are longer together than the limit are shortened text by text, the
-longest first; where that is not enough the oldest messages go. What is left has the
-schema's shape: it is never cut in the middle of JSON. The work depends on the limit and
-on the number of values, not on the length of the texts.
+Where messages exceed the limit together, their texts are shortened, the longest first;
+if that is not enough, the oldest messages are dropped. The rest keeps the schema's
+shape: it is never cut in the middle of JSON. The work depends on the limit and on the
+number of values, not on the length of the texts.
 """
 
 from __future__ import annotations
@@ -29,20 +29,20 @@ _PARTS: Final[dict[str, dict[str, type]]] = {
     "file": {"modality": str, "file_id": str},
     "uri": {"modality": str, "uri": str},
 }
-"""A part's type -> what it must have beside it."""
+"""A part's type -> its required fields."""
 
 _TYPED: Final = ("server_tool_call", "server_tool_call_response")
 _TEXT_OR_NONE: Final = ("id", "mime_type")
 
 
 def has_shape(name: str, value: Any) -> bool:
-    """Say whether a value may be sent as an attribute of content."""
+    """Return whether a value has the shape of its content attribute."""
     check = _SHAPES.get(name)
     return check is None or check(value)
 
 
 def _is_part(part: Any) -> bool:
-    """Check one part of a message."""
+    """Return whether a value is a part of a message."""
     if not isinstance(part, dict) or not isinstance(part.get("type"), str):
         return False
     for key, kind in _PARTS.get(part["type"], {}).items():
@@ -56,12 +56,12 @@ def _is_part(part: Any) -> bool:
 
 
 def _are_parts(value: Any) -> bool:
-    """Check a list of parts."""
+    """Return whether a value is a list of parts."""
     return isinstance(value, list) and all(map(_is_part, value))
 
 
 def _is_message(message: Any) -> bool:
-    """Check one message."""
+    """Return whether a value is a message."""
     return (
         isinstance(message, dict)
         and isinstance(message.get("role"), str)
@@ -71,19 +71,19 @@ def _is_message(message: Any) -> bool:
 
 
 def _are_messages(value: Any) -> bool:
-    """Check messages that go in."""
+    """Return whether a value is a list of input messages."""
     return isinstance(value, list) and all(map(_is_message, value))
 
 
-def _are_answers(value: Any) -> bool:
-    """Check messages that come out, which say why they ended."""
+def _are_outputs(value: Any) -> bool:
+    """Return whether a value is a list of output messages, with finish reasons."""
     return _are_messages(value) and all(
         isinstance(message.get("finish_reason"), str) for message in value
     )
 
 
 def _are_definitions(value: Any) -> bool:
-    """Check definitions of tools."""
+    """Return whether a value is a list of tool definitions."""
     return isinstance(value, list) and all(
         isinstance(tool, dict)
         and isinstance(tool.get("type"), str)
@@ -93,7 +93,7 @@ def _are_definitions(value: Any) -> bool:
 
 
 def _are_documents(value: Any) -> bool:
-    """Check documents of a retriever."""
+    """Return whether a value is a list of retrieved documents."""
     return isinstance(value, list) and all(
         isinstance(document, dict)
         and isinstance(document.get("id"), str | None)
@@ -104,7 +104,7 @@ def _are_documents(value: Any) -> bool:
 
 _SHAPES: Final[dict[str, Callable[[Any], bool]]] = {
     semconv.INPUT_MESSAGES: _are_messages,
-    semconv.OUTPUT_MESSAGES: _are_answers,
+    semconv.OUTPUT_MESSAGES: _are_outputs,
     semconv.SYSTEM_INSTRUCTIONS: _are_parts,
     semconv.TOOL_DEFINITIONS: _are_definitions,
     semconv.TOOL_CALL_ARGUMENTS: lambda value: isinstance(value, dict),
@@ -116,17 +116,17 @@ _SHAPES: Final[dict[str, Callable[[Any], bool]]] = {
 
 
 _FLOOR: Final = 256
-"""Bytes of a text below which it is not shortened before others are dropped."""
+"""Bytes that every text keeps before items are dropped."""
 
 _MARK: Final = 32
-"""Bytes that the note of a shortened text may take."""
+"""Bytes reserved for the note at the end of a shortened text."""
 
 _SHORTEST: Final = 64
-"""Bytes of each text where even one message is too long."""
+"""Bytes of each required text where a single message is too long."""
 
 _TRIES: Final = 5
 _NEWEST_LAST: Final = frozenset({semconv.INPUT_MESSAGES, semconv.OUTPUT_MESSAGES})
-# Without these an entry says nothing, or has not the shape of its schema.
+# Without these an item is meaningless or does not match its schema.
 _KEPT: Final = frozenset(
     {
         "role",
@@ -149,17 +149,17 @@ _NO_SCORE: Final = (int, float, bool, type(None))
 
 
 class Cut(NamedTuple):
-    """What is left of a value, and what it was."""
+    """A cut value, and its size before."""
 
     value: Any
     length: int = 0
-    """Characters of all texts before, where something was cut; else 0."""
+    """Characters of all texts before the cut; 0 if nothing was cut."""
     dropped: int = 0
     """How many messages, documents or other items were left out."""
 
 
 def cut(name: str, value: Any, limit: int) -> Cut:
-    """Cut a value to a limit, and put notes in the place of binary data."""
+    """Cut a value to a limit, and replace binary data with notes."""
     if _size(value, limit) <= limit:
         whole = _clean(value, limit)
         if size_of(whole) <= limit:
@@ -171,7 +171,7 @@ def cut(name: str, value: Any, limit: int) -> Cut:
         left = _clean(left, limit)
         if size_of(left) <= limit and has_shape(name, left):
             return Cut(left, length, dropped)
-        room //= 2  # escapes and notes took more than was thought
+        room //= 2  # escapes and notes took more than estimated
     return Cut(type(value)(), length, len(value) if isinstance(value, list) else 0)
 
 
@@ -182,7 +182,7 @@ def size_of(value: Any) -> int:
 
 
 def to_json(value: Any) -> str:
-    """Return a value as JSON, where other letters stay text."""
+    """Return a value as JSON, without escaping characters beyond ASCII."""
     return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
 
 
@@ -198,7 +198,7 @@ def _fit(name: str, value: Any, room: int) -> tuple[Any, int]:
 
 
 def _fit_items(items: list[Any], room: int) -> tuple[list[Any], int]:
-    """Keep as many items from the first on as fit with their texts shortened."""
+    """Keep the first items that fit with their texts shortened."""
     left = room - 2
     kept: list[Any] = []
     costs: list[int] = []
@@ -219,7 +219,7 @@ def _fit_items(items: list[Any], room: int) -> tuple[list[Any], int]:
 
 
 def _level(costs: list[int], room: int) -> int:
-    """Return the bytes that a long text may have so that all texts fit together."""
+    """Return the bytes to which long texts are shortened so that all texts fit."""
     for count, cost in enumerate(sorted(costs)):
         share = room // (len(costs) - count)
         if cost > share:
@@ -229,7 +229,7 @@ def _level(costs: list[int], room: int) -> int:
 
 
 def _weigh(value: Any, texts: list[int], most: int) -> int:
-    """Return the bytes of a value without its texts, and note each text's."""
+    """Return the bytes of a value without its texts, and append those of each text."""
     if isinstance(value, str):
         texts.append(_bytes(value, most))
         return 2
@@ -244,7 +244,7 @@ def _weigh(value: Any, texts: list[int], most: int) -> int:
 
 
 def _size(value: Any, most: int) -> int:
-    """Return about how many bytes a value has."""
+    """Return the approximate bytes of a value."""
     texts: list[int] = []
     return _weigh(value, texts, most) + sum(texts)
 
@@ -259,7 +259,7 @@ def _length(value: Any) -> int:
 
 
 def _bytes(text: str, most: int) -> int:
-    """Return the bytes of a text; of one far beyond the limit only that it is."""
+    """Return the bytes of a text, or a lower bound if it exceeds the limit."""
     if text.isascii() or len(text) > most:
         return len(text)
     return len(text.encode(errors="surrogatepass"))
@@ -275,15 +275,15 @@ def _shortened(value: Any, level: int) -> Any:
 
 
 def _is_list(value: Any) -> bool:
-    """Say whether a value is a list."""
+    """Return whether a value is a list."""
     return isinstance(value, list)
 
 
 def _shorten(text: str, most: int) -> str:
-    """Keep the beginning of a text, and note how much is left out."""
+    """Keep the beginning of a text, and add a note of how much is left out."""
     if _bytes(text, most) <= most:
         return text
-    # Where data are only begun no digest can be right: they are noted whole first.
+    # Data cut in the middle has no valid digest, so it is replaced before the cut.
     head = _scanned(text, most)
     while head and _bytes(head, most) > most:
         head = head[: most * len(head) // max(_bytes(head, most), len(head)) - 1]
@@ -291,13 +291,13 @@ def _shorten(text: str, most: int) -> str:
 
 
 def _scanned(text: str, most: int) -> str:
-    """Return the beginning of a text with notes in the place of binary data."""
+    """Return the beginning of a text, with notes instead of binary data."""
     window = text[: 4 * most + 4096]
     return without_data(window, whole=len(window) == len(text))[:most]
 
 
 def _clean(value: Any, limit: int) -> Any:
-    """Copy a value with valid texts, and notes in the place of binary data."""
+    """Copy a value with valid texts, and notes instead of binary data."""
     if isinstance(value, str):
         text = without_data(value)
         try:
@@ -311,7 +311,7 @@ def _clean(value: Any, limit: int) -> Any:
 
 
 def _prune(value: Any, room: int) -> Any:
-    """Cut one item that is too long even with short texts: entries go, too."""
+    """Cut one item that is too long even with short texts: also drop entries."""
     if isinstance(value, str):
         return _shorten(value, max(min(room - _MARK, _FLOOR), 0))
     if isinstance(value, list):
@@ -322,7 +322,7 @@ def _prune(value: Any, room: int) -> Any:
 
 
 def _prune_list(items: list[Any], room: int) -> list[Any]:
-    """Keep the first items that there is room for."""
+    """Keep the first items that fit."""
     kept: list[Any] = []
     left = room - 2
     for item in items:
@@ -335,10 +335,10 @@ def _prune_list(items: list[Any], room: int) -> list[Any]:
 
 
 def _prune_dictionary(entries: dict[str, Any], room: int) -> dict[str, Any]:
-    """Keep what gives an entry its shape, and of the rest what there is room for."""
+    """Keep the entries that its schema requires, and of the others what fits."""
     kept: dict[str, Any] = {}
     left = room - 2
-    # Texts first: what is nested takes what they leave.
+    # Texts first: nested values get the room that is left.
     for key in sorted(entries, key=lambda key: isinstance(entries[key], dict | list)):
         item = entries[key]
         needed = key in _KEPT
@@ -356,5 +356,5 @@ def _prune_dictionary(entries: dict[str, Any], room: int) -> dict[str, Any]:
 
 
 def size_about(value: Any) -> int:
-    """Return about how many bytes a small value has."""
+    """Return the approximate bytes of a small value."""
     return _size(value, 1 << 20)

@@ -1,4 +1,4 @@
-"""Foreign values as JSON knows them: no objects, no credentials, no endless work."""
+"""Convert foreign values to JSON types: without credentials, with bounded work."""
 
 from __future__ import annotations
 
@@ -25,18 +25,18 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _CHUNK: Final = 1 << 20
-"""Characters decoded at a time; a multiple of 4, as base64 wants."""
+"""Characters decoded at a time; base64 needs a multiple of 4."""
 
 _FROM_URL_SAFE: Final = str.maketrans("-_", "+/", " \t\r\n")
 _LINE: Final = 80
-"""Base64 in mails is wrapped at 76 characters."""
+"""Base64 in emails is wrapped at 76 characters."""
 
 _DATA_URL: Final = re.compile(
     r"data:([\w.+-]+/[\w.+-]+)?(?:;[\w=.+-]+)*;base64,"
     r"((?:[A-Za-z0-9+/_=%-]+(?:\r?\n(?=[A-Za-z0-9+/]{32}))?)*)"
 )
 _RUN: Final = re.compile(r"(?<![A-Za-z0-9+/_-])[A-Za-z0-9+/_-]{512,}={0,2}")
-"""What is longer than any word, path or token, and has no blank in it."""
+"""A run of base64 characters longer than any word, path or token."""
 
 _MIXED: Final = tuple(map(re.compile, ("[a-z]", "[A-Z]", "[0-9]")))
 _LONG_ENOUGH: Final = 512
@@ -50,21 +50,21 @@ _USER: Final = re.compile(r"(?<=://)[^/?#@\s]+@")
 
 
 def digest(data: str | bytes) -> dict[str, Any]:
-    """Say how large data are, and which."""
+    """Return the size and the SHA-256 of data."""
     sha = hashlib.sha256()
     size = 0
     try:
         for chunk in _chunks(data):
             sha.update(chunk)
             size += len(chunk)
-    except ValueError:  # no base64 after all
+    except ValueError:  # not base64
         raw = str(data).encode(errors="surrogatepass")
         sha, size = hashlib.sha256(raw), len(raw)
     return {"size": size, "sha256": sha.hexdigest()}
 
 
 def _chunks(data: str | bytes) -> Iterator[bytes]:
-    """Yield data piece by piece, decoded."""
+    """Yield the decoded data in chunks."""
     if isinstance(data, bytes | bytearray | memoryview):
         yield bytes(data)
         return
@@ -78,7 +78,7 @@ def _chunks(data: str | bytes) -> Iterator[bytes]:
 
 
 def split_data_url(url: str) -> tuple[str, str] | None:
-    """Take a ``data:`` URL apart."""
+    """Split a ``data:`` URL into its MIME type and its data."""
     if not url.startswith("data:"):
         return None
     head, _, data = url.partition(",")
@@ -86,7 +86,7 @@ def split_data_url(url: str) -> tuple[str, str] | None:
 
 
 def without_data(text: str, *, whole: bool = True) -> str:
-    """Return a text with a note in the place of each piece of base64 in it."""
+    """Replace each piece of base64 in a text with a note."""
 
     def note_of(found: re.Match[str]) -> str:
         if found.re is _RUN and not all(kind.search(found[0]) for kind in _MIXED):
@@ -103,7 +103,7 @@ def without_data(text: str, *, whole: bool = True) -> str:
 
 
 def note(data: str | bytes, mime_type: str = "binary data") -> str:
-    """Return the text that stands for data."""
+    """Return the note that replaces data."""
     described = digest(data)
     return f"[{mime_type}, {described['size']} bytes, sha256 {described['sha256']}]"
 
@@ -114,18 +114,18 @@ def without_credentials(url: str) -> str:
 
 
 MORE: Final = "…"
-"""Stands for what was too deep or too much."""
+"""Replaces values that are nested too deep or exceed the work."""
 
 UNREADABLE: Final = "<unreadable>"
-"""Stands for what raised when it was read."""
+"""Replaces a value that raised when it was read."""
 
 _MOST_VALUES: Final = 20_000
 _DEEPEST: Final = 24
 _INT64: Final = 1 << 63
-"""OTLP knows no larger integer."""
+"""OTLP's integers have 64 bits."""
 
 _LONGEST_JSON: Final = 1 << 20
-"""Characters of JSON in a string that are parsed."""
+"""Longest string that is parsed as JSON, in characters."""
 
 _NAMES_LONGEST: Final = 256
 _BY_THEIR_TEXT: Final = (
@@ -155,22 +155,22 @@ _CREDENTIALS: Final = frozenset(
 
 
 class NotPlainError(TypeError):
-    """A value is not what JSON knows."""
+    """A value has no JSON type."""
 
 
 class Work:
-    """How much may still be read of one attribute, and what could not be."""
+    """The values that may still be read for one attribute, and the last error."""
 
-    __slots__ = ("remaining", "strict", "trouble")
+    __slots__ = ("error", "remaining", "strict")
 
     def __init__(self, remaining: int = _MOST_VALUES, *, strict: bool = False) -> None:
         self.remaining = remaining
         self.strict = strict
-        self.trouble: Exception | None = None
+        self.error: Exception | None = None
 
 
 def plain(value: object, work: Work, depth: int = _DEEPEST) -> Any:
-    """Copy a value as JSON knows it; strings are not copied."""
+    """Convert a value to JSON types; strings are not copied."""
     kind = type(value)
     if kind is str or value is None or kind is bool:
         return value
@@ -179,13 +179,12 @@ def plain(value: object, work: Work, depth: int = _DEEPEST) -> Any:
     except Exception as error:
         if work.strict:
             raise
-        # It costs no other value.
-        work.trouble = error
+        work.error = error
         return UNREADABLE
 
 
 def _plain(value: object, work: Work, depth: int) -> Any:
-    """Copy a value that may raise when it is read."""
+    """Convert a value that may raise when it is read."""
     if isinstance(value, int | float | str):
         return _constant(value)
     if depth <= 0 or work.remaining <= 0:
@@ -202,17 +201,17 @@ def _plain(value: object, work: Work, depth: int) -> Any:
 
 
 def parsed(value: object) -> object:
-    """Parse JSON in a string, as providers give the arguments of tools."""
+    """Parse JSON in a string, the form of tool arguments at many providers."""
     if not isinstance(value, str) or len(value) > _LONGEST_JSON:
         return value
     try:
         return json.loads(value)
-    except (ValueError, RecursionError):  # unfinished, none, or too deep
+    except (ValueError, RecursionError):  # truncated, not JSON, or too deep
         return str.__str__(value)
 
 
 def _constant(value: float | str) -> Any:
-    """Return a number that JSON and OTLP know, or a text in its place."""
+    """Return a string, or a number that JSON and OTLP can hold, else its text."""
     if isinstance(value, enum.Enum):
         return plain(value.value, Work())
     if isinstance(value, str):
@@ -221,14 +220,14 @@ def _constant(value: float | str) -> Any:
         if -_INT64 <= value < _INT64:
             return int(value)
         return f"an integer of {value.bit_length()} bits"
-    # Neither infinities nor "not a number" are JSON.
+    # JSON has no infinity and no NaN.
     return float(value) if value - value == 0 else float.__repr__(value)
 
 
 def _dictionary(
     pairs: Iterable[tuple[object, object]], work: Work, depth: int
 ) -> dict[str, Any]:
-    """Copy a dictionary as far as the work goes."""
+    """Convert a dictionary until the work is used up."""
     copied: dict[str, Any] = {}
     for key, value in pairs:
         if work.remaining <= 0:
@@ -247,7 +246,7 @@ def _dictionary(
 
 
 def _items(values: Iterable[object], work: Work, depth: int) -> list[Any]:
-    """Copy a list as far as the work goes."""
+    """Convert a list until the work is used up."""
     copied: list[Any] = []
     for value in values:
         if work.remaining <= 0:
@@ -259,7 +258,7 @@ def _items(values: Iterable[object], work: Work, depth: int) -> list[Any]:
 
 
 def _name(key: object) -> str:
-    """Return the name of an entry."""
+    """Return a dictionary's key as a string."""
     if isinstance(key, str):
         return str.__str__(key)[:_NAMES_LONGEST]
     if key is None or isinstance(key, int | float):
@@ -270,9 +269,9 @@ def _name(key: object) -> str:
 def _object(  # noqa: PLR0911 -- one for each kind of object
     value: object, work: Work, depth: int
 ) -> Any:
-    """Copy what an object says, if it is one that holds data.
+    """Convert an object of a data class; name others by their class alone.
 
-    Others are named by their class alone: a client or a model knows its API key.
+    A client or a model holds its API key.
     """
     if isinstance(value, enum.Enum):
         return plain(value.value, work, depth - 1)

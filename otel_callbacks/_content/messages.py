@@ -1,4 +1,4 @@
-"""LangChain's messages as the conventions' schemas have them."""
+"""Read LangChain's messages into the conventions' schemas."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ _STATE: Final = "state"
 _STOP: Final = "stop"
 
 _UNFINISHED: Final = "error"
-"""Of a message that an error or its reader cut short."""
+"""Finish reason of a message that an error or the caller interrupted."""
 
 _UNKNOWN: Final = "unknown"
-"""The schemas want a reason, and none is made up."""
+"""Finish reason where none is reported: the schemas require one."""
 
 _REASON_KEYS: Final = (
     "finish_reason",
@@ -38,7 +38,7 @@ _REASON_KEYS: Final = (
     "finishReason",
     "status",
 )
-_OF_SCHEMA: Final = {
+_SCHEMA_REASONS: Final = {
     "completed": "stop",
     "end_turn": "stop",
     "eos": "stop",
@@ -57,11 +57,11 @@ _OF_SCHEMA: Final = {
     "content_filtered": "content_filter",
     "failed": "error",
 }
-"""A provider's word in small letters -> the schemas'; others stay."""
+"""A provider's reason in lower case -> the schemas' reason; others stay."""
 
 
 def messages_in(inputs: object, work: Work) -> tuple[list[Message], int]:
-    """Read what an agent or a workflow is given."""
+    """Read the input of an agent or a workflow."""
     raw = _messages_of(inputs)
     if raw is not None:
         return input_messages(raw, work)
@@ -71,7 +71,7 @@ def messages_in(inputs: object, work: Work) -> tuple[list[Message], int]:
 
 
 def messages_out(outputs: object, work: Work) -> list[Message]:
-    """Read what an agent or a workflow gave back: its last message."""
+    """Read the output of an agent or a workflow: its last message."""
     raw = _messages_of(outputs)
     if raw is None or isinstance(outputs, str):
         if not _has_content(outputs):
@@ -84,12 +84,12 @@ def messages_out(outputs: object, work: Work) -> list[Message]:
 
 
 def _has_content(state: object) -> bool:
-    """Say whether a state is more than nothing or an empty dictionary."""
+    """Return whether a state is neither None nor an empty dictionary."""
     return has_value(state) if type(state) is dict else state is not None
 
 
 def _messages_of(state: object) -> Any:
-    """Find the messages in a state, or a message in their place."""
+    """Return the messages of a state, or its single message, or None."""
     if isinstance(state, str) or (
         is_message(state) and _MESSAGES not in _fields(state)
     ):
@@ -103,14 +103,14 @@ def _messages_of(state: object) -> Any:
 
 
 def _is_message(value: object) -> bool:
-    """Say whether an item of a list is a message in one of its forms."""
+    """Return whether a list item is a message in any of its forms."""
     return is_message(value) or (
         isinstance(value, tuple) and len(value) == 2  # noqa: PLR2004 -- a pair
     )
 
 
 def _fields(state: object) -> dict[Any, Any]:
-    """Return the entries of a state that is a dictionary or an object."""
+    """Return the fields of a state, which is a dictionary or an object."""
     if isinstance(state, dict):
         return mapping(state)
     update = getattr(state, "update", None)  # LangGraph's Command
@@ -120,14 +120,14 @@ def _fields(state: object) -> dict[Any, Any]:
 
 
 def _state(state: object, work: Work) -> dict[str, Any]:
-    """Read a state that holds no messages."""
+    """Read a state without messages."""
     if isinstance(state, str):
         return {"type": "text", "content": str.__str__(state)}
     return {"type": _STATE, "content": plain(state, work)}
 
 
 Message: TypeAlias = dict[str, Any]
-"""One message of the conventions' schemas."""
+"""A message of the conventions' schemas."""
 
 SYSTEM: Final = "system"
 _ASSISTANT: Final = "assistant"
@@ -143,21 +143,21 @@ _ROLES: Final = {
     "ToolMessageChunk": _TOOL,
     "FunctionMessageChunk": _TOOL,
 }
-"""LangChain's types and shorthands -> the conventions' roles; others stay."""
+"""A LangChain message type or shorthand -> the conventions' role; others stay."""
 
 _REMOVE: Final = "remove"
-_VALUES_OF_A_MESSAGE: Final = 4
+_VALUES_PER_MESSAGE: Final = 4
 """A role, a part, its type and its content."""
 
 
 def input_messages(raw: object, work: Work) -> tuple[list[Message], int]:
-    """Read what a model is given: the newest first, for as long as the work allows."""
+    """Read a model's input, the newest message first, until the work is used up."""
     entries: Sequence[object] = raw if isinstance(raw, list | tuple) else [raw]
     read: list[Message] = []
     for count, each in enumerate(reversed(entries)):
         if work.remaining <= 0:
             return read[::-1], len(entries) - count
-        work.remaining -= _VALUES_OF_A_MESSAGE
+        work.remaining -= _VALUES_PER_MESSAGE
         message = one_message(each, work)
         if message is not None:
             read.append(message)
@@ -165,7 +165,7 @@ def input_messages(raw: object, work: Work) -> tuple[list[Message], int]:
 
 
 def output_messages(result: object, work: Work, *, finished: bool) -> list[Message]:
-    """Read what a model gave back, one message for each choice."""
+    """Read a model's output, one message for each choice."""
     generations = getattr(result, "generations", None)
     if not isinstance(generations, list | tuple):
         return []
@@ -180,7 +180,7 @@ def output_messages(result: object, work: Work, *, finished: bool) -> list[Messa
 
 
 def final_message(raw: object, work: Work) -> Message | None:
-    """Read the message that an agent or a workflow ends with."""
+    """Read the last message of an agent or a workflow."""
     message = one_message(raw, work)
     if message is None:
         return None
@@ -188,7 +188,7 @@ def final_message(raw: object, work: Work) -> Message | None:
 
 
 def one_message(raw: object, work: Work) -> Message | None:
-    """Read a message."""
+    """Read one message in any of its forms."""
     if isinstance(raw, str):
         return {"role": "user", "parts": content_parts(raw, work)}
     if isinstance(raw, tuple) and len(raw) == 2:  # noqa: PLR2004 -- a pair
@@ -221,14 +221,14 @@ def one_message(raw: object, work: Work) -> Message | None:
 
 
 def is_message(value: object) -> bool:
-    """Say whether a value is one of LangChain's messages, or the dictionary of one."""
+    """Return whether a value is a LangChain message or the dictionary of one."""
     if isinstance(value, dict):
         return "content" in value and ("role" in value or "type" in value)
     return hasattr(value, "content") and isinstance(getattr(value, "type", None), str)
 
 
 def _of_dictionary(raw: dict[object, object], work: Work) -> Message | None:
-    """Read a message in the form that providers take."""
+    """Read a message in a provider's dictionary form."""
     role = text(raw.get("role")) or text(raw.get("type"))
     if not role:
         return None
@@ -237,7 +237,7 @@ def _of_dictionary(raw: dict[object, object], work: Work) -> Message | None:
 
 
 def _message(role: str, raw: dict[Any, Any], work: Work) -> Message:
-    """Put a message together."""
+    """Build a message from its fields."""
     if role == _TOOL:
         parts = [response_part(raw.get("tool_call_id"), raw.get("content"), work)]
     else:
@@ -249,7 +249,7 @@ def _message(role: str, raw: dict[Any, Any], work: Work) -> Message:
 
 
 def _parts(raw: dict[Any, Any], work: Work) -> list[Part]:
-    """Read content and tool calls; a call that stands in both is read once."""
+    """Read content and tool calls; a call that is in both is read once."""
     calls = [tool_call_part(call, work) for call in raw["tool_calls"]]
     by_id = {call["id"]: call for call in calls if "id" in call}
     parts: list[Part] = []
@@ -259,7 +259,7 @@ def _parts(raw: dict[Any, Any], work: Work) -> list[Part]:
             parts.append({"type": kind, "content": str.__str__(extra)})
     for part in content_parts(raw.get("content"), work):
         if part["type"] == "tool_call":
-            # A stream's block may lack the arguments that LangChain put together.
+            # A streamed block may lack the arguments that LangChain merged.
             whole = by_id.pop(part.get("id"), None)
             if whole is not None:
                 calls.remove(whole)
@@ -272,7 +272,7 @@ def _parts(raw: dict[Any, Any], work: Work) -> list[Part]:
 
 
 def _choice(choice: object, work: Work) -> Message:
-    """Read one of a model's answers."""
+    """Read one choice of a model's response."""
     message = getattr(choice, "message", None)
     if message is not None:
         read = one_message(message, work)
@@ -283,7 +283,7 @@ def _choice(choice: object, work: Work) -> Message:
 
 
 def _lists(values: Sequence[object]) -> list[Sequence[object]]:
-    """Keep the lists among values."""
+    """Return the values that are lists."""
     return [value for value in values if isinstance(value, list | tuple)]
 
 
@@ -295,17 +295,17 @@ def _calls(value: object) -> list[dict[object, object]]:
 
 
 def _role(kind: str) -> str:
-    """Return the convention's role."""
+    """Return the conventions' role."""
     return _ROLES.get(kind, kind) or "user"
 
 
 def finish_reason(generation: object, message: object) -> str:
-    """Read why a message ended."""
+    """Read the finish reason of a message."""
     info = mapping(getattr(generation, "generation_info", None))
     metadata = mapping(getattr(message, "response_metadata", None))
     for place in (info, metadata):
         for key in _REASON_KEYS:
             if key in place and (found := text(place[key])):
-                state = once(found).lower()
-                return _OF_SCHEMA.get(state, state)
+                reason = once(found).lower()
+                return _SCHEMA_REASONS.get(reason, reason)
     return _UNKNOWN

@@ -1,7 +1,7 @@
-"""Parts of messages: what LangChain and the providers call content blocks.
+"""Read content blocks of LangChain and of providers into parts of messages.
 
-The parts are those of the conventions' schemas; what these have no part for goes into
-a generic one, under its own type.
+The parts are those of the conventions' schemas. A block without such a part becomes a
+generic part with the block's own type.
 https://github.com/open-telemetry/semantic-conventions-genai
 """
 
@@ -37,7 +37,7 @@ SERVER_CALLS: Final = (
     "computer_call",
     "executable_code",
 )
-"""Types of blocks that call one."""
+"""Types of blocks that call a server tool."""
 
 SERVER_RESULTS: Final = (
     "server_tool_result",
@@ -48,11 +48,11 @@ SERVER_RESULTS: Final = (
     "bash_code_execution_tool_result",
     "mcp_tool_result",
 )
-"""Types of blocks that hold what one gave back."""
+"""Types of blocks that hold a server tool's result."""
 
 
 def server_call(kind: str, block: dict[object, object], work: Work) -> dict[str, Any]:
-    """Read a call of a tool that the provider ran itself."""
+    """Read a call of a server tool, which the provider itself runs."""
     part: dict[str, Any] = {"type": "server_tool_call"}
     if identifier := text(block.get("id")):
         part["id"] = identifier
@@ -69,7 +69,7 @@ def server_call(kind: str, block: dict[object, object], work: Work) -> dict[str,
 
 
 def server_result(kind: str, block: dict[object, object], work: Work) -> dict[str, Any]:
-    """Read what a tool of the provider's gave back."""
+    """Read the result of a server tool."""
     part: dict[str, Any] = {"type": "server_tool_call_response"}
     if found := text(block.get("tool_use_id")) or text(block.get("tool_call_id")):
         part["id"] = found
@@ -112,7 +112,7 @@ _MEDIA: Final = (
     "document",
     "media",
 )
-# Bedrock's Converse API and Google's parts have no type, but the one key that says it.
+# Bedrock's Converse API and Google's parts have one key instead of a type.
 _BY_KEY: Final = {
     "toolUse": "tool_use",
     "toolResult": "tool_result",
@@ -130,7 +130,7 @@ _BY_KEY: Final = {
     "text": "text",
 }
 _NOISE: Final = frozenset({"index", "cache_control", "signature", "encrypted_content"})
-"""What says nothing to a reader of a generic part."""
+"""Keys without meaning in a generic part."""
 
 Part = dict[str, Any]
 """One part of a message."""
@@ -149,7 +149,7 @@ def content_parts(content: object, work: Work) -> list[Part]:
 
 
 def tool_call_part(call: dict[object, object], work: Work) -> Part:
-    """Read a tool call of LangChain's or of a provider's own shape."""
+    """Read a tool call in LangChain's or in a provider's shape."""
     inner = mapping(call.get("function")) or call
     arguments = next(
         (inner[k] for k in ("args", "arguments", "input") if has_value(inner.get(k))),
@@ -165,7 +165,7 @@ def tool_call_part(call: dict[object, object], work: Work) -> Part:
 
 
 def response_part(identifier: object, content: object, work: Work) -> Part:
-    """Read what a tool gave back to the model."""
+    """Read a tool's result."""
     part: Part = {"type": "tool_call_response"}
     if found := text(identifier):
         part["id"] = found
@@ -177,7 +177,7 @@ def response_part(identifier: object, content: object, work: Work) -> Part:
 
 
 def _block_parts(block: object, work: Work) -> Iterator[Part]:
-    """Read one content block; nearly always it is one part."""
+    """Read one content block, nearly always as one part."""
     if work.remaining <= 0:
         return
     work.remaining -= 1
@@ -199,7 +199,7 @@ def _block_parts(block: object, work: Work) -> Iterator[Part]:
 
 
 def _text(_: str, block: dict[object, object], __: Work) -> Part | None:
-    """Read a text."""
+    """Read a text block."""
     for key in _TEXT_KEYS:
         value = block.get(key)
         if isinstance(value, str):
@@ -208,7 +208,7 @@ def _text(_: str, block: dict[object, object], __: Work) -> Part | None:
 
 
 def _reasoning(_: str, block: dict[object, object], __: Work) -> Part | None:
-    """Read a model's reasoning, in full or in summary."""
+    """Read a block of reasoning, in full or as a summary."""
     for key in _REASONING_KEYS:
         value = block.get(key)
         if isinstance(value, str):
@@ -227,12 +227,12 @@ def _reasoning(_: str, block: dict[object, object], __: Work) -> Part | None:
 
 
 def _tool_call(_: str, block: dict[object, object], work: Work) -> Part:
-    """Read a tool call among the content."""
+    """Read a block that is a tool call."""
     return tool_call_part(block, work)
 
 
 def _tool_result(_: str, block: dict[object, object], work: Work) -> Part:
-    """Read a tool's result among the content."""
+    """Read a block that is a tool's result."""
     keys = ("tool_use_id", "tool_call_id", "call_id", "toolUseId", "id", "name")
     identifier = next((block[key] for key in keys if has_value(block.get(key))), None)
     results = ("content", "output", "response")
@@ -241,7 +241,7 @@ def _tool_result(_: str, block: dict[object, object], work: Work) -> Part:
 
 
 def _refusal(_: str, block: dict[object, object], __: Work) -> Part | None:
-    """Read a refusal, which the schemas have no part of their own for."""
+    """Read a refusal, for which the schemas have no part."""
     refusal = block.get("refusal")
     if not isinstance(refusal, str):
         return None
@@ -249,7 +249,7 @@ def _refusal(_: str, block: dict[object, object], __: Work) -> Part | None:
 
 
 def _medium(kind: str, block: dict[object, object], work: Work) -> Part | None:
-    """Read a medium, or a document that is text."""
+    """Read a block of media, or a document that is text."""
     source = mapping(block.get("source"))
     if text(source.get("type")) == "text":
         return _text(kind, source, work)
@@ -259,7 +259,7 @@ def _medium(kind: str, block: dict[object, object], work: Work) -> Part | None:
 
 
 def _compaction(_: str, block: dict[object, object], __: Work) -> Part:
-    """Read the summary that stands for older messages."""
+    """Read the summary that replaces older messages."""
     part: Part = {"type": "compaction"}
     if identifier := text(block.get("id")):
         part["id"] = identifier
@@ -269,11 +269,11 @@ def _compaction(_: str, block: dict[object, object], __: Work) -> Part:
 
 
 def _generic(kind: str, block: dict[object, object], work: Work) -> Part:
-    """Copy a block that no part is made for."""
+    """Convert a block without a part in the schemas."""
     kept = {key: value for key, value in block.items() if key not in _NOISE}
     copied = plain(kept, work)
     fields = copied if isinstance(copied, dict) else {"content": MORE}
-    # A part of a known type says what its type must say; this one does not.
+    # A part with a type of the schemas must have its fields, which this one lacks.
     name = kind if kind not in _READERS and kind not in _RESERVED else f"other_{kind}"
     return {**fields, "type": name}
 
@@ -292,8 +292,8 @@ _READERS: Final[dict[str, Callable[[str, dict[object, object], Work], Part | Non
     "refusal": _refusal,
     "compaction": _compaction,
 }
-"""A block's type -> its reader; None from one means that the block lacks what its
-type promises."""
+"""A block's type -> its reader, which returns None if the block lacks the fields of
+its type."""
 
 
 _MODALITIES: Final = {
@@ -307,9 +307,9 @@ _MODALITIES: Final = {
     "video": "video",
     "video_url": "video",
 }
-"""A block's type -> its modality; whatever else holds data is a document."""
+"""A block's type -> its modality; other blocks with data are documents."""
 
-_OF_MIME_TYPES: Final = ("image", "audio", "video")
+_MIME_MODALITIES: Final = ("image", "audio", "video")
 _DATA_KEYS: Final = (
     "base64",
     "data",
@@ -322,7 +322,7 @@ _DATA_KEYS: Final = (
 _URL_KEYS: Final = ("url", "uri", "file_uri", "fileUri", "image_url", "file_url")
 _FILE_KEYS: Final = ("file_id", "fileId")
 _MIME_KEYS: Final = ("mime_type", "mimeType", "media_type")
-_INSIDE: Final = (
+_NESTED_KEYS: Final = (
     "source",
     "image_url",
     "input_audio",
@@ -338,37 +338,37 @@ _INSIDE: Final = (
     "fileData",
     "bytes",
 )
-"""Where the shapes of providers hold what a medium is."""
+"""Keys under which providers nest a medium's fields."""
 
-_NESTED_AT_MOST: Final = 3
+_DEEPEST: Final = 3
 
 
 def media_part(kind: str, block: dict[object, object]) -> dict[str, Any] | None:
-    """Read a medium."""
-    places = _places(block, _NESTED_AT_MOST)
+    """Read a medium: by its URL, its file id or its data."""
+    places = _places(block, _DEEPEST)
     mime = _text_of(places, _MIME_KEYS)
     form = _text_of(places, ("format",))
-    about = _About(_MODALITIES.get(kind, ""), mime, form)
+    medium = _Medium(_MODALITIES.get(kind, ""), mime, form)
     for place in places:
         for key in _URL_KEYS:
             url = place.get(key)
             if isinstance(url, str) and url:
-                return _by_url(url, about)
+                return _by_url(url, medium)
         for key in _FILE_KEYS:
             if name := text(place.get(key)):
-                return {"type": "file", **about.head(), "file_id": name}
+                return {"type": "file", **medium.head(), "file_id": name}
         for key in _DATA_KEYS:
             data = place.get(key)
             if isinstance(data, str | bytes | bytearray) and data:
                 if isinstance(data, str) and data.startswith("data:"):
-                    return _by_url(data, about)
+                    return _by_url(data, medium)
                 data = data if isinstance(data, str) else bytes(data)
-                return {"type": "blob", **about.head(), "content": "", **digest(data)}
+                return {"type": "blob", **medium.head(), "content": "", **digest(data)}
     return None
 
 
-class _About:
-    """What a block says of its medium beside where it is."""
+class _Medium:
+    """The modality and the MIME type of a block's medium."""
 
     def __init__(self, modality: str, mime: str, form: str) -> None:
         if not mime and modality and form:
@@ -376,36 +376,36 @@ class _About:
         self.modality, self.mime = modality, mime
 
     def head(self, mime: str = "") -> dict[str, str]:
-        """Return the entries that all parts of media have."""
+        """Return the fields that all parts of media have."""
         mime = mime or self.mime
         kind = mime.partition("/")[0]
-        known = kind if kind in _OF_MIME_TYPES else "document"
+        known = kind if kind in _MIME_MODALITIES else "document"
         head = {"modality": self.modality or known}
         return {"mime_type": mime, **head} if mime else head
 
 
-def _by_url(url: str, about: _About) -> dict[str, Any]:
-    """Read a medium that is given by a URL, which may hold the data itself."""
+def _by_url(url: str, medium: _Medium) -> dict[str, Any]:
+    """Read a medium with a URL, which may hold the data itself."""
     inline = split_data_url(url)
     if inline is None:
         uri = without_credentials(url)
-        return {"type": "uri", **about.head(), "uri": uri}
+        return {"type": "uri", **medium.head(), "uri": uri}
     mime, data = inline
-    return {"type": "blob", **about.head(text(mime)), "content": "", **digest(data)}
+    return {"type": "blob", **medium.head(text(mime)), "content": "", **digest(data)}
 
 
 def _places(block: dict[object, object], depth: int) -> list[dict[object, object]]:
-    """Return the dictionaries that may say what the medium is."""
+    """Return the dictionaries that may hold the medium's fields."""
     places = [block]
     if depth:
-        for key in _INSIDE:
+        for key in _NESTED_KEYS:
             if isinstance(block.get(key), dict):
                 places += _places(mapping(block[key]), depth - 1)
     return places
 
 
 def _text_of(places: list[dict[object, object]], keys: tuple[str, ...]) -> str:
-    """Take the first text under one of the keys."""
+    """Return the first text under one of the keys."""
     for place in places:
         for key in keys:
             if found := text(place.get(key)):

@@ -1,7 +1,7 @@
-"""The tools that a model is told of, out of a call's parameters.
+"""Read tool definitions, tool arguments and results, and documents.
 
-Nothing else of the parameters is read as content: they may hold keys and headers, and
-so may the definition of a tool on another server.
+Of a call's parameters only the tool definitions are content: others may hold keys and
+headers, and so may the definition of a tool on another server.
 """
 
 from __future__ import annotations
@@ -24,15 +24,15 @@ _SCORES: Final = ("score", "relevance_score", "similarity_score", "_score")
 _DOCUMENTS_AT_MOST: Final = 1_000
 
 
-def tool_arguments(described: object, inputs: object, work: Work) -> dict[str, Any]:
-    """Read a tool's arguments, which the convention wants to be an object."""
-    found = inputs if isinstance(inputs, dict) else parsed(described)
+def tool_arguments(input_str: object, inputs: object, work: Work) -> dict[str, Any]:
+    """Read a tool's arguments as an object, which the conventions require."""
+    found = inputs if isinstance(inputs, dict) else parsed(input_str)
     copied = plain(found, work)
     return copied if isinstance(copied, dict) else {_INPUT: copied}
 
 
 def tool_result(output: object, work: Work) -> dict[str, Any]:
-    """Read what a tool gave back, which the convention wants to be an object."""
+    """Read a tool's result as an object, which the conventions require."""
     update = getattr(output, "update", None)
     if isinstance(update, dict) and not isinstance(output, dict):
         messages = update.get("messages")
@@ -50,7 +50,7 @@ def tool_result(output: object, work: Work) -> dict[str, Any]:
 
 
 def documents(found: object, work: Work) -> tuple[list[dict[str, Any]], int]:
-    """Read the documents of a retriever."""
+    """Read a retriever's documents, and count those left out."""
     if not isinstance(found, list | tuple):
         return [], 0
     read = [_document(each, work) for each in islice(found, _DOCUMENTS_AT_MOST)]
@@ -59,22 +59,22 @@ def documents(found: object, work: Work) -> tuple[list[dict[str, Any]], int]:
 
 def _document(document: object, work: Work) -> dict[str, Any]:
     """Read one document."""
-    about = mapping(getattr(document, "metadata", None))
+    metadata = mapping(getattr(document, "metadata", None))
     read: dict[str, Any] = {}
     if identifier := text(getattr(document, "id", None)):
         read["id"] = identifier
-    scores = (number(about.get(key)) for key in _SCORES)
+    scores = (number(metadata.get(key)) for key in _SCORES)
     score = next((score for score in scores if score is not None), None)
     if score is not None:
         read["score"] = score
     read[_CONTENT] = plain(getattr(document, "page_content", None), work)
-    if about:
-        read["metadata"] = plain(about, work)
+    if metadata:
+        read["metadata"] = plain(metadata, work)
     return read
 
 
 def _is_block(item: object) -> bool:
-    """Say whether an item is a content block."""
+    """Return whether an item is a content block."""
     return isinstance(item, dict) and isinstance(item.get("type"), str)
 
 
@@ -91,7 +91,7 @@ _GROUPS: Final = ("function_declarations", "functionDeclarations", "tools")
 
 
 def tool_definitions(params: object, work: Work) -> list[dict[str, Any]]:
-    """Read the definitions of tools."""
+    """Read the tool definitions in a call's parameters."""
     named = mapping(params)
     found = [_tools(named.get(key), work) for key in _KEYS]
     found.append(_tools(mapping(named.get("toolConfig")).get("tools"), work))
@@ -99,7 +99,7 @@ def tool_definitions(params: object, work: Work) -> list[dict[str, Any]]:
 
 
 def _tools(tools: object, work: Work) -> Iterator[dict[str, Any]]:
-    """Read a list of tools in any provider's form."""
+    """Read a list of tools in any provider's shape."""
     if not isinstance(tools, list | tuple):
         return
     for tool in tools:
@@ -117,7 +117,7 @@ def _tools(tools: object, work: Work) -> Iterator[dict[str, Any]]:
 
 
 def _definition(tool: dict[object, object], work: Work) -> dict[str, Any]:
-    """Read one tool; of those that are no functions only what names them."""
+    """Read one tool; a tool that is not a function by its type and name only."""
     inner = mapping(tool.get("function")) or mapping(tool.get("toolSpec")) or tool
     kind = text(tool.get("type"))
     name = text(inner.get("name"))

@@ -12,7 +12,7 @@ from array import array
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
 
 from otel_callbacks import _semconv as semconv
-from otel_callbacks._content.capture import NOTHING, Capture, tell_agent
+from otel_callbacks._content.capture import NOTHING, Capture, copy_to_agent
 from otel_callbacks._readers.errors import failure, interruption
 from otel_callbacks._readers.estimate import output_tokens, prompt_estimate
 from otel_callbacks._readers.labels import add_labels
@@ -282,8 +282,8 @@ class Lifecycle:
     def _tell(self, captured: Captured, started: Run | None = None) -> None:
         """Tell an agent of its call, and what content could not be had."""
         if started is not None and captured.content is not None:
-            tell_agent(started)
-        for where, error in captured.troubles:
+            copy_to_agent(started)
+        for where, error in captured.errors:
             self._diagnostics.trouble(where, error)
 
     def close(self) -> None:

@@ -12,7 +12,12 @@ from langchain_core.messages import AIMessage, HumanMessage, SystemMessage
 from langchain_core.outputs import ChatGeneration, LLMResult
 
 from otel_callbacks import _semconv as semconv
-from otel_callbacks._content.capture import NOTHING, Capture, ContentError, tell_agent
+from otel_callbacks._content.capture import (
+    NOTHING,
+    Capture,
+    ContentError,
+    copy_to_agent,
+)
 from otel_callbacks._records import Request
 
 if TYPE_CHECKING:
@@ -132,7 +137,7 @@ def test_an_agent_is_told_of_its_tools_and_its_systems_words() -> None:
     said = capture().of_start(CHAT, SAID, PARAMS).content
     agent = SimpleNamespace(request=AGENT, content=None, parent_run=None)
     node = SimpleNamespace(request=STEP, content=None, parent_run=agent)
-    tell_agent(SimpleNamespace(request=CHAT, content=said, parent_run=node))
+    copy_to_agent(SimpleNamespace(request=CHAT, content=said, parent_run=node))
     told = {semconv.SYSTEM_INSTRUCTIONS: [KIND], semconv.TOOL_DEFINITIONS: TOOLS}
     assert agent.content == told
     assert capture().of_end(AGENT, agent.content, "Tulips.").content == {
@@ -145,16 +150,16 @@ def test_only_model_calls_inside_an_agent_tell_it() -> None:
     """A call outside of any agent, and a tool inside, tell nobody."""
     step = SimpleNamespace(request=STEP, content=None, parent_run=None)
     content = {semconv.TOOL_DEFINITIONS: TOOLS}
-    tell_agent(SimpleNamespace(request=CHAT, content=content, parent_run=step))
+    copy_to_agent(SimpleNamespace(request=CHAT, content=content, parent_run=step))
     agent = SimpleNamespace(request=AGENT, content=None, parent_run=None)
-    tell_agent(SimpleNamespace(request=TOOL, content=content, parent_run=agent))
+    copy_to_agent(SimpleNamespace(request=TOOL, content=content, parent_run=agent))
     assert (step.content, agent.content) == (None, None)
     apart = {semconv.SYSTEM_INSTRUCTIONS: [KIND]}
-    tell_agent(SimpleNamespace(request=CHAT, content=apart, parent_run=agent))
-    tell_agent(SimpleNamespace(request=CHAT, content={}, parent_run=agent))
+    copy_to_agent(SimpleNamespace(request=CHAT, content=apart, parent_run=agent))
+    copy_to_agent(SimpleNamespace(request=CHAT, content={}, parent_run=agent))
     assert agent.content == apart
     alone = {semconv.INPUT_MESSAGES: [ROSES]}
-    tell_agent(SimpleNamespace(request=CHAT, content=alone, parent_run=agent))
+    copy_to_agent(SimpleNamespace(request=CHAT, content=alone, parent_run=agent))
     assert agent.content == apart
 
 
@@ -186,7 +191,7 @@ def test_what_a_redaction_must_not_give_back(given: Any) -> None:
     """What is no JSON, or has not the attribute's shape, is dropped."""
     said = capture(lambda *_: given).of_start(CHAT, "Roses?", None)
     assert said.content is None
-    ((where, error),) = said.troubles
+    ((where, error),) = said.errors
     assert where == "redact"
     assert isinstance(error, ContentError)
 
@@ -199,7 +204,7 @@ def test_a_redaction_that_fails_quotes_nothing() -> None:
 
     said = capture(redact).of_start(TOOL, "secret", {"of": "secret"})
     assert said.content is None
-    ((where, error),) = said.troubles
+    ((where, error),) = said.errors
     assert (where, str(error)) == ("redact", "ValueError")
     assert error.__traceback__ is not None
     assert error.__cause__ is error.__context__ is None
@@ -220,7 +225,7 @@ def test_what_cannot_be_read_costs_no_other_attribute() -> None:
         semconv.INPUT_MESSAGES: [ROSES],
         semconv.TOOL_DEFINITIONS: [tool],
     }
-    assert [(where, str(error)) for where, error in said.troubles] == [
+    assert [(where, str(error)) for where, error in said.errors] == [
         ("content", "RuntimeError")
     ]
 
@@ -255,7 +260,7 @@ def test_a_message_that_cannot_be_read_costs_no_other_one(
     assert given.content is not None
     *others, last = given.content[semconv.INPUT_MESSAGES]
     assert last == ROSES
-    assert [where for where, _ in given.troubles] == ["content"]
+    assert [where for where, _ in given.errors] == ["content"]
     choices = [ChatGeneration.model_construct(message=odd, text="")]
     choices.append(ChatGeneration(message=AIMessage("Lilies.")))
     taken = capture().of_end(
@@ -285,7 +290,7 @@ def test_a_value_that_cannot_be_read_costs_no_other_one(
     """Results, documents and states are there without it."""
     said = capture().of_end(request_, None, made(Unreadable()))
     assert "12" in str(said.content)
-    assert [where for where, _ in said.troubles] == ["content"]
+    assert [where for where, _ in said.errors] == ["content"]
     assert "secret" not in str(said)
 
 
@@ -302,7 +307,7 @@ def test_an_exception_without_words_costs_no_other_attribute() -> None:
     said = capture(exceptions=True).of_end(CHAT, None, partial, Speechless())
     assert said.content is not None
     assert list(said.content) == [semconv.OUTPUT_MESSAGES]
-    assert [where for where, _ in said.troubles] == ["content"]
+    assert [where for where, _ in said.errors] == ["content"]
 
 
 def test_blocks_are_read_as_far_as_the_work_goes() -> None:
