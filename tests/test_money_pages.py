@@ -105,13 +105,13 @@ def test_the_commands_of_the_page_run(
 
 
 _NUMBERS: Final[dict[str, Callable[[], float]]] = {
-    r"An image\s+counts ([\d,]+) tokens": lambda: estimate.IMAGE,
+    r"An\s+image\s+counts ([\d,]+) tokens": lambda: estimate.IMAGE,
     r"\((\d+) with OpenAI's `detail: low`": lambda: estimate.SMALL_IMAGE,
     r"up to ([\d,]+) for small OpenAI models": lambda: max(
         most for _, most, _ in estimate._IMAGES
     ),
     r"a second of audio (\d+)": lambda: estimate.SECOND_OF_AUDIO,
-    r"of\s+video (\d+)": lambda: estimate.SECOND_OF_VIDEO,
+    r"of video (\d+)": lambda: estimate.SECOND_OF_VIDEO,
     r"a page of PDF ([\d,]+)": lambda: estimate.PAGE,
     r"holds for (\d+) kinds of text": lambda: len(_COUNTS),
     r"the largest of the last (\d+) counts": lambda: budgets._KEPT,

@@ -262,13 +262,15 @@ def _message(message: object, images: _Images = _USUAL) -> _Parts:
     if not isinstance(message, BaseMessage):
         return _value(message)
     found = _Parts(marks=FRAME).plus(_content(message.content, images))
-    for calls in (
+    for more in (
+        message.name,
         getattr(message, "tool_calls", None),
         getattr(message, "invalid_tool_calls", None),
         message.additional_kwargs.get("function_call"),
+        message.additional_kwargs.get("reasoning_content"),
     ):
-        if calls:
-            found = found.plus(_value(calls))
+        if more:
+            found = found.plus(_value(more))
     return found
 
 
@@ -319,8 +321,8 @@ def _file(part: dict[Any, Any], kind: str) -> _Parts:
     kind = f"{kind} {text(inner.get('media_type'))} {data[:40]!r}"
     if _TEXTS.search(kind):
         return _Parts(media=max(size / _BYTES_OF_TEXT, IMAGE))
-    pages = max(_pages(data), size / _BYTES_OF_PAGE)
-    return _Parts(media=max(pages * PAGE, IMAGE))
+    # One that is named by an id or an address has a page at least.
+    return _Parts(media=max(_pages(data), size / _BYTES_OF_PAGE, 1) * PAGE)
 
 
 _PLAIN: Final = frozenset({"text", "content"})
@@ -369,8 +371,9 @@ def _longest(part: object, depth: int = 3) -> str | bytes:
 _SCHEMAS: Final = (
     *("tools", "functions", "response_format", "text", "format", "toolConfig"),
     *("tool_config", "output_config", "output_format", "ls_structured_output_format"),
+    *("instructions", "prediction", "system", "system_instruction", "extra_body"),
 )
-"""Parameters that hold schemas, which count as text of the prompt."""
+"""Parameters that hold schemas or texts, which count as text of the prompt."""
 
 _KEPT: Final = 64
 _known: dict[int, tuple[object, _Parts]] = {}

@@ -156,8 +156,10 @@ WAV: Final = base64.b64encode(b"x" * 160_000).decode()
         ),
         ({"type": "audio", "file_id": 7}, 60 * SECOND_OF_AUDIO, 60 * SECOND_OF_AUDIO),
         ({"type": "file", "base64": "x" * 40_000}, 6_900, 6_900),
-        ({"type": "file", "base64": "not base64" * 401}, IMAGE, IMAGE),
-        ({"type": "file", "base64": "x"}, IMAGE, IMAGE),
+        ({"type": "file", "base64": "not base64" * 401}, PAGE, PAGE),
+        ({"type": "file", "base64": "x"}, PAGE, PAGE),
+        ({"type": "file", "file_id": "file-1"}, PAGE, PAGE),
+        ({"type": "input_file", "file_url": "https://x/y.pdf"}, PAGE, PAGE),
         ({"type": "file", "file": {"file_data": PDF}}, 3 * PAGE, 3 * PAGE),
         ({"type": "file", "mime_type": "text/csv", "base64": WAV}, 80_001, 80_001),
         ({"type": "file", "source_type": "text", "text": "a b " * 999}, 1_998, 2_100),
@@ -174,7 +176,7 @@ WAV: Final = base64.b64encode(b"x" * 160_000).decode()
         ({"video": {"source": {"bytes": b"x" * 50_000}}}, 600, 600),
         ({"type": "video_url", "video_url": {"url": "https://x"}}, 18_000, 18_000),
         ({"type": "blob", "data": b"x" * 400}, 200, 220),
-        ({"type": "document", "source": {"url": "x"}}, IMAGE, IMAGE),
+        ({"type": "document", "source": {"url": "x"}}, PAGE, PAGE),
         ({"type": "tool_result", "content": "roses " * 500}, 1_000, 1_100),
         ({"type": "tool_use", "input": {"q": "roses" * 400}}, 1_000, 2_000),
         ({"type": "thinking", "thinking": "roses " * 500}, 1_000, 1_100),
@@ -184,6 +186,34 @@ WAV: Final = base64.b64encode(b"x" * 160_000).decode()
 def test_parts_of_a_message(part: Any, least: int, most: int) -> None:
     """Each kind of part has its measure."""
     assert least <= prompt_estimate([HumanMessage([part])]).tokens - 4 <= most
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["instructions", "prediction", "system", "system_instruction", "extra_body"],
+)
+@pytest.mark.parametrize("value", ["roses " * 500, {"content": ["roses " * 500]}])
+def test_texts_beside_the_messages_count(name: str, value: object) -> None:
+    """A parameter may hold the greater part of what is sent."""
+    little = prompt_estimate([HumanMessage("x")], {"_type": "openai-chat"}).tokens
+    asked = {"_type": "openai-chat", name: value}
+    more = prompt_estimate([HumanMessage("x")], asked).tokens - little
+    assert 1_000 <= more <= 1_100
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        HumanMessage("x", name="roses_" * 500),
+        AIMessage("x", additional_kwargs={"reasoning_content": "roses " * 500}),
+        AIMessage(
+            "x", additional_kwargs={"function_call": {"arguments": "roses " * 500}}
+        ),
+    ],
+)
+def test_what_a_message_has_beside_its_content_counts(message: Any) -> None:
+    """A name, what the model thought, and the calls of old functions."""
+    assert 1_000 <= prompt_estimate([message]).tokens <= 3_000
 
 
 def test_tool_calls_of_the_history_count() -> None:
