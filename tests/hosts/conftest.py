@@ -64,11 +64,11 @@ class Scene:
             **self.more,
         }
 
-    def start(self, *command: str) -> None:
+    def start(self, *command: str, program: str = sys.executable) -> None:
         """Start the host."""
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(  # noqa: S603 -- commands of ours
-                [sys.executable, *command],
+                [program, *command],
                 cwd=self.folder,
                 env=self.environment,
                 stdout=log,
@@ -115,6 +115,17 @@ class Scene:
     def log(self) -> str:
         """Return what the host has printed."""
         return self._log.read_text() if self._log.exists() else ""
+
+    def answers(self, path: str) -> bool:
+        """Say whether the host's service is up."""
+        assert self._process is not None
+        assert self._process.poll() is None, self.log()
+        url = f"http://127.0.0.1:{self.port}{path}"
+        try:
+            with urllib.request.urlopen(url, timeout=PATIENCE) as answer:
+                return bool(answer.status == 200)
+        except OSError:
+            return False
 
     def ask(self, times: int) -> None:
         """Ask the host's service; it must be up, and stay so."""

@@ -8,3 +8,17 @@ $(HOSTS)/.ready: requirements/hosts.txt $(PINNED)
 .PHONY: hosts
 hosts: $(HOSTS)/.ready ## Run gunicorn, uvicorn, Celery, notebooks and more with the handler (ARGS)
 	HOSTS=1 $(HOSTS)/bin/python -m pytest -q -n $(WORKERS) tests/hosts $(ARGS)
+
+# One of its packages exists as source alone, so this environment cannot be pinned as the
+# others are: the newest of the day, and a target of its own.
+LANGGRAPH := .venv-langgraph
+$(LANGGRAPH)/.ready: requirements/demo.txt $(PINNED)
+	.ci/install $(LANGGRAPH) demo $(PYTHON)
+	$(LANGGRAPH)/bin/python -m pip install --quiet --disable-pip-version-check \
+	  "langgraph-cli[inmem]>=0.4" fastapi langchain-openai
+	@touch $@
+
+.PHONY: langgraph-server
+langgraph-server: $(HOSTS)/.ready $(LANGGRAPH)/.ready ## Run LangGraph's own server with the handler (ARGS)
+	HOSTS=1 LANGGRAPH_PYTHON=$(CURDIR)/$(LANGGRAPH)/bin/python \
+	  $(HOSTS)/bin/python -m pytest -q tests/hosts/test_langgraph_server.py $(ARGS)
