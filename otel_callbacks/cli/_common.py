@@ -87,6 +87,15 @@ def moment(text: str, now: datetime | None = None) -> datetime:
     return found.replace(tzinfo=UTC) if found.tzinfo is None else found.astimezone(UTC)
 
 
+# Names come from anywhere: codes that move the cursor, set the window's title or turn
+# the direction of writing are shown and not obeyed.
+_CODES_OF_TERMINALS: Final = dict.fromkeys(
+    {*range(32), *range(127, 160), *range(0x202A, 0x202F), *range(0x2066, 0x206A)}
+    - {*b"\n\t"},
+    "?",
+)
+
+
 def cells(text: str) -> int:
     """Return how many columns of a terminal a text takes."""
     return sum(1 + (unicodedata.east_asian_width(char) in "WF") for char in text)
@@ -125,8 +134,9 @@ class Output:
         label: tuple[str, str] = ("", ""),
     ) -> None:
         """Write a text behind a label, wrapped at the width, further lines indented."""
+        label = label[0].translate(_CODES_OF_TERMINALS), label[1]
         wrapped = textwrap.wrap(
-            text,
+            text.translate(_CODES_OF_TERMINALS),
             self.width,
             initial_indent=" " * cells(label[0]),
             subsequent_indent=" " * indent,
@@ -146,7 +156,11 @@ class Output:
 
     def parts(self, parts: Iterable[tuple[str, str]]) -> None:
         """Write one line of texts, each with its style."""
-        self._file.write("".join(starmap(self._styled, parts)).rstrip() + "\n")
+        plain = [
+            (" ".join(text.translate(_CODES_OF_TERMINALS).splitlines()), style)
+            for text, style in parts
+        ]
+        self._file.write("".join(starmap(self._styled, plain)).rstrip() + "\n")
 
     def table(
         self,
@@ -183,7 +197,8 @@ class Output:
     ) -> None:
         """Write one row of a table."""
         folded = [
-            list(_folded(cell, width)) for cell, width in zip(row, widths, strict=True)
+            list(_folded(cell.translate(_CODES_OF_TERMINALS), width))
+            for cell, width in zip(row, widths, strict=True)
         ]
         for lines in zip_longest(*folded, fillvalue=""):
             padded = []

@@ -119,6 +119,20 @@ def test_colours(
     assert file.getvalue() == text
 
 
+@pytest.mark.parametrize("text", ["\x1b]0;title\x07", "\x9b2J", "\u202eoff", "a\rb"])
+def test_codes_of_terminals_are_shown_and_not_obeyed(text: str) -> None:
+    """A model or a service may have any name; a terminal obeys none of them."""
+    file = io.StringIO()
+    out = Output(file=file, width=40)
+    out.line(text, label=(text, "bold"))
+    out.parts([(text, "red"), ("two\nlines", "")])
+    out.table([Column("model", folds=True)], [[text]])
+    written = file.getvalue()
+    assert all(char.isprintable() or char == "\n" for char in written), written
+    assert "two lines" in written
+    assert "?" in written
+
+
 def test_parts_of_a_line_have_their_own_styles() -> None:
     """Without what follows the last of them."""
     file = io.StringIO()

@@ -35,7 +35,7 @@ body {
 }
 main { max-width: 1200px; margin: 0 auto; padding: 24px 20px 48px; }
 h1 { font-size: 22px; margin: 0 0 4px; }
-h2 { font-size: 15px; margin: 0; }
+h2 { font-size: 15px; margin: 0; overflow-wrap: anywhere; }
 p { margin: 0 0 14px; color: var(--soft); }
 code, dl, .time, .tokens, .dollars, table { font-variant-numeric: tabular-nums; }
 code { color: var(--soft); font: 12px ui-monospace, monospace; }

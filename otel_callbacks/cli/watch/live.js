@@ -83,7 +83,8 @@ async function refresh() {
         if (link.hash === focused) link.focus();
       }
       const none = asked ? "No trace matches." : "Waiting for calls.";
-      state.textContent = traces.length ? `${traces.length} traces` : none;
+      const count = traces.length === 1 ? "1 trace" : `${traces.length} traces`;
+      state.textContent = traces.length ? count : none;
       await show();
     } else if (answer.status !== 204) {
       state.textContent = await answer.text();

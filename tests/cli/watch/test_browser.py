@@ -220,6 +220,12 @@ def test_all_is_there_on_every_screen(page: Page, width: int, scheme: str) -> No
         return box.width && (box.left < 0 || box.right > innerWidth + 1);
     }).map(one => one.outerHTML.slice(0, 80))"""
     assert page.js(outside) == []
+    # A number that runs out of its column is drawn over the next one.
+    over = """[...document.querySelectorAll('#drawn summary > *')].filter(one =>
+        one.scrollWidth > one.clientWidth + 1 && getComputedStyle(one).overflow
+        === 'visible' && getComputedStyle(one).display !== 'inline'
+    ).map(one => one.outerHTML)"""
+    assert page.js(over) == []
     shown = page.js("document.querySelector('#drawn').innerText")
     for one in ("$0.018519", "123", "鸢尾花。", _QUESTION.strip()):
         assert one in shown
