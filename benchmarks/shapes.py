@@ -8,6 +8,7 @@ langchain-ollama 1.0.
 
 from __future__ import annotations
 
+import itertools
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from langchain_core.language_models import BaseChatModel
@@ -16,6 +17,9 @@ from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResu
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+_NUMBERS: Final = itertools.count()
+"""No two answers have the same id and the same number of tokens."""
 
 CHUNKS: Final = 50
 """Pieces of each stream."""
@@ -158,6 +162,13 @@ SHAPES: Final = {
 }
 
 
+def _with_id(metadata: dict[str, Any]) -> dict[str, Any]:
+    """Return a message's metadata with an id of its own, where it has one."""
+    if "id" not in metadata:
+        return {**metadata}
+    return {**metadata, "id": f"{metadata['id']}-{next(_NUMBERS)}"}
+
+
 class ShapedModel(BaseChatModel):
     """A chat model that answers at once, in one provider's shape."""
 
@@ -201,7 +212,7 @@ class ShapedModel(BaseChatModel):
         shape = SHAPES[self.shape]
         message = AIMessage(
             "A rose is a rose.",
-            response_metadata=dict(shape.metadata),
+            response_metadata=_with_id(shape.metadata),
             usage_metadata=self._usage(),
         )
         generation = ChatGeneration(
@@ -219,7 +230,7 @@ class ShapedModel(BaseChatModel):
                 "rose.",
                 response_metadata={
                     key: value
-                    for key, value in shape.metadata.items()
+                    for key, value in _with_id(shape.metadata).items()
                     if key != "token_usage"
                 },
                 usage_metadata=self._usage(),
@@ -229,9 +240,10 @@ class ShapedModel(BaseChatModel):
 
     def _usage(self) -> Any:
         """Return the usage as this provider's package adds it up."""
+        output_tokens = 20 + next(_NUMBERS) % 50
         return {
             "input_tokens": 10,
-            "output_tokens": 20,
-            "total_tokens": 30,
+            "output_tokens": output_tokens,
+            "total_tokens": 10 + output_tokens,
             **SHAPES[self.shape].details,
         }

@@ -10,9 +10,15 @@ from __future__ import annotations
 
 import itertools
 from decimal import Decimal
-from typing import TYPE_CHECKING, Final, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
-from otel_callbacks._readers.values import count, mapping, number, text
+from otel_callbacks._readers.values import (
+    LARGEST_INTEGER,
+    count,
+    mapping,
+    number,
+    text,
+)
 from otel_callbacks._records import EXACT, Usage
 
 if TYPE_CHECKING:
@@ -242,7 +248,14 @@ def langchain(raw: _Raw) -> Usage:
 
     https://reference.langchain.com/python/langchain_core/messages/#langchain_core.messages.ai.UsageMetadata
     """
-    inputs, outputs = count(raw.get("input_tokens")), count(raw.get("output_tokens"))
+    inputs: Any = raw.get("input_tokens")
+    outputs: Any = raw.get("output_tokens")
+    if (
+        type(inputs) is not int
+        or type(outputs) is not int
+        or not (0 <= inputs <= LARGEST_INTEGER and 0 <= outputs <= LARGEST_INTEGER)
+    ):
+        inputs, outputs = count(inputs), count(outputs)
     input_details: _Raw = raw.get("input_token_details", _NONE)  # type: ignore[assignment]
     output_details: _Raw = raw.get("output_token_details", _NONE)  # type: ignore[assignment]
     if type(input_details) is not dict or type(output_details) is not dict:

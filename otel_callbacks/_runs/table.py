@@ -349,6 +349,8 @@ class RunTable:
     def _newest(self, key: int, *, is_call: bool | None = None) -> Run | None:
         """Return the open run with an id, the newest one where several share it."""
         newest = self._open.get(key)
+        if not self._sharing:
+            return newest
         for other in self._sharing.get(key, ()):
             run = self._open.get(other)
             if run is not None and (
