@@ -112,8 +112,6 @@ class Charge:
         while left := length_hint(self.tickets):
             held = self.reserved[-left]
             self.on[-left].settle(call, held, ticket=self.tickets)
-        # For a call that was refused with its batch, and for an interrupted end.
-        self.release()
 
     def is_over(self, generators: frozenset[int] | None, batch: list[Charge]) -> bool:
         """Return whether the call is over although its end is not reported yet."""
@@ -191,6 +189,13 @@ class LedgerSink:
             return
         if charge.owner is not run or run.refusal is not None:
             return
+        try:
+            self._settle(run, end, charge)
+        finally:  # whatever is in the way of that, nothing stays reserved
+            charge.release()
+
+    def _settle(self, run: Run, end: End, charge: Charge) -> None:
+        """Put a call on its accounts, and learn from it."""
         span = getattr(run, "span", None)
         if span is not None:  # dropped when the run ends; tokens may arrive later
             charge.outside = span.get_span_context()

@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
+import dis
 import gc
 import logging
 import os
@@ -18,8 +20,9 @@ import resource
 import sys
 import threading
 import time
+from collections import Counter
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 from uuid import uuid4
 
 from langchain_core.messages import AIMessage, HumanMessage
@@ -28,15 +31,21 @@ from langchain_core.runnables import RunnableLambda
 from opentelemetry.sdk.trace import TracerProvider
 from prometheus_client import CollectorRegistry
 
+import otel_callbacks
 from otel_callbacks import OTelCallbackHandler, Settings, track_usage
+from otel_callbacks._background import Tally, background
+from otel_callbacks._spend.budgets import NOTHING
 from otel_callbacks.testing import FakeChatModel, capture
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from types import CodeType, FrameType
 
+    from otel_callbacks import TrackedUsage
     from otel_callbacks.testing import Capture
 
 USAGE: Any = {"input_tokens": 3, "output_tokens": 2, "total_tokens": 5}
+PACKAGE = str(Path(otel_callbacks.__file__).parent)
 LOST = "otel_callbacks_runs_lost_total"
 TOKENS = "otel_callbacks_tokens_total"
 STARTS = (
@@ -189,6 +198,155 @@ def agenerate(calls: int) -> str:
     return f"{calls:,} at once, {cancelled:,} cancelled, 0 open, tokens exact"
 
 
+LOOKS: dict[CodeType, dict[int, bool]] = {}
+"""For each code, whether Python looks for signals after the instruction at an offset.
+
+https://docs.python.org/3/library/signal.html#execution-of-python-signal-handlers
+"""
+
+
+def looks_for_signals(code: CodeType) -> dict[int, bool]:
+    """Return it, worked out once."""
+    if code not in LOOKS:
+        LOOKS[code] = {
+            one.offset: one.opname.startswith(("CALL", "JUMP_BACKWARD", "RESUME"))
+            for one in dis.get_instructions(code)
+        }
+    return LOOKS[code]
+
+
+def stopped(
+    at: int, error: BaseException, work: Callable[[], object], *, between: bool
+) -> bool:
+    """Do work, and raise at its n-th point of ours; say if it came to that.
+
+    Points are lines, or where Python itself may interrupt, also between two lines.
+    """
+    seen = 0
+    before: dict[FrameType, int] = {}
+
+    def step(frame: FrameType, event: str, _: object) -> Any:
+        nonlocal seen
+        if event == "opcode":
+            last, before[frame] = before.get(frame, -1), frame.f_lasti
+            if not looks_for_signals(frame.f_code).get(last, False):
+                return step
+        elif between or event != "line":
+            return step
+        seen += 1
+        if seen == at:
+            raise error
+        return step
+
+    def enter(frame: FrameType, *_: object) -> Any:
+        if not frame.f_code.co_filename.startswith(PACKAGE):
+            return None
+        # Its last line gives back a lock: there Python looks for no signal, and no
+        # memory is needed.
+        if frame.f_code is Tally.read.__code__ and not between:
+            return None
+        frame.f_trace_opcodes = between
+        return step
+
+    sys.settrace(enter)
+    try:
+        work()
+    except type(error):
+        pass
+    finally:
+        sys.settrace(None)
+        before.clear()
+        error.__traceback__ = None  # its frames know the id of the run
+    return seen >= at
+
+
+def cut_short(
+    every: int, error: type[BaseException], *, between: bool = False, first: int = 1
+) -> str:
+    """Cut a call short at every so many points of its life: it counts once or not."""
+    stops = 0
+    settings = Settings(run_limit=50)
+    with capture(settings) as telemetry, track_usage(max_tokens=10**9) as usage:
+        handler = telemetry.handler
+        message = AIMessage("x", usage_metadata=USAGE)
+        given = LLMResult(generations=[[ChatGeneration(message=message)]])
+
+        def call() -> None:
+            """Call as LangChain does: an exception costs the app nothing."""
+            run_id = uuid4()
+            start, end = handler.on_chat_model_start, handler.on_llm_end
+            with contextlib.suppress(Exception):
+                start({}, [[HumanMessage("?")]], run_id=run_id)
+            for chunk in "ab":
+                with contextlib.suppress(Exception):
+                    handler.on_llm_new_token(chunk, run_id=run_id)
+            with contextlib.suppress(Exception):
+                end(given, run_id=run_id)
+
+        call()
+        before = Sums.of(telemetry, usage)
+        while stopped(first + stops * every, error(), call, between=between):
+            stops += 1
+            background.drain()
+            after = Sums.of(telemetry, usage)
+            spent, tokens, operations, spans, errors = after.beyond(before)
+            place = error.__name__, first + (stops - 1) * every
+            assert {spent, tokens} <= {0, 5}, place
+            assert operations <= 1, place
+            assert spans <= 1, place
+            if issubclass(error, Exception) and not errors:
+                assert (spent, operations) == (tokens, spans) == (5, 1), place
+            assert errors <= 1, place
+            assert after.left == (0, 0), place
+            assert usage._account.reserved == NOTHING, place
+            before = after
+        ids = [uuid4() for _ in range(200)]
+        for run_id in ids:
+            handler.on_chat_model_start({}, [["?"]], run_id=run_id)
+        assert telemetry.value("otel_callbacks_open_runs") <= 54  # of a limit of 50
+        begun = time.monotonic()
+        handler.close()
+        assert time.monotonic() - begun < 60
+        assert telemetry.value("otel_callbacks_open_runs") == 0
+    return f"{stops:,} calls cut short, each counted at most once, nothing left"
+
+
+class Sums(NamedTuple):
+    """What is counted, in three places, and what is still open."""
+
+    spent: int
+    tokens: int
+    operations: int
+    spans: int
+    errors: int
+    left: tuple[float, float]
+
+    @classmethod
+    def of(cls, telemetry: Capture, usage: TrackedUsage) -> Sums:
+        """Return them as they are now."""
+        found: Counter[str] = Counter()
+        for family in telemetry.registry.collect():
+            for sample in family.samples:
+                found[sample.name] += sample.value  # type: ignore[assignment]
+        return cls(
+            usage.total_tokens,
+            found[TOKENS],
+            found["otel_callbacks_operations_total"],
+            len(telemetry._exporter.get_finished_spans()),
+            found["otel_callbacks_errors_total"],
+            (
+                found["otel_callbacks_open_runs"],
+                found["otel_callbacks_operations_in_flight"],
+            ),
+        )
+
+    def beyond(self, other: Sums) -> tuple[int, ...]:
+        """Return how much more is counted than in others."""
+        return tuple(
+            here - there for here, there in zip(self[:5], other[:5], strict=True)
+        )
+
+
 class Waiting(FakeChatModel):
     """A model that answers when it is told to, all its calls at once."""
 
@@ -329,6 +487,13 @@ def attacks(size: float) -> Iterator[tuple[str, Callable[[], str]]]:
     yield "live runs", lambda: live(10_000)
     yield "late ends", lambda: late(int(5_000 * size))
     yield "forks", lambda: forks(int(30 * size) or 1)
+    every = max(round(2 / size), 1)
+    yield "no memory", lambda: cut_short(every, MemoryError)
+    yield "interrupts", lambda: cut_short(every, KeyboardInterrupt)
+    yield (
+        "interrupts between lines",
+        lambda: cut_short(3 * every, KeyboardInterrupt, between=True),
+    )
     yield "memory", lambda: memory(int(100_000 * size))
 
 
