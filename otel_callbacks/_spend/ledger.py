@@ -191,7 +191,7 @@ class LedgerSink:
             return
         try:
             self._settle(run, end, charge)
-        finally:  # whatever is in the way of that, nothing stays reserved
+        finally:  # also if that fails: nothing stays reserved
             charge.release()
 
     def _settle(self, run: Run, end: End, charge: Charge) -> None:
