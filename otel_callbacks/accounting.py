@@ -1,4 +1,4 @@
-"""What a piece of code spends on model calls, and a limit on that.
+"""Track and limit the usage of model calls in a part of an app.
 
 ```python
 with track_usage(max_cost_usd=0.50) as usage:
@@ -39,22 +39,22 @@ _pickled: weakref.WeakValueDictionary[str, TrackedUsage] = weakref.WeakValueDict
 
 
 class TrackedUsage:
-    """What the model calls have used that were started inside a ``with`` block.
+    """The usage of the model calls started inside a ``with`` block.
 
-    It may be read at any time, also while calls are under way, and in any thread. It
-    is entered once. Made by `track_usage`. A copy is the same object. In another
-    process it has the same limits and starts with what was spent when it was sent;
-    what is spent there is not known here.
+    Made by `track_usage`, and entered once. It can be read at any time and in any
+    thread, also while calls are open. A copy is the same object. If it is pickled, the
+    object in the other process has the same limits and starts with the sums at that
+    time; usage there is not added here.
 
     Args:
-        account: Where the calls are put.
+        account: The account of the calls.
     """
 
     def __init__(self, account: Account) -> None:
         self._account = account
         self._token: Token[tuple[Account, ...]] | None = None
         self._is_used = False
-        # What another process knows it by, once it has been pickled.
+        # The key that identifies it in other processes once it is pickled.
         self._key = ""
 
     # -- the block ------------------------------------------------------------
@@ -81,8 +81,8 @@ class TrackedUsage:
         try:
             accounts.current.reset(self._token)
         except ValueError:
-            # Left in another context than it was entered in, as request scopes made
-            # of generators are; there a closed account is passed over.
+            # Exited in another context than entered, as in request scopes made of
+            # generators; closed accounts are skipped there.
             return
 
     async def __aenter__(self) -> Self:
@@ -97,16 +97,16 @@ class TrackedUsage:
         self.__exit__(kind, error, traceback)
 
     def bind(self, function: Callable[_P, _T]) -> Callable[_P, _T]:
-        """Return a function whose calls are on this account in whatever thread it runs.
+        """Return a function whose calls are on this account in any thread.
 
-        ``asyncio.to_thread`` and LangChain's own threads need no help. A plain
-        ``threading.Thread`` or ``ThreadPoolExecutor.submit`` begins with an empty
-        context, and would be on no account. What the function returns to be awaited or
-        read later, as a coroutine, a stream or a generator, is on the account, too.
+        ``asyncio.to_thread`` and LangChain's own threads do not need it. A plain
+        ``threading.Thread`` or ``ThreadPoolExecutor.submit`` starts with an empty
+        context and would be on no account. A returned coroutine, stream or generator
+        is on the account, too.
 
         Args:
             function: A function, a coroutine function, a generator function of either
-                kind, or a static or class method. It stays what it is.
+                kind, or a static or class method. The result is of the same kind.
 
         Example:
             >>> executor.submit(usage.bind(llm.invoke), "Roses?")
@@ -129,10 +129,10 @@ class TrackedUsage:
         return _of_its_kind(function, call)  # type: ignore[no-any-return]
 
     def __call__(self, function: Callable[_P, _T]) -> Callable[_P, _T]:
-        """Decorate a function: all of its calls are on this one account, within limits.
+        """Decorate a function: all its calls are on this account, within its limits.
 
         Args:
-            function: What `bind` takes.
+            function: A function as for `bind`.
 
         Example:
             >>> @track_usage(max_cost_usd=5)
@@ -140,16 +140,16 @@ class TrackedUsage:
         """
         bound = self.bind(function)
         if self._token is None and not self._is_used:
-            self._use_as_long_as_it_is()
+            self._use_until_collected()
         return bound
 
-    def _use_as_long_as_it_is(self) -> None:
-        """Use it without a block that ends."""
+    def _use_until_collected(self) -> None:
+        """Keep the account in use until this object is garbage-collected."""
         self._use()
         weakref.finalize(self, use_account, -1).atexit = False
 
     def _use(self) -> None:
-        """Have LangChain's calls seen, and what goes into them estimated."""
+        """Register the hook for LangChain's calls, and enable input estimates."""
         switch.keep_accounts()
         use_account(1)
         self._is_used = True
@@ -158,11 +158,11 @@ class TrackedUsage:
         return self
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Self:
-        # A graph's state is copied with what is in it; what is spent is on one account.
+        # A graph copies its state and all objects in it; usage stays on one account.
         return self
 
     def __reduce__(self) -> tuple[Any, ...]:
-        # For a process pool: locks and calls under way stay in this process.
+        # For process pools: locks and open calls stay in this process.
         self._key = self._key or uuid4().hex
         _pickled[self._key] = self
         account = self._account
@@ -170,7 +170,7 @@ class TrackedUsage:
 
     @contextlib.contextmanager
     def _joined(self) -> Generator[None]:
-        """Put what runs here on the account, too."""
+        """Add the account to the current context."""
         here = accounts.current.get()
         joined = here if self._account in here else (*here, self._account)
         token = accounts.current.set(joined)
@@ -184,21 +184,21 @@ class TrackedUsage:
         with self._joined():
             return await coroutine
 
-    # -- what was used --------------------------------------------------------
+    # -- usage ----------------------------------------------------------------
 
     @property
     def calls(self) -> tuple[Call, ...]:
-        """The calls that have ended, in the order of their ends; the first 10,000."""
+        """The first 10,000 ended calls, in the order of their ends."""
         return self._account.read()[3]
 
     @property
     def call_count(self) -> int:
-        """How many calls have ended, those that a cache answered too."""
+        """The number of ended calls, including cache hits."""
         return self.totals.calls
 
     @property
     def refused(self) -> int:
-        """How many calls the limits of this block have refused."""
+        """The number of calls refused by the limits of this block."""
         return self._account.refused
 
     @property
@@ -208,7 +208,7 @@ class TrackedUsage:
 
     @property
     def by_model(self) -> dict[str, Totals]:
-        """The sums by the model that was asked for."""
+        """The sums by requested model."""
         return self._account.read()[1]
 
     @property
@@ -218,22 +218,22 @@ class TrackedUsage:
 
     @property
     def input_tokens(self) -> int:
-        """Tokens that went in, cached ones of the provider too."""
+        """Input tokens, including those cached by the provider."""
         return self.totals.input_tokens
 
     @property
     def output_tokens(self) -> int:
-        """Tokens that came out, reasoning too."""
+        """Output tokens, including reasoning."""
         return self.totals.output_tokens
 
     @property
     def total_tokens(self) -> int:
-        """Tokens in and out; not those that a cache has saved."""
+        """Input and output tokens, without those saved by LangChain's cache."""
         return self.totals.total_tokens
 
     @property
     def cost_usd(self) -> float:
-        """US dollars; what `unpriced_tokens` cost is not in it."""
+        """US dollars, without the cost of `unpriced_tokens`."""
         return self.totals.cost_usd
 
     @property
@@ -248,31 +248,31 @@ class TrackedUsage:
 
     @property
     def partly_priced_calls(self) -> int:
-        """Calls that cost more than `cost_usd` says: a part of them has no price."""
+        """Calls whose cost is only partly known: a part of them has no price."""
         return self.totals.partly_priced_calls
 
     @property
     def unknown_calls(self) -> int:
-        """Calls whose provider did not say what they used."""
+        """Calls whose usage the provider did not report."""
         return self.totals.unknown_calls
 
     @property
     def assumed_tokens(self) -> int:
-        """Tokens that the `unknown_calls` have used at least, estimated."""
+        """Estimated tokens that the `unknown_calls` have used at least."""
         return self.totals.assumed_tokens
 
     @property
     def saved_tokens(self) -> int:
-        """Tokens that were not spent because LangChain's cache answered."""
+        """Tokens saved by LangChain's cache."""
         return self.totals.saved_tokens
 
     @property
     def saved_cost_usd(self) -> float:
-        """US dollars that were not spent because LangChain's cache answered."""
+        """US dollars saved by LangChain's cache."""
         return self.totals.saved_cost_usd
 
     def to_dict(self) -> dict[str, Any]:
-        """Return everything as JSON knows it."""
+        """Return all sums and calls as a JSON-compatible dict."""
         totals, models, outcomes, calls = self._account.read()
         return {
             **totals.to_dict(),
@@ -294,7 +294,7 @@ class TrackedUsage:
         return "\n".join(lines)
 
     def _repr_html_(self) -> str:
-        """Return a table by model, as a notebook shows it."""
+        """Return an HTML table by model for notebooks."""
         rows = "".join(
             f"<tr><td>{escape(model)}</td><td>{one.calls:,}</td>"
             f"<td>{one.input_tokens:,}</td><td>{one.output_tokens:,}</td>"
@@ -323,7 +323,7 @@ def _unpickled(key: str, limits: Any, closed: bool, sums: Any) -> TrackedUsage: 
         known._account.closed = closed  # noqa: SLF001 -- of this module
         if not closed:
             # Also where nobody enters it, as a bound function's.
-            known._use_as_long_as_it_is()  # noqa: SLF001 -- as above
+            known._use_until_collected()  # noqa: SLF001 -- as above
     return known
 
 
@@ -335,29 +335,29 @@ def track_usage(
     on_exceed: str = "raise",
     on_unpriced: str = "count",
 ) -> TrackedUsage:
-    """Track what the model calls use that are started inside a ``with`` block.
+    """Track the usage of the model calls started inside a ``with`` block.
 
-    It sees calls in tasks, in ``gather``, in LangChain's batches, streams, tools and
-    graphs, whether a handler hangs on them or not; those that failed and were
-    cancelled, too. Blocks may be nested: what is in the inner one is in the outer, too.
+    It covers calls in tasks, in ``gather``, and in LangChain's batches, streams, tools
+    and graphs, with or without a handler, including failed and cancelled calls. Blocks
+    can be nested: calls in the inner block also count in the outer one.
 
     With a limit, each call is checked before it is made: it reserves its
-    ``max_tokens`` and an estimate of what goes in, and gives back at its end what it
-    has not used. So calls at the same time cannot exceed a limit together. A call
-    without ``max_tokens`` reserves as much as the longest of its model's last answers.
+    ``max_tokens`` and an estimate of its input, and releases at its end what it has not
+    used. So concurrent calls cannot exceed a limit together. A call without
+    ``max_tokens`` reserves as much as the longest of its model's last answers.
 
     Args:
-        max_tokens: Tokens in and out that may be used in all.
-        max_cost_usd: US dollars that may be spent.
-        max_calls: Model calls that may be made; answers of a cache are none.
-        on_exceed: ``raise`` refuses a call that may go beyond a limit with
+        max_tokens: Limit of input and output tokens together.
+        max_cost_usd: Limit of the cost in US dollars.
+        max_calls: Limit of the number of model calls, without cache hits.
+        on_exceed: ``raise`` refuses a call that may exceed a limit with
             `BudgetExceeded`; ``warn`` lets it through, with one log line.
-        on_unpriced: What ``max_cost_usd`` does with a call whose price is not known:
+        on_unpriced: How ``max_cost_usd`` treats a call whose price is not known:
             ``raise`` refuses it, ``count`` lets it through with one log line for each
-            model, ``allow`` without one.
+            model, ``allow`` lets it through without one.
 
     Returns:
-        What is used; a context manager, also for ``async with``.
+        The usage; a context manager, also for ``async with``.
 
     Raises:
         ValueError: An argument has a value that is not allowed.
@@ -367,7 +367,7 @@ def track_usage(
 
 
 def _of_its_kind(function: Callable[_P, Any], call: Callable[_P, Any]) -> Any:
-    """Return a function that does what a call does, of the kind that a function is."""
+    """Return `call` as a function of the same kind as `function`."""
     if inspect.iscoroutinefunction(function):
 
         @functools.wraps(function)
@@ -403,7 +403,7 @@ def _of_its_kind(function: Callable[_P, Any], call: Callable[_P, Any]) -> Any:
 
 
 class _BoundStream(Iterator[Any]):
-    """A stream or a generator whose steps are on an account."""
+    """A stream or generator whose steps are on an account."""
 
     def __init__(self, source: Any, usage: TrackedUsage) -> None:
         self._source = source
@@ -425,7 +425,7 @@ class _BoundStream(Iterator[Any]):
 
 
 class _BoundAsyncStream(AsyncIterator[Any]):
-    """The same for async ones."""
+    """An async stream or generator whose steps are on an account."""
 
     def __init__(self, source: Any, usage: TrackedUsage) -> None:
         self._source = source
@@ -447,7 +447,7 @@ class _BoundAsyncStream(AsyncIterator[Any]):
 
 
 def _line(name: str, totals: Totals) -> str:
-    """Return sums as one line for people."""
+    """Return sums as one line of text."""
     text = (
         f"{name}: {totals.calls} calls, {totals.input_tokens:,} tokens in, "
         f"{totals.output_tokens:,} out, ${totals.cost_usd:.6f}"

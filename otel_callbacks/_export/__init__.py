@@ -1,1 +1,1 @@
-"""What leaves: spans, events and metrics, counted when they are lost."""
+"""Export of spans, events and metrics; lost ones are counted."""

@@ -1,7 +1,7 @@
-"""The ways in which a process ends, and what is sent before it does.
+"""Export the last spans, events and metrics when a process exits.
 
-`atexit` covers a plain end and Ctrl-C. It does not cover SIGTERM, which ends a Python
-process at once, nor a child of `multiprocessing` or Celery, which ends by `os._exit`.
+`atexit` covers a normal exit and Ctrl-C. It does not cover SIGTERM, which ends a Python
+process at once, nor a child of `multiprocessing` or Celery, which exits by `os._exit`.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ if TYPE_CHECKING:
 
 _PATIENCE: Final = 3.0
 _INIT: Final = 1
-# Each runs what is registered after a fork, and at its children's ends.
+# Both have hooks that run after a fork and at the exit of a child.
 _FORKERS: Final = ("multiprocessing", "billiard")
 
 
 class LastCalls:
-    """Sends the last calls at the end of the process."""
+    """Exports the last calls when the process exits."""
 
     def __init__(self, end: Callable[[], object], flush: Callable[[], object]) -> None:
         self._end = end
@@ -32,7 +32,7 @@ class LastCalls:
         self._is_watching = False
 
     def watch(self) -> None:
-        """Be there when the process ends."""
+        """Register for each kind of exit of the process."""
         self._is_watching = True
         atexit.register(self._end)
         is_main = threading.current_thread() is threading.main_thread()
@@ -40,13 +40,13 @@ class LastCalls:
             signal.signal(signal.SIGTERM, self._on_sigterm)
         for name in _FORKERS:
             processes = sys.modules.get(f"{name}.process")
-            # Their main process has no parent; it ends with `atexit`.
+            # The main process has no parent; `atexit` covers it.
             if getattr(processes and processes.current_process(), "_parent_pid", None):
                 self.finalize(sys.modules[f"{name}.util"])
         self._watch_celery()
 
     def forget(self) -> None:
-        """Leave nothing behind."""
+        """Unregister."""
         if not self._is_watching:
             return
         self._is_watching = False
@@ -56,35 +56,35 @@ class LastCalls:
             signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
     def in_child(self) -> None:
-        """Be there at the end of a child that was just forked."""
+        """Register for the exit of a child that was just forked."""
         if not self._is_watching:
             return
         for name in _FORKERS:
             forker = sys.modules.get(f"{name}.util")
             if forker is not None:
-                # It forgets its parent's finalizers first, so not at once.
+                # After the fork hooks: the child first drops its parent's finalizers.
                 forker.register_after_fork(self, _finalize)
         self._watch_celery()
 
     def _watch_celery(self) -> None:
-        """Be there at the end of a Celery worker's process."""
+        """Register for the exit of a Celery worker process."""
         celery = sys.modules.get("celery.signals")
         if celery is not None:
             celery.worker_process_shutdown.connect(self._on_celery, weak=False)
 
     def finalize(self, forker: Any) -> None:
-        """Have the end called by what ends this child."""
+        """Register a finalizer with the module that ends this child."""
         forker.Finalize(None, self._end, exitpriority=0)
 
     def _on_celery(self, **_: Any) -> None:
-        """End with a Celery worker's process."""
+        """End at the exit of a Celery worker process."""
         self._end()
 
     def _on_sigterm(self, number: int, _: FrameType | None) -> None:
-        """Send, then end by the signal as if nobody had been there."""
-        # Process 1 of a container does not end by it; then the app works on.
+        """Export, then let the signal end the process as by default."""
+        # The signal does not end process 1 of a container; the app goes on.
         is_init = os.getpid() == _INIT
-        # In a thread: what this interrupted may hold a lock that sending needs.
+        # In a thread: the interrupted code may hold a lock that the export needs.
         target = self._flush if is_init else self._end
         sending = threading.Thread(target=target, daemon=True)
         sending.start()
@@ -95,7 +95,7 @@ class LastCalls:
 
 
 def _finalize(last_calls: LastCalls) -> None:
-    """Register the end with each module that runs one; the others never do."""
+    """Register the end with each of the modules that is imported."""
     for name in _FORKERS:
         forker = sys.modules.get(f"{name}.util")
         if forker is not None:

@@ -23,18 +23,18 @@ _MODULES: Final = {"grpc": "grpc", "http/protobuf": "http"}
 
 
 class Signal(NamedTuple):
-    """What tells one signal from another."""
+    """The names and texts of a signal."""
 
     name: str
-    """As OpenTelemetry's variables and paths have it."""
+    """The name in OpenTelemetry's variables and paths."""
     noun: str
     where: str
-    """The label of the series of our own errors."""
+    """The label of failed exports in the series of internal errors."""
     module: str
     exporter: str
     consequence: str
     full: str = ""
-    """The label where the queue is full; a signal without a queue has none."""
+    """The label of a full queue; empty for a signal without a queue."""
 
 
 TRACES: Final = Signal(
@@ -66,22 +66,22 @@ LOGS: Final = Signal(
 
 
 class Route(NamedTuple):
-    """Where one signal goes, and how."""
+    """The protocol and the address of one signal."""
 
     signal: Signal
     protocol: str
     target: str
-    """For people, as it was set."""
+    """The address as it was set, for messages."""
     is_own_endpoint: bool
-    """Whether the endpoint is the signal's own: it is used as it is, without a path."""
+    """Whether the endpoint is for this signal only: then no path is added."""
 
     def exporter(self) -> Any:
-        """Return a new exporter; its module is imported already."""
+        """Return a new exporter."""
         return exporter_class(self.signal, self.protocol)()
 
 
 def route(signal: Signal, settings: Settings) -> Route:
-    """Return where a signal goes."""
+    """Return the route of a signal."""
     protocol = settings.protocol_of(signal.name)
     own = os.environ.get(
         f"OTEL_EXPORTER_OTLP_{signal.name.upper()}_ENDPOINT", ""
@@ -92,7 +92,7 @@ def route(signal: Signal, settings: Settings) -> Route:
 
 
 def exporter_class(signal: Signal, protocol: str) -> Callable[[], Any]:
-    """Return OpenTelemetry's exporter; each is a second of imports, so only one."""
+    """Import and return an OpenTelemetry exporter; each import takes about 1 s."""
     package = f"opentelemetry.exporter.otlp.proto.{_MODULES[protocol]}"
     found: Callable[[], Any] = getattr(
         import_module(f"{package}.{signal.module}"), signal.exporter

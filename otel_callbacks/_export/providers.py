@@ -1,4 +1,4 @@
-"""OpenTelemetry's providers for an app that has none, and what sends for them."""
+"""OpenTelemetry providers for an app that has none, and their export."""
 
 from __future__ import annotations
 
@@ -50,11 +50,11 @@ _closed: weakref.WeakSet[Any] = weakref.WeakSet()
 
 
 def is_set_up(provider: object, kind: type) -> bool:
-    """Say whether the app has a provider that works."""
+    """Return whether the app has a working provider."""
     if isinstance(provider, kind):
-        # One of ours that was closed sends nothing any more, though it stays global.
+        # A closed provider of ours stays global but exports nothing.
         return provider not in _closed
-    # Those of the API stand for none; another package's cannot be replaced.
+    # The API's providers are placeholders; those of other packages cannot be replaced.
     return not type(provider).__module__.startswith(_OF_THE_API)
 
 
@@ -78,11 +78,11 @@ class SpanQueue(SpanProcessor):
             self._put(span)
 
     def shutdown(self) -> None:
-        """Send what waits, and end."""
+        """Export all that is queued, and end."""
         _end([self._sender], PATIENCE)
 
     def force_flush(self, timeout_millis: int = 30_000) -> bool:
-        """Say whether all that waits was accepted in time."""
+        """Return whether all that is queued was accepted in time."""
         return _flush([self._sender], timeout_millis / 1e3)
 
 
@@ -93,48 +93,48 @@ class LogQueue(sdk_logs.LogRecordProcessor):
         self._sender = sender
 
     def on_emit(self, log_record: Any) -> None:
-        """Queue an event; its context, which may be large, is not kept."""
+        """Queue an event without its context, which may be large."""
         kept = copy.copy(log_record)
         kept.log_record = copy.copy(log_record.log_record)
         kept.log_record.context = otel_context.Context()
         self._sender.put(kept)
 
     def shutdown(self) -> None:
-        """Send what waits, and end."""
+        """Export all that is queued, and end."""
         _end([self._sender], PATIENCE)
 
     def force_flush(self, timeout_millis: int = 30_000) -> bool:
-        """Say whether all that waits was accepted in time."""
+        """Return whether all that is queued was accepted in time."""
         return _flush([self._sender], timeout_millis / 1e3)
 
 
 class PushSender(Sender):
-    """Pushes the sums of a meter provider at intervals."""
+    """Pushes the metrics of a meter provider at intervals."""
 
     def __init__(self, settings: Settings) -> None:
         to = route(METRICS, settings)
-        # The reader asks for both of these; a connection is not made for it.
-        asked = to.exporter()
-        self._preferred = asked._preferred_temporality, asked._preferred_aggregation  # noqa: SLF001
-        asked.shutdown()
+        # The reader needs both preferences; the exporter opens no connection here.
+        one = to.exporter()
+        self._preferred = one._preferred_temporality, one._preferred_aggregation  # noqa: SLF001
+        one.shutdown()
         self._reader: MetricReader | None = None
         interval = _number("OTEL_METRIC_EXPORT_INTERVAL", _PUSH_MS) / 1e3
-        # Until the handler is there, which has its own.
+        # Replaced by the handler's in `Exports.start`.
         super().__init__(to, Diagnostics(), interval)
 
     def reader(self) -> MetricReader:
-        """Return a new reader, of which the last one is pushed."""
+        """Return a new reader; only the last one is pushed."""
         self._reader = _Reader(self, *self._preferred)
         return self._reader
 
     def _send(self) -> None:
-        """Collect, which gives the sums to the reader and so to `export`."""
+        """Collect; the reader passes the metrics to `export`."""
         if self._reader is not None:
             self._reader.collect()
 
 
 class _Reader(MetricReader):
-    """Gives what it collects to a sender."""
+    """Passes collected metrics to a sender."""
 
     def __init__(self, sender: PushSender, temporality: Any, aggregation: Any) -> None:
         super().__init__(temporality, aggregation)
@@ -143,43 +143,43 @@ class _Reader(MetricReader):
     def _receive_metrics(
         self, metrics_data: MetricsData, timeout_millis: float = 10_000, **_: Any
     ) -> None:
-        """Push, in the sender's thread."""
+        """Push in the sender's thread."""
         self._sender.export(metrics_data, 1, timeout_millis=timeout_millis)
 
     def force_flush(self, timeout_millis: float = 10_000) -> bool:
-        """Say whether the sums were accepted in time."""
+        """Return whether the metrics were accepted in time."""
         return _flush([self._sender], timeout_millis / 1e3)
 
     def shutdown(self, timeout_millis: float = 30_000, **_: Any) -> None:
-        """Push for the last time, and end."""
+        """Push a last time, and end."""
         _end([self._sender], min(timeout_millis / 1e3, PATIENCE))
 
 
 def show(provider: TracerProvider) -> None:
-    """Let a provider print each trace in the terminal."""
-    # By its name: the command line, whose picture it is, stands above this package.
+    """Print each trace of a provider in the terminal."""
+    # Imported by name: the layering does not let this package import the CLI.
     module = import_module("otel_callbacks.cli.picture.waterfall")
     provider.add_span_processor(SimpleSpanProcessor(module.WaterfallExporter()))
 
 
 class Exports:
-    """The providers made for an app that lacks them; what they send, and its end."""
+    """The providers made for an app that lacks them, and their senders."""
 
-    # After the others in a forked child: their locks are new then.
+    # Last in a forked child, when the others have renewed their locks.
     forks_last = True
 
     def __init__(self, settings: Settings, service_name: str | None) -> None:
         self._settings = settings
         self._senders: list[Sender] = []
         self._push: PushSender | None = None
-        # Once: the SDK makes threads for it, which a child just forked cannot.
+        # Made once: the SDK starts threads for it, which a fresh fork cannot.
         attributes = {"service.name": service_name} if service_name else {}
         self._resource = Resource.create(attributes)
         self.tracer_provider: TracerProvider | None = None
         self.meter_provider: MeterProvider | None = None
         self.logger_provider: LoggerProvider | None = None
         if not is_set_up(trace.get_tracer_provider(), TracerProvider):
-            # We shut it down ourselves, after the runs that are still open have ended.
+            # `close` shuts it down, after open runs have ended.
             self.tracer_provider = TracerProvider(
                 resource=self._resource, shutdown_on_exit=False
             )
@@ -197,7 +197,7 @@ class Exports:
             call_after_fork(self)
 
     def start(self, diagnostics: Diagnostics) -> None:
-        """Let all send where the settings say; make them global where there is none."""
+        """Start the senders of the settings; set the providers that are not set."""
         settings = self._settings
         if self._push is not None and self.meter_provider is not None:
             self._push.diagnostics = diagnostics
@@ -216,11 +216,11 @@ class Exports:
                 trace.set_tracer_provider(self.tracer_provider)
 
     def flush(self, timeout: float) -> bool:
-        """Say whether all that waits, of all signals, was accepted in time."""
+        """Return whether all that is queued, of all signals, was accepted in time."""
         return _flush(self._senders, timeout)
 
     def close(self, patience: float = PATIENCE) -> None:
-        """Send what waits, all signals at the same time, and end; safe twice."""
+        """Export all signals concurrently, and end; safe to call twice."""
         _end(self._senders, patience)
         for provider in (
             self.tracer_provider,
@@ -232,7 +232,7 @@ class Exports:
                 provider.shutdown()
 
     def after_fork(self) -> None:
-        """Begin at nothing: what was counted is the parent process's to push."""
+        """Start the metrics at zero: the parent process pushes its own counts."""
         before = self.meter_provider
         if before is not None and self._push is not None and before not in _closed:
             self.meter_provider = self._make_meter_provider(self._push)
@@ -240,11 +240,11 @@ class Exports:
             self._push.start()
 
     def _make_meter_provider(self, push: PushSender) -> MeterProvider:
-        """Return a provider of this process."""
+        """Return a meter provider for this process."""
         resource = self._resource
         if SERVICE_INSTANCE_ID not in os.environ.get("OTEL_RESOURCE_ATTRIBUTES", ""):
-            # Two workers' series must not be one in Prometheus; an id of the SDK's own
-            # would be that of the process it was forked from.
+            # The series of two workers must differ in Prometheus; the SDK's id would be
+            # that of the parent process.
             own = Resource({SERVICE_INSTANCE_ID: str(uuid4())})
             resource = resource.merge(own)
         return MeterProvider([push.reader()], resource, shutdown_on_exit=False)
@@ -252,7 +252,7 @@ class Exports:
     def _send_spans(
         self, provider: TracerProvider, kind: str, diagnostics: Diagnostics
     ) -> None:
-        """Let a tracer provider send its spans."""
+        """Add the span processor of an exporter kind."""
         if kind == "console":
             provider.add_span_processor(SimpleSpanProcessor(ConsoleSpanExporter()))
         elif kind == "waterfall":
@@ -264,7 +264,7 @@ class Exports:
     def _send_logs(
         self, provider: LoggerProvider, kind: str, diagnostics: Diagnostics
     ) -> None:
-        """Let a logger provider send its events."""
+        """Add the log record processor of an exporter kind."""
         if kind == "console":
             console: Any = getattr(log_export, "ConsoleLogRecordExporter", None)
             console = console or log_export.ConsoleLogExporter
@@ -274,7 +274,7 @@ class Exports:
             provider.add_log_record_processor(LogQueue(self._queue(LOGS, diagnostics)))
 
     def _queue(self, signal: Signal, diagnostics: Diagnostics) -> QueueSender:
-        """Return a sender with the queue that OpenTelemetry's variables describe."""
+        """Return a sender with a queue as set by OpenTelemetry's variables."""
         to = route(signal, self._settings)
         exporter_class(signal, to.protocol)  # imported now, not at the first span
         prefix = _QUEUES[signal.name]
@@ -292,16 +292,16 @@ class Exports:
 
 
 def _flush(senders: Sequence[Sender], timeout: float) -> bool:
-    """Flush all at the same time, and say whether all of it was accepted."""
+    """Flush all senders concurrently; return whether everything was accepted."""
     deadline = time.monotonic() + timeout
-    asked = [sender.request_flush() for sender in senders]
-    # Asked one by one: each has its answer, also behind one that failed.
-    answers = [one.wait(deadline) for one in asked]
-    return all(answers)
+    flushes = [sender.request_flush() for sender in senders]
+    # A list: `all` would not wait for the flushes behind a failed one.
+    accepted = [flush.wait(deadline) for flush in flushes]
+    return all(accepted)
 
 
 def _end(senders: Sequence[Sender], patience: float) -> None:
-    """End all at the same time."""
+    """End all senders concurrently."""
     deadline = time.monotonic() + patience
     for sender in senders:
         sender.finish()
@@ -310,6 +310,6 @@ def _end(senders: Sequence[Sender], patience: float) -> None:
 
 
 def _number(variable: str, default: int) -> int:
-    """Read a number that `check_sdk_variables` has let pass."""
+    """Return a number that `check_sdk_variables` has validated."""
     text = os.environ.get(variable, "").strip()
     return int(text) if text else default

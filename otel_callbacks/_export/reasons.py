@@ -1,7 +1,7 @@
-"""Why an export failed: what OpenTelemetry's exporters log, heard instead of shown.
+"""The reason of a failed export, read from the log lines of OpenTelemetry's exporters.
 
-They return no reason, and log every retry and every lost batch. What they log in one of
-our threads is kept back and read; an app's own exporters log as before.
+Exporters return no reason and log each retry and each lost batch. Lines logged in our
+threads are captured instead of shown; an app's own exporters log as before.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     Listener = Callable[[str], None]
 
-_TALKATIVE: Final = (
+_LOGGERS: Final = (
     "opentelemetry.exporter.otlp.proto.grpc.exporter",
     "opentelemetry.exporter.otlp.proto.http.trace_exporter",
     "opentelemetry.exporter.otlp.proto.http.metric_exporter",
@@ -31,7 +31,7 @@ _TALKATIVE: Final = (
 )
 _GRPC_STATUS: Final = re.compile(r"statuscode\.([a-z_]+)")
 _HTTP_CODE: Final = re.compile(r"(?:code: |http2 header with status: )(\d{3})")
-# All that is said of a status after which the exporter tries again.
+# The only line about a status after which the exporter retries.
 _HTTP_PHRASE: Final = re.compile(r"transient error ([a-z ]+) encountered")
 _HTTP_CODES: Final = {status.phrase.lower(): int(status) for status in HTTPStatus}
 _SIGNAL_PATH: Final = re.compile(r"/v1/(?:traces|metrics|logs)\b")
@@ -43,7 +43,7 @@ _OTHER_PROTOCOL: Final = (
     "what listens there does not speak {protocol}: gRPC usually has port 4317, HTTP "
     "4318 (OTEL_EXPORTER_OTLP_PROTOCOL)"
 )
-# The first that is found tells; {protocol} and {tls} are filled in.
+# The first match wins; {protocol}, {signal} and {tls} are filled in.
 _SIGNS: Final = (
     (("max_request_size", "larger than max", "message length too large"), _TOO_LARGE),
     (("connection refused",), "the connection is refused: nothing listens there"),
@@ -80,7 +80,7 @@ _SIGNS: Final = (
         ("deadline_exceeded", "timed out", "deadline exceeded"),
         "the receiver does not answer in time{tls}",
     ),
-    # All that is logged where the time does not suffice for a second try.
+    # The only line where no time is left for a second try.
     (("due to timeout",), "the receiver cannot be reached, or does not answer in time"),
     (("unimplemented",), "the receiver does not accept {signal} over gRPC"),
     (
@@ -105,16 +105,16 @@ _here: Final = threading.local()
 _open: Final[set[object]] = set()
 
 
-class _KeptBack(logging.Filter):
-    """Takes the lines that are logged while one of our exports runs in the thread."""
+class _CapturingFilter(logging.Filter):
+    """Captures the lines that are logged in a thread during one of our exports."""
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Give a line to whoever listens in this thread; let the others pass."""
+        """Pass a line to the listener of this thread, and others to the app's log."""
         listener: Listener | None = getattr(_here, "listener", None)
         if listener is None or record.levelno < logging.WARNING:
             return True
         line = record.getMessage()
-        # Older exporters log gRPC's status only; the error they handle says more.
+        # Older exporters log only the gRPC status; the handled error has the details.
         details = getattr(sys.exception(), "details", None)
         if callable(details):
             line = f"{line} {details()}"
@@ -122,34 +122,34 @@ class _KeptBack(logging.Filter):
         return False
 
 
-_filter: Final = _KeptBack()
+_filter: Final = _CapturingFilter()
 
 
 def open_filter(owner: object) -> None:
-    """Keep exporters' lines back from now on."""
+    """Install the filter on the exporters' loggers."""
     _open.add(owner)
-    for name in _TALKATIVE:
+    for name in _LOGGERS:
         filters = logging.getLogger(name).filters
         if _filter not in filters:
-            # First of all: the exporters' own filter drops repeated lines.
+            # First, because the exporters' own filter drops repeated lines.
             filters.insert(0, _filter)
 
 
 def close_filter(owner: object) -> None:
-    """Leave no filter behind; safe twice."""
+    """Remove the filter with its last owner; safe to call twice."""
     _open.discard(owner)
     if not _open:
-        for name in _TALKATIVE:
+        for name in _LOGGERS:
             with contextlib.suppress(ValueError):  # another thread was faster
                 logging.getLogger(name).filters.remove(_filter)
 
 
 @contextlib.contextmanager
 def listening(listener: Listener) -> Iterator[None]:
-    """Give the exporters' lines of this thread to a listener."""
+    """Pass the exporters' lines of this thread to a listener."""
     before = getattr(_here, "listener", None)
     _here.listener = listener
-    # An export may outlive its sender's end, and logs that it is shut down.
+    # An export may outlive its sender and then logs the shutdown.
     owner = object()
     _open.add(owner)
     try:
@@ -160,9 +160,9 @@ def listening(listener: Listener) -> Iterator[None]:
 
 
 def why(lines: list[str], to: Route) -> str:
-    """Say in a few words why an export failed.
+    """Return in a few words why an export failed.
 
-    The exporters' own text is never repeated: a server's answer may hold anything.
+    The exporters' text is never repeated: a server's response may contain anything.
     """
     text = " ".join(lines).lower() or "timed out"
     code = _HTTP_CODE.search(text)
@@ -181,7 +181,7 @@ def why(lines: list[str], to: Route) -> str:
 
 
 def _http_reason(code: int, to: Route) -> str:
-    """Say what an HTTP status means here."""
+    """Return the meaning of an HTTP status."""
     doubled = None if to.is_own_endpoint else _SIGNAL_PATH.search(to.target)
     if code == HTTPStatus.NOT_FOUND and doubled is not None:
         return (
@@ -197,7 +197,7 @@ def _http_reason(code: int, to: Route) -> str:
 
 
 def _tls_hint(to: Route) -> str:
-    """Say that gRPC without a scheme is TLS, where that is the case."""
+    """Return a hint that gRPC without a scheme uses TLS, if it applies."""
     if to.protocol == "grpc" and "://" not in to.target:
         return (
             "; without a scheme gRPC uses TLS, so write "

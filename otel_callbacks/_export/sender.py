@@ -1,8 +1,8 @@
-"""Sends what one signal has, from a thread of its own.
+"""Export one signal from a thread of its own.
 
-Whoever ends a span appends and goes on. The SDK's own processors wait for a lock where
-a batch is full, say that a flush went well when everything was lost, and hold an app's
-end up for as long as a Collector does not answer.
+Ending a span only appends to a queue. The SDK's processors wait for a lock when a batch
+is full, report a successful flush when everything was lost, and delay the exit of an
+app for as long as a Collector does not respond.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from otel_callbacks._export.otlp import Route
 
 PATIENCE: Final = 2.0
-"""Seconds that an app's end waits for a receiver."""
+"""Seconds that the exit of an app waits for a receiver."""
 _AFTER_A_FAILURE: Final = 0.2
 _SLICE: Final = 0.02
 
@@ -41,14 +41,14 @@ _logger: Final = logging.getLogger("otel_callbacks")
 
 
 class Flush:
-    """Asks a sender to send all that it has, and says whether that worked."""
+    """A request to a sender to export everything, and its result."""
 
     def __init__(self) -> None:
         self._done = threading.Event()
         self._ok = False
 
     def finish(self, *, ok: bool) -> None:
-        """Tell whoever waits."""
+        """Set the result and wake the waiting threads."""
         self._ok = ok
         self._done.set()
 
@@ -60,7 +60,7 @@ class Flush:
 
 
 class Sender:
-    """Sends in a thread of its own, and counts what is lost."""
+    """Exports in a thread of its own, and counts lost items."""
 
     def __init__(
         self,
@@ -74,15 +74,15 @@ class Sender:
         self._interval = interval
         self._make = make or to.exporter
         self.closed = False
-        self._begin()
+        self._reset()
         open_filter(self)
         call_after_fork(self)
 
-    def _begin(self) -> None:
-        """Have nothing sent, no thread and no connection yet."""
+    def _reset(self) -> None:
+        """Set the initial state: no thread, no connection, no counts."""
         self._exporter: Any = None
         self._thread: threading.Thread | None = None
-        # Never waits, not even where a signal handler or a finalizer puts.
+        # `put` never blocks, even in a signal handler or a finalizer.
         self._orders: queue.SimpleQueue[Flush | None] = queue.SimpleQueue()
         self._is_logged = False
         self._in_hand = 0
@@ -92,23 +92,23 @@ class Sender:
         self._lines: list[str] = []
 
     def after_fork(self) -> None:
-        """Begin anew: what was there is the parent process's."""
-        self._begin()
+        """Reset; the state belongs to the parent process."""
+        self._reset()
 
-    # -- what a kind of sender does its own way --------------------------------
+    # -- overridden by subclasses ------------------------------------------------
 
     def _send(self) -> None:
-        """Send what there is."""
+        """Export all pending items."""
         raise NotImplementedError
 
     def _drop(self) -> int:
-        """Drop what cannot be sent any more; return how much."""
+        """Drop the pending items; return their number."""
         return 0
 
     # -- the thread --------------------------------------------------------------
 
     def start(self) -> None:
-        """Start the thread unless it runs."""
+        """Start the thread unless it is running."""
         if self._thread is not None:
             return
         name = f"otel-callbacks-{self._to.signal.name}"
@@ -117,18 +117,18 @@ class Sender:
         try:
             thread.start()
         except RuntimeError:
-            # No threads left, or the interpreter is ending: the end sends.
+            # No threads left, or the interpreter is exiting: the end exports.
             self._thread = None
 
     def _work(self) -> None:
-        """Send at intervals and whenever that is asked for, until the end."""
+        """Export at intervals and on request, until the end."""
         orders = self._orders
         while True:
             order: Flush | None = None
             with contextlib.suppress(queue.Empty):
                 order = orders.get(timeout=self._interval)
             self._is_logged = False
-            # Read first: what came before the end is sent in this turn.
+            # Read first: items queued before the end are exported in this turn.
             is_last = self.closed
             self._turn()
             if order is not None:
@@ -138,7 +138,7 @@ class Sender:
                 return
 
     def _turn(self) -> None:
-        """Send what there is, and let nothing out."""
+        """Export all pending items, and let no exception out."""
         try:
             self._send()
         except Exception as error:  # noqa: BLE001 -- the thread must live on
@@ -147,42 +147,42 @@ class Sender:
                 self.diagnostics.trouble(self._to.signal.where, error)
 
     def wake(self) -> None:
-        """Send soon."""
+        """Request an export soon."""
         if not self._is_logged:
             self._is_logged = True
             self._orders.put(None)
 
     def export(self, batch: Any, count: int, **more: Any) -> None:
-        """Send one batch, in the sender's thread."""
+        """Export one batch in the sender's thread."""
         self._in_hand = count
         self._lines = lines = []
         # The app's own instrumentation of HTTP must not trace this.
         token = otel_context.attach(_NOT_TRACED)
         ok = False
         try:
-            with listening(self._hear):
+            with listening(self._capture):
                 if self._exporter is None:
                     self._exporter = self._make()
                 ok = self._exporter.export(batch, **more).name == "SUCCESS"
-        except Exception as error:  # noqa: BLE001 -- counted and said below
+        except Exception as error:  # noqa: BLE001 -- counted and logged below
             lines.append(type(error).__name__)
-            # Older exporters raise what newer ones log. Of other errors, the text is
-            # no sign of what is wrong with the connection.
+            # Older exporters raise what newer ones log. The text of other errors does
+            # not describe the connection.
             if isinstance(error, OSError):
                 lines.append(str(error))
         finally:
             otel_context.detach(token)
         if self._in_hand:
             self._in_hand = 0
-            self._take_note(count, ok=ok)
+            self._record(count, ok=ok)
 
-    def _hear(self, line: str) -> None:
-        """Take what the exporter logs: a retry is a sign that there is trouble."""
+    def _capture(self, line: str) -> None:
+        """Keep a log line of the exporter: it marks a failure, even on a retry."""
         self._lines.append(line)
         self._failed_at = time.monotonic()
 
-    def _take_note(self, count: int, *, ok: bool) -> None:
-        """Take note of how an export went."""
+    def _record(self, count: int, *, ok: bool) -> None:
+        """Record the result of an export."""
         if ok:
             self._failed_at = 0.0
             if self._failing:
@@ -198,7 +198,7 @@ class Sender:
             self._report(count)
 
     def _report(self, count: int) -> None:
-        """Count what is lost, and say once why: one line for all of one address."""
+        """Count lost items, and log the reason once for each address."""
         self._lost += count
         signal, target = self._to.signal, self._to.target
         reason = why(self._lines, self._to)
@@ -216,7 +216,7 @@ class Sender:
     # -- flush and the end -------------------------------------------------------
 
     def request_flush(self) -> Flush:
-        """Ask for a flush; several senders then do theirs at the same time."""
+        """Request a flush without waiting, so that senders flush concurrently."""
         order = Flush()
         if self.closed:
             order.finish(ok=not self._lost)
@@ -226,19 +226,19 @@ class Sender:
         return order
 
     def finish(self) -> None:
-        """Send what there is and end; does not wait."""
+        """Request a last export and the end, without waiting."""
         if not self.closed:
             self.start()
             self.closed = True
             self._orders.put(None)
 
     def join(self, deadline: float) -> None:
-        """Wait for the end, but not longer than makes sense."""
-        thread, begun = self._thread, time.monotonic()
+        """Wait for the end: to the deadline, or shortly after a failure."""
+        thread, started = self._thread, time.monotonic()
         while thread is not None and thread.is_alive():
             now = time.monotonic()
             if self._failed_at:
-                late = max(begun, self._failed_at) + _AFTER_A_FAILURE
+                late = max(started, self._failed_at) + _AFTER_A_FAILURE
                 deadline = min(deadline, late)
             if now >= deadline:
                 break
@@ -247,8 +247,8 @@ class Sender:
         close_filter(self)
 
     def _stop(self, thread: threading.Thread | None) -> None:
-        """Let go of the connection; count what could not be sent."""
-        # The last calls may have come after the thread's last look.
+        """Close the exporter; count the items that could not be exported."""
+        # The last items may have been queued after the thread's last turn.
         remaining = self._in_hand + self._drop()
         self._in_hand = 0
         if remaining:
@@ -259,12 +259,12 @@ class Sender:
                 exporter.shutdown()
         if thread is not None:
             thread.join(_SLICE)
-            # Its provider's shutdown asks for the end again: one wait is enough.
+            # The provider's shutdown calls this again: one wait is enough.
             self._thread = None
 
 
 class QueueSender(Sender):
-    """Sends what is put on a queue, in batches."""
+    """Exports the items of a queue in batches."""
 
     def __init__(
         self,
@@ -282,13 +282,13 @@ class QueueSender(Sender):
         self._variable = variable
         super().__init__(to, diagnostics, interval, make)
 
-    def _begin(self) -> None:
-        """Have nothing waiting, too."""
-        super()._begin()
+    def _reset(self) -> None:
+        """Start with an empty queue, too."""
+        super()._reset()
         self._items: deque[Any] = deque()
 
     def put(self, item: Any) -> None:
-        """Take something to be sent."""
+        """Queue an item."""
         if self.closed:
             self._lost += 1
             return
@@ -303,10 +303,10 @@ class QueueSender(Sender):
                 self._drop_oldest()
 
     def _drop_oldest(self) -> None:
-        """Make room, and count it."""
+        """Drop the oldest item, and count it."""
         try:
             self._items.popleft()
-        except IndexError:  # it was sent in the meantime
+        except IndexError:  # exported in the meantime
             return
         self._lost += 1
         noun = self._to.signal.noun
@@ -319,14 +319,14 @@ class QueueSender(Sender):
         )
 
     def _send(self) -> None:
-        """Send what waits now."""
+        """Export the items that are queued now."""
         remaining = len(self._items)
         while batch := self._take(min(remaining, self._batch)):
             remaining -= len(batch)
             self.export(batch, len(batch))
 
     def _take(self, count: int) -> list[Any]:
-        """Take the oldest off the queue."""
+        """Remove the oldest items from the queue and return them."""
         found: list[Any] = []
         with contextlib.suppress(IndexError):  # dropped in the meantime
             while len(found) < count:
@@ -334,11 +334,11 @@ class QueueSender(Sender):
         return found
 
     def _drop(self) -> int:
-        """Drop what waits."""
+        """Drop the queued items; return their number."""
         remaining = len(self._items)
         self._items.clear()
         return remaining
 
 
 def _ignore(line: str) -> None:
-    """Pass over what an exporter logs at its own end."""
+    """Ignore a line that an exporter logs at its shutdown."""

@@ -1,4 +1,4 @@
-"""The user's file of prices: TOML or JSON, read once, refused if wrong.
+"""The user's price file: TOML or JSON, read once, refused if invalid.
 
 ```toml
 [[prices]]
@@ -8,11 +8,11 @@ server = "llm.example"    # optional: server.address, or address:port
 from = 2026-01-01         # optional: the first day, UTC
 input = 0.4               # US dollars for a million tokens
 output = 1.2
-cache_read = 0.04         # a part that is not given costs as its whole
+cache_read = 0.04         # without it, cached tokens cost as much as input
 
 [[servers]]
-server = "gateway.example"   # behind this address
-provider = "openai"          # is this provider, at its prices
+server = "gateway.example"   # calls to this address
+provider = "openai"          # have the prices of this provider
 ```
 """
 
@@ -45,28 +45,28 @@ _SERVER_KEYS: Final = frozenset({"server", "provider"})
 _DIGITS: Final = 40
 _DIGITS_BEFORE: Final = 6
 _PLACES: Final = 12
-"""A price of a million tokens is below a million dollars; its sum is exact."""
+"""Bounds within which a price of a million tokens is exact in all sums."""
 _READING: Final = Context(prec=_DIGITS, traps=[])
 _PORT: Final = re.compile(r"[1-9][0-9]{0,4}")
 _HOST: Final = re.compile(r"[^\s/:@?#*]*|[0-9a-fA-F:.]+|\[[0-9a-fA-F:.]+\]")
 _MOST_BYTES: Final = 1_000_000
 ALWAYS: Final = date.min
-"""Since when a price holds that says no day."""
+"""The first day of a price without ``from``."""
 
 _PATTERN: Final = frozenset("*?[")
 
 
 class _WrongError(ValueError):
-    """What is wrong with a file, for people."""
+    """An error in a file, as text for the user."""
 
 
 def _refuse(why: str) -> NoReturn:
-    """Say what is wrong with a file."""
+    """Raise an error about a file."""
     raise _WrongError(why)
 
 
 class Entry(NamedTuple):
-    """One price of the user's."""
+    """One price entry."""
 
     model: str
     provider: str
@@ -77,7 +77,7 @@ class Entry(NamedTuple):
     def is_for(
         self, provider: str, servers: tuple[str, ...], model: str, day: date
     ) -> bool:
-        """Say whether the price is one for a call."""
+        """Return whether the price holds for a call."""
         return (
             self.since <= day
             and self.provider in {"", provider}
@@ -86,17 +86,17 @@ class Entry(NamedTuple):
         )
 
     def names(self, model: str) -> bool:
-        """Say whether the price is one of a model."""
+        """Return whether the price is for a model."""
         return fnmatchcase(model.lower(), self.model)
 
     def rank(self) -> tuple[bool, bool, bool, date]:
-        """Say how much the price is made for what it fits; the greatest counts."""
+        """Return how specific the entry is; the greatest rank wins."""
         exact = _PATTERN.isdisjoint(self.model)
         return exact, bool(self.server), bool(self.provider), self.since
 
 
 class PriceFile(NamedTuple):
-    """The user's prices, and whose servers are behind which address."""
+    """The user's prices, and the provider behind each server."""
 
     entries: tuple[Entry, ...] = ()
     servers: tuple[tuple[str, str], ...] = ()
@@ -120,7 +120,7 @@ class PriceFile(NamedTuple):
     def find(
         self, provider: str, address: str, port: int, model: str, at: datetime
     ) -> Rates | None:
-        """Return the price of a model; of several that fit, the most exact one."""
+        """Return the price of a model, by the most specific matching entry."""
         servers = _names(address, port)
         day = at.date()
         fitting = [
@@ -128,12 +128,12 @@ class PriceFile(NamedTuple):
             for entry in self.entries
             if entry.is_for(provider, servers, model, day)
         ]
-        # Of equals the last one: what is added below corrects what is above.
+        # Of equal entries the last one: a later entry corrects an earlier one.
         best = max(reversed(fitting), key=Entry.rank, default=None)
         return None if best is None else best.rates
 
     def seller(self, provider: str, address: str, port: int) -> tuple[str, str]:
-        """Return whose prices hold at a server: provider, and address or empty."""
+        """Return the provider behind a server, and its address or an empty text."""
         for name in reversed(_names(address, port)):
             for server, behind in reversed(self.servers):
                 if server == name:
@@ -142,13 +142,13 @@ class PriceFile(NamedTuple):
 
 
 def _names(address: str, port: int) -> tuple[str, ...]:
-    """Return what a server may be called in the file."""
+    """Return the names of a server in the file."""
     address = address.lower()
     return (address, f"{address}:{port}") if address else ()
 
 
 def _text_of(path: Path) -> str:
-    """Read the file, which is no pipe that waits, and no device without an end."""
+    """Read the file; refuse pipes and devices, which may block or never end."""
     try:
         if path.exists() and not (path.is_file() or path.is_dir()):
             _refuse("it is no file")
@@ -156,7 +156,7 @@ def _text_of(path: Path) -> str:
             raw = file.read(_MOST_BYTES + 1)
         if len(raw) > _MOST_BYTES:
             _refuse(f"it is larger than {_MOST_BYTES:,} bytes")
-        return raw.decode("utf-8-sig")  # Windows' editors put a mark
+        return raw.decode("utf-8-sig")  # Windows editors add a BOM
     except _WrongError:
         raise
     except (OSError, ValueError) as error:
@@ -165,7 +165,7 @@ def _text_of(path: Path) -> str:
 
 
 def _parsed(path: Path) -> dict[str, Any]:
-    """Read the file as what its name says that it is."""
+    """Parse the file by the ending of its name."""
     text = _text_of(path)
     try:
         if path.suffix == ".json":
@@ -186,15 +186,15 @@ def _parsed(path: Path) -> dict[str, Any]:
 
 
 def _number(text: str) -> Decimal:
-    """Read a number to its last digit; one of a million digits is no price."""
+    """Return a number exactly; refuse one with too many digits."""
     if len(text) > _DIGITS:
         _refuse(f"{text[:12]}... has more than {_DIGITS} digits")
-    # The widest context: the app's own may refuse what this reads.
+    # A context of its own: the app's context may raise or round.
     return Decimal(text, _READING)
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """Refuse a key that stands twice; JSON itself would take the last."""
+    """Refuse a duplicate key, of which JSON would keep the last."""
     content = dict(pairs)
     if len(content) < len(pairs):
         keys = [key for key, _ in pairs]
@@ -204,7 +204,7 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _listed(content: dict[str, Any], name: str, read: Any) -> Any:
-    """Read each of a list, and name the one that is wrong."""
+    """Read each entry of a list; errors name the entry."""
     entries = content.get(name, [])
     if not isinstance(entries, list):
         _refuse(f"{name!r} must be a list")
@@ -218,7 +218,7 @@ def _listed(content: dict[str, Any], name: str, read: Any) -> Any:
 
 
 def _entry(entry: dict[str, Any]) -> Entry:
-    """Read one price."""
+    """Read one price entry."""
     _only(entry, _KEYS)
     model, provider, server = (_text(entry, key) for key in _TEXTS)
     if not model:
@@ -233,7 +233,7 @@ def _entry(entry: dict[str, Any]) -> Entry:
 
 
 def _server(entry: dict[str, Any]) -> tuple[str, str]:
-    """Read whose models are behind an address."""
+    """Read one server entry."""
     _only(entry, _SERVER_KEYS)
     server, provider = _text(entry, "server"), _text(entry, "provider")
     if not server or not provider:
@@ -242,7 +242,7 @@ def _server(entry: dict[str, Any]) -> tuple[str, str]:
 
 
 def _host(server: str) -> str:
-    """Refuse what is no ``server.address`` and would never match."""
+    """Refuse a text that is not a ``server.address`` and would never match."""
     host, colon, port = (
         server.rpartition(":") if server.count(":") == 1 else (server, "", "")
     )
@@ -255,7 +255,7 @@ def _host(server: str) -> str:
 
 
 def _refuse_doubles(name: str, keys: list[Any]) -> None:
-    """Refuse two entries for one thing: which of them counts would be a guess."""
+    """Refuse two entries for the same thing, which would be ambiguous."""
     known: dict[Any, int] = {}
     for number, key in enumerate(keys, 1):
         if (first := known.setdefault(key, number)) != number:
@@ -263,13 +263,13 @@ def _refuse_doubles(name: str, keys: list[Any]) -> None:
 
 
 def _only(entry: dict[str, Any], keys: frozenset[str]) -> None:
-    """Refuse keys that mean nothing; a price with a typing error would be free."""
+    """Refuse unknown keys: with a typing error, a price would be missing."""
     if unknown := sorted(entry.keys() - keys):
         _refuse(f"{unknown[0]!r} is none of {', '.join(sorted(keys))}")
 
 
 def _text(entry: dict[str, Any], key: str) -> str:
-    """Read a text that need not be there."""
+    """Read an optional text."""
     value = entry.get(key, "")
     if not isinstance(value, str):
         _refuse(f"{key!r} must be text")
@@ -277,7 +277,7 @@ def _text(entry: dict[str, Any], key: str) -> str:
 
 
 def _price(kind: str, value: object) -> Decimal:
-    """Read US dollars for a million tokens."""
+    """Read a price in US dollars for a million tokens."""
     if isinstance(value, int) and not isinstance(value, bool):
         value = Decimal(value)
     if not isinstance(value, Decimal) or not value.is_finite() or value.is_signed():
@@ -292,7 +292,7 @@ def _price(kind: str, value: object) -> Decimal:
 
 
 def _day(value: object) -> date:
-    """Read a day; JSON has none but text."""
+    """Read a day, which is text in JSON."""
     if isinstance(value, str):
         try:
             value = date.fromisoformat(value)

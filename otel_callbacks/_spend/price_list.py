@@ -1,4 +1,4 @@
-"""The prices that genai-prices knows: dated, offline, with conditions.
+"""The prices of genai-prices: dated, offline, with conditions.
 
 https://github.com/pydantic/genai-prices
 """
@@ -64,11 +64,11 @@ _PREFIXES: Final = {
     "voyage": "voyageai",
     "xai": "x-ai",
 }
-"""What LiteLLM and other proxies write before a model -> the id in genai-prices; other
-prefixes are ids themselves. https://docs.litellm.ai/docs/providers"""
+"""Model prefix of LiteLLM and other proxies -> the id in genai-prices; other prefixes
+are ids themselves. https://docs.litellm.ai/docs/providers"""
 
 _HUGGING_FACE: Final = "router.huggingface.co"
-"""Its models end with who serves them: ``meta-llama/Llama-3.3-70B-Instruct:groq``."""
+"""Its model names end with the provider: ``meta-llama/Llama-3.3-70B-Instruct:groq``."""
 
 _HOSTS: Final = (
     (".cloud.databricks.com", "databricks"),
@@ -77,7 +77,7 @@ _HOSTS: Final = (
     ("api.cloudflare.com", "cloudflare"),
     ("api.together.ai", "together"),
 )
-"""How a host ends -> who sells there; the list knows these by a path, or not at all."""
+"""Ending of a host -> provider; the list has these by path only, or not at all."""
 
 _NO_SELLERS: Final = frozenset(
     {
@@ -86,7 +86,7 @@ _NO_SELLERS: Final = frozenset(
         _HUGGING_FACE,
     }
 )
-"""Sellers with prices of their own, which the list does not have."""
+"""Hosts with their own prices, which the list does not have."""
 
 _HTTPS: Final = 443
 _THOUSAND: Final = Decimal(1000)
@@ -105,15 +105,15 @@ _KINDS: Final = {
     "input_image_mtok": rates.IMAGE_INPUT,
     "output_image_mtok": rates.IMAGE_OUTPUT,
 }
-"""genai-prices' keys -> ours. Others price what no usage says: hours, pages, video, and
-cached audio, which counts as cached or as audio here."""
+"""genai-prices' keys -> ours. Other keys are for hours, pages and video, which no usage
+reports, and for cached audio, which counts as cached or as audio here."""
 
 _COUNTED: Final = {
     "requests_kcount": rates.PER_CALL,
     "web_searches_kcount": rates.WEB_SEARCH,
     "storage_searches_kcount": rates.FILE_SEARCH,
 }
-"""The same for what costs by the thousand."""
+"""The same for prices per thousand."""
 
 _FREE: Final = ":free"
 
@@ -124,11 +124,11 @@ class Sold(NamedTuple):
     provider: Provider
     model: ModelInfo
     name: str = ""
-    """What it was called when it was asked for; a free variant has its name alone."""
+    """The requested name; only this name marks a free variant."""
 
     def prices(self, at: datetime, tier: str, *, is_fast: bool = False) -> ModelPrice:
-        """Return the prices of a moment."""
-        # Another provider's tiers are not this one's.
+        """Return the prices at a time."""
+        # The tiers of another provider do not apply to this one.
         own = any(self.model is one for one in self.provider.models)
         context = {"service_tier": tier} if tier else {}
         if is_fast:
@@ -136,7 +136,7 @@ class Sold(NamedTuple):
         return self.model.get_prices(at, context if context and own else None)
 
     def rates(self, at: datetime, tier: str, *, is_fast: bool = False) -> Rates:
-        """Return the same, ready to be multiplied."""
+        """Return the rates at a time."""
         prices = self.prices(at, tier, is_fast=is_fast)
         knows_fast = is_fast and any(
             rates.FAST in variant.when.values()
@@ -146,7 +146,7 @@ class Sold(NamedTuple):
         return compiled(prices, self.name or self.model.id, included)
 
     def holds(self, at: datetime) -> tuple[int, int]:
-        """Return from when until when the prices of a moment hold, at least.
+        """Return a range around a time in which its prices hold, Unix nanoseconds.
 
         Prices change at midnight, UTC, or at a time of day.
         """
@@ -165,14 +165,14 @@ class Sold(NamedTuple):
 def sold(
     snapshot: DataSnapshot, provider: str, address: str, port: int, model: str
 ) -> Sold | None:
-    """Find a model among all that are known."""
+    """Return a model by the server's address, its prefix or its provider."""
     name = model.removeprefix("models/")
     by_address = _by_address(snapshot, address, port, name)
     if by_address is not None:
         if address.lower() == _HUGGING_FACE:
             name = name.rpartition(":")[0]
         found = _model(snapshot, by_address, name)
-        # The model's provider may stand before it at the provider itself, too.
+        # The provider's own server may also accept its name as a prefix.
         head, _, tail = name.partition("/")
         if found is None and tail and _PREFIXES.get(head, head) == by_address.id:
             found = _model(snapshot, by_address, tail)
@@ -200,16 +200,16 @@ def _model(snapshot: DataSnapshot, found: Provider, name: str) -> Sold | None:
 def seller(
     snapshot: DataSnapshot, provider: str, address: str, port: int
 ) -> Provider | None:
-    """Find who sells: by the server's address, else by the provider's name."""
+    """Return the seller by the server's address, else by the provider's name."""
     by_address = _by_address(snapshot, address, port, "")
-    # An unknown address is a gateway, most of the time: it passes on what is billed.
+    # An unknown address is mostly a gateway, which passes on the provider's price.
     return by_address or _named(snapshot, _PROVIDERS.get(provider, ""))
 
 
 def _by_address(
     snapshot: DataSnapshot, address: str, port: int, model: str
 ) -> Provider | None:
-    """Find who sells at an address; of a call no path is known, only the host."""
+    """Return the seller at an address, by its host: the path is not known."""
     if not address:
         return None
     host = address.lower()
@@ -233,7 +233,7 @@ def _named(snapshot: DataSnapshot, name: str) -> Provider | None:
 def compiled(
     prices: ModelPrice, model: str = "", included: tuple[str, ...] = ()
 ) -> Rates:
-    """Make the sum of a price list ready."""
+    """Return the rates of a price list."""
     known = {key: value for key, value in vars(prices).items() if value is not None}
     ours = {kind: _tiers(known[key]) for key, kind in _KINDS.items() if key in known}
     for key, kind in _COUNTED.items():
@@ -247,7 +247,7 @@ def compiled(
 
 
 def _tiers(value: Any) -> Tiers:
-    """Return a price in tiers; the most have one."""
+    """Return a price as tiers; most prices have one."""
     if isinstance(value, Decimal):
         return rates.flat(value)
     tiers = [(tier.start, tier.price) for tier in value.tiers]
@@ -255,21 +255,21 @@ def _tiers(value: Any) -> Tiers:
 
 
 def _conditions(model: ModelInfo) -> list[Any]:
-    """Return the prices of a model that hold under a condition."""
+    """Return the conditional prices of a model."""
     return model.prices if isinstance(model.prices, list) else []
 
 
 def _on_the_day(midnight: datetime, hour: time) -> datetime:
-    """Return the moment of a day, UTC, at which it is a time that has its own zone."""
+    """Return the UTC time, on the day of `midnight`, of an hour in its own zone."""
     moment = datetime.combine(midnight, hour, hour.tzinfo or UTC).astimezone(UTC)
     return moment.replace(year=midnight.year, month=midnight.month, day=midnight.day)
 
 
 def _ns(moment: datetime) -> int:
-    """Return a moment's Unix time in nanoseconds."""
+    """Return a time as Unix time in nanoseconds."""
     return int(moment.timestamp()) * _NS
 
 
 def moment_of(unix_ns: int) -> datetime:
-    """Return the moment of a Unix time, in UTC."""
+    """Return a Unix time in nanoseconds as UTC datetime."""
     return datetime.fromtimestamp(unix_ns // _NS, UTC)

@@ -1,9 +1,9 @@
-"""The sum: what tokens cost at one model's prices, exactly.
+"""The exact cost of tokens at the prices of one model.
 
-A price list says what each kind of token costs, and a part costs what it says
-instead of what its whole does. So the cost is one product for each kind of token,
-with the difference to its whole as the factor. All of it is integers, and does not
-depend on the decimal context that the app has set.
+A price list has a price for each token type, and the price of a part replaces that of
+its whole. So the cost is one product for each token type; the factor of a part is the
+difference to its whole. The arithmetic uses integers and does not depend on the app's
+decimal context.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from otel_callbacks._records import Usage
 
     Tiers: TypeAlias = tuple[tuple[int, Decimal], ...]
-    """Input tokens above which a price holds, and the price; the first one is 0."""
+    """Pairs of the input tokens above which a price holds, from 0, and the price."""
 
 INPUT: Final = "input"
 OUTPUT: Final = "output"
@@ -35,26 +35,26 @@ IMAGE_OUTPUT: Final = "image_output"
 WEB_SEARCH: Final = "web_search"
 FILE_SEARCH: Final = "file_search"
 FAST: Final = "fast"
-"""Not of tokens: that the whole call was served at another rate."""
+"""Not a token type: the whole call was served at another rate."""
 
 BILLED: Final = {
     CACHE_WRITE_1H: CACHE_WRITE,
     IMAGE_INPUT: INPUT,
     IMAGE_OUTPUT: OUTPUT,
 }
-"""Tokens that no usage has a detail for -> what they are a part of."""
+"""Token types that usage has no detail for -> their whole."""
 
 PARTS_OF_INPUT: Final = (CACHE_READ, CACHE_WRITE, AUDIO_INPUT)
 PARTS_OF_OUTPUT: Final = (REASONING, AUDIO_OUTPUT)
 TOKENS: Final = (INPUT, OUTPUT, *PARTS_OF_INPUT, *PARTS_OF_OUTPUT, *BILLED)
-"""Kinds of tokens, as prices name them."""
+"""Token types, as prices name them."""
 
 _PER_MILLION: Final = 6
 _ALWAYS: Final = 0
 
 
 class _Band(NamedTuple):
-    """Factors that hold above a number of input tokens, as integers."""
+    """Integer factors that hold above a number of input tokens."""
 
     above: int
     input: int
@@ -68,7 +68,7 @@ class _Band(NamedTuple):
 
 
 class Rates:
-    """The prices of one model at one time."""
+    """The prices of one model at one point in time."""
 
     __slots__ = (
         "_bands",
@@ -104,7 +104,7 @@ class Rates:
         )
 
     def cost(self, usage: Usage) -> Decimal | None:
-        """Say what tokens cost."""
+        """Return the cost of tokens in US dollars; None if a price is not known."""
         input_tokens, output_tokens = usage.input_tokens or 0, usage.output_tokens or 0
         if (input_tokens and not self._has_input) or (
             output_tokens and not self._has_output
@@ -130,7 +130,7 @@ class Rates:
     def cost_of(
         self, usage: Usage, billed: Sequence[tuple[str, int]]
     ) -> tuple[Decimal | None, bool]:
-        """Return what a call cost with what is billed beside its usage."""
+        """Return the cost with items billed beside usage, and if it is partial."""
         cost = self.cost(usage)
         is_partial = False
         if not billed or cost is None or self.free:
@@ -139,28 +139,28 @@ class Rates:
             if kind in self.known:
                 cost = EXACT.add(cost, self._beside(kind, amount, usage))
             elif kind not in {IMAGE_INPUT, IMAGE_OUTPUT}:
-                # Images without a rate of their own cost what text does.
+                # Images without a rate of their own cost as much as text.
                 is_partial = is_partial or kind not in self.included
         return cost, is_partial
 
     def _beside(self, kind: str, amount: int, usage: Usage) -> Decimal:
-        """Return what a part costs more than what its whole has cost."""
+        """Return the cost of a part beyond the cost of its whole."""
         above = max((usage.input_tokens or 0) - 1, 0)
         rate = _at(self.prices[kind], above)
         whole = BILLED.get(kind)
         if whole is not None:
-            # A whole without a price costs what its own whole does.
+            # A whole without a price costs as much as input.
             whole = whole if whole in self.prices else INPUT
             rate = EXACT.subtract(rate, _at(self.prices[whole], above))
         return EXACT.multiply(rate, Decimal(amount).scaleb(-_PER_MILLION, EXACT))
 
     def _is_part(self, usage: Usage, parts: Iterable[str], whole: int) -> bool:
-        """Say whether the parts that have a price fit into their whole."""
+        """Return whether the parts that have a price fit into their whole."""
         priced = [getattr(usage, part) for part in parts if part in self.known]
         return int(sum(priced)) <= whole
 
     def _band(self, above: int, places: int) -> _Band:
-        """Return the factors for more input tokens than this."""
+        """Return the factors above a number of input tokens."""
         amounts = {
             kind: int(_at(tiers, above).scaleb(places, EXACT))
             for kind, tiers in self.prices.items()
