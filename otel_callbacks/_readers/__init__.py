@@ -1,5 +1,5 @@
-"""What LangChain hands over, read into records.
+"""Read LangChain's payloads into records.
 
-No module here knows OpenTelemetry or Prometheus, and none needs a provider's
+No module here imports OpenTelemetry or Prometheus, and none needs a provider's
 package: payloads are read by their shape.
 """

@@ -1,9 +1,9 @@
-"""The class of an error, of a closed set: the label ``error_class``.
+"""Classify an error into a closed set: the label ``error_class``.
 
-It comes from, in this order: LangChain's provider-neutral errors, the names of the
-error's classes, its code, its HTTP status, and the errors of Python and of HTTP
-clients; the same for its cause, where the error itself says nothing. All is asked by
-name, so no provider's package is imported.
+The class comes from, in this order: LangChain's provider-neutral errors, the names of
+the error's classes, its code, its HTTP status, and the errors of Python and of HTTP
+clients; then from its cause in the same order. Classes are matched by name, so no
+provider's package is imported.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
 MOST_CAUSES: Final = 3
-"""Errors looked at, the outer one and its causes."""
+"""Errors read: the outer one and its causes."""
 
 _BY_LANGCHAIN: Final = {
     "ContextOverflowError": semconv.CONTEXT_LENGTH,
@@ -29,7 +29,7 @@ _BY_LANGCHAIN: Final = {
     "ModelAPIError": semconv.SERVER_ERROR,
     "ModelNotFoundError": semconv.BAD_REQUEST,
 }
-"""``langchain_core.exceptions``; an older langchain-core lacks them, so by name."""
+"""``langchain_core.exceptions``, by name: older versions lack them."""
 
 _BY_NAME: Final = {
     # providers' clients
@@ -64,7 +64,7 @@ _BY_NAME: Final = {
     "ConnectionClosedError": semconv.CONNECTION,
     "MaxRetryError": semconv.CONNECTION,
 }
-"""A class among an error's bases -> ``error_class``; the nearest counts."""
+"""A class among an error's bases -> ``error_class``; the nearest base wins."""
 
 _LAST_BY_NAME: Final = {
     # HTTP clients: httpx, httpx2, requests, aiohttp, urllib3
@@ -89,7 +89,7 @@ _LAST_BY_NAME: Final = {
     "NotFoundError": semconv.BAD_REQUEST,
     "InvalidArgument": semconv.BAD_REQUEST,
 }
-"""The same, asked after code and status: these say less than those."""
+"""The same, after code and status, which are more specific."""
 
 _BY_CODE: Final = {
     "context_length_exceeded": semconv.CONTEXT_LENGTH,
@@ -135,7 +135,7 @@ _BY_CODE: Final = {
     "invalid_argument": semconv.BAD_REQUEST,
     "model_not_found": semconv.BAD_REQUEST,
 }
-"""A provider's error code, in small letters -> ``error_class``."""
+"""A provider's error code in lower case -> ``error_class``."""
 
 _BY_STATUS: Final = {
     401: semconv.AUTH,
@@ -146,25 +146,25 @@ _BY_STATUS: Final = {
     429: semconv.RATE_LIMITED,
     504: semconv.TIMEOUT,
 }
-"""HTTP status -> ``error_class``; others are by their hundred."""
+"""HTTP status -> ``error_class``; others by their first digit."""
 
-_BY_HUNDRED: Final = {4: semconv.BAD_REQUEST, 5: semconv.SERVER_ERROR}
+_BY_FIRST_DIGIT: Final = {4: semconv.BAD_REQUEST, 5: semconv.SERVER_ERROR}
 
 _CODES: Final = ("code", "type", "status", "grpc_status_code")
 _STATUSES: Final = ("status_code", "status", "http_status", "code")
 
 
-_of_builtins: dict[type, str] = {}
+_builtin_classes: dict[type, str] = {}
 
 
 def class_of(error: BaseException) -> str:
-    """Find the class of an error."""
+    """Return the class of an error."""
     kind = type(error)
     if kind.__module__ == "builtins" and not error.__dict__ and not cause_of(error):
-        # Nothing but its type tells anything of such an error.
-        if kind not in _of_builtins:
-            _of_builtins[kind] = _own_class(error) or semconv.OTHER
-        return _of_builtins[kind]
+        # Such an error holds no information beyond its type.
+        if kind not in _builtin_classes:
+            _builtin_classes[kind] = _own_class(error) or semconv.OTHER
+        return _builtin_classes[kind]
     current: object = error
     for _ in range(MOST_CAUSES):
         if not isinstance(current, BaseException):
@@ -176,7 +176,7 @@ def class_of(error: BaseException) -> str:
 
 
 def _own_class(error: BaseException) -> str:
-    """Find the class of an error without its causes."""
+    """Return the class of an error, without its causes."""
     names = [base.__name__ for base in type(error).__mro__]
     return (
         _first(names, _BY_LANGCHAIN)
@@ -188,19 +188,19 @@ def _own_class(error: BaseException) -> str:
 
 
 def _first(names: Iterable[str], table: dict[str, str]) -> str:
-    """Take what the table says of the first name that it knows."""
+    """Return the table's entry for the first name that is in it."""
     return next((table[name] for name in names if name in table), "")
 
 
 def cause_of(error: BaseException) -> object:
-    """Take the error behind an error, or the first of a group."""
+    """Return the cause of an error, or the first error of a group."""
     if isinstance(error, BaseExceptionGroup):
         return error.exceptions[0]
     return error.__cause__
 
 
 def read(owner: object, name: str) -> object:
-    """Read an attribute; clients have some that raise, and the rest is still due."""
+    """Read an attribute, or None if it raises, as some of clients' errors do."""
     try:
         return getattr(owner, name, None)
     except Exception:  # noqa: BLE001 -- see the docstring
@@ -208,7 +208,7 @@ def read(owner: object, name: str) -> object:
 
 
 def _codes(error: BaseException) -> Iterator[object]:
-    """List what an error has for a code."""
+    """Yield the values that may be an error's code."""
     for attribute in _CODES:
         code = read(error, attribute)
         if attribute == "code" and callable(code):  # grpc.RpcError
@@ -222,26 +222,26 @@ def _codes(error: BaseException) -> Iterator[object]:
 
 
 def _called(code: Callable[[], object]) -> object:
-    """Call what gRPC's errors have for a code."""
+    """Call the method ``code`` of gRPC's errors."""
     try:
         return code()
-    except Exception:  # noqa: BLE001 -- the class of the error is still due
+    except Exception:  # noqa: BLE001 -- the error is still classified
         return None
 
 
 def _botocore(error: BaseException, part: str) -> dict[object, object]:
-    """Take a part of the response that botocore's errors hold."""
+    """Return a part of the response in botocore's errors."""
     return mapping(mapping(read(error, "response")).get(part))
 
 
 def _by_status(error: BaseException) -> str:
-    """Find the class of an error by its HTTP status."""
+    """Return the class of an error by its HTTP status."""
     places = [read(error, attribute) for attribute in _STATUSES]
     places.append(read(read(error, "response"), "status_code"))
     places.append(_botocore(error, "ResponseMetadata").get("HTTPStatusCode"))
     for status in places:
         if isinstance(status, int):
-            found = _BY_STATUS.get(status) or _BY_HUNDRED.get(status // 100)
+            found = _BY_STATUS.get(status) or _BY_FIRST_DIGIT.get(status // 100)
             if found:
                 return found
     return ""

@@ -1,4 +1,4 @@
-"""Why a run did not end well: its outcome, the error's type and the error's class."""
+"""Read why a run failed: its outcome, ``error.type`` and ``error_class``."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from otel_callbacks._records import Attributes, AttributeValue
 
 STATUSES: Final = ("status_code", "http_status", "code", "status")
-"""Attributes of an error or of its reply that may hold the HTTP status."""
+"""Attributes of an error or its HTTP response that may hold the status."""
 
 REQUEST_ID_HEADERS: Final = (
     "x-request-id",
@@ -38,12 +38,12 @@ REQUEST_ID_HEADERS: Final = (
     "x-goog-request-id",
     "cf-ray",
 )
-"""The first that a reply has is the provider's id of the request."""
+"""The first header that is present is the provider's request id."""
 
 REQUEST_ID_ATTRIBUTES: Final = ("request_id",)
-"""Attributes of an error that hold it: OpenAI's and Anthropic's clients."""
+"""Attributes with the request id, in errors of OpenAI's and Anthropic's clients."""
 
-# https://www.rfc-editor.org/rfc/rfc9110#section-10.2.3; milliseconds are OpenAI's.
+# https://www.rfc-editor.org/rfc/rfc9110#section-10.2.3; OpenAI sends milliseconds.
 _RETRY_AFTER: Final = "retry-after"
 _RETRY_AFTER_MS: Final = "retry-after-ms"
 _MILLISECONDS: Final = 1000.0
@@ -57,7 +57,7 @@ _MOST_DETAILS: Final = 16
 
 
 def refused(error: BaseException) -> Attributes:
-    """Read what a refused request is known by."""
+    """Read the HTTP status, the retry delay and the request id of a refused request."""
     if type(error).__module__ == "builtins" and error.__cause__ is None:
         return NO_ATTRIBUTES
     found: dict[str, AttributeValue] = {}
@@ -65,14 +65,14 @@ def refused(error: BaseException) -> Attributes:
     for _ in range(MOST_CAUSES):
         if not isinstance(current, BaseException):
             break
-        for name, value in _facts(current):
+        for name, value in _attributes(current):
             found.setdefault(name, value)
         current = cause_of(current)
     return found or NO_ATTRIBUTES
 
 
-def _facts(error: BaseException) -> Iterator[tuple[str, AttributeValue]]:
-    """List what one error says, without its causes."""
+def _attributes(error: BaseException) -> Iterator[tuple[str, AttributeValue]]:
+    """Yield the attributes of one error, without its causes."""
     reply = read(error, "response")
     about = mapping(mapping(reply).get("ResponseMetadata"))  # botocore's
     status = _status(error, reply, about)
@@ -96,29 +96,29 @@ def _facts(error: BaseException) -> Iterator[tuple[str, AttributeValue]]:
 def _status(
     error: BaseException, reply: object, about: dict[object, object]
 ) -> int | None:
-    """Find the HTTP status."""
+    """Return the HTTP status, or None."""
     places = [read(owner, name) for owner in (error, reply) for name in STATUSES]
     for status in (*places, about.get("HTTPStatusCode")):
-        # Of `http.HTTPStatus`, too; gRPC's codes are below, and booleans are none.
+        # Includes `http.HTTPStatus`; gRPC's codes and booleans are below the range.
         if isinstance(status, int) and _STATUS_FROM <= status <= _STATUS_TO:
             return int(status)
     return None
 
 
 def _header(headers: object, name: str) -> str:
-    """Read one header, of a dictionary or of a client's own mapping."""
+    """Read one header from a dictionary or a client's own mapping."""
     get = read(headers, "get")
     if not callable(get):
         return ""
     try:
         value = get(name)
-    except Exception:  # noqa: BLE001 -- a strange mapping has no header
+    except Exception:  # noqa: BLE001 -- a mapping that raises has no header
         return ""
     return text(value)[:_LONGEST_HEADER]
 
 
 def _retry_after(headers: object) -> float | None:
-    """Read how many seconds to wait, said in milliseconds, seconds or as a date."""
+    """Read the delay in seconds from a header in milliseconds, seconds or as a date."""
     wait = _seconds(_header(headers, _RETRY_AFTER_MS), _MILLISECONDS)
     if wait is not None:
         return wait
@@ -134,7 +134,7 @@ def _retry_after(headers: object) -> float | None:
 
 
 def _seconds(body: str, parts: float) -> float | None:
-    """Read a number of seconds, or of parts of them."""
+    """Read a number of seconds, or of fractions of a second."""
     try:
         return _bounded(float(body) / parts)
     except ValueError:
@@ -142,7 +142,7 @@ def _seconds(body: str, parts: float) -> float | None:
 
 
 def _bounded(wait: float) -> float | None:
-    """Let in a time that can be meant."""
+    """Return a delay within plausible bounds, else None."""
     return wait if math.isfinite(wait) and 0 <= wait <= _LONGEST_WAIT else None
 
 
@@ -154,9 +154,9 @@ def _retry_info(error: BaseException) -> float | None:
     if not isinstance(details, list | tuple):
         return None
     for detail in details[:_MOST_DETAILS]:
-        about = mapping(detail)
-        if text(about.get("@type")).endswith(_RETRY_INFO):
-            return _seconds(text(about.get("retryDelay")).removesuffix("s"), 1.0)
+        info = mapping(detail)
+        if text(info.get("@type")).endswith(_RETRY_INFO):
+            return _seconds(text(info.get("retryDelay")).removesuffix("s"), 1.0)
         delay = read(detail, "retry_delay")  # google.api_core: a message
         if delay is not None:
             seconds, nanos = read(delay, "seconds"), read(delay, "nanos")
@@ -166,7 +166,7 @@ def _retry_info(error: BaseException) -> float | None:
 
 
 _CONTROL_FLOW: Final = frozenset({"GraphBubbleUp", "GraphInterrupt", "ParentCommand"})
-"""LangGraph steers with these: https://reference.langchain.com/python/langgraph/errors"""
+"""LangGraph's control flow: https://reference.langchain.com/python/langgraph/errors"""
 
 _INTERRUPTS: Final = frozenset({"GraphInterrupt"})
 _INTERRUPTED: Final = Response(
@@ -177,11 +177,11 @@ _CANCELLED: Final = Failure(CANCELLED, CANCELLED, semconv.CANCELLED)
 _ABANDONED: Final = Failure(ABANDONED, ABANDONED, semconv.ABANDONED)
 
 _CANCELLATIONS: Final = frozenset({"CancelledError", "Cancelled", "GreenletExit"})
-"""The same in ``concurrent.futures``, in trio, and of a greenlet that was killed."""
+"""Cancellation in ``concurrent.futures``, in trio, and of a killed greenlet."""
 
 
 def failure(error: BaseException) -> Failure | None:
-    """Say why a run ended with an exception."""
+    """Return the failure of a run that raised, or None for LangGraph's control flow."""
     if isinstance(error, GeneratorExit):
         return _ABANDONED
     kind = type(error)
@@ -200,8 +200,8 @@ def failure(error: BaseException) -> Failure | None:
 _UNREADABLE: Final = frozenset(
     {"APIResponseValidationError", "DecodingError", "JSONDecodeError"}
 )
-"""Classes of errors of an answer that came, and that nobody could read: OpenAI's and
-Anthropic's clients', httpx' and Python's own."""
+"""Errors for a response that arrived and could not be decoded: of OpenAI's and
+Anthropic's clients, httpx and Python."""
 
 _MAYBE_SENT: Final = frozenset({semconv.TIMEOUT, semconv.CONNECTION})
 _NOT_CONNECTED: Final = frozenset(
@@ -211,12 +211,12 @@ _NOT_CONNECTED: Final = frozenset(
         *("EndpointConnectionError", "gaierror"),
     }
 )
-"""Classes of errors that come before anything was sent: httpx', aiohttp's, urllib3's,
-botocore's and Python's own."""
+"""Errors raised before anything was sent: of httpx, aiohttp, urllib3, botocore and
+Python."""
 
 
 def _was_sent(error: BaseException, error_class: str) -> bool:
-    """Return whether a request went out whose answer did not come."""
+    """Return whether the request was sent, though no response arrived."""
     current: object = error
     causes = 0
     for _ in range(MOST_CAUSES):
@@ -226,17 +226,17 @@ def _was_sent(error: BaseException, error_class: str) -> bool:
             return False
         causes += 1
         current = cause_of(current)
-    # A client's word for no connection alone says nothing; its cause does.
+    # A client's connection error alone proves nothing; its cause does.
     return error_class == semconv.TIMEOUT or causes > 1
 
 
 def interruption(error: BaseException) -> Response | None:
-    """Say whether a run waits for somebody: what it gave back, then."""
+    """Return the response of an interrupted run, or None if it was not interrupted."""
     return _INTERRUPTED if _is_one_of(type(error), _INTERRUPTS) else None
 
 
 def _is_one_of(kind: type, names: frozenset[str]) -> bool:
-    """Tell whether LangGraph steers with this exception."""
+    """Return whether a class is, or derives from, one of LangGraph's exceptions."""
     return any(
         base.__name__ in names and base.__module__.startswith("langgraph")
         for base in kind.__mro__

@@ -1,4 +1,4 @@
-"""Values of the labels that an app has chosen, from a run's metadata and tags."""
+"""Read the values of the app's labels from a run's metadata and tags."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ if TYPE_CHECKING:
     from otel_callbacks._records import Request, Start
 
 _LONGEST: Final = 128
-"""Characters of a value; Prometheus keeps each in memory."""
+"""Characters of a value; Prometheus keeps every value in memory."""
 
 _SEPARATORS: Final = (":", "=")
-"""How a tag says a key's value: ``team:flowers``, ``team=flowers``."""
+"""Between key and value in a tag: ``team:flowers``, ``team=flowers``."""
 
 
 def add_labels(
     request: Request, start: Start, choices: Sequence[tuple[str, bool]]
 ) -> Request:
-    """Add the values of the chosen labels to a request."""
+    """Return the request with the values of the chosen labels."""
     if not request.operation:
         return request
     about, tags = mapping(start.metadata), _tags(start.tags)
@@ -33,12 +33,12 @@ def add_labels(
 
 
 def _tags(tags: object) -> list[str]:
-    """Read all tags, also those beyond what a span shows."""
+    """Read all tags, including those beyond the limit of a span's attribute."""
     return [found for item in items(tags) if (found := text(item))]
 
 
 def _value(key: str, about: dict[object, object], tags: list[str]) -> str:
-    """Find a key's value: in the metadata, else in a tag that says it."""
+    """Return a key's value from the metadata, else from a tag with that key."""
     if not key:
         return ""
     value = about.get(key)

@@ -1,4 +1,4 @@
-"""Providers: what LangChain calls them, and what the conventions call them.
+"""Map LangChain's provider names to the conventions', and to server addresses.
 
 Names: https://github.com/open-telemetry/semantic-conventions-genai
 (``gen_ai.provider.name``). A provider that the conventions do not list keeps
@@ -18,7 +18,7 @@ CHAT_COMPLETIONS: Final = "chat_completions"
 RESPONSES: Final = "responses"
 
 _OPENAI_TYPES: Final = frozenset({"openai-chat", "azure-openai-chat"})
-"""``_type`` of the models that choose between the two."""
+"""``_type`` of the models that choose between the two APIs."""
 
 _ONLY_RESPONSES: Final = (
     "context_management",
@@ -28,7 +28,7 @@ _ONLY_RESPONSES: Final = (
     "text",
     "truncation",
 )
-"""Parameters that chat completions do not know."""
+"""Parameters that only the Responses API has."""
 
 _UNSURE: Final = re.compile(r"codex|-pro|-sol|^gpt-6", re.IGNORECASE)
 """Models for which the choice depends on langchain-openai's version."""
@@ -40,14 +40,14 @@ class Api(NamedTuple):
     type: str
     """``openai.api.type``, or empty where it is not certain."""
     chosen_by_call: bool
-    """The parameters of a call can still make it the Responses API."""
+    """Whether the parameters of a call can still select the Responses API."""
 
 
 _NONE: Final = Api("", chosen_by_call=False)
 
 
 def api_of(kind: object, arguments: dict[object, object]) -> Api:
-    """Tell the API from a model's constructor arguments."""
+    """Return the API that a model's constructor arguments select."""
     if not isinstance(kind, str) or kind not in _OPENAI_TYPES:
         return _NONE
     if isinstance(chosen := arguments.get("use_responses_api"), bool):
@@ -65,7 +65,7 @@ def api_of(kind: object, arguments: dict[object, object]) -> Api:
 
 
 def asks_for_responses(params: dict[object, object]) -> bool:
-    """Tell whether a call's parameters are only known to the Responses API."""
+    """Return whether a call's parameters require the Responses API."""
     for key in _ONLY_RESPONSES:
         if key in params:
             return True
@@ -181,16 +181,16 @@ _CLASSES: Final = {
 
 
 def class_name(serialized: object) -> str:
-    """Name the class of a serialized model, chain, tool or retriever."""
+    """Return the class name of a serialized model, chain, tool or retriever."""
     path = mapping(serialized).get("id")
     return text(path[-1]) if isinstance(path, (list, tuple)) and path else ""
 
 
 def provider_name(ls_provider: object, model_type: object, class_: str) -> str:
-    """Name the provider of a model call.
+    """Return the provider of a model call.
 
-    ``generate`` of a text model puts no ``ls_provider`` into the metadata, so the
-    model's type and its class are asked then; both only where they are certain.
+    ``generate`` of a text model puts no ``ls_provider`` into the metadata. Then the
+    model's type or class decides, if it belongs to one provider.
     """
     if name := text(ls_provider):
         return _NAMES.get(name, name)
@@ -202,7 +202,7 @@ _PORTS: Final = {"http": 80, "https": HTTPS_PORT, "ws": 80, "wss": HTTPS_PORT}
 _LONGEST_URL: Final = 4096
 
 UNKNOWN: Final = ("", 0)
-"""No address is known; better than a wrong one."""
+"""No known address, which is better than a wrong one."""
 
 _ARGUMENTS: Final = (
     "azure_endpoint",
@@ -221,7 +221,7 @@ _ARGUMENTS: Final = (
     "inference_server_url",
     "api_url",
 )
-"""Constructor arguments that hold a server's URL; the first that is set counts."""
+"""Constructor arguments that hold a server's URL; the first that is set wins."""
 
 
 _IN_REPR: Final = re.compile(
@@ -233,7 +233,7 @@ _LONGEST_REPR: Final = 65536
 
 
 class _Server(NamedTuple):
-    """Where a provider is, if nothing says otherwise."""
+    """A provider's default server, and the variables that override it."""
 
     variables: tuple[str, ...] = ()
     host: str = ""
@@ -268,13 +268,13 @@ _SERVERS: Final = {
     "openrouter": _Server(("OPENROUTER_API_BASE",), "openrouter.ai"),
     "together": _Server(("TOGETHER_API_BASE",), "api.together.xyz"),
 }
-"""``gen_ai.provider.name`` -> variables its client reads, in order; default host."""
+"""``gen_ai.provider.name`` -> its client's variables, in order, and default host."""
 
-_NOWHERE: Final = _Server()
+_NO_SERVER: Final = _Server()
 
 
 def constructor_arguments(serialized: object) -> dict[object, object]:
-    """Find the arguments that a model was made with."""
+    """Return the constructor arguments of a serialized model."""
     payload = mapping(serialized)
     if isinstance(arguments := payload.get("kwargs"), dict):
         return arguments
@@ -284,8 +284,8 @@ def constructor_arguments(serialized: object) -> dict[object, object]:
 
 
 def server_of(provider: str, arguments: dict[object, object]) -> tuple[str, int]:
-    """Find the server that a model's calls go to."""
-    server = _SERVERS.get(provider, _NOWHERE)
+    """Return host and port of the server that a model calls."""
+    server = _SERVERS.get(provider, _NO_SERVER)
     for argument in _ARGUMENTS:
         if has_value(value := arguments.get(argument)):
             return _split(value, server.port)
@@ -298,7 +298,7 @@ def server_of(provider: str, arguments: dict[object, object]) -> tuple[str, int]
 
 
 def _split(url: object, port: int) -> tuple[str, int]:
-    """Take host and port from a URL, with or without a scheme."""
+    """Return host and port of a URL, with or without a scheme."""
     if not isinstance(url, str) or len(url) > _LONGEST_URL:
         return UNKNOWN
     url = url.strip()
@@ -313,7 +313,7 @@ def _split(url: object, port: int) -> tuple[str, int]:
 
 
 def _regional(provider: str, arguments: dict[object, object]) -> tuple[str, int]:
-    """Build the host of a provider that has one for each region."""
+    """Return host and port of a provider with regional hosts."""
     if provider == BEDROCK:
         region = (
             text(arguments.get("region_name"))

@@ -1,4 +1,4 @@
-"""What tools, retrievers and chains are started with, and a tool's own failure."""
+"""Read the requests of tools, retrievers and chains, and a tool's reported failure."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ if TYPE_CHECKING:
 
 
 def enclosing_run_id() -> UUID | None:
-    """Return the id of the run whose code calls, or None outside of any."""
+    """Return the id of the run whose code is running, or None outside of any run."""
     config = var_child_runnable_config.get()
     if not config:
         return None
-    # A list of handlers where nothing runs yet, a manager inside a run.
+    # Outside a run, `callbacks` is a list of handlers; inside one, a manager.
     found: UUID | None = getattr(config.get("callbacks"), "parent_run_id", None)
     return found
 
@@ -38,19 +38,19 @@ _COPIES: Final = VERSION.startswith(("1.0.", "1.1.", "1.2."))
 
 
 class Configured(NamedTuple):
-    """Ids in a config, which LangChain leaves out of the metadata since 1.3."""
+    """Ids in a config, which LangChain no longer copies to the metadata since 1.3."""
 
     own: dict[str, AttributeValue]
-    """Those of the run that starts."""
+    """Ids of the run that starts."""
     outer: dict[str, AttributeValue]
-    """Those of the run whose code calls it."""
+    """Ids of the run whose code starts it."""
     outer_id: UUID | None
-    """The id of that run."""
+    """Run id of the outer run."""
 
     def added_to(self, attributes: Attributes) -> dict[str, AttributeValue]:
         """Return the attributes of the run that starts, with its own ids.
 
-        Those in its metadata come first, unless they are copies of the outer run's.
+        Ids in its metadata win, unless they are copies of the outer run's.
         """
         copied = self.outer if _COPIES else NO_ATTRIBUTES
         return self.own | {
@@ -61,14 +61,14 @@ class Configured(NamedTuple):
 
 
 _FRAMES_AT_MOST: Final = 40
-"""From a callback up to the method that a config is given to are some ten."""
+"""A callback is about ten frames below the method that takes the config."""
 
 
 def configured() -> Configured | None:
-    """Return the ids in the config at hand, where it has any.
+    """Return the ids in the current config, or None if it has none.
 
-    A call that is given a config of its own has that: two users that one step serves
-    are two. Only where somebody is named are LangChain's frames looked at for it.
+    A call with a config of its own has the ids of that config: one step may serve two
+    users. LangChain's frames are searched only where the current config has ids.
     """
     config = var_child_runnable_config.get()
     of_parent = mapping(config.get("configurable")) if config else None
@@ -83,7 +83,7 @@ def configured() -> Configured | None:
 
 
 def _own_config() -> dict[object, object] | None:
-    """Return the config in the nearest of LangChain's methods that has one."""
+    """Return the config of the nearest LangChain frame that has one."""
     frame: FrameType | None = sys._getframe(1)  # noqa: SLF001 -- no public way up
     frames = _FRAMES_AT_MOST
     while frame is not None and frames:
@@ -97,7 +97,7 @@ def _own_config() -> dict[object, object] | None:
 
 
 def retriever_response(documents: Any) -> Response:
-    """Read what a retriever gave back: how many documents, not what is in them."""
+    """Read a retriever's response: the number of documents, without their content."""
     if not isinstance(documents, list | tuple):
         return Response(usage_expected=False)
     return Response(
@@ -127,15 +127,15 @@ _UNNAMED: Final = frozenset(
         "RunnableWithMessageHistory",
     }
 )
-"""What LangChain calls a composed runnable that the app gave no name: its class."""
+"""Class names, which LangChain uses for a composed runnable without a name."""
 
 _INPUT: Final = "input"
-"""The one key of what a runnable that is streamed is started with: its input has yet
-to come, and is empty."""
+"""The only key of a streamed runnable's inputs, with an empty value: the input
+arrives later."""
 
 
 def is_composed(serialized: object, inputs: object, more: Mapping[str, object]) -> bool:
-    """Tell a chain made of others from a single step: a function, prompt or parser."""
+    """Return whether a run is a composed chain, not one function, prompt or parser."""
     if serialized is not None:
         return False
     if "run_type" not in more:
@@ -152,7 +152,7 @@ def graph_operation(
     tags: object,
     outermost: bool = False,  # noqa: FBT001, FBT002 -- one of a reader's arguments
 ) -> tuple[str, str, dict[str, AttributeValue]]:
-    """Say which operation of the conventions a chain's run is."""
+    """Return the conventions' operation of a chain's run, its target and attributes."""
     made_by = text(about.get("ls_integration"))
     if made_by != _GRAPH and made_by not in _AGENTS:
         if outermost and name and name.partition("<")[0] not in _UNNAMED:
@@ -162,8 +162,8 @@ def graph_operation(
         return "", name, {}
     agent = text(about.get("lc_agent_name"))
     inside = "langgraph_node" in about
-    # Inside a node everything inherits the graph's metadata; there only an agent that
-    # has a name can be told, by its run bearing it.
+    # Inside a node, all runs inherit the graph's metadata. There an agent is
+    # recognized only by a run with its name.
     if made_by in _AGENTS and (not inside or (agent and name == agent)):
         return semconv.INVOKE_AGENT, agent, _agent(agent, about, inside=inside)
     if made_by == _GRAPH and not inside:
@@ -172,14 +172,14 @@ def graph_operation(
 
 
 def thread_of(about: dict[object, object]) -> str:
-    """Return the thread that a graph keeps its state under, empty inside a node."""
+    """Return the thread id of a graph's state, or an empty string inside a node."""
     if "thread_id" not in about or "langgraph_node" in about:
         return ""
     return identifier(about["thread_id"])
 
 
 def is_resumed(inputs: object) -> bool:
-    """Say whether a graph with a thread goes on where it was interrupted."""
+    """Return whether a graph with a thread resumes after an interrupt."""
     if inputs is None:
         return True
     kind = type(inputs)
@@ -193,13 +193,13 @@ def is_resumed(inputs: object) -> bool:
 def _agent(
     agent: str, about: dict[object, object], *, inside: bool
 ) -> dict[str, AttributeValue]:
-    """Return what is known of an agent."""
+    """Return an agent's attributes."""
     attributes: dict[str, AttributeValue] = {
         semconv.OPERATION_NAME: semconv.INVOKE_AGENT
     }
     if agent:
         attributes[semconv.AGENT_NAME] = agent
-    if inside:  # there the metadata is that of the agent outside
+    if inside:  # the metadata is the outer agent's
         return attributes
     for keys, attribute in _ABOUT_AGENT:
         for key in keys:
@@ -210,7 +210,7 @@ def _agent(
 
 
 def _workflow(name: str) -> tuple[str, str, dict[str, AttributeValue]]:
-    """Return the operation of a workflow."""
+    """Return the operation, target and attributes of a workflow."""
     attributes: dict[str, AttributeValue] = {
         semconv.OPERATION_NAME: semconv.INVOKE_WORKFLOW,
         semconv.WORKFLOW_NAME: name,
@@ -219,18 +219,18 @@ def _workflow(name: str) -> tuple[str, str, dict[str, AttributeValue]]:
 
 
 def _is_node(tags: object) -> bool:
-    """Say whether a run is a node of a graph."""
+    """Return whether a run is a node of a graph."""
     return isinstance(tags, list | tuple) and any(
         isinstance(tag, str) and tag.startswith(_NODE_TAG) for tag in tags
     )
 
 
 TOOL_ERROR: Final = "tool_error"
-"""``error.type`` of a tool that reported a failure and raised nothing: MCP's word
+"""``error.type`` of a tool that reported a failure without raising, as for MCP
 (https://opentelemetry.io/docs/specs/semconv/gen-ai/mcp/)."""
 
 _MOST_RESULTS: Final = 256
-"""Results looked at, the outer ones first."""
+"""Most values searched in a tool's result, the outer ones first."""
 
 _TOOL_FAILED: Final = Failure(ERROR, TOOL_ERROR, semconv.OTHER)
 
@@ -239,12 +239,12 @@ _SEARCH_KEYS: Final = ("search_kwargs", "ls_search_kwargs")
 
 
 def _named(serialized: object, name: object) -> str:
-    """Name a step: by its run's name, its own name, else its class."""
+    """Return the run's name, else the step's own name, else its class."""
     return text(name) or text(mapping(serialized).get("name")) or class_name(serialized)
 
 
 class ToolStart(NamedTuple):
-    """What a callback is given of a tool that starts."""
+    """The callback's arguments at the start of a tool."""
 
     serialized: dict[str, Any] | None
     metadata: dict[str, Any] | None
@@ -253,7 +253,7 @@ class ToolStart(NamedTuple):
     tool_call_id: str | None
 
     def read(self) -> Request:
-        """Read what the tool is."""
+        """Read the tool's request."""
         return tool_request(*self)
 
 
@@ -264,7 +264,7 @@ def tool_request(
     name: object,
     tool_call_id: object,
 ) -> Request:
-    """Read what a tool is started with."""
+    """Read the request of a tool."""
     payload = mapping(serialized)
     tool = text(payload.get("name")) or _named(serialized, name)
     attributes: dict[str, AttributeValue] = {
@@ -283,7 +283,7 @@ def tool_request(
 
 
 class RetrieverStart(NamedTuple):
-    """What a callback is given of a retriever that starts."""
+    """The callback's arguments at the start of a retriever."""
 
     serialized: dict[str, Any] | None
     metadata: dict[str, Any] | None
@@ -291,14 +291,14 @@ class RetrieverStart(NamedTuple):
     name: str | None
 
     def read(self) -> Request:
-        """Read what the retriever is."""
+        """Read the retriever's request."""
         return retriever_request(*self)
 
 
 def retriever_request(
     serialized: object, metadata: object, tags: object, name: object
 ) -> Request:
-    """Read what a retriever is started with."""
+    """Read the request of a retriever."""
     about = mapping(metadata)
     source = _data_source(about, text(name)) or _named(serialized, None)
     attributes: dict[str, AttributeValue] = {
@@ -313,10 +313,10 @@ def retriever_request(
 
 
 def _data_source(about: dict[object, object], name: str) -> str:
-    """Name the application's name of a retriever, else its store, else its class.
+    """Return a retriever's name if the app chose it, else its store, else its class.
 
-    Without a name of the application's LangChain gives the class, and the same in
-    small letters and without "Retriever" as ``ls_retriever_name``.
+    Without a chosen name, the run's name is the class, and ``ls_retriever_name`` is the
+    class in lower case without "Retriever".
     """
     store = text(about.get("ls_vector_store_provider"))
     own = text(about.get("ls_retriever_name"))
@@ -326,7 +326,7 @@ def _data_source(about: dict[object, object], name: str) -> str:
 
 
 def _top_k(*places: dict[object, object]) -> int | None:
-    """Find how many documents are asked for."""
+    """Return the number of requested documents, or None."""
     for place in places:
         for search in (place, *(mapping(place.get(key)) for key in _SEARCH_KEYS)):
             for key in _TOP_K_KEYS:
@@ -336,7 +336,7 @@ def _top_k(*places: dict[object, object]) -> int | None:
 
 
 class ChainStart(NamedTuple):
-    """What a callback is given of a chain or a graph's node that starts."""
+    """The callback's arguments at the start of a chain or a graph's node."""
 
     serialized: dict[str, Any] | None
     metadata: dict[str, Any] | None
@@ -347,7 +347,7 @@ class ChainStart(NamedTuple):
     more: Mapping[str, object]
 
     def read(self) -> Request:
-        """Read what the step is."""
+        """Read the chain's request."""
         return chain_request(*self)
 
 
@@ -360,7 +360,7 @@ def chain_request(
     inputs: object = "",
     more: Mapping[str, object] = NO_ATTRIBUTES,
 ) -> Request:
-    """Read what a chain or a LangGraph node is started with."""
+    """Read the request of a chain or a LangGraph node."""
     about = mapping(metadata)
     whole = outermost and is_composed(serialized, inputs, more)
     own = _named(serialized, name)
@@ -374,20 +374,20 @@ def chain_request(
 
 
 def tool_failed(output: object, call_id: object = None) -> Failure | None:
-    """Tell whether a tool that ended without an exception failed all the same.
+    """Return the failure of a tool that ended without an exception, or None.
 
-    Where the id of its call is known, a message must bear it: a tool may hand over the
-    history of an agent that it has asked, in which others have failed.
+    If the call's id is known, only a message with that id counts: a tool may return the
+    history of an agent that it called, with failures of other tools.
     """
     return _TOOL_FAILED if _has_failed(output, text(call_id)) else None
 
 
 def _has_failed(output: object, call_id: str) -> bool:
-    """Look for a tool's message that says that it failed."""
+    """Return whether the output holds a tool message with an error status."""
     results = [output]
-    # Else a dictionary may be what an agent has done that the tool has asked.
+    # Otherwise a dictionary may be the history of an agent that the tool called.
     is_deep = call_id != "" or type(output).__name__ in _OF_GRAPH
-    for result in results:  # which grows
+    for result in results:  # the list grows
         kind = type(result)
         if issubclass(kind, ToolMessage):
             if text(getattr(result, "status", None)) == "error" and (
@@ -404,7 +404,7 @@ def _within(
     kind: type,
     is_deep: bool,  # noqa: FBT001 -- private
 ) -> Iterable[object]:
-    """Return what a result holds; an app's own object is not asked: it may be lazy."""
+    """Return the values inside a result, but none of an app's object, possibly lazy."""
     if issubclass(kind, list | tuple):
         return items(result)[:_MOST_RESULTS]
     if issubclass(kind, dict):
@@ -425,5 +425,5 @@ _OF_GRAPH: Final = {
     "Send": ("arg",),
     "Overwrite": ("value",),
 }
-"""LangGraph's classes, and where a tool's message stands in them; a state may be a
+"""LangGraph's class -> its fields that may hold a tool message; a state may be a
 dictionary or an object."""

@@ -1,8 +1,8 @@
-"""Single values of a payload, made safe to be an attribute.
+"""Read single values of a payload so that they are safe as attributes.
 
 OpenTelemetry's exporters send a whole batch or nothing: one lone surrogate, or one
-integer beyond 64 bits, and every span of the batch is lost. So nothing reaches an
-attribute but by these functions.
+integer beyond 64 bits, loses every span of the batch. So every attribute's value
+passes through these functions.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ MOST_STRINGS: Final = 64
 """Items kept of a list of strings."""
 
 LARGEST_INTEGER: Final = 2**53
-"""Beyond it Prometheus' doubles are not exact, and sums could leave 64 bits."""
+"""Beyond it Prometheus' doubles are inexact, and sums may exceed 64 bits."""
 
 
 _SHORTEST_SECRET: Final = 12
@@ -37,7 +37,7 @@ _KEY_PREFIXES: Final = (
     *("sk-", "Bearer ", "bearer ", "eyJ", "AIza", "AKIA", "ghp_", "github_pat_"),
     *("glpat-", "gsk_", "hf_", "pplx-", "xai-", "xoxb-", "xoxp-"),
 )
-"""What keys and tokens of providers start with."""
+"""Prefixes of providers' keys and tokens."""
 
 _KEY: Final = re.compile(
     r"(?<![A-Za-z0-9])(?:(sk-|[Bb]earer |eyJ|pplx-|xai-|xox[bp]-|glpat-)[\w.*~+/=-]{6,}"
@@ -48,10 +48,10 @@ _QUERY: Final = re.compile(r"(?<=://)([^?#\s]*)[?#]\S*")
 
 
 def text(value: object) -> str:
-    """Read a string, without the keys and passwords that stand in it."""
+    """Read a string, without keys and passwords."""
     if type(value) is str:
         if value.isascii() and len(value) <= LONGEST_TEXT:
-            # What most names and ids are not: this is asked of each of them.
+            # A fast path: most names and ids cannot hold a secret.
             if len(value) < _SHORTEST_SECRET or not (
                 ":" in value
                 or "sk-" in value
@@ -62,16 +62,16 @@ def text(value: object) -> str:
                 return value
             return without_secrets(value)
         return without_secrets(_valid(value[:LONGEST_TEXT]))
-    if issubclass(type(value), str):  # a proxy says that it is what it stands for
+    if issubclass(type(value), str):  # the type: a proxy's __class__ is its target's
         return without_secrets(_valid(str.__str__(value)[:LONGEST_TEXT]))
     return ""
 
 
 @functools.lru_cache(1024)
 def without_secrets(value: str) -> str:
-    """Return a name or an id without keys; of a URL host and path are left.
+    """Return a name or an id without keys; of a URL, keep host and path.
 
-    An app may configure a URL with a password, or a key, where a model's name belongs.
+    An app may set a URL with a password, or a key, as a model's name.
     """
     if "://" in value:
         value = _QUERY.sub(r"\1", _USER.sub("", value))
@@ -79,7 +79,7 @@ def without_secrets(value: str) -> str:
 
 
 def _valid(value: str) -> str:
-    """Join paired surrogates, and put U+FFFD for lone ones."""
+    """Join paired surrogates, and replace lone ones with U+FFFD."""
     try:
         value.encode()
     except UnicodeEncodeError:
@@ -88,7 +88,7 @@ def _valid(value: str) -> str:
 
 
 def number(value: object) -> float | None:
-    """Read a double."""
+    """Read a finite double."""
     if type(value) is float:
         return value if value - value == 0 else None
     if type(value) is int:
@@ -108,7 +108,7 @@ def integer(value: object) -> int | None:
 
 
 def count(value: object) -> int | None:
-    """Read a number of things: an integer that is not negative."""
+    """Read a count: an integer that is not negative."""
     if type(value) is int:
         return value if 0 <= value <= LARGEST_INTEGER else None
     if value is None:
@@ -118,7 +118,7 @@ def count(value: object) -> int | None:
 
 
 def identifier(value: object) -> str:
-    """Read an id that an application chose."""
+    """Read an id that the app chose."""
     if type(value) is str:
         return text(value)
     kind = type(value)
@@ -127,13 +127,13 @@ def identifier(value: object) -> str:
         return str(whole) if whole.bit_length() <= LONGEST_TEXT else ""
     if issubclass(kind, UUID):
         return UUID.__str__(value)  # other packages have subclasses
-    return text(str(value)) if kind.__name__ in _KINDS_OF_IDS else text(value)
+    return text(str(value)) if kind.__name__ in _ID_CLASSES else text(value)
 
 
-_KINDS_OF_IDS: Final = frozenset(
+_ID_CLASSES: Final = frozenset(
     {"UUID", "ULID", "ObjectId", "int32", "int64", "uint32", "uint64"}
 )
-"""Classes of other packages whose text is the id: uuid_utils', bson's, numpy's."""
+"""Classes of uuid_utils, bson and numpy whose text is the id."""
 
 
 def strings(value: object) -> tuple[str, ...] | None:
@@ -145,18 +145,18 @@ def strings(value: object) -> tuple[str, ...] | None:
 
 
 def has_value(value: object) -> bool:
-    """Say whether something is said: neither nothing nor empty, as far as known."""
+    """Return whether a value is set: not None, not False, and no empty builtin."""
     if value is None or value is False:
         return False
     return bool(value) if id(type(value)) in _MAY_BE_EMPTY else True
 
 
-# By their ids, as a class may have a metaclass that cannot be hashed or compared.
+# By their ids: a class's metaclass may forbid hashing or comparing.
 _MAY_BE_EMPTY: Final = frozenset(map(id, (str, list, dict, tuple)))
 
 
 def mapping(value: object) -> dict[object, object]:
-    """Read a dictionary; one of a class of its own is asked for nothing."""
+    """Read a dictionary, without calling a subclass's own methods."""
     kind = type(value)
     if kind is dict:
         return value  # type: ignore[return-value]
@@ -164,7 +164,7 @@ def mapping(value: object) -> dict[object, object]:
 
 
 def items(value: object) -> list[object] | tuple[object, ...]:
-    """Read a list or a tuple; one of a class of its own is asked for nothing."""
+    """Read a list or a tuple, without calling a subclass's own methods."""
     kind = type(value)
     if kind is list or kind is tuple:
         return value  # type: ignore[return-value]
@@ -176,35 +176,35 @@ def items(value: object) -> list[object] | tuple[object, ...]:
 
 
 _SIMPLE: Final = frozenset(map(id, (str, int, float, bool, type(None), UUID, Decimal)))
-_MADE_SIMPLE: Final[tuple[tuple[type, Callable[[Any], object]], ...]] = (
+_CONVERSIONS: Final[tuple[tuple[type, Callable[[Any], object]], ...]] = (
     (str, str.__str__),
     (int, int.__int__),
     (float, float.__float__),
     (UUID, UUID.__str__),
 )
-_HOLD_DATA: Final = (BaseMessage, Document, Generation, LLMResult)
+_DATA_CLASSES: Final = (BaseMessage, Document, Generation, LLMResult)
 _DEEPEST: Final = 12
 _MOST_VALUES: Final = 10_000
 
 
 class _Chunk(SimpleNamespace):
-    """The copy of an object that is made of a stream's chunks."""
+    """The copy of an object that LangChain merged from a stream's chunks."""
 
 
 def plain(value: object) -> Any:
-    """Copy what is of Python's own classes or LangChain's, and leave out the rest.
+    """Copy values of Python's and LangChain's classes, and leave out others.
 
-    For a second try: what raised in the first one can be anything.
+    For a second attempt after a value of any class raised in the first.
     """
     return _plain(value, _DEEPEST, iter(range(_MOST_VALUES)))
 
 
 def _plain(value: object, depth: int, left: Iterator[int]) -> Any:
-    """Copy one value, while there is room for it."""
+    """Copy one value, while the limits of depth and number allow."""
     kind = type(value)
     if id(kind) in _SIMPLE:
         return value
-    for base, simple in _MADE_SIMPLE:
+    for base, simple in _CONVERSIONS:
         if issubclass(kind, base):
             return simple(value)
     if not depth or next(left, None) is None:
@@ -222,9 +222,9 @@ def _plain(value: object, depth: int, left: Iterator[int]) -> Any:
 
 
 def _object(value: object, depth: int, left: Iterator[int]) -> Any:
-    """Copy an object of LangChain's; another one may hold a key, and is not asked."""
+    """Copy an object of LangChain's; others may hold a key and are not read."""
     kind = type(value)
-    if not issubclass(kind, _HOLD_DATA):
+    if not issubclass(kind, _DATA_CLASSES):
         return None
     fields = _plain(object.__getattribute__(value, "__dict__"), depth, left)
     copied = _Chunk if kind.__name__.endswith("Chunk") else SimpleNamespace
