@@ -48,6 +48,7 @@ _PLACES: Final = 12
 """Bounds within which a price of a million tokens is exact in all sums."""
 _READING: Final = Context(prec=_DIGITS, traps=[])
 _PORT: Final = re.compile(r"[1-9][0-9]{0,4}")
+_LAST_PORT: Final = 65_535
 _HOST: Final = re.compile(r"[^\s/:@?#*]*|[0-9a-fA-F:.]+|\[[0-9a-fA-F:.]+\]")
 _MOST_BYTES: Final = 1_000_000
 ALWAYS: Final = date.min
@@ -246,7 +247,8 @@ def _host(server: str) -> str:
     host, colon, port = (
         server.rpartition(":") if server.count(":") == 1 else (server, "", "")
     )
-    if not _HOST.fullmatch(host) or (colon and not _PORT.fullmatch(port)):
+    is_port = not colon or (_PORT.fullmatch(port) and int(port) <= _LAST_PORT)
+    if not _HOST.fullmatch(host) or not is_port:
         _refuse(
             f"'server' is {server!r}; it must be a host such as 'llm.example' or "
             "'llm.example:8000', without 'https://' and without a path"
@@ -273,6 +275,8 @@ def _text(entry: dict[str, Any], key: str) -> str:
     value = entry.get(key, "")
     if not isinstance(value, str):
         _refuse(f"{key!r} must be text")
+    if value != value.strip():
+        _refuse(f"{key!r} is {value!r}; with spaces around it, it matches nothing")
     return value
 
 

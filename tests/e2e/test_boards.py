@@ -37,7 +37,11 @@ _NAMES: Final = ("llm", "agents", "spend", "health")
 _PLAYS_SECONDS: Final = 60.0
 _ENDS_WITHIN: Final = 60
 _SECOND: Final = "second-shop"
-_OF_SCRAPES: Final = {"TelemetryTargetDown", "TelemetryTargetAbsent"}
+_OF_SPEED: Final = {
+    *("TelemetryTargetDown", "TelemetryTargetAbsent"),
+    *("LLMLatencyHigh", "LLMFirstChunkSlow"),
+}
+"""Alerts that may be pending on a busy machine, where all takes longer."""
 _DEMO: Final = ("-m", "otel_callbacks.cli", "demo", "--rounds", "0", "--keep-serving")
 
 # What no part of the run does: these panels say so.
@@ -266,8 +270,10 @@ def test_numbers_are_what_the_provider_recorded(run: Run) -> None:
     assert llm["Tokens"].value >= 0.99 * (real["input"] + real["output"])
     cached = real["cache_hit"] / calls
     assert llm["From LangChain's cache"].value == pytest.approx(cached, abs=0.02)
-    # 50 ms of the provider's and what LangChain adds; a cancelled call takes 200.
-    assert 0.05 < llm["Latency, p95"].value < 1.0
+    # 50 ms are the provider's. The p95 of all lies among those of the models, by the
+    # width of a bucket, however busy the machine is.
+    slowest = max(llm["Models"].column(6, "gen_ai_request_model").values())
+    assert 0.05 < llm["Latency, p95"].value <= 1.5 * slowest
 
 
 def test_agents_and_tools_are_what_happened(run: Run) -> None:
@@ -343,11 +349,10 @@ def test_no_alert_fires_that_nothing_means(run: Run) -> None:
     url = run.stack.url("prometheus")
     window = f"[{int(time.time() - run.began)}s]"
     seen = [one["labels"] for one in samples(url, f"count_over_time(ALERTS{window})")]
-    # On a busy machine a scrape may take longer than the second it has here.
     names = {
         labels["alertname"]
         for labels in seen
-        if labels["alertstate"] == "firing" or labels["alertname"] not in _OF_SCRAPES
+        if labels["alertstate"] == "firing" or labels["alertname"] not in _OF_SPEED
     }
     # The second app: one call in nine is refused, its model has no price, its tool
     # fails two times in three. The demo: one of its prompts is too long.
@@ -359,5 +364,5 @@ def test_no_alert_fires_that_nothing_means(run: Run) -> None:
         "LLMSpendOverBudget",
     }
     of_demo = samples(url, f'count_over_time(ALERTS{{job="app"}}{window})')
-    late = [one for one in of_demo if one["labels"]["alertname"] not in _OF_SCRAPES]
+    late = [one for one in of_demo if one["labels"]["alertname"] not in _OF_SPEED]
     assert late == []
