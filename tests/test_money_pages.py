@@ -100,7 +100,7 @@ def test_the_commands_of_the_page_run(
     assert len(lines) == 2
     for line in lines:
         assert main(shlex.split(line)[1:]) == 0
-        assert "$ for a million tokens" in capsys.readouterr().out
+        assert "$ per million tokens" in capsys.readouterr().out
     assert main(["prices", "no-such-rose"]) == 1
 
 

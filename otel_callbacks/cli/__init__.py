@@ -1,4 +1,4 @@
-"""The command ``otel-callbacks``: a folder for each of its commands."""
+"""The command ``otel-callbacks``; each of its commands has a folder."""
 
 from __future__ import annotations
 
@@ -14,26 +14,26 @@ if TYPE_CHECKING:
 
 _PACKAGE: Final = "otel-callbacks"
 COMMANDS: Final = {
-    "demo": "show traces and token counters of a flower shop; no key, no Docker",
-    "watch": "show the calls of your own app as they end; no Docker, no account",
-    "env": "print the variables that send to a backend, such as Jaeger or Langfuse",
-    "doctor": "follow a fake chain through the whole stack and name the broken hop",
-    "prices": "print what is known of a model's prices, and since when",
-    "report": "print what was spent, by model, outcome and label",
-    "reconcile": "compare our counters with a provider's usage export",
+    "demo": "run a sample app and show its traces and tokens; no key, no Docker",
+    "watch": "show your app's traces as they end; no Docker, no account",
+    "env": "print the variables that send to a backend such as Jaeger or Langfuse",
+    "doctor": "send a fake chain through the stack and find the broken hop",
+    "prices": "print a model's known prices and their start dates",
+    "report": "print the spending by model, outcome and label",
+    "reconcile": "compare the counters with a provider's usage export",
 }
-"""Each command, with what it does; its module is imported when it is asked for."""
+"""Each command and its help text; a command's module is imported on use."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a command, or print what commands there are."""
+    """Run a command, or print the help."""
     # A terminal that cannot show a character shows "?" in its place.
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")
     words = sys.argv[1:] if arguments is None else list(arguments)
     parser = argparse.ArgumentParser(
         prog="otel-callbacks",
-        description="Shows, checks and reports the telemetry of LangChain apps."
+        description="Show, check and report the telemetry of LangChain apps."
         " Each command has its own --help.",
     )
     parser.add_argument(

@@ -1,4 +1,4 @@
-"""``python -m otel_callbacks.cli``, where the console script is not on the path."""
+"""``python -m otel_callbacks.cli``, for use without the console script."""
 
 from __future__ import annotations
 

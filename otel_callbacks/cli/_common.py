@@ -1,6 +1,6 @@
-"""What the commands share: refusals, times, and output as plain text.
+"""Refusals, times and plain-text output, shared by the commands.
 
-Nothing here needs an extra: it works in the slimmest image.
+Nothing here needs an extra.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
 CANNOT: Final = 2
-"""The exit code of a command that cannot be run as asked."""
+"""The exit code for wrong usage."""
 
 _AGO: Final = re.compile(r"(\d{1,6})([mhdw])")
 _UNITS: Final = {
@@ -46,7 +46,7 @@ _CODES: Final = {
 
 
 def refuse(command: str, why: str, code: int = CANNOT) -> int:
-    """Write on the error output why a command does not do it, and return the code."""
+    """Write the reason of a refusal to standard error, and return the exit code."""
     sys.stderr.write(f"otel-callbacks {command}: {why}\n")
     return code
 
@@ -57,7 +57,7 @@ _N = TypeVar("_N", int, float)
 def within(
     kind: type[_N], is_allowed: Callable[[_N], bool], allowed: str
 ) -> Callable[[str], _N]:
-    """Return what reads a number of an option, and says what is allowed."""
+    """Return an argparse type for a number, which names the allowed values."""
 
     def read(text: str) -> _N:
         try:
@@ -73,7 +73,7 @@ def within(
 
 
 def moment(text: str, now: datetime | None = None) -> datetime:
-    """Read ``24h`` (ago), ``2026-11-01``, ``2026-11-01T12:00``: UTC by default."""
+    """Read ``24h`` (ago), ``2026-11-01`` or ``2026-11-01T12:00``; UTC by default."""
     ago = _AGO.fullmatch(text)
     if ago is not None:
         length = int(ago[1]) * _UNITS[ago[2]]
@@ -97,7 +97,7 @@ _CODES_OF_TERMINALS: Final = dict.fromkeys(
 
 
 def cells(text: str) -> int:
-    """Return how many columns of a terminal a text takes."""
+    """Return the width of a text in terminal columns."""
     return sum(1 + (unicodedata.east_asian_width(char) in "WF") for char in text)
 
 
@@ -108,11 +108,11 @@ class Column(NamedTuple):
     foot: str = ""
     right: bool = False
     folds: bool = False
-    """It gets narrower where the table is too wide."""
+    """Whether the column shrinks when the table is too wide."""
 
 
 class Output:
-    """Writes lines and tables that fit the terminal, in colours where it has them."""
+    """Writes lines and tables that fit the terminal, in colour if supported."""
 
     def __init__(
         self, *, color: bool = True, file: TextIO | None = None, width: int = 0
@@ -133,7 +133,7 @@ class Output:
         indent: int = 0,
         label: tuple[str, str] = ("", ""),
     ) -> None:
-        """Write a text behind a label, wrapped at the width, further lines indented."""
+        """Write a label and a text, wrapped at the width, with later lines indented."""
         label = label[0].translate(_CODES_OF_TERMINALS), label[1]
         wrapped = textwrap.wrap(
             text.translate(_CODES_OF_TERMINALS),
@@ -149,13 +149,13 @@ class Output:
             self._write(one, style)
 
     def overwritten(self, text: str) -> None:
-        """Write what the next line takes the place of; for terminals alone."""
+        """Write a line that the next one overwrites; for terminals only."""
         self._file.write(f"{text}\r")
         self._file.flush()
         self._erase = "\x1b[K"
 
     def parts(self, parts: Iterable[tuple[str, str]]) -> None:
-        """Write one line of texts, each with its style."""
+        """Write one line of texts, each in its style."""
         plain = [
             (" ".join(text.translate(_CODES_OF_TERMINALS).splitlines()), style)
             for text, style in parts
@@ -168,7 +168,7 @@ class Output:
         rows: Sequence[Sequence[str]],
         styles: Sequence[str] = (),
     ) -> None:
-        """Write a table with a rule below its heads; a cell may have several lines."""
+        """Write a table with a rule below its headings; cells may be multi-line."""
         feet = [[one.foot for one in columns]] if any(c.foot for c in columns) else []
         heads = [one.head for one in columns]
         widths = [
@@ -213,7 +213,7 @@ class Output:
         self._erase = ""
 
     def _styled(self, text: str, style: str) -> str:
-        """Return a text with the codes of its style, where colours are shown."""
+        """Return a text with the escape codes of its style, if colours are on."""
         if not (style and text and self._color):
             return text
         codes = ";".join(_CODES[word] for word in style.split())

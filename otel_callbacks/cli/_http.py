@@ -1,4 +1,4 @@
-"""Servers that commands ask over HTTP, and the one client of Prometheus' API.
+"""HTTP requests of the commands, and the client for the Prometheus API.
 
 https://prometheus.io/docs/prometheus/latest/querying/api/
 """
@@ -26,15 +26,15 @@ _OK: Final = 200
 _NAME: Final = "__name__"
 
 FAILURES: Final = (OSError, ValueError, http.client.HTTPException)
-"""What `get` raises when there is no answer."""
+"""Exceptions that `get` raises without a response."""
 
 Labels = tuple[tuple[str, str], ...]
-"""A series' labels but its name, in the order of their names."""
+"""The labels of a series without its name, sorted by name."""
 
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """Where a server is."""
+    """The address of a server, and the ``Authorization`` header for it."""
 
     url: str
     host: str
@@ -44,7 +44,7 @@ class Address:
 
 
 def address(variable: str, url: str) -> Address:
-    """Read a URL, which may hold a user and a password."""
+    """Parse a URL, which may include a user and a password."""
     try:
         parts = urlsplit(url)
         usual = _PORTS[parts.scheme]
@@ -61,14 +61,14 @@ def address(variable: str, url: str) -> Address:
 
 
 def _without_login(url: str) -> str:
-    """Return a text that may be a URL without the password that it may hold."""
+    """Return a text, which may be a URL, without its user and password."""
     before, at, after = url.rpartition("@")
     scheme, separator, _ = before.rpartition("://")
     return f"{scheme}{separator}{after}" if at else url
 
 
 def _login(parts: SplitResult) -> str:
-    """Return the header that a URL's user and password make."""
+    """Return the ``Authorization`` header for a URL's user and password."""
     if parts.username is None:
         return ""
     text = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
@@ -76,7 +76,7 @@ def _login(parts: SplitResult) -> str:
 
 
 class Answer(NamedTuple):
-    """What a server answers: the HTTP status, the headers, the body."""
+    """An HTTP response: status, headers and body."""
 
     status: int
     headers: Message
@@ -88,7 +88,7 @@ class Answer(NamedTuple):
         return self.body.decode(errors="replace")
 
     def json(self) -> Any:
-        """Return the body as JSON, or None where it is none."""
+        """Return the parsed JSON of the body, or None if it is not JSON."""
         try:
             return json.loads(self.body)
         except ValueError:
@@ -103,14 +103,14 @@ def get(
     accept: str = "*/*",
     seconds: float,
 ) -> Answer:
-    """Ask a server, whatever the status of its answer; raises one of `FAILURES`."""
+    """Send a GET request and return the response of any status; see `FAILURES`."""
     headers = {"Accept": accept, "User-Agent": "otel-callbacks"}
     if where.login:
         headers["Authorization"] = where.login
-    request = urllib.request.Request(  # noqa: S310 -- `address` lets only http(s) in
+    request = urllib.request.Request(  # noqa: S310 -- `address` allows only http(s)
         f"{where.url}{path}{'?' if query else ''}{urlencode(query)}", headers=headers
     )
-    # A proxy is for what is far away.
+    # Loopback requests bypass a proxy.
     near = where.host.startswith(_LOOPBACK)
     opener = urllib.request.build_opener(
         *([urllib.request.ProxyHandler({})] if near else [])
@@ -124,7 +124,7 @@ def get(
 
 
 def data_of(answer: Answer) -> Any:
-    """Return the data of an answer of Prometheus' API, or None without success."""
+    """Return the data of a Prometheus API response, or None if it is no success."""
     found = answer.json()
     if answer.status == _OK and isinstance(found, dict):
         return found.get("data")
@@ -132,17 +132,17 @@ def data_of(answer: Answer) -> Any:
 
 
 class Prometheus:
-    """A Prometheus."""
+    """A client for the Prometheus API."""
 
     def __init__(self, ask: Callable[..., Answer]) -> None:
         self.ask = ask
 
     def data(self, path: str, **query: str) -> Any:
-        """Return what a path below ``/api/v1`` answers, or None without success."""
+        """Return the data at a path below ``/api/v1``, or None without success."""
         return data_of(self.ask(f"/api/v1/{path}", **query))
 
     def vector(self, query: str, at: float | None = None) -> dict[Labels, float] | None:
-        """Return the series that an expression gives; None from another server."""
+        """Return the series of an expression; None if the server is no Prometheus."""
         time = {} if at is None else {"time": f"{at:.3f}"}
         data = self.data("query", query=query, **time)
         try:
@@ -160,5 +160,5 @@ class Prometheus:
             return None
 
     def value(self, query: str) -> float | None:
-        """Return the one number that an expression gives now, or None."""
+        """Return the current value of an expression's first series, or None."""
         return next(iter((self.vector(query) or {}).values()), None)

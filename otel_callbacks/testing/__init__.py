@@ -1,6 +1,6 @@
-"""Tests for apps that use this library: captured telemetry, fake models, a server.
+"""Test tools for apps that use this library: a capture, fake models, a server.
 
-``capture()`` and the fake models need nothing more; ``FakeOpenAI`` needs
+``capture()`` and the fake models need no extra; ``FakeOpenAI`` needs
 ``pip install "otel-callbacks[testing]"``.
 """
 

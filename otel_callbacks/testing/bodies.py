@@ -1,4 +1,4 @@
-"""The bodies of plain answers, in the shapes of the OpenAI API.
+"""Response bodies of the OpenAI API, plain and streamed.
 
 Source: https://platform.openai.com/docs/api-reference
 """
@@ -29,16 +29,16 @@ def event(data: Mapping[str, Any], name: str = "") -> bytes:
 
     Args:
         data: The JSON object.
-        name: The event's name, for APIs that name them.
+        name: The event's name, for APIs with named events.
     """
     head = f"event: {name}\n" if name else ""
     return f"{head}data: {json.dumps(data)}\n\n".encode()
 
 
 def streamed_chat(exchange: Exchange) -> Body:
-    """Make the stream of a chat completion: one chunk for each token.
+    """Return the stream of a chat completion: one chunk for each token.
 
-    Usage comes in a last chunk without choices, if it was asked for.
+    Usage is in a last chunk without choices, if requested.
 
     Args:
         exchange: The request and its reply.
@@ -54,7 +54,7 @@ def streamed_chat(exchange: Exchange) -> Body:
 
 
 def streamed_text(exchange: Exchange) -> Body:
-    """Make the stream of a text completion: one chunk for each token.
+    """Return the stream of a text completion: one chunk for each token.
 
     Args:
         exchange: The request and its reply.
@@ -74,7 +74,7 @@ def streamed_text(exchange: Exchange) -> Body:
 def _stream(
     head: Mapping[str, Any], choices: list[dict[str, Any]], tokens: Tokens | None
 ) -> Body:
-    """Put choices into chunks, the usage after them, and the closing line."""
+    """Return chunks with choices, then the usage, then the closing line."""
     chunks = [{**head, "choices": [choice]} for choice in choices]
     if tokens is not None:
         chunks = [{**chunk, "usage": None} for chunk in chunks]
@@ -86,7 +86,7 @@ def _stream(
 def _chat_choices(
     exchange: Exchange, index: int, text: str
 ) -> Iterator[dict[str, Any]]:
-    """Yield the choices that make up one answer, piece by piece."""
+    """Yield one answer as choices of chunks."""
     deltas: list[dict[str, Any]] = [{"role": "assistant", "content": ""}]
     deltas += [{"content": piece} for piece in replies.pieces_of(text)]
     for place, call in enumerate(exchange.tool_calls()):
@@ -120,13 +120,13 @@ def _choice(index: int, delta: dict[str, Any], reason: str | None) -> dict[str, 
 
 
 class Body(NamedTuple):
-    """What goes over the wire.
+    """A response body on the wire.
 
     Args:
         content_type: The header's value.
-        pieces: What is sent one after another.
-        tokens: The usage that one of the pieces says, or None.
-        usage_at: Which piece that is.
+        pieces: The pieces, in the order of sending.
+        tokens: The usage in one of the pieces, or None.
+        usage_at: The index of that piece.
     """
 
     content_type: str
@@ -137,11 +137,11 @@ class Body(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Exchange:
-    """A request, its reply and the running number that makes ids.
+    """A request, its reply and the running number for ids.
 
     Args:
         received: The request.
-        reply: What is to be answered.
+        reply: The reply to send.
         number: The request's place in the order of requests, from 1.
     """
 
@@ -151,19 +151,19 @@ class Exchange:
 
     @property
     def model(self) -> str:
-        """The model named in the answer."""
+        """The response model."""
         return self.reply.model or replies.dated(self.received.model)
 
     def response_id(self, prefix: str) -> str:
-        """Return the answer's id.
+        """Return the response id.
 
         Args:
-            prefix: What the ids of this route start with, such as ``chatcmpl-``.
+            prefix: The prefix of this route's ids, such as ``chatcmpl-``.
         """
         return self.reply.response_id or f"{prefix}flower{self.number:06d}"
 
     def texts(self, prompts: list[str]) -> list[str]:
-        """Return the answers' texts: for each prompt, one for each choice.
+        """Return the texts of the response: for each prompt, one for each choice.
 
         Args:
             prompts: The questions.
@@ -180,7 +180,7 @@ class Exchange:
         ]
 
     def tool_calls(self) -> list[dict[str, Any]]:
-        """Return the tool calls as a message holds them."""
+        """Return the tool calls in the shape of a message."""
         return [
             {
                 "id": call.id or f"call_{self.number:06d}_{index}",
@@ -194,15 +194,15 @@ class Exchange:
         ]
 
     def finish_reason(self) -> str:
-        """Return why the model stopped."""
+        """Return the finish reason."""
         usual = "tool_calls" if self.reply.tool_calls else "stop"
         return self.reply.finish_reason or usual
 
     def tokens(self, texts: list[str]) -> Tokens | None:
-        """Return the usage that the answer is to say, if it says one.
+        """Return the usage of the response, or None if it has none.
 
         Args:
-            texts: All texts of the answer; a tool call counts by its arguments.
+            texts: All texts of the response; tool calls are counted by their arguments.
         """
         if not self.reply.send_usage or not self.received.wants_usage:
             return None
@@ -214,7 +214,7 @@ class Exchange:
 
 
 def chat(exchange: Exchange) -> Body:
-    """Make the body of a chat completion.
+    """Return the body of a chat completion.
 
     Args:
         exchange: The request and its reply.
@@ -240,7 +240,7 @@ def chat(exchange: Exchange) -> Body:
 
 
 def chat_head(exchange: Exchange, kind: str) -> dict[str, Any]:
-    """Return the fields that a chat completion and each of its chunks begin with.
+    """Return the first fields of a chat completion and of each of its chunks.
 
     Args:
         exchange: The request and its reply.
@@ -257,7 +257,7 @@ def chat_head(exchange: Exchange, kind: str) -> dict[str, Any]:
 
 
 def text(exchange: Exchange) -> Body:
-    """Make the body of a text completion: one total usage for all its prompts.
+    """Return the body of a text completion: one usage for all prompts.
 
     Args:
         exchange: The request and its reply.
@@ -276,7 +276,7 @@ def text(exchange: Exchange) -> Body:
 
 
 def text_head(exchange: Exchange) -> dict[str, Any]:
-    """Return the fields that a text completion and each of its chunks begin with.
+    """Return the first fields of a text completion and of each of its chunks.
 
     Args:
         exchange: The request and its reply.
@@ -290,7 +290,7 @@ def text_head(exchange: Exchange) -> dict[str, Any]:
 
 
 def embeddings(exchange: Exchange) -> Body:
-    """Make the body of an embeddings answer, as numbers or as base64.
+    """Return the body of an embeddings response, as numbers or as base64.
 
     Args:
         exchange: The request and its reply.
@@ -318,7 +318,7 @@ def embeddings(exchange: Exchange) -> Body:
 
 
 def failure(exchange: Exchange) -> Body:
-    """Make an error's body.
+    """Return the body of an error.
 
     Args:
         exchange: The request and its reply.
@@ -329,11 +329,11 @@ def failure(exchange: Exchange) -> Body:
 
 
 def plain(body: Mapping[str, Any], tokens: Tokens | None) -> Body:
-    """Put a body on the wire, in two halves so that it can break off between them.
+    """Return a JSON body in two halves, so that a fault can occur between them.
 
     Args:
         body: The JSON object.
-        tokens: The usage it says; put in as ``usage`` unless it has one.
+        tokens: The usage; added as ``usage`` unless the body has one.
     """
     if tokens is not None and "usage" not in body:
         body = {**body, "usage": usage_of(tokens)}

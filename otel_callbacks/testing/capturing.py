@@ -26,14 +26,14 @@ _INDENT: Final = "  "
 
 
 class Capture:
-    """What one block of code has sent.
+    """The telemetry of one block of code.
 
     Args:
         handler: The handler to give to the models under test.
-        tracer_provider: The provider that its spans come from; an app's own spans
-            and instrumentations may use it too.
-        exporter: Where the finished spans are kept.
-        registry: The registry that its series are in.
+        tracer_provider: The provider of its spans, also for an app's own spans
+            and instrumentations.
+        exporter: The exporter that holds the ended spans.
+        registry: The registry of its series.
     """
 
     def __init__(
@@ -50,19 +50,19 @@ class Capture:
 
     @property
     def spans(self) -> list[Span]:
-        """The finished spans, in the order in which they started."""
-        # A stream that the garbage collector has closed is ended by the thread.
+        """The ended spans, in the order of their starts."""
+        # The thread ends streams that the garbage collector has closed.
         background.drain()
         return spans_as_data(self._exporter.get_finished_spans())
 
     def span(self, name: str) -> Span:
-        """Return the one finished span of a name.
+        """Return the one ended span with a name.
 
         Args:
-            name: The span's whole name.
+            name: The span's full name.
 
         Raises:
-            LookupError: There is none, or more than one.
+            LookupError: There is no such span, or more than one.
         """
         spans = self.spans
         found = [span for span in spans if span["name"] == name]
@@ -73,12 +73,12 @@ class Capture:
         return found[0]
 
     def tree(self) -> str:
-        """Return the names of the finished spans, children indented below parents."""
+        """Return the names of the ended spans, children indented below parents."""
         return tree_of(self.spans)
 
     @property
     def samples(self) -> dict[tuple[str, frozenset[tuple[str, str]]], float]:
-        """The registry's samples: value by (name, labels)."""
+        """The registry's samples: value by name and labels."""
         return {
             (sample.name, frozenset(sample.labels.items())): sample.value
             for family in self.registry.collect()
@@ -86,11 +86,11 @@ class Capture:
         }
 
     def value(self, name: str, **labels: str) -> float:
-        """Return the sum of the samples of a name that have these labels.
+        """Return the sum of the samples with a name and these labels.
 
         Args:
             name: The sample's name, with its suffix: ``..._total``, ``..._count``.
-            labels: Labels that must have these values; others may have any.
+            labels: Labels with these values; other labels may have any value.
         """
         wanted = set(labels.items())
         return sum(
@@ -100,25 +100,25 @@ class Capture:
         )
 
     def clear(self) -> None:
-        """Forget the finished spans; series go on counting."""
+        """Remove the ended spans; series keep their values."""
         self._exporter.clear()
 
 
 @contextmanager
 def capture(settings: Settings | None = None) -> Iterator[Capture]:
-    """Give a handler whose spans and series stay in this block of code.
+    """Return a handler whose spans and series stay in this block of code.
 
-    Nothing global is touched: the tracer provider, the exporter and the registry
-    are fresh, and failures of the telemetry raise (strict).
+    Nothing global is used: the tracer provider, the exporter and the registry
+    are new, and telemetry failures raise (strict).
 
         with capture() as telemetry:
             FakeChatModel(callbacks=[telemetry.handler]).invoke("Roses?")
         assert telemetry.span("chat fake-model")["status"] == "UNSET"
 
     Args:
-        settings: The handler's settings; the environment's, but strict, when None.
+        settings: The handler's settings; if None, the environment's, but strict.
     """
-    # Here, because the handler's module is a heavy import for the server alone.
+    # Imported here because the server alone does not need this heavy import.
     from otel_callbacks import OTelCallbackHandler  # noqa: PLC0415
     from otel_callbacks.settings import Settings  # noqa: PLC0415
 
@@ -139,10 +139,10 @@ def capture(settings: Settings | None = None) -> Iterator[Capture]:
 
 
 def spans_as_data(spans: Sequence[ReadableSpan]) -> list[Span]:
-    """Return spans as plain dictionaries, in the order in which they started.
+    """Return spans as plain dictionaries, in the order of their starts.
 
     Args:
-        spans: The SDK's finished spans.
+        spans: The SDK's ended spans.
     """
     names = {_span_id(span): span.name for span in spans}
     ordered = sorted(spans, key=lambda span: span.start_time or 0)
@@ -150,7 +150,7 @@ def spans_as_data(spans: Sequence[ReadableSpan]) -> list[Span]:
 
 
 def tree_of(spans: Sequence[Span]) -> str:
-    """Return the names of spans, one a line, children indented below parents.
+    """Return the names of spans, one per line, children indented below parents.
 
     Args:
         spans: Spans as data; one whose parent is not among them is a root.
@@ -161,7 +161,7 @@ def tree_of(spans: Sequence[Span]) -> str:
 
 
 def _lines(span: Span, spans: Sequence[Span], depth: int) -> Iterator[str]:
-    """Yield a span's line and those below it."""
+    """Yield the lines of a span and its descendants."""
     yield _INDENT * depth + span["name"]
     for child in spans:
         if child["parent_id"] == span["span_id"]:
@@ -199,6 +199,6 @@ def _as_data(span: ReadableSpan, names: Mapping[str, str]) -> Span:
 
 
 def _span_id(span: ReadableSpan) -> str:
-    """Return a span's id as Jaeger shows it."""
+    """Return a span's id in hexadecimal."""
     context = span.get_span_context()
     return f"{context.span_id:016x}" if context else ""

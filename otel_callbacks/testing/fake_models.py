@@ -1,7 +1,7 @@
 """Models without a provider, for the unit tests and benchmarks of an app.
 
-Unlike the fake server they open no socket: what is called is LangChain alone. Every
-way to call a model is implemented natively, sync and async, whole and streamed.
+Unlike the fake server they open no socket. Each kind of call is implemented natively:
+sync and async, whole and streamed.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 
 class _Behaviour(BaseModel):
-    """What both kinds of fake models can be told."""
+    """The options of both kinds of fake models."""
 
     model_config = ConfigDict(arbitrary_types_allowed=True)
 
@@ -55,7 +55,7 @@ class _Behaviour(BaseModel):
     """``ls_provider``, what ``gen_ai.provider.name`` is made of."""
 
     def ls_params(self, kind: Literal["chat", "llm"]) -> LangSmithParams:
-        """Return what LangChain tells callbacks about the model.
+        """Return the metadata that LangChain passes to callbacks.
 
         Args:
             kind: ``chat`` or ``llm``.
@@ -67,33 +67,33 @@ class _Behaviour(BaseModel):
         )
 
     def pieces(self) -> list[str]:
-        """Return the answer cut into about equal pieces."""
+        """Return the answer in pieces of about equal length."""
         size = max(1, -(-len(self.answer) // max(1, self.chunks)))
         starts = range(0, len(self.answer), size)
         return [self.answer[start : start + size] for start in starts]
 
     def wait(self) -> None:
-        """Take the time that a call takes."""
+        """Wait for the delay."""
         if self.delay:
             time.sleep(self.delay)
 
     async def await_delay(self) -> None:
-        """Take the time that a call takes, and let others run."""
+        """Wait for the delay without blocking the event loop."""
         await asyncio.sleep(self.delay)
 
     def fail(self, sent: int | None = None) -> None:
-        """Raise the error where it is due.
+        """Raise the error, if it is due.
 
         Args:
-            sent: How many pieces of a stream have been sent; None for a whole call.
+            sent: The number of sent pieces of a stream; None for a whole call.
         """
         if self.error is not None and sent in {None, self.error_after}:
-            # Without the frames of the time before, which would grow by each call.
+            # Without the traceback of earlier calls, which would grow with each call.
             raise self.error.with_traceback(None)
 
 
 class FakeChatModel(_Behaviour, BaseChatModel):
-    """A chat model that answers what it is told to.
+    """A chat model with a fixed answer.
 
         llm = FakeChatModel(
             answer="Tulips.",
@@ -102,15 +102,15 @@ class FakeChatModel(_Behaviour, BaseChatModel):
 
     Args:
         answer: The text of every answer.
-        usage: The tokens that every call reports; none when None. A stream reports
-            them with its last piece.
+        usage: The reported usage of every call, or None. A stream reports
+            it with its last piece.
         tool_calls: The tool calls of every answer.
-        chunks: Into how many pieces a stream cuts the answer.
+        chunks: The number of pieces of a streamed answer.
         delay: Seconds before a call answers, and before each piece of a stream.
         error: Raised instead of an answer.
-        error_after: How many pieces of a stream come before the error does.
-        model_name: The name that spans and series show.
-        provider: The provider that spans and series show.
+        error_after: The number of pieces of a stream before the error.
+        model_name: The model name on spans and series.
+        provider: The provider name on spans and series.
     """
 
     tool_calls: list[ToolCall] = []
@@ -124,7 +124,7 @@ class FakeChatModel(_Behaviour, BaseChatModel):
     def _get_ls_params(
         self, stop: list[str] | None = None, **kwargs: Any
     ) -> LangSmithParams:
-        """Return what LangChain tells callbacks about the model."""
+        """Return the metadata that LangChain passes to callbacks."""
         del stop, kwargs
         return self.ls_params("chat")
 
@@ -159,7 +159,7 @@ class FakeChatModel(_Behaviour, BaseChatModel):
         run_manager: CallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> Iterator[ChatGenerationChunk]:
-        """Answer piece by piece."""
+        """Stream the answer."""
         del messages, stop, run_manager, kwargs
         for chunk in self._message_chunks():
             self.wait()
@@ -172,14 +172,14 @@ class FakeChatModel(_Behaviour, BaseChatModel):
         run_manager: AsyncCallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> AsyncIterator[ChatGenerationChunk]:
-        """Answer piece by piece in the caller's event loop."""
+        """Stream the answer in the caller's event loop."""
         del messages, stop, run_manager, kwargs
         for chunk in self._message_chunks():
             await self.await_delay()
             yield chunk
 
     def _result(self) -> ChatResult:
-        """Return the whole answer, or raise."""
+        """Return the whole answer, or raise the error."""
         self.fail()
         message = AIMessage(
             self.answer, usage_metadata=self.usage, tool_calls=self.tool_calls
@@ -187,7 +187,7 @@ class FakeChatModel(_Behaviour, BaseChatModel):
         return ChatResult(generations=[ChatGeneration(message=message)])
 
     def _message_chunks(self) -> Iterator[ChatGenerationChunk]:
-        """Yield the pieces, the last with the usage, or raise where it is due."""
+        """Yield the pieces, the last one with the usage, or raise the error."""
         pieces = self.pieces()
         for sent, piece in enumerate(pieces):
             self.fail(sent)
@@ -198,17 +198,17 @@ class FakeChatModel(_Behaviour, BaseChatModel):
 
 
 class FakeTextModel(_Behaviour, BaseLLM):
-    """A text model that answers what it is told to: one usage for all prompts.
+    """A text model with a fixed answer: one usage for all prompts.
 
     Args:
         answer: The text of every answer.
-        usage: The tokens of a whole call, however many prompts it has.
-        chunks: Into how many pieces a stream cuts the answer.
+        usage: The usage of a whole call, with any number of prompts.
+        chunks: The number of pieces of a streamed answer.
         delay: Seconds before a call answers, and before each piece of a stream.
         error: Raised instead of an answer.
-        error_after: How many pieces of a stream come before the error does.
-        model_name: The name that spans and series show.
-        provider: The provider that spans and series show.
+        error_after: The number of pieces of a stream before the error.
+        model_name: The model name on spans and series.
+        provider: The provider name on spans and series.
     """
 
     @property
@@ -219,7 +219,7 @@ class FakeTextModel(_Behaviour, BaseLLM):
     def _get_ls_params(
         self, stop: list[str] | None = None, **kwargs: Any
     ) -> LangSmithParams:
-        """Return what LangChain tells callbacks about the model."""
+        """Return the metadata that LangChain passes to callbacks."""
         del stop, kwargs
         return self.ls_params("llm")
 
@@ -254,7 +254,7 @@ class FakeTextModel(_Behaviour, BaseLLM):
         run_manager: CallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> Iterator[GenerationChunk]:
-        """Answer piece by piece; text models say no usage in streams."""
+        """Stream the answer; text models report no usage in streams."""
         del prompt, stop, kwargs
         for sent, piece in enumerate(self.pieces()):
             self.fail(sent)
@@ -270,7 +270,7 @@ class FakeTextModel(_Behaviour, BaseLLM):
         run_manager: AsyncCallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> AsyncIterator[GenerationChunk]:
-        """Answer piece by piece in the caller's event loop."""
+        """Stream the answer in the caller's event loop."""
         del prompt, stop, kwargs
         for sent, piece in enumerate(self.pieces()):
             self.fail(sent)
@@ -280,7 +280,7 @@ class FakeTextModel(_Behaviour, BaseLLM):
             yield GenerationChunk(text=piece)
 
     def _result(self, prompts: list[str]) -> LLMResult:
-        """Return an answer for each prompt, or raise."""
+        """Return an answer for each prompt, or raise the error."""
         self.fail()
         output: dict[str, Any] = {"model_name": self.model_name}
         if self.usage is not None:

@@ -1,4 +1,4 @@
-"""A server that talks like the OpenAI API, on a real socket of this machine."""
+"""A fake of the OpenAI API over a real socket on this machine."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 _Make = Callable[[Exchange], Body]
 
-# Path -> how to make a plain body and a stream.
+# Path -> the functions for a plain body and a stream.
 _ROUTES: Final[Mapping[str, tuple[_Make, _Make]]] = {
     "/v1/chat/completions": (bodies.chat, streams.streamed_chat),
     "/v1/completions": (bodies.text, streams.streamed_text),
@@ -41,9 +41,9 @@ class FakeOpenAI:
     """A provider for tests and demos: real HTTP, no key, no network.
 
     Answers ``POST /v1/chat/completions``, ``/v1/completions``, ``/v1/embeddings``
-    and ``/v1/responses``, plain and streamed, and ``GET /healthz``. What it answers
-    comes from rules (``when``), from a queue (``script``) or is the usual reply: a
-    flower shop's answer that depends on the question alone, with the tokens that
+    and ``/v1/responses``, plain and streamed, and ``GET /healthz``. Replies
+    are from rules (``when``), from a queue (``script``) or the default: a flower
+    shop's answer that depends only on the question, with the tokens that
     ``replies`` documents.
 
         with FakeOpenAI() as server:
@@ -52,8 +52,8 @@ class FakeOpenAI:
             llm.invoke("What is in season?")
 
     Args:
-        port: The port to listen on, 0 for a free one.
-        keep: How many requests, the newest, stay in ``requests``.
+        port: The port to listen on; 0 for a free one.
+        keep: The maximum of ``requests``; older ones are dropped.
     """
 
     def __init__(self, *, port: int = 0, keep: int = 10_000) -> None:
@@ -88,7 +88,7 @@ class FakeOpenAI:
 
     @property
     def base_url(self) -> str:
-        """What ``ChatOpenAI(base_url=...)`` wants: the address with ``/v1``.
+        """The address with ``/v1``, for ``ChatOpenAI(base_url=...)``.
 
         Raises:
             RuntimeError: The server has not been started.
@@ -106,40 +106,40 @@ class FakeOpenAI:
 
     @property
     def requests(self) -> list[Received]:
-        """The requests it got, oldest first."""
+        """The received requests, oldest first."""
         with self._lock:
             return list(self._requests)
 
     @property
     def usage(self) -> dict[str, Tokens]:
-        """The tokens it really said, summed up by the model that was asked for.
+        """The sent usage, summed by requested model.
 
-        Answers whose usage did not go out (left, dropped, cut, not asked for) are
-        not in it.
+        Responses without sent usage (cancelled, dropped, cut, not requested) are
+        not included.
         """
         with self._lock:
             return dict(self._usage)
 
     @property
     def total_usage(self) -> Tokens:
-        """The tokens it really said, of all models together."""
+        """The sent usage of all models."""
         return sum(self.usage.values(), Tokens())
 
     def script(self, *replies: Answer) -> None:
-        """Queue replies for the next requests that no rule answers.
+        """Queue replies for the next requests that no rule matches.
 
         Args:
-            replies: One for each request, in order; a function makes one for it.
+            replies: One for each request, in order; may be functions of a request.
         """
         self._script.add(*replies)
 
     def when(self, match: Match, *replies: Answer) -> None:
-        """Answer certain requests, however many come at once.
+        """Add a rule for matching requests, also concurrent ones.
 
         Args:
             match: A part of the question (the last user message or the prompt), a
-                whole model name, or a function that looks at the request.
-            replies: Given one after another; the last one stays.
+                whole model name, or a function of the request.
+            replies: Used one after another; the last one repeats.
 
         Raises:
             ValueError: There is no reply.
@@ -147,7 +147,7 @@ class FakeOpenAI:
         self._script.when(match, *replies)
 
     def reset(self) -> None:
-        """Forget requests, usage, rules and the queue; count from 1 again."""
+        """Remove requests, usage, rules and the queue; number from 1 again."""
         self._script.clear()
         with self._lock:
             self._requests.clear()
@@ -155,7 +155,7 @@ class FakeOpenAI:
             self._numbers = itertools.count(1)
 
     def start(self) -> None:
-        """Listen, and return when a client can connect; nothing if it runs.
+        """Start listening, and return when clients can connect; safe to repeat.
 
         Raises:
             ImportError: starlette or uvicorn is not installed.
@@ -173,13 +173,13 @@ class FakeOpenAI:
             self._server = server
 
     def stop(self) -> None:
-        """Close all connections, answered or not, and end; safe twice."""
+        """Close all connections, also unanswered ones, and stop; safe to repeat."""
         if self._server is not None:
             self._server.stop()
             self._server = None
 
     def _running(self) -> ThreadedServer:
-        """Return the server's thread."""
+        """Return the running server."""
         if self._server is None:
             message = "FakeOpenAI is not running: use it in a with, or call start()"
             raise RuntimeError(message)
@@ -187,7 +187,7 @@ class FakeOpenAI:
 
     def _app(self) -> ASGIApp:
         """Build the web application."""
-        # Here, because starlette is an extra.
+        # Imported here because starlette is an extra.
         from starlette.applications import Starlette  # noqa: PLC0415
         from starlette.responses import JSONResponse  # noqa: PLC0415
         from starlette.routing import Route  # noqa: PLC0415
@@ -204,7 +204,7 @@ class FakeOpenAI:
     def _endpoint(
         self, make: _Make, make_stream: _Make
     ) -> Callable[[Request], Awaitable[Any]]:
-        """Return the function that answers one route."""
+        """Return the handler of one route."""
 
         async def answer(request: Request) -> Callable[[Scope, Receive, Send], Any]:
             exchange = self._exchange(
@@ -222,7 +222,7 @@ class FakeOpenAI:
         return answer
 
     def _exchange(self, path: str, body: bytes, headers: Mapping[str, str]) -> Exchange:
-        """Keep a request and choose its reply."""
+        """Record a request and choose its reply."""
         try:
             parsed = json.loads(body)
         except ValueError:
@@ -234,7 +234,7 @@ class FakeOpenAI:
         return Exchange(received, self._script.reply(received), number)
 
     def _counter(self, model: str) -> Callable[[Tokens], None]:
-        """Return how to add tokens to a model's sum."""
+        """Return a function that adds tokens to a model's sum."""
 
         def add(tokens: Tokens) -> None:
             with self._lock:

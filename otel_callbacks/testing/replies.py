@@ -1,4 +1,4 @@
-"""What the fake server is to answer: a reply, its tool calls, its tokens."""
+"""Replies of the fake server, with their tool calls and tokens."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ Fault = Literal["", "hang", "drop", "cut", "broken_json"]
 ``broken_json``: that piece is not valid JSON.
 """
 
-# Status -> type, code and message of the error body, as the OpenAI API words them:
+# Status -> type, code and message of the error body, in the words of the OpenAI API:
 # https://platform.openai.com/docs/guides/error-codes
 _ERRORS: Final = {
     400: ("invalid_request_error", "invalid_value", "Invalid value in the request."),
@@ -36,13 +36,13 @@ _SERVER_ERROR: Final = ("server_error", "server_error", "The server had an error
 
 @dataclass(frozen=True, slots=True)
 class Tokens:
-    """Tokens as the provider counts them; the details are parts of the two totals.
+    """Usage as the provider reports it; the details are parts of the two totals.
 
     Args:
-        input: Tokens of the prompt, cached ones too.
-        output: Tokens of the answer, reasoning ones too.
-        cached: Part of ``input`` that was read from the provider's cache.
-        reasoning: Part of ``output`` that was spent on reasoning.
+        input: Tokens of the prompt, with cached ones.
+        output: Tokens of the answer, with reasoning ones.
+        cached: Part of ``input`` from the provider's cache.
+        reasoning: Part of ``output`` spent on reasoning.
         audio_input: Part of ``input`` that is audio.
         audio_output: Part of ``output`` that is audio.
     """
@@ -56,7 +56,7 @@ class Tokens:
 
     @property
     def total(self) -> int:
-        """Input and output together, as ``total_tokens`` says it."""
+        """Input and output tokens, as in ``total_tokens``."""
         return self.input + self.output
 
     def __add__(self, other: Tokens) -> Tokens:
@@ -70,12 +70,12 @@ class Tokens:
 
 @dataclass(frozen=True, slots=True)
 class ToolCall:
-    """A tool that the model asks for.
+    """A tool call of the model.
 
     Args:
         name: The tool's name.
         arguments: Its arguments, sent as JSON text.
-        id: The call's id; made from its position when empty.
+        id: The call's id; if empty, derived from its position.
     """
 
     name: str
@@ -85,25 +85,25 @@ class ToolCall:
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """One answer of the fake server.
+    """One reply of the fake server.
 
     Args:
-        text: The answer; a short one made from the question when None.
-        tool_calls: Tools that the model asks for instead of answering.
-        finish_reason: ``stop``, or ``tool_calls`` when there are some, when None.
-        usage: Exactly these tokens; counted from the texts when None.
-        send_usage: False for a provider that does not say its tokens.
-        model: The model named in the answer; the dated name when None.
-        response_id: ``chatcmpl-...`` with a running number when None.
-        system_fingerprint: The backend's version in the answer.
+        text: The answer; if None, a short one derived from the question.
+        tool_calls: Tool calls instead of an answer.
+        finish_reason: If None, ``tool_calls`` with tool calls, else ``stop``.
+        usage: Exactly these tokens; if None, counted from the texts.
+        send_usage: False for a provider that reports no usage.
+        model: The response model; if None, the dated name.
+        response_id: If None, ``chatcmpl-...`` with a running number.
+        system_fingerprint: The backend's version in the response.
         service_tier: The tier that served the request.
-        status: HTTP status; from 400 on, an error body is sent.
+        status: HTTP status; 400 and above send an error body.
         error: Type, code and message of the error body.
         headers: Further HTTP headers.
         delay: Seconds before the first byte.
         chunk_delay: Seconds between two pieces of a stream.
-        fault: What goes wrong on the wire.
-        after_chunks: How many pieces are sent before it does; a plain answer has
+        fault: The fault on the wire.
+        after_chunks: The number of pieces before the fault; a plain body has
             two, its halves. With 0, not even the status is sent.
     """
 
@@ -135,14 +135,14 @@ class Reply:
         retry_after: float | None = None,
         delay: float = 0.0,
     ) -> Reply:
-        """Make an error answer: 400, 401, 403, 404, 429, 500 and above.
+        """Return an error reply: 400, 401, 403, 404, 429, 500 and above.
 
         Args:
             status: HTTP status, 400 or more.
             code: The error's code, such as ``context_length_exceeded`` or
-                ``content_filter``; the status' usual one when empty.
-            message: The error's message; the status' usual one when empty.
-            retry_after: Seconds that the client is told to wait, in the headers
+                ``content_filter``; if empty, the status' default.
+            message: The error's message; if empty, the status' default.
+            retry_after: Seconds for the client to wait, in the headers
                 ``retry-after`` (whole seconds) and ``retry-after-ms``.
             delay: Seconds before the first byte.
         """
@@ -169,7 +169,7 @@ Answer: TypeAlias = Reply | Callable[["Received"], Reply]
 
 
 class Script:
-    """Rules first, then the queue, then the usual reply; safe between threads."""
+    """Rules first, then the queue, then the default reply; thread-safe."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -177,7 +177,7 @@ class Script:
         self._rules: list[tuple[Match, deque[Answer]]] = []
 
     def add(self, *replies: Answer) -> None:
-        """Queue replies for the next requests that no rule answers.
+        """Queue replies for the next requests that no rule matches.
 
         Args:
             replies: One for each request, in order.
@@ -186,11 +186,11 @@ class Script:
             self._queue.extend(replies)
 
     def when(self, match: Match, *replies: Answer) -> None:
-        """Answer certain requests; the newest rule that matches is taken.
+        """Add a rule for certain requests; the newest matching rule is used.
 
         Args:
             match: A part of the question, a whole model name, or a predicate.
-            replies: Given one after another; the last one stays.
+            replies: Used one after another; the last one repeats.
 
         Raises:
             ValueError: There is no reply.
@@ -202,13 +202,13 @@ class Script:
             self._rules.insert(0, (match, deque(replies)))
 
     def clear(self) -> None:
-        """Forget the queue and the rules."""
+        """Remove the queue and the rules."""
         with self._lock:
             self._queue.clear()
             self._rules.clear()
 
     def reply(self, received: Received) -> Reply:
-        """Choose the reply for a request and use it up.
+        """Choose the reply for a request and remove it from its queue.
 
         Args:
             received: The request.
@@ -217,7 +217,7 @@ class Script:
         return answer(received) if callable(answer) else answer
 
     def _next(self, received: Received) -> Answer:
-        """Take the next answer out of the first place that has one."""
+        """Return the next reply of a matching rule, of the queue, or the default."""
         with self._lock:
             for match, replies in self._rules:
                 if _matches(match, received):
@@ -226,7 +226,7 @@ class Script:
 
 
 def _matches(match: Match, received: Received) -> bool:
-    """Say whether a rule is for this request."""
+    """Return whether a rule matches a request."""
     if callable(match):
         return match(received)
     return match == received.model or match in received.text
@@ -246,7 +246,7 @@ _ANSWERS: Final = (
     "Tulips last longest in cold water; change it every second day.",
     "A bouquet of sunflowers and thistles, 24 euros, ready in an hour.",
 )
-# ruff: noqa: RUF001 -- Chinese text has Chinese commas
+# ruff: noqa: RUF001 -- Chinese text has Chinese punctuation
 _CHINESE_ANSWERS: Final = (
     "红玫瑰十二枝，一百九十九元，中午前送到。",
     "牡丹花期到六月，十枝一束，一百二十元。",
@@ -255,7 +255,7 @@ _CHINESE_ANSWERS: Final = (
     "向日葵花束一百六十八元，一小时后可取。",
 )
 
-# The names that the provider answers with when asked by the short name:
+# Requested short name -> response model:
 # https://platform.openai.com/docs/models
 _DATED: Final = {
     "gpt-3.5-turbo": "gpt-3.5-turbo-0125",
@@ -276,7 +276,7 @@ _DIMENSIONS: Final = 16
 
 
 def tokens_of(text: str) -> list[str]:
-    """Cut a text into the fake server's tokens.
+    """Split a text into the fake server's tokens.
 
     Args:
         text: Any text.
@@ -294,7 +294,7 @@ def count_tokens(text: str) -> int:
 
 
 def pieces_of(text: str) -> list[str]:
-    """Cut a text into the pieces of a stream: one for each token, nothing lost.
+    """Split a text into the pieces of a stream, one for each token.
 
     Args:
         text: The whole answer.
@@ -306,31 +306,31 @@ def pieces_of(text: str) -> list[str]:
 
 
 def answer_to(question: str, choice: int = 0) -> str:
-    """Return the flower shop's answer to a question, in the question's script.
+    """Return the default answer to a question, in the question's script.
 
     Args:
         question: The last user message, or the prompt.
-        choice: Which of the ``n`` choices, from 0.
+        choice: The index among the ``n`` choices, from 0.
     """
     answers = _CHINESE_ANSWERS if _IS_CJK.search(question) else _ANSWERS
     return answers[(_number(question) + choice) % len(answers)]
 
 
 def dated(model: str) -> str:
-    """Return the model name that the provider answers with.
+    """Return the response model for a requested model.
 
     Args:
-        model: The model that was asked for; unknown names come back unchanged.
+        model: The requested model; unknown names are returned unchanged.
     """
     return _DATED.get(model, model)
 
 
 def vector_of(text: str, dimensions: int | None = None) -> list[float]:
-    """Return the embedding of a text: always the same, of length 1.
+    """Return the deterministic embedding of a text, of length 1.
 
     Args:
         text: The text.
-        dimensions: How many numbers, 16 when None.
+        dimensions: The number of dimensions; if None, 16.
     """
     size = dimensions or _DIMENSIONS
     numbers = [_number(f"{index}:{text}") % 2001 - 1000 for index in range(size)]
@@ -339,7 +339,7 @@ def vector_of(text: str, dimensions: int | None = None) -> list[float]:
 
 
 def _number(text: str) -> int:
-    """Return a number that depends on the text alone, not on the process."""
+    """Return a number that depends only on the text, not on the process."""
     digest = hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()
     return int.from_bytes(digest[:8], "big")
 
@@ -349,11 +349,11 @@ _SECRET: Final = frozenset({"authorization", "api-key", "x-api-key", "cookie"})
 
 @dataclass(frozen=True, slots=True)
 class Received:
-    """What a client sent.
+    """A received request.
 
     Args:
         path: The request's path, such as ``/v1/chat/completions``.
-        json: The parsed body, ``{}`` when there is none.
+        json: The parsed body; ``{}`` without one.
         headers: HTTP headers, lower case; credentials are replaced by ``***``.
     """
 
@@ -363,11 +363,11 @@ class Received:
 
     @classmethod
     def of(cls, path: str, json: Any, headers: Mapping[str, str]) -> Received:
-        """Take a request without the values of its credentials.
+        """Return a request without the values of its credentials.
 
         Args:
             path: The request's path.
-            json: The parsed body; anything but an object counts as none.
+            json: The parsed body; anything but an object is ignored.
             headers: HTTP headers, lower case.
         """
         safe = {
@@ -377,28 +377,28 @@ class Received:
 
     @property
     def model(self) -> str:
-        """The model that was asked for."""
+        """The requested model."""
         return str(self.json.get("model", ""))
 
     @property
     def stream(self) -> bool:
-        """Whether a stream was asked for."""
+        """Whether the request is for a stream."""
         return bool(self.json.get("stream"))
 
     @property
     def wants_usage(self) -> bool:
-        """Whether usage was asked for: always, but in a stream by an option."""
+        """Whether the response has usage; streams need an option for it."""
         options = self.json.get("stream_options") or {}
         return not self.stream or bool(options.get("include_usage"))
 
     @property
     def traceparent(self) -> str:
-        """The trace context that came with it, or an empty string."""
+        """The propagated trace context, or an empty string."""
         return self.headers.get("traceparent", "")
 
     @property
     def messages(self) -> list[tuple[str, str]]:
-        """Role and text of each message, of chat completions and responses."""
+        """The role and text of each message."""
         sent = self.json.get("messages") or self.json.get("input") or []
         if isinstance(sent, str):
             return [("user", sent)]
@@ -436,7 +436,7 @@ class Received:
 
     @property
     def prompt_tokens(self) -> int:
-        """The tokens of the prompt, as ``answers`` counts them."""
+        """The number of tokens of the prompt, by `count_tokens`."""
         if "messages" not in self.json and not self.path.endswith("/responses"):
             return sum(map(count_tokens, self.prompts))
         messages = self.messages

@@ -17,7 +17,7 @@ _MESSAGE_AT: Final = {"output_index": 0, "content_index": 0}
 
 
 def body(exchange: Exchange) -> Body:
-    """Make the body of a response.
+    """Return the body of a response.
 
     Args:
         exchange: The request and its reply.
@@ -27,7 +27,7 @@ def body(exchange: Exchange) -> Body:
 
 
 def stream(exchange: Exchange) -> Body:
-    """Make the events of a streamed response; usage is in the last one.
+    """Return the events of a streamed response; usage is in the last one.
 
     Args:
         exchange: The request and its reply.
@@ -58,7 +58,7 @@ def _text(exchange: Exchange) -> str:
 
 
 def _tokens(exchange: Exchange) -> Tokens | None:
-    """Return the usage; this API says it in streams without being asked."""
+    """Return the usage; this API always sends it in streams."""
     if not exchange.reply.send_usage:
         return None
     calls = [call["function"]["arguments"] for call in exchange.tool_calls()]
@@ -126,7 +126,7 @@ def _usage(tokens: Tokens) -> dict[str, Any]:
 
 
 def _message_events(item: dict[str, Any]) -> list[dict[str, Any]]:
-    """Return the events of an answer in words."""
+    """Return the events of a text message."""
     at = {"item_id": item["id"], **_MESSAGE_AT}
     part = item["content"][0]
     empty = {**part, "text": ""}

@@ -1,7 +1,7 @@
-"""A web server in a thread of this process, on 127.0.0.1, quick to stop.
+"""A web server in a thread of this process, on 127.0.0.1, which stops quickly.
 
-uvicorn's own way to stop waits for its connections; here they are closed, so that
-clients that wait for an answer which never comes do not hold up the end.
+uvicorn's own shutdown waits for open connections. Here they are closed, so that
+clients that wait for a response do not delay the end.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ _BROKEN: Final = b'{"id": "chatcmpl-'
 
 
 class Delivery:
-    """An ASGI application that sends one body as its reply says.
+    """An ASGI application that sends one body, with the options of its reply.
 
     Args:
-        body: What to send.
-        reply: How to send it.
-        on_usage: Told the tokens just before the piece that says them goes out.
-        close: Closes a client's connection: at once (True) or after what has been
-            written (False).
+        body: The body to send.
+        reply: Its status, headers, delays and fault.
+        on_usage: Called with the usage just before its piece is sent.
+        close: Closes a client's connection: at once (True) or after its written
+            data is sent (False).
     """
 
     def __init__(
@@ -50,22 +50,22 @@ class Delivery:
         self._close = close
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Send the body to the client of a request, as ASGI wants it."""
-        gone = asyncio.ensure_future(_gone(receive))
+        """Send the body to the client of a request."""
+        disconnect = asyncio.ensure_future(_disconnected(receive))
         try:
-            if not await _left(gone, self._reply.delay):
-                await self._send(scope, send, gone)
+            if not await _left(disconnect, self._reply.delay):
+                await self._send(scope, send, disconnect)
         finally:
-            gone.cancel()
+            disconnect.cancel()
 
-    async def _send(self, scope: Scope, send: Send, gone: Task[None]) -> None:
-        """Send the pieces until the end, the fault or the client's leaving."""
+    async def _send(self, scope: Scope, send: Send, disconnect: Task[None]) -> None:
+        """Send the pieces until the end, the fault or the client's disconnect."""
         for index, piece in enumerate(self._body.pieces):
             if self._faulty(index):
                 break
             if index == 0:
                 await send(self._head())
-            elif await _left(gone, self._reply.chunk_delay):
+            elif await _left(disconnect, self._reply.chunk_delay):
                 return
             if index == self._body.usage_at and self._body.tokens is not None:
                 self._on_usage(self._body.tokens)
@@ -73,20 +73,20 @@ class Delivery:
         if self._reply.fault in {"hang", "drop"}:
             if self._reply.fault == "drop":
                 self._close(scope, self._reply.after_chunks == 0)
-            await gone
+            await disconnect
         else:
             await send({"type": "http.response.body", "body": b"", "more_body": False})
 
     def _faulty(self, index: int) -> bool:
-        """Say whether this piece is not sent any more."""
+        """Return whether the fault precedes this piece."""
         fault = self._reply.fault in {"hang", "drop", "cut"}
         return fault and index == self._reply.after_chunks
 
     def _head(self) -> dict[str, object]:
         """Return the message with status and headers."""
         headers = {"content-type": self._body.content_type, **self._reply.headers}
-        # Clients keep a connection beyond their event loop, langchain-openai's
-        # cached ones for ever: a test would end with an open socket.
+        # Clients keep connections after their event loop (langchain-openai caches
+        # clients for ever), so a test would end with an open socket.
         headers["connection"] = "close"
         if self._body.content_type == "application/json":
             headers["content-length"] = str(sum(map(len, self._body.pieces)))
@@ -96,7 +96,7 @@ class Delivery:
 
 
 def _broken(body: Body, reply: Reply) -> Body:
-    """Return the body with JSON that breaks off, in the piece that is asked for."""
+    """Return the body with truncated JSON in the requested piece."""
     if len(body.pieces) == 2:  # noqa: PLR2004 -- the two halves of a plain body
         return body._replace(pieces=(body.pieces[0], b""), tokens=None)
     at = reply.after_chunks
@@ -104,19 +104,19 @@ def _broken(body: Body, reply: Reply) -> Body:
     return body._replace(pieces=pieces, tokens=None)
 
 
-async def _gone(receive: Receive) -> None:
-    """Wait until the client has left or the server is being stopped."""
-    # The body has been read, so nothing but a disconnect can come.
+async def _disconnected(receive: Receive) -> None:
+    """Wait until the client has disconnected or the server stops."""
+    # The body has been read, so the next message is the disconnect.
     await receive()
 
 
-async def _left(gone: Task[None], seconds: float) -> bool:
-    """Wait, but not for a client that has left; say whether it has."""
-    await asyncio.wait({gone}, timeout=seconds)
-    return gone.done()
+async def _left(disconnect: Task[None], seconds: float) -> bool:
+    """Wait, or until the client disconnects; return whether it has."""
+    await asyncio.wait({disconnect}, timeout=seconds)
+    return disconnect.done()
 
 
-# Only a machine that hangs needs as long to come up or to end.
+# No working machine needs as long to start or stop.
 _PATIENCE_SECONDS: Final = 60.0
 _END_SECONDS: Final = 2.5
 
@@ -127,7 +127,7 @@ class ThreadedServer:
     Args:
         app: The application.
         host: The address to listen on.
-        port: The port to listen on, 0 for a free one.
+        port: The port to listen on; 0 for a free one.
 
     Raises:
         OSError: The port is in use.
@@ -158,23 +158,23 @@ class ThreadedServer:
         return f"http://{self.host}:{self.port}"
 
     def start(self) -> None:
-        """Start serving, and return when a client can connect."""
+        """Start serving, and return when clients can connect."""
         self._thread.start()
         self._server.up.wait(_PATIENCE_SECONDS)
 
     def stop(self) -> None:
-        """Close the connections, end the thread; safe twice."""
+        """Close the connections and end the thread; safe to repeat."""
         self._server.end()
         if self._thread.ident is not None:
             self._thread.join(_PATIENCE_SECONDS)
         self._socket.close()
 
     def close(self, scope: Scope, at_once: bool) -> None:  # noqa: FBT001
-        """Close a client's connection under its request.
+        """Close the connection of a request.
 
         Args:
             scope: The ASGI scope of the request.
-            at_once: Without what has been written and not sent yet.
+            at_once: Whether to discard written data that is not sent yet.
         """
         for connection in self._server.connections():
             if connection.client == scope["client"]:
@@ -182,7 +182,7 @@ class ThreadedServer:
                 (transport.abort if at_once else transport.close)()
 
     def _run(self) -> None:
-        """Serve in this thread, in an event loop of its own."""
+        """Serve in this thread, in a new event loop."""
         try:
             asyncio.run(self._server.serve(sockets=[self._socket]))
         finally:
@@ -190,7 +190,7 @@ class ThreadedServer:
 
 
 class _Server(uvicorn.Server):
-    """uvicorn without its clock: it starts at once and stops at once."""
+    """uvicorn without its ticks: it starts and stops at once."""
 
     def __init__(self, config: uvicorn.Config) -> None:
         super().__init__(config)
@@ -207,13 +207,13 @@ class _Server(uvicorn.Server):
         ]
 
     def end(self) -> None:
-        """Ask for the end, from any thread, also before it is up."""
+        """Request the stop, from any thread, also before the start."""
         self._is_ended = True
         if self._loop is not None and not self._loop.is_closed():
             self._loop.call_soon_threadsafe(self._end.set)
 
     async def main_loop(self) -> None:
-        """Wait for the end."""
+        """Wait for the stop."""
         self._loop = asyncio.get_running_loop()
         self.up.set()
         if not self._is_ended:
@@ -223,11 +223,11 @@ class _Server(uvicorn.Server):
         self,
         sockets: list[socket.socket] | None = None,  # noqa: ARG002 -- the owner's
     ) -> None:
-        """Close what is open and let the requests see it."""
+        """Close the connections and let the requests end."""
         loop = asyncio.get_running_loop()
         limit = loop.time() + _END_SECONDS
-        # The listener is closed last: a connection that is just being accepted
-        # while it closes leaks its socket (python/cpython issue 109564).
+        # The listener is closed last: a connection that is accepted while it
+        # closes leaks its socket (python/cpython issue 109564).
         while self._busy() and loop.time() < limit:
             for connection in self.connections():
                 connection.transport.abort()
@@ -236,5 +236,5 @@ class _Server(uvicorn.Server):
             server.close()
 
     def _busy(self) -> bool:
-        """Say whether there are connections, or tasks beside the one that asks."""
+        """Return whether there are connections or other tasks."""
         return bool(self.server_state.connections) or len(asyncio.all_tasks()) > 1

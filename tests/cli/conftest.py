@@ -1,4 +1,4 @@
-"""Fixtures of the commands of money; the servers beside this file are importable."""
+"""Fixtures for the commands; the servers beside this file are importable."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
 
 @pytest.fixture(autouse=True)
-def _a_terminal_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Keep the variables of this machine out, and print for one width."""
+def _fixed_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Remove this machine's OTel variables, and set the width of the terminal."""
     for name in os.environ:
         if name.startswith("OTEL_"):
             monkeypatch.delenv(name)
@@ -29,6 +29,6 @@ def _a_terminal_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def metrics() -> Iterator[str]:
-    """Give the address of an app's series."""
+    """Serve an app's series and return their URL."""
     with serving(spend_of_a_day()) as url:
         yield url

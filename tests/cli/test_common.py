@@ -25,12 +25,12 @@ NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
     ],
 )
 def test_times(text: str, expected: datetime) -> None:
-    """So long ago, a day, or a moment."""
+    """A duration before now, a date, or a date and time."""
     assert moment(text, NOW) == expected
 
 
-def test_now_is_the_clocks() -> None:
-    """Nobody has to say what time it is."""
+def test_durations_count_back_from_now() -> None:
+    """The default for now is the system clock."""
     assert abs((datetime.now(UTC) - moment("0h")).total_seconds()) < 60
 
 
@@ -49,7 +49,7 @@ def test_now_is_the_clocks() -> None:
 def test_numbers_of_options(
     command: str, allowed: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """What is not allowed is refused with what is."""
+    """The error for an invalid number names the allowed values."""
     with pytest.raises(SystemExit) as ended:
         main(command.split())
     assert ended.value.code == 2
@@ -57,14 +57,14 @@ def test_numbers_of_options(
 
 
 @pytest.mark.parametrize("text", ["", "yesterday", "7", "-7d", "999999w", "2026-13-01"])
-def test_what_is_no_time(text: str) -> None:
-    """It is refused with what is allowed."""
+def test_invalid_times(text: str) -> None:
+    """The error names the allowed forms."""
     with pytest.raises(argparse.ArgumentTypeError, match="use 24h, 7d"):
         moment(text)
 
 
 def test_a_table_fits_its_terminal() -> None:
-    """The column that folds gives way; wide characters count twice."""
+    """The folding column shrinks; wide characters take two columns."""
     file = io.StringIO()
     columns = [Column("model", "total", folds=True), Column("tokens", "7", right=True)]
     rows = [["a-very-long-name-of-a-model", "3"], ["玫瑰", "4\n5 above"]]
@@ -82,7 +82,7 @@ def test_a_table_fits_its_terminal() -> None:
 
 
 def test_long_lines_are_wrapped() -> None:
-    """Further lines are indented; an empty line is one."""
+    """Later lines are indented; an empty text is an empty line."""
     file = io.StringIO()
     out = Output(file=file, width=20)
     out.line("one two three four five", "dim", indent=2)
@@ -105,7 +105,7 @@ def test_colours(
     colored: bool,  # noqa: FBT001 -- a parameter
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """On terminals that show them, where nobody switches them off."""
+    """They are on for terminals that support them, unless switched off."""
     monkeypatch.setenv("TERM", "xterm")
     monkeypatch.delenv("NO_COLOR", raising=False)
     for name, value in variables.items():
@@ -134,7 +134,7 @@ def test_codes_of_terminals_are_shown_and_not_obeyed(text: str) -> None:
 
 
 def test_parts_of_a_line_have_their_own_styles() -> None:
-    """Without what follows the last of them."""
+    """Trailing spaces are removed."""
     file = io.StringIO()
     Output(file=file, width=20).parts([("roses ", "bold"), ("red ", "red")])
     assert file.getvalue() == "roses red\n"

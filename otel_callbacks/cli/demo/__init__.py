@@ -1,4 +1,4 @@
-"""``otel-callbacks demo``: a flower shop that shows what the handler sees."""
+"""``otel-callbacks demo``: a sample app, a flower shop, with its telemetry."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from otel_callbacks.cli._common import within
 if TYPE_CHECKING:
     import argparse
 
-# What the demo imports, and what the extra brings.
+# Packages of the extra that the demo imports.
 _NEEDED: Final = (
     "langchain_openai",
     "opentelemetry.instrumentation.httpx",
@@ -30,21 +30,21 @@ _whole = within(int, lambda number: number >= 0, "a whole number from 0 on")
 def add_to(parser: argparse.ArgumentParser) -> None:
     """Add the command's options."""
     parser.description = (
-        "Runs LangChain's ChatOpenAI against a fake provider on this "
-        "machine and shows the traces, the tokens and where to look at them."
+        "Run LangChain's ChatOpenAI against a fake provider on this "
+        "machine and show the traces, the tokens and where to look at them."
     )
     parser.add_argument(
         "--html",
         metavar="FILE",
         type=Path,
-        help="also write the waterfall as one self-contained page",
+        help="also write the traces to a self-contained HTML page",
     )
     parser.add_argument(
         "--rounds",
         metavar="N",
         type=_whole,
         default=1,
-        help="rounds of traffic, 0 for no limit (default: 1)",
+        help="rounds of traffic; 0 for no limit (default: 1)",
     )
     parser.add_argument(
         "--keep-serving",
@@ -68,19 +68,19 @@ def add_to(parser: argparse.ArgumentParser) -> None:
         "--model",
         metavar="NAME",
         default="gpt-4o-mini",
-        help="the model to ask with --real (default: gpt-4o-mini)",
+        help="the model for --real (default: gpt-4o-mini)",
     )
     parser.add_argument("--no-color", action="store_true", help="no colours")
     parser.set_defaults(run=run)
 
 
 def run(options: argparse.Namespace) -> int:
-    """Show the demo."""
+    """Run the demo."""
     refusal = _refusal(options)
     if refusal:
         sys.stderr.write(f"otel-callbacks demo: {refusal}\n")
         return _CANNOT
-    # Here, because these need the extra, and are slow to import.
+    # Imported here because it needs the extra and is slow to import.
     from otel_callbacks.cli.demo.show import show  # noqa: PLC0415
 
     return show(options)
@@ -103,7 +103,7 @@ def _refusal(options: argparse.Namespace) -> str:
 
 
 def _is_there(module: str) -> bool:
-    """Say whether a module can be imported, without importing it."""
+    """Return whether a module can be imported, without importing it."""
     try:
         return importlib.util.find_spec(module) is not None
     except (ModuleNotFoundError, ValueError):

@@ -71,10 +71,10 @@ _seconds = within(
 def add_to(parser: argparse.ArgumentParser) -> None:
     """Add the command's options."""
     parser.description = (
-        "Sends a fake chain through the handler, the Collector, Jaeger, "
-        "Prometheus and Grafana. Reports for each hop whether the chain arrived, and "
+        "Send a fake chain through the handler, the Collector, Jaeger, "
+        "Prometheus and Grafana. Report for each hop whether the chain arrived, and "
         "if not, why and what to do. Exit code 0: all hops work; 1: a hop is broken; "
-        "2: wrong usage or a wrong setting."
+        "2: wrong usage or an invalid setting."
     )
     for one in STAGES:
         if one.help:

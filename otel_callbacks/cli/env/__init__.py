@@ -1,7 +1,7 @@
-"""``otel-callbacks env``: the block of variables that sends to a backend.
+"""``otel-callbacks env``: the environment variables that send to a backend.
 
-The one table of backends: the command prints it, the doctor compares the environment
-with it, and a test holds that ``docs/backends.md`` has it.
+The doctor compares the environment with the same table, and a test compares
+``docs/backends.md`` with it.
 """
 
 from __future__ import annotations
@@ -26,20 +26,20 @@ _LOGS_EXPORTER: Final = "OTEL_LOGS_EXPORTER"
 _HTTP: Final = "http/protobuf"
 _PATH: Final = "/v1/traces"
 _WIDTH: Final = 88
-# What is to be replaced: a word in capitals.
+# A word in capitals, for the user to replace.
 _PLACEHOLDER: Final = re.compile(r"(?<![A-Za-z])[A-Z]{2,}[0-9]*(?![A-Za-z])")
 
 
 class Backend(NamedTuple):
-    """Where spans can be sent.
+    """A backend that receives spans.
 
     Args:
         title: Its name.
-        endpoint: The URL; with the path of spans where it takes nothing else.
-        protocol: The protocol that it takes.
-        headers: As the variable wants them.
+        endpoint: The URL; with the traces path if it accepts only traces.
+        protocol: The protocol that it accepts.
+        headers: The value of the variable for headers.
         takes: The signals: ``traces``, ``traces and events``, or ``all``.
-        notes: What else is to be known, a sentence each.
+        notes: Further instructions, one sentence each.
         others: Its other hosts.
     """
 
@@ -53,7 +53,7 @@ class Backend(NamedTuple):
 
     @property
     def variables(self) -> dict[str, str]:
-        """What to set."""
+        """The variables to set."""
         prefix = _TRACES if self.endpoint.endswith(_PATH) else _ALL
         found = {f"{prefix}ENDPOINT": self.endpoint, f"{prefix}PROTOCOL": self.protocol}
         if self.headers:
@@ -64,7 +64,7 @@ class Backend(NamedTuple):
         return found
 
     def is_at(self, url: str) -> bool:
-        """Say whether a URL is one of this backend's."""
+        """Return whether a URL belongs to this backend."""
         netloc = urlsplit(url).netloc.removesuffix(":443")
         mine = urlsplit(self.endpoint).netloc.removesuffix(":443")
         host = re.escape(_PLACEHOLDER.sub("@", mine)).replace("@", r"[a-zA-Z0-9.-]+")
@@ -88,8 +88,8 @@ BACKENDS: Final[Mapping[str, Backend]] = {
         "grpc",
         notes=(
             (
-                "As `docker compose up` starts it, with Jaeger, Prometheus and Grafana "
-                "behind it; there leave OTEL_METRICS_EXPORTER=prometheus."
+                "For the stack of `docker compose up`, with Jaeger, Prometheus and "
+                "Grafana, leave OTEL_METRICS_EXPORTER=prometheus."
             ),
         ),
     ),
@@ -100,7 +100,7 @@ BACKENDS: Final[Mapping[str, Backend]] = {
         "https://otlp-gateway-ZONE.grafana.net/otlp",
         headers=_BASIC,
         notes=(
-            "ZONE is that of your stack, such as prod-eu-west-2.",
+            "ZONE is your stack's zone, such as prod-eu-west-2.",
             "BASE64 is `printf %s INSTANCE_ID:TOKEN | base64 -w0`.",
         ),
     ),
@@ -110,12 +110,12 @@ BACKENDS: Final[Mapping[str, Backend]] = {
         "grpc",
         notes=(
             (
-                "Through the Datadog Agent, with its OTLP receiver switched on, "
+                "Through the Datadog Agent with its OTLP receiver enabled, "
                 "or a Collector with the datadog exporter."
             ),
             (
-                "LLM Observability takes spans without an Agent, too: its pages "
-                "name your site's endpoint and the header dd-otlp-source=llmobs."
+                "LLM Observability also accepts spans without an Agent: see its docs "
+                "for your site's endpoint and the header dd-otlp-source=llmobs."
             ),
         ),
     ),
@@ -126,8 +126,8 @@ BACKENDS: Final[Mapping[str, Backend]] = {
         notes=(
             "In the EU it is https://api.eu1.honeycomb.io.",
             (
-                "Metrics want a dataset: set OTEL_EXPORTER_OTLP_METRICS_HEADERS to "
-                "x-honeycomb-team=KEY,x-honeycomb-dataset=NAME, too."
+                "Metrics need a dataset: also set OTEL_EXPORTER_OTLP_METRICS_HEADERS "
+                "to x-honeycomb-team=KEY,x-honeycomb-dataset=NAME."
             ),
         ),
         others=("api.eu1.honeycomb.io",),
@@ -140,7 +140,7 @@ BACKENDS: Final[Mapping[str, Backend]] = {
         notes=(
             "BASE64 is `printf %s PUBLIC_KEY:SECRET_KEY | base64 -w0`.",
             (
-                "In the US it is https://us.cloud.langfuse.com, your own one "
+                "In the US it is https://us.cloud.langfuse.com; self-hosted, "
                 "http://localhost:3000."
             ),
         ),
@@ -160,10 +160,10 @@ BACKENDS: Final[Mapping[str, Backend]] = {
         takes="traces",
         notes=(
             (
-                "Start it with `mlflow server`; its store must be a database, such as "
+                "Start it with `mlflow server`; its store must be a database such as "
                 "SQLite, the default."
             ),
-            "ID is the experiment's: 0 is the default one.",
+            "ID is the experiment's id: 0 is the default one.",
         ),
     ),
     "signoz": Backend(
@@ -179,15 +179,15 @@ BACKENDS: Final[Mapping[str, Backend]] = {
         notes=("Through a Collector with the azuremonitor exporter.",),
     ),
 }
-"""Each backend by the name that the command takes."""
+"""Each backend by its name on the command line."""
 
 
 def add_to(parser: argparse.ArgumentParser) -> None:
     """Add the command's options."""
     parser.description = (
-        "Prints the variables that send spans to a backend, to be pasted or "
-        'read: eval "$(otel-callbacks env jaeger)". Words in capitals are yours to '
-        "replace. `otel-callbacks doctor --only collector` then checks them."
+        "Print the variables that send spans to a backend, to paste or to "
+        'evaluate: eval "$(otel-callbacks env jaeger)". Replace the words in '
+        "capitals, then check with `otel-callbacks doctor --only collector`."
     )
     parser.add_argument(
         "backend",
@@ -200,7 +200,7 @@ def add_to(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Print one block."""
+    """Print the variables for one backend."""
     out = Output(color=not options.no_color)
     for line in block(options.backend):
         out.parts([(line, "dim" if line.startswith("#") else "")])
@@ -210,7 +210,7 @@ def run(options: argparse.Namespace) -> int:
 def block(name: str) -> Iterator[str]:
     """Yield the lines for a backend."""
     backend = BACKENDS[name]
-    for note in (f"{backend.title} takes {_takes(backend)}.", *backend.notes):
+    for note in (f"{backend.title} accepts {_takes(backend)}.", *backend.notes):
         yield from textwrap.wrap(
             note,
             _WIDTH,
@@ -224,12 +224,12 @@ def block(name: str) -> Iterator[str]:
 
 
 def _takes(backend: Backend) -> str:
-    """Say which signals a backend takes."""
+    """Return the text for the signals that a backend accepts."""
     return "traces, metrics and logs" if backend.takes == "all" else backend.takes
 
 
 def at(url: str) -> list[str]:
-    """Return the backends that are at an address; on this machine it may be several."""
+    """Return the backends at an address; localhost may match several."""
     found = url.replace("//127.0.0.1", "//localhost")
     found = re.sub(":4318(?=/|$)", ":4317", found)
     return [name for name, one in BACKENDS.items() if one.is_at(found)]
@@ -238,37 +238,37 @@ def at(url: str) -> list[str]:
 def troubles(
     url: str, settings: Settings, environ: Mapping[str, str]
 ) -> Iterator[tuple[str, str]]:
-    """Yield where the environment is not as the one backend at an address wants it.
+    """Yield settings that do not fit the one backend at an address.
 
     Args:
-        url: Where spans go.
+        url: The URL that spans are sent to.
         settings: The settings of this environment.
         environ: The environment.
 
     Yields:
-        What is wrong, and what to do.
+        The fault and the remedy.
     """
     names = at(url)
     if len(names) != 1:
         return
     backend = BACKENDS[names[0]]
-    remedy = f"`otel-callbacks env {names[0]}` prints what {backend.title} wants."
+    remedy = f"`otel-callbacks env {names[0]}` prints what {backend.title} needs."
     protocol = settings.protocol_of("traces")
     if protocol != backend.protocol:
         yield (
-            f"{backend.title} takes {backend.protocol}, and we send {protocol}",
+            f"{backend.title} accepts {backend.protocol}, but {protocol} is set",
             remedy,
         )
     wanted, path = _path(backend.endpoint), _sent_to(url, environ)
     if protocol == backend.protocol and path != wanted:
-        yield f"{backend.title} takes spans at {wanted}, and we send to {path}", remedy
-    given = _headers(_first(environ, "HEADERS"))
+        yield f"{backend.title} accepts spans at {wanted}, not at {path}", remedy
+    sent = _headers(_first(environ, "HEADERS"))
     for header, value in _headers(backend.headers).items():
-        if header not in given:
-            yield f"{backend.title} wants the header {header}", remedy
-        elif given[header] == value and (word := _PLACEHOLDER.search(value)):
+        if header not in sent:
+            yield f"{backend.title} needs the header {header}", remedy
+        elif sent[header] == value and (word := _PLACEHOLDER.search(value)):
             yield (
-                f"the header {header} still has {word[0]} in the place of yours",
+                f"the header {header} still has the placeholder {word[0]}",
                 remedy,
             )
     for signal, exporter, takes in (
@@ -277,18 +277,18 @@ def troubles(
     ):
         there = _first(environ, "ENDPOINT", signal)
         if exporter in {"otlp", "both"} and not takes and backend.is_at(there):
-            what = f"{backend.title} takes no {signal.lower()}, which go there, too"
+            what = f"{signal.lower()} are sent to {backend.title}, which accepts none"
             yield what, remedy
 
 
 def _first(environ: Mapping[str, str], what: str, signal: str = "TRACES") -> str:
-    """Return a signal's own variable, else the one for all."""
+    """Return the value of a signal's own variable, or of the general one."""
     own = environ.get(f"{_ALL}{signal}_{what}", "").strip()
     return own or environ.get(f"{_ALL}{what}", "").strip()
 
 
 def _path(endpoint: str) -> str:
-    """Return the path of spans, which a base has added."""
+    """Return the traces path of an endpoint, appended if it is a base URL."""
     path = urlsplit(endpoint).path.rstrip("/")
     return path if path.endswith(_PATH) else f"{path}{_PATH}"
 
@@ -300,6 +300,6 @@ def _sent_to(url: str, environ: Mapping[str, str]) -> str:
 
 
 def _headers(text: str) -> dict[str, str]:
-    """Read headers as the exporters do."""
+    """Parse headers like the exporters do."""
     pairs = (one.partition("=") for one in text.split(",") if one.strip())
     return {name.strip().lower(): value.strip() for name, _, value in pairs}

@@ -1,4 +1,4 @@
-"""``otel-callbacks prices``: what is known of a model's prices, and since when."""
+"""``otel-callbacks prices``: a model's known prices and their start dates."""
 
 from __future__ import annotations
 
@@ -25,12 +25,15 @@ _LONGEST_REMARK: Final = 300
 def add_to(parser: argparse.ArgumentParser) -> None:
     """Add the command's options."""
     parser.description = (
-        "Prints all prices of a model, in US dollars per million tokens. Works "
-        "offline. Exit code 0: known; 1: not known; 2: wrong usage."
+        "Print all prices of a model, in US dollars per million tokens. Works "
+        "offline. Exit code 0: found; 1: not found; 2: wrong usage."
     )
-    parser.add_argument("model", metavar="MODEL", help="as the provider names it")
+    parser.add_argument("model", metavar="MODEL", help="the provider's name for it")
     parser.add_argument(
-        "--provider", metavar="NAME", default="", help="such as openai or aws.bedrock"
+        "--provider",
+        metavar="NAME",
+        default="",
+        help="one provider only, such as openai or aws.bedrock",
     )
     parser.add_argument(
         "--at",
@@ -47,8 +50,8 @@ def add_to(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Print what is known."""
-    # Here, because it takes 90 ms.
+    """Print a model's prices."""
+    # Imported here because the import takes 90 ms.
     from otel_callbacks.cli.prices.lookup import find, near, source  # noqa: PLC0415
 
     at = options.at or datetime.now(UTC)
@@ -63,10 +66,10 @@ def run(options: argparse.Namespace) -> int:
         sys.stdout.write(json.dumps(content, indent=2, ensure_ascii=False) + "\n")
     if not found:
         like = ", ".join(near(options.model)) or "none"
-        where = f" of {options.provider}" if options.provider else ""
+        where = f" at {options.provider}" if options.provider else ""
         why = (
-            f"no price of {options.model!r}{where} is known ({source()}). Names like "
-            f"it: {like}. A file can give its price: --prices FILE, {VARIABLE}."
+            f"no known price for {options.model!r}{where} ({source()}). Similar names: "
+            f"{like}. Set its price in a file: --prices FILE or {VARIABLE}."
         )
         return refuse("prices", why, _UNKNOWN)
     if not options.json:
@@ -75,12 +78,12 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _print(out: Output, found: Sequence[Found], at: datetime) -> None:
-    """Print a table for each who sells the model."""
+    """Print one table for each provider of the model."""
     from otel_callbacks.cli.prices.lookup import EXAMPLE, KINDS, written  # noqa: PLC0415
 
     for one in found:
         out.line()
-        out.line(f"{one.model} of {one.provider}, $ for a million tokens", "bold")
+        out.line(f"{one.model} from {one.provider}, $ per million tokens", "bold")
         kinds = [
             kind
             for kind in KINDS
@@ -110,7 +113,7 @@ def _print(out: Output, found: Sequence[Found], at: datetime) -> None:
 
 
 def _as_dict(found: Found) -> dict[str, Any]:
-    """Return what is known as JSON knows it; money as text, so that it stays exact."""
+    """Return prices as JSON values; amounts are text, so that they stay exact."""
     return {
         "provider": found.provider,
         "model": found.model,

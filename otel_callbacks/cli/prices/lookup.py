@@ -1,4 +1,4 @@
-"""What is known of a model's prices: whose they are, and since when."""
+"""Look up a model's known prices, their source and their start dates."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from otel_callbacks._spend.rates import Rates, Tiers
 
 EXAMPLE: Final = Usage(1_000_000, 100_000)
-"""Tokens that the worked example has."""
+"""The tokens of the worked example."""
 
 _NEAR: Final = 5
 _ELSE: Final = "else"
@@ -32,7 +32,7 @@ _ELSE: Final = "else"
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Period:
-    """Prices that hold, or held, under one condition."""
+    """Prices that apply, or applied, under one condition."""
 
     when: str
     rates: Rates
@@ -41,7 +41,7 @@ class Period:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Found:
-    """One model, as one provider sells it."""
+    """One model at one provider."""
 
     provider: str
     model: str
@@ -52,12 +52,12 @@ class Found:
 
 
 def find(model: str, provider: str, at: datetime, own: PriceFile) -> tuple[Found, ...]:
-    """Find a model: the user's prices first, then all who sell it."""
+    """Find a model's prices: the user's first, then those of each provider."""
     return (*_own(model, provider, at, own), *_known(model, provider, at))
 
 
 def near(model: str) -> tuple[str, ...]:
-    """Name models whose names are like this one."""
+    """Return the names of models with a similar name."""
     names = {one.id for seller in get_snapshot().providers for one in seller.models}
     found = difflib.get_close_matches(model.lower(), sorted(names), _NEAR, 0.5)
     inside = sorted(name for name in names if model.lower() in name.lower())
@@ -65,7 +65,7 @@ def near(model: str) -> tuple[str, ...]:
 
 
 def source() -> str:
-    """Name the list of known prices, with how new it is."""
+    """Return the name and version of the price list, with its newest date."""
     days = [
         price.constraint.start_date
         for seller in get_snapshot().providers
@@ -78,7 +78,7 @@ def source() -> str:
 
 
 def _own(model: str, provider: str, at: datetime, own: PriceFile) -> list[Found]:
-    """Find the user's prices of a model, for any server."""
+    """Find the user's prices for a model, at any server."""
     chosen = own.find(provider, "", 0, model, at)
     periods = [
         Period(
@@ -106,7 +106,7 @@ def _own(model: str, provider: str, at: datetime, own: PriceFile) -> list[Found]
 
 
 def _known(model: str, provider: str, at: datetime) -> list[Found]:
-    """Find a model in the list, at one provider or at all, its maker first."""
+    """Find a model in the list at one or all providers, its maker first."""
     snapshot = get_snapshot()
     sellers = snapshot.providers
     if provider:
@@ -119,7 +119,7 @@ def _known(model: str, provider: str, at: datetime) -> list[Found]:
     found = []
     for one in sellers:
         known = one.find_model(model, all_providers=snapshot.providers)
-        # What one provider sells for another is listed there.
+        # A model sold on behalf of another provider is listed at that provider.
         if known is None or not (provider or any(known is own for own in one.models)):
             continue
         sold = Sold(one, known)
@@ -137,7 +137,7 @@ def _known(model: str, provider: str, at: datetime) -> list[Found]:
 
 
 def _periods(sold: Sold, at: datetime) -> list[Period]:
-    """Return a model's prices under each condition."""
+    """Return a model's prices for each condition."""
     now = sold.prices(at, "")
     listed = _conditions(sold.model)
     if not listed:
@@ -157,13 +157,13 @@ def _periods(sold: Sold, at: datetime) -> list[Period]:
 
 
 def _merged(standard: ModelPrice, variant: ModelPrice) -> ModelPrice:
-    """Return the prices of a tier, which names only what differs."""
+    """Return the standard prices with those that a variant overrides."""
     merged: ModelPrice = type(standard)(**{**vars(standard), **vars(variant)})
     return merged
 
 
 def _when(constraint: Any) -> str:
-    """Write when a price holds."""
+    """Return the text for the condition of a price."""
     if constraint is None:
         return _ELSE
     if (day := getattr(constraint, "start_date", None)) is not None:
@@ -172,12 +172,12 @@ def _when(constraint: Any) -> str:
 
 
 def _conditions(model: Any) -> list[Any]:
-    """Return the prices that hold under a condition."""
+    """Return the conditional prices of a model."""
     return model.prices if isinstance(model.prices, list) else []
 
 
 def written(tiers: Tiers | None) -> str:
-    """Write a price for a million tokens, with the tokens from which another holds."""
+    """Return the text for a price per million tokens, one line for each tier."""
     if tiers is None:
         return ""
     first, *others = [(above, f"{amount.normalize():f}") for above, amount in tiers]
@@ -185,4 +185,4 @@ def written(tiers: Tiers | None) -> str:
 
 
 KINDS: Final = (*rates.TOKENS, rates.PER_CALL)
-"""Kinds of prices, in the order they are printed."""
+"""Kinds of prices, in the order of the columns."""

@@ -167,11 +167,11 @@ _percent = within(float, lambda part: 0 <= part < inf, "a number from 0 on")
 def add_to(parser: argparse.ArgumentParser) -> None:
     """Add the command's options."""
     parser.description = (
-        "Compares tokens and cost by model and day with an export: "
-        "OpenAI's usage or costs, as JSON of its API or as CSV of its pages, "
+        "Compare tokens and cost by model and day with an export: "
+        "OpenAI's usage or costs, as JSON from its API or CSV from its pages, "
         "Anthropic's as JSON, or any CSV with date, model, input_tokens, "
         "output_tokens, cost. Exit code 0: equal within the tolerance; 1: "
-        "different, or our side is not complete; 2: cannot be read."
+        "different, or the counters are incomplete; 2: cannot read."
     )
     parser.add_argument("file", metavar="FILE", type=Path, help="the export")
     where = parser.add_mutually_exclusive_group()

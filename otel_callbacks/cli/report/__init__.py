@@ -43,9 +43,9 @@ _LABEL: Final = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*")
 def add_to(parser: argparse.ArgumentParser) -> None:
     """Add the command's options."""
     parser.description = (
-        "Reads an app's /metrics, or a Prometheus, and prints calls, "
+        "Read an app's /metrics, or a Prometheus, and print calls, "
         "tokens and cost by model and outcome. Exit code 0: the sums are "
-        "complete; 1: more may have been spent, see the last lines; 2: cannot be read."
+        "complete; 1: more may have been spent, see the last lines; 2: cannot read."
     )
     parser.add_argument(
         "url",
@@ -72,7 +72,7 @@ def add_to(parser: argparse.ArgumentParser) -> None:
 def add_times(parser: argparse.ArgumentParser) -> None:
     """Add the options of a Prometheus and of a time."""
     parser.add_argument(
-        "--prometheus", metavar="URL", help="read a Prometheus, for a period"
+        "--prometheus", metavar="URL", help="read a period from a Prometheus"
     )
     parser.add_argument(
         "--since",
@@ -81,7 +81,7 @@ def add_times(parser: argparse.ArgumentParser) -> None:
         help=f"with --prometheus: 24h, 7d, 2026-11-01 (default: {_SINCE})",
     )
     parser.add_argument(
-        "--until", metavar="TIME", type=moment, help="as --since (default: now)"
+        "--until", metavar="TIME", type=moment, help="like --since (default: now)"
     )
 
 

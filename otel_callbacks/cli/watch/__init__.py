@@ -35,9 +35,9 @@ _positive = within(int, lambda number: number > 0, "a whole number from 1 on")
 def add_to(parser: argparse.ArgumentParser) -> None:
     """Add the command's options."""
     parser.description = (
-        "Receives OTLP (traces, and events with content) on this machine "
-        "and shows each trace when it ends. For development: it keeps only the last "
-        "traces, in memory. To keep traces, use Jaeger."
+        "Receive OTLP (traces, and events with content) on this machine "
+        "and show each trace when it ends. For development: only the latest traces "
+        "are kept, in memory. To keep traces, use Jaeger."
     )
     parser.add_argument(
         "--html", action="store_true", help="also serve a live web page"

@@ -106,7 +106,7 @@ def test_what_an_environment_lacks_for_its_backend_is_named(
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:5000")
     assert main(["doctor", "--only", "collector", "--timeout", "1"]) == 1
     said = " ".join(capsys.readouterr().out.split())
-    assert "MLflow wants the header x-mlflow-experiment-id" in said
+    assert "MLflow needs the header x-mlflow-experiment-id" in said
 
 
 def test_sampled_away_is_named(

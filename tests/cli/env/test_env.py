@@ -19,12 +19,12 @@ _BLOCK = re.compile(r"^```sh\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 @pytest.fixture(params=BACKENDS)
 def name(request: pytest.FixtureRequest) -> str:
-    """Give each backend's name."""
+    """Return each backend's name."""
     return str(request.param)
 
 
 def _here(monkeypatch: pytest.MonkeyPatch, name: str, **others: str) -> Settings:
-    """Set a backend's variables, and others; return the settings."""
+    """Set a backend's variables and others, and return the settings."""
     for variable, value in {**BACKENDS[name].variables, **others}.items():
         monkeypatch.setenv(variable, value)
     check_sdk_variables()
@@ -32,7 +32,7 @@ def _here(monkeypatch: pytest.MonkeyPatch, name: str, **others: str) -> Settings
 
 
 def _troubles(monkeypatch: pytest.MonkeyPatch, name: str, **others: str) -> list[str]:
-    """Return what is wrong with a backend's variables, some of them changed."""
+    """Return the faults of a backend's variables, some of them changed."""
     settings = _here(monkeypatch, name, **others)
     prefix = "OTEL_EXPORTER_OTLP_"
     url = os.environ.get(f"{prefix}TRACES_ENDPOINT") or os.environ[f"{prefix}ENDPOINT"]
@@ -47,10 +47,10 @@ def test_the_page_has_each_block_and_no_other() -> None:
     assert blocks == ["\n".join(block(name)) + "\n" for name in BACKENDS]
 
 
-def test_a_block_is_what_a_shell_reads(
+def test_a_shell_reads_each_block(
     name: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """And what the settings take."""
+    """The shell exports exactly the backend's variables."""
     assert main(["env", name]) == 0
     script = f"{capsys.readouterr().out}env"
     done = subprocess.run(  # noqa: S603 -- our own output
@@ -66,12 +66,12 @@ def test_a_block_is_what_a_shell_reads(
     assert BACKENDS[name].variables.items() <= read.items()
 
 
-def test_an_environment_that_is_right_is_recognised(
+def test_a_complete_environment_has_no_faults(
     name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """All that may be wrong is a word that is still to be replaced."""
+    """The only possible fault is a placeholder."""
     found = _troubles(monkeypatch, name)
-    assert all("in the place of yours" in one for one in found)
+    assert all("still has the placeholder" in one for one in found)
     assert name in at(BACKENDS[name].endpoint)
 
 
@@ -87,13 +87,13 @@ def test_an_environment_that_is_right_is_recognised(
         ("https://grafana.net.evil.test", []),
     ],
 )
-def test_a_backend_is_known_by_its_host(url: str, names: list[str]) -> None:
-    """Whatever stands in the place of the placeholders."""
+def test_a_backend_is_recognised_by_its_host(url: str, names: list[str]) -> None:
+    """Any value may replace a placeholder."""
     assert at(url) == names
 
 
-def test_on_this_machine_it_may_be_several() -> None:
-    """Over both protocols; nothing is compared then."""
+def test_localhost_matches_several_backends() -> None:
+    """With both protocols; the environment is not compared with any of them."""
     for port in (4317, 4318):
         found = at(f"http://127.0.0.1:{port}")
         assert {"watch", "jaeger", "collector", "datadog"} <= set(found)
@@ -111,27 +111,27 @@ _BASE = "https://otlp-gateway-z.grafana.net"
         (
             "grafana-cloud",
             {**_KEY, "OTEL_EXPORTER_OTLP_PROTOCOL": "grpc"},
-            ["Grafana Cloud takes http/protobuf, and we send grpc"],
+            ["Grafana Cloud accepts http/protobuf, but grpc is set"],
         ),
         (
             "grafana-cloud",
             {**_KEY, "OTEL_EXPORTER_OTLP_ENDPOINT": _BASE},
-            ["Grafana Cloud takes spans at /otlp/v1/traces, and we send to /v1/traces"],
+            ["Grafana Cloud accepts spans at /otlp/v1/traces, not at /v1/traces"],
         ),
         (
             "grafana-cloud",
             {**_KEY, "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": f"{_BASE}/otlp"},
-            ["Grafana Cloud takes spans at /otlp/v1/traces, and we send to /otlp"],
+            ["Grafana Cloud accepts spans at /otlp/v1/traces, not at /otlp"],
         ),
         (
             "honeycomb",
             {"OTEL_EXPORTER_OTLP_HEADERS": "x-other=1"},
-            ["Honeycomb wants the header x-honeycomb-team"],
+            ["Honeycomb needs the header x-honeycomb-team"],
         ),
         (
             "honeycomb",
             {},
-            ["the header x-honeycomb-team still has KEY in the place of yours"],
+            ["the header x-honeycomb-team still has the placeholder KEY"],
         ),
         (
             "mlflow",
@@ -142,8 +142,8 @@ _BASE = "https://otlp-gateway-z.grafana.net"
                 "OTEL_EXPORTER_OTLP_ENDPOINT": "http://localhost:5000",
             },
             [
-                "MLflow takes no metrics, which go there, too",
-                "MLflow takes no logs, which go there, too",
+                "metrics are sent to MLflow, which accepts none",
+                "logs are sent to MLflow, which accepts none",
             ],
         ),
         (
@@ -156,18 +156,18 @@ _BASE = "https://otlp-gateway-z.grafana.net"
         ),
     ],
 )
-def test_what_is_wrong_is_named(
+def test_faults_are_named(
     name: str,
     variables: dict[str, str],
     wrong: list[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Protocol, path, headers, signals that a backend does not take."""
+    """Protocol, path, headers, and signals that a backend does not accept."""
     assert _troubles(monkeypatch, name, **variables) == wrong
 
 
 def test_an_unknown_backend_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
-    """With those that there are."""
+    """The error lists the known backends."""
     with pytest.raises(SystemExit):
         main(["env", "florist"])
     assert "honeycomb" in capsys.readouterr().err

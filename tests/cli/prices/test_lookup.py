@@ -17,7 +17,7 @@ NONE = PriceFile()
 
 
 def test_all_periods_with_the_one_in_force() -> None:
-    """A price that changed, and the tiers of today."""
+    """A model's former prices, and its current tiers."""
     (found,) = find("o3", "openai", NOW, NONE)
     when = [period.when for period in found.periods]
     assert when[:2] == ["else", "from 2025-06-10"]
@@ -29,7 +29,7 @@ def test_all_periods_with_the_one_in_force() -> None:
     assert [period.when for period in before.periods if period.now] == ["else"]
 
 
-def test_a_tier_names_only_what_differs() -> None:
+def test_a_tier_inherits_the_standard_prices() -> None:
     """The batch list of this model has no price for cached tokens."""
     (found,) = find("gpt-4o-mini", "openai", NOW, NONE)
     batch = next(p for p in found.periods if p.when.startswith("processing batch"))
@@ -38,20 +38,20 @@ def test_a_tier_names_only_what_differs() -> None:
 
 
 def test_times_of_day() -> None:
-    """Night is cheaper."""
+    """The price depends on the time of day."""
     (found,) = find("deepseek-chat", "deepseek", NOW, NONE)
     assert [period.when for period in found.periods] == ["else", "00:30 to 16:30 UTC"]
 
 
-def test_one_price_for_ever() -> None:
-    """Most models have one."""
+def test_a_single_price_always_applies() -> None:
+    """A model without periods has one."""
     (found,) = find("text-embedding-3-small", "openai", NOW, NONE)
     assert [(period.when, period.now) for period in found.periods] == [("always", True)]
-    assert found.cost is None  # it has no output to be priced
+    assert found.cost is None  # embeddings have no price for output
 
 
-def test_all_who_sell_a_model() -> None:
-    """Without a provider, each of those whose list has it."""
+def test_all_providers_of_a_model() -> None:
+    """Without a given provider, each that lists the model is found."""
     sellers = [found.provider for found in find("gpt-4o-mini", "", NOW, NONE)]
     assert {"openai", "github-copilot"} <= set(sellers)
     assert [found.provider for found in find("gpt-4o-mini", "azure", NOW, NONE)] == [
@@ -64,7 +64,7 @@ def test_all_who_sell_a_model() -> None:
 
 
 def test_the_maker_is_listed_first() -> None:
-    """Before those who resell it; a model that nobody makes is no error."""
+    """Before resellers; an unknown model is no error."""
     now = datetime(2026, 11, 27, tzinfo=UTC)
     for model, maker in (("gpt-4o", "openai"), ("claude-opus-4-6", "anthropic")):
         found = find(model, "", now, PriceFile())
@@ -73,7 +73,7 @@ def test_the_maker_is_listed_first() -> None:
 
 
 def test_the_users_prices_come_first(tmp_path: Path) -> None:
-    """With when and where they hold."""
+    """Each has its date, server and provider."""
     path = tmp_path / "prices.toml"
     path.write_text(
         '[[prices]]\nmodel = "rose-*"\ninput = 1\noutput = 10\n'
@@ -96,19 +96,19 @@ def test_the_users_prices_come_first(tmp_path: Path) -> None:
     assert later.cost is None
 
 
-def test_names_like_it() -> None:
-    """A slip of the finger finds what was meant."""
+def test_similar_names() -> None:
+    """A misspelt name finds the right one."""
     assert "gpt-4o-mini" in near("gpt4o-minii")
     assert near("§") == ()
 
 
-def test_the_source_says_how_new_it_is() -> None:
-    """The list has no date of its own, its newest price has."""
+def test_the_source_has_a_date() -> None:
+    """It is the date of the newest price."""
     assert source().startswith(f"genai-prices {__version__}, newest price of 20")
 
 
 def test_prices_are_written_in_full() -> None:
-    """Without an exponent, and with the tokens from which another price holds."""
+    """Without an exponent, and with the threshold of each tier."""
     assert written(None) == ""
     assert written(((0, Decimal("1E+1")), (200_000, Decimal("0.50")))) == (
         "10\n0.5 above 200,000"

@@ -12,8 +12,8 @@ if TYPE_CHECKING:
     import pytest
 
 
-def test_what_is_known_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
-    """Periods, a worked example, and where it is from."""
+def test_known_prices_are_printed(capsys: pytest.CaptureFixture[str]) -> None:
+    """The output has the periods, a worked example and the source."""
     arguments = ["prices", "o3", "--provider", "openai", "--at", "2025-01-01"]
     assert main(arguments) == 0
     text = capsys.readouterr().out
@@ -24,10 +24,10 @@ def test_what_is_known_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
     assert max(map(len, text.splitlines())) <= 100
 
 
-def test_free_models_and_models_without_a_sum(
+def test_free_and_unpriced_models(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """A price of 0 costs nothing; what has no price has no sum."""
+    """A price of 0 gives a cost of $0; a missing price gives no cost."""
     path = tmp_path / "prices.toml"
     path.write_text('[[prices]]\nmodel = "rose-1"\ninput = 0\noutput = 0\n')
     assert main(["prices", "rose-1", "--prices", str(path)]) == 0
@@ -41,7 +41,7 @@ def test_free_models_and_models_without_a_sum(
 
 
 def test_json(capsys: pytest.CaptureFixture[str]) -> None:
-    """Money is text there, so that it stays exact."""
+    """Amounts are text, so that they stay exact."""
     assert main(["prices", "gpt-4o-mini", "--provider", "openai", "--json"]) == 0
     (found,) = json.loads(capsys.readouterr().out)
     assert found["example_usd"] == "0.21"
@@ -50,17 +50,17 @@ def test_json(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_an_unknown_model(capsys: pytest.CaptureFixture[str]) -> None:
-    """Names like it, and what to do."""
+    """It names similar models and a remedy."""
     assert main(["prices", "gpt4o-minii", "--provider", "openai"]) == 1
     said = capsys.readouterr()
     assert said.out == ""
-    assert "no price of 'gpt4o-minii' of openai is known" in said.err
+    assert "no known price for 'gpt4o-minii' at openai" in said.err
     assert "gpt-4o-mini" in said.err
     assert "--prices FILE" in said.err
     assert main(["prices", "§", "--json"]) == 1
     said = capsys.readouterr()
     assert json.loads(said.out) == []
-    assert "Names like it: none" in said.err
+    assert "Similar names: none" in said.err
 
 
 def test_the_users_prices(
@@ -68,7 +68,7 @@ def test_the_users_prices(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """By option or by environment; a wrong file is refused."""
+    """An option or the environment names the file; an invalid file is refused."""
     path = tmp_path / "prices.toml"
     path.write_text('[[prices]]\nmodel = "rose-1"\ninput = 1\noutput = 10\n')
     assert main(["prices", "rose-1", "--prices", str(path)]) == 0
@@ -85,14 +85,14 @@ def test_the_users_prices(
 def test_it_works_without_rich(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """A slim image has no extra."""
+    """The command needs no extra."""
     monkeypatch.setitem(sys.modules, "rich", None)
     assert main(["prices", "gpt-4o-mini", "--provider", "openai"]) == 0
     assert "$0.21" in capsys.readouterr().out
 
 
 def test_long_remarks_are_cut(capsys: pytest.CaptureFixture[str]) -> None:
-    """The list explains at length; a short remark is whole, none is no line."""
+    """A long remark is cut; a short one is printed whole."""
     assert main(["prices", "gpt-4o-mini", "--provider", "openai"]) == 0
     assert " ...\n" in capsys.readouterr().out
     assert main(["prices", "claude-opus-4-6", "--provider", "anthropic"]) == 0
