@@ -1,4 +1,4 @@
-"""How the demo's provider behaves: quick or slow, busy, strict, wanting tools."""
+"""The replies of the demo's fake provider: text, delays, errors, tool calls."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from otel_callbacks.testing.replies import count_tokens
 if TYPE_CHECKING:
     from otel_callbacks.testing import Received
 
-# ruff: noqa: RUF001 -- Chinese text has Chinese signs
+# ruff: noqa: RUF001 -- Chinese text has Chinese punctuation
 
 
 Replies = Mapping[str, str]
-"""Questions and their answers."""
+"""Answers by question."""
 
 SHOPKEEPER: Final = (
     "You work in a flower shop. Answer in the customer's language, in one sentence."
@@ -35,41 +35,41 @@ POEMS: Final[Replies] = {
     "One line about tulips, please.": "Tulips hold up small cups of morning.",
     "A line for a wedding card?": "May every year bloom like this first day.",
 }
-"""Asked for a stream."""
+"""Questions with a streamed answer."""
 PRICES: Final[Replies] = {
     "一束红玫瑰多少钱？": "一束红玫瑰二十九欧元。",
     "How much is a bunch of tulips?": "A bunch of tulips is 19 euros.",
 }
-"""Answered with the help of a tool."""
+"""Questions that need a tool call."""
 BUSY: Final[Replies] = {
     "今天还有向日葵吗？": "还有十枝，给您留着。",
     "Any sunflowers left today?": "Ten stems, and they are yours.",
 }
-"""Asked when the provider has too much to do."""
+"""Questions whose first attempt gets a 429."""
 IMPATIENT: Final[Replies] = {
     "请推荐二十种婚礼用花。": "玫瑰、牡丹、芍药……",
     "List twenty wedding flowers.": "Roses, peonies, ranunculus ...",
 }
-"""Asked by customers who do not wait for the answer."""
+"""Questions of customers who cancel."""
 REPEATED: Final[Replies] = {
     "几点关门？": "晚上八点，周日六点。",
     "When do you close?": "At eight, on Sundays at six.",
 }
-"""Asked twice."""
+"""Questions for the cache."""
 TOO_LONG: Final = ("Here is the whole herbarium:", "这是整本花卉图鉴：")
-"""The beginning of a prompt that is too long."""
+"""Beginnings of prompts that are too long."""
 
 ORDERS: Final[Replies] = {
     "我要一束红玫瑰，有货吗？": "红玫瑰二十九欧元，有货。",
     "A bunch of tulips, if you have some.": "Tulips are 19 euros, and there are some.",
     "Black orchids for Friday, please.": "There are no black orchids; lilies are 24.",
 }
-"""Taken by an agent, which asks for price and stock; nobody stocks black orchids."""
+"""Orders for an agent, which calls tools for price and stock."""
 CARE: Final[Replies] = {
     "百合怎么养护？": "明亮散射光，水少量多次。",
     "How do I keep tulips fresh?": "Cold water, a fresh cut, and no fruit beside them.",
 }
-"""Answered from the shop's leaflets."""
+"""Questions answered by retrieval."""
 
 ANSWERS: Final[Replies] = {
     **ASKED,
@@ -96,18 +96,18 @@ _CHUNK_SECONDS: Final = (0.02, 0.06)
 _RETRY_SECONDS: Final = 0.25
 _NEVER_SECONDS: Final = 30.0
 _PRICES: Final = {"玫瑰": 29, "rose": 29, "tulip": 19, "lily": 24}
-# The header in which OpenAI's own clients count their attempts.
+# OpenAI's clients send the number of retries in this header.
 _ATTEMPT: Final = "x-stainless-retry-count"
 
 
 def price_of(flower: str) -> int:
-    """Return what a bunch costs; the shop's only table."""
+    """Return the price of a bunch, in euros."""
     known = [price for name, price in _PRICES.items() if name in flower.lower()]
     return known[0] if known else 22
 
 
 def teach(provider: FakeOpenAI, seed: int) -> None:
-    """Tell a fake provider how to behave; the same seed gives the same behaviour."""
+    """Register the demo's replies; the same seed gives the same replies."""
 
     def usual(received: Received) -> Reply:
         return _usual(received, seed)
@@ -139,12 +139,12 @@ def teach(provider: FakeOpenAI, seed: int) -> None:
 
 
 def _never(received: Received) -> Reply:
-    """Answer later than any customer waits."""
+    """Answer after every customer has cancelled."""
     return Reply(delay=_NEVER_SECONDS, text=ANSWERS[received.text])
 
 
 def _too_long(_: Received) -> Reply:
-    """Refuse the prompt."""
+    """Reject the prompt."""
     return Reply.failing(
         400,
         code="context_length_exceeded",
@@ -154,7 +154,7 @@ def _too_long(_: Received) -> Reply:
 
 
 def _order(received: Received, seed: int) -> Reply:
-    """Ask for price and stock, then answer."""
+    """Call the tools for price and stock, then answer."""
     if received.after_tool:
         return _usual(received, seed)
     flower = {"flower": received.text}
@@ -163,7 +163,7 @@ def _order(received: Received, seed: int) -> Reply:
 
 
 def _usual(received: Received, seed: int) -> Reply:
-    """Answer a question, in the model's usual time."""
+    """Answer a question after the model's usual delay."""
     chance = _chance(received, seed)
     text = ANSWERS.get(received.text) or answer_to(received.text)
     reasoning = 0
@@ -180,11 +180,11 @@ def _usual(received: Received, seed: int) -> Reply:
 
 
 def _seconds(received: Received, seed: int) -> float:
-    """Return how long a model takes to begin its answer."""
+    """Return a model's time to the first byte, in seconds."""
     shortest, longest = _SECONDS.get(received.model, _USUAL_SECONDS)
     return _chance(received, seed).uniform(shortest, longest)
 
 
 def _chance(received: Received, seed: int) -> random.Random:
-    """Return chances that depend on seed, model and question, not on the order."""
+    """Return a generator seeded by seed, model and question, whatever their order."""
     return random.Random(f"{seed}/{received.model}/{received.text}")  # noqa: S311

@@ -1,4 +1,4 @@
-"""What happens in the flower shop: one function for each kind of call."""
+"""The demo's scenes: one function for each kind of call."""
 
 from __future__ import annotations
 
@@ -38,14 +38,14 @@ _LONG: Final = 400
 
 
 class Exchange(NamedTuple):
-    """A question and what became of it."""
+    """A question and its result."""
 
     question: str
     answer: str
 
 
 class Shop(NamedTuple):
-    """Where the calls are made."""
+    """The models, callbacks and sums that scenes share."""
 
     model: Callable[..., ChatOpenAI]
     models: tuple[str, ...]
@@ -84,7 +84,7 @@ async def three_customers(shop: Shop) -> list[Exchange]:
 
 
 async def stream(shop: Shop) -> list[Exchange]:
-    """Answer word by word."""
+    """Stream an answer."""
     model, question = shop.models[0], shop.chance.choice(list(replies.POEMS))
     whole = AIMessageChunk(content="")
     async for chunk in shop.model(model, stream_usage=True).astream(
@@ -95,7 +95,7 @@ async def stream(shop: Shop) -> list[Exchange]:
 
 
 async def tool_call(shop: Shop) -> list[Exchange]:
-    """Let the model ask for the price list."""
+    """Let the model call a tool for the price."""
     model, question = shop.models[0], shop.chance.choice(list(replies.PRICES))
     llm = shop.model(model).bind_tools([price_of])
     messages = _messages(question)
@@ -109,14 +109,14 @@ async def tool_call(shop: Shop) -> list[Exchange]:
     ]
     answer = await llm.ainvoke([*messages, asked, *_results(prices)])
     return [
-        Exchange(question, f"price_of() says {prices[0].text}"),
+        Exchange(question, f"price_of() returns {prices[0].text}"),
         _sold(shop, model, question, answer),
     ]
 
 
 @tool
 def in_stock(flower: str) -> str:
-    """Say whether a flower is in stock."""
+    """Return whether a flower is in stock."""
     if _SOLD_OUT in flower.lower():
         message = "no such flower"
         raise ToolException(message)
@@ -129,7 +129,7 @@ _TOOLS: Final = {one.name: one for one in (price_of, in_stock)}
 
 
 async def agent(shop: Shop) -> list[Exchange]:
-    """Let an agent take an order: it asks its tools until it knows enough."""
+    """Let an agent take an order: it calls tools until it can answer."""
     model, question = shop.models[0], shop.chance.choice(list(replies.ORDERS))
     llm = shop.model(model).bind_tools(list(_TOOLS.values()))
     exchanges = []
@@ -147,7 +147,7 @@ async def agent(shop: Shop) -> list[Exchange]:
             called = [_TOOLS[call["name"]].ainvoke(call) for call in answer.tool_calls]
             messages += [answer, *_results(await asyncio.gather(*called))]
 
-    # As langchain's create_agent names what it makes.
+    # The metadata of langchain's create_agent.
     config: Any = {
         "callbacks": shop.callbacks,
         "run_name": "florist",
@@ -161,18 +161,18 @@ async def agent(shop: Shop) -> list[Exchange]:
 
 
 class Leaflets(BaseRetriever):
-    """The shop's leaflets, found by a word."""
+    """A retriever over the shop's leaflets."""
 
     def _get_relevant_documents(
         self, query: str, *, run_manager: CallbackManagerForRetrieverRun
     ) -> list[Document]:
-        """Return what the shop has on a question."""
+        """Return the leaflet for a question."""
         del run_manager
         return [Document(replies.CARE.get(query, "Fresh water every day."))]
 
 
 async def retrieval(shop: Shop) -> list[Exchange]:
-    """Answer from what a retriever finds."""
+    """Answer from retrieved documents."""
     model, question = shop.models[0], shop.chance.choice(list(replies.CARE))
     exchanges = []
 
@@ -189,14 +189,14 @@ async def retrieval(shop: Shop) -> list[Exchange]:
 
 
 async def retry(shop: Shop) -> list[Exchange]:
-    """Ask a provider that is too busy at first."""
+    """Retry after a 429."""
     model, question = shop.models[0], shop.chance.choice(list(replies.BUSY))
     llm = shop.model(model, max_retries=2)
     return [_sold(shop, model, question, await llm.ainvoke(_messages(question)))]
 
 
 async def cancelled(shop: Shop) -> list[Exchange]:
-    """Give up on an answer that takes too long."""
+    """Cancel a call that takes too long."""
     model, question = shop.models[-1], shop.chance.choice(list(replies.IMPATIENT))
     call = shop.model(model).ainvoke(_messages(question))
     try:
@@ -235,28 +235,28 @@ async def failing(shop: Shop) -> list[Exchange]:
 
 SCENES: Final = (
     Scene("three-customers", "three customers at once", three_customers, real=True),
-    Scene("poem", "an answer word by word", stream, real=True),
-    Scene("price-check", "the model asks for a tool", tool_call, real=True),
+    Scene("poem", "a streamed answer", stream, real=True),
+    Scene("price-check", "the model calls a tool", tool_call, real=True),
     Scene("rush-hour", "429, then a retry", retry, real=False),
-    Scene("hung-up", "a customer who does not wait", cancelled, real=False),
+    Scene("hung-up", "a customer gives up waiting", cancelled, real=False),
     Scene("asked-twice", "the same question twice", cache_hit, real=True),
-    Scene("too-long", "a prompt that is too long", failing, real=False),
+    Scene("too-long", "a prompt over the limit", failing, real=False),
     Scene("order", "an agent takes an order", agent, real=True),
-    Scene("care", "an answer from leaflets", retrieval, real=True),
+    Scene("care", "an answer from documents", retrieval, real=True),
 )
 """All scenes, in the order of the show."""
 
 MODELS: Final = ("gpt-4o-mini", "gpt-5-mini", "qwen-plus")
-"""The models that the fake provider is asked for."""
+"""The models requested from the fake provider."""
 
 
 def _messages(question: str) -> list[BaseMessage]:
-    """Return what is sent for a question."""
+    """Return the messages for a question."""
     return [SystemMessage(replies.SHOPKEEPER), HumanMessage(question)]
 
 
 def _results(results: list[Any]) -> list[ToolMessage]:
-    """Return the tools' results as messages."""
+    """Return the tool messages among some results."""
     return [one for one in results if isinstance(one, ToolMessage)]
 
 
@@ -267,6 +267,6 @@ def _sold(
     message: AIMessage,
     outcome: str = "ok",
 ) -> Exchange:
-    """Count a result, and return what was said."""
+    """Add a result to the sums, and return the exchange."""
     shop.till.add(model, outcome, message.usage_metadata)
     return Exchange(question, message.text)

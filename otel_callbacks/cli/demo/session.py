@@ -1,4 +1,4 @@
-"""All that the demo needs while it runs, put up and taken down again."""
+"""Start and stop the demo's provider, telemetry and ``/metrics``."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ _INSTRUMENTORS: Final = {
 
 
 class Session(NamedTuple):
-    """What the scenes and the show work with."""
+    """The running parts of the demo."""
 
     handler: ConfiguredHandler
     provider: TracerProvider
@@ -61,13 +61,13 @@ class Session(NamedTuple):
     exporter: InMemorySpanExporter
 
     def spans(self) -> list[Span]:
-        """Take the spans that have finished since the last time."""
+        """Return the spans that have ended since the last call."""
         spans = spans_as_data(self.exporter.get_finished_spans())
         self.exporter.clear()
         return spans
 
     def model(self, name: str, **arguments: Any) -> ChatOpenAI:
-        """Make a chat model with the handler in it."""
+        """Return a chat model with the handler as its callback."""
         settings: dict[str, Any] = {"timeout": _TIMEOUT_SECONDS}
         if self.fake is not None:
             settings |= {"base_url": self.fake.base_url, "api_key": _NO_KEY}
@@ -77,7 +77,7 @@ class Session(NamedTuple):
         )
 
 
-# Of the one model that genai-prices does not have under its provider's name.
+# Prices of the one model that genai-prices lacks at its provider.
 _PRICES: Final = Path(__file__).with_name("demo_prices.toml")
 
 
@@ -90,7 +90,7 @@ def session(
     settings: Settings | None = None,
     set_up: Callable[..., ConfiguredHandler] = configure,
 ) -> Iterator[Session]:
-    """Put up provider, telemetry and ``/metrics``, and take all down at the end."""
+    """Start provider, telemetry and ``/metrics``, and stop them at the end."""
     wanted = settings or Settings.from_env()
     chosen = exporting(wanted)
     if not real and not chosen.prices:
@@ -128,7 +128,7 @@ def session(
 
 
 def _health_page(registry: CollectorRegistry, host: str, port: int) -> HealthPage:
-    """Serve the series and the health check, or say why not."""
+    """Serve the series and the health check, or refuse the address."""
     try:
         return HealthPage(registry, host, port)
     except OSError as error:
@@ -137,7 +137,7 @@ def _health_page(registry: CollectorRegistry, host: str, port: int) -> HealthPag
 
 
 def _fake(cleanup: ExitStack, seed: int) -> FakeOpenAI:
-    """Start the fake provider, which no proxy of the environment may stand before."""
+    """Start the fake provider, with the environment's proxies bypassed."""
     for variable in _PROXY_EXCEPTIONS:
         before = os.environ.get(variable)
         os.environ[variable] = ",".join(filter(None, (before, "127.0.0.1")))
@@ -148,7 +148,7 @@ def _fake(cleanup: ExitStack, seed: int) -> FakeOpenAI:
 
 
 def _restore(variable: str, before: str | None) -> None:
-    """Put an environment variable back."""
+    """Restore an environment variable."""
     if before is None:
         os.environ.pop(variable, None)
     else:
@@ -156,7 +156,7 @@ def _restore(variable: str, before: str | None) -> None:
 
 
 def _instrument(cleanup: ExitStack, provider: TracerProvider) -> None:
-    """Make spans of the HTTP requests of whichever client openai uses."""
+    """Instrument the HTTP clients that openai may use."""
     for library, name in _INSTRUMENTORS.items():
         kind = getattr(httpx_instrumentation, name, None)
         if kind is not None and importlib.util.find_spec(library) is not None:
@@ -169,18 +169,18 @@ _STUCK_SECONDS: Final = 120.0
 
 
 class _Series:
-    """Serves the series; an object, because starlette wraps functions."""
+    """Serves the series; a class, because starlette wraps functions."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self._app = make_asgi_app(registry)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer a scrape."""
+        """Handle a scrape."""
         await self._app(scope, receive, send)
 
 
 class HealthPage:
-    """Serves the series, and says whether traffic is still being made."""
+    """Serves the series, and a health check of the traffic."""
 
     def __init__(self, registry: CollectorRegistry, host: str, port: int) -> None:
         self._rounds = 0
@@ -195,11 +195,11 @@ class HealthPage:
 
     @property
     def metrics_url(self) -> str:
-        """Where the series are."""
+        """The URL of the series."""
         return f"{self._server.url}/metrics"
 
     def round_done(self, *, last: bool = False) -> None:
-        """Note that a round of traffic is done."""
+        """Record the end of a round."""
         self._rounds += 1
         self._beat = time.monotonic()
         self._ends = last
@@ -209,7 +209,7 @@ class HealthPage:
         self._server.stop()
 
     async def _healthz(self, _: Request) -> Response:
-        """Answer a health check."""
+        """Handle a health check."""
         idle = time.monotonic() - self._beat
         stuck = idle > _STUCK_SECONDS and not self._ends
         body = {"status": "stuck" if stuck else "ok", "rounds": self._rounds}
@@ -225,9 +225,9 @@ _SECONDS: Final = 0.5
 
 
 def exporting(settings: Settings, environ: Mapping[str, str] | None = None) -> Settings:
-    """Return settings that send spans only where somebody takes them.
+    """Return settings that send spans only if a Collector listens.
 
-    An endpoint that the environment names is kept: who named it wants it.
+    An endpoint that the environment sets is always kept.
     """
     variables = os.environ if environ is None else environ
     named = any(variables.get(name, "").strip() for name in _ENDPOINTS)
@@ -239,7 +239,7 @@ def exporting(settings: Settings, environ: Mapping[str, str] | None = None) -> S
 
 
 def answers(host: str, port: int) -> bool:
-    """Say whether something listens there."""
+    """Return whether something listens on a port."""
     try:
         with closing(socket.create_connection((host, port), _SECONDS)):
             return True
@@ -248,7 +248,7 @@ def answers(host: str, port: int) -> bool:
 
 
 def is_free(host: str, port: int) -> bool:
-    """Say whether a port can be listened on."""
+    """Return whether a port is free."""
     try:
         with closing(socket.create_server((host, port))):
             return True

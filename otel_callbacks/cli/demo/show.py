@@ -1,4 +1,4 @@
-"""The show: plays the scenes, round by round, and prints what came of them."""
+"""Play the demo's scenes, round by round, and print the results."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ _CANNOT: Final = 2
 
 
 class Played(NamedTuple):
-    """How a scene went."""
+    """The result of a scene."""
 
     scene: Scene
     exchanges: list[Exchange]
@@ -60,7 +60,7 @@ def show(
     console: Console | None = None,
     set_up: Callable[..., ConfiguredHandler] = configure,
 ) -> int:
-    """Play the demo and print it."""
+    """Play the demo and return the exit code."""
     out = console or Console(no_color=options.no_color or None, highlight=False)
     try:
         with session(
@@ -96,7 +96,7 @@ class _Show:
         )
 
     async def play(self) -> int:
-        """Play the first round, the further ones, and say whether all was right."""
+        """Play all rounds and return the exit code."""
         self._listen_to_signals()
         print_title(self._out, self._session, real=self._options.real)
         troubles = await self._first_round()
@@ -107,12 +107,12 @@ class _Show:
         right = self._check()
         print_addresses(self._out, self._session, self._first_trace, self._options)
         if self._options.keep_serving and not self._stop.is_set():
-            self._out.print("Ctrl-C ends it.", style="dim")
+            self._out.print("Stop with Ctrl-C.", style="dim")
             await self._stop.wait()
         return 0 if right and not troubles else 1
 
     async def _first_round(self) -> int:
-        """Play all scenes one after another, and draw their traces."""
+        """Play each scene once, and draw the traces."""
         played = []
         columns = (SpinnerColumn(), TextColumn("{task.description}"))
         with Progress(
@@ -137,7 +137,7 @@ class _Show:
         return sum(bool(one.trouble) for one in played)
 
     async def _further_rounds(self, numbers: Iterable[int]) -> int:
-        """Make steady, varied traffic until the rounds are over or a signal comes."""
+        """Play random scenes until the rounds are over or a signal arrives."""
         troubles = 0
         for number in numbers:
             if await self._stopped_within(self._chance.uniform(*_PAUSE_SECONDS)):
@@ -156,36 +156,36 @@ class _Show:
         return troubles
 
     async def _play(self, scene: Scene) -> Played:
-        """Play one scene under a span of the app's own."""
+        """Play one scene in a span of the app."""
         start = time.monotonic()
         exchanges: list[Exchange] = []
         trouble = ""
         with self._tracer.start_as_current_span(scene.name):
             try:
                 exchanges = await scene.play(self._shop)
-            except Exception as error:  # noqa: BLE001 -- the show goes on
+            except Exception as error:  # noqa: BLE001 -- a failed scene is printed
                 trouble = f"{type(error).__name__}: {error}"
         return Played(scene, exchanges, time.monotonic() - start, trouble)
 
     async def _settle(self) -> None:
-        """Wait until the handler has noticed that given up calls are over."""
+        """Wait until the handler has ended the cancelled calls."""
         limit = time.monotonic() + _SETTLE_SECONDS
-        # The series is the only sign there is.
+        # Only the series shows this.
         while self._open_runs() and time.monotonic() < limit:  # noqa: ASYNC110
             await asyncio.sleep(_SETTLE_STEP)
 
     def _open_runs(self) -> float:
-        """Return how many runs the handler holds."""
+        """Return the number of open runs."""
         return self._session.registry.get_sample_value(_OPEN_RUNS) or 0.0
 
     def _comparisons(self) -> list[sums.Comparison]:
-        """Put counters and results side by side."""
+        """Compare the counters with the results."""
         registry = self._session.registry
         counters, costs = sums.counted(registry), sums.costs(registry)
         return sums.compared(counters, self._till.sums, costs)
 
     def _check(self) -> bool:
-        """Print the sums and say whether they agree."""
+        """Print the sums and return whether they agree."""
         comparisons = self._comparisons()
         print_tokens(self._out, comparisons)
         right = all(one.equal for one in comparisons)
@@ -198,16 +198,16 @@ class _Show:
         return right
 
     async def _stopped_within(self, seconds: float) -> bool:
-        """Wait, and say whether the end was asked for."""
+        """Wait, and return whether a signal has arrived."""
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._stop.wait(), seconds)
         return self._stop.is_set()
 
     def _listen_to_signals(self) -> None:
-        """Let Ctrl-C and SIGTERM end the show after the round that is being played."""
+        """Let Ctrl-C and SIGTERM end the demo after the current round."""
         loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM):
-            # Not on Windows, and not in a thread.
+            # Unsupported on Windows and outside the main thread.
             with contextlib.suppress(NotImplementedError, RuntimeError, ValueError):
                 loop.add_signal_handler(number, self._stop.set)
 
@@ -218,19 +218,19 @@ _TITLE_CELLS: Final = 32
 
 
 def print_title(out: Console, session: Session, *, real: bool) -> None:
-    """Print what is going to happen."""
+    """Print the provider, and a warning if calls cost money."""
     if session.fake is not None:
         where = f"a fake provider on {session.fake.url}: no key, no cost"
     else:
         where = "the real provider"
-    out.print(Text.assemble(("A flower shop", "bold"), f", asking {where}"))
+    out.print(Text.assemble(("A flower shop", "bold"), f" with {where}"))
     if real:
         out.print("This costs a few hundred tokens.", style="yellow")
     out.print()
 
 
 def print_scene(out: Console, played: Played) -> None:
-    """Print one scene when it is over."""
+    """Print the result of one scene."""
     sign, style = ("✗", "bold red") if played.trouble else ("✓", "green")
     name = set_cell_size(played.scene.title, _TITLE_CELLS)
     line = Text.assemble((sign, style), f" {name}{played.seconds:5.2f} s")
@@ -308,7 +308,7 @@ def print_verdict(
     *,
     right: bool,
 ) -> None:
-    """Print whether the counters are right."""
+    """Print whether the counters match the results."""
     spent = [one for one in comparisons if one.outcome != "cache_hit"]
     counted = sum(one.counters.input + one.counters.output for one in spent)
     results = sum(one.results.input + one.results.output for one in spent)
@@ -328,21 +328,21 @@ def print_verdict(
 def print_addresses(
     out: Console, session: Session, trace_id: str, options: argparse.Namespace
 ) -> None:
-    """Print where to look further."""
+    """Print the addresses of the series, the trace and the page."""
     table = Table.grid(padding=(0, 2, 0, 0))
     table.add_column(no_wrap=True, style="bold")
     table.add_column(overflow="fold")
     if session.metrics_url:
         until = "while this runs (--keep-serving)"
         if options.keep_serving:
-            until = "until you end it; /healthz beside it"
+            until = "until Ctrl-C; see also /healthz"
         table.add_row("Prometheus", f"{session.metrics_url}  {until}")
         if session.moved:
-            table.add_row("", "on a free port, because the usual one is in use")
+            table.add_row("", "on a free port, because the default one is in use")
     if session.exports:
         where = f"{_JAEGER}/trace/{trace_id}"
     else:
-        where = "no Collector on port 4317; `docker compose up` starts the stack"
+        where = "no Collector found; start the stack with `docker compose up`"
     table.add_row("Jaeger", where)
     if options.html:
         table.add_row("Page", str(options.html))

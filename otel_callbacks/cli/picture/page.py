@@ -1,4 +1,4 @@
-"""The waterfall as one self-contained HTML page: no script, no outside resource."""
+"""The waterfall as a self-contained HTML page, without script or resources."""
 
 from __future__ import annotations
 
@@ -158,7 +158,7 @@ _HEAD: Final = """\
 """
 _INTRODUCTION: Final = (
     "Each line is a span, each box one trace with its own time scale. "
-    "Open a line, with Enter or a click, for its attributes."
+    "Open a line with Enter or a click to see its attributes."
 )
 
 
@@ -178,7 +178,7 @@ def page(timelines: Sequence[Timeline], comparisons: Sequence[Comparison]) -> st
 
 
 def legend() -> str:
-    """Return what the bars' shapes and colours mean."""
+    """Return the legend of shapes and colours."""
     shapes = "".join(
         f'<li><i class="bar {kind}"></i>{name}</li>'
         for kind, name in (
@@ -197,7 +197,7 @@ def legend() -> str:
 
 
 def trace(timeline: Timeline) -> str:
-    """Return one trace, escaped."""
+    """Return the escaped HTML of one trace."""
     ticks = "".join(
         f"<span>{timeline.seconds * tick / _TICKS:.2f} s</span>"
         for tick in range(_TICKS + 1)
@@ -214,7 +214,7 @@ def trace(timeline: Timeline) -> str:
 
 
 def _row(row: Row, seconds: float) -> str:
-    """Return one span: its line, and its attributes below it."""
+    """Return one span: its line, with its attributes below."""
     tokens = "unknown" if row.tokens_unknown else ""
     if row.tokens is not None:
         tokens = f"{row.tokens[0]:,} → {row.tokens[1]:,}"
@@ -235,7 +235,7 @@ def _row(row: Row, seconds: float) -> str:
 
 
 def _bar(row: Row, seconds: float) -> str:
-    """Return a span's bar, with the wait for a stream's first chunk in it."""
+    """Return a span's bar, with the time to a stream's first chunk."""
     whole = seconds or 1.0
     left, width = 100 * row.start / whole, 100 * row.seconds / whole
     title = f"{row.name}: {row.start:.3f} s to {row.end:.3f} s"
@@ -250,7 +250,7 @@ def _bar(row: Row, seconds: float) -> str:
 
 
 def _conversation(row: Row) -> str:
-    """Return what was said, where it was captured, as a dialogue."""
+    """Return the captured content as a dialogue."""
     attributes = row.span["attributes"]
     turns = [
         ("system", part) for part in _listed(attributes, semconv.SYSTEM_INSTRUCTIONS)
@@ -262,28 +262,28 @@ def _conversation(row: Row) -> str:
             turns += [(str(role), part) for part in parts if isinstance(part, dict)]
     if not turns:
         return ""
-    said = "".join(
+    items = "".join(
         f'<li class="{"mine" if role == "assistant" else ""}"><b>{escape(role)}</b>'
-        f"<span>{escape(_said(part))}</span></li>"
+        f"<span>{escape(_part(part))}</span></li>"
         for role, part in turns
     )
-    return f'<ol class="talk">{said}</ol>\n'
+    return f'<ol class="talk">{items}</ol>\n'
 
 
 def _listed(attributes: dict[str, Any], name: str) -> list[dict[str, Any]]:
-    """Return the objects of a list that an attribute holds, as JSON or as values."""
+    """Return the objects of an attribute's list, which may be JSON text."""
     found = attributes.get(name)
     if isinstance(found, str):
         try:
             found = json.loads(found)
         except (ValueError, RecursionError):
-            # Content that was cut is no JSON any more, and can still be read.
+            # Truncated content is invalid JSON, but still readable.
             found = [{"role": "", "content": found}]
     listed = found if isinstance(found, (list, tuple)) else [found]
     return [one for one in listed if isinstance(one, dict)]
 
 
-def _said(part: dict[str, Any]) -> str:
+def _part(part: dict[str, Any]) -> str:
     """Return one part of a message as text."""
     content = part.get("content")
     kind = part.get("type")
@@ -303,7 +303,7 @@ def _json(value: Any) -> str:
 
 
 def _details(row: Row) -> Iterator[str]:
-    """Yield what is known about a span."""
+    """Yield a span's fields and attributes, without content."""
     known: dict[str, Any] = {
         "span id": row.span["span_id"],
         "kind": row.span["kind"],
@@ -319,7 +319,7 @@ def _details(row: Row) -> Iterator[str]:
 
 
 def _tokens(comparisons: Sequence[Comparison]) -> str:
-    """Return the table of tokens."""
+    """Return the table of tokens by model and outcome."""
     rows = "".join(
         f"<tr><td>{escape(one.model)}</td>"
         f'<td><i class="dot {escape(one.outcome)}"></i>'

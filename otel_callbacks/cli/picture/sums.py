@@ -1,4 +1,4 @@
-"""The sum check: what the counters say, what the results say, what was sent."""
+"""The sum check: compares the counters, the results and the sent usage."""
 
 from __future__ import annotations
 
@@ -32,21 +32,21 @@ class Sum(NamedTuple):
     output: int = 0
 
     def plus(self, calls: int = 0, input_: int = 0, output: int = 0) -> Sum:
-        """Return a sum with some more in it."""
+        """Return the sum with more calls and tokens."""
         return Sum(self.calls + calls, self.input + input_, self.output + output)
 
 
 Sums = dict[tuple[str, str], Sum]
-"""Sums by the model that was asked for and the outcome."""
+"""Sums by requested model and outcome."""
 
 Costs = dict[tuple[str, str], float]
-"""US dollars by the same."""
+"""US dollars by requested model and outcome."""
 
 _NO_COSTS: Final[Costs] = {}
 
 
 class Comparison(NamedTuple):
-    """What three places say about one model and one outcome."""
+    """Counters, results and cost of one model and one outcome."""
 
     model: str
     outcome: str
@@ -56,12 +56,12 @@ class Comparison(NamedTuple):
 
     @property
     def equal(self) -> bool:
-        """Whether they agree to the token."""
+        """Whether counters and results are equal."""
         return self.counters == self.results
 
     @property
     def numbers(self) -> tuple[str, str, str]:
-        """Calls and tokens for people; what nobody reported is unknown."""
+        """Calls and tokens as text; unreported ones are unknown."""
         calls, input_tokens, output_tokens = self.counters
         known = input_tokens or output_tokens or self.outcome not in _UNFINISHED
         tokens = (
@@ -73,7 +73,7 @@ class Comparison(NamedTuple):
 
 
 class Till:
-    """Adds up the results that the app got."""
+    """Adds up the app's results."""
 
     def __init__(self) -> None:
         self.sums: Sums = {}
@@ -81,16 +81,16 @@ class Till:
     def add(
         self, model: str, outcome: str, usage: Mapping[str, Any] | None = None
     ) -> None:
-        """Take one result."""
-        said = usage or {}
+        """Add one result."""
+        tokens = usage or {}
         key = (model, outcome)
         self.sums[key] = self.sums.get(key, Sum()).plus(
-            1, said.get("input_tokens", 0), said.get("output_tokens", 0)
+            1, tokens.get("input_tokens", 0), tokens.get("output_tokens", 0)
         )
 
 
 def counted(registry: CollectorRegistry) -> Sums:
-    """Read the counters of model calls; a cache's tokens are the saved ones."""
+    """Read the counters of model calls; cache hits count their saved tokens."""
     sums: Sums = {}
     for family in registry.collect():
         for sample in family.samples:
@@ -100,7 +100,7 @@ def counted(registry: CollectorRegistry) -> Sums:
 
 
 def costs(registry: CollectorRegistry) -> Costs:
-    """Read what the counters say that calls have cost, or that a cache has saved."""
+    """Read the counters of costs, spent and saved."""
     found: Costs = {}
     for family in registry.collect():
         for sample in family.samples:
@@ -113,7 +113,7 @@ def costs(registry: CollectorRegistry) -> Costs:
 def compared(
     counters: Sums, results: Sums, costs: Mapping[tuple[str, str], float] = _NO_COSTS
 ) -> list[Comparison]:
-    """Put counters and results side by side."""
+    """Compare the counters with the results."""
     none = Sum()
     return [
         Comparison(
@@ -124,7 +124,7 @@ def compared(
 
 
 def spent(sums: Sums) -> dict[str, tuple[int, int]]:
-    """Return input and output tokens by model, without what a cache has saved."""
+    """Return input and output tokens by model, without saved ones."""
     tokens: dict[str, tuple[int, int]] = {}
     for (model, outcome), one in sums.items():
         if outcome != "cache_hit" and (one.input or one.output):
@@ -134,24 +134,24 @@ def spent(sums: Sums) -> dict[str, tuple[int, int]]:
 
 
 def sent(usage: Mapping[str, Tokens]) -> dict[str, tuple[int, int]]:
-    """Return input and output tokens by model, as the fake provider said them."""
+    """Return input and output tokens by model, as the fake provider sent them."""
     return {model: (tokens.input, tokens.output) for model, tokens in usage.items()}
 
 
 def _place(key: tuple[str, str]) -> tuple[str, int]:
-    """Return where a model and an outcome stand in a table."""
+    """Return the sort key of a model and an outcome."""
     model, outcome = key
     return model, _ORDER.index(outcome) if outcome in _ORDER else len(_ORDER)
 
 
 def _outcome(sample: Sample) -> str:
-    """Return how calls ended, or why something was saved."""
+    """Return the outcome of calls, or the reason of a saving."""
     labels = sample.labels
     return labels.get(semconv.LABEL_OUTCOME) or labels[semconv.LABEL_REASON]
 
 
 def _add(sums: Sums, sample: Sample) -> None:
-    """Add one sample where it belongs."""
+    """Add one sample to the sums."""
     labels, number = sample.labels, int(sample.value)
     if sample.name == catalogue.OPERATIONS.name:
         key, more = (labels[_MODEL], labels[semconv.LABEL_OUTCOME]), (number, 0, 0)

@@ -1,4 +1,4 @@
-"""Spans as rows of a waterfall: what is drawn, whoever draws it."""
+"""Spans as rows of a waterfall, for the terminal and for HTML."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
 Span = dict[str, Any]
-"""A span as ``otel_callbacks.testing.spans_as_data`` gives it."""
+"""A span as ``otel_callbacks.testing.spans_as_data`` returns it."""
 
 Kind = Literal["model", "tool", "http", "step"]
 
@@ -21,10 +21,10 @@ _NANO: Final = 1e-9
 _IN_SECONDS_FROM: Final = 0.1
 _FIRST_HTTP_ERROR: Final = 400
 _TOOLS: Final = frozenset({semconv.EXECUTE_TOOL, semconv.RETRIEVAL})
-# The old name and the new one of the same thing:
+# The stable and the old attribute names:
 # https://opentelemetry.io/docs/specs/semconv/non-normative/http-migration/
 _HTTP_METHODS: Final = ("http.request.method", "http.method")
-# What was spent, what a cache saved, and the names before 2024-11.
+# Spent tokens, saved tokens, and the names before 2024-11.
 _INPUT_TOKENS: Final = (
     semconv.USAGE_INPUT_TOKENS,
     semconv.SAVED_INPUT_TOKENS,
@@ -37,7 +37,7 @@ _OUTPUT_TOKENS: Final = (
 )
 _COSTS: Final = (semconv.COST_USD, semconv.SAVED_COST_USD)
 _MODELS: Final = (semconv.RESPONSE_MODEL, semconv.REQUEST_MODEL)
-# What ours does not make, and other emitters do.
+# Other instrumentations also send generate_content.
 _CALLS: Final = semconv.BILLED_OPERATIONS | {"generate_content"}
 _HTTP_STATUSES: Final = ("http.response.status_code", "http.status_code")
 
@@ -48,7 +48,7 @@ OUTCOMES: Final = {
     "abandoned": "abandoned",
     "cache_hit": "cache hit",
 }
-"""Outcome -> its name for people, in the order of a legend."""
+"""Outcome -> its display name, in the order of the legend."""
 
 
 class Row(NamedTuple):
@@ -68,17 +68,17 @@ class Row(NamedTuple):
 
     @property
     def seconds(self) -> float:
-        """How long it took."""
+        """The duration."""
         return self.end - self.start
 
     @property
     def tokens_unknown(self) -> bool:
-        """Whether it is a call whose tokens nobody reported; a refused one has none."""
+        """Whether this is a call without reported tokens; a failed one has none."""
         return self.kind == "model" and self.tokens is None and self.outcome != "error"
 
     @property
     def model(self) -> str:
-        """The model that answered, or else the one that was asked for."""
+        """The response model, or else the requested one."""
         return str(_first(self.span["attributes"], _MODELS) or "unknown")
 
 
@@ -92,12 +92,12 @@ class Timeline(NamedTuple):
 
     @property
     def calls(self) -> list[Row]:
-        """The calls of models, embeddings too."""
+        """The model calls, with embeddings."""
         return [row for row in self.rows if row.kind == "model"]
 
     @property
     def sentence(self) -> str:
-        """What happened, in one sentence: calls, how they ended, tokens, dollars."""
+        """A summary in one sentence: calls, outcomes, tokens and dollars."""
         calls = self.calls
         if not calls:
             return f"No model call in {duration(self.seconds)}."
@@ -114,7 +114,7 @@ class Timeline(NamedTuple):
 
 
 def total(calls: Iterable[Row]) -> str:
-    """Return the tokens and dollars of calls; saved and unknown ones apart."""
+    """Return the text for calls' tokens and dollars, with saved and unknown ones."""
     spent, saved, dollars = [0, 0], 0, 0.0
     unknown = unpriced = 0
     for row in calls:
@@ -136,14 +136,14 @@ def total(calls: Iterable[Row]) -> str:
 
 
 def duration(seconds: float) -> str:
-    """Return a length of time for people."""
+    """Return the text for a duration."""
     if seconds < _IN_SECONDS_FROM:
         return f"{seconds * 1000:.0f} ms"
     return f"{seconds:.2f} s"
 
 
 def timelines(spans: Sequence[Span]) -> list[Timeline]:
-    """Put spans together to traces, the oldest first."""
+    """Group spans into traces, the oldest first."""
     traces: dict[str, list[Span]] = {}
     for span in sorted(spans, key=lambda span: int(span["start_ns"])):
         traces.setdefault(span["trace_id"], []).append(span)
@@ -151,7 +151,7 @@ def timelines(spans: Sequence[Span]) -> list[Timeline]:
 
 
 def _timeline(trace_id: str, spans: list[Span]) -> Timeline:
-    """Put the spans of one trace in the order of its tree."""
+    """Return the spans of one trace in tree order."""
     begin = spans[0]["start_ns"]
     known = {span["span_id"] for span in spans}
     children: dict[str | None, list[Span]] = {}
@@ -160,7 +160,7 @@ def _timeline(trace_id: str, spans: list[Span]) -> Timeline:
         children.setdefault(parent, []).append(span)
     rows = list(_rows(children, children.get(None, []), begin))
     seen = {row.span["span_id"] for row in rows}
-    # Spans that name each other as parents belong to no root: each is one.
+    # Spans in a circle of parents have no root, so each becomes one.
     circles = [span for span in spans if span["span_id"] not in seen]
     rows += [_row(span, (False,), begin) for span in circles]
     end = max(row.end for row in rows)
@@ -170,7 +170,7 @@ def _timeline(trace_id: str, spans: list[Span]) -> Timeline:
 def _rows(
     children: dict[str | None, list[Span]], roots: list[Span], begin: int
 ) -> Iterator[Row]:
-    """Yield the rows of trees, however deep they are."""
+    """Yield the rows of trees of any depth."""
     waiting = _siblings(roots, ())
     while waiting:
         span, guides = waiting.pop()
@@ -181,14 +181,14 @@ def _rows(
 def _siblings(
     spans: list[Span], guides: tuple[bool, ...]
 ) -> list[tuple[Span, tuple[bool, ...]]]:
-    """Return siblings, the last one first, with the lines of the tree before them."""
+    """Return siblings, the last one first, with their guides."""
     last = len(spans) - 1
     found = [(span, (*guides, place < last)) for place, span in enumerate(spans)]
     return found[::-1]
 
 
 def _row(span: Span, guides: tuple[bool, ...], begin: int) -> Row:
-    """Read one span."""
+    """Return the row for one span."""
     attributes = span["attributes"]
     kind = _kind(attributes)
     status = _number(attributes, _HTTP_STATUSES)
@@ -213,7 +213,7 @@ def _row(span: Span, guides: tuple[bool, ...], begin: int) -> Row:
 
 
 def _kind(attributes: dict[str, Any]) -> Kind:
-    """Return what kind of work a span is."""
+    """Return the kind of a span."""
     operation = str(attributes.get(semconv.OPERATION_NAME))
     if operation in _TOOLS:
         return "tool"
@@ -223,7 +223,7 @@ def _kind(attributes: dict[str, Any]) -> Kind:
 
 
 def _outcome(span: Span, kind: Kind, status: Any) -> str:
-    """Return how a span ended."""
+    """Return the outcome of a span."""
     attributes = span["attributes"]
     if (known := str(attributes.get(semconv.OUTCOME))) in OUTCOMES:
         return known
@@ -234,12 +234,12 @@ def _outcome(span: Span, kind: Kind, status: Any) -> str:
 
 
 def _note(attributes: dict[str, Any], kind: Kind, outcome: str, status: Any) -> str:
-    """Return a word on how it ended."""
+    """Return a short note on the outcome."""
     if kind == "http":
         return "no answer" if status is None else ""
     if outcome == "error":
         known = attributes.get(semconv.ERROR_CLASS)
-        if known is None or known == semconv.OTHER:  # the type says more
+        if known is None or known == semconv.OTHER:  # the type is more specific
             known = attributes.get(semconv.ERROR_TYPE, "error")
         return str(known).replace("_", " ")
     if outcome != "ok":
@@ -248,12 +248,12 @@ def _note(attributes: dict[str, Any], kind: Kind, outcome: str, status: Any) -> 
 
 
 def _first(attributes: dict[str, Any], names: tuple[str, ...]) -> Any:
-    """Return the first of some attributes that there is."""
+    """Return the first of some attributes that is present."""
     return next((attributes[name] for name in names if name in attributes), None)
 
 
 def _number(attributes: dict[str, Any], names: tuple[str, ...]) -> Any:
-    """Return the first of some attributes that is a number; emitters send others."""
+    """Return the first of some attributes that is a finite number."""
     return next(
         (
             value

@@ -1,4 +1,4 @@
-"""A trace in the terminal: one line for each span, overlapping bars below a scale."""
+"""A trace in the terminal: one line with a bar for each span, below a scale."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from otel_callbacks.cli.picture.timeline import Row, Timeline
 
 Line = list[tuple[str, str]]
-"""A line of a terminal: texts, each with its style."""
+"""A line of texts, each with its style."""
 
 STYLES: Final = {
     "ok": "green",
@@ -29,7 +29,7 @@ STYLES: Final = {
     "abandoned": "magenta",
     "cache_hit": "cyan",
 }
-"""Outcome -> the colour of its bars."""
+"""Outcome -> the style of its bars."""
 
 _STEP_STYLE: Final = "dim"
 _GUIDE_STYLE: Final = "dim"
@@ -40,7 +40,7 @@ _NO_BARS_BELOW: Final = 70
 
 
 class _Pen(NamedTuple):
-    """How a bar is drawn: a full cell, its left half, its right half, waiting."""
+    """The characters of a bar."""
 
     full: str
     left: str
@@ -65,7 +65,7 @@ _ASCII_GUIDES: Final = ("|- ", "`- ", "|  ", "   ")
 
 
 class _Cells(NamedTuple):
-    """The texts of a row."""
+    """The columns of a row."""
 
     name: Line
     time: str
@@ -77,9 +77,9 @@ class _Cells(NamedTuple):
 def lines(
     timelines: Sequence[Timeline], width: int, *, plain: bool = False
 ) -> Iterator[Line]:
-    """Yield traces as lines of this width, all in the same columns.
+    """Yield traces as lines of a width, in aligned columns.
 
-    A narrow terminal has no room for bars, and keeps the numbers.
+    A narrow terminal has no bars, only numbers.
     """
     rows = [row for timeline in timelines for row in timeline.rows]
     if not rows:
@@ -115,9 +115,9 @@ def lines(
 
 
 def _tail(row: _Cells, sizes: Sequence[int]) -> list[tuple[str, bool]]:
-    """Return what stands behind a bar, and whether it is the note.
+    """Return the texts after a bar, and whether each is the note.
 
-    The note takes the room of numbers that are not there.
+    The note takes the place of missing numbers at the end.
     """
     numbers = list(zip(row[1:4], sizes, strict=True))
     while row.note and not numbers[-1][0]:
@@ -127,7 +127,7 @@ def _tail(row: _Cells, sizes: Sequence[int]) -> list[tuple[str, bool]]:
 
 
 def legend(*, plain: bool = False) -> Iterator[Line]:
-    """Yield two lines that say what signs and colours mean."""
+    """Yield the two lines of the legend."""
     pens = _ASCII_PENS if plain else _PENS
     signs = "".join(
         f"{pens[kind].full * 2} {name}  "
@@ -146,18 +146,18 @@ def legend(*, plain: bool = False) -> Iterator[Line]:
 
 
 def draw(row: Row, seconds: float, width: int, *, plain: bool = False) -> Line:
-    """Return a row's bar, at least half a cell of it, in the whole trace's width."""
+    """Return a row's bar, at least half a cell, on the scale of the trace."""
     pen = (_ASCII_PENS if plain else _PENS)[row.kind]
     scale = 2 * width / seconds if seconds else 0.0
     start = min(int(row.start * scale), 2 * width - 1)
     end = min(max(round(row.end * scale), start + 1), 2 * width)
-    begun = start
+    answering = start
     if row.first_chunk is not None:
-        begun = min(int((row.start + row.first_chunk) * scale), end - 1)
+        answering = min(int((row.start + row.first_chunk) * scale), end - 1)
     text = ""
     for cell in range(width):
         halves = [start <= half < end for half in (2 * cell, 2 * cell + 1)]
-        if 2 * cell + 1 < begun and any(halves):
+        if 2 * cell + 1 < answering and any(halves):
             text += pen.waiting
         elif all(halves):
             text += pen.full
@@ -170,7 +170,7 @@ def draw(row: Row, seconds: float, width: int, *, plain: bool = False) -> Line:
 
 
 def _cells(row: Row, *, plain: bool) -> _Cells:
-    """Return a row's texts."""
+    """Return the columns of a row."""
     tokens = "unknown" if row.tokens_unknown else ""
     if row.tokens is not None:
         tokens = f"{row.tokens[0]}{'>' if plain else '→'}{row.tokens[1]}"
@@ -181,9 +181,9 @@ def _cells(row: Row, *, plain: bool) -> _Cells:
 
 
 def _name(row: Row, *, plain: bool) -> Line:
-    """Return a row's name behind the lines of the tree."""
+    """Return a row's name after its guides."""
     more, last, through, empty = _ASCII_GUIDES if plain else _GUIDES
-    # The roots of a trace stand at the margin, so their own guide is not drawn.
+    # Roots are at the margin, so their guide is not drawn.
     guides = "".join(through if follows else empty for follows in row.guides[1:-1])
     if len(row.guides) > 1:
         guides += more if row.guides[-1] else last
@@ -192,7 +192,7 @@ def _name(row: Row, *, plain: bool) -> Line:
 
 
 def _fitted(line: Line, width: int, *, pad: bool = True) -> Line:
-    """Return a line that is cut to a width, or filled up to it."""
+    """Return a line cut or padded to a width."""
     fitted: Line = []
     left = width
     for text, style in line:
@@ -211,7 +211,7 @@ def _fitted(line: Line, width: int, *, pad: bool = True) -> Line:
 
 
 def _scale(seconds: float, width: int) -> str:
-    """Return the line with the times above the bars."""
+    """Return the time scale above the bars."""
     middle, end = duration(seconds / 2), duration(seconds)
     left = "0".ljust(width // 2)
     if width // 2 > len(middle) + len(end):
@@ -225,7 +225,7 @@ _CALLS: Final = 100_000
 
 
 class WaterfallExporter(SpanExporter):
-    """Prints traces on standard error as their root spans end, and sums at the end."""
+    """Prints traces to standard error as their roots end, and sums at shutdown."""
 
     def __init__(self, file: TextIO | None = None) -> None:
         self._file = file
@@ -249,7 +249,7 @@ class WaterfallExporter(SpanExporter):
         return SpanExportResult.SUCCESS
 
     def shutdown(self) -> None:
-        """Print what has no root, and one line of sums."""
+        """Print traces without a root, and one line of sums."""
         for spans in self._open.values():
             self._print(spans)
         self._open.clear()
@@ -260,7 +260,7 @@ class WaterfallExporter(SpanExporter):
         self._traces = 0
 
     def _output(self) -> Output:
-        """Return where to print: what stands there now, as a notebook changes it."""
+        """Return the output; a notebook replaces ``sys.stderr`` for each cell."""
         return Output(file=self._file or sys.stderr)
 
     def _print(self, spans: Sequence[ReadableSpan]) -> None:

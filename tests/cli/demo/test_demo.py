@@ -18,7 +18,7 @@ _DEMO = (sys.executable, "-m", "otel_callbacks.cli", "demo")
 
 
 def _environment(**variables: str) -> dict[str, str]:
-    """Return an environment for a process of its own."""
+    """Return an environment for a child process."""
     kept = {
         name: value
         for name, value in os.environ.items()
@@ -28,7 +28,7 @@ def _environment(**variables: str) -> dict[str, str]:
 
 
 def test_the_demo_shows_traces_tokens_and_addresses(tmp_path: Path) -> None:
-    """In a process of its own, piped, at 80 columns: the user's way."""
+    """In a child process, with piped output of 80 columns."""
     page = tmp_path / "demo.html"
     done = subprocess.run(  # noqa: S603 -- our own program
         [*_DEMO, "--html", str(page)],
@@ -52,7 +52,7 @@ def test_the_demo_shows_traces_tokens_and_addresses(tmp_path: Path) -> None:
 
 
 def test_sigterm_ends_steady_traffic_cleanly() -> None:
-    """After the round that is being played, with the sums checked."""
+    """The current round ends, and the sums are checked."""
     with subprocess.Popen(  # noqa: S603 -- our own program
         [*_DEMO, "--rounds", "0", "--keep-serving"],
         env=_environment(PYTHONUNBUFFERED="1"),
@@ -83,13 +83,13 @@ def test_sigterm_ends_steady_traffic_cleanly() -> None:
         ),
     ],
 )
-def test_what_cannot_be_done_is_refused(
+def test_options_that_cannot_work_are_refused(
     arguments: list[str],
     message: str,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """With a message that says what to do, before anything starts."""
+    """The message names the remedy, before anything starts."""
     monkeypatch.delenv("OPENAI_API_KEY", raising=False)
     assert main(["demo", *arguments]) == 2
     assert message in capsys.readouterr().err
@@ -99,7 +99,7 @@ def test_what_cannot_be_done_is_refused(
 def test_rounds_are_whole_numbers(
     rounds: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """From 0 on."""
+    """0 and above are allowed."""
     with pytest.raises(SystemExit):
         main(["demo", "--rounds", rounds])
     assert "--rounds" in capsys.readouterr().err
@@ -108,7 +108,7 @@ def test_rounds_are_whole_numbers(
 def test_a_missing_extra_is_named(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """With the command that installs it."""
+    """The message has the command that installs it."""
     needed = ("rich", "no_such_package", "no_such_package.inner")
     monkeypatch.setattr(demo, "_NEEDED", needed)
     assert main(["demo"]) == 2
@@ -121,7 +121,7 @@ def test_a_missing_extra_is_named(
 def test_a_wrong_setting_is_named(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """The handler's own message, without a traceback."""
+    """The message is that of the setting, without a traceback."""
     monkeypatch.setenv("OTEL_CALLBACKS_EXTENSIONS", "maybe")
     assert main(["demo"]) == 2
     assert "OTEL_CALLBACKS_EXTENSIONS=maybe" in capsys.readouterr().err

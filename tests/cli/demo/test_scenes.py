@@ -8,7 +8,7 @@ import pytest
 from langchain_openai import ChatOpenAI
 
 from otel_callbacks.cli.demo import provider as demo_provider
-from otel_callbacks.cli.demo import provider as words
+from otel_callbacks.cli.demo import provider as replies
 from otel_callbacks.cli.demo import scenes as demo_scenes
 from otel_callbacks.cli.demo.scenes import MODELS, SCENES, Scene, Shop
 from otel_callbacks.cli.picture.sums import Till, counted
@@ -24,7 +24,7 @@ _BY_NAME = {scene.name: scene for scene in SCENES}
 
 @pytest.fixture
 def provider(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeOpenAI]:
-    """Return a taught provider that answers quickly."""
+    """Return the demo's provider with short delays."""
     monkeypatch.setattr(demo_provider, "_SECONDS", {})
     monkeypatch.setattr(demo_provider, "_USUAL_SECONDS", (0.01, 0.02))
     monkeypatch.setattr(demo_provider, "_RETRY_SECONDS", 0.01)
@@ -36,13 +36,13 @@ def provider(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeOpenAI]:
 
 @pytest.fixture
 def telemetry() -> Iterator[Capture]:
-    """Return a capture of this test alone."""
+    """Return a fresh capture."""
     with capture() as captured:
         yield captured
 
 
 def _shop(provider: FakeOpenAI, telemetry: Capture) -> Shop:
-    """Return a shop that asks this provider."""
+    """Return a shop with this provider."""
 
     def model(name: str, **arguments: object) -> ChatOpenAI:
         settings = {"base_url": provider.base_url, "api_key": "none"}
@@ -70,20 +70,20 @@ def _shop(provider: FakeOpenAI, telemetry: Capture) -> Shop:
         ("care", 1, {"ok": 1}),
     ],
 )
-async def test_a_scene_ends_as_it_is_meant_to(
+async def test_a_scene_has_the_expected_outcomes(
     provider: FakeOpenAI,
     telemetry: Capture,
     name: str,
     results: int,
     calls: dict[str, int],
 ) -> None:
-    """And its results are what the counters say."""
+    """The counters match the results."""
     shop = _shop(provider, telemetry)
-    said = await _BY_NAME[name].play(shop)
+    exchanges = await _BY_NAME[name].play(shop)
     while telemetry.value("otel_callbacks_open_runs"):
         await asyncio.sleep(0.01)
-    assert len(said) == results
-    assert all(question and answer for question, answer in said)
+    assert len(exchanges) == results
+    assert all(question and answer for question, answer in exchanges)
     outcomes: dict[str, int] = {}
     for (_, outcome), total in shop.till.sums.items():
         outcomes[outcome] = outcomes.get(outcome, 0) + total.calls
@@ -94,34 +94,34 @@ async def test_a_scene_ends_as_it_is_meant_to(
 async def test_a_retry_is_two_requests(
     provider: FakeOpenAI, telemetry: Capture
 ) -> None:
-    """The client comes back after the 429."""
+    """The client retries after the 429."""
     await _BY_NAME["rush-hour"].play(_shop(provider, telemetry))
     assert len(provider.requests) == 2
 
 
-async def test_a_model_that_wants_no_tool_is_taken_at_its_word(
+async def test_a_model_may_answer_without_a_tool_call(
     provider: FakeOpenAI, telemetry: Capture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A real one may answer at once."""
-    monkeypatch.setattr(words, "PRICES", {"No price?": "None."})
+    """A real model may answer at once."""
+    monkeypatch.setattr(replies, "PRICES", {"No price?": "None."})
     provider.when("No price?", lambda _: demo_provider.Reply("None."))
-    said = await _BY_NAME["price-check"].play(_shop(provider, telemetry))
-    assert said == [("No price?", "None.")]
+    exchanges = await _BY_NAME["price-check"].play(_shop(provider, telemetry))
+    assert exchanges == [("No price?", "None.")]
 
 
 @pytest.mark.parametrize("name", ["too-long", "hung-up"])
-async def test_a_call_that_ends_well_against_expectation_is_counted_so(
+async def test_an_unexpected_success_is_counted_as_one(
     provider: FakeOpenAI, telemetry: Capture, name: str
 ) -> None:
-    """The sums stay right even then."""
+    """The sums still match."""
     provider.when(lambda _: True, lambda _: demo_provider.Reply("Yes."))
     shop = _shop(provider, telemetry)
     await _BY_NAME[name].play(shop)
     assert counted(telemetry.registry) == shop.till.sums
 
 
-def test_scenes_have_names_of_their_own() -> None:
-    """They are the names of spans."""
+def test_scenes_have_unique_names() -> None:
+    """The names are span names."""
     assert len(_BY_NAME) == len(SCENES)
     assert SCENES[0].name == "three-customers"
     assert all(isinstance(scene, Scene) for scene in SCENES)

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 def _set_up(
     *, service_name: str, settings: Settings, registry: CollectorRegistry
 ) -> ConfiguredHandler:
-    """Do what configure() does, but with nothing global."""
+    """Set up like configure(), without globals."""
     assert service_name == "flower-shop"
     provider = TracerProvider(shutdown_on_exit=False)
     handler = ConfiguredHandler(provider, registry, settings)
@@ -34,14 +34,14 @@ def _set_up(
 
 
 def _quiet(**settings: object) -> Settings:
-    """Return settings that send nothing and take a free port."""
+    """Return settings that send nothing and use a free port."""
     return Settings(  # type: ignore[arg-type]
         **{"traces_exporter": "none", "prometheus_port": 0, "strict": True, **settings}
     )
 
 
 def _get(url: str, headers: dict[str, str] | None = None) -> httpx.Response:
-    """Ask, and wait as long as a slow machine needs."""
+    """Send a GET request with a generous timeout."""
     return httpx.get(url, headers=headers, timeout=WAIT_S)
 
 
@@ -51,7 +51,7 @@ def _names(running: Session) -> list[tuple[str, str | None]]:
 
 
 def test_calls_have_http_children_and_series() -> None:
-    """Everything is put up, and all of it fits together."""
+    """The session instruments HTTP and serves the series."""
     with session(settings=_quiet(), set_up=_set_up) as running:
         running.model("gpt-4o-mini").invoke("Roses?")
         assert _names(running) == [
@@ -63,10 +63,10 @@ def test_calls_have_http_children_and_series() -> None:
         assert (running.exports, running.moved, running.health) == (False, False, None)
 
 
-def test_an_http_library_that_is_not_there_is_left_out(
+def test_an_absent_http_library_is_left_out(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Nor one that the instrumentation does not know."""
+    """So is one without an instrumentor."""
     absent = {"no_such_library": "HTTPXClientInstrumentor", "httpx": "NoSuchName"}
     monkeypatch.setattr(demo_session, "_INSTRUMENTORS", absent)
     with session(settings=_quiet(), set_up=_set_up) as running:
@@ -75,7 +75,7 @@ def test_an_http_library_that_is_not_there_is_left_out(
 
 
 def test_keep_serving_adds_a_health_check() -> None:
-    """On the port of the series."""
+    """It is on the port of the series."""
     with session(keep_serving=True, settings=_quiet(), set_up=_set_up) as running:
         url = running.metrics_url
         assert _get(url).status_code == 200
@@ -85,9 +85,9 @@ def test_keep_serving_adds_a_health_check() -> None:
 
 
 def test_a_port_in_use_is_replaced_by_a_free_one() -> None:
-    """And the session says so."""
-    with closing(socket.create_server(("127.0.0.1", 0))) as taken:
-        port = taken.getsockname()[1]
+    """The session has ``moved`` set."""
+    with closing(socket.create_server(("127.0.0.1", 0))) as listener:
+        port = listener.getsockname()[1]
         settings = _quiet(prometheus_port=port)
         with session(settings=settings, set_up=_set_up) as running:
             assert running.moved
@@ -95,7 +95,7 @@ def test_a_port_in_use_is_replaced_by_a_free_one() -> None:
 
 
 def test_an_address_of_another_machine_is_refused() -> None:
-    """By the name of its variable."""
+    """The error names the variable."""
     settings = _quiet(prometheus_host="192.0.2.1")
     with (
         pytest.raises(SettingError, match="OTEL_EXPORTER_PROMETHEUS_HOST=192"),
@@ -104,17 +104,17 @@ def test_an_address_of_another_machine_is_refused() -> None:
         pass
 
 
-def test_no_series_are_served_where_none_are_wanted() -> None:
-    """OTEL_METRICS_EXPORTER=none is heard."""
+def test_no_series_are_served_when_metrics_are_off() -> None:
+    """OTEL_METRICS_EXPORTER=none applies."""
     settings = _quiet(metrics_exporter="none")
     with session(keep_serving=True, settings=settings, set_up=_set_up) as running:
         assert (running.metrics_url, running.health) == ("", None)
 
 
-def test_the_real_provider_is_asked_with_the_users_own_settings(
+def test_the_real_provider_is_called_with_the_users_settings(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """No fake one is started; key and address come from the environment."""
+    """No fake provider starts; key and address are from the environment."""
     monkeypatch.setenv("OPENAI_API_KEY", "of-the-user")
     monkeypatch.setenv("OPENAI_BASE_URL", "http://127.0.0.1:9/v1")
     with session(real=True, settings=_quiet(), set_up=_set_up) as running:
@@ -125,8 +125,8 @@ def test_the_real_provider_is_asked_with_the_users_own_settings(
             llm.invoke("x")
 
 
-def test_the_environment_is_put_back(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Proxies must not stand before the fake provider, and only then."""
+def test_the_environment_is_restored(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Proxies are bypassed only while the session runs."""
     monkeypatch.setenv("NO_PROXY", "example.org")
     monkeypatch.delenv("no_proxy", raising=False)
     with session(settings=_quiet(), set_up=_set_up):
@@ -138,7 +138,7 @@ def test_the_environment_is_put_back(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def served() -> Iterator[HealthPage]:
-    """Return a running page."""
+    """Return a running health page."""
     registry = CollectorRegistry()
     Counter("flowers", "Flowers sold.", registry=registry).inc(3)
     page = HealthPage(registry, "127.0.0.1", 0)
@@ -147,13 +147,13 @@ def served() -> Iterator[HealthPage]:
 
 
 def _health(served: HealthPage) -> tuple[int, dict[str, object]]:
-    """Ask how it is."""
+    """Return the status and the body of the health check."""
     answer = _get(served.metrics_url.replace("/metrics", "/healthz"))
     return answer.status_code, answer.json()
 
 
 def test_series_are_served_in_both_formats(served: HealthPage) -> None:
-    """OpenMetrics when asked for, without a redirect."""
+    """OpenMetrics on request, without a redirect."""
     plain = _get(served.metrics_url)
     assert plain.status_code == 200
     assert "flowers_total 3.0" in plain.text
@@ -164,7 +164,7 @@ def test_series_are_served_in_both_formats(served: HealthPage) -> None:
 def test_it_is_healthy_while_rounds_are_played(
     served: HealthPage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Traffic that has come to a stop is no health; an end that was meant is."""
+    """It is stuck without rounds, but not after the last one."""
     served.round_done()
     assert _health(served) == (200, {"status": "ok", "rounds": 1})
     monkeypatch.setattr(health_page, "_STUCK_SECONDS", -1.0)
@@ -174,7 +174,7 @@ def test_it_is_healthy_while_rounds_are_played(
 
 
 def test_a_port_answers_or_is_free_but_not_both() -> None:
-    """Before, while and after somebody listens."""
+    """While a server listens, and after."""
     with closing(socket.create_server(("127.0.0.1", 0))) as server:
         port = server.getsockname()[1]
         assert stack.answers("127.0.0.1", port)
@@ -186,7 +186,7 @@ def test_a_port_answers_or_is_free_but_not_both() -> None:
 def test_spans_are_sent_only_where_a_collector_answers(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Nobody there: no exporter, so no line about a failed export."""
+    """Without a Collector there is no exporter, so no export fails."""
     with closing(socket.create_server(("127.0.0.1", 0))) as server:
         port = server.getsockname()[1]
         monkeypatch.setattr(stack, "_COLLECTORS", {"grpc": port})
@@ -194,10 +194,10 @@ def test_spans_are_sent_only_where_a_collector_answers(
     assert stack.exporting(Settings(), {}).traces_exporter == "none"
 
 
-def test_what_the_environment_asks_for_is_kept(
+def test_an_endpoint_in_the_environment_is_kept(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """A named endpoint may come up later; another exporter is the user's choice."""
+    """It may start later; another exporter is kept, too."""
     monkeypatch.setattr(stack, "_COLLECTORS", {})
     named = {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://otel-collector:4317"}
     assert stack.exporting(Settings(), named).traces_exporter == "otlp"

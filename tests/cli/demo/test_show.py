@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Make the demo quick, and keep it from what runs on this machine."""
+    """Shorten the demo's delays, and isolate it from this machine."""
     monkeypatch.setattr(demo_provider, "_SECONDS", {})
     monkeypatch.setattr(demo_provider, "_USUAL_SECONDS", (0.01, 0.02))
     monkeypatch.setattr(demo_provider, "_RETRY_SECONDS", 0.01)
@@ -47,14 +47,14 @@ def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
 def _set_up(
     *, service_name: str, settings: Settings, registry: CollectorRegistry
 ) -> ConfiguredHandler:
-    """Do what configure() does, but with nothing global."""
+    """Set up like configure(), without globals."""
     assert service_name == "flower-shop"
     provider = TracerProvider(shutdown_on_exit=False)
     return ConfiguredHandler(provider, registry, settings)
 
 
 def _shown(width: int = 100, **options: object) -> tuple[int, str]:
-    """Run the demo, and return its exit code and what it printed."""
+    """Run the demo, and return its exit code and its output."""
     file = io.StringIO()
     defaults = {
         "html": None,
@@ -74,7 +74,7 @@ def _shown(width: int = 100, **options: object) -> tuple[int, str]:
 
 
 def test_all_scenes_are_played_and_the_sums_agree(tmp_path: Path) -> None:
-    """Further rounds too, and the page is written."""
+    """Later rounds are played, too, and the page is written."""
     code, text = _shown(rounds=3, html=tmp_path / "demo.html")
     assert code == 0
     assert text.count("✓") == len(demo_scenes.SCENES) + 1
@@ -82,30 +82,30 @@ def test_all_scenes_are_played_and_the_sums_agree(tmp_path: Path) -> None:
     assert "rush-hour" in (tmp_path / "demo.html").read_text(encoding="utf-8")
 
 
-def test_counters_that_differ_are_an_exit_code(
+def test_counters_that_differ_set_the_exit_code(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """A till that forgets is found out."""
+    """The results are missing here."""
     monkeypatch.setattr(sums.Till, "add", lambda *_: None)
     code, text = _shown()
     assert code == 1
     assert "NOT equal" in text
 
 
-def test_a_provider_that_sent_something_else_is_an_exit_code(
+def test_a_different_sent_usage_sets_the_exit_code(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Counters and results may both be wrong."""
+    """Counters and results are compared with the sent usage, too."""
     monkeypatch.setattr(sums, "sent", lambda _: {"gpt-4o-mini": (1, 1)})
     code, text = _shown()
     assert code == 1
     assert "NOT equal" in text
 
 
-def test_a_scene_that_fails_is_shown_and_the_show_goes_on(
+def test_a_failed_scene_is_printed_and_the_demo_continues(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """In every round, and the exit code says it."""
+    """In each round, and the exit code is 1."""
 
     async def play(_: Shop) -> list[Exchange]:
         message = "no vases left"
@@ -120,10 +120,10 @@ def test_a_scene_that_fails_is_shown_and_the_show_goes_on(
     assert "broken: RuntimeError: no vases left" in text
 
 
-def test_the_real_provider_is_asked_only_what_makes_sense(
+def test_the_real_provider_gets_only_the_real_scenes(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """With the model that was named, and no sum of what was sent."""
+    """With the given model, and without the sent usage."""
     with FakeOpenAI() as provider:
         monkeypatch.setenv("OPENAI_API_KEY", "of-the-user")
         monkeypatch.setenv("OPENAI_BASE_URL", provider.base_url)
@@ -151,26 +151,26 @@ def _when(condition: Callable[[], bool]) -> threading.Thread:
 
 
 def test_ctrl_c_ends_serving(monkeypatch: pytest.MonkeyPatch) -> None:
-    """After the last round /metrics is there until somebody ends it."""
+    """/metrics is served after the last round until Ctrl-C."""
     waiting = threading.Event()
     addresses = demo_show.print_addresses
 
-    def noticed(*arguments: object) -> None:
+    def print_and_set(*arguments: object) -> None:
         addresses(*arguments)  # type: ignore[arg-type]
         waiting.set()
 
-    monkeypatch.setattr(demo_show, "print_addresses", noticed)
+    monkeypatch.setattr(demo_show, "print_addresses", print_and_set)
     thread = _when(waiting.is_set)
     code, text = _shown(keep_serving=True, rounds=2)
     thread.join()
     assert code == 0
-    assert "/healthz beside it" in text
-    assert text.endswith("Ctrl-C ends it.\n")
+    assert "see also /healthz" in text
+    assert text.endswith("Stop with Ctrl-C.\n")
 
 
 def test_ctrl_c_ends_the_first_round_early(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The scene that is being played comes to its end, further ones do not begin."""
-    begun = threading.Event()
+    """The current scene ends, and later ones do not start."""
+    started = threading.Event()
     shows = []
     listen = demo_show._Show._listen_to_signals
 
@@ -179,8 +179,8 @@ def test_ctrl_c_ends_the_first_round_early(monkeypatch: pytest.MonkeyPatch) -> N
         listen(show)
 
     async def play(_: Shop) -> list[Exchange]:
-        begun.set()
-        # The signal comes while this is being played, on a machine of any speed.
+        started.set()
+        # The signal arrives during this scene on a machine of any speed.
         await shows[0]._stop.wait()
         return []
 
@@ -188,7 +188,7 @@ def test_ctrl_c_ends_the_first_round_early(monkeypatch: pytest.MonkeyPatch) -> N
 
     scene = Scene("slow", "a slow one", play, real=True)
     monkeypatch.setattr(demo_show, "SCENES", (scene, scene))
-    thread = _when(begun.is_set)
+    thread = _when(started.is_set)
     code, text = _shown(rounds=0, keep_serving=True)
     thread.join()
     assert code == 0
@@ -197,7 +197,7 @@ def test_ctrl_c_ends_the_first_round_early(monkeypatch: pytest.MonkeyPatch) -> N
 
 
 def test_it_can_be_shown_from_another_thread() -> None:
-    """Where signals cannot be listened to."""
+    """Signal handlers are unsupported there."""
     codes: list[int] = []
     thread = threading.Thread(target=lambda: codes.append(_shown()[0]))
     thread.start()
@@ -205,8 +205,8 @@ def test_it_can_be_shown_from_another_thread() -> None:
     assert codes == [0]
 
 
-def test_a_lost_call_does_not_hold_up_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The wait for open runs has a limit, and the sums then say what is missing."""
+def test_a_lost_call_does_not_delay_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The wait for open runs has a limit; the sums show missing calls."""
     monkeypatch.setattr(demo_show, "_SETTLE_SECONDS", 0.1)
     monkeypatch.setattr(demo_show, "_OPEN_RUNS", "python_info_like_series")
     assert _shown()[0] in {0, 1}
@@ -218,17 +218,17 @@ _OPTIONS = argparse.Namespace(html=None, keep_serving=False)
 
 
 def _console(width: int = 80) -> Console:
-    """Return a console that keeps what is printed."""
+    """Return a console that writes to memory."""
     return Console(file=io.StringIO(), width=width, color_system=None)
 
 
 def _text(out: Console) -> str:
-    """Return what was printed."""
+    """Return the output."""
     return cast("io.StringIO", out.file).getvalue()
 
 
 def _session(**fields: Any) -> Session:
-    """Return what of a session is printed."""
+    """Return the printed fields of a session."""
     values = {
         "fake": None,
         "metrics_url": "http://127.0.0.1:9464/metrics",
@@ -239,40 +239,40 @@ def _session(**fields: Any) -> Session:
 
 
 def test_long_questions_are_cut_to_the_width() -> None:
-    """One line each, whatever the script."""
+    """Each takes one line, in any script."""
     out = _console(40)
-    said = [Exchange("玫瑰" * 20, "Roses"), Exchange("Roses?", "玫瑰" * 20)]
-    demo_show.print_scene(out, Played(SCENES[0], said, 0.5, ""))
+    exchanges = [Exchange("玫瑰" * 20, "Roses"), Exchange("Roses?", "玫瑰" * 20)]
+    demo_show.print_scene(out, Played(SCENES[0], exchanges, 0.5, ""))
     lines = _text(out).splitlines()
     assert len(lines) == 3
     assert max(map(cell_len, lines)) <= 40
 
 
-def test_addresses_say_where_the_trace_is() -> None:
-    """With a Collector, a link to the very trace."""
+def test_addresses_link_to_the_trace() -> None:
+    """With a Collector, the link is to the first trace."""
     out = _console()
     demo_show.print_addresses(out, _session(exports=True), "abc", _OPTIONS)
     assert "http://localhost:16686/trace/abc" in _text(out)
     assert "--keep-serving" in _text(out)
 
 
-def test_addresses_without_a_collector_say_how_to_start_one() -> None:
-    """And that the port is another one, if it is."""
+def test_addresses_without_a_collector_name_the_command_for_one() -> None:
+    """A port other than the default is explained."""
     out = _console()
     demo_show.print_addresses(out, _session(moved=True), "abc", _OPTIONS)
     assert "docker compose up" in _text(out)
-    assert "usual one is in use" in _text(out)
+    assert "default one is in use" in _text(out)
 
 
-def test_no_metrics_are_announced_where_none_are_served() -> None:
-    """OTEL_METRICS_EXPORTER=none is heard."""
+def test_no_metrics_address_without_metrics() -> None:
+    """OTEL_METRICS_EXPORTER=none applies."""
     out = _console()
     demo_show.print_addresses(out, _session(metrics_url=""), "abc", _OPTIONS)
     assert "Prometheus" not in _text(out)
 
 
 def test_a_difference_is_shown_in_full() -> None:
-    """With both numbers, not only the verdict."""
+    """Both sums are printed."""
     out = _console(120)
     one = Comparison("m", "ok", Sum(1, 2, 3), Sum(1, 2, 4))
     demo_show.print_verdict(out, [one], {"m": (2, 3)}, right=False)
@@ -280,8 +280,8 @@ def test_a_difference_is_shown_in_full() -> None:
     assert "m ok: Sum(calls=1, input=2, output=3) is not" in _text(out)
 
 
-def test_a_real_provider_is_announced_with_its_price() -> None:
-    """Nobody spends money without being told."""
+def test_a_real_provider_is_announced_with_its_cost() -> None:
+    """The title warns that calls cost money."""
     out = _console()
     demo_show.print_title(out, _session(), real=True)
     assert "This costs" in _text(out)

@@ -1,26 +1,26 @@
 from __future__ import annotations
 
-from otel_callbacks.cli.demo import provider as words
+from otel_callbacks.cli.demo import provider as replies
 
 
 def test_every_question_has_an_answer_in_its_own_language() -> None:
-    """And no question is asked in two scenes."""
+    """No question is in two groups."""
     groups = (
-        words.ASKED,
-        words.POEMS,
-        words.PRICES,
-        words.BUSY,
-        words.IMPATIENT,
-        words.REPEATED,
-        words.ORDERS,
-        words.CARE,
+        replies.ASKED,
+        replies.POEMS,
+        replies.PRICES,
+        replies.BUSY,
+        replies.IMPATIENT,
+        replies.REPEATED,
+        replies.ORDERS,
+        replies.CARE,
     )
-    assert sum(map(len, groups)) == len(words.ANSWERS)
-    for question, answer in words.ANSWERS.items():
+    assert sum(map(len, groups)) == len(replies.ANSWERS)
+    for question, answer in replies.ANSWERS.items():
         assert question.isascii() == answer.isascii()
 
 
-def test_both_languages_are_spoken_in_every_group() -> None:
-    """Chinese and English customers come to the shop."""
-    assert {one.isascii() for one in words.ASKED} == {True, False}
-    assert {one.isascii() for one in words.TOO_LONG} == {True, False}
+def test_questions_are_in_both_languages() -> None:
+    """Some are in Chinese, some in English."""
+    assert {one.isascii() for one in replies.ASKED} == {True, False}
+    assert {one.isascii() for one in replies.TOO_LONG} == {True, False}

@@ -12,7 +12,7 @@ from otel_callbacks.cli.picture.page import page, trace
 from otel_callbacks.cli.picture.sums import Comparison, Sum
 from otel_callbacks.cli.picture.timeline import timelines
 
-_NASTY = "<script>alert('花')</script>"
+_MARKUP = "<script>alert('花')</script>"
 
 
 def _span(name: str, parent: str | None = None, **attributes: Any) -> dict[str, Any]:
@@ -41,22 +41,22 @@ class _Reader(HTMLParser):
         self.feed(text)
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        """Keep a tag."""
+        """Record a tag."""
         self.tags.append(tag)
         self.attributes += attrs
 
     def handle_data(self, data: str) -> None:
-        """Keep a text."""
+        """Record a text."""
         self.text += data
 
 
 def _page() -> str:
-    """Return a page with a nasty name, a stream and a difference."""
+    """Return a page with HTML in a name, a stream and a difference."""
     spans = [
-        _span(_NASTY),
+        _span(_MARKUP),
         _span(
             "chat m",
-            _NASTY,
+            _MARKUP,
             gen_ai__operation__name="chat",
             gen_ai__usage__input_tokens=3,
             gen_ai__usage__output_tokens=4,
@@ -68,8 +68,8 @@ def _page() -> str:
     return page(timelines(spans), sums)
 
 
-def test_the_page_needs_nothing_from_outside() -> None:
-    """No script, no link, no address: it works from a mail attachment."""
+def test_the_page_is_self_contained() -> None:
+    """It has no script, link or URL, so it works as an email attachment."""
     text = _page()
     reader = _Reader(text)
     assert not {"script", "link", "img", "iframe"} & set(reader.tags)
@@ -80,13 +80,13 @@ def test_the_page_needs_nothing_from_outside() -> None:
 
 
 def test_text_from_spans_is_escaped() -> None:
-    """Names and attributes can hold anything."""
-    assert _NASTY not in _page()
-    assert _NASTY in _Reader(_page()).text
+    """Names and attributes can hold any text."""
+    assert _MARKUP not in _page()
+    assert _MARKUP in _Reader(_page()).text
 
 
 def test_each_span_is_a_line_that_opens() -> None:
-    """Bars in place, tokens, and all attributes below, by keyboard too."""
+    """It has a bar, tokens, and all attributes below."""
     text = _page()
     assert text.count("<details") == 2
     assert 'style="left:0.00%;width:100.00%"><b style="width:25.00%"></b>' in text
@@ -94,19 +94,19 @@ def test_each_span_is_a_line_that_opens() -> None:
     assert "<dd>stop, length</dd>" in text
 
 
-def test_light_and_dark_are_both_there() -> None:
+def test_light_and_dark_schemes() -> None:
     """The page follows the reader's setting."""
     assert "prefers-color-scheme: dark" in _page()
     assert 'content="light dark"' in _page()
 
 
-def test_the_table_says_where_counters_and_results_differ() -> None:
-    """The sum check is on the page, too."""
+def test_the_table_shows_differences_of_counters_and_results() -> None:
+    """The page includes the sum check."""
     assert "NOT equal" in _page()
 
 
-def test_a_page_without_traces_is_a_page() -> None:
-    """An interrupted run has nothing to show."""
+def test_a_page_without_traces() -> None:
+    """An interrupted run has none."""
     assert page([], []).endswith("</html>\n")
 
 
@@ -159,8 +159,8 @@ def test_a_page_without_traces_is_a_page() -> None:
     ],
 )
 def test_content_is_a_conversation(name: str, value: Any, lines: list[str]) -> None:
-    """As JSON or as values; what was cut is shown as it is; the rest is no content."""
+    """JSON or values become messages; truncated JSON is shown as it is."""
     text = trace(timelines([_span("chat", **{name: value})])[0])
     found = re.findall(r"<li class=.*?><b>(.*?)</b><span>(.*?)</span>", text)
-    assert [unescape(role + said) for role, said in found] == lines
+    assert [unescape(role + text) for role, text in found] == lines
     assert name.replace("__", ".") not in text

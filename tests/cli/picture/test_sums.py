@@ -8,7 +8,7 @@ _USAGE = {"input_tokens": 7, "output_tokens": 3, "total_tokens": 10}
 
 
 def test_counters_of_real_calls_are_read_by_model_and_outcome() -> None:
-    """Calls and tokens, as the handler counts them."""
+    """Calls and tokens match those of the handler."""
     with capture() as telemetry:
         call = {"callbacks": [telemetry.handler]}
         FakeChatModel(model_name="a", usage=_USAGE, **call).batch(["x", "y"])
@@ -18,7 +18,7 @@ def test_counters_of_real_calls_are_read_by_model_and_outcome() -> None:
 
 
 def test_the_till_adds_up_results() -> None:
-    """With and without usage."""
+    """Results may have no usage."""
     till = Till()
     till.add("a", "ok", _USAGE)
     till.add("a", "ok", _USAGE)
@@ -26,8 +26,8 @@ def test_the_till_adds_up_results() -> None:
     assert till.sums == {("a", "ok"): Sum(2, 14, 6), ("a", "error"): Sum(1)}
 
 
-def test_comparisons_hold_what_is_missing_on_either_side() -> None:
-    """In the order of models and outcomes, unknown outcomes last."""
+def test_comparisons_include_rows_missing_on_either_side() -> None:
+    """They are sorted by model and outcome, with unknown outcomes last."""
     counters = {("b", "ok"): Sum(1, 2, 3), ("a", "strange"): Sum(1)}
     results = {("b", "ok"): Sum(1, 2, 3), ("a", "error"): Sum(1)}
     compared = sums.compared(counters, results)
@@ -39,8 +39,8 @@ def test_comparisons_hold_what_is_missing_on_either_side() -> None:
     assert [one.equal for one in compared] == [False, False, True]
 
 
-def test_spent_leaves_out_what_a_cache_has_saved() -> None:
-    """And models that no token was spent on."""
+def test_spent_excludes_saved_tokens() -> None:
+    """Models without spent tokens are excluded, too."""
     found = {
         ("a", "ok"): Sum(1, 2, 3),
         ("a", "error"): Sum(1, 1, 1),
@@ -52,7 +52,7 @@ def test_spent_leaves_out_what_a_cache_has_saved() -> None:
 
 
 def test_series_of_zeros_are_no_rows() -> None:
-    """A call without tokens counts as a call, its tokens as nothing."""
+    """A series of zeros adds nothing to the sums."""
     with capture() as telemetry:
         usage = {"input_tokens": 0, "output_tokens": 2, "total_tokens": 2}
         FakeChatModel(usage=usage, callbacks=[telemetry.handler]).invoke("?")

@@ -39,7 +39,7 @@ def _row(**attributes: Any) -> Row:
 
 
 def test_rows_follow_the_tree_in_the_order_of_starts() -> None:
-    """Children stand below their parent, with the lines of the tree."""
+    """Children follow their parent, with guides."""
     spans = [
         _span("late", 13, 14, "root"),
         _span("early", 11, 12, "root"),
@@ -60,13 +60,13 @@ def test_rows_follow_the_tree_in_the_order_of_starts() -> None:
 
 
 def test_a_span_whose_parent_is_missing_is_a_root() -> None:
-    """A part of a trace is shown, not dropped."""
+    """An incomplete trace is shown."""
     rows = timelines([_span("a", 0, 1, "gone"), _span("b", 1, 2, "gone")])[0].rows
     assert [row.guides for row in rows] == [(True,), (False,)]
 
 
 def test_no_spans_are_no_traces() -> None:
-    """Nothing is drawn for nothing."""
+    """The result is empty."""
     assert timelines([]) == []
 
 
@@ -82,8 +82,8 @@ def test_no_spans_are_no_traces() -> None:
         ({}, "step"),
     ],
 )
-def test_kinds_are_told_by_attributes(attributes: dict[str, Any], kind: str) -> None:
-    """What the bars' shapes are chosen by."""
+def test_attributes_determine_the_kind(attributes: dict[str, Any], kind: str) -> None:
+    """The kind determines the shape of the bar."""
     assert _row(**attributes).kind == kind
 
 
@@ -122,16 +122,16 @@ def test_kinds_are_told_by_attributes(attributes: dict[str, Any], kind: str) -> 
         ({"gen_ai__request__stream": True}, ("POST", "ok", "stream")),
     ],
 )
-def test_outcomes_and_notes_say_how_it_ended(
+def test_attributes_determine_outcome_and_note(
     attributes: dict[str, Any], expected: tuple[str, str, str]
 ) -> None:
-    """Status codes and outcomes become a colour and a word."""
+    """From status codes, outcomes and error classes."""
     row = _row(**attributes)
     assert (row.name, row.outcome, row.note) == expected
 
 
-def test_tokens_and_first_chunk_are_taken_when_they_are_there() -> None:
-    """A missing number stays missing."""
+def test_tokens_and_first_chunk_are_optional() -> None:
+    """A missing number is None."""
     row = _row(
         gen_ai__usage__input_tokens=3,
         gen_ai__usage__output_tokens=4,
@@ -142,8 +142,8 @@ def test_tokens_and_first_chunk_are_taken_when_they_are_there() -> None:
     assert _row(gen_ai__usage__output_tokens=3).tokens is None
 
 
-def test_a_sentence_says_what_happened() -> None:
-    """Calls at once, ends, tokens, dollars, and what nobody reported."""
+def test_the_sentence_sums_up_a_trace() -> None:
+    """Concurrent calls, outcomes, tokens, dollars and unknown tokens."""
     chat = {"gen_ai__operation__name": "chat", "gen_ai__request__model": "rose-1"}
     used = {"gen_ai__usage__input_tokens": 1200, "gen_ai__usage__output_tokens": 45}
     spans = [
@@ -173,8 +173,8 @@ def test_a_sentence_says_what_happened() -> None:
     assert quiet.sentence == "No model call in 10 ms."
 
 
-def test_other_emitters_of_the_conventions_are_read() -> None:
-    """Older names of tokens, other operations, and values that we do not know."""
+def test_spans_of_other_instrumentations_are_read() -> None:
+    """Old token attributes, other operations and unknown values."""
     row = _row(
         gen_ai__operation__name="generate_content",
         gen_ai__usage__prompt_tokens=3,
@@ -186,8 +186,8 @@ def test_other_emitters_of_the_conventions_are_read() -> None:
     assert _row(gen_ai__operation__name="embeddings").tokens_unknown
 
 
-def test_what_no_emitter_should_send_is_drawn_all_the_same() -> None:
-    """Parents in a circle, a chain of 3,000 spans, values of other types."""
+def test_invalid_spans_are_drawn() -> None:
+    """A circle of parents, a chain of 3,000 spans, values of other types."""
     circle = timelines([_span("a", 0, 1, "b"), _span("b", 0, 1, "a")])
     assert [row.name for row in circle[0].rows] == ["a", "b"]
     chain = [_span(str(n), 0, 1, str(n - 1)) for n in range(3000)]

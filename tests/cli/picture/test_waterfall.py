@@ -37,7 +37,7 @@ def _row(name: str, start: float, end: float, **fields: object) -> Row:
     return Row(name=name, start=start, end=end, **{**values, **fields})  # type: ignore[arg-type]
 
 
-# What is left for the bars on 80 columns.
+# The width of the bars on 80 columns.
 _BAR = 40
 _SHOP = Timeline(
     "flower-shop",
@@ -56,13 +56,13 @@ _SHOP = Timeline(
 
 
 def _printed(*timelines: Timeline, width: int = 80, plain: bool = False) -> str:
-    """Return what a terminal of this width shows."""
+    """Return the output for a terminal of this width."""
     drawn = [*lines(timelines, width, plain=plain), *legend(plain=plain)]
     return "\n".join("".join(text for text, _ in line).rstrip() for line in drawn)
 
 
 def test_a_trace_is_drawn_as_a_tree_with_bars() -> None:
-    """Names with guides, bars below a scale, time, tokens, dollars and notes."""
+    """Each line has a name with guides, a bar, time, tokens, dollars and note."""
     drawn = _printed(_SHOP).splitlines()
     assert [line.split() for line in drawn[:6]] == [
         ["0", "1.00", "s", "2.00", "s"],
@@ -76,7 +76,7 @@ def test_a_trace_is_drawn_as_a_tree_with_bars() -> None:
 
 
 def test_a_narrow_terminal_drops_bars_and_keeps_numbers() -> None:
-    """Nobody reads a bar of three cells; tokens and dollars are what counts."""
+    """Bars of three cells are unreadable."""
     drawn = _printed(_SHOP, width=50).splitlines()
     assert drawn[:5] == [
         "flower-shop    2.00 s",
@@ -89,7 +89,7 @@ def test_a_narrow_terminal_drops_bars_and_keeps_numbers() -> None:
 
 @pytest.mark.parametrize("width", [40, 50, 80, 120])
 def test_no_line_is_wider_than_the_terminal(width: int) -> None:
-    """Wide characters count two cells, and names give way."""
+    """Wide characters take two cells, and names are cut."""
     long = _SHOP._replace(rows=(*_SHOP.rows, _row("玫瑰" * 30, 0, 2)))
     drawn = ["".join(t for t, _ in line) for line in lines([long, _SHOP], width)]
     assert max(map(cells, drawn)) <= width
@@ -97,8 +97,8 @@ def test_no_line_is_wider_than_the_terminal(width: int) -> None:
     assert sum("$0.000120" in line for line in drawn) == 2
 
 
-def test_a_terminal_without_unicode_gets_plain_signs() -> None:
-    """Everything but the names is ASCII then."""
+def test_a_terminal_without_unicode_gets_ascii() -> None:
+    """Guides, bars and arrows are ASCII."""
     trace = _SHOP._replace(
         rows=(_row("app", 0, 2, kind="step"), _row("c", 0, 1, tokens=(3, 4)))
     )
@@ -109,7 +109,7 @@ def test_a_terminal_without_unicode_gets_plain_signs() -> None:
     assert "3>4" in text
 
 
-def test_nothing_is_drawn_for_no_traces() -> None:
+def test_no_traces_give_only_the_legend() -> None:
     """An interrupted run has none."""
     assert _printed().startswith("██ model")
 
@@ -124,7 +124,7 @@ def test_nothing_is_drawn_for_no_traces() -> None:
     ],
 )
 def test_bars_are_exact_to_half_a_cell(start: float, end: float, expected: str) -> None:
-    """And never vanish, however short the span."""
+    """The shortest span has a bar."""
     assert draw(_row("x", start, end), 4.0, 4)[0][0] == expected
 
 
@@ -134,7 +134,7 @@ def test_a_trace_that_took_no_time_has_bars() -> None:
 
 
 def test_a_stream_shows_the_wait_for_its_first_chunk() -> None:
-    """The part before it is drawn lighter."""
+    """The part before it is lighter."""
     assert draw(_row("x", 0.0, 4.0, first_chunk=2.0), 4.0, 4)[0][0] == "░░██"
 
 
@@ -149,13 +149,13 @@ def test_short_times_are_milliseconds() -> None:
 
 @pytest.fixture
 def file() -> io.StringIO:
-    """Give what is printed to."""
+    """Return the output file."""
     return io.StringIO()
 
 
 @pytest.fixture
 def provider(file: io.StringIO) -> TracerProvider:
-    """Give a provider that prints its traces."""
+    """Return a provider that prints its traces."""
     made = TracerProvider(shutdown_on_exit=False)
     made.add_span_processor(SimpleSpanProcessor(WaterfallExporter(file)))
     return made
@@ -163,12 +163,12 @@ def provider(file: io.StringIO) -> TracerProvider:
 
 @pytest.fixture
 def tracer(provider: TracerProvider) -> Tracer:
-    """Give its tracer."""
+    """Return a tracer of the provider."""
     return provider.get_tracer("t")  # type: ignore[return-value]
 
 
 def test_a_trace_is_printed_when_its_root_ends(file: io.StringIO) -> None:
-    """Not before; and its sums when the provider ends, once."""
+    """The sums are printed once, at shutdown."""
     with capture() as telemetry:
         made = telemetry.tracer_provider
         made.add_span_processor(SimpleSpanProcessor(WaterfallExporter(file)))
@@ -187,27 +187,27 @@ def test_a_trace_is_printed_when_its_root_ends(file: io.StringIO) -> None:
 def test_without_a_trace_nothing_is_printed(
     provider: TracerProvider, file: io.StringIO
 ) -> None:
-    """No line of sums of nothing."""
+    """Without traces there is no line of sums."""
     provider.shutdown()
     assert file.getvalue() == ""
 
 
-def test_a_trace_of_another_service_ends_with_ours(
+def test_a_local_root_with_a_remote_parent_ends_its_trace(
     tracer: Tracer, file: io.StringIO
 ) -> None:
-    """Its root is there, and is never seen here."""
+    """The root span is in another process."""
     remote = SpanContext(1, 2, is_remote=True, trace_flags=TraceFlags(1))
     tracer.start_span("ours", set_span_in_context(NonRecordingSpan(remote))).end()
     assert "ours" in file.getvalue()
 
 
-def test_what_has_no_root_is_printed_at_the_end_and_bounded(
+def test_traces_without_a_root_are_printed_at_shutdown_and_bounded(
     tracer: Tracer,
     provider: TracerProvider,
     file: io.StringIO,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """The oldest traces, and the last spans of a long one, are left out."""
+    """The oldest traces and the last spans of a long trace are dropped."""
     monkeypatch.setattr(waterfall, "_TRACES", 1)
     monkeypatch.setattr(waterfall, "_SPANS", 2)
     for number in range(2):
