@@ -162,8 +162,8 @@ def _usual_response(answer: _Answer, output: dict[object, object]) -> Response |
     said = (
         is_merged,
         *map(metadata.get, _SAID),
-        *map(info.get, _SAID_IN_INFO),
-        *map(output.get, _SAID_BESIDE),
+        *(map(info.get, _SAID_IN_INFO) if info else ()),
+        *(map(output.get, _SAID_BESIDE) if output else ()),
     )
     if (
         type(reported) is not dict
