@@ -298,7 +298,7 @@ def test_an_end_that_is_interrupted_is_finished_later(
         handler._runs._table.settle()
         assert not handler._runs._table._ending
         assert telemetry.value("otel_callbacks_operations_total") == 1
-        assert {one["name"] for one in telemetry.spans}
+        assert len(telemetry.spans) == 1
 
 
 def test_a_processor_that_raises_costs_no_more_than_its_span() -> None:

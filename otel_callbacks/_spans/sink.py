@@ -261,7 +261,7 @@ class SpanSink:
                 attributes = self._bounded(run, span, attributes, end)
             _finish(span, attributes, end)
         else:
-            span.end(end.end_ns)
+            _end_without_record(span, end.end_ns)
         self._interrupted.discard(run.key)
 
     def _fitting(self, content: Content) -> dict[str, AttributeValue]:
@@ -339,6 +339,12 @@ def _finish(span: Any, attributes: dict[str, AttributeValue], end: End) -> None:
         span.set_status(trace.StatusCode.ERROR)
     span.set_attributes(attributes)
     span.end(end.end_ns)
+
+
+def _end_without_record(span: trace.Span, end_ns: int) -> None:
+    """End a span that is not recorded; one of ours has ended, as it was interrupted."""
+    if type(span) not in _OWN:
+        span.end(end_ns)
 
 
 def _attach_shared(run: StandIn, context: Context, current: trace.Span) -> None:
