@@ -488,7 +488,7 @@ def attacks(size: float) -> Iterator[tuple[str, Callable[[], str]]]:
     yield "late ends", lambda: late(int(5_000 * size))
     yield "forks", lambda: forks(int(30 * size) or 1)
     every = max(round(2 / size), 1)
-    yield "no memory", lambda: cut_short(every, MemoryError)
+    yield "MemoryError", lambda: cut_short(every, MemoryError)
     yield "interrupts", lambda: cut_short(every, KeyboardInterrupt)
     yield (
         "interrupts between lines",

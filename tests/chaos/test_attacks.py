@@ -18,7 +18,7 @@ SHARE: dict[str, Callable[[], str]] = {
     "live runs": lambda: attacks.live(200),
     "late ends": lambda: attacks.late(500),
     "forks": lambda: attacks.forks(3),
-    "no memory": lambda: attacks.cut_short(41, MemoryError, first=3),
+    "MemoryError": lambda: attacks.cut_short(41, MemoryError, first=3),
     "interrupts": lambda: attacks.cut_short(41, KeyboardInterrupt, first=5),
     "interrupts between lines": lambda: attacks.cut_short(
         101, KeyboardInterrupt, between=True, first=7
