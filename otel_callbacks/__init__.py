@@ -1,8 +1,8 @@
-"""One handler in a LangChain app: every model call a span and token counters."""
+"""OpenTelemetry spans and Prometheus series for LangChain apps, by one handler."""
 
 from __future__ import annotations
 
-# First: it says why, where an import below fails and nobody would hear of it.
+# First: it logs the reason if an import below fails silently.
 from otel_callbacks._instrument import start_check  # noqa: F401
 
 # isort: split
@@ -53,7 +53,7 @@ the command line needs: https://peps.python.org/pep-0562/."""
 
 
 def __getattr__(name: str) -> Any:
-    """Import a public name when it is first asked for."""
+    """Import a public name on first access."""
     if name == "__version__":
         from importlib.metadata import version  # noqa: PLC0415 -- 20 ms
 
@@ -68,19 +68,19 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    """Return the public names, also those that nobody has asked for yet."""
+    """Return the public names, including those not imported yet."""
     return sorted({*globals(), *__all__, "__version__"})
 
 
 class _Package(ModuleType):
-    """The package: its function ``configure`` and that function's module share a name.
+    """The package, in which the function and the module ``configure`` share a name.
 
-    The import system puts a module into its package. Here it must not: whoever asks for
-    ``configure`` wants the function, whichever was imported first.
+    The import system sets a module as attribute of its package. Here ``configure`` must
+    remain the function, whichever was imported first.
     """
 
     def __setattr__(self, name: str, value: object) -> None:
-        """Keep the function in its place."""
+        """Ignore the module `configure`, and set all other attributes."""
         if name != "configure" or not isinstance(value, ModuleType):
             super().__setattr__(name, value)
 
@@ -88,7 +88,7 @@ class _Package(ModuleType):
 sys.modules[__name__].__class__ = _Package
 
 if os.environ.get("OTEL_CALLBACKS_INSTRUMENT", "").strip():  # pragma: no cover
-    # Only at an import: tests/test_zero_code.py has processes of its own for it.
+    # Runs only at import; tests/test_zero_code.py covers it in subprocesses.
     from otel_callbacks._instrument.switch import instrument_if_asked
 
     instrument_if_asked()

@@ -1,7 +1,7 @@
-"""What callbacks leave for later: sums, and jobs for one thread.
+"""Deferred work of callbacks: sums, and jobs for a background thread.
 
 A callback may run in a finalizer or a signal handler, on top of code that holds any
-lock. So it appends a job here, and this thread does what may have to wait.
+lock. So it only appends a job here, and the thread does all work that may block.
 """
 
 from __future__ import annotations
@@ -31,33 +31,33 @@ _ONE: Final = (True,)
 
 
 def once() -> Iterator[bool]:
-    """Return what can be taken one time: by `itertools.compress`, in a step of C."""
+    """Return an iterator of one item, for `itertools.compress`: one step of C."""
     return iter(_ONE)
 
 
 class Forkable(Protocol):
-    """Something that must start anew in a forked child."""
+    """An object that must be reset in a forked child."""
 
     def after_fork(self) -> None:
-        """Start anew."""
+        """Reset the object."""
 
 
 _forkables: weakref.WeakSet[Forkable] = weakref.WeakSet()
 
 
 def call_after_fork(forkable: Forkable) -> None:
-    """Call this object's ``after_fork`` in every child forked from now on."""
+    """Call this object's ``after_fork`` in each forked child."""
     _forkables.add(forkable)
 
 
 def _in_child() -> None:
-    """Tell every object that is still there; last those that use others' locks."""
+    """Reset all living objects, last those that use the locks of others."""
     for forkable in sorted(_forkables, key=_uses_others):
         forkable.after_fork()
 
 
 def _uses_others(forkable: Forkable) -> bool:
-    """Say whether an object reads others when it starts anew."""
+    """Return whether an object uses others in its reset."""
     return getattr(forkable, "forks_last", False)
 
 
@@ -65,14 +65,14 @@ os.register_at_fork(after_in_child=_in_child)
 
 
 class ForkSafeLock:
-    """Holds a lock of a module, and renews it in a child: a thread may hold the old."""
+    """The lock of a module, renewed in a forked child."""
 
     def __init__(self) -> None:
         self.lock = threading.RLock()
         call_after_fork(self)
 
     def after_fork(self) -> None:
-        """Take a new lock; a thread that is not here may hold the old one."""
+        """Renew the lock; a thread of the parent may hold the old one."""
         self.lock = threading.RLock()
 
 
@@ -80,7 +80,7 @@ _Entry = TypeVar("_Entry")
 _Sums = TypeVar("_Sums")
 
 FOLD_AT: Final = 256
-"""Entries that wait at most, so that what nobody reads does not grow."""
+"""The most entries that wait unfolded, so that a log that is never read is bounded."""
 
 # Whether to wait for a lock.
 _AT_ONCE: Final = (False,)
@@ -89,8 +89,8 @@ _AT_ONCE: Final = (False,)
 class Tally(Generic[_Entry, _Sums]):
     """Sums of entries, in the order in which they were added.
 
-    An addition is one append, which waits for nothing. Whoever reads, folds; of two who
-    read at once, one shortens the log.
+    An addition is one append, which never blocks. A reader folds the entries; of two
+    concurrent readers, one shortens the log.
     """
 
     __slots__ = ("__weakref__", "_fold", "_folded", "_lock", "_log")
@@ -106,7 +106,7 @@ class Tally(Generic[_Entry, _Sums]):
         call_after_fork(self)
 
     def after_fork(self) -> None:
-        """Take a new lock; a thread that is not here may hold the old one."""
+        """Renew the lock; a thread of the parent may hold the old one."""
         self._lock = threading.Lock()
 
     def add(self, entry: _Entry) -> None:
@@ -114,21 +114,21 @@ class Tally(Generic[_Entry, _Sums]):
         self.extend((entry,))
 
     def extend(self, entries: Iterable[_Entry]) -> None:
-        """Add entries, in one step of C: no interrupt comes between them.
+        """Add entries in one step of C, without an interrupt between them.
 
-        Where they come from an iterator of C, none comes between taking one out of that
-        and adding it: whoever is interrupted may try again, and adds the rest.
+        If the iterator is implemented in C, none comes between reading an entry and
+        adding it: after an interrupt, a second call adds the rest.
         """
         self._log.extend(zip(entries))
         if len(self._log) >= FOLD_AT:
             self.read()
 
     def read(self) -> _Sums:
-        """Return the sums of all entries that have been added."""
+        """Return the sums of all added entries."""
         lock = self._lock
         mine: list[bool] = []
         try:
-            # In one step: a lock whose holder does not know of it stays locked.
+            # In one step, so that an interrupt cannot leave the lock held.
             mine.extend(map(lock.acquire, _AT_ONCE))
             folded = log = None
             while log is None or folded is not self._folded:
@@ -136,7 +136,7 @@ class Tally(Generic[_Entry, _Sums]):
                 log = self._log.copy()
             sums, last = folded
             fresh = list(log)
-            # Whoever folded before may not have taken all of it off the log yet.
+            # The last reader may not have removed all folded entries from the log.
             for position, entry in enumerate(fresh):
                 if entry is last:
                     del fresh[: position + 1]
@@ -154,45 +154,45 @@ class Tally(Generic[_Entry, _Sums]):
 
 
 class Worker(Protocol):
-    """Somebody who has jobs done."""
+    """An object that does jobs."""
 
     def work(self, job: Any, /) -> None:
-        """Do a job; what it raises is dropped."""
+        """Do a job; exceptions are dropped."""
 
 
 class Looker(Worker, Protocol):
-    """Somebody who also looks at the clock now and then."""
+    """A worker with a periodic check."""
 
     interval: float
     is_watched: bool
 
     def look(self) -> None:
-        """Look at the clock; what it raises is dropped."""
+        """Do the periodic check; exceptions are dropped."""
 
 
 class Background:
-    """A daemon thread, started when it is needed; it ends when nobody is left."""
+    """A daemon thread that starts on demand and ends without periodic checks."""
 
     def __init__(self) -> None:
         self.after_fork()
         call_after_fork(self)
 
     def after_fork(self) -> None:
-        """Begin with nothing: the thread and its jobs stayed in the other process."""
+        """Reset: the thread and its jobs belong to the parent process."""
         self._jobs: deque[tuple[weakref.ref[Any], object]] = deque()
         self._wake: queue.SimpleQueue[None] = queue.SimpleQueue()
         self._lookers: dict[int, weakref.ref[Looker]] = {}
-        # The thread, by a key: of two that come at once, one sets it.
+        # A dict, so that of two concurrent starts only one sets the thread.
         self._threads: dict[str, threading.Thread] = {}
         self._is_busy = False
 
     @property
     def thread(self) -> threading.Thread | None:
-        """The thread, if it has been started."""
+        """The thread, if it is started."""
         return self._threads.get(_ONLY)
 
     def put(self, worker: weakref.ref[Any], job: object) -> None:
-        """Leave a job to the thread; may be called from anywhere."""
+        """Queue a job for the thread; safe to call anywhere."""
         self._jobs.append((worker, job))
         if self._wake.empty():
             self._wake.put(None)
@@ -200,20 +200,20 @@ class Background:
             self._start()
 
     def add(self, looker: Looker) -> None:
-        """Let somebody look at the clock, and start the thread unless it runs."""
+        """Add a periodic check, and start the thread unless it is running."""
         key = id(looker)
         looker.is_watched = True
         self._lookers[key] = weakref.ref(looker, lambda _: self._remove(key))
         self._start()
 
     def remove(self, looker: Looker) -> None:
-        """Let somebody look at the clock no more."""
+        """Remove a periodic check."""
         looker.is_watched = False
         self._remove(id(looker))
         self._wake.put(None)
 
     def drain(self, patience: float = _PATIENCE) -> None:
-        """Do now what waits; wait these seconds for what the thread is doing."""
+        """Do all queued jobs now; wait up to `patience` seconds for a running job."""
         until = time.monotonic() + patience
         while self._do_one():
             pass
@@ -222,7 +222,7 @@ class Background:
                 time.sleep(_POLL)
 
     def _remove(self, key: int) -> None:
-        """Forget a looker."""
+        """Remove a periodic check by its key."""
         self._lookers.pop(key, None)
 
     def _start(self) -> None:
@@ -232,8 +232,8 @@ class Background:
         )
         try:
             if self._threads.setdefault(_ONLY, thread) is thread:
-                # Not from here: whoever is interrupted may hold the locks of
-                # `Thread.start`, and that waits for the thread to run.
+                # Not here: interrupted code may hold the locks of `Thread.start`, which
+                # also waits for the thread to run.
                 _thread.start_new_thread(self._begin, (thread,))
         except BaseException as error:
             self._give_up()
@@ -241,16 +241,16 @@ class Background:
                 raise
 
     def _begin(self, thread: threading.Thread) -> None:
-        """Start the thread, or leave that to whoever comes next."""
+        """Start the thread; if that fails, a later call tries again."""
         try:
             thread.start()
         except RuntimeError:
-            # No threads left, or the interpreter is ending: scrapes and `close` do
-            # what waits, too.
+            # No threads left, or the interpreter is exiting: scrapes and `close` also
+            # do the jobs.
             self._give_up()
 
     def _give_up(self) -> None:
-        """Let whoever comes next try to start a thread."""
+        """Forget the thread, so that a later call starts one."""
         self._threads.pop(_ONLY, None)
         for looker_ref in list(self._lookers.values()):
             looker = looker_ref()
@@ -258,7 +258,7 @@ class Background:
                 looker.is_watched = False
 
     def _run(self) -> None:
-        """Do what comes until nobody is left."""
+        """Do jobs and periodic checks until no check is left."""
         thread = threading.current_thread()
         looked = time.monotonic()
         while True:
@@ -275,24 +275,24 @@ class Background:
             finally:
                 self._is_busy = False
             if self.thread is not thread:
-                self._wake.put(None)  # this may have been another one's
+                self._wake.put(None)  # it may have been for the other thread
                 return
             if not self._lookers:
                 self._threads.pop(_ONLY, None)
-                if self._lookers:  # somebody came at this moment
+                if self._lookers:  # added in the meantime
                     self._start()
                 return
 
     def _interval(self) -> float:
-        """Return the seconds between two looks at the clock."""
-        asked = [one.interval for ref in self._refs() if (one := ref()) is not None]
-        shortest = min(asked, default=_INTERVAL_AT_MOST)
+        """Return the seconds between two periodic checks."""
+        intervals = [one.interval for ref in self._refs() if (one := ref()) is not None]
+        shortest = min(intervals, default=_INTERVAL_AT_MOST)
         return min(max(shortest, _INTERVAL_AT_LEAST), _INTERVAL_AT_MOST)
 
     def _look(self) -> None:
-        """Let everybody look at the clock."""
+        """Do all periodic checks."""
         for looker_ref in self._refs():
-            # Whatever happens to one, the thread goes on for the others.
+            # An error of one must not stop the thread for the others.
             with contextlib.suppress(BaseException):
                 looker = looker_ref()
                 if looker is not None:
@@ -300,11 +300,11 @@ class Background:
             looker = None
 
     def _refs(self) -> list[weakref.ref[Looker]]:
-        """Return who looks at the clock."""
+        """Return the workers with a periodic check."""
         return list(self._lookers.values())
 
     def _do_one(self) -> bool:
-        """Do one job, if one waits."""
+        """Do one job, if one is queued."""
         try:
             worker_ref, job = self._jobs.popleft()
         except IndexError:
@@ -321,27 +321,26 @@ background: Final = Background()
 
 
 class _Collection:
-    """Which thread collects garbage at this moment."""
+    """The thread in which the garbage collector runs now."""
 
     thread = 0
 
 
 def is_collecting() -> bool:
-    """Say whether the garbage collector has called whoever asks.
+    """Return whether the garbage collector has called the current code.
 
-    Then this runs on top of any code: it may hold a lock of the SDK, or, up to Python
-    3.11, be in the middle of setting a context variable, where another one's set is a
-    crash: https://github.com/python/cpython/issues/97922
+    Then the interrupted code may hold a lock of the SDK or, up to Python 3.11, be in
+    the middle of setting a context variable, where setting another one crashes: https://github.com/python/cpython/issues/97922
     """
     return _Collection.thread == threading.get_ident()
 
 
 def _note_collection(phase: str, _: object) -> None:
-    """Note that a collection begins or ends, as `gc.callbacks` says."""
+    """Record the start or the end of a collection, as a callback of `gc`."""
     _Collection.thread = threading.get_ident() if phase == "start" else 0
 
 
 def watch_collections() -> None:
-    """Have `is_collecting` know; safe twice."""
+    """Enable `is_collecting`; safe to call twice."""
     if _note_collection not in gc.callbacks:
         gc.callbacks.append(_note_collection)

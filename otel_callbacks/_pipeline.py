@@ -1,4 +1,4 @@
-"""Where records go; `pipeline`, the one place that knows all sinks.
+"""The composition root: build a pipeline of all sinks.
 
 Handlers on the same providers and registry share one table of runs and one set of
 series, so a run that two of them report is one span and is counted once.
@@ -58,14 +58,14 @@ _NOT_PLAIN: Final = (
 
 
 class Providers(NamedTuple):
-    """Where a handler's signals go; the global ones where nothing is said."""
+    """The providers of a handler; None stands for the global provider."""
 
     tracer: TracerProvider | None = None
     meter: MeterProvider | None = None
     logger: LoggerProvider | None = None
 
     def flush(self, timeout: float) -> bool:
-        """Flush those that can, all at the same time; say whether all went well."""
+        """Flush the providers concurrently; return whether all succeeded."""
         timeout = min(timeout, threading.TIMEOUT_MAX)
         used = (
             trace.get_tracer_provider() if self.tracer is None else self.tracer,
@@ -83,25 +83,25 @@ class Providers(NamedTuple):
             threading.Thread(target=_force_flush, args=args, daemon=True).start()
         deadline = time.monotonic() + timeout
         try:
-            answers = [
+            results = [
                 ended.get(timeout=max(deadline - time.monotonic(), 0.0))
                 for _ in flushes
             ]
         except queue.Empty:
             return False
-        return all(answers)
+        return all(results)
 
 
 def _force_flush(flush: Any, timeout: float, ended: queue.SimpleQueue[bool]) -> None:
-    """Flush one provider, and say how that went."""
+    """Flush one provider, and put the result on a queue."""
     ok = False
-    with contextlib.suppress(Exception):  # the SDK raises where a reader fails
+    with contextlib.suppress(Exception):  # the SDK raises if a reader fails
         ok = flush(timeout_millis=int(timeout * 1e3)) is not False
     ended.put(ok)
 
 
 class _Registry:
-    """What hangs on one Prometheus registry."""
+    """The diagnostics, series and pipelines of one Prometheus registry."""
 
     def __init__(self, settings: Settings) -> None:
         self.diagnostics = Diagnostics(strict=settings.strict)
@@ -110,7 +110,7 @@ class _Registry:
         self.before_global: Pipeline | None = None
 
 
-# Whoever makes a pipeline holds it; a signal handler may come on top.
+# Held while a pipeline is built; a signal handler may interrupt that and build one.
 _building: Final = ForkSafeLock()
 _registries: ByIdentity[_Registry] = ByIdentity()
 
@@ -120,7 +120,7 @@ def pipeline(
     registry: CollectorRegistry | None,
     settings: Settings,
 ) -> Pipeline:
-    """Return the pipeline of these providers, made now if nobody has asked before."""
+    """Return the pipeline of these providers, and build it on first use."""
     provider = providers.tracer
     if provider is None:
         provider = trace.get_tracer_provider()
@@ -133,7 +133,7 @@ def pipeline(
         _registries.put(series, known)
         found = known.pipelines.get(provider)
         if found is None and provider is trace.get_tracer_provider():
-            # A handler made before the global provider was set uses it by now.
+            # A handler made before the global provider was set now uses it, too.
             found = known.before_global
             if found is not None:
                 known.pipelines.put(provider, found)
@@ -157,15 +157,15 @@ def _build(
     settings: Settings,
     logger: LoggerProvider | None,
 ) -> Pipeline:
-    """Wire the sinks to a new table."""
+    """Build a table of runs with its sinks."""
     diagnostics = registry.diagnostics
     tracer = _tracer(provider, diagnostics)
     price = Pricing(diagnostics, settings.prices, is_logged=settings.extensions).cost
     exceeded = registry.series.calls.budget_exceeded
     _open_process_account(settings, diagnostics)
     table = RunTable(
-        # Series first: an exemplar needs the span that the last one releases. What may
-        # have to wait comes after what never does.
+        # Series first: an exemplar needs the span, which the last sink releases. Sinks
+        # that may block come after those that never do.
         (
             *registry.series.sinks,
             LedgerSink(price, diagnostics, exceeded),
@@ -192,17 +192,17 @@ def _build(
         diagnostics.log_once("context", _NOT_PLAIN)
     _tables.add(table)
     _close_at_exit()
-    return Pipeline(table, diagnostics, _step_out, settings)
+    return Pipeline(table, diagnostics, _restore_current, settings)
 
 
 def _tracer(provider: TracerProvider, diagnostics: Diagnostics) -> trace.Tracer:
-    """Return a provider's tracer; one that cannot give any costs the spans alone."""
+    """Return a provider's tracer, or a no-op tracer if the provider raises."""
     try:
         try:
             return trace.get_tracer(
                 _SCOPE, version("otel-callbacks"), provider, semconv.SCHEMA_URL
             )
-        except TypeError:  # one that is made for an older API takes less
+        except TypeError:  # a provider for an older API has fewer parameters
             return provider.get_tracer(_SCOPE)
     except Exception as error:  # noqa: BLE001 -- the app's own provider
         diagnostics.trouble("tracer_provider", error)
@@ -210,7 +210,7 @@ def _tracer(provider: TracerProvider, diagnostics: Diagnostics) -> trace.Tracer:
 
 
 def ledger_only(settings: Settings, *, for_process: bool = False) -> Pipeline:
-    """Return a pipeline that keeps accounts and does nothing else."""
+    """Return a pipeline that only keeps accounts."""
     diagnostics = Diagnostics(strict=settings.strict)
     if for_process:
         _open_process_account(settings, diagnostics)
@@ -222,7 +222,7 @@ def ledger_only(settings: Settings, *, for_process: bool = False) -> Pipeline:
 
 
 def _stay(run: Run) -> None:
-    """Leave the current span alone: these runs have none."""
+    """Do nothing: these runs have no span."""
 
 
 def _open_process_account(settings: Settings, diagnostics: Diagnostics) -> None:
@@ -250,7 +250,7 @@ def _open_process_account(settings: Settings, diagnostics: Diagnostics) -> None:
 def _events(
     provider: LoggerProvider | None, settings: Settings, diagnostics: Diagnostics
 ) -> tuple[EventSink, ...]:
-    """Return the sink of events, where they are asked for."""
+    """Return the sink of events if events are enabled."""
     if not settings.has_events:
         return ()
     try:
@@ -275,18 +275,18 @@ _tables: Final[weakref.WeakSet[RunTable]] = weakref.WeakSet()
 
 
 def _close_at_exit() -> None:
-    """End what is open before the SDK shuts down, as far as that is set up now."""
+    """Register to end open runs at exit, before an SDK that is already set up."""
     atexit.unregister(_close_all)
     atexit.register(_close_all)
 
 
 def _close_all() -> None:
-    """End what is open when the process ends."""
+    """End all open runs at the exit of the process."""
     for table in list(_tables):
         table.close()
 
 
-def _step_out(run: Run) -> None:
-    """Make current again what was before a stream: its reader is not inside it."""
+def _restore_current(run: Run) -> None:
+    """Restore the span that was current before a stream, for the stream's reader."""
     if isinstance(run, StandIn):
         current_span.put_back(run)

@@ -316,13 +316,13 @@ class TrackedUsage:
 
 
 def _unpickled(key: str, limits: Any, closed: bool, sums: Any) -> TrackedUsage:  # noqa: FBT001 -- as it is pickled
-    """Return what was pickled here, or an account that begins with what was spent."""
+    """Return the pickled object, or one that starts with the pickled sums."""
     known = _pickled.get(key)
     if known is None:
         known = TrackedUsage(Account(limits, sums))
         known._account.closed = closed  # noqa: SLF001 -- of this module
         if not closed:
-            # Also where nobody enters it, as a bound function's.
+            # In use even if it is never entered, as that of a bound function.
             known._use_until_collected()  # noqa: SLF001 -- as above
     return known
 

@@ -1,4 +1,4 @@
-"""Sets up OpenTelemetry and ``/metrics`` for an app that has neither.
+"""Set up OpenTelemetry and ``/metrics`` for an app that has neither.
 
 https://opentelemetry.io/docs/specs/otel/configuration/sdk-environment-variables/
 """
@@ -44,7 +44,7 @@ _CONFIG_FILE: Final = "OTEL_CONFIG_FILE"
 _INSTRUMENTOR: Final = "otel_callbacks"
 _OF_THE_HOST: Final = frozenset({EADDRNOTAVAIL, EAFNOSUPPORT})
 _SCRAPED: Final = frozenset({"prometheus", "both"})
-# What dashboards tell a process by. The series is target_info:
+# The attributes by which dashboards identify a process, on the series target_info:
 # https://prometheus.io/docs/specs/om/open_metrics_spec/
 _WHO: Final = (
     "service.name",
@@ -59,14 +59,14 @@ _FOR_WORKERS: Final = (
 
 
 class ConfiguredHandler(OTelCallbackHandler):
-    """A handler that owns what it sends through, and flushes it when it is closed.
+    """A handler that owns its providers and exports, and flushes them on close.
 
     Args:
-        provider: Made for this handler; None if there was one already.
-        registry: Shows the series.
+        provider: The tracer provider made for this handler; None to use the global one.
+        registry: The registry of the series.
         settings: The settings.
-        exports: What else was made for it, and sends.
-        redact: Changes what was said before it goes anywhere.
+        exports: The providers and senders made for this handler.
+        redact: Takes an attribute's name and value, and returns the value to export.
     """
 
     def __init__(
@@ -96,7 +96,7 @@ class ConfiguredHandler(OTelCallbackHandler):
         call_after_fork(self)
 
     def _facts(self) -> dict[str, str]:
-        """Return where spans and series go."""
+        """Return the destinations of spans and series."""
         return {
             "spans": self.settings.traces_exporter,
             "series": self.metrics_url or self.settings.metrics_exporter,
@@ -106,20 +106,20 @@ class ConfiguredHandler(OTelCallbackHandler):
     def serve_metrics(self, registry: CollectorRegistry) -> None:
         """Serve ``/metrics`` on the address of the settings.
 
-        Where no port is set and the usual one is in use, a free one is taken. Where
-        nothing can be served and nothing was set, a warning says so.
+        If no port is set and the default port is in use, a free port is used. If no
+        address was set and none can be served, a warning is logged.
 
         Args:
-            registry: What to show.
+            registry: The registry to serve.
 
         Raises:
-            SettingError: The address that was set cannot be had.
+            SettingError: The address that was set cannot be used.
         """
         host, port = self.settings.prometheus_host, self.settings.metrics_port
         try:
             self._server = start_http_server(port, host, registry)
         except (OSError, UnicodeError) as error:
-            self._refuse_what_was_set(error)
+            self._refuse_if_set(error)
             try:
                 self._server = start_http_server(0, host, registry)
             except OSError as still:
@@ -142,8 +142,8 @@ class ConfiguredHandler(OTelCallbackHandler):
                 _FOR_WORKERS,
             )
 
-    def _refuse_what_was_set(self, error: Exception) -> None:
-        """Refuse the host or port that was set, by the name of what was set."""
+    def _refuse_if_set(self, error: Exception) -> None:
+        """Raise an error that names the host or port setting, if one was set."""
         host, port = self.settings.prometheus_host, self.settings.prometheus_port
         why = getattr(error, "strerror", None) or "no host name"
         of_host = isinstance(error, (socket.gaierror, UnicodeError))
@@ -162,23 +162,23 @@ class ConfiguredHandler(OTelCallbackHandler):
             raise SettingError(name, port, reason=reason) from error
 
     def flush(self, timeout: float = 5.0) -> bool:
-        """Send what waits, of all signals.
+        """Export all that is queued, of all signals.
 
         Args:
-            timeout: Seconds that this may take.
+            timeout: Timeout in seconds.
 
         Returns:
-            Whether all of it was accepted by the receivers, and nothing was lost since
-            the last flush.
+            Whether the receivers accepted everything, and nothing was lost since the
+            last flush.
         """
         deadline = time.monotonic() + timeout
         background.drain(timeout)
         sent = self._exports is None or self._exports.flush(timeout)
-        # What the app had set up before is its own, and asked after ours.
+        # The app's own providers are flushed after ours.
         return sent and super().flush(max(deadline - time.monotonic(), 0.0))
 
     def close(self) -> None:
-        """End and count what is open, send what waits, stop serving; safe twice."""
+        """End and count open runs, export, stop serving; safe to call twice."""
         self._end()
         server, self._server = self._server, None
         if server is not None:
@@ -189,7 +189,7 @@ class ConfiguredHandler(OTelCallbackHandler):
     shutdown = close
 
     def _end(self) -> None:
-        """End and send, and leave the serving thread to the process's end."""
+        """End open runs and export; the serving thread runs until the exit."""
         super().close()
         self.closed = True
         self._last_calls.forget()
@@ -199,10 +199,10 @@ class ConfiguredHandler(OTelCallbackHandler):
             self._provider.shutdown()
 
     def after_fork(self) -> None:
-        """Serve nothing in a forked child: the address is the parent process's."""
+        """Stop serving in a forked child: the parent process has the address."""
         server, self._server = self._server, None
         if server is not None:
-            # Not `server_close`: a thread that serves it is not here.
+            # Not `server_close`: the serving thread does not exist in the child.
             server[0].socket.close()
             self.metrics_url = ""
             is_pushed = self.settings.metrics_exporter != "prometheus"
@@ -212,7 +212,7 @@ class ConfiguredHandler(OTelCallbackHandler):
             self._last_calls.in_child()
 
     def _warn_at_first_call(self) -> None:
-        """Warn once that nobody sees this process's series, if it counts any."""
+        """Warn at the first counted call that this process is not scraped."""
         names = ("on_llm_end", "on_llm_error")
 
         def warn() -> None:
@@ -224,26 +224,26 @@ class ConfiguredHandler(OTelCallbackHandler):
                 _FOR_WORKERS,
             )
 
-        # Attributes of this one handler: calls in other processes cost nothing.
+        # Instance attributes: other handlers and processes pay nothing.
         for name in names:
             setattr(self, name, _Before(warn, getattr(self, name)))
 
 
 class _Before:
-    """Calls something before a callback, the first time."""
+    """Calls a function before a callback."""
 
     def __init__(self, first: Any, then: Any) -> None:
         self._first = first
         self._then = then
 
     def __call__(self, *args: Any, **kwargs: Any) -> None:
-        """Do both."""
+        """Call both."""
         self._first()
         self._then(*args, **kwargs)
 
 
 _configured: list[tuple[ConfiguredHandler, Mapping[str, Any]]] = []
-# Two threads that set up at once have one handler.
+# Concurrent calls of `configure` return the same handler.
 _configuring: Final = ForkSafeLock()
 
 
@@ -257,32 +257,33 @@ def configure(
 ) -> ConfiguredHandler:
     """Set up tracing and ``/metrics``, and return the handler to give to LangChain.
 
-    Spans go out over OTLP by OpenTelemetry's own variables (``OTEL_EXPORTER_OTLP_*``,
-    ``OTEL_TRACES_EXPORTER``, ``OTEL_TRACES_SAMPLER``, ``OTEL_RESOURCE_ATTRIBUTES``);
-    series are served on ``OTEL_EXPORTER_PROMETHEUS_HOST`` and ``_PORT``, by default
-    127.0.0.1:9464, or a free port where that one is in use. All is flushed when the
-    process ends. An app that has set up a tracer provider of OpenTelemetry's SDK keeps
-    it, and its exporters. A second call in a process returns the first one's handler.
+    Spans are exported over OTLP as set by OpenTelemetry's variables
+    (``OTEL_EXPORTER_OTLP_*``, ``OTEL_TRACES_EXPORTER``, ``OTEL_TRACES_SAMPLER``,
+    ``OTEL_RESOURCE_ATTRIBUTES``). Series are served on
+    ``OTEL_EXPORTER_PROMETHEUS_HOST`` and ``_PORT``, by default 127.0.0.1:9464, or a
+    free port if that one is in use. Everything is flushed when the process exits. An
+    app that has set up the SDK's tracer provider keeps it and its exporters. A second
+    call in a process returns the handler of the first call.
 
     Args:
         service_name: The service's name in traces; ``OTEL_SERVICE_NAME`` by default.
         settings: The settings; from the environment by default.
-        registry: Shows the series; prometheus_client's own by default.
-        redact: Given an attribute's name and value, returns the value to send.
-        show: Also print each trace as a waterfall on the error output when it is over,
-            and one line of sums at the end; ``OTEL_TRACES_EXPORTER=waterfall`` prints
-            and sends nothing.
+        registry: The registry of the series; prometheus_client's default registry by
+            default.
+        redact: Takes an attribute's name and value, and returns the value to export.
+        show: Also print each ended trace as a waterfall to stderr, and one line of sums
+            at the exit; ``OTEL_TRACES_EXPORTER=waterfall`` prints and exports nothing.
 
     Returns:
-        The handler; ``close()`` undoes what was set up here.
+        The handler; ``close()`` undoes the set-up.
 
     Raises:
-        SettingError: A setting has a value that is not allowed, or the port that was
-            set for ``/metrics`` is in use.
+        SettingError: A setting has a value that is not allowed, or the port set for
+            ``/metrics`` is in use.
     """
     chosen = settings or Settings.from_env()
     series = REGISTRY if registry is None else registry
-    asked = {
+    arguments = {
         "service_name": service_name,
         "settings": chosen,
         "registry": series,
@@ -291,18 +292,18 @@ def configure(
     }
     with _configuring.lock:
         if _configured and not _configured[0][0].closed:
-            return _again(asked)
+            return _existing(arguments)
         handler = _set_up(service_name, chosen, series, redact)
         if show and isinstance(handler.tracer_provider, TracerProvider):
             show_traces(handler.tracer_provider)
-        _configured[:] = [(handler, asked)]
+        _configured[:] = [(handler, arguments)]
         return handler
 
 
-def _again(asked: Mapping[str, Any]) -> ConfiguredHandler:
-    """Return the handler that is there; say so if another one was asked for."""
+def _existing(arguments: Mapping[str, Any]) -> ConfiguredHandler:
+    """Return the existing handler; log once if the arguments differ."""
     handler, first = _configured[0]
-    differing = [name for name, value in asked.items() if value != first[name]]
+    differing = [name for name, value in arguments.items() if value != first[name]]
     if differing:
         handler.diagnostics.log_once(
             "configure",
@@ -332,8 +333,8 @@ def _set_up(
         )
     exports = Exports(chosen, service_name)
     if chosen.metrics_exporter != "otlp":
-        # Before the first series, so that no scrape sees one without the other.
-        _log_caller(series, exports.tracer_provider or trace.get_tracer_provider())
+        # Before the first series, so that each scrape has both.
+        _set_target_info(series, exports.tracer_provider or trace.get_tracer_provider())
     handler = ConfiguredHandler(
         exports.tracer_provider, series, chosen, exports, redact
     )
@@ -344,12 +345,12 @@ def _set_up(
     except BaseException:
         handler.close()
         raise
-    handler._last_calls.watch()  # noqa: SLF001 -- only now is there something to send
+    handler._last_calls.watch()  # noqa: SLF001 -- only now is there something to export
     return handler
 
 
-def _log_caller(registry: CollectorRegistry, provider: object) -> None:
-    """Show the service's name beside its series, unless the app does so already."""
+def _set_target_info(registry: CollectorRegistry, provider: object) -> None:
+    """Set the series target_info to the service, unless the app has set it."""
     attributes = getattr(getattr(provider, "resource", None), "attributes", {})
     named = {
         name.replace(".", "_"): str(attributes[name])
@@ -362,12 +363,12 @@ def _log_caller(registry: CollectorRegistry, provider: object) -> None:
 
 
 def _load_config_file() -> None:
-    """Let OpenTelemetry set itself up from its declarative file, where one is named."""
+    """Set up OpenTelemetry from its declarative configuration file, if one is set."""
     path = os.environ.get(_CONFIG_FILE, "").strip()
     if not path or is_set_up(trace.get_tracer_provider(), TracerProvider):
         return
     try:
-        # A package of its own, which few apps have.
+        # An optional package.
         declarative = import_module("opentelemetry.configuration")
     except ImportError:
         reason = (

@@ -1,4 +1,4 @@
-"""LangChain's callbacks, translated and delegated.
+"""The LangChain callback handler.
 
 https://reference.langchain.com/python/langchain_core/callbacks/
 """
@@ -44,7 +44,7 @@ if TYPE_CHECKING:
 
 _tick: Final = time.perf_counter_ns
 
-# What is known of a run whose payload cannot be read.
+# The data of a run whose payload cannot be read.
 _STEP: Final = Request("", "")
 _TOOL: Final = Request(semconv.EXECUTE_TOOL, "")
 _RETRIEVAL: Final = Request(semconv.RETRIEVAL, "")
@@ -59,31 +59,32 @@ _arrived: dict[str, OTelCallbackHandler] = {}
 
 
 class OTelCallbackHandler(BaseCallbackHandler):
-    """Makes every LangChain run a span, and counts its tokens, time and errors.
+    """Traces each LangChain run as a span, and counts its tokens, time and errors.
 
-    Give it to a model (``callbacks=[handler]``), to a request
-    (``config={"callbacks": [handler]}``), or to both: that is still one span.
+    Pass it to a model (``callbacks=[handler]``), to a request
+    (``config={"callbacks": [handler]}``), or to both: a run is still one span.
 
     Args:
-        tracer_provider: Makes the spans; the global one by default.
-        meter_provider: Takes pushed series; the global one by default.
-        logger_provider: Takes events; the global one by default.
-        registry: Shows the series; prometheus_client's own by default.
+        tracer_provider: The provider of spans; the global one by default.
+        meter_provider: The provider of pushed series; the global one by default.
+        logger_provider: The provider of events; the global one by default.
+        registry: The registry of the series; prometheus_client's default registry by
+            default.
         settings: The settings; from the environment by default.
-        redact: Given an attribute's name and value, returns the value to send.
+        redact: Takes an attribute's name and value, and returns the value to export.
 
     Raises:
         SettingError: A setting has a value that is not allowed.
-        ValueError: The registry has a series with one of our names already.
+        ValueError: The registry already has a series with one of our names.
 
     Example:
         >>> handler = OTelCallbackHandler()
         >>> llm = ChatOpenAI(model="gpt-4o-mini", callbacks=[handler])
     """
 
-    # In the caller's own task: there the current span can be set.
+    # In the caller's task, where the current span can be set.
     run_inline = True
-    # Plain attributes in the place of properties: these are read at every event.
+    # Plain attributes instead of properties: LangChain reads them at every event.
     ignore_llm = False
     ignore_chat_model = False
     ignore_chain = False
@@ -91,7 +92,7 @@ class OTelCallbackHandler(BaseCallbackHandler):
     ignore_retriever = False
     ignore_retry = True
     ignore_custom_event = True
-    # What another process knows it by, once it has been pickled.
+    # The key that identifies it in other processes once it is pickled.
     _token = ""
     _redact: Redact | None = None
 
@@ -107,7 +108,7 @@ class OTelCallbackHandler(BaseCallbackHandler):
     ) -> None:
         self.settings = Settings.from_env() if settings is None else settings
         self._providers = Providers(tracer_provider, meter_provider, logger_provider)
-        # A switch of telemetry is no switch of limits: accounts are kept all the same.
+        # Disabled telemetry does not disable limits: accounts are still kept.
         if self.settings.sdk_disabled:
             built = ledger_only(self.settings, for_process=True)
         else:
@@ -119,7 +120,7 @@ class OTelCallbackHandler(BaseCallbackHandler):
 
     @property
     def raise_error(self) -> bool:  # type: ignore[override]
-        """Whether LangChain lets the exception at hand go into the app."""
+        """Whether LangChain raises the current exception in the app."""
         return self.settings.strict or isinstance(sys.exception(), Refusal)
 
     # -- models ---------------------------------------------------------------
@@ -139,7 +140,7 @@ class OTelCallbackHandler(BaseCallbackHandler):
         batch_size: int = 1,
         **_: Any,
     ) -> None:
-        """Start a chat model's run."""
+        """Start a chat model run."""
         start = ModelStart(
             operation=semconv.CHAT,
             serialized=serialized,
@@ -167,7 +168,7 @@ class OTelCallbackHandler(BaseCallbackHandler):
         batch_size: int = 1,
         **_: Any,
     ) -> None:
-        """Start a text model's run."""
+        """Start a text model run."""
         start = ModelStart(
             operation=semconv.TEXT_COMPLETION,
             serialized=serialized,
@@ -190,7 +191,7 @@ class OTelCallbackHandler(BaseCallbackHandler):
         tags: list[str] | None = None,
         **_: Any,
     ) -> None:
-        """Note the time of a chunk; the first one releases the current span."""
+        """Record the time of a chunk; the first one releases the current span."""
         try:
             key = run_id.int if type(run_id) is UUID else run_key(run_id)
             run = self._find(key)
@@ -203,7 +204,7 @@ class OTelCallbackHandler(BaseCallbackHandler):
             self._runs.trouble("chunk", error)
 
     def on_stream_event(self, event: Any, *, run_id: UUID, **_: Any) -> None:
-        """Note the time of a chunk of ``stream_events(version="v3")``."""
+        """Record the time of a chunk of ``stream_events(version="v3")``."""
         try:
             if is_chunk(event):
                 self.on_llm_new_token("", run_id=run_id)
@@ -211,7 +212,7 @@ class OTelCallbackHandler(BaseCallbackHandler):
             self._runs.trouble("chunk", error)
 
     def on_llm_end(self, response: Any, *, run_id: UUID, **_: Any) -> None:
-        """End a model's run with what it gave back."""
+        """End a model run with its response."""
         self._runs.end(run_id, model_response, response)
 
     def on_llm_error(
@@ -222,7 +223,7 @@ class OTelCallbackHandler(BaseCallbackHandler):
         response: Any = None,
         **_: Any,
     ) -> None:
-        """End a model's run with an error, and with the tokens spent until then."""
+        """End a model run with an error, and with the tokens used until then."""
         self._runs.fail(run_id, error, response)
 
     # -- chains, tools, retrievers --------------------------------------------
@@ -239,7 +240,7 @@ class OTelCallbackHandler(BaseCallbackHandler):
         name: str | None = None,
         **more: Any,
     ) -> None:
-        """Start a chain's or a graph node's run."""
+        """Start the run of a chain or a graph node."""
         start = ChainStart(
             serialized=serialized,
             metadata=metadata,
@@ -252,11 +253,11 @@ class OTelCallbackHandler(BaseCallbackHandler):
         self._runs.start(start, _STEP, run_id, parent_run_id, inputs)
 
     def on_chain_end(self, outputs: Any, *, run_id: UUID, **_: Any) -> None:
-        """End a chain's run."""
+        """End a chain run."""
         self._runs.end(run_id, None, outputs)
 
     def on_chain_error(self, error: BaseException, *, run_id: UUID, **_: Any) -> None:
-        """End a chain's run with an error."""
+        """End a chain run with an error."""
         self._runs.fail(run_id, error)
 
     def on_tool_start(
@@ -273,7 +274,7 @@ class OTelCallbackHandler(BaseCallbackHandler):
         inputs: dict[str, Any] | None = None,
         **_: Any,
     ) -> None:
-        """Start a tool's run."""
+        """Start a tool run."""
         start = ToolStart(
             serialized=serialized,
             metadata=metadata,
@@ -284,11 +285,11 @@ class OTelCallbackHandler(BaseCallbackHandler):
         self._runs.start(start, _TOOL, run_id, parent_run_id, input_str, inputs)
 
     def on_tool_end(self, output: Any, *, run_id: UUID, **_: Any) -> None:
-        """End a tool's run; an error it handled itself is an error on its span."""
+        """End a tool run; an error that the tool handled is an error on its span."""
         self._runs.end_tool(run_id, output)
 
     def on_tool_error(self, error: BaseException, *, run_id: UUID, **_: Any) -> None:
-        """End a tool's run with an error."""
+        """End a tool run with an error."""
         self._runs.fail(run_id, error)
 
     def on_retriever_start(
@@ -303,46 +304,46 @@ class OTelCallbackHandler(BaseCallbackHandler):
         name: str | None = None,
         **_: Any,
     ) -> None:
-        """Start a retriever's run."""
+        """Start a retriever run."""
         start = RetrieverStart(
             serialized=serialized, metadata=metadata, tags=tags, name=name
         )
         self._runs.start(start, _RETRIEVAL, run_id, parent_run_id, query)
 
     def on_retriever_end(self, documents: Any, *, run_id: UUID, **_: Any) -> None:
-        """End a retriever's run."""
+        """End a retriever run."""
         self._runs.end(run_id, retriever_response, documents)
 
     def on_retriever_error(
         self, error: BaseException, *, run_id: UUID, **_: Any
     ) -> None:
-        """End a retriever's run with an error."""
+        """End a retriever run with an error."""
         self._runs.fail(run_id, error)
 
     # -- the end --------------------------------------------------------------
 
     def flush(self, timeout: float = 5.0) -> bool:
-        """Send what waits, of all signals, through the providers that the app has.
+        """Flush all signals through the app's providers.
 
         Args:
-            timeout: Seconds that this may take.
+            timeout: Timeout in seconds.
 
         Returns:
-            Whether every provider says so; the SDK's own say True where spans were
-            lost on their way. Those that `configure` makes tell the truth.
+            Whether each provider reports success. The SDK's providers return True even
+            if spans were lost; those made by `configure` return False then.
         """
         until = time.monotonic() + timeout
         background.drain(timeout)
         return self._providers.flush(max(until - time.monotonic(), 0.0))
 
     def close(self) -> None:
-        """End and count what is open; safe twice, and the handler works on."""
+        """End and count open runs; safe to call twice, and the handler stays usable."""
         self._runs.close()
 
     shutdown = close
 
     def _repr_html_(self) -> str:
-        """Return what it is set to, as a notebook shows it."""
+        """Return the handler's set-up as HTML for notebooks."""
         rows = "".join(
             f"<tr><th>{name}</th><td>{escape(value)}</td></tr>"
             for name, value in self._facts().items()
@@ -350,7 +351,7 @@ class OTelCallbackHandler(BaseCallbackHandler):
         return f"<table><caption>otel_callbacks</caption><tbody>{rows}</tbody></table>"
 
     def _facts(self) -> dict[str, str]:
-        """Return what a notebook shows."""
+        """Return the values that a notebook shows."""
         if self.settings.sdk_disabled:
             return {"spans": "none, OTEL_SDK_DISABLED=true", "series": "none"}
         return {
@@ -363,11 +364,11 @@ class OTelCallbackHandler(BaseCallbackHandler):
         return self
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Self:
-        # Models are copied with what hangs on them; the table of runs is one.
+        # Models are copied with their callbacks; the table of runs stays shared.
         return self
 
     def __reduce__(self) -> tuple[Any, ...]:
-        # For a process pool: locks and open runs stay in this process.
+        # For process pools: locks and open runs stay in this process.
         if not self._token:
             self._token = uuid4().hex
             _pickled[self._token] = self
@@ -375,7 +376,7 @@ class OTelCallbackHandler(BaseCallbackHandler):
         try:
             pickle.dumps(redact)
         except Exception:  # noqa: BLE001 -- a lambda, an object with a lock
-            # Nothing is sent that this process would have redacted.
+            # Without `redact`, the other process must capture no content.
             settings = dataclasses.replace(settings, capture_content="NO_CONTENT")
             redact = None
         return _unpickled, (type(self), self._token, settings, redact)
@@ -398,7 +399,7 @@ def _unpickled(
     settings: Settings,
     redact: Redact | None,
 ) -> OTelCallbackHandler:
-    """Return the handler that was pickled, or one on what is set up in this process."""
+    """Return the pickled handler, or one on the providers of this process."""
     known = _pickled.get(token) or _arrived.get(token)
     if known is None:
         try:

@@ -1,9 +1,9 @@
-"""Runs whose end LangChain never reports: how they are found, and what they leave.
+"""Find and end the runs whose end LangChain never reports.
 
-A cancelled ``ainvoke`` or async tool and a stream that nobody reads on call no
-callback. The signs: the run's id is gone, the task it started in was cancelled, its
-ancestor has ended, its time is up, the table is full. Whichever comes first ends the
-run, once.
+A cancelled ``ainvoke`` or async tool, and a stream that is not read to its end, call no
+callback. The signs of a lost run: its id was collected, its task was cancelled, its
+ancestor has ended, its time limit has passed, or the table is full. The first sign ends
+the run, once.
 """
 
 from __future__ import annotations
@@ -48,23 +48,23 @@ _INTERRUPTED_NS: Final = 5_000_000_000
 
 
 class OpenRuns(Protocol):
-    """The table, as far as it is needed here."""
+    """The methods of the table that are used here."""
 
     def end_lost(self, run: Run, outcome: Outcome) -> bool:
-        """End a run unless it has ended; say whether it was open."""
+        """End a run unless it has ended; return whether it was open."""
 
     def open_runs(self) -> list[Run]:
         """Return the open runs, oldest first."""
 
     def unfinished(self, long_ago: int) -> list[Run]:
-        """Return the runs whose end has begun and will not go on by itself."""
+        """Return the runs whose end was started and interrupted."""
 
     def complete(self, run: Run) -> None:
         """Finish an end that was interrupted."""
 
 
 class LostRuns:
-    """Finds the lost runs of one table and has them ended."""
+    """Finds the lost runs of one table and ends them."""
 
     def __init__(
         self,
@@ -89,12 +89,12 @@ class LostRuns:
 
     @property
     def counts(self) -> dict[str, int]:
-        """How many were lost, for each reason."""
+        """The number of lost runs by reason."""
         counted = {reason: int(n) for (reason,), n in self._counts.read().items()}
         return dict.fromkeys(REASONS, 0) | counted
 
     def watch(self, run: Run, run_id: object) -> None:
-        """Look out for the signs that a run is lost."""
+        """Watch a run for signs that it is lost."""
         try:
             ref = RunRef(run_id, self._on_forgotten)
         except TypeError:
@@ -112,7 +112,7 @@ class LostRuns:
             self._thread.add(self)
 
     def lose(self, run: Run, reason: str, outcome: Outcome) -> None:
-        """End a run whose end nobody reported."""
+        """End a run whose end was not reported."""
         if not run.lost:
             run.lost = reason
             run.tick = time.perf_counter_ns()
@@ -129,14 +129,14 @@ class LostRuns:
             self._forget_oldest()
 
     def _forget_oldest(self) -> None:
-        """Remember one run less, unless another thread does so at this moment."""
+        """Drop the oldest remembered run, unless another thread does so."""
         with contextlib.suppress(KeyError):
             self._recent.popitem(last=False)
 
     def end_descendants(
         self, run: Run, outcome: Outcome, reason: str = PARENT_ENDED
     ) -> None:
-        """End what is open below a run, deepest first, but what still works."""
+        """End the open runs below a run, deepest first, except those still running."""
         for child in list((run.children or {}).values()):
             if reason == PARENT_ENDED and _still_works(child, run):
                 continue
@@ -144,25 +144,25 @@ class LostRuns:
             self.lose(child, reason, outcome)
 
     def recall(self, key: int) -> Run | None:
-        """Return a run that was lost, if it is still remembered."""
+        """Return a lost run, if it is still remembered."""
         return self._remembered.get(key) or self._recent.get(key)
 
     def settle(self) -> None:
-        """End now the runs that are known to be lost."""
+        """End all runs known to be lost."""
         self._thread.drain()
 
     def later(self, run: Run) -> None:
-        """Leave to the thread what could not be finished here."""
+        """Let the background thread finish an end."""
         self._thread.put(self._self, run)
 
     def withdraw(self, run: Run) -> None:
-        """Have a run ended whose start was interrupted; it is not counted."""
+        """Let the thread end a run whose start was interrupted, without counting it."""
         run.counted = run.open = False
         run.lost = FORGOTTEN
         self.later(run)
 
     def work(self, run: Run) -> None:
-        """End a run that was marked dead, or finish what was interrupted."""
+        """End a run that is marked as lost, or finish an interrupted end."""
         if run.is_interrupted:
             self._table.complete(run)
         elif run.lost:
@@ -172,7 +172,7 @@ class LostRuns:
             self.lose(run, run.lost, CANCELLED if in_task else ABANDONED)
 
     def look(self) -> None:
-        """End what was interrupted or shows no sign of life any more."""
+        """Finish interrupted ends, and end the runs past their time limit."""
         long_ago = time.perf_counter_ns() - _INTERRUPTED_NS
         for run in self._table.unfinished(long_ago):
             self._table.complete(run)
@@ -183,7 +183,7 @@ class LostRuns:
         self._expire()
 
     def close(self) -> None:
-        """End every open run, and let the thread go."""
+        """End all open runs, and release the thread."""
         self._thread.drain()
         for run in self._table.unfinished(time.perf_counter_ns() - _INTERRUPTED_NS):
             self._table.complete(run)
@@ -198,25 +198,25 @@ class LostRuns:
         self._thread.drain()
 
     def after_fork(self) -> None:
-        """Forget the parent process's runs, tasks and thread."""
+        """Drop the runs, tasks and thread of the parent process."""
         self._remembered.clear()
         self._recent.clear()
         self._tasks = TaskWatches(self._task_cancelled)
         self.is_watched = False
 
     def _forgotten(self, ref: Any) -> None:
-        """Mark a run dead whose id is gone."""
+        """Mark a run as lost when its id is collected."""
         run: Run = ref.run
         if run.ref is ref and self._remembered.pop(run.key, None) is None:
             self._mark(run, FORGOTTEN)
 
     def _task_cancelled(self, runs: list[Run]) -> None:
-        """Mark the runs of a cancelled task dead."""
+        """Mark the runs of a cancelled task as lost."""
         for run in runs:
             self._mark(run, TASK_CANCELLED)
 
     def _mark(self, run: Run, reason: str) -> None:
-        """Let a run's stand-in step aside at once, and leave the rest to the thread.
+        """Release a lost run's stand-in at once, and leave the rest to the thread.
 
         Called from finalizers, so it takes no lock: some stores and a put.
         """
@@ -227,7 +227,7 @@ class LostRuns:
             self.later(run)
 
     def _expire(self) -> None:
-        """End the runs without a sign of life, in them or below them, for too long."""
+        """End the runs without an event, in them or below them, for too long."""
         limit = time.perf_counter_ns() - self._time_limit_ns
         # Younger ones first: life in a child is life in its parents.
         for run in reversed(self._table.open_runs()):
@@ -239,15 +239,15 @@ class LostRuns:
 
 
 def _was_cancelled(run: Run) -> bool:
-    """Say whether a run's task was cancelled, though its callbacks wait to be run."""
+    """Return whether a run's task was cancelled, even before its done callbacks run."""
     task = run.watch.task() if run.watch is not None else None
     return task is not None and task.cancelled()
 
 
 def _still_works(child: Run, parent: Run) -> bool:
-    """Say whether a child goes on in a task of its own that is not done.
+    """Return whether a child runs in a task of its own that is not done.
 
-    A task that a chain's step has started may well outlive the chain.
+    A task that was started in a chain may outlive the chain.
     """
     watch = child.watch
     return watch is not None and watch is not parent.watch and watch.is_running()

@@ -1,4 +1,4 @@
-"""The record of one open run, and the weak reference that says it is forgotten."""
+"""The record of one open run, and the weak reference to its id."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ if TYPE_CHECKING:
 
 
 class TaskWatch:
-    """The open runs that started in one task."""
+    """The open runs that were started in one task."""
 
     __slots__ = ("runs", "task")
 
@@ -59,13 +59,13 @@ class TaskWatch:
         self.runs: dict[int, Run] = {}
 
     def is_running(self) -> bool:
-        """Say whether the task still exists and is not done."""
+        """Return whether the task still exists and is not done."""
         task = self.task()
         return task is not None and not task.done()
 
 
 class TaskWatches:
-    """One watch for each task that has started a run, gone when the task is done."""
+    """One watch for each task that has started a run, until the task is done."""
 
     __slots__ = ("_cancelled", "_watches")
 
@@ -74,7 +74,7 @@ class TaskWatches:
         self._watches: dict[int, TaskWatch] = {}
 
     def watch(self, run: Run) -> TaskWatch | None:
-        """Watch the current task, if the running loop has one, for this run."""
+        """Watch the current task, if any, for this run."""
         task = asyncio.current_task()
         if task is None:
             return None
@@ -88,7 +88,7 @@ class TaskWatches:
         return watch
 
     def _gone(self, key: int) -> Callable[[object], None]:
-        """Return what forgets a task of a loop that was closed: it is never done."""
+        """Return a callback that drops a task of a closed loop, which is never done."""
         watches = self._watches
 
         def forget(task: object) -> None:
@@ -99,7 +99,7 @@ class TaskWatches:
         return forget
 
     def _done(self, task: asyncio.Task[Any]) -> None:
-        """Take a task's end: its runs are lost if it was cancelled."""
+        """Handle the end of a task: its runs are lost if it was cancelled."""
         watch = self._watches.pop(id(task), None)
         if watch is not None and watch.runs and task.cancelled():
             cancelled = self._cancelled()
@@ -117,10 +117,10 @@ _SPELLINGS_OF_A_UUID: Final = range(32, 46)
 
 
 def run_key(run_id: object) -> int:
-    """Return the number that a run is found by, of an id of any kind.
+    """Return the key of a run, an integer, for an id of any type.
 
-    LangChain wants a UUID and takes whatever a config holds: text, an integer, the
-    classes of other packages. What stands for the same UUID gives the same number.
+    LangChain expects a UUID but accepts any value of a config: text, an integer, the
+    classes of other packages. Values for the same UUID have the same key.
     """
     if type(run_id) is UUID:
         return run_id.int
@@ -136,7 +136,7 @@ def run_key(run_id: object) -> int:
 
 
 def _key_of_text(text: str) -> int:
-    """Return the number of a UUID, of an integer, or of any other text."""
+    """Return the key of a text: of a UUID, of an integer or of any other text."""
     if len(text) in _SPELLINGS_OF_A_UUID:
         with contextlib.suppress(ValueError):
             return UUID(text).int
@@ -147,7 +147,7 @@ def _key_of_text(text: str) -> int:
 
 
 class RunRef(weakref.ref[Any]):
-    """A weak reference to a run's id that knows its run."""
+    """A weak reference to a run's id, with its run."""
 
     __slots__ = ("run",)
 
@@ -155,7 +155,7 @@ class RunRef(weakref.ref[Any]):
 
 
 class Run:
-    """One open run. The sinks' stand-in span derives from it: one object for a run."""
+    """One open run. The stand-in span derives from it: one object for each run."""
 
     __slots__ = (
         "account",
@@ -246,9 +246,9 @@ class Run:
         return self.start_ns + tick - self.start_tick
 
     def sign_of_life(self) -> int:
-        """Return the last reading of the clock at which something happened in it."""
+        """Return the clock reading of its last event."""
         return max(self.tick, self.chunks[-1]) if self.chunks else self.tick
 
     def is_in_running_task(self) -> bool:
-        """Say whether it started in a task that is not done."""
+        """Return whether it was started in a task that is not done."""
         return self.watch is not None and self.watch.is_running()
