@@ -1,1 +1,1 @@
-"""Runs become series: scraped, pushed, or kept in the files of several workers."""
+"""Series of runs: scraped, pushed, or kept in the files of several workers."""

@@ -1,8 +1,8 @@
-"""Finished calls on their way into the series, and who they come from.
+"""The queue of finished calls, folded into the series of one registry.
 
-A finished call costs one append. Calls are folded when somebody asks for the series,
-or by the thread in the background when a thousand have come together: a call may end on
-top of code that holds the locks of OpenTelemetry's or prometheus_client's objects.
+A finished call costs one append. Calls are folded at a scrape or a push, or by the
+background thread after a thousand calls: a call may end on top of code that holds the
+locks of OpenTelemetry's or prometheus_client's objects.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ _NO_LABELS: Final = ()
 
 
 class CallQueue:
-    """The finished calls of all tables of one registry, and the folds they go into."""
+    """The finished calls of all tables of one registry, and their folds."""
 
     def __init__(self, diagnostics: Diagnostics, *, fold_at: int = FOLD_AT) -> None:
         self.diagnostics = diagnostics
@@ -58,7 +58,7 @@ class CallQueue:
         call_after_fork(self)
 
     def after_fork(self) -> None:
-        """Take a new lock, and leave the parent's calls to the parent."""
+        """Renew the lock, and drop the calls of the parent process."""
         self.lock = threading.Lock()
         self._calls.clear()
         self._counted.clear()
@@ -69,44 +69,44 @@ class CallQueue:
         return len(self._tables) > 1
 
     def add_table(self, table: RunTable) -> None:
-        """Show a table's runs, too, as long as it is there."""
+        """Include a table's runs, as long as the table exists."""
         key = id(table)
         tables = self._tables
         tables[key] = weakref.ref(table, lambda _: tables.pop(key, None))
 
     def is_counted_by_another(self, run: StandIn) -> bool:
-        """Say whether a run that starts has started in another table already."""
+        """Return whether a starting run is already counted by another table."""
         return self._counted.setdefault(run.key, run) is not run
 
     def forget(self, run: StandIn) -> None:
-        """Note that a run has ended, in the table that counts it."""
+        """Record that a run has ended in the table that counts it."""
         if self._counted:
             self._counted.pop(run.key, None)
 
     def append(self, call: Call, once: Iterable[bool]) -> None:
-        """Take a finished call, if it is the first time that this is asked."""
+        """Queue a finished call, at most once."""
         # In one step of C: an end that was interrupted is told again.
         self._calls.extend(compress((call,), once))
         if len(self._calls) % self._fold_at == 0:
             self.write_soon()
 
     def write_soon(self) -> None:
-        """Have the background fold, and bring up to date what is written elsewhere."""
+        """Let the background thread fold the calls and update other stores."""
         background.put(self._self, None)
 
     def work(self, _: object) -> None:
-        """Fold what has come, and bring up to date what is written elsewhere."""
+        """Fold all queued calls, and update other stores."""
         self.fold()
         for write in self.writers:
             write()
 
     def fold(self) -> None:
-        """Fold what has come, and wait for whoever is folding."""
+        """Fold all queued calls; wait for another thread that folds."""
         with self.lock:
             self._fold_all()
 
     def settle(self) -> None:
-        """End what is lost and fold what has come: now the series are up to date."""
+        """End lost runs and fold all queued calls: then the series are up to date."""
         background.drain()
         self.work(None)
 
@@ -117,7 +117,7 @@ class CallQueue:
         yield catalogue.OPEN_RUNS, {_NO_LABELS: sum(map(len, self._open_tables()))}
 
     def counted(self, fold: Fold) -> Iterator[Values]:
-        """Return those of them that only grow."""
+        """Return the counters among these series."""
         errors: dict[LabelValues, float]
         errors = {(where,): n for where, n in self.diagnostics.counts().items()}
         overflowed: dict[LabelValues, float]
@@ -129,7 +129,7 @@ class CallQueue:
         yield catalogue.BUDGET_EXCEEDED, self.budget_exceeded.read()
 
     def _fold_all(self) -> None:
-        """Fold what has come, under the lock."""
+        """Fold all queued calls, under the lock."""
         calls = self._calls
         while calls:
             call = calls.popleft()
@@ -140,7 +140,7 @@ class CallQueue:
                     self.diagnostics.trouble("fold", error)
 
     def _open_tables(self) -> list[RunTable]:
-        """Return the tables that are still there."""
+        """Return the tables that still exist."""
         tables = [table_ref() for table_ref in list(self._tables.values())]
         return [table for table in tables if table is not None]
 

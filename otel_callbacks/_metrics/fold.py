@@ -1,8 +1,8 @@
-"""Folds finished calls into counters and histograms, in bulk.
+"""Fold finished calls into counters and histograms, in bulk.
 
-On the path of a call there is one append; the label sets, sums and buckets are worked
-out here, at scrape time or every so many calls. Most calls are alike but for their
-numbers, so what is alike is looked up once.
+The hot path has one append; label sets, sums and buckets are computed here, at a scrape
+or after a number of calls. Most calls differ only in their numbers, so the label sets
+of a kind of calls are looked up once.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ _SECONDS: Final = 1e-9
 _CACHE: Final = "cache_hit"
 _PRICED: Final = semconv.BILLED_OPERATIONS
 _ERROR_LABELS: Final = (catalogue.label(semconv.ERROR_TYPE),)
-# Kinds of calls whose states are kept at hand; dropped and found again beyond that.
+# The most kinds of calls whose states are cached; beyond it the cache is cleared.
 _KEPT_AT_MOST: Final = 10_000
 
 # Where a kind says how the call ended.
@@ -84,7 +84,7 @@ made on the path of a call."""
 
 
 class _Tokens(NamedTuple):
-    """The states that the tokens of one kind of calls are added to."""
+    """The states of the tokens of one kind of calls."""
 
     totals: tuple[CounterState, ...]
     usage: tuple[HistogramState, ...] | None
@@ -92,7 +92,7 @@ class _Tokens(NamedTuple):
 
 
 class _States:
-    """The states that calls of one kind are added to."""
+    """The states of one kind of calls."""
 
     __slots__ = (
         "base",
@@ -129,7 +129,7 @@ class _States:
 
 
 class Fold:
-    """All counters and histograms of one registry; not safe for threads."""
+    """All counters and histograms of one registry; not thread-safe."""
 
     def __init__(
         self,
@@ -177,7 +177,7 @@ class Fold:
         self.seen_in_flight: dict[LabelValues, int] = {}
 
     def add(self, call: Call) -> None:
-        """Add one finished call to every series it concerns."""
+        """Add one finished call to all its series."""
         kind, usage, missing, took_ns, _, chunks, trace, late, calls, cost, more = call
         states = self._kinds.get(kind)
         if states is None:
@@ -208,7 +208,7 @@ class Fold:
         operation: str,
         trace: Trace | None,
     ) -> None:
-        """Count an agent's calls, or the documents that a retriever found."""
+        """Observe the calls of an agent, or the documents of a retriever."""
         named = states.labels[:1]
         if operation == semconv.RETRIEVAL:
             self._documents.at(named).add(counts[0], trace)
@@ -217,7 +217,7 @@ class Fold:
         self._agent_tool_calls.at(named).observe(counts[1], trace)
 
     def _add_chunks(self, states: _States, call: Call) -> None:
-        """Observe a stream's first chunk and the time between each two."""
+        """Observe the time to the first chunk and the times between chunks."""
         _, _, _, _, start, chunks, trace, *_ = call
         first = (chunks[0] - start) * _SECONDS
         self._first_chunk.at(states.base).observe(first, trace)
@@ -227,7 +227,7 @@ class Fold:
     def _add_usage(
         self, states: _States, usage: Usage, kind: Kind, trace: Trace | None
     ) -> None:
-        """Count the tokens: spent ones by outcome, a cache's as saved."""
+        """Count the tokens: used ones by outcome, those of cache hits as saved."""
         outcome = kind[_OUTCOME]
         tokens = states.tokens
         if tokens is None:
@@ -254,7 +254,7 @@ class Fold:
         *,
         is_partial: bool,
     ) -> None:
-        """Count the money: spent by outcome, or saved where a cache answered."""
+        """Count the cost: spent by outcome, or saved for a cache hit."""
         if is_partial:
             self._partly_priced.at(states.base[1:3]).add(1, trace)
         state = states.cost
@@ -270,7 +270,7 @@ class Fold:
     def _add_unpriced(
         self, states: _States, usage: Usage, kind: Kind, trace: Trace | None
     ) -> None:
-        """Count tokens that were spent and have no price."""
+        """Count used tokens without a price."""
         tokens = (usage[0] or 0) + (usage[1] or 0)
         if not tokens or kind[0] not in _PRICED or kind[_OUTCOME] == CACHE_HIT:
             return
@@ -279,7 +279,7 @@ class Fold:
         states.unpriced.add(tokens, trace)
 
     def _states_of(self, kind: Kind) -> _States:
-        """Find the states of a kind of calls that has not come before."""
+        """Return the states of a new kind of calls."""
         if len(self._kinds) >= _KEPT_AT_MOST:
             self._kinds.clear()
         *names, server_port, outcome, error_type, error_class, values, chosen = kind
@@ -317,7 +317,7 @@ class Fold:
         return states
 
     def _token_states(self, states: _States, operation: str, outcome: str) -> _Tokens:
-        """Return where tokens go: spent and observed, or saved."""
+        """Return the states of tokens: used and observed, or saved."""
         base, chosen = states.base, states.chosen
         types: tuple[str, ...] = (semconv.INPUT, semconv.OUTPUT)
         if operation == semconv.EMBEDDINGS:

@@ -1,8 +1,8 @@
-"""The series of one of several worker processes, by prometheus_client's own objects.
+"""The series of one of several worker processes, as prometheus_client's metrics.
 
-Its multiprocess mode keeps values in files that any worker's scrape adds up. It knows
-no collectors of ours, so here every call goes into its own objects, by the thread in
-the background: a call may end on top of code that holds the lock of all values.
+Its multiprocess mode keeps values in files that any worker's scrape adds up. It does
+not support custom collectors, so the background thread adds each call to
+prometheus_client's metrics: a call may end on top of code that holds their lock.
 https://prometheus.github.io/client_python/multiprocess/
 """
 
@@ -39,7 +39,7 @@ _NOT_IN_FLIGHT: Final = ("", "", "")
 
 
 def is_multiprocess() -> bool:
-    """Say whether prometheus_client was imported with ``PROMETHEUS_MULTIPROC_DIR``."""
+    """Return whether prometheus_client was imported with a multiprocess directory."""
     return values.ValueClass is not values.MutexValue
 
 
@@ -92,7 +92,7 @@ class MultiprocessSink:
         call_after_fork(self)
 
     def after_fork(self) -> None:
-        """Leave the parent's runs to the parent."""
+        """Drop the runs of the parent process."""
         self._changes.clear()
         self._open.clear()
         self._shown.clear()
@@ -103,14 +103,14 @@ class MultiprocessSink:
         self._calls.write_soon()
 
     def ended(self, run: StandIn, end: End) -> None:
-        """Have the files brought up to date."""
+        """Let the background thread update the files."""
         if not end.late:
             self._open.pop(id(run), None)
         self._changed(run)
         self._calls.write_soon()
 
     def _changed(self, run: StandIn) -> LabelValues:
-        """Note that a run has changed, and return the labels that it is under."""
+        """Record that a run has changed, and return its label values."""
         request = run.request
         labels = request.operation, request.provider, request.model
         if not run.counted:
@@ -119,7 +119,7 @@ class MultiprocessSink:
         return labels
 
     def _write(self) -> None:
-        """Bring the files up to date."""
+        """Update the files."""
         with self._calls.lock:
             while self._changes:
                 key, labels = self._changes.popleft()
@@ -134,7 +134,7 @@ class MultiprocessSink:
                 self._count()
 
     def _change(self, labels: LabelValues, change: int) -> None:
-        """Write how many more are open."""
+        """Write a change of the number of open runs."""
         in_flight, open_runs = self._gauges
         open_runs.inc(change)
         if labels[0]:
@@ -143,7 +143,7 @@ class MultiprocessSink:
             in_flight.labels(*bounded).inc(change)
 
     def _count(self) -> None:
-        """Add what has been counted elsewhere since the last time."""
+        """Add the counts of other modules since the last update."""
         for series, counts in self._calls.counted(self._fold):
             for labels, count in counts.items():
                 at = series.name, labels
@@ -154,23 +154,23 @@ class MultiprocessSink:
 
 
 class UpToDate(Collector):
-    """Brings a registry up to date when it is read in this process."""
+    """Updates the files when a registry is read in this process."""
 
     def __init__(self, calls: CallQueue) -> None:
         self._calls = calls
 
     def collect(self) -> Iterator[Metric]:
-        """Return nothing of its own."""
+        """Update the files; yield no series."""
         self._calls.settle()
         return iter(())
 
     def describe(self) -> Iterator[Metric]:
-        """Return nothing, and bring nothing up to date."""
+        """Yield nothing, without an update."""
         return iter(())
 
 
 class PlainStore:
-    """Keeps series as objects of prometheus_client."""
+    """Keeps series as metrics of prometheus_client."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self._registry = registry
@@ -197,14 +197,14 @@ class PlainStore:
 
 
 class _Family:
-    """The label sets of one object of prometheus_client."""
+    """The label sets of one metric of prometheus_client."""
 
     def __init__(self, metric: Any) -> None:
         self._metric = metric
         self._states: dict[LabelValues, _State] = {}
 
     def at(self, labels: LabelValues) -> _State:
-        """Return the state of a label set, new if need be."""
+        """Return the state of a label set, and create it on first use."""
         found = self._states.get(labels)
         if found is None:
             child = self._metric.labels(*labels) if labels else self._metric
@@ -229,6 +229,6 @@ class _State:
         self._child.observe(value)
 
     def observe_gaps(self, ticks: Sequence[int], _: Trace | None) -> None:
-        """Observe the seconds between each two readings of a clock."""
+        """Observe the seconds between successive clock readings."""
         for gap in map(sub, ticks[1:], ticks):
             self._child.observe(gap * _SECONDS)

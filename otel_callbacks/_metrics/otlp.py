@@ -1,9 +1,8 @@
-"""The series as OpenTelemetry's metrics, for a meter provider to push.
+"""The series as OpenTelemetry metrics, pushed by a meter provider.
 
-The same calls go into the same label sets as in a scrape; only the names have dots
-and an empty label is no attribute (``metric_names``). Calls are added in bulk: when
-the SDK asks the first observable instrument, just before it collects, or when a
-thousand have come together.
+The label sets are those of a scrape, with dotted names and without empty labels. Calls
+are added in bulk: when the SDK reads the first observable instrument, just before it
+collects, or after a thousand calls.
 """
 
 from __future__ import annotations
@@ -43,7 +42,7 @@ _PORT: Final = catalogue.label(semconv.SERVER_PORT)
 
 
 def attributes_of(series: Series, labels: LabelValues) -> dict[str, AttributeValue]:
-    """Return label values as attributes; an empty one is none."""
+    """Return label values as attributes, without empty ones."""
     return {
         ATTRIBUTES.get(name, name): int(value) if _is_port(name, value) else value
         for name, value in zip(series.labels, labels, strict=True)
@@ -52,12 +51,12 @@ def attributes_of(series: Series, labels: LabelValues) -> dict[str, AttributeVal
 
 
 def _is_port(name: str, value: str) -> bool:
-    """Say whether a value is a port; one too many for its label is ``other``."""
+    """Return whether a value is a port; beyond the label's limit it is ``other``."""
     return name == _PORT and value.isdecimal()
 
 
 class _Contexts:
-    """The contexts that exemplars are found in; one call's observations share one."""
+    """The contexts of exemplars; the observations of one call share a context."""
 
     def __init__(self) -> None:
         self._trace: Trace | None = None
@@ -79,7 +78,7 @@ def _context(trace_: Trace) -> Context:
 
 
 class _Instrument:
-    """The instrument of a series; another one after a fork."""
+    """The instrument of a series, renewed after a fork."""
 
     def __init__(self, series: Series) -> None:
         self.series = series
@@ -87,7 +86,7 @@ class _Instrument:
         self.made: Any = None
 
     def use(self, meter: Meter) -> None:
-        """Make the instrument."""
+        """Create the instrument."""
         name, unit = self.series.metric, self.series.metric_unit
         if self.series.kind == "counter":
             self.made = meter.create_counter(name, unit, self.series.help)
@@ -117,7 +116,7 @@ class _Count(_State):
     __slots__ = ()
 
     def add(self, value: float | Decimal, trace_: Trace | None) -> None:
-        """Add to it; money becomes a double here, as OTLP knows no other fraction."""
+        """Add to the counter; OTLP has only doubles for amounts of money."""
         one = self._instrument
         amount = value if isinstance(value, int) else float(value)
         one.made.add(amount, self._attributes, one.contexts.of(trace_))
@@ -135,7 +134,7 @@ class _Distribution(_State):
         one.made.record(seen, self._attributes, one.contexts.of(trace_))
 
     def observe_gaps(self, ticks: Sequence[int], trace_: Trace | None) -> None:
-        """Observe the seconds between each two readings of a clock."""
+        """Observe the seconds between successive clock readings."""
         context = self._instrument.contexts.of(trace_)
         record, attributes = self._instrument.made.record, self._attributes
         for gap in map(sub, ticks[1:], ticks):
@@ -157,7 +156,7 @@ class _Family(Generic[_Kept]):
         self._states: dict[LabelValues, _Kept] = {}
 
     def at(self, labels: LabelValues) -> _Kept:
-        """Return the state of a label set, new if need be."""
+        """Return the state of a label set, and create it on first use."""
         found = self._states.get(labels)
         if found is None:
             found = self._states[labels] = self._state(self._instrument, labels)
@@ -176,7 +175,7 @@ class MeterStore:
         self._meter: Any = None
 
     def use(self, meter: Meter) -> None:
-        """Make every instrument, and those to come, with this meter."""
+        """Create all current and future instruments with this meter."""
         self._meter = meter
         self.is_young = True
         for instrument in self._instruments:
@@ -229,7 +228,7 @@ class Meters:
     def attach(
         self, calls: CallQueue, limits: LabelLimits, names: tuple[str, ...] = ()
     ) -> None:
-        """Take the calls of a queue, too."""
+        """Add the calls of a queue."""
         store = self._store
         kept = store if self._extensions else ConventionsOnly(store, OwnStore())
         fold = Fold(kept, limits, names, self._registry)
@@ -237,7 +236,7 @@ class Meters:
         calls.folds.append(fold)
 
     def start_anew(self, provider: MeterProvider) -> None:
-        """Begin at nothing with another provider, in a forked child."""
+        """Start at zero with another provider, in a forked child."""
         sums = self._sums()
         self._before = {
             one.name: sums[one.name] for one in catalogue.ABOUT if _grows(one)
@@ -246,7 +245,7 @@ class Meters:
         self._meter(provider)
 
     def _meter(self, provider: MeterProvider) -> None:
-        """Make all instruments."""
+        """Create all instruments."""
         meter = metrics.get_meter(
             _SCOPE, version("otel-callbacks"), provider, semconv.SCHEMA_URL
         )
@@ -264,7 +263,7 @@ class Meters:
     def _observer(
         self, series: Series
     ) -> Callable[[CallbackOptions], list[Observation]]:
-        """Return what the SDK asks for a series about the handler itself."""
+        """Return the SDK callback for a series about the handler itself."""
 
         def observe(_: CallbackOptions) -> list[Observation]:
             if series is catalogue.IN_FLIGHT:
@@ -283,7 +282,7 @@ class Meters:
         return observe
 
     def _note_births(self, series: Series, values: Mapping[LabelValues, int]) -> None:
-        """Let a moment pass where a label set is new, before the SDK reads the clock.
+        """Sleep briefly if a label set is new, before the SDK reads the clock.
 
         Prometheus adds the zero that ``increase()`` starts from at the time that a
         label set began, which has to lie before its first sample, in milliseconds.
@@ -296,7 +295,7 @@ class Meters:
             time.sleep(_TICK_SECONDS)
 
     def _settle(self) -> None:
-        """Bring the calls of all queues into the instruments."""
+        """Add the calls of all queues to the instruments."""
         for source, _ in self._sources:
             if (calls := source()) is not None:
                 calls.settle()
@@ -315,5 +314,5 @@ class Meters:
 
 
 def _grows(series: Series) -> bool:
-    """Say whether a series is a counter."""
+    """Return whether a series is a counter."""
     return series.kind == "counter"

@@ -1,4 +1,4 @@
-"""The series, as one collector on a Prometheus registry, and the sink that feeds them.
+"""The collector of the series on a Prometheus registry, and the sink that counts.
 
 A finished call costs one append; calls in flight are read from the table of open runs.
 """
@@ -39,13 +39,13 @@ if TYPE_CHECKING:
     from otel_callbacks._runs.run import Run
     from otel_callbacks._spans.current import StandIn
 
-# Operations that have no labels of their own.
+# Operations without labels of their own.
 _CALLS: Final = semconv.BILLED_OPERATIONS
 _SAMPLED: Final = int(trace.TraceFlags.SAMPLED)
 
 
 class SeriesCollector(Collector):
-    """Everything that one registry shows of us."""
+    """All our series of one registry."""
 
     def __init__(
         self,
@@ -67,7 +67,7 @@ class SeriesCollector(Collector):
         calls.folds.append(self._fold)
 
     def collect(self) -> Iterator[Metric]:
-        """Return all families, up to date."""
+        """Yield all families, up to date."""
         self._calls.settle()
         with self._calls.lock:
             births = has_created_times()
@@ -80,7 +80,7 @@ class SeriesCollector(Collector):
         return iter(families)
 
     def describe(self) -> Iterator[Metric]:
-        """Return the families without values, for a registry's check of names."""
+        """Yield the families without values, for the registry's check of names."""
         return (
             empty(series)
             for series in self._series
@@ -89,7 +89,7 @@ class SeriesCollector(Collector):
 
 
 class PrometheusSink:
-    """Gives the ends of runs to the series of a registry."""
+    """Counts ended runs in the series of a registry."""
 
     name: Final = "prometheus"
     is_foreign: Final = False
@@ -106,7 +106,7 @@ class PrometheusSink:
         self._last: tuple[Request | None, str, Kind | None] = (None, "", None)
 
     def started(self, run: StandIn) -> None:
-        """Leave a run alone that another handler of this registry counts."""
+        """Skip a run that another table of this registry counts."""
         if self._calls.is_shared and self._calls.is_counted_by_another(run):
             run.counted = False
 
@@ -152,7 +152,7 @@ class PrometheusSink:
         )
 
     def _kind(self, run: StandIn, end: End, model: str) -> Kind:
-        """Return what a run has in common with others."""
+        """Return the kind of a run: the values that it shares with others."""
         request, failure = run.request, end.failure
         return (
             request.operation,
@@ -179,7 +179,7 @@ class PrometheusSink:
         return tuple(labels)
 
     def _is_missing(self, run: StandIn, end: End) -> bool:
-        """Say whether the provider should have said the tokens, and log that once."""
+        """Return whether expected usage is missing, and log that once."""
         request = run.request
         if request.operation not in _CALLS or end.late:
             return False
@@ -203,7 +203,7 @@ class PrometheusSink:
 
 
 def _counts(run: StandIn, end: End) -> tuple[int, int] | None:
-    """Return an agent's calls of models and tools, or how much a retriever found."""
+    """Return an agent's model and tool calls, or the number of documents found."""
     operation = run.request.operation
     if operation == semconv.INVOKE_AGENT and run.of_agent is not None:
         return rollup.counts(run.of_agent)
@@ -226,7 +226,7 @@ def _own_labels(run: StandIn) -> tuple[str, ...]:
 
 
 def _trace(run: StandIn, end: End) -> Trace | None:
-    """Return what an exemplar of this run points to; None if it is not sampled."""
+    """Return the span of this run's exemplars; None if it is not sampled."""
     if run.span is None:
         return None
     context = run.span.get_span_context()

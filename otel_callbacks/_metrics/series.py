@@ -1,6 +1,6 @@
-"""Every series there is, once: names, type, units, labels, buckets.
+"""The table of all series: names, types, units, labels, buckets.
 
-The collector builds its output from this table, the docs, dashboards and rules are
+The collector builds its output from this table; the docs, dashboards and rules are
 tested against it. ``gen_ai_*`` are the metrics of OpenTelemetry's GenAI conventions
 (https://github.com/open-telemetry/semantic-conventions-genai), names as Prometheus'
 own translation writes them; the rest is ours.
@@ -28,23 +28,23 @@ class Series(NamedTuple):
 
     @property
     def name(self) -> str:
-        """The name in Prometheus' text, by the rule that it translates OTLP by."""
+        """The Prometheus name, by the rules of the OTLP translation."""
         unit = f"_{self.unit}" if self.unit else ""
         total = "_total" if self.kind == "counter" else ""
         return f"{label(self.metric)}{unit}{total}"
 
     @property
     def unit(self) -> str:
-        """Prometheus' unit, or empty; units in braces are none there."""
+        """The Prometheus unit, empty if there is none or if it is in braces."""
         return "seconds" if self.metric_unit == "s" else ""
 
     @property
     def is_ours(self) -> bool:
-        """Whether the conventions do not have it."""
+        """Whether the series is not in the conventions."""
         return self.metric.startswith("otel_callbacks.")
 
     def with_labels(self, names: tuple[str, ...]) -> Series:
-        """Return it with the labels that an app has chosen beside its own."""
+        """Return the series with the app's additional labels."""
         return self._replace(labels=(*self.labels, *names))
 
 

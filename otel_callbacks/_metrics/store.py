@@ -1,8 +1,7 @@
-"""What `Fold` adds to: a call is translated in one place, however it is exported.
+"""The stores of series that `Fold` adds to, one for each way of export.
 
-Ours to be scraped (``OwnStore``), OpenTelemetry's instruments to be pushed
-(``otlp``), or prometheus_client's own objects for several processes
-(``multiprocess``).
+Our own for scrapes (``OwnStore``), OpenTelemetry's instruments for pushes (``otlp``),
+or prometheus_client's metrics for several processes (``multiprocess``).
 """
 
 from __future__ import annotations
@@ -52,7 +51,7 @@ def _exemplar(trace: Trace, value: float) -> Exemplar:
 
 
 def birth() -> float:
-    """Return when a label set began that is made now, in Unix seconds.
+    """Return the created time of a label set that is new now, in Unix seconds.
 
     Prometheus adds a zero there, so that ``increase()`` sees the first value. Most
     label sets are made when a scrape folds the calls before it: the zero has to lie
@@ -63,13 +62,13 @@ def birth() -> float:
 
 
 def has_created_times() -> bool:
-    """Say whether prometheus_client writes ``_created``; its users can switch that."""
+    """Return whether prometheus_client writes ``_created``, which is an option."""
     families = PlainCounter("otel_callbacks_probe", "x", registry=None).collect()
     return any(one.name.endswith("_created") for f in families for one in f.samples)
 
 
 class Count:
-    """One label set of a counter: its value, and where the last part came from."""
+    """One label set of a counter: its value and its last exemplar."""
 
     __slots__ = ("born", "last", "trace", "value")
 
@@ -80,7 +79,7 @@ class Count:
         self.trace: Trace | None = None
 
     def add(self, value: float, trace: Trace | None) -> None:
-        """Add to it."""
+        """Add to the counter."""
         self.value += value
         if trace is not None:
             self.last = value
@@ -88,7 +87,7 @@ class Count:
 
 
 class Amount:
-    """One label set of a counter of money, which is exact: floats would drift."""
+    """One label set of a counter of money, exact: sums of floats would drift."""
 
     __slots__ = ("born", "last", "trace", "value")
 
@@ -99,7 +98,7 @@ class Amount:
         self.trace: Trace | None = None
 
     def add(self, value: Decimal, trace: Trace | None) -> None:
-        """Add to it."""
+        """Add to the counter."""
         self.value = _MONEY.add(self.value, value)
         if trace is not None:
             self.last = value
@@ -128,7 +127,7 @@ class Distribution:
             self.exemplars[bucket] = (value, trace)
 
     def observe_gaps(self, ticks: Sequence[int], trace: Trace | None) -> None:
-        """Observe the seconds between each two readings of a clock."""
+        """Observe the seconds between successive clock readings."""
         # All in C and in whole nanoseconds: a stream has many chunks. Sorted, they need
         # a search for each bucket they fall into, where each needed one of its own.
         gaps = [*map(sub, ticks[1:], ticks)]
@@ -160,14 +159,14 @@ class Counters(Generic[_Count]):
         self._counts: dict[LabelValues, _Count] = {}
 
     def at(self, labels: LabelValues) -> _Count:
-        """Return the state of a label set, new if need be."""
+        """Return the state of a label set, and create it on first use."""
         found = self._counts.get(labels)
         if found is None:
             found = self._counts[labels] = self._new()
         return found
 
     def family(self, *, births: bool = False) -> Metric:
-        """Return it as prometheus_client writes it out."""
+        """Return the family as prometheus_client's metric."""
         family = CounterMetricFamily(
             self.series.name, self.series.help, labels=self.series.labels
         )
@@ -191,14 +190,14 @@ class Histograms:
         self._states: dict[LabelValues, Distribution] = {}
 
     def at(self, labels: LabelValues) -> Distribution:
-        """Return the state of a label set, new if need be."""
+        """Return the state of a label set, and create it on first use."""
         found = self._states.get(labels)
         if found is None:
             found = self._states[labels] = Distribution(self.series.buckets)
         return found
 
     def family(self, *, births: bool = False) -> Metric:
-        """Return it as prometheus_client writes it out."""
+        """Return the family as prometheus_client's metric."""
         family = HistogramMetricFamily(
             self.series.name,
             self.series.help,
@@ -221,7 +220,7 @@ class Histograms:
 
 
 class OwnStore:
-    """Keeps families here, for a collector to show."""
+    """Keeps families in this process, for a collector."""
 
     def __init__(self) -> None:
         self._families: list[Counters[Count] | Counters[Amount] | Histograms] = []
@@ -245,7 +244,7 @@ class OwnStore:
         return family
 
     def families(self, *, births: bool = False) -> Iterator[Metric]:
-        """Return the families, in the order in which they were asked for."""
+        """Yield the families in the order of their creation."""
         return (family.family(births=births) for family in self._families)
 
 
@@ -254,7 +253,7 @@ def shown(
     values: Mapping[LabelValues, float],
     born: Mapping[LabelValues, float] | None = None,
 ) -> Metric:
-    """Return a gauge or a counter with these values, which are counted elsewhere."""
+    """Return a gauge or a counter with the given values."""
     if series.kind == "gauge":
         gauge = GaugeMetricFamily(series.name, series.help, labels=series.labels)
         for labels, value in values.items():
@@ -294,7 +293,7 @@ LabelValues = tuple[str, ...]
 class LabelLimits:
     """Bounds the values of each label and the label sets of each series.
 
-    Not safe for threads. https://prometheus.io/docs/practices/instrumentation/
+    Not thread-safe. https://prometheus.io/docs/practices/instrumentation/
     """
 
     def __init__(
@@ -314,7 +313,7 @@ class LabelLimits:
     def bound(
         self, names: tuple[str, ...], values: LabelValues, *, count: bool = True
     ) -> tuple[LabelValues, tuple[str, ...]]:
-        """Return label values, those beyond a limit as ``other``, and count these."""
+        """Return label values, ``other`` for those beyond a limit, and count these."""
         bounded = []
         overflowed = []
         for name, value in zip(names, values, strict=True):
@@ -332,7 +331,7 @@ class LabelLimits:
         return tuple(bounded), tuple(overflowed)
 
     def beyond(self, series: Series, labels: LabelValues) -> LabelValues:
-        """Return where a label set is counted that its series has no room for."""
+        """Return the label set that counts those beyond the limit of a series."""
         self.overflowed[series.name] += 1
         if self._log_full is not None:
             self._log_full(series.name)
@@ -380,7 +379,7 @@ _State = TypeVar("_State")
 
 
 class Bounded(Generic[_State]):
-    """A family with a limit of label sets, as the product of labels has none."""
+    """A family with a limit on its label sets, which label limits do not bound."""
 
     __slots__ = ("_family", "_limits", "_series", "_states")
 
@@ -393,7 +392,7 @@ class Bounded(Generic[_State]):
         self._states: dict[LabelValues, _State] = {}
 
     def at(self, labels: LabelValues) -> _State:
-        """Return the state of a label set, or of the one for what is too many."""
+        """Return the state of a label set, or of the overflow label set."""
         found = self._states.get(labels)
         if found is not None:
             return found
@@ -417,7 +416,7 @@ class Store(Protocol):
 
 
 class ConventionsOnly:
-    """A store that shows the conventions' series alone."""
+    """A store that exports only the series of the conventions."""
 
     def __init__(self, store: Store, nowhere: Store) -> None:
         self._store = store
@@ -436,5 +435,5 @@ class ConventionsOnly:
         return self._of(series).histograms(series)
 
     def _of(self, series: Series) -> Store:
-        """Return who keeps a series."""
+        """Return the store of a series."""
         return self._nowhere if series.is_ours else self._store

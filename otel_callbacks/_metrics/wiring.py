@@ -1,4 +1,4 @@
-"""Connects the series of one Prometheus registry: scraped, pushed, or both."""
+"""Wire the series of one Prometheus registry: scraped, pushed, or both."""
 
 from __future__ import annotations
 
@@ -33,18 +33,18 @@ _Value = TypeVar("_Value")
 
 
 class ByIdentity(Generic[_Value]):
-    """A value for each of some objects, gone with its object where that can say so."""
+    """Values by object, dropped with the object if it supports weak references."""
 
     def __init__(self) -> None:
         self._entries: dict[int, tuple[Callable[[], Any], _Value]] = {}
 
     def get(self, owner: object) -> _Value | None:
-        """Return an object's value, if it has one."""
+        """Return an object's value, if any."""
         entry = self._entries.get(id(owner))
         return entry[1] if entry is not None and entry[0]() is owner else None
 
     def put(self, owner: object, value: _Value) -> None:
-        """Give an object its value."""
+        """Set an object's value."""
         key = id(owner)
         entries = self._entries
         try:
@@ -56,7 +56,7 @@ class ByIdentity(Generic[_Value]):
         entries[key] = (ref, value)
 
     def pop(self, owner: object) -> _Value | None:
-        """Take an object's value away, and return it."""
+        """Remove an object's value and return it."""
         value = self.get(owner)
         if value is not None:
             del self._entries[id(owner)]
@@ -64,7 +64,7 @@ class ByIdentity(Generic[_Value]):
 
 
 class _Kept:
-    """In place of a weak reference: an object of which there can be none."""
+    """A strong reference to an object that does not support weak ones."""
 
     __slots__ = ("_owner",)
 
@@ -102,7 +102,7 @@ class SeriesWiring:
         provider: MeterProvider | None,
         settings: Settings,
     ) -> None:
-        """Show the series on their registry and push them, as the settings say."""
+        """Register the series and push them, as set by the settings."""
         if settings.metrics_exporter != "otlp":
             if self._collector is not None:
                 # A registry may have been cleared since, as between two tests.
@@ -118,7 +118,7 @@ class SeriesWiring:
             self._push(provider)
 
     def _show(self, registry: CollectorRegistry) -> None:
-        """Put the series on a registry."""
+        """Register the series."""
         extensions, names = self._settings.extensions, self._names
         limits = self._limits()
         if is_multiprocess():
@@ -143,7 +143,7 @@ class SeriesWiring:
         self._collector = collector
 
     def _push(self, provider: MeterProvider) -> None:
-        """Give the series to a meter provider, once."""
+        """Add the series to a meter provider, once."""
         # What was set up before the global provider was set uses that one by now.
         is_global = provider is metrics.get_meter_provider()
         if self._providers.get(provider) or (is_global and self._of_global):
@@ -166,7 +166,7 @@ class SeriesWiring:
         meters.attach(self.calls, self._limits(), self._names)
 
     def _limits(self) -> LabelLimits:
-        """Return limits of values with nothing seen."""
+        """Return new limits without values."""
         settings = self._settings
         return LabelLimits(
             settings.label_limit, self._own, settings.series_limit, self._log_full
@@ -185,7 +185,7 @@ class SeriesWiring:
 
 
 def start_anew(old: MeterProvider, new: MeterProvider) -> None:
-    """Push with another provider and begin at nothing, in a forked child."""
+    """Push with another provider from zero, in a forked child."""
     meters = _meters.pop(old)
     if meters is not None:
         meters.start_anew(new)
@@ -193,6 +193,6 @@ def start_anew(old: MeterProvider, new: MeterProvider) -> None:
 
 
 def _chain_at(choices: tuple[LabelChoice, ...]) -> int | None:
-    """Return which of the labels is the name of the outermost run."""
+    """Return the position of the label with the name of the outermost run."""
     keys = [choice.key for choice in choices]
     return keys.index("") if "" in keys else None

@@ -1,7 +1,7 @@
-"""The life of a run as a handler sees it: start, chunk, end, fail.
+"""The lifecycle of a run: start, chunk, end, fail.
 
-Payloads are read here under a guard: what cannot be read costs an attribute, one log
-line and one count, never the span and never the app.
+An error while a payload is read costs an attribute, one log line and one count, never
+the span and never the app.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ _UNREAD_FAILURE: Final = Failure(ERROR, semconv.ERROR_TYPE_OTHER, semconv.OTHER)
 
 
 class Pipeline(NamedTuple):
-    """What a handler delegates to."""
+    """The table, diagnostics and settings of a handler."""
 
     table: RunTable
     diagnostics: Diagnostics
@@ -62,7 +62,7 @@ class Pipeline(NamedTuple):
 
 
 class Lifecycle:
-    """Translates a handler's callbacks for the table of open runs."""
+    """Reads a handler's callbacks and updates the table of open runs."""
 
     __slots__ = ("_capture", "_diagnostics", "_labels", "_step_out", "_table")
 
@@ -89,7 +89,7 @@ class Lifecycle:
         parent_id: UUID | None,
         payloads: object,
     ) -> None:
-        """Start a model's run."""
+        """Start a model run."""
         payload: object
         error: Exception | None = None
         if type(payloads) is list and payloads:
@@ -152,9 +152,9 @@ class Lifecycle:
         parent_id: UUID | None,
         payloads: tuple[object, object],
     ) -> Run:
-        """Start a run all the same that something was in the way of, as out of memory.
+        """Start a run whose start failed, for example without memory.
 
-        It is made with what can be read, and without its content.
+        It has the data that can be read, and no content.
         """
         payload, more = payloads
         request = _read(self._request, start)[0] or unread
@@ -164,19 +164,19 @@ class Lifecycle:
         )
 
     def _request(self, start: Start) -> Request:
-        """Read what a run is started with."""
+        """Read the request of a run."""
         request = start.read()
         if self._labels:
             request = add_labels(request, start, self._labels)
         return request
 
     def _reread(self, start: Start) -> Request:
-        """Read it without what may have raised: one value costs no other one."""
+        """Read the request without the values that may have raised."""
         values: Any = start
         return self._request(type(values)(*map(plain, values)))
 
     def first_chunk(self, run: Run) -> None:
-        """Note the first chunk of a stream, and release the current span."""
+        """Record the first chunk of a stream, and release the current span."""
         # Eight bytes a chunk: a process may hold thousands of long streams open.
         run.chunks = array("q", (_tick(),))
         self._step_out(run)
@@ -187,7 +187,7 @@ class Lifecycle:
         reader: Callable[[Any], Response] | None = None,
         payload: Any = None,
     ) -> None:
-        """End a run that went well."""
+        """End a successful run."""
         try:
             run = self._table.take(run_id, is_call=reader is not None)
             if run is None and not self._table.is_lost(run_id):
@@ -218,7 +218,7 @@ class Lifecycle:
             raise
 
     def end_tool(self, run_id: UUID, output: Any) -> None:
-        """End a tool's run, which may have failed and handled that itself."""
+        """End a tool run, whose error the tool may have handled."""
         try:
             run = self._table.take(run_id, is_call=False)
             if run is None:
@@ -274,31 +274,31 @@ class Lifecycle:
     def _captured(
         self, run: Run, payload: object, error: BaseException | None = None
     ) -> Captured:
-        """Read what came back, where capture is on."""
+        """Read the output, if capture is on."""
         if self._capture is None:
             return NOTHING
         return self._capture.of_end(run.request, run.content, payload, error)
 
     def _tell(self, captured: Captured, started: Run | None = None) -> None:
-        """Tell an agent of its call, and what content could not be had."""
+        """Pass a captured call to its agent, and report content that was not read."""
         if started is not None and captured.content is not None:
             copy_to_agent(started)
         for where, error in captured.errors:
             self._diagnostics.trouble(where, error)
 
     def close(self) -> None:
-        """End and count what is open; safe twice."""
+        """End and count open runs; safe to call twice."""
         self._table.close()
 
     def trouble(self, where: str, error: Exception) -> None:
-        """Take an error that nobody nearer has taken."""
+        """Report an error that was not handled elsewhere."""
         if self._diagnostics.strict:
             raise error
         self._diagnostics.trouble(where, error)
 
 
 def _expected(request: Request, payload: object, more: object) -> Estimate | None:
-    """Estimate what goes into a call, where an account asks."""
+    """Estimate the input of a call, if an account is in use."""
     if accounts_in_use() and request.operation in semconv.BILLED_OPERATIONS:
         return prompt_estimate(payload, more)
     return None
@@ -307,9 +307,9 @@ def _expected(request: Request, payload: object, more: object) -> Estimate | Non
 def _placed(
     parent_id: UUID | None, request: Request
 ) -> tuple[UUID | None, Request, Configured | None, Exception | None]:
-    """Return whose code a run is called by, and its request with the ids of its config.
+    """Return the parent of a run, and its request with the ids of its config.
 
-    Those in the metadata come first.
+    Ids in the metadata take precedence.
     """
     ids: Configured | None = None
     try:
@@ -324,7 +324,7 @@ def _placed(
 
 
 def _name(run: Run, ids: Configured) -> None:
-    """Note whose run it is, once what it calls says so by the config it has.
+    """Set the ids of a run from the config of a run below it.
 
     The node of a graph has the graph's config, so the graph is named with it.
     """
@@ -345,7 +345,7 @@ def _ids_among(attributes: Attributes) -> dict[str, AttributeValue]:
 
 
 def _with_seen(run: Run, response: Response | None, payload: Any) -> Response | None:
-    """Add an estimate of the output, where an account asks and no usage says it."""
+    """Add an estimate of the output, if an account is in use and usage is missing."""
     if response is None or run.account is None or not response.usage_expected:
         return response
     if response.usage is not None and response.usage.output_tokens is not None:
@@ -356,7 +356,7 @@ def _with_seen(run: Run, response: Response | None, payload: Any) -> Response | 
 def _read(
     reader: Callable[[Any], _T] | None, payload: Any
 ) -> tuple[_T | None, Exception | None]:
-    """Read a payload, or return why that cannot be done."""
+    """Read a payload, or return the error."""
     if reader is None:
         return None, None
     try:
@@ -369,5 +369,5 @@ def _read(
 
 
 def _simpler(payload: Any) -> Response:
-    """Read a model's answer where it cannot be read as it is."""
+    """Read a model's response in simpler parts after an error."""
     return model_response(plain(payload))

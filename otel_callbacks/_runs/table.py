@@ -32,12 +32,12 @@ if TYPE_CHECKING:
     from otel_callbacks._diagnostics import Counts, Diagnostics
     from otel_callbacks._records import Content, Estimate, Price
 
-# Ends that never come (a handler was removed in between) must not pile up.
+# Expected ends that are never reported (a removed handler) must not pile up.
 _AT_MOST: Final = 1_000
 
 
 class DuplicateReports:
-    """How many further ends may come for runs that have ended."""
+    """The number of further reports expected for each ended run."""
 
     __slots__ = ("_left",)
 
@@ -51,7 +51,7 @@ class DuplicateReports:
             self._left.popitem(last=False)
 
     def is_expected(self, key: int) -> bool:
-        """Say whether this end was expected, and count it off."""
+        """Return whether this end was expected, and count it."""
         left = self._left.pop(key, 0)
         if left > 1:
             self._left[key] = left - 1
@@ -74,8 +74,8 @@ _FOR_LATER: Final = (MemoryError, RecursionError)
 class RunTable:
     """The open runs of all handlers that share their providers and registry.
 
-    It keeps no reference to a run's id but a weak one, so that a run that LangChain
-    has forgotten can be told from one that goes on.
+    It keeps only a weak reference to a run's id, to detect when LangChain has dropped
+    the run.
     """
 
     def __init__(
@@ -107,10 +107,10 @@ class RunTable:
         call_after_fork(self)
 
     def is_duplicate(self, run_id: object, origin: object) -> bool:
-        """Say whether this start has been reported already, by another handler.
+        """Return whether another handler has already reported this start.
 
-        One start reaches us twice when two handlers of ours, or one given twice,
-        hang on it: then the payload is the same object.
+        A start is reported twice if a run has two handlers of ours, or one twice. Then
+        the payload is the same object.
         """
         run = self._newest(run_key(run_id))
         if run is None or run.origin != origin or _is_beside(run):
@@ -127,7 +127,7 @@ class RunTable:
         content: Content | None = None,
         expected: Estimate | None = None,
     ) -> Run:
-        """Put a run in the table and tell the sinks."""
+        """Add a run to the table and notify the sinks."""
         key = run_key(run_id)
         parent = None if parent_id is None else self._newest(run_key(parent_id))
         if key in self._open:
@@ -162,9 +162,9 @@ class RunTable:
         return run
 
     def take(self, run_id: object, *, is_call: bool | None = None) -> Run | None:
-        """Take a run out of the table because its end was reported.
+        """Remove a run from the table because its end was reported.
 
-        Of several with one id it is the newest, of a call or of what is none.
+        If several share the id, it is the newest that is, or is not, a model call.
         """
         key = run_key(run_id)
         if key in self._sharing and self._duplicates.is_expected(key):
@@ -183,7 +183,7 @@ class RunTable:
         failure: Failure | None = None,
         content: Content | None = None,
     ) -> None:
-        """Tell the sinks how a run ended that `take` returned."""
+        """Notify the sinks of the end of a run that `take` returned."""
         if run.children:
             below: Outcome = CANCELLED if outcome == CANCELLED else ABANDONED
             self._lost.end_descendants(run, below)
@@ -199,7 +199,7 @@ class RunTable:
         self._tell(run, run.ended_as, keep=True)
 
     def finish_later(self, run_id: object) -> None:
-        """Leave an end that was interrupted to the thread that ends lost runs."""
+        """Let the thread that ends lost runs finish an interrupted end."""
         if self._ending:
             begun = self._ending.get(run_key(run_id))
             if begun is not None and begun[1] == threading.get_ident():
@@ -207,7 +207,7 @@ class RunTable:
                 self._lost.later(begun[0])
 
     def complete(self, run: Run) -> None:
-        """Finish an end that was interrupted: what no sink has taken yet."""
+        """Finish an interrupted end for the sinks that it has not reached."""
         begun = self._ending.get(run.key)
         if begun is None or begun[0] is not run:
             return
@@ -219,7 +219,7 @@ class RunTable:
         self._tell(run, run.ended_as)
 
     def unfinished(self, long_ago: int) -> list[Run]:
-        """Return the runs whose end has begun and will not go on by itself."""
+        """Return the runs whose end was started and interrupted."""
         here = threading.get_ident()
         return [
             run
@@ -228,7 +228,7 @@ class RunTable:
         ]
 
     def is_lost(self, run_id: object) -> bool:
-        """Say whether the run with this id was ended because it seemed lost."""
+        """Return whether the run with this id was ended as lost."""
         return self._lost.recall(run_key(run_id)) is not None
 
     def finish_late(self, run_id: object, response: Response) -> None:
@@ -239,16 +239,16 @@ class RunTable:
             end = End(run.outcome, 0, response, late=True, cost=cost.usd)
             end = end._replace(is_partly_priced=cost.is_partial)
             run.outcome = None  # once
-            # Not by the run's own count: another thread may still tell that it is lost.
+            # Not by the run's own count: another thread may still report it as lost.
             for sink in self._sinks:
                 try:
                     sink.ended(run, end)
-                except Exception as error:  # noqa: BLE001 -- others must be told
+                except Exception as error:  # noqa: BLE001 -- the other sinks follow
                     self._diagnostics.trouble(sink.name, error)
 
     def end_lost(self, run: Run, outcome: Outcome) -> bool:
         """End a run that is lost, unless it has ended."""
-        # An end that the sinks hear of before the start would lose the span.
+        # An end that reaches the sinks before the start would lose the span.
         if not run.is_started or not self._begin_end(run):
             return False
         self.finish(run, outcome, failure=_FAILURES[outcome])
@@ -263,17 +263,17 @@ class RunTable:
         return self._lost.counts
 
     def settle(self) -> None:
-        """End now the runs that are known to be lost; a scrape shows them ended."""
+        """End all runs known to be lost, so that a scrape shows them as ended."""
         self._lost.settle()
 
     def close(self) -> None:
-        """End every open run as abandoned; safe twice, and the table works on."""
+        """End all open runs as abandoned; safe to call twice, the table goes on."""
         self._lost.close()
 
     def after_fork(self) -> None:
-        """Let go of the runs of the process that this one was forked from.
+        """Drop the runs of the parent process.
 
-        The parent ends them; here they only answer for the spans made below them.
+        The parent ends them; here they are only parents of new spans.
         """
         for run in self._open.values():
             run.ref = None
@@ -293,7 +293,7 @@ class RunTable:
         return key in self._open
 
     def _begin_end(self, run: Run) -> bool:
-        """Take a run out of the table, unless another thread is faster."""
+        """Remove a run from the table, unless another thread does."""
         begun = (run, threading.get_ident(), time.perf_counter_ns())
         if self._ending.setdefault(run.key, begun) is not begun:
             return False
@@ -305,14 +305,14 @@ class RunTable:
         return True
 
     def _forget(self, run: Run) -> None:
-        """Note that an end is finished."""
+        """Record that an end is finished."""
         self._ending.pop(run.key, None)
 
     def _evict(self) -> None:
-        """Give up the runs beyond the limit that show no sign of life.
+        """End the runs beyond the limit that seem lost.
 
-        Leaves come first, so nobody is dragged down, and what waits in a running task
-        is alive. Where all live, it is asked again when the table has grown a little.
+        Runs without children come first, and runs in a running task are kept. If all
+        are kept, the next check follows when the table has grown a little.
         """
         with contextlib.suppress(RuntimeError):  # another thread changes it just now
             leaves = [
@@ -330,7 +330,7 @@ class RunTable:
         self._next_eviction = self._size_limit + grown
 
     def _leave(self, run: Run) -> None:
-        """Undo what ties a run to the table, its parent, its id and its task."""
+        """Remove a run's links to the table, its parent, its id and its task."""
         run.open = False
         if not run.lost:
             run.ref = None
@@ -347,7 +347,7 @@ class RunTable:
             self._duplicates.expect(key, run.reports - 1)
 
     def _newest(self, key: int, *, is_call: bool | None = None) -> Run | None:
-        """Return the open run with an id, the newest one where several share it."""
+        """Return the open run with an id, the newest if several share it."""
         newest = self._open.get(key)
         if not self._sharing:
             return newest
@@ -362,10 +362,10 @@ class RunTable:
         return newest
 
     def _key_beside(self, key: int, parent: Run | None) -> int:
-        """Return the key of one more run with an id: one id may be given to several.
+        """Return the key of a further run with an id that open runs have.
 
-        An older one goes on where it is above the new one, or in another task. Else
-        its end was not reported, and it is lost to us.
+        An older run stays open if it is above the new one or in another task. Else its
+        end was not reported, and it is lost.
         """
         older = self._newest(key)
         while older is not None and not (_is_above(older, parent) or _is_beside(older)):
@@ -388,7 +388,7 @@ class RunTable:
         return beside
 
     def _leave_shared_id(self, run: Run) -> int:
-        """Take an ended run from those with its id, and return the key of that."""
+        """Remove an ended run from those with its id, and return the id's key."""
         key = run.key & ((1 << _APART) - 1)
         sharing = self._sharing.get(key)
         if sharing is None:
@@ -400,7 +400,7 @@ class RunTable:
         return key
 
     def _tell_start(self, run: Run) -> None:
-        """Tell every sink of a start that does not know it yet."""
+        """Notify each sink of a start, once."""
         sinks = self._sinks
         while run.sinks_done < len(sinks):
             sink = sinks[run.sinks_done]
@@ -415,9 +415,10 @@ class RunTable:
                 run.sinks_done += 1
 
     def _tell(self, run: Run, end: End, *, keep: bool = False) -> None:
-        """Tell every sink of an end that has not taken it yet.
+        """Notify each sink of an end, once.
 
-        What the garbage collector ends is handed to the app's providers by the thread.
+        In a garbage collection, the thread notifies the sinks that call the app's
+        providers.
         """
         sinks = self._sinks
         if run.sinks_done < len(sinks):
@@ -448,14 +449,14 @@ class RunTable:
 
 
 def _is_above(run: Run, below: Run | None) -> bool:
-    """Say whether a run is another one, or above it."""
+    """Return whether a run is another one or one of its ancestors."""
     while below is not None and below is not run:
         below = below.parent_run
     return below is run
 
 
 def _is_beside(run: Run) -> bool:
-    """Say whether a run goes on in another task than the current one."""
+    """Return whether a run is open in another task than the current one."""
     watch = run.watch
     if watch is None or not watch.is_running():
         return False

@@ -1,1 +1,1 @@
-"""Runs become spans; which span is current."""
+"""Spans of runs, and the current span."""

@@ -2,8 +2,8 @@
 
 LangChain reports the end of an async run in another task, with a copied context: what
 was attached at the start cannot be detached there. So a stand-in is attached and never
-detached. While its run is open it answers as the run's span; afterwards as the nearest
-span outside that is still open. Whoever still has it current sees the truth.
+detached. While its run is open it delegates to the run's span, afterwards to the
+nearest outer span that is still open.
 
 Why not ``detach``: https://github.com/open-telemetry/opentelemetry-python/issues/2606
 """
@@ -34,12 +34,12 @@ if TYPE_CHECKING:
 
 
 class Delegate(trace.Span):
-    """A span that answers as another one, found anew each time it is asked."""
+    """A span that delegates to another one, resolved at each access."""
 
     __slots__ = ()
 
     def resolve(self) -> trace.Span:
-        """Return the span to answer as."""
+        """Return the span to delegate to."""
         raise NotImplementedError
 
     @property  # type: ignore[misc]
@@ -51,7 +51,7 @@ class Delegate(trace.Span):
         return self.resolve().get_span_context()
 
     def is_recording(self) -> bool:
-        """Say whether the other span records."""
+        """Return whether the other span is recording."""
         return self.resolve().is_recording()
 
     def set_attribute(self, key: str, value: Any) -> None:
@@ -137,7 +137,7 @@ def _other(self: Delegate, name: str) -> Any:
 
 
 def resolved(span: Any) -> trace.Span:
-    """Return the span that a stand-in answers as; any other is returned itself."""
+    """Return the span that a stand-in delegates to; return another span unchanged."""
     return span.resolve() if type(span) in STAND_INS else span  # type: ignore[no-any-return]
 
 
@@ -191,7 +191,7 @@ class StandIn(Run, Delegate):
         return resolved(self.outer)
 
     def release(self) -> None:
-        """Drop what an ended run need not keep, as its stand-in may live on."""
+        """Drop the data of an ended run, as its stand-in may live on."""
         self.span = self.attached = self.shared = None
         self.before = _NOTHING
 
@@ -205,13 +205,13 @@ class OpenStandIn(StandIn):
 
 
 def open_up(run: StandIn) -> None:
-    """Let a stand-in forward what spans have that are not the SDK's."""
+    """Let a stand-in forward the attributes of spans that are not the SDK's."""
     # Not by an assignment: what it says of its class is its span's.
     object.__dict__["__class__"].__set__(run, OpenStandIn)
 
 
 class Shared(Delegate):
-    """One stand-in for runs that start together and are called one after another."""
+    """One stand-in for runs that start together and are called in sequence."""
 
     __slots__ = (
         "_find",
@@ -247,7 +247,7 @@ class Shared(Delegate):
         self.before: Context = _NOTHING
 
     def takes(self, run: StandIn) -> bool:
-        """Say whether a run that starts belongs to this batch."""
+        """Return whether a starting run belongs to this batch."""
         return (
             self.open
             and self._left > 0
@@ -256,7 +256,7 @@ class Shared(Delegate):
         )
 
     def add(self, run: StandIn) -> None:
-        """Answer for one more run."""
+        """Add a run."""
         self._left -= 1
         self.runs[run.key] = run
         run.shared = self
@@ -264,13 +264,13 @@ class Shared(Delegate):
         run.outside, run.outside_run = self.outside, self.outside_run
 
     def remove(self, run: StandIn) -> bool:
-        """Answer no more for a run that has ended."""
+        """Remove an ended run."""
         self.runs.pop(run.key, None)
         self.open = bool(self.runs)
         return not self.open
 
     def resolve(self) -> trace.Span:
-        """Return the span of the run that is being called, else the one outside."""
+        """Return the span of the run that is being called, else the outer span."""
         run = self._find(self.runs) if self.runs else None
         if run is not None:
             return run.resolve()
@@ -278,7 +278,7 @@ class Shared(Delegate):
         return resolved(self.outer)
 
     def release(self) -> None:
-        """Drop what is of no use once all runs have ended."""
+        """Drop the data that is not needed after all runs have ended."""
         self.attached = None
         self.before = _NOTHING
 
@@ -305,7 +305,7 @@ def step_aside(span: StandIn | Shared) -> None:
 
 
 def parent_of(run: StandIn, context: Context, current: Any) -> trace.Span:
-    """Return the span that a run's span shall be a child of."""
+    """Return the parent of a run's span."""
     parent = run.parent_run
     is_run = type(current) in STAND_INS
     if parent is None and not run.parent_known:
@@ -346,7 +346,7 @@ def holds_what_is_attached() -> bool:
 
 
 def _probe(runtime: Any) -> bool:
-    """Try it, where nothing is current that could be lost."""
+    """Return whether the runtime keeps and restores an attached context."""
     try:
         before = runtime.get_current()
         # Without a span, so that nothing of the app's is touched.
@@ -382,7 +382,7 @@ def attach(span: StandIn | Shared, context: Context, outer: Any) -> None:
 
 
 def put_back(span: StandIn | Shared) -> None:
-    """Make current again what was before, if the stand-in is still current here."""
+    """Restore the previous context, if the stand-in is still current."""
     context = otel_context.get_current()
     if context is span.attached:
         otel_context.attach(span.before)
@@ -459,10 +459,10 @@ def waiting_context() -> contextvars.Context | None:
 
 
 def _callbacks(future: asyncio.Future[Any]) -> list[tuple[Any, contextvars.Context]]:
-    """Return who waits for a future, each with its context."""
+    """Return the callbacks of a future, each with its context."""
     return future._callbacks or []  # noqa: SLF001
 
 
 def _is_langchain(frame: FrameType) -> bool:
-    """Say whether a frame belongs to LangChain's models."""
+    """Return whether a frame belongs to LangChain's models."""
     return str(frame.f_globals.get("__name__", "")).startswith(_MODULE)

@@ -66,7 +66,7 @@ _SAID: Final = frozenset(
 
 
 class Limits(NamedTuple):
-    """Those of a tracer, as far as they bound anything of ours."""
+    """The limits of a tracer that apply to our spans."""
 
     longest: int | None = None
     """Characters of a text."""
@@ -103,7 +103,7 @@ class Limits(NamedTuple):
     def at_start(
         self, attributes: Mapping[str, AttributeValue]
     ) -> Mapping[str, AttributeValue]:
-        """Return the first attributes, the least important first: those go first."""
+        """Return the first attributes, least important first, as these are dropped."""
         return _most_important(attributes, {}, self.most)
 
     def at_end(
@@ -118,7 +118,7 @@ NO_LIMITS: Final = Limits()
 
 
 def limits_of(tracer: Any) -> Limits:
-    """Return the limits of a tracer of the SDK; another one has none that we know."""
+    """Return the limits of an SDK tracer; others have no known limits."""
     known = getattr(tracer, "_span_limits", None)
     length = getattr(known, "max_span_attribute_length", None)
     count = getattr(known, "max_span_attributes", None)
@@ -142,7 +142,7 @@ def _most_important(
 
 
 def _rank(name: str) -> int:
-    """Say how important an attribute is; what the app has set comes before ours."""
+    """Return the rank of an attribute; the app's attributes come before ours."""
     if name in _RANKS:
         return _RANKS[name]
     if name in _SAID:

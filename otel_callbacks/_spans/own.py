@@ -61,7 +61,7 @@ _FLAGS: Final = tuple(
 
 
 def is_tested(version: str) -> bool:
-    """Say whether the tests have seen this version of the SDK."""
+    """Return whether this version of the SDK is tested."""
     found = re.match(r"(\d+)\.(\d+)", version)
     return found is not None and LOWEST <= (int(found[1]), int(found[2])) <= NEWEST
 
@@ -70,7 +70,7 @@ _IS_TESTED: Final = is_tested(sdk_version)
 
 
 class OwnSpan(trace.Span):
-    """One run's span, until its end a dictionary."""
+    """The span of one run, a dictionary until its end."""
 
     __slots__ = (
         "attributes_now",
@@ -114,7 +114,7 @@ class OwnSpan(trace.Span):
         return self.context
 
     def is_recording(self) -> bool:
-        """Say whether the span has not ended."""
+        """Return whether the span has not ended."""
         return self.end_ns is None
 
     def set_attribute(self, key: str, value: Any) -> None:
@@ -154,11 +154,11 @@ class OwnSpan(trace.Span):
         return self.real.get("span") or self.real.setdefault("span", self._made())
 
     def resolve(self) -> sdk.Span:
-        """Return the span that has what only the SDK's have."""
+        """Return the SDK's span, for attributes that only it has."""
         return self.as_sdk_span()
 
     def _made(self) -> sdk.Span:
-        """Make the SDK's span."""
+        """Create the SDK's span."""
         tracer: Any = self.tracer
         span: Any = sdk._Span(  # noqa: SLF001 -- what the tracer itself calls
             name=self.name_now,
@@ -223,7 +223,7 @@ forward(OwnSpan)
 
 
 class StepSpan(OwnSpan):
-    """A step's span, which is left out where nobody has asked for it."""
+    """The span of a step, dropped at its end if it was never used."""
 
     __slots__ = ("is_used",)
 
@@ -237,7 +237,7 @@ class StepSpan(OwnSpan):
         return self.context
 
     def as_sdk_span(self) -> sdk.Span:
-        """Return the SDK's span: somebody writes to it."""
+        """Return the SDK's span, for a write to it."""
         self.is_used = True
         return super().as_sdk_span()
 
@@ -246,7 +246,7 @@ _seen: tuple[Any, object] = (None, None)
 
 
 def is_silent(processor: Any) -> bool:
-    """Say whether no processor looks at a span before its end."""
+    """Return whether no processor reads a span before its end."""
     global _seen  # noqa: PLW0603 -- one look for each set of processors
     known, processors = _seen
     if processor is known and processor._span_processors is processors:  # noqa: SLF001 -- has no public name
@@ -263,7 +263,7 @@ def is_silent(processor: Any) -> bool:
 
 
 class SpanMaker:
-    """Starts spans: own ones where that is safe, else the tracer's."""
+    """Starts spans: `OwnSpan` if that is safe, else the tracer's."""
 
     def __init__(
         self,
@@ -291,7 +291,7 @@ class SpanMaker:
         *,
         is_step: bool = False,
     ) -> trace.Span:
-        """Start a span as the tracer would; a step's may be left out at its end."""
+        """Start a span as the tracer would; a step's may be dropped at its end."""
         tracer: Any = self._tracer
         if type(tracer) is trace.ProxyTracer:
             tracer = tracer._tracer  # noqa: SLF001 -- has no public name

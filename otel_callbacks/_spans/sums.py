@@ -1,7 +1,7 @@
-"""What a whole tree of runs did: on its root span, and on each agent's.
+"""Sums over a tree of runs, on its root span and on each agent's span.
 
-So Jaeger can search for requests that made many calls or used many tokens. An open run
-keeps a few entries of what ended below it: where there are more, they become one.
+Jaeger can then search for requests with many calls or tokens. An open run keeps a few
+entries of runs that ended below it; further ones are merged into one.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ _IN_COMMON: Final = (
 
 
 def note_in_agent(entries: list[AgentTally], run: Run, end: End) -> None:
-    """Add one ended run to what its agent did."""
+    """Add one ended run to the entries of its agent."""
     request, response = run.request, end.response
     operation = request.operation
     entry: AgentTally
@@ -97,7 +97,7 @@ _NO_CALLS: Final[AgentTally] = (0, 0, None, None, None, None)
 
 
 def _add_in_agent(one: AgentTally, other: AgentTally) -> AgentTally:
-    """Add what came later to what came before."""
+    """Return the sum of two entries, in their order."""
     calls, tools, model, asked, reasons, usage = other
     if one[3] is not None:
         # A model that is called alike has one request for all its calls.
@@ -126,7 +126,7 @@ def _in_common(one: Attributes, other: Attributes) -> Attributes:
 
 
 def _both(one: Usage | None, other: Usage | None) -> Usage | None:
-    """Add the tokens that an agent's span tells; what is not said stays so."""
+    """Add the usage for an agent's span; unknown counts stay unknown."""
     if one is None or other is None:
         return one if other is None else other
     input_tokens, output_tokens = one.input_tokens, one.output_tokens
@@ -167,7 +167,7 @@ def agent_attributes(
     entries: Sequence[AgentTally],
     registry: semconv.Registry = semconv.REGISTRIES[semconv.DEFAULT_REGISTRY],
 ) -> dict[str, AttributeValue]:
-    """Return what is said of an agent's calls on its span."""
+    """Return the attributes of an agent's span about its calls."""
     _, _, _, asked, reasons, usage = _whole(entries)
     if asked is None:
         return {}
@@ -181,7 +181,7 @@ def agent_attributes(
 
 
 def agent_model(entries: Sequence[AgentTally]) -> str:
-    """Return the model that all calls of an agent asked for, else nothing."""
+    """Return the model that all calls of an agent requested, else an empty text."""
     return _whole(entries)[2] or ""
 
 
@@ -225,7 +225,7 @@ def note(entries: list[Tally], operation: str, end: End) -> None:
 
 
 def _add(one: Tally, other: Tally) -> Tally:
-    """Add what ended to what had ended before."""
+    """Return the sum of two entries."""
     calls, tools, input_tokens, output_tokens, cost, unpriced, partial = one
     return (
         calls + other[0],
@@ -239,7 +239,7 @@ def _add(one: Tally, other: Tally) -> Tally:
 
 
 def counts(entries: Sequence[Tally | AgentTally]) -> tuple[int, int]:
-    """Return how many model calls and tool calls there were."""
+    """Return the numbers of model calls and tool calls."""
     entries = tuple(entries)
     return sum(entry[0] for entry in entries), sum(entry[1] for entry in entries)
 
@@ -265,7 +265,7 @@ _NANOSECONDS: Final = 1e9
 def add_chunk_times(
     attributes: dict[str, AttributeValue], start: int, chunks: Sequence[int]
 ) -> None:
-    """Add what the times of a stream's chunks say; two chunks make a rate and a gap."""
+    """Add the rate and the gaps of a stream's chunks, from two chunks on."""
     attributes[semconv.REQUEST_STREAM] = True
     first = (chunks[0] - start) / _NANOSECONDS
     attributes[semconv.RESPONSE_TIME_TO_FIRST_CHUNK] = first
