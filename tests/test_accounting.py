@@ -1,4 +1,4 @@
-"""`track_usage`: what a block of code spends, and may spend."""
+"""`track_usage`: the usage and the limits of a block of code."""
 
 from __future__ import annotations
 

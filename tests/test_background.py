@@ -1,4 +1,4 @@
-"""The thread that does what callbacks leave."""
+"""The background thread, and sums that are folded later."""
 
 from __future__ import annotations
 
@@ -189,7 +189,7 @@ def test_an_interrupt_of_its_start_leaves_that_to_the_next(
     wait_until(lambda: looker.done)
 
 
-def test_it_ends_when_nobody_is_left(thread: Background) -> None:
+def test_it_ends_without_periodic_checks(thread: Background) -> None:
     """It keeps nobody alive, and begins again for whoever comes."""
     (ref,) = [
         weakref.ref(one)
@@ -204,7 +204,7 @@ def test_it_ends_when_nobody_is_left(thread: Background) -> None:
     wait_until(lambda: another.done)
 
 
-def test_somebody_comes_as_it_ends(thread: Background) -> None:
+def test_a_check_is_added_as_it_ends(thread: Background) -> None:
     """Whoever takes it for running at its last step is served by another one."""
     looker = Looker()
 
@@ -234,7 +234,7 @@ def test_a_forked_child_begins_anew(thread: Background) -> None:
     wait_until(lambda: looker.done)
 
 
-def test_whoever_is_gone_looks_no_more(thread: Background) -> None:
+def test_a_collected_object_is_not_checked(thread: Background) -> None:
     """A looker that ends while the others look is passed by."""
     gone, looker = Looker(), Looker()
     thread._lookers[0] = weakref.ref(gone)
@@ -257,7 +257,7 @@ class Counter:
         self.times += 1
 
 
-def test_child_is_told_and_parent_is_not() -> None:
+def test_child_is_reset_and_parent_is_not() -> None:
     """In a forked child each object starts anew, in the parent nothing changes."""
     counter = Counter()
     forks.call_after_fork(counter)
@@ -271,7 +271,7 @@ def test_child_is_told_and_parent_is_not() -> None:
     assert counter.times == 0
 
 
-def test_every_object_is_told_once(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_object_is_reset_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """All objects are called, each once, however often it was registered."""
     monkeypatch.setattr(forks, "_forkables", weakref.WeakSet())
     first, second = Counter(), Counter()
@@ -323,7 +323,7 @@ def test_sums_are_of_all_that_was_added() -> None:
     assert tally.read() == 7
 
 
-def test_what_nobody_reads_does_not_grow() -> None:
+def test_an_unread_log_does_not_grow() -> None:
     """The log is folded every so many entries."""
     tally = Tally(0, added)
     for _ in range(10 * _tally.FOLD_AT + 5):

@@ -1,4 +1,4 @@
-"""Setting up what an app lacks, refusing what is wrong, flushing at the end."""
+"""Set-up of an app, refused settings, and the flush at exit."""
 
 from __future__ import annotations
 
@@ -150,7 +150,7 @@ def test_the_service_is_named_beside_its_series(
     }
 
 
-def test_what_the_app_says_of_itself_stays() -> None:
+def test_target_info_of_the_app_stays() -> None:
     """Its own ``target_info``, set on the registry or as a series, is left alone."""
     registry = CollectorRegistry()
     registry.set_target_info({"service_name": "mine"})
@@ -228,7 +228,7 @@ def test_threads_that_configure_at_once_share_a_handler() -> None:
         assert len({one.metrics_url for one in made}) == 1
 
 
-def test_flush_says_whether_all_arrived(
+def test_flush_returns_whether_all_arrived(
     receiver: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """True once it is with the receiver; False where it is lost, or takes too long."""

@@ -1,4 +1,4 @@
-"""LangChain's callbacks, translated and delegated."""
+"""The callbacks of the handler."""
 
 from __future__ import annotations
 

@@ -181,7 +181,7 @@ def test_pipeline_is_shared() -> None:
     ).diagnostics is not (first.diagnostics)
 
 
-def test_other_settings_are_said_once(caplog: pytest.LogCaptureFixture) -> None:
+def test_other_settings_are_logged_once(caplog: pytest.LogCaptureFixture) -> None:
     """The first handler's settings stay in force, and one line says so."""
     tracer_provider, _ = provider()
     registry = CollectorRegistry()
@@ -360,7 +360,7 @@ def test_settings_give_the_process_a_budget(process: list[Account]) -> None:
     assert process[0].read()[0].total_tokens == 10
 
 
-def test_a_second_budget_of_the_process_is_said(
+def test_a_second_budget_of_the_process_is_logged(
     process: list[Account], caplog: pytest.LogCaptureFixture
 ) -> None:
     """The first one's stays in force; the same once more is nothing to say."""

@@ -1,4 +1,4 @@
-"""What is sent at each way in which a process ends."""
+"""The export at each kind of exit of a process."""
 
 from __future__ import annotations
 

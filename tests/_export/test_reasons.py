@@ -1,4 +1,4 @@
-"""Why an export failed, in words that say what to do; with real exporters."""
+"""The reason of a failed export, with real exporters."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Sending in a thread of its own: no loss in silence, no end held up."""
+"""Export in a thread: every loss is counted, and no exit is delayed."""
 
 from __future__ import annotations
 
@@ -138,7 +138,7 @@ def test_what_waits_is_sent_at_intervals() -> None:
     end(one)
 
 
-def test_a_flush_tells_the_truth() -> None:
+def test_a_flush_returns_whether_all_was_accepted() -> None:
     """True where all was accepted, False where anything was lost since the last one."""
     line = Line()
     one = sender(line)
@@ -174,7 +174,7 @@ def test_a_flush_of_a_stuck_line_is_false_in_time() -> None:
 
 
 @pytest.mark.parametrize("state", ["down", "broken"])
-def test_what_is_lost_is_counted_and_said_once(
+def test_losses_are_counted_and_logged_once(
     state: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     """However often it fails; an exporter's own words are never repeated."""
@@ -188,7 +188,7 @@ def test_what_is_lost_is_counted_and_said_once(
     assert "secret" not in said
 
 
-def test_recovery_is_said(caplog: pytest.LogCaptureFixture) -> None:
+def test_recovery_is_logged(caplog: pytest.LogCaptureFixture) -> None:
     """When spans pass again, that is a line of information."""
     caplog.set_level(logging.INFO, "otel_callbacks")
     line = Line("down")

@@ -150,7 +150,7 @@ def test_gauge_and_counter_take_values_from_elsewhere() -> None:
     assert samples(family) == [("roses_total", {"colour": "red"}, 4, None)]
 
 
-def test_label_sets_say_when_they_began() -> None:
+def test_label_sets_have_created_times() -> None:
     """Prometheus adds a zero there; it is before the scrape that shows them first."""
     before = time.time() - 1
     counters, histograms = Counters(COUNTER, Count), Histograms(HISTOGRAM)

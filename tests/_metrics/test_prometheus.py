@@ -334,7 +334,7 @@ def test_in_flight_during_a_call(telemetry: Capture) -> None:
     assert telemetry.value(IN_FLIGHT, **labels) == 0
 
 
-def test_restricted_registry_shows_what_is_asked_for(telemetry: Capture) -> None:
+def test_restricted_registry_shows_the_requested_series(telemetry: Capture) -> None:
     """``name[]`` of a scrape finds our families by their samples' names."""
     FakeChatModel(callbacks=[telemetry.handler], usage=USAGE).invoke("?")
     restricted = telemetry.registry.restricted_registry(
@@ -453,7 +453,7 @@ def test_lost_runs_are_shown_by_reason(telemetry: Capture) -> None:
     assert telemetry.value("otel_callbacks_runs_lost_total") == 1
 
 
-def test_missing_usage_is_said_once(caplog: pytest.LogCaptureFixture) -> None:
+def test_missing_usage_is_logged_once(caplog: pytest.LogCaptureFixture) -> None:
     """Each call without usage is counted, the first one is logged."""
     registry = CollectorRegistry()
     sink = PrometheusSink(queue(registry), Diagnostics())

@@ -1,11 +1,11 @@
-"""A second report of one end, told from an end that nobody started."""
+"""Duplicate reports of an end, and ends without a start."""
 
 from __future__ import annotations
 
 from otel_callbacks._runs.table import DuplicateReports
 
 
-def test_expected_end_is_heard_once() -> None:
+def test_expected_end_is_a_duplicate_once() -> None:
     """One further report means nothing; one more than that does."""
     duplicates = DuplicateReports()
     duplicates.expect(7, 1)
@@ -13,14 +13,14 @@ def test_expected_end_is_heard_once() -> None:
     assert not duplicates.is_expected(7)
 
 
-def test_as_many_ends_are_heard_as_were_expected() -> None:
+def test_as_many_duplicates_as_expected() -> None:
     """Three handlers on one model report two ends too many."""
     duplicates = DuplicateReports()
     duplicates.expect(7, 2)
     assert [duplicates.is_expected(7) for _ in range(3)] == [True, True, False]
 
 
-def test_unexpected_end_is_not_heard() -> None:
+def test_unexpected_end_is_no_duplicate() -> None:
     """The end of a run that nobody announced is no echo."""
     duplicates = DuplicateReports()
     duplicates.expect(7, 1)

@@ -1,4 +1,4 @@
-"""How lost runs are found, and what they leave."""
+"""Detection and end of lost runs."""
 
 from __future__ import annotations
 

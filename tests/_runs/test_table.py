@@ -97,7 +97,7 @@ def bench(*sinks: Recorder, strict: bool = True, **options: Any) -> Bench:
     return Bench(RunTable((*sinks, sink), diagnostics, **options), sink, diagnostics)
 
 
-def test_start_and_end_are_told() -> None:
+def test_sinks_get_start_and_end() -> None:
     """A sink gets each run with its request, and its end with all that is known."""
     one = bench()
     run_id = uuid4()
@@ -133,7 +133,7 @@ def test_start_and_end_are_told() -> None:
     assert not run.open
 
 
-def test_failure_is_told() -> None:
+def test_sinks_get_a_failure() -> None:
     """A failed run's end carries why."""
     one = bench()
     run_id = uuid4()
@@ -275,7 +275,7 @@ def test_start_with_the_id_of_an_open_run_replaces_it(
     assert one.sink.outcomes()[-1] == ("gpt-4o-mini", "ok", "")
 
 
-def test_end_without_a_start_is_said_once(caplog: pytest.LogCaptureFixture) -> None:
+def test_end_without_a_start_is_logged_once(caplog: pytest.LogCaptureFixture) -> None:
     """An end of a run that never started is counted, and one line says why."""
     one = bench()
     with caplog.at_level(logging.WARNING, "otel_callbacks"):
@@ -287,7 +287,7 @@ def test_end_without_a_start_is_said_once(caplog: pytest.LogCaptureFixture) -> N
     assert one.sink.ends == []
 
 
-def test_late_tokens_of_a_lost_run_are_told_once() -> None:
+def test_late_tokens_of_a_lost_run_are_counted_once() -> None:
     """A lost run that is reported after all gives its tokens, once, and no echo."""
     one = bench()
     run_id = uuid4()
@@ -307,7 +307,7 @@ def test_late_tokens_of_a_lost_run_are_told_once() -> None:
     assert one.diagnostics.counts() == {}
 
 
-def test_late_end_while_the_loss_is_told_counts_once() -> None:
+def test_late_end_during_the_loss_counts_once() -> None:
     """Another thread may report the end while the reaper tells that it is lost."""
     run_id, response = uuid4(), Response("m", usage=Usage(1, 2))
 
@@ -434,7 +434,7 @@ def test_run_that_another_thread_loses_while_it_starts() -> None:
     assert one.table.lost_counts()["forgotten"] == 1
 
 
-def test_a_late_end_that_one_sink_cannot_take_is_told_to_the_others() -> None:
+def test_a_late_end_that_fails_in_one_sink_reaches_the_others() -> None:
     """Tokens of a lost run reach every sink that works."""
     one = bench(Broken(), strict=False)
     run_id = uuid4()
@@ -516,7 +516,7 @@ def test_a_start_that_is_interrupted_is_withdrawn(error: type[BaseException]) ->
 
 
 @pytest.mark.parametrize("error", [MemoryError, RecursionError])
-def test_a_start_without_room_is_told_before_its_end(
+def test_a_start_without_memory_reaches_sinks_before_its_end(
     error: type[BaseException],
 ) -> None:
     """The call goes on: it is open, and each sink is told of its start and its end."""

@@ -1,4 +1,4 @@
-"""The asyncio tasks that runs start in, and what their end says."""
+"""The asyncio tasks that runs start in, and their cancellation."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ async def test_task_that_is_done_says_nothing() -> None:
     assert owner.watches._watches == {}
 
 
-async def test_ended_runs_are_not_told() -> None:
+async def test_ended_runs_are_not_reported() -> None:
     """A task whose runs have all ended has nothing to give up."""
     owner = Owner()
     task = asyncio.create_task(start_and_wait(owner, 1))

@@ -392,7 +392,7 @@ def test_what_the_app_attaches_inside_stays(telemetry: Capture) -> None:
     assert [span["name"] for span in telemetry.spans] == ["step"]
 
 
-async def test_nothing_is_said_about_detaching(
+async def test_nothing_is_logged_about_detaching(
     telemetry: Capture,
     server: FakeOpenAI,
     chat: Callable[..., Any],
@@ -493,7 +493,7 @@ def test_context_that_is_not_plain_is_left_alone(
     assert len({span["trace_id"] for span in telemetry.spans}) == 6
 
 
-def test_app_without_a_plain_context_is_told_once(
+def test_app_without_a_plain_context_is_logged_once(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """The line says what is not below a call, and how to have it."""

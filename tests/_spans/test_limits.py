@@ -1,4 +1,4 @@
-"""What the SDK's own limits leave of a span."""
+"""The SDK's limits, applied to our spans."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a tree of runs did, as sums."""
+"""Sums over a tree of runs."""
 
 from __future__ import annotations
 
@@ -187,7 +187,7 @@ def test_nothing_is_invented(response: Response | None) -> None:
     assert agent_sums.agent_attributes(entries) == {"gen_ai.request.model": "m"}
 
 
-def test_an_agent_without_calls_says_nothing() -> None:
+def test_an_agent_without_calls_has_no_sums() -> None:
     """Tools alone have no model."""
     entries = noted((Request("execute_tool", "t"), None))
     assert agent_sums.agent_attributes(entries) == {}

@@ -1,4 +1,4 @@
-"""Accounts: their sums, their records, and what is reserved on them."""
+"""Accounts: their sums, their records and their reservations."""
 
 from __future__ import annotations
 

@@ -72,7 +72,7 @@ def test_the_limit_itself_may_be_reached(limit: Limits, budget: str) -> None:
     assert exceeded.budget == budget
 
 
-def test_the_exception_says_all() -> None:
+def test_the_exception_has_all_amounts() -> None:
     """What was spent, reserved and asked, and the limit; it crosses processes."""
     error = BudgetExceeded("tokens", 100, 60, 20, 30)
     assert isinstance(error, Refusal)

@@ -179,7 +179,7 @@ def test_steps_hand_their_accounts_down(sink: LedgerSink, account: Account) -> N
     assert account.read()[0].total_tokens == 10
 
 
-def test_warnings_are_said_once_and_all_counted(
+def test_warnings_are_logged_once_and_all_counted(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     """The calls are made; the log stays readable."""
@@ -210,7 +210,7 @@ def test_refusals_are_counted(telemetry: Capture) -> None:
     assert telemetry.span("chat fake-model")["status"] == "ERROR"
 
 
-def test_a_budget_of_money_says_what_it_cannot_see(
+def test_a_cost_budget_logs_models_without_a_price(
     account: Account, caplog: pytest.LogCaptureFixture
 ) -> None:
     """A model without a known price is named once, and let through."""
@@ -272,7 +272,7 @@ def test_without_a_price_a_call_is_let_through(
     assert caplog.text.count("cannot hold it back") <= lines
 
 
-def test_without_a_price_a_call_is_refused_where_the_app_says_so() -> None:
+def test_a_call_without_a_price_is_refused_if_so_set() -> None:
     """By the reason, and none of them is made."""
     llm = FakeChatModel(usage=USAGE)
     with (

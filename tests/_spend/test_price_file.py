@@ -106,7 +106,7 @@ def test_whose_servers_are_behind_an_address(tmp_path: Path) -> None:
     assert own.seller("openai", "", 0) == ("openai", "")
 
 
-def test_json_says_the_same(tmp_path: Path) -> None:
+def test_json_has_the_same_values(tmp_path: Path) -> None:
     """A day is text there, a price is read to its last digit."""
     entry = {"model": "a", "input": 0.1, "output": 3, "from": "2026-01-01"}
     own = read(tmp_path, json.dumps({"prices": [entry]}), "prices.json")

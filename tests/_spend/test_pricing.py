@@ -51,7 +51,7 @@ def test_known_models_have_their_price(diagnostics: Diagnostics) -> None:
     assert price(REQUEST, RESPONSE, NOW) == Decimal("0.15")
 
 
-def test_the_model_that_was_asked_for_helps_out(diagnostics: Diagnostics) -> None:
+def test_the_requested_model_is_the_fallback(diagnostics: Diagnostics) -> None:
     """Where the one that answered is not known, or not said."""
     price = Pricing(diagnostics).price
     assert price(REQUEST, RESPONSE._replace(model=""), NOW) == Decimal("0.15")
@@ -94,7 +94,7 @@ def test_what_is_no_model_call_has_no_cost(diagnostics: Diagnostics) -> None:
 
 
 @pytest.mark.parametrize("usage", [None, Usage(), Usage(None, None, 5), Usage(None, 5)])
-def test_nothing_said_costs_nothing_known(
+def test_without_usage_the_cost_is_not_known(
     diagnostics: Diagnostics, usage: Usage | None, caplog: pytest.LogCaptureFixture
 ) -> None:
     """No usage is no price, and no reason to complain about one."""
@@ -135,7 +135,7 @@ def test_newer_prices_are_used_when_they_come(diagnostics: Diagnostics) -> None:
     assert price(REQUEST, RESPONSE, NOW) == Decimal("0.15")
 
 
-def test_a_model_without_a_price_is_said_once(
+def test_a_model_without_a_price_is_logged_once(
     caplog: pytest.LogCaptureFixture, diagnostics: Diagnostics
 ) -> None:
     """By provider, model and server, with what to do."""
@@ -153,7 +153,7 @@ def test_a_model_without_a_price_is_said_once(
     assert " at " not in caplog.messages[-1]
 
 
-def test_what_is_said_can_be_put_into_the_file(
+def test_the_logged_entry_can_be_put_into_the_file(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, diagnostics: Diagnostics
 ) -> None:
     """As it stands, below others, again and again, whatever a model is called."""
@@ -184,7 +184,7 @@ def test_what_is_said_can_be_put_into_the_file(
         assert price(request, response, NOW) == 1
 
 
-def test_nobody_sends_a_bill_for_a_fake(
+def test_a_fake_model_costs_nothing(
     caplog: pytest.LogCaptureFixture, diagnostics: Diagnostics
 ) -> None:
     """A fake model has no price and needs none."""
@@ -496,7 +496,7 @@ def test_names_find_their_price(
         ("router.huggingface.co", "meta-llama/Llama-3.3-70B-Instruct:nobody"),
     ],
 )
-def test_what_the_list_does_not_have_is_said_with_the_table_to_add(
+def test_a_missing_price_is_logged_with_the_table_to_add(
     diagnostics: Diagnostics, caplog: pytest.LogCaptureFixture, address: str, model: str
 ) -> None:
     """It is one of the file of prices."""

@@ -1,4 +1,4 @@
-"""Where in an app's code a call was made, to tell that the code has left it."""
+"""The task and the generators of a call, to detect an early exit."""
 
 from __future__ import annotations
 
@@ -64,7 +64,9 @@ def test_a_task_that_was_cancelled_has_left() -> None:
     assert not found[1].has_left()
 
 
-def test_a_loop_that_does_not_say_is_not_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_loop_that_does_not_list_its_generators(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     """Uvloop keeps its generators to itself."""
 
     async def run() -> None:
