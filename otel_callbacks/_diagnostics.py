@@ -1,9 +1,8 @@
-"""Our own troubles: logged once, counted always, raised only where asked for.
+"""Internal errors: logged once, always counted, raised only in strict mode.
 
-A failure of telemetry never reaches the app. It is said in one log line, with its
-type and place and never with its text, which may hold content. It is counted by the
-place where it happened; the counts are the series
-``otel_callbacks_errors_total{where}``.
+A failure of telemetry never reaches the app. It is logged in one line, with its type
+and place, and never with its message, which may hold content. It is counted by place;
+the counts are the series ``otel_callbacks_errors_total{where}``.
 """
 
 from __future__ import annotations
@@ -21,7 +20,7 @@ if TYPE_CHECKING:
 
 
 class Counts:
-    """A number for each set of label values."""
+    """A count for each set of label values."""
 
     __slots__ = ("_tally",)
 
@@ -30,11 +29,11 @@ class Counts:
         self._tally = Tally(nothing, _added)
 
     def add(self, *labels: str, count: int = 1) -> None:
-        """Count something."""
+        """Add to the count of a set of label values."""
         self._tally.add((labels, count))
 
     def read(self) -> dict[tuple[str, ...], float]:
-        """Return the number of each set of label values."""
+        """Return the count of each set of label values."""
         return dict(self._tally.read())
 
 
@@ -53,11 +52,11 @@ _logger: Final = logging.getLogger("otel_callbacks")
 
 
 class _Log:
-    """Writes lines to the log."""
+    """Writes log lines, also as work of the background thread."""
 
     def work(self, message: str) -> None:
         """Write a line."""
-        # What a handler of the app's raises is no reason to lose a run.
+        # An app's log handler that raises must not lose a run.
         with contextlib.suppress(Exception):
             _logger.warning("otel_callbacks: %s", message)
 
@@ -65,13 +64,13 @@ class _Log:
 _log: Final = _Log()
 _log_ref: Final = weakref.ref(_log)
 
-# One line for a place and a kind, and so many kinds for each place: an error whose
-# class is made anew each time fills no memory, and no place silences another.
-_KINDS_AT_MOST: Final = 1_000
+# One line for each place and kind, with a limit of kinds for each place: error classes
+# that are created for each error fill no memory, and no place silences another.
+_MOST_KINDS: Final = 1_000
 
 
 class Diagnostics:
-    """Counts what went wrong inside the telemetry itself."""
+    """Counts and logs internal errors."""
 
     __slots__ = ("_counts", "_logged", "strict")
 
@@ -81,7 +80,7 @@ class Diagnostics:
         self._logged: dict[str, dict[str, object]] = {}
 
     def trouble(self, where: str, error: BaseException) -> None:
-        """Take an error of ours: count it, and log it the first time."""
+        """Count an internal error, and log it the first time."""
         self._counts.add(where)
         if self.strict:
             raise error
@@ -94,39 +93,39 @@ class Diagnostics:
             )
 
     def oddity(self, where: str, message: str, count: int = 1, about: str = "") -> None:
-        """Take something odd that is no exception: count it, log it the first time."""
+        """Count an anomaly that is no exception, and log it the first time."""
         self._counts.add(where, count=count)
         self.log_once(about or where, message)
 
     def log_once(self, where: str, message: str, about: str = "") -> None:
-        """Log a line the first time it is asked for, and count nothing."""
+        """Log a line the first time, without counting it."""
         if self._first(where, about):
             self.log(message)
 
     def log(self, message: str) -> None:
-        """Log a line each time it is asked for."""
+        """Log a line."""
         if is_collecting():
-            # The code below may hold a lock of the app's log handlers.
+            # The interrupted code may hold a lock of the app's log handlers.
             background.put(_log_ref, message)
         else:
             _log.work(message)
 
     def counts(self) -> dict[str, int]:
-        """Return how often each place failed."""
+        """Return the number of failures of each place."""
         return {where: int(count) for (where,), count in self._counts.read().items()}
 
     def _first(self, where: str, kind: str) -> bool:
-        """Say whether this place and kind have not been logged yet."""
+        """Return whether this place and kind are logged for the first time."""
         logged = self._logged.setdefault(where, {})
-        if len(logged) >= _KINDS_AT_MOST:
+        if len(logged) >= _MOST_KINDS:
             return False
-        # One step, so of two threads one is the first.
+        # Atomic: only one of two threads is the first.
         token = object()
         return logged.setdefault(kind, token) is token
 
 
 def _place(error: BaseException) -> str:
-    """Return the lines of code that an exception went through, ours and the last."""
+    """Return an exception's last lines of code, in this package and the innermost."""
     lines: list[str] = []
     step = error.__traceback__
     while step is not None:

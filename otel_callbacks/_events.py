@@ -1,4 +1,4 @@
-"""Model calls as events: log records with a name, the trace's ids and the content.
+"""Emit model calls as events: log records with a name, trace ids and content.
 
 https://github.com/open-telemetry/semantic-conventions-genai/blob/main/docs/gen-ai/gen-ai-events.md
 """
@@ -21,11 +21,9 @@ if TYPE_CHECKING:
     from otel_callbacks._records import Content, End
     from otel_callbacks._spans.current import StandIn
 
-"""Operations whose exceptions the conventions have an event for."""
-
 
 class EventSink:
-    """An event for each model call, and one for each exception of a client's."""
+    """Emits an event for each model call, and one for each exception of a client."""
 
     name: Final = "events"
     is_foreign: Final = True
@@ -44,7 +42,7 @@ class EventSink:
         self._registry = registry
 
     def started(self, run: StandIn) -> None:
-        """Take a run that starts; an event tells of all of it at its end."""
+        """Do nothing: the event is emitted at the end of the run."""
 
     def ended(self, run: StandIn, end: End) -> None:
         """Emit the events of a run."""
@@ -65,7 +63,7 @@ class EventSink:
             self._emit(run, end, semconv.EXCEPTION_EVENT, about, SeverityNumber.WARN)
 
     def _details(self, run: StandIn, end: End) -> dict[str, Any]:
-        """Return all that the span says, and the content in its structure."""
+        """Return all span attributes, and the content as structured values."""
         about = {
             **run.request.attributes,
             **end_attributes(run, end, self._registry, content=False),
@@ -84,12 +82,12 @@ class EventSink:
         attributes: dict[str, Any],
         severity: SeverityNumber | None,
     ) -> None:
-        """Hand an event over, with the ids of the run's span."""
+        """Emit an event with the ids of the run's span."""
         context = Context()
         if run.span is not None:
             # Not the span itself: a queue of events must not keep it alive.
-            known = trace.NonRecordingSpan(run.span.get_span_context())
-            context = trace.set_span_in_context(known, context)
+            span = trace.NonRecordingSpan(run.span.get_span_context())
+            context = trace.set_span_in_context(span, context)
         self._logger.emit(
             LogRecord(
                 timestamp=end.end_ns,
@@ -104,7 +102,7 @@ class EventSink:
 
 
 def _as_body(content: Content | None) -> Content:
-    """Return content without what is another event's."""
+    """Return content without the exception's message, which has its own event."""
     return {
         name: value
         for name, value in (content or {}).items()

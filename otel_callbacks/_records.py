@@ -1,9 +1,9 @@
-"""The frozen records that cross every seam, and the protocols on both sides of them.
+"""The frozen records that packages exchange, and the protocols of those who use them.
 
-``_readers`` makes them from what LangChain hands over, ``_runs`` keeps them while a run
-is open, sinks carry them outside. This module imports nothing local.
+``_readers`` makes them from LangChain's payloads, ``_runs`` keeps them while a run is
+open, sinks emit them. This module imports nothing local.
 Records are named tuples: frozen, and made in a third of the time of a frozen
-dataclass, which counts on the path of a model call.
+dataclass, which matters in the hot path of a model call.
 """
 
 from __future__ import annotations
@@ -13,17 +13,17 @@ from decimal import Context, Decimal
 from typing import Any, Final, Literal, NamedTuple, Protocol, TypeAlias
 
 AttributeValue: TypeAlias = str | bool | int | float | tuple[str, ...]
-"""A span attribute's value; OpenTelemetry knows no ``None``."""
+"""A span attribute's value; OpenTelemetry does not allow ``None``."""
 
 Attributes: TypeAlias = Mapping[str, AttributeValue]
-"""Span attributes by the name of the convention (``semconv``)."""
+"""Span attributes by their name in the conventions (``semconv``)."""
 
 Content: TypeAlias = Mapping[str, Any]
-"""What was said, by the name of the convention (``semconv.INPUT_MESSAGES``): lists and
-dictionaries as JSON knows them, redacted and cut. Only where capture is on."""
+"""Content by its attribute's name (``semconv.INPUT_MESSAGES``): values of JSON types,
+redacted and cut. Only where capture is on."""
 
 Outcome: TypeAlias = Literal["ok", "error", "cancelled", "abandoned", "cache_hit"]
-"""How a run ended, the label ``outcome``."""
+"""The outcome of a run: the label ``outcome``."""
 
 OK: Final = "ok"
 ERROR: Final = "error"
@@ -37,42 +37,42 @@ EXACT: Final = Context(prec=200, traps=[])
 """For every sum of money: the app's own decimal context rounds, and may raise."""
 
 
-class Refusal(RuntimeError):  # noqa: N818 -- what derives from it says what it is
-    """A call must not be made, because the app has asked for a limit.
+class Refusal(RuntimeError):  # noqa: N818 -- subclasses name the reason
+    """A call is refused because of a limit that the app has set.
 
-    The one exception that goes from here into the app. A ``RuntimeError``, as LangGraph
+    The only exception that is raised into the app. A ``RuntimeError``, as LangGraph
     does not retry those by default.
     """
 
     attributes: Attributes = NO_ATTRIBUTES
-    """What the span says of the limit."""
+    """Span attributes of the limit."""
 
 
 class Request(NamedTuple):
-    """What is known when a run starts."""
+    """The request of a run, read at its start."""
 
     operation: str
     """``gen_ai.operation.name``, or empty for an inner chain or node."""
     target: str
-    """What the operation is done with: model, tool, data source or chain."""
+    """The object of the operation: model, tool, data source or chain."""
     provider: str = ""
     model: str = ""
     server_address: str = ""
     server_port: int = 0
     attributes: Attributes = NO_ATTRIBUTES
-    """All span attributes known at the start, those of the fields above too."""
+    """All span attributes known at the start, including those of the fields above."""
     batch_size: int = 1
-    """How many runs LangChain starts before it makes the first call of them."""
+    """The number of runs that LangChain starts before the first of their calls."""
     labels: tuple[str, ...] = ()
-    """Values of the labels that the settings allow, in their order."""
+    """Values of the labels in the settings, in the same order."""
     thread: str = ""
-    """The thread that a graph keeps its state under, if it keeps any."""
+    """The thread id of a graph's state, if the graph keeps state."""
     resumes: bool = False
-    """Whether a graph goes on where its thread was interrupted."""
+    """Whether a graph resumes an interrupted thread."""
 
 
 class Usage(NamedTuple):
-    """Tokens of one model call, as the provider counted them.
+    """Tokens of one model call, as counted by the provider.
 
     The details are parts of the two totals and are never added to them.
     """
@@ -91,43 +91,43 @@ class Usage(NamedTuple):
 
 
 DETAILS: Final = Usage._fields[2:7]
-"""What is counted of a usage beside its totals; the rest is on spans alone."""
+"""The details that have series; the others are on spans only."""
 
 
 class Estimate(NamedTuple):
-    """What goes into a call before the provider has counted it: rather too much."""
+    """The estimated input of a call before the provider counts it; errs high."""
 
     tokens: int = 1
     shape: tuple[int, ...] = ()
-    """Tells prompts apart whose estimates err in the same way."""
+    """Equal for prompts whose estimates have about the same error."""
     answers: int = 1
-    """How many are made and billed, though not all of them are given back."""
+    """The number of choices that are billed, though not all of them are returned."""
 
 
 class Response(NamedTuple):
-    """What a model gave back."""
+    """The response of a run."""
 
     model: str = ""
     id: str = ""
     finish_reasons: tuple[str, ...] = ()
     usage: Usage | None = None
     usage_expected: bool = True
-    """False where no usage is right: the later runs of one text batch."""
+    """False where a missing usage is correct: the later runs of one text batch."""
     cache_hit: bool = False
     """Answered by LangChain's own LLM cache: saved, not spent."""
     attributes: Attributes = NO_ATTRIBUTES
     """Further span attributes, by the convention's name."""
     reported_cost: Decimal | None = None
-    """US dollars, where the provider said itself what the call cost."""
+    """US dollars, where the provider reports the cost of the call."""
     billed: tuple[tuple[str, int], ...] = ()
-    """What is billed at a rate of its own and is no part of the usage: its kind (those
-    of ``_spend.rates``), and how much of it."""
+    """Kinds (those of ``_spend.rates``) and amounts that are billed separately from the
+    usage."""
     seen_tokens: int = 0
-    """Tokens of the output that was seen, estimated where no usage was said."""
+    """Estimated tokens of the output received, where the usage is missing."""
 
 
 class Failure(NamedTuple):
-    """Why a run did not end well."""
+    """The failure of a run."""
 
     outcome: Outcome
     error_type: str
@@ -135,13 +135,13 @@ class Failure(NamedTuple):
     error_class: str
     """One of the closed set in ``semconv.ERROR_CLASSES``."""
     attributes: Attributes = NO_ATTRIBUTES
-    """Further span attributes: what the provider's refusal said about itself."""
+    """Further span attributes, from the provider's error response."""
     was_sent: bool = False
-    """Whether the provider had the request and did not refuse it: it may be billed."""
+    """Whether the provider may have accepted the request, and bill it."""
 
 
 class End(NamedTuple):
-    """How one run ended; what every sink is given, once for each run."""
+    """The end of a run, passed to every sink once for each run."""
 
     outcome: Outcome
     end_ns: int
@@ -151,41 +151,40 @@ class End(NamedTuple):
     chunk_ns: Sequence[int] = ()
     """``time.perf_counter_ns`` of each chunk of a stream, in order."""
     late: bool = False
-    """The run had been given up as lost and reported as such before; what is new is
-    its response."""
+    """The run was reported as lost before; only its response is new."""
     cost: Decimal | None = None
-    """US dollars: spent, or saved where a cache answered. None where the price is not
-    known, or nothing was said of the tokens."""
+    """US dollars: spent, or saved by a cache hit. None if the price or the usage is
+    unknown."""
     content: Content | None = None
-    """What came back, where capture is on."""
+    """Content of the response, where capture is on."""
     is_partly_priced: bool = False
-    """Whether something is billed beside ``cost`` whose price is not known."""
+    """Whether a part with an unknown price is billed in addition to ``cost``."""
 
 
 class Cost(NamedTuple):
-    """What a call cost."""
+    """The cost of a call."""
 
     usd: Decimal | None = None
-    """US dollars; None where that is not known."""
+    """US dollars; None if unknown."""
     is_partial: bool = False
-    """Whether a part of the call has a price that is not known, and is not in it."""
+    """Whether ``usd`` lacks a part of the call whose price is unknown."""
 
 
 UNKNOWN_COST: Final = Cost()
 
 Price: TypeAlias = Callable[[Request, Response, int], Cost]
-"""Says what a call cost, by its request, its response and the Unix time in nanoseconds
-of its start. Never raises."""
+"""Returns the cost of a call from its request, its response and its start as Unix time
+in nanoseconds. Never raises."""
 
 
 def no_price(request: Request, response: Response, start_ns: int) -> Cost:
-    """Know no prices."""
+    """Return an unknown cost for every call."""
     del request, response, start_ns
     return UNKNOWN_COST
 
 
 class Start(Protocol):
-    """What a callback is given of a run that starts: a named tuple."""
+    """The callback's arguments at the start of a run: a named tuple."""
 
     @property
     def metadata(self) -> Any:
@@ -196,11 +195,11 @@ class Start(Protocol):
         """The run's tags."""
 
     def read(self) -> Request:
-        """Read the run's request; raises what a foreign value raises."""
+        """Read the run's request; exceptions of foreign values propagate."""
 
 
 class Sink(Protocol):
-    """Where records go. A sink that raises is logged, counted and passed over."""
+    """A destination of records; a sink's errors are logged, counted and not raised."""
 
     @property
     def name(self) -> str:
@@ -208,10 +207,10 @@ class Sink(Protocol):
 
     @property
     def is_foreign(self) -> bool:
-        """Whether it calls the app's providers, which may wait for a lock."""
+        """Whether the sink calls the app's providers, which may wait for a lock."""
 
     def started(self, run: Any) -> None:
-        """Take a run that has just been put in the table."""
+        """Handle a run that was just added to the table."""
 
     def ended(self, run: Any, end: End) -> None:
-        """Take the end of a run that is no longer in the table."""
+        """Handle the end of a run that is no longer in the table."""

@@ -63,7 +63,7 @@ PROMPT_NAME: Final = "gen_ai.prompt.name"
 PROMPT_VERSION: Final = "gen_ai.prompt.version"
 TOKEN_TYPE: Final = "gen_ai.token.type"  # noqa: S105 -- a label's name
 
-# Content: what was said. Off by default; JSON of the conventions' schemas.
+# Content. Off by default; JSON in the conventions' schemas.
 INPUT_MESSAGES: Final = "gen_ai.input.messages"
 OUTPUT_MESSAGES: Final = "gen_ai.output.messages"
 SYSTEM_INSTRUCTIONS: Final = "gen_ai.system_instructions"
@@ -86,9 +86,9 @@ ERROR_TYPE: Final = "error.type"
 USER_ID: Final = "user.id"
 SESSION_ID: Final = "session.id"
 IDS: Final = (CONVERSATION_ID, SESSION_ID, USER_ID)
-"""Whom a run is for."""
+"""Ids of the conversation, session and user of a run."""
 
-# What the conventions' own registry knows; the rest is off with
+# Prefixes of the conventions' registry; other names are off with
 # OTEL_CALLBACKS_EXTENSIONS=false.
 CONVENTION_PREFIXES: Final = (
     "gen_ai.",
@@ -146,9 +146,9 @@ INVOKE_AGENT: Final = "invoke_agent"
 INVOKE_WORKFLOW: Final = "invoke_workflow"
 MODEL_OPERATIONS: Final = frozenset({CHAT, TEXT_COMPLETION})
 BILLED_OPERATIONS: Final = MODEL_OPERATIONS | {EMBEDDINGS}
-"""What a provider bills."""
+"""Operations that a provider bills."""
 CLIENT_OPERATIONS: Final = BILLED_OPERATIONS | {RETRIEVAL}
-"""What asks a service: its span is of the kind CLIENT, and it has an event."""
+"""Operations that call a service: their spans have the kind CLIENT."""
 
 # gen_ai.tool.type
 TOOL_FUNCTION: Final = "function"
@@ -157,7 +157,7 @@ TOOL_FUNCTION: Final = "function"
 INPUT: Final = "input"
 OUTPUT: Final = "output"
 
-# error_class: the closed set of ours, empty on success.
+# error_class: our closed set, empty on success.
 RATE_LIMITED: Final = "rate_limited"
 TIMEOUT: Final = "timeout"
 CONTEXT_LENGTH: Final = "context_length"
@@ -211,7 +211,7 @@ OUR_LABELS: Final = frozenset(
 
 
 SCHEMA_URL: Final = "https://opentelemetry.io/schemas/gen-ai-dev/1.42.0-dev"
-"""Of both releases below: the registry is in development, and its manifest has one.
+"""Both releases below share it: the registry is in development, with one manifest.
 https://opentelemetry.io/docs/specs/otel/schemas/"""
 
 
@@ -219,9 +219,9 @@ class Registry(NamedTuple):
     """The names that differ between two releases of the conventions."""
 
     workflow_duration: str
-    """The metric of how long a workflow took."""
+    """The metric of a workflow's duration."""
     cache_write: str
-    """The span attribute of what was written to a provider's cache."""
+    """The span attribute of the tokens written to a provider's cache."""
     modalities: Mapping[str, str]
     """A detail of the usage -> the span attribute of its modality."""
 
@@ -247,7 +247,7 @@ REGISTRIES: Final[Mapping[str, Registry]] = {
 }
 DEFAULT_REGISTRY: Final = "2026-08"
 
-OF_A_CALL: Final = (
+CALL_LABELS: Final = (
     OPERATION_NAME,
     PROVIDER_NAME,
     REQUEST_MODEL,
@@ -255,4 +255,4 @@ OF_A_CALL: Final = (
     SERVER_ADDRESS,
     SERVER_PORT,
 )
-"""What each series of calls has as labels."""
+"""The labels of every series of calls."""

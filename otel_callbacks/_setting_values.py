@@ -1,6 +1,6 @@
-"""How the text of a setting becomes its value, or is refused by name.
+"""Parse the text of a setting into its value, or refuse it.
 
-A reader takes the text and raises ``ValueError`` for what it does not allow.
+A parser takes the text and raises ``ValueError`` for a value that is not allowed.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ _SAMPLERS: Final = "opentelemetry_traces_sampler"
 
 
 _USER: Final = re.compile(r"(?<=://)[^/?#\s]*@")
-"""User and password of a URL: a message is logged."""
+"""User and password of a URL, which must not be in a logged message."""
 _KEYS: Final = "_HEADERS"
-"""How the names of variables end that hold keys."""
+"""The suffix of variables that hold keys."""
 _HEADER: Final = re.compile(
     r"""[\w!#$%&'*+.^`|~-]+[ \t]*=[ !#-+\--:<-\[\]-~]*""", re.ASCII
 )
-"""One header of a variable; the exporters log and drop all that is none."""
+"""One header of a variable; the exporters log and drop anything else."""
 
 
 class SettingError(ValueError):
@@ -64,7 +64,7 @@ YES_OR_NO: Final = "true or false"
 
 
 def flag(text: str) -> bool:
-    """Read a yes or no."""
+    """Parse true or false."""
     if text.lower() in _TRUE:
         return True
     if text.lower() in _FALSE:
@@ -73,7 +73,7 @@ def flag(text: str) -> bool:
 
 
 def whole(least: int, most: int) -> Parser:
-    """Return a reader of whole numbers in a range."""
+    """Return a parser of whole numbers in a range."""
 
     def read(text: str) -> int:
         number = int(text)
@@ -85,16 +85,16 @@ def whole(least: int, most: int) -> Parser:
 
 
 def seconds(text: str) -> float:
-    """Read a positive length of time."""
+    """Parse a positive number of seconds, up to a year."""
     number = float(text)
-    # Written so that "nan" is refused; a year is as good as forever.
+    # This form also refuses "nan".
     if not 0 < number <= 365 * 86_400:
         raise ValueError
     return number
 
 
 def one_of(*allowed: str) -> Parser:
-    """Return a reader of one word of some."""
+    """Return a parser of one of several words."""
 
     def read(text: str) -> str:
         if text not in allowed:
@@ -105,7 +105,7 @@ def one_of(*allowed: str) -> Parser:
 
 
 def sampler(*known: str) -> Parser:
-    """Return a reader of samplers' names: OpenTelemetry's own and installed ones."""
+    """Return a parser of sampler names: OpenTelemetry's own and installed ones."""
 
     def read(text: str) -> str:
         if text not in known and not entry_points(group=_SAMPLERS, name=text):
@@ -116,7 +116,7 @@ def sampler(*known: str) -> Parser:
 
 
 def endpoint(text: str) -> str:
-    """Read an OTLP endpoint; gRPC's may come without a scheme."""
+    """Parse an OTLP endpoint; for gRPC the scheme is optional."""
     parts = urlsplit(text if "://" in text else f"http://{text}")
     if parts.scheme not in {"http", "https"} or not parts.hostname:
         raise ValueError
@@ -128,7 +128,7 @@ def endpoint(text: str) -> str:
 
 
 def headers(text: str) -> str:
-    """Read headers, as OpenTelemetry's exporters do."""
+    """Parse headers as OpenTelemetry's exporters do."""
     for header in text.split(","):
         if header.strip() and _HEADER.fullmatch(header.strip()) is None:
             raise ValueError
@@ -136,14 +136,14 @@ def headers(text: str) -> str:
 
 
 def file(text: str) -> str:
-    """Read the path of a file that is there."""
+    """Parse the path of a readable file."""
     if not (Path(text).is_file() and os.access(text, os.R_OK)):
         raise ValueError
     return text
 
 
 def money(text: str) -> float:
-    """Read an amount of money above nothing."""
+    """Parse a positive amount of money."""
     number = float(text)
     if not 0 < number < float("inf"):
         raise ValueError
@@ -151,7 +151,7 @@ def money(text: str) -> float:
 
 
 def exporters(text: str) -> str:
-    """Read where metrics go; OpenTelemetry's variable may hold a list."""
+    """Parse the metrics exporters; OpenTelemetry's variable may hold a list."""
     names = frozenset(name.strip() for name in text.split(","))
     if names in _BOTH:
         return "both"
@@ -159,12 +159,12 @@ def exporters(text: str) -> str:
 
 
 def content_mode(text: str) -> str:
-    """Read where content goes, in any case of letters."""
+    """Parse the content mode, in upper or lower case."""
     return one_of(*CONTENT_MODES)(text.upper())  # type: ignore[no-any-return]
 
 
 def ratio(text: str) -> float:
-    """Read a share."""
+    """Parse a number from 0 to 1."""
     number = float(text)
     if not 0 <= number <= 1:
         raise ValueError
@@ -172,10 +172,10 @@ def ratio(text: str) -> float:
 
 
 def read_setting(variable: str, text: str, spec: Mapping[str, Any]) -> Any:
-    """Read one value, or refuse it by name."""
+    """Parse one value, or raise an error with its variable."""
     try:
         return spec["parser"](text)
-    except SettingError:  # it says more than we could
+    except SettingError:  # it has a more specific message
         raise
     except ValueError:
         raise SettingError(variable, text, spec["allowed"]) from None
@@ -197,7 +197,7 @@ _SESSION: Final = _ON_SPANS.format("session", "session.id")
 _CONVERSATION: Final = _ON_SPANS.format("conversation", "gen_ai.conversation.id")
 _REQUEST: Final = "it has one value per request. Use the trace id."
 _CREDENTIAL: Final = "it may hold a secret or what a user wrote."
-# Names without case, and without anything but letters and digits.
+# Matched against lower-case names with only letters and digits.
 _REFUSED: Final = (
     (r"(end)?users?(id|uid|name|key|hash|mail|email)?", _PERSON),
     (r"(uid|login|account|customer|member)(id|name)?", _PERSON),
@@ -216,21 +216,21 @@ _REFUSED: Final = (
     (r"(prompt|question|query|input|output|answer)s?(text)?", _CREDENTIAL),
     (r".*(apikey|password|secret|credential|authorization|accesstoken)", _CREDENTIAL),
 )
-# Prometheus' own, and what the series of spend have already.
+# Prometheus' own labels, and the labels that the series of spend already have.
 _USED: Final = frozenset(
     {
         *("le", "quantile", "job", "instance", "type", "exported_job"),
         *(
             name.replace(".", "_")
-            for name in (*semconv.OF_A_CALL, semconv.TOKEN_TYPE, semconv.ERROR_TYPE)
+            for name in (*semconv.CALL_LABELS, semconv.TOKEN_TYPE, semconv.ERROR_TYPE)
         ),
         *semconv.OUR_LABELS,
     }
 )
 
 
-# Names of the conventions that an app may choose, and the metadata's key of each.
-_OF_CONVENTIONS: Final = {
+# Names of the conventions that an app may choose -> their metadata keys.
+_CONVENTION_KEYS: Final = {
     semconv.AGENT_NAME: "lc_agent_name",
     semconv.PROMPT_NAME: semconv.PROMPT_NAME,
     semconv.PROMPT_VERSION: semconv.PROMPT_VERSION,
@@ -238,20 +238,20 @@ _OF_CONVENTIONS: Final = {
 
 
 class LabelChoice(NamedTuple):
-    """One label that the app has chosen."""
+    """One label chosen by the app."""
 
     name: str
-    """As Prometheus has it: letters, digits and underscores."""
+    """The label's name in Prometheus: letters, digits and underscores."""
     key: str
-    """The metadata's key, or the tag; empty for the outermost run's name."""
+    """The metadata key or the tag; empty for the outermost run's name."""
     is_tag: bool = False
-    """Whether the label says that a run has the tag ``key``."""
+    """Whether ``key`` is a tag, and the label shows whether a run has it."""
     limit: int | None = None
-    """Distinct values; that of all labels where nothing is said."""
+    """Most distinct values; by default the limit of all labels."""
 
 
 def label_choices(text: str) -> tuple[LabelChoice, ...]:
-    """Read the labels that an app has chosen."""
+    """Parse the labels chosen by the app."""
     entries = [entry.strip() for entry in text.split(",") if entry.strip()]
     if len(entries) > _MOST:
         reason = f"at most {_MOST} labels are allowed, these are {len(entries)}"
@@ -266,17 +266,17 @@ def label_choices(text: str) -> tuple[LabelChoice, ...]:
 
 
 def labels(text: str) -> str:
-    """Return the text of a choice as it is, once it is known to be right."""
+    """Check the labels and return their text unchanged."""
     label_choices(text)
     return text
 
 
 def _choice(entry: str) -> LabelChoice:
-    """Read one label."""
+    """Parse one label."""
     before, colon, number = entry.rpartition(":")
     key, limit = (before.strip(), _limit(entry, number)) if colon else (entry, None)
-    if key in _OF_CONVENTIONS:
-        return LabelChoice(key.replace(".", "_"), _OF_CONVENTIONS[key], limit=limit)
+    if key in _CONVENTION_KEYS:
+        return LabelChoice(key.replace(".", "_"), _CONVENTION_KEYS[key], limit=limit)
     is_tag = key.startswith(_TAG)
     name = re.sub("[^a-z0-9]+", "_", key, flags=re.IGNORECASE).strip("_")
     if not re.match("[a-z]", name, re.IGNORECASE):
@@ -290,7 +290,7 @@ def _choice(entry: str) -> LabelChoice:
 
 
 def _limit(entry: str, number: str) -> int:
-    """Read the limit of a label."""
+    """Parse the limit of a label."""
     text = number.strip()
     if text.isascii() and text.isdecimal() and 0 < int(text) <= _LIMIT_AT_MOST:
         return int(text)
@@ -299,7 +299,7 @@ def _limit(entry: str, number: str) -> int:
 
 
 def _refuse(entry: str, key: str) -> None:
-    """Refuse a name with unbounded or private values, and say what to use instead."""
+    """Raise for a key with unbounded or private values, and name the alternative."""
     plain = re.sub("[^a-z0-9]", "", key.lower())
     for pattern, why in _REFUSED:
         if re.fullmatch(pattern, plain):

@@ -1,11 +1,11 @@
-"""Log lines joined to their trace: what OpenTelemetry's own pieces leave out.
+"""Correlate log lines with traces where OpenTelemetry's own packages do not.
 
-A line written in a tool, a chain or at a run's start has the run's span as the
-current one, and OpenTelemetry's instrumentation of ``logging`` reads it. `RunSpans` is
-for the callbacks after that, where the run's span is current no more; `loguru_patcher`
-is for loguru. Recipes are in ``docs/logs.md``.
+A line that is logged in a tool, in a chain or at a run's start has the run's span as
+the current span, which OpenTelemetry's instrumentation of ``logging`` reads. `RunSpans`
+is for later callbacks, where the run's span is no longer current; `loguru_patcher` is
+for loguru. Recipes are in ``docs/logs.md``.
 
-The names of the fields:
+Field names:
 https://opentelemetry.io/docs/specs/otel/compatibility/logging_trace_context/
 """
 
@@ -33,33 +33,32 @@ _LATEST: Final = 1_000
 
 
 class RunSpans(BaseCallbackHandler):
-    """Remembers the span of each run, for log lines about its tokens and its end.
+    """Keeps the span of each run, for log lines about its tokens and its end.
 
-    Give it after the handler, and write in your own callbacks ``with
-    spans.of(run_id):``. A run is forgotten when LangChain forgets its id.
+    Pass it after the handler, and use ``with spans.of(run_id):`` in your own callbacks.
+    A run's span is released when LangChain releases the run's id.
 
     Example:
         >>> spans = RunSpans()
         >>> llm = ChatOpenAI(model="gpt-4o-mini", callbacks=[handler, spans, mine])
     """
 
-    # In the caller's own task: there the run's span is current at its start.
+    # In the caller's task, where the run's span is current at its start.
     run_inline = True
 
     def __init__(self) -> None:
         self._spans: weakref.WeakKeyDictionary[UUID, SpanContext] = (
             weakref.WeakKeyDictionary()
         )
-        # Of ids that are no UUID and cannot say that they are forgotten: the latest.
+        # The latest ids that are not of the class UUID and have no weak references.
         self._latest: OrderedDict[int, SpanContext] = OrderedDict()
 
     @contextmanager
     def of(self, run_id: UUID) -> Iterator[None]:
-        """Make a run's span the current one, also when the run has ended.
+        """Make a run's span the current span, even after the run has ended.
 
         Args:
-            run_id: What the callback was given; a run that is not known changes
-                nothing.
+            run_id: The callback's ``run_id``; an unknown one changes nothing.
         """
         span = (
             self._spans.get(run_id)
@@ -72,10 +71,10 @@ class RunSpans(BaseCallbackHandler):
             with trace.use_span(trace.NonRecordingSpan(span)):
                 yield
 
-    def _note(self, *_: Any, run_id: UUID, **__: Any) -> None:
-        """Remember the span that is current at a run's start."""
+    def _keep_span(self, *_: Any, run_id: UUID, **__: Any) -> None:
+        """Keep the span that is current at a run's start."""
         current = trace.get_current_span()
-        if isinstance(current, Shared):  # runs that start together: which one is it
+        if isinstance(current, Shared):  # find the run among those that start together
             current = current.runs.get(run_key(run_id), current)
         span = current.get_span_context()
         if not span.is_valid:
@@ -87,8 +86,8 @@ class RunSpans(BaseCallbackHandler):
         if len(self._latest) > _LATEST:
             self._latest.popitem(last=False)
 
-    on_llm_start = on_chat_model_start = _note
-    on_chain_start = on_tool_start = on_retriever_start = _note
+    on_llm_start = on_chat_model_start = _keep_span
+    on_chain_start = on_tool_start = on_retriever_start = _keep_span
 
 
 def loguru_patcher(record: MutableMapping[str, Any]) -> None:

@@ -1,6 +1,7 @@
-"""What can be set, by argument or by environment; read once, refused if wrong.
+"""All settings, by argument or environment variable; read once, invalid ones refused.
 
-Ours start with ``OTEL_CALLBACKS_``. Where OpenTelemetry has a name, it is used:
+Our variables start with ``OTEL_CALLBACKS_``. OpenTelemetry's names are used if it has
+them:
 https://opentelemetry.io/docs/specs/otel/configuration/sdk-environment-variables/
 """
 
@@ -54,7 +55,7 @@ _TEMPORALITIES: Final = ("cumulative", "delta", "lowmemory")
 
 
 def _any_case(*words: str) -> tuple[Parser, str]:
-    """Return what reads one of these words in any case, and what it allows."""
+    """Return a parser of these words in any case, and the allowed values."""
     return lambda text: one_of(*words)(text.lower()), ", ".join(words)
 
 
@@ -141,7 +142,7 @@ def check_sdk_variables(
 def _of_signal(
     variables: Mapping[str, str], signal: str, setting: str
 ) -> tuple[str, str]:
-    """Return the variable that holds a setting of a signal, and its text."""
+    """Return the variable that applies to a signal's setting, and its text."""
     own = f"OTEL_EXPORTER_OTLP_{signal.upper()}_{setting}"
     general = f"OTEL_EXPORTER_OTLP_{setting}"
     variable = own if variables.get(own, "").strip() else general
@@ -153,22 +154,22 @@ _BOUNDED: Final = 1_000_000
 _ABOVE_0: Final = "a whole number above 0"
 
 DEFAULT_METRICS_PORT: Final = 9464
-"""Of ``/metrics``: https://opentelemetry.io/docs/specs/otel/metrics/sdk_exporters/prometheus/"""
+"""Port of ``/metrics``: https://opentelemetry.io/docs/specs/otel/metrics/sdk_exporters/prometheus/"""
 
 
 def _setting(variable: str, default: Any, parser: Parser, allowed: str) -> Any:
-    """Return a field with its variable, its reader and what it allows."""
+    """Return a field with its variable, its parser and its allowed values."""
     metadata = {"variable": variable, "parser": parser, "allowed": allowed}
     return dataclasses.field(default=default, metadata=metadata)
 
 
 def _flag_setting(variable: str, *, default: bool) -> Any:
-    """Return a field that is a yes or no."""
+    """Return a field that is true or false."""
     return _setting(variable, default, flag, YES_OR_NO)
 
 
 def _protocol_setting(signal: str) -> Any:
-    """Return a field that is one signal's own protocol."""
+    """Return a field for one signal's own protocol."""
     variable = f"OTEL_EXPORTER_OTLP_{signal}_PROTOCOL"
     return _setting(variable, None, one_of(*_PROTOCOLS), " or ".join(_PROTOCOLS))
 
@@ -179,46 +180,46 @@ class Settings:
 
     Args:
         sdk_disabled: Switches all telemetry off.
-        strict: Raises our own troubles instead of logging them; for tests.
-        extensions: Emits what the conventions do not have: ``otel_callbacks`` series
-            and span attributes. Off leaves the conventions' names alone.
-        semconv: The release of OpenTelemetry's GenAI conventions that names are of:
+        strict: Raises internal errors instead of logging them; for tests.
+        extensions: Emits series and span attributes that the conventions do not have:
+            ``otel_callbacks``. If off, only the conventions' names remain.
+        semconv: The release of OpenTelemetry's GenAI conventions to take names from:
             ``2026-08``, or ``latest`` for the newest names (see
             ``docs/conformance.md``).
-        sdk_spans: Makes each span by the SDK's tracer, also where a cheaper one of
-            ours is the same (see ``docs/architecture.md``).
-        shortest_step: Seconds; an inner step that is shorter has no span, if it went
-            well and nothing happened in it. By default each step has one.
+        sdk_spans: Creates each span with the SDK's tracer, even where our cheaper span
+            is equivalent (see ``docs/architecture.md``).
+        shortest_step: Seconds; a shorter inner step has no span if it succeeded and
+            nothing happened in it. By default each step has one.
         label_limit: Distinct values of each label; further ones become ``other``.
         series_limit: Label sets of each series; further ones are counted as ``other``.
-        run_time_limit: Seconds without a sign of life after which a run is given up.
-        run_limit: Open runs beyond which the oldest is given up.
+        run_time_limit: Seconds without activity after which a run is abandoned.
+        run_limit: Open runs beyond which the oldest is abandoned.
         traces_exporter: Where `configure` sends spans: ``otlp``, ``console``,
             ``waterfall``, ``none``.
-        metrics_exporter: How series get out: ``prometheus`` (scraped), ``otlp``
+        metrics_exporter: How series are exported: ``prometheus`` (scraped), ``otlp``
             (pushed), ``both``, ``none``.
         logs_exporter: Where `configure` sends events: ``otlp``, ``console``, ``none``.
         protocol: The OTLP protocol: ``grpc``, ``http/protobuf``.
-        traces_protocol: That of spans; ``protocol`` by default.
-        metrics_protocol: That of pushed series; ``protocol`` by default.
-        logs_protocol: That of events; ``protocol`` by default.
+        traces_protocol: The protocol of spans; ``protocol`` by default.
+        metrics_protocol: The protocol of pushed series; ``protocol`` by default.
+        logs_protocol: The protocol of events; ``protocol`` by default.
         prometheus_host: The address that ``/metrics`` is served on.
-        prometheus_port: Its port; 0 takes a free one. By default 9464, or a free one
-            where that is taken.
-        capture_content: Where prompts, answers and tool arguments go: ``NO_CONTENT``,
+        prometheus_port: The port of ``/metrics``; 0 uses a free one. By default 9464,
+            or a free one if that is in use.
+        capture_content: Where prompts, responses and tool arguments go: ``NO_CONTENT``,
             ``SPAN_ONLY``, ``EVENT_ONLY``, ``SPAN_AND_EVENT``.
         content_limit: Bytes of one attribute of content; longer content is cut in its
             structure.
-        emit_event: Emits an event for each model call; by default only where content
-            goes into it.
-        prices: A file of prices that come before the known ones.
-        labels: Metadata keys and tags that become labels of the series of spend.
+        emit_event: Emits an event for each model call; by default only if events carry
+            content.
+        prices: A file of prices that override the known ones.
+        labels: Metadata keys and tags that become labels of the spend series.
         budget_tokens: Tokens that this process may use, in and out.
         budget_cost_usd: US dollars that this process may spend.
         budget_calls: Model calls that this process may make.
-        budget_on_exceed: What happens beyond a budget: ``raise`` or ``warn``.
-        budget_on_unpriced: What a budget of dollars does with a call whose price is not
-            known: ``raise``, ``count`` or ``allow``.
+        budget_on_exceed: The action beyond a budget: ``raise`` or ``warn``.
+        budget_on_unpriced: The action of a dollar budget for a call of unknown price:
+            ``raise``, ``count`` or ``allow``.
 
     Raises:
         SettingError: A value is not allowed.
@@ -350,19 +351,19 @@ class Settings:
 
     @property
     def registry(self) -> Registry:
-        """The names of the conventions that were chosen."""
+        """The names of the chosen release of the conventions."""
         return REGISTRIES[self.semconv]
 
     @property
     def has_events(self) -> bool:
-        """Whether events are emitted: as it was said, else where content is in them."""
+        """Whether events are emitted: as set, else if they carry content."""
         if self.emit_event is None:
             return "EVENT" in self.capture_content
         return self.emit_event
 
     @property
     def metrics_port(self) -> int:
-        """The port of ``/metrics``, as far as it is known before it is served."""
+        """The configured port of ``/metrics``, before it is served."""
         port = self.prometheus_port
         return DEFAULT_METRICS_PORT if port is None else port
 
@@ -391,12 +392,12 @@ class Settings:
         *,
         ignoring: Collection[str] = (),
     ) -> Settings:
-        """Return the settings of an environment.
+        """Return the settings from environment variables.
 
         Args:
             environ: The variables; the process's own by default. A variable that is
                 empty counts as not set.
-            ignoring: Fields whose variables are somebody else's here.
+            ignoring: Fields whose variables belong to other code in this process.
 
         Raises:
             SettingError: A variable has a value that is not allowed.

@@ -55,7 +55,7 @@ def label(attribute: str) -> str:
 
 REGISTRY: Final = semconv.REGISTRIES[semconv.DEFAULT_REGISTRY]
 
-BASE: Final = tuple(label(name) for name in semconv.OF_A_CALL)
+BASE: Final = tuple(label(name) for name in semconv.CALL_LABELS)
 _ERROR: Final = label(semconv.ERROR_TYPE)
 _TOKEN: Final = label(semconv.TOKEN_TYPE)
 _AGENT: Final = label(semconv.AGENT_NAME)

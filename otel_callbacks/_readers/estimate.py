@@ -1,7 +1,7 @@
-"""How many tokens go in, at most, before the provider has counted them.
+"""Estimate an upper bound of a call's input tokens before the provider counts them.
 
-Only for what a budget reserves, and for what a call is worth that never said its
-usage; where the provider says its number, that is what counts.
+Used for a budget's reservation, and for calls that end without usage. A provider's own
+number always wins.
 
 The weights hold for the counts of four tokenizers in ``tests/data/token_counts.json``.
 """
@@ -25,13 +25,13 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 FRAME: Final = 4
-"""Tokens that mark where a message begins and ends, and whose it is."""
+"""Tokens that mark a message's start, end and role."""
 
 _ENDS: Final = 2
-"""Tokens that mark where a text begins and ends, at some providers."""
+"""Tokens that mark a text's start and end, at some providers."""
 
 IMAGE: Final = 1_600
-"""Tokens of an image: Anthropic's most for one of usual size, OpenAI's is 1,445.
+"""Tokens of an image: Anthropic's maximum for a usual size; OpenAI's is 1,445.
 https://docs.claude.com/en/docs/build-with-claude/vision"""
 
 SMALL_IMAGE: Final = 85
@@ -39,7 +39,7 @@ SMALL_IMAGE: Final = 85
 https://platform.openai.com/docs/guides/images-vision"""
 
 SECOND_OF_AUDIO: Final = 32
-"""Tokens of a second of audio: Gemini's, OpenAI's is 10.
+"""Tokens of a second of audio at Gemini; OpenAI's are 10.
 https://ai.google.dev/gemini-api/docs/audio"""
 
 _IMAGES: Final = (
@@ -50,35 +50,35 @@ _IMAGES: Final = (
     ("gpt-4.1-mini", 2_489, 2_489),
     ("gpt-5-mini", 2_489, 2_489),
 )
-"""Models whose images have more: at most, and with detail ``low``. Eight tiles of
+"""Models whose images cost more: at most, and with detail ``low``. Eight tiles of
 5,667 tokens and 2,833; 1,536 patches, times 2.46, 1.72 and 1.62.
 https://platform.openai.com/docs/guides/images-vision#calculating-costs"""
 
 PAGE: Final = 4_600
-"""Tokens of a page of a PDF: 3,000 of its text, and an image of it.
+"""Tokens of a PDF page: 3,000 for its text, and one image.
 https://docs.claude.com/en/docs/build-with-claude/pdf-support"""
 
 SECOND_OF_VIDEO: Final = 300
-"""Tokens of a second of video: Gemini's, with its sound.
+"""Tokens of a second of video with sound, at Gemini.
 https://ai.google.dev/gemini-api/docs/video-understanding"""
 
 TOOL_PROMPT: Final = 530
-"""Tokens that Anthropic adds where there are tools, at most.
+"""Tokens that Anthropic adds to a request with tools, at most.
 https://docs.claude.com/en/docs/agents-and-tools/tool-use/overview"""
 
 _UNKNOWN_LENGTH: Final = 60
-"""Seconds of audio or video of which only an address is known."""
+"""Seconds assumed for audio or video with only an address."""
 _BYTES_A_SECOND: Final = 2_000
-"""Of speech that is packed tightly (16 kbit/s)."""
+"""Of tightly compressed speech (16 kbit/s)."""
 _BYTES_A_SECOND_PLAIN: Final = 16_000
 """Of a WAV file of 8 kHz, 16 bits."""
 _BYTES_OF_VIDEO: Final = 25_000
-"""Of a second of video that is packed tightly (200 kbit/s)."""
+"""Of a second of tightly compressed video (200 kbit/s)."""
 _BYTES_OF_PAGE: Final = 20_000
 _BYTES_OF_TEXT: Final = 2
-"""Of a token, in a file that holds text."""
-_AN_ADDRESS: Final = 500
-"""Bytes; what is shorter is an id or an address, and no audio."""
+"""Of a token, in a text file."""
+_LONGEST_ADDRESS: Final = 500
+"""Bytes; shorter data is an id or an address."""
 _BASE64: Final = 3 / 4
 _DEEPEST: Final = 24
 _SHORT_WORD: Final = 3
@@ -86,7 +86,7 @@ _MIDDLE_WORD: Final = 7
 _LONG_WORD: Final = 14
 
 _RANDOM: Final = 0.75
-"""Tokens of a letter or digit where they are in no order that a tokenizer knows."""
+"""Tokens of a letter or digit in a random string."""
 
 _PAGES: Final = re.compile(rb"/Type\s*/Page\b")
 _TEXTS: Final = re.compile(r"text|json|csv|xml|yaml|html|markdown")
@@ -106,7 +106,7 @@ _FOLLOWERS: Final = (
     "abcdefgjklmnoprstuvwz aefhilnoprstuy u abcdeghijklmnorstuvyz acehijopstuyz "
     "aceghikloprstuvwy abcdefghijklmnpqrstuvz aeior aehinos ept dhnopst cdeiowyz"
 )
-"""Of each letter, a to z, which ones come after it in words of European languages."""
+"""For each letter, a to z, the letters that follow it in European languages."""
 
 _RARE_PAIRS: Final = frozenset(
     letter + other
@@ -115,7 +115,7 @@ _RARE_PAIRS: Final = frozenset(
     if other not in followers
 )
 _RARE: Final = 0.95
-"""Tokens more of a word for two letters that do not follow each other in words."""
+"""Extra tokens for each rare pair of letters."""
 
 _WEIGHTS: Final = (
     (0x024F, 1.7),  # Latin with accents
@@ -143,20 +143,20 @@ _WEIGHTS: Final = (
     (0x1F9FF, 3.0),  # emoji
     (0x10FFFF, 4.0),
 )
-"""The last character of a range -> tokens for one; the bytes of UTF-8 are the most."""
+"""The last character of a range -> tokens of each; at most its bytes in UTF-8."""
 
 _MIDDLE: Final = 2.0
 _HEAVY: Final = 3.0
-"""Weights from which on a character counts for another part of the shape."""
+"""Weights at which a character counts for another part of the shape."""
 
 _SHARES: Final = 4
-"""In how many steps the share of a class of characters counts for a prompt's shape."""
+"""Steps to which the share of a part is rounded in a prompt's shape."""
 
 
 class _Parts(NamedTuple):
-    """The most tokens that go in, by what they are of.
+    """An upper bound of the input tokens, by kind.
 
-    What is in one of them is estimated too high by about the same factor.
+    Each kind is overestimated by about the same factor.
     """
 
     short_words: float = 0
@@ -172,7 +172,7 @@ class _Parts(NamedTuple):
     media: float = 0
 
     def estimate(self) -> Estimate:
-        """Return all of them, how many these are, and how much of them each is."""
+        """Return the total, with its magnitude and each part's share as the shape."""
         whole = sum(self) or 1
         tokens = max(math.ceil(whole), 1)
         size = tokens.bit_length() // 2
@@ -181,7 +181,7 @@ class _Parts(NamedTuple):
         )
 
     def plus(self, other: _Parts) -> _Parts:
-        """Return the sum."""
+        """Return the sum of two estimates."""
         return _Parts(*map(float.__add__, map(float, self), map(float, other)))
 
 
@@ -189,7 +189,7 @@ NOTHING: Final = _Parts()
 
 
 def prompt_estimate(payload: object, parameters: object = None) -> Estimate:
-    """Estimate what goes in, rather too many than too few."""
+    """Estimate the tokens of a prompt and its tools, erring high."""
     images = _images(parameters)
     whole = _guarded(_schemas, parameters, NOTHING)
     for part in payload if type(payload) is list else [payload]:
@@ -202,7 +202,7 @@ def prompt_estimate(payload: object, parameters: object = None) -> Estimate:
 def _guarded(
     read: Callable[..., _Parts], value: object, instead: _Parts, *more: object
 ) -> _Parts:
-    """Estimate a part of a prompt; one that cannot be read hides no other."""
+    """Estimate one part of a prompt, with a fallback for a part that raises."""
     try:
         return read(value, *more)
     except Exception:  # noqa: BLE001 -- an estimate is not worth a failure
@@ -210,12 +210,12 @@ def _guarded(
 
 
 def text_tokens(text: object) -> int:
-    """Estimate a text, rather too many than too few."""
+    """Estimate the tokens of a text, erring high."""
     return _text(text).estimate().tokens if isinstance(text, str) and text else 0
 
 
 def output_tokens(result: object) -> int:
-    """Estimate what a model has given back."""
+    """Estimate the output tokens of a model's result."""
     found, frames = NOTHING, 0
     try:
         batches = getattr(result, "generations", None)
@@ -231,7 +231,7 @@ def output_tokens(result: object) -> int:
 
 
 class _Images(NamedTuple):
-    """Tokens of an image, and of one whose detail is ``low``."""
+    """Tokens of an image, and of an image with detail ``low``."""
 
     usual: int = IMAGE
     low: int = SMALL_IMAGE
@@ -241,7 +241,7 @@ _USUAL: Final = _Images()
 
 
 def _images(parameters: object) -> _Images:
-    """Return what an image has at the model that is asked."""
+    """Return the tokens of an image at the requested model."""
     if not isinstance(parameters, dict):
         return _USUAL
     name = parameters.get("model", parameters.get("model_name"))
@@ -250,7 +250,7 @@ def _images(parameters: object) -> _Images:
             if model in name:
                 return _Images(usual, low)
     kind = parameters.get("_type")
-    # Others do not know the detail.
+    # Only OpenAI's models have the detail.
     is_openai = not isinstance(kind, str) or "openai" in kind
     return _USUAL if is_openai else _Images(IMAGE, IMAGE)
 
@@ -275,7 +275,7 @@ def _message(message: object, images: _Images = _USUAL) -> _Parts:
 
 
 def _content(content: object, images: _Images) -> _Parts:
-    """Estimate what a message holds: a text, or parts of several kinds."""
+    """Estimate a message's content: a text, or a list of parts."""
     if isinstance(content, str):
         return _text(content)
     found = NOTHING
@@ -286,7 +286,7 @@ def _content(content: object, images: _Images) -> _Parts:
 
 
 def _part(part: dict[Any, Any], images: _Images) -> _Parts:
-    """Estimate one part of a message by its type, which Bedrock writes as its key."""
+    """Estimate one content part by its type, which is a key in Bedrock's."""
     kind = part.get("type", " ".join(filter(_is_text, part)))
     kind = f"{kind} {part.get('mime_type', '')}" if isinstance(kind, str) else ""
     if "image" in kind:
@@ -305,12 +305,12 @@ def _part(part: dict[Any, Any], images: _Images) -> _Parts:
 
 
 def _is_text(value: object) -> bool:
-    """Say whether a key is text."""
+    """Return whether a key is text."""
     return isinstance(value, str)
 
 
 def _file(part: dict[Any, Any], kind: str) -> _Parts:
-    """Estimate a file: one that holds text, by that; else by its pages."""
+    """Estimate a file by its text, else by its pages."""
     inner = part.get("source", part.get("file"))
     inner = inner if isinstance(inner, dict) else {}
     for place in (part, inner):
@@ -326,11 +326,11 @@ def _file(part: dict[Any, Any], kind: str) -> _Parts:
 
 
 _PLAIN: Final = frozenset({"text", "content"})
-"""Sources of Anthropic's documents that hold texts."""
+"""Source types of Anthropic's documents that hold text."""
 
 
 def _pages(data: str | bytes) -> int:
-    """Count the pages of a PDF; there are none where they are packed."""
+    """Count the pages of a PDF; compressed pages are not found."""
     if isinstance(data, str):
         try:
             data = base64.b64decode(data.rpartition(",")[2] + "==")
@@ -340,9 +340,9 @@ def _pages(data: str | bytes) -> int:
 
 
 def _seconds(part: dict[Any, Any], kind: str) -> float:
-    """Estimate the tokens of audio or video by its length, and that by its size."""
+    """Estimate the tokens of audio or video by the length that its size suggests."""
     size = _size(_longest(part))
-    known = size >= _AN_ADDRESS
+    known = size >= _LONGEST_ADDRESS
     if "video" in kind:
         seconds = size / _BYTES_OF_VIDEO if known else _UNKNOWN_LENGTH
         return max(seconds, 1) * SECOND_OF_VIDEO
@@ -354,12 +354,12 @@ def _seconds(part: dict[Any, Any], kind: str) -> float:
 
 
 def _size(data: str | bytes) -> float:
-    """Return how many bytes there are, as they are or as base64."""
+    """Return the size of raw or base64 data in bytes."""
     return len(data) * (_BASE64 if isinstance(data, str) else 1)
 
 
 def _longest(part: object, depth: int = 3) -> str | bytes:
-    """Return the longest text that a part holds."""
+    """Return the longest text or bytes in a part."""
     if isinstance(part, str | bytes):
         return part
     if isinstance(part, dict) and depth:
@@ -377,11 +377,11 @@ _SCHEMAS: Final = (
 
 _KEPT: Final = 64
 _known: dict[int, tuple[object, _Parts]] = {}
-"""Estimates of the tools that models hold; the object is kept, so its id is its own."""
+"""Estimates of schemas by the object's id; the object is kept, so no other has it."""
 
 
 def _schemas(parameters: object) -> _Parts:
-    """Estimate the tools and the schemas of an answer."""
+    """Estimate the tools and the output schemas in the parameters."""
     found = NOTHING
     if not isinstance(parameters, dict):
         return found
@@ -396,7 +396,7 @@ def _schemas(parameters: object) -> _Parts:
 
 
 def _remembered(value: object) -> _Parts:
-    """Estimate a schema, once for each object that holds it."""
+    """Estimate a schema, once for each object."""
     known = _known.get(id(value))
     if known is not None and known[0] is value:
         return known[1]
@@ -408,7 +408,7 @@ def _remembered(value: object) -> _Parts:
 
 
 def _value(value: object, depth: int = _DEEPEST) -> _Parts:
-    """Estimate a value as JSON, with the marks that hold it together."""
+    """Estimate a value as JSON, including its punctuation."""
     if isinstance(value, str):
         return _text(value).plus(_Parts(marks=2))
     if isinstance(value, bool | None):
@@ -431,7 +431,7 @@ def _value(value: object, depth: int = _DEEPEST) -> _Parts:
 
 
 def _number(value: float | bytes) -> _Parts:
-    """Estimate a number, or bytes that nothing says more of."""
+    """Estimate a number, or bytes of an unknown type."""
     if isinstance(value, bytes):
         return _Parts(media=len(value) / _BYTES_OF_TEXT)
     return _text(f"{value!s:.40}")
@@ -452,7 +452,7 @@ def _text(text: object) -> _Parts:
 
 
 def _words(text: str) -> tuple[float, float, float]:
-    """Estimate the letters of ASCII: a token for two, and one for a short word."""
+    """Estimate ASCII letters: a token for a short word, else for each two letters."""
     short, middle, long = 0.0, sum(map(len, _CAPITALS.findall(text))) / 4, 0.0
     for size, count in Counter(map(len, _PIECES.findall(text))).items():
         if size <= _SHORT_WORD:
@@ -465,7 +465,7 @@ def _words(text: str) -> tuple[float, float, float]:
 
 
 def _others(text: str) -> tuple[float, float, float]:
-    """Estimate what is not ASCII by the weights of the characters."""
+    """Estimate characters beyond ASCII by their weights."""
     light, middle, heavy = 0.0, 0.0, 0.0
     for letter, count in () if text.isascii() else Counter(text).items():
         if letter <= "\x7f":
@@ -481,12 +481,12 @@ def _others(text: str) -> tuple[float, float, float]:
 
 
 def _rare(text: str) -> float:
-    """Estimate what letters take more that follow each other in no language."""
+    """Estimate the extra tokens of rare pairs of letters."""
     letters = text.lower()
     pairs = Counter(map(add, letters, letters[1:]))
     return _RARE * sum(pairs[pair] for pair in _RARE_PAIRS & pairs.keys())
 
 
 def _weight(point: int) -> float:
-    """Return the tokens of a character that is not ASCII."""
+    """Return the tokens of a character beyond ASCII."""
     return next(weight for last, weight in _WEIGHTS if point <= last)

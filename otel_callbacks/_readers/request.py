@@ -1,4 +1,4 @@
-"""What a model call asks for: chat models and text models."""
+"""Read the requests of chat models and text models."""
 
 from __future__ import annotations
 
@@ -34,21 +34,21 @@ if TYPE_CHECKING:
     from otel_callbacks._records import AttributeValue
 
 _CONVERSATION_KEYS: Final = ("conversation_id", "thread_id", "session_id")
-"""The first that is set is the conversation: ``thread_id`` is LangGraph's name."""
+"""The first that is set is the conversation id; LangGraph uses ``thread_id``."""
 
 _IDS: Final = (("session_id", semconv.SESSION_ID), ("user_id", semconv.USER_ID))
 
-_OF_RUN: Final = frozenset(
+_RUN_KEYS: Final = frozenset(
     (*_CONVERSATION_KEYS, "user_id", "langgraph_node", "langgraph_step")
 )
-"""All that `add_metadata` reads: it differs from run to run."""
+"""Metadata keys that `add_metadata` reads: they differ from run to run."""
 
 _OWN_TAGS: Final = ("seq:step:", "graph:step:", "map:key:", "langsmith:")
-"""LangChain's own tags: the span tree says the same."""
+"""Prefixes of LangChain's own tags, redundant with the span tree."""
 
 
 def ids_of(about: dict[object, object]) -> dict[str, AttributeValue]:
-    """Return the conversation, the session and the user that an app names."""
+    """Return the ids of conversation, session and user in the metadata."""
     found: dict[str, AttributeValue] = {}
     _add_conversation(found, about)
     for key, attribute in _IDS:
@@ -62,7 +62,7 @@ def add_metadata(
     metadata: object,
     tags: object,
 ) -> None:
-    """Add what the run's metadata and tags say to its span attributes."""
+    """Add the attributes of a run's metadata and tags."""
     if about := mapping(metadata):
         attributes.update(ids_of(about))
         if node := identifier(about.get("langgraph_node")):
@@ -70,8 +70,8 @@ def add_metadata(
         step = about.get("langgraph_step")
         if step is not None and (step := integer(step)) is not None:
             attributes[semconv.LANGGRAPH_STEP] = step
-    if tags is not None and (words := strings(tags)):
-        own = [tag for tag in words if not tag.startswith(_OWN_TAGS)]
+    if tags is not None and (all_tags := strings(tags)):
+        own = [tag for tag in all_tags if not tag.startswith(_OWN_TAGS)]
         if own:
             attributes[semconv.RUN_TAGS] = tuple(own)
 
@@ -79,7 +79,7 @@ def add_metadata(
 def _add_conversation(
     attributes: dict[str, AttributeValue], metadata: dict[object, object]
 ) -> None:
-    """Add the conversation, if one is named."""
+    """Add the conversation id, if there is one."""
     for key in _CONVERSATION_KEYS:
         if key in metadata and (conversation := identifier(metadata[key])):
             attributes[semconv.CONVERSATION_ID] = conversation
@@ -92,14 +92,14 @@ _MIME_TYPES: Final = {"application/json": _JSON, "text/plain": _TEXT}
 
 
 def _name(value: object) -> str | None:
-    """Read a string that says something."""
+    """Read a string that is not empty."""
     return text(value) or None
 
 
 def _choices(value: object) -> int | None:
-    """Read how many answers are asked for; the convention wants it if it is not 1."""
-    number_of = count(value)
-    return number_of if number_of != 1 else None
+    """Read the number of choices; the conventions leave 1 out."""
+    choices = count(value)
+    return choices if choices != 1 else None
 
 
 def _effort(value: object) -> str | None:
@@ -108,10 +108,10 @@ def _effort(value: object) -> str | None:
 
 
 def _format(value: object) -> str | None:
-    """Read the kind of output that a response format asks for.
+    """Read the output type of a response format.
 
-    OpenAI's are ``{"type": ...}``, Ollama's a word or a JSON schema; LangChain hands
-    a Pydantic class over as it is.
+    OpenAI's formats are ``{"type": ...}``, Ollama's a string or a JSON schema;
+    LangChain passes a Pydantic class as it is.
     """
     if isinstance(value, dict):
         return _TEXT if text(value.get("type")) == _TEXT else _JSON
@@ -126,12 +126,12 @@ def _text_format(value: object) -> str | None:
 
 
 def _mime_type(value: object) -> str | None:
-    """Read the kind of output of a MIME type."""
+    """Read the output type of a MIME type."""
     return _MIME_TYPES.get(text(value))
 
 
 def _service_tier(value: object) -> str | None:
-    """Read the service tier; the convention leaves ``auto`` out."""
+    """Read the service tier; the conventions leave ``auto`` out."""
     tier = text(value)
     return tier if tier and tier != "auto" else None
 
@@ -139,7 +139,7 @@ def _service_tier(value: object) -> str | None:
 _Row: TypeAlias = "tuple[str, Callable[[object], AttributeValue | None] | None]"
 
 _NESTED: Final[_Row] = ("", None)
-"""A dictionary of further parameters."""
+"""The row of a dictionary with further parameters."""
 
 _PARAMETERS: Final[dict[object, _Row]] = {
     "additional_model_request_fields": _NESTED,
@@ -178,13 +178,13 @@ _PARAMETERS: Final[dict[object, _Row]] = {
     "top_p": (semconv.REQUEST_TOP_P, number),
     "topP": (semconv.REQUEST_TOP_P, number),
 }
-"""A parameter's name -> the attribute, and how its value is read."""
+"""A parameter's name -> the attribute, and the reader of its value."""
 
 
 def add_parameters(
     attributes: dict[str, AttributeValue], params: dict[object, object]
 ) -> None:
-    """Add the parameters of a model call to its span attributes."""
+    """Add the attributes of a model call's parameters."""
     for key, value in params.items():
         if value is None or (row := _PARAMETERS.get(key)) is None:
             continue
@@ -198,7 +198,7 @@ def add_parameters(
 def _add_nested(
     attributes: dict[str, AttributeValue], params: dict[object, object]
 ) -> None:
-    """Add what a nested dictionary holds beside the parameters themselves."""
+    """Add the attributes of a nested dictionary; outer parameters win."""
     for key, value in params.items():
         attribute, read = _PARAMETERS.get(key, _NESTED)
         if (
@@ -210,10 +210,10 @@ def _add_nested(
 
 
 _MOST_MODELS: Final = 128
-"""Model objects remembered; each keeps its serialized form alive."""
+"""Cached model objects; each keeps its serialized form alive."""
 
 _MODEL_KEYS: Final = ("model", "deployment_name", "model_name", "model_id")
-"""``deployment_name`` before ``model_name``: AzureOpenAI invents the latter."""
+"""``deployment_name`` before ``model_name``, which AzureOpenAI makes up."""
 
 _CONSTRUCTOR_MODEL_KEYS: Final = (*_MODEL_KEYS, "azure_deployment", "repo_id")
 
@@ -222,14 +222,14 @@ _FALLBACKS: Final = (
     (semconv.REQUEST_MAX_TOKENS, "ls_max_tokens", count),
     (semconv.REQUEST_STOP_SEQUENCES, "ls_stop", strings),
 )
-"""Attributes that LangChain's own metadata hold where the parameters do not."""
+"""Attributes to read from LangChain's metadata if the parameters lack them."""
 
 
 class _Model(NamedTuple):
-    """What does not change between the calls of one model object."""
+    """The part of a request that is the same for all calls of a model object."""
 
     serialized: object
-    """Kept, so that no other object can take its id."""
+    """Kept alive, so that no other object can get its id."""
     operation: str
     ls_provider: str
     provider: str
@@ -238,23 +238,23 @@ class _Model(NamedTuple):
     name: str
     chooses_api: bool
     stop: tuple[str, ...] | None
-    """The constructor's: Anthropic's package says it in no call."""
+    """The constructor's stop sequences, which Anthropic's package passes to no call."""
     attributes: dict[str, AttributeValue]
 
 
 _models: dict[int, _Model] = {}
 
 _last: dict[int, tuple[object, tuple[object, ...], Request]] = {}
-"""Of each model object its last call: what was asked, and what was read of that."""
-_OF_MODEL: Final = (
+"""A model object's id -> the object, the inputs of its last call, the request read."""
+_METADATA_KEYS: Final = (
     "ls_provider",
     "ls_model_name",
     "ls_temperature",
     "ls_max_tokens",
     "ls_stop",
 )
-"""What is read of a call's metadata beside what `add_metadata` reads."""
-# By their ids, as a class may have a metaclass that cannot be hashed or compared.
+"""Metadata keys that are read besides those of `add_metadata`."""
+# By their ids: a class's metaclass may forbid hashing or comparing.
 _CONSTANTS: Final = frozenset(map(id, (int, float, bool, type(None))))
 _PLAIN: Final = _CONSTANTS | {id(str)}
 _LONG: Final = 1024
@@ -263,7 +263,7 @@ _MOST_ITEMS: Final = 256
 
 
 class ModelStart(NamedTuple):
-    """What a callback is given of a model call that starts."""
+    """The callback's arguments at the start of a model call."""
 
     operation: str
     serialized: dict[str, Any] | None
@@ -275,7 +275,7 @@ class ModelStart(NamedTuple):
     name: str | None
 
     def read(self) -> Request:
-        """Read what the model is asked for."""
+        """Read the model's request."""
         return model_request(*self)
 
 
@@ -289,19 +289,19 @@ def model_request(
     batch_size: object,
     name: object,
 ) -> Request:
-    """Read what a model is asked for when its run starts."""
+    """Read the request of a model call, or reuse the last one for equal inputs."""
     params, about = mapping(invocation_params), mapping(metadata)
     stop = options.get("stop") if type(options) is dict else options
-    asked = (params, [operation, stop, batch_size, *map(about.get, _OF_MODEL)])
+    inputs = (params, [operation, stop, batch_size, *map(about.get, _METADATA_KEYS)])
     last = _last.get(id(serialized))
     if (
         last is not None
         and last[0] is serialized
         and (
-            _PLAIN.issuperset(map(id, map(type, chain(params.values(), asked[1]))))
-            or _is_plain(asked, _DEEPEST + 2)
+            _PLAIN.issuperset(map(id, map(type, chain(params.values(), inputs[1]))))
+            or _is_plain(inputs, _DEEPEST + 2)
         )
-        and last[1] == asked
+        and last[1] == inputs
     ):
         request = last[2]
     else:
@@ -309,11 +309,11 @@ def model_request(
             operation, serialized, params, options, about, batch_size
         )
         if serialized is not None:
-            _remember(serialized, asked, request)
+            _remember(serialized, inputs, request)
     if (
         name is None
         and (tags is None or (type(tags) is list and not tags))
-        and about.keys().isdisjoint(_OF_RUN)
+        and about.keys().isdisjoint(_RUN_KEYS)
     ):
         return request
     attributes = {**request.attributes}
@@ -323,10 +323,10 @@ def model_request(
     return request._replace(attributes=attributes)
 
 
-def _remember(serialized: object, asked: tuple[object, ...], request: Request) -> None:
-    """Keep a request for the next call, if what it was read from is plain and small."""
+def _remember(serialized: object, inputs: tuple[object, ...], request: Request) -> None:
+    """Keep a request for the next call, if its inputs are plain and small."""
     try:
-        kept = tuple(_copy(value, _DEEPEST) for value in asked)
+        kept = tuple(_copy(value, _DEEPEST) for value in inputs)
     except _NotPlainError:
         return
     if len(_last) >= _MOST_MODELS:
@@ -335,7 +335,7 @@ def _remember(serialized: object, asked: tuple[object, ...], request: Request) -
 
 
 def _is_plain(value: object, depth: int) -> bool:
-    """Say whether a value may be compared: it is of JSON's own classes all through."""
+    """Return whether a value consists of JSON's own classes and is safe to compare."""
     kind = type(value)
     if id(kind) in _PLAIN or not depth:
         return id(kind) in _PLAIN
@@ -350,11 +350,11 @@ def _is_plain(value: object, depth: int) -> bool:
 
 
 class _NotPlainError(Exception):
-    """A payload holds what may change, or what is large."""
+    """A payload holds mutable objects or large values."""
 
 
 def _copy(value: object, depth: int) -> object:
-    """Copy a plain value, so that a change made in place is seen as one."""
+    """Copy a plain value, so that a later change in place is detected."""
     kind = type(value)
     if id(kind) in _CONSTANTS or (kind is str and len(str(value)) <= _LONG):
         return value
@@ -373,11 +373,11 @@ def _read_request(
     about: dict[object, object],
     batch_size: object,
 ) -> Request:
-    """Read what a model is asked for, but for what differs from run to run."""
+    """Read the request of a model call, without what differs from run to run."""
     model = _model_object(operation, serialized, about.get("ls_provider"), params)
     attributes = model.attributes.copy()
-    if asked := _model_name(params, about) or model.name:
-        attributes[semconv.REQUEST_MODEL] = asked
+    if name := _model_name(params, about) or model.name:
+        attributes[semconv.REQUEST_MODEL] = name
     add_parameters(attributes, params)
     if model.chooses_api and asks_for_responses(params):
         attributes[semconv.OPENAI_API_TYPE] = RESPONSES
@@ -391,9 +391,9 @@ def _read_request(
         attributes[semconv.REQUEST_STOP_SEQUENCES] = model.stop
     return Request(
         operation,
-        asked,
+        name,
         model.provider,
-        asked,
+        name,
         model.address,
         model.port,
         attributes,
@@ -402,7 +402,7 @@ def _read_request(
 
 
 def _model_name(params: dict[object, object], about: dict[object, object]) -> str:
-    """Read the model's name from the call, else from LangChain's metadata."""
+    """Return the model's name from the parameters, else from LangChain's metadata."""
     for key in _MODEL_KEYS:
         if key in params and (name := text(params[key])):
             return name
@@ -414,7 +414,7 @@ def _add_missing(
     about: dict[object, object],
     options: object,
 ) -> None:
-    """Add what the parameters left out and LangChain says in another place."""
+    """Add attributes that the parameters lack, from the metadata and the options."""
     for attribute, key, read in _FALLBACKS:
         if (
             attribute not in attributes
@@ -436,7 +436,7 @@ def _model_object(
     ls_provider: object,
     params: dict[object, object],
 ) -> _Model:
-    """Read what is the same for each call of a model object, once for each."""
+    """Return the cached part of a model object's requests, or read it once."""
     named = text(ls_provider)
     model = _models.get(id(serialized))
     if (
@@ -460,7 +460,7 @@ def _read_model(
     ls_provider: str,
     params: dict[object, object],
 ) -> _Model:
-    """Read what is the same for each call of a model object."""
+    """Read the part of a request that is the same for all calls of a model object."""
     arguments = constructor_arguments(serialized)
     kind = params.get("_type")
     provider = provider_name(ls_provider, kind, class_name(serialized))

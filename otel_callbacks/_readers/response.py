@@ -1,7 +1,7 @@
-"""What a model gave back: model, id, finish reasons, usage, and whether it was cached.
+"""Read a model's response: model, id, finish reasons, usage, and cache hits.
 
-Providers' packages put these in different places: in the metadata of a message, in
-the info of a generation, or in ``llm_output`` beside them.
+Providers' packages put these in different places: in a message's metadata, in a
+generation's info, or in ``llm_output``.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ if TYPE_CHECKING:
 
     from otel_callbacks._records import Attributes, AttributeValue, Usage
 
-# Of the events of ``stream_events(version="v3")`` the ones that bring output; the
-# others mark where a message and its blocks begin and end, at the same moments.
+# The events of ``stream_events(version="v3")`` with output; the others mark the start
+# and end of a message and its blocks, at the same moments.
 _CHUNK: Final = "content-block-delta"
 
 
 def is_chunk(event: Any) -> bool:
-    """Say whether a protocol event brings output of the model."""
+    """Return whether a protocol event holds output of the model."""
     return isinstance(event, dict) and text(event.get("event")) == _CHUNK
 
 
@@ -41,7 +41,7 @@ def first_of(batch: Any) -> object:
     return batch[0] if isinstance(batch, list) and batch else batch
 
 
-# What comes with most errors.
+# The response of most failed calls.
 _NO_RESPONSE: Final = Response()
 
 _MODEL_KEYS: Final = (
@@ -53,7 +53,7 @@ _MODEL_KEYS: Final = (
 )
 _ID_KEYS: Final = ("id", "response_id", "responseId")
 _OWN_IDS: Final = ("lc_", "run-")
-"""LangChain's own ids stand where the provider sent none."""
+"""Prefixes of LangChain's ids, which replace missing ids of the provider."""
 
 _REASON_KEYS: Final = (
     "finish_reason",
@@ -63,11 +63,11 @@ _REASON_KEYS: Final = (
     "finishReason",
 )
 _STATUSES: Final = ("completed", "incomplete", "failed", "cancelled")
-"""How OpenAI's Responses API says that it is done."""
+"""Final statuses of OpenAI's Responses API."""
 
 _PROVIDER: Final = "model_provider"
 _OPENAI: Final = ("openai", "azure", "azure_openai")
-"""``model_provider`` of metadata that are OpenAI's; text models say nothing."""
+"""``model_provider`` in OpenAI's metadata; text models have none."""
 
 _OPENAI_KEYS: Final = (
     ("service_tier", semconv.OPENAI_RESPONSE_SERVICE_TIER),
@@ -81,18 +81,18 @@ _NOTHING: Final[dict[object, object]] = {}
 
 
 _Answer: TypeAlias = "tuple[object, dict[object, object], dict[object, object], bool]"
-"""Of one generation: its message, the message's metadata, the generation's info, and
-whether it is made of a stream's chunks. A plain tuple, as each call makes one."""
+"""A generation's message, the message's metadata, the generation's info, and whether
+it was merged from a stream's chunks. A plain tuple, for speed: each call makes one."""
 
 _NO_ANSWER: Final[_Answer] = (None, _NOTHING, _NOTHING, False)
 
 
 def model_response(result: object) -> Response:
-    """Read what a model gave back when its run ends, or ends early."""
+    """Read the response of a model call that has ended or failed."""
     output = mapping(getattr(result, "llm_output", None))
     only = _only_one(getattr(result, "generations", None))
-    if only is not None and (usual := _usual_response(only, output)) is not None:
-        return usual
+    if only is not None and (simple := _simple_response(only, output)) is not None:
+        return simple
     prompts = [
         [_answer(each) for each in generations]
         for generations in items(getattr(result, "generations", None))
@@ -102,7 +102,7 @@ def model_response(result: object) -> Response:
     if not answers and not output:
         return _NO_RESPONSE
     message, metadata, info, is_merged = answers[0] if answers else _NO_ANSWER
-    # A text model's llm_output names the model that was asked for.
+    # A text model's llm_output holds the requested model.
     named = _NOTHING if message is None else output
     model = _find(_MODEL_KEYS, metadata, info, named)
     identifier = _find(_ID_KEYS, metadata, output, info)
@@ -135,43 +135,43 @@ def _only_one(prompts: object) -> _Answer | None:
     return None
 
 
-_SAID_IN_INFO: Final = (*_MODEL_KEYS, *_REASON_KEYS)
-_SAID_BESIDE: Final = (*_MODEL_KEYS, _PROVIDER, *(key for key, _ in _OPENAI_KEYS))
-_SAID: Final = (
-    *_SAID_IN_INFO,
+_INFO_KEYS: Final = (*_MODEL_KEYS, *_REASON_KEYS)
+_OUTPUT_KEYS: Final = (*_MODEL_KEYS, _PROVIDER, *(key for key, _ in _OPENAI_KEYS))
+_METADATA_KEYS: Final = (
+    *_INFO_KEYS,
     *("status", "incomplete_details", "object"),
-    *_SAID_BESIDE[len(_MODEL_KEYS) :],
+    *_OUTPUT_KEYS[len(_MODEL_KEYS) :],
 )
-"""All that model, finish reasons and attributes are read of, in each place."""
+"""Keys of model, finish reasons and attributes, in each place."""
 
 _known: dict[tuple[object, ...], tuple[str, tuple[str, ...], Attributes]] = {}
-"""What was read of all that answers say beside ids and numbers: of each model the few
-combinations that there are."""
+"""Values of these keys -> the model, finish reasons and attributes read from them;
+each model has few combinations."""
 _KNOWN_AT_MOST: Final = 1_000
 _LONGEST: Final = 256
 _COMPARABLE: Final = frozenset({str, bool, type(None)})
 _DICTIONARY: Final = frozenset({dict})
-# Half of what it costs to call the class.
+# Half the time of calling the class.
 _new: Final = tuple.__new__
 
 
-def _usual_response(answer: _Answer, output: dict[object, object]) -> Response | None:
-    """Read one message that has its usage and nothing billed apart, as nearly all."""
+def _simple_response(answer: _Answer, output: dict[object, object]) -> Response | None:
+    """Read the common case: one message with usage and nothing billed separately."""
     message, metadata, info, is_merged = answer
     reported = getattr(message, "usage_metadata", None)
-    said = (
+    fields_read = (
         is_merged,
-        *map(metadata.get, _SAID),
-        *(map(info.get, _SAID_IN_INFO) if info else ()),
-        *(map(output.get, _SAID_BESIDE) if output else ()),
+        *map(metadata.get, _METADATA_KEYS),
+        *(map(info.get, _INFO_KEYS) if info else ()),
+        *(map(output.get, _OUTPUT_KEYS) if output else ()),
     )
     if (
         type(reported) is not dict
-        or not _COMPARABLE.issuperset(map(type, said))
-        or not _is_usual(message, reported, metadata, output)
+        or not _COMPARABLE.issuperset(map(type, fields_read))
+        or not _is_simple(message, reported, metadata, output)
     ):
         return None
-    known = _known.get(said)
+    known = _known.get(fields_read)
     if known is None:
         model = _find(_MODEL_KEYS, metadata, info, output)
         known = (
@@ -179,10 +179,10 @@ def _usual_response(answer: _Answer, output: dict[object, object]) -> Response |
             _reasons([answer]),
             _attributes(metadata, output),
         )
-        if all(len(word) <= _LONGEST for word in said if type(word) is str):
+        if all(len(word) <= _LONGEST for word in fields_read if type(word) is str):
             if len(_known) >= _KNOWN_AT_MOST:
                 _known.clear()
-            _known[said] = known
+            _known[fields_read] = known
     model, reasons, attributes = known
     if _SEARCHES in model:
         return None
@@ -190,19 +190,19 @@ def _usual_response(answer: _Answer, output: dict[object, object]) -> Response |
     if identifier.startswith(_OWN_IDS):
         identifier = ""
     usage = message_usage(reported, output, metadata) or _usage([[answer]], output)
-    fields = model, identifier, reasons, usage, True, False, attributes
-    return _new(Response, (*fields, None, _NOT_BILLED, 0))
+    values = model, identifier, reasons, usage, True, False, attributes
+    return _new(Response, (*values, None, _NOT_BILLED, 0))
 
 
-def _is_usual(
+def _is_simple(
     message: object,
     reported: dict[object, object],
     metadata: dict[object, object],
     output: dict[object, object],
 ) -> bool:
-    """Say whether a message tells no cost, no hit of a cache, and nothing billed apart.
+    """Return whether a message has no cost, no cache hit and nothing billed separately.
 
-    What seems to be unusual is read the long way.
+    In doubt it returns False, and the response is read in full.
     """
     inputs: Any = reported.get("input_token_details", _NOTHING)
     raw: Any = metadata.get("usage", _NOTHING)
@@ -218,7 +218,7 @@ def _is_usual(
     more = getattr(message, "additional_kwargs", _NOTHING)
     return (
         _DICTIONARY.issuperset(map(type, parts))
-        and _UNUSUAL.isdisjoint(chain(metadata, output, *parts))
+        and _EXTRA_KEYS.isdisjoint(chain(metadata, output, *parts))
         and (_HOUR not in inputs or not count(inputs[_HOUR]))
         and (not raw or _has_no_extras(raw))
         and type(getattr(message, "content", None)) is str
@@ -228,26 +228,26 @@ def _is_usual(
 
 
 def _has_no_extras(raw: dict[object, object]) -> bool:
-    """Say whether Anthropic's usage has nothing that is billed apart."""
+    """Return whether Anthropic's usage has nothing that is billed separately."""
     by_age = mapping(raw.get("cache_creation"))
     return raw.get("server_tool_use") is None and not count(by_age.get(_HOUR))
 
 
 def _answer(generation: object) -> _Answer:
-    """Find what the provider said of a generation."""
+    """Return a generation's message, metadata and info, and whether it is merged."""
     message = getattr(generation, "message", None)
     metadata: Any = getattr(message, "response_metadata", None)
     if type(metadata) is not dict:
         metadata = mapping(metadata)
     if "body" in metadata and count(metadata.get("status_code")) == _HTTP_OK:
-        # The answer came, and langchain-openai could not read it: it was paid for.
+        # langchain-openai could not parse this response, which is billed all the same.
         metadata = mapping(metadata["body"])
     info = mapping(getattr(generation, "generation_info", None))
     return message, metadata, info, type(generation).__name__[-5:] == "Chunk"
 
 
 def _find(keys: tuple[str, ...], *places: dict[object, object]) -> str:
-    """Take the first text that stands under one of the keys in one of the places."""
+    """Return the first text under one of the keys, searching place after place."""
     for place in places:
         if place:
             for key in keys:
@@ -258,10 +258,10 @@ def _find(keys: tuple[str, ...], *places: dict[object, object]) -> str:
 
 
 def _is_cached(usage: object) -> bool:
-    """Tell whether LangChain's own cache gave a message with this usage.
+    """Return whether a message with this usage comes from LangChain's own cache.
 
-    It marks the very object that it keeps, so the first of two equal prompts of one
-    ``generate`` is marked too; that one has ``llm_output``, and a cached one has none.
+    The cache marks the object that it stores, so it also marks the first of two equal
+    prompts of one ``generate``. That one has ``llm_output``; a cached one has none.
     """
     if not isinstance(usage, dict) or "total_cost" not in usage:
         return False
@@ -270,15 +270,15 @@ def _is_cached(usage: object) -> bool:
 
 
 def _is_later(message: object, output: dict[object, object]) -> bool:
-    """Tell whether the usage of a text batch stands in its first run, not in this."""
+    """Return whether a run's usage is in the first run of its text batch."""
     usage = output.get("token_usage") if message is None else None
     return isinstance(usage, dict) and not usage
 
 
 def _usage(prompts: list[list[_Answer]], output: dict[object, object]) -> Usage | None:
-    """Read the usage: of messages, else beside them, else of their metadata.
+    """Read the usage from the messages, else from the output, else from the metadata.
 
-    The choices of one prompt hold copies of one usage, so one of them is taken.
+    The choices of one prompt hold copies of one usage, so only one of them counts.
     """
     usage = (
         _message_usage(prompts[0], output)
@@ -295,7 +295,7 @@ def _usage(prompts: list[list[_Answer]], output: dict[object, object]) -> Usage 
 def _message_usage(
     answers: list[_Answer], output: dict[object, object]
 ) -> Usage | None:
-    """Read the usage of the first of a prompt's choices that has one."""
+    """Read the usage of a prompt's first choice that has one."""
     for message, metadata, _, _ in answers:
         reported = getattr(message, "usage_metadata", None)
         if (usage := message_usage(reported, output, metadata)) is not None:
@@ -304,7 +304,7 @@ def _message_usage(
 
 
 def _metadata_usage(answers: list[_Answer]) -> Usage | None:
-    """Read the usage in what else was said of a prompt's choices."""
+    """Read the usage in the metadata or the info of a prompt's choices."""
     for _, metadata, info, _ in answers:
         if (usage := usage_of(metadata) or usage_of(info)) is not None:
             return usage
@@ -328,7 +328,7 @@ def _reasons(answers: list[_Answer]) -> tuple[str, ...]:
 
 
 def _reason(metadata: dict[object, object], info: dict[object, object]) -> str:
-    """Read why a choice ended, in the provider's own word."""
+    """Read the finish reason of a choice, as the provider sent it."""
     if reason := _find(_REASON_KEYS, info, metadata):
         return reason
     status = metadata.get("status")
@@ -339,7 +339,7 @@ def _reason(metadata: dict[object, object], info: dict[object, object]) -> str:
 
 
 def once(value: str) -> str:
-    """Undo that LangChain joined a word that several chunks of a stream repeat."""
+    """Return one copy of a value that LangChain concatenated from several chunks."""
     period = (value + value).find(value, 1)
     return value[:period] if period >= _SHORTEST_WORD else value
 
@@ -347,7 +347,7 @@ def once(value: str) -> str:
 def _attributes(
     metadata: dict[object, object], output: dict[object, object]
 ) -> Attributes:
-    """Read what only OpenAI says."""
+    """Read the attributes that only OpenAI has."""
     provider = metadata.get(_PROVIDER)
     if type(provider) is not str or not provider:
         provider = text(provider) or text(output.get(_PROVIDER))
@@ -364,7 +364,7 @@ def _attributes(
 
 
 _HOUR: Final = "ephemeral_1h_input_tokens"
-_APART: Final = frozenset({_HOUR, "image"})
+_BILLED_SEPARATELY: Final = frozenset({_HOUR, "image"})
 _NOT_BILLED: Final[tuple[tuple[str, int], ...]] = ()
 
 
@@ -374,7 +374,7 @@ def _billed_parts(
     content: object,
     more: object = None,
 ) -> tuple[tuple[str, int], ...]:
-    """Read what is billed at a rate of its own and is no part of a usage."""
+    """Read the kinds and amounts that are billed separately from the usage."""
     reported = mapping(usage_metadata)
     inputs = mapping(reported.get("input_token_details"))
     outputs = mapping(reported.get("output_token_details"))
@@ -382,14 +382,14 @@ def _billed_parts(
     if (
         not raw
         and not isinstance(content, list)
-        and inputs.keys().isdisjoint(_APART)
-        and outputs.keys().isdisjoint(_APART)
+        and inputs.keys().isdisjoint(_BILLED_SEPARATELY)
+        and outputs.keys().isdisjoint(_BILLED_SEPARATELY)
         and metadata.keys().isdisjoint(_GROUNDING)
         and not (isinstance(more, dict) and _TOOL_OUTPUTS in more)
         and _SOURCES not in mapping(metadata.get("token_usage"))
         and _SEARCHES not in text(metadata.get("model_name"))
     ):
-        return _NOT_BILLED  # as mostly
+        return _NOT_BILLED  # the common case
     parts = (
         (
             "cache_write_1h",
@@ -407,23 +407,23 @@ def _billed_parts(
 _GROUNDING: Final = frozenset({"grounding_metadata", "groundingMetadata"})
 _QUERIES: Final = ("web_search_queries", "webSearchQueries")
 _PER_PROMPT: Final = ("gemini-1", "gemini-2")
-"""Gemini 3 bills each query, and those before it each prompt that had some.
+"""Gemini 3 bills each query; earlier models bill each prompt with queries.
 https://ai.google.dev/gemini-api/docs/pricing"""
 _SOURCES: Final = "num_sources_used"
 """xAI's: https://docs.x.ai/docs/guides/live-search"""
 _SEARCHES: Final = "-search-"
-"""In the name of a model of OpenAI's that searches for each answer."""
+"""In the name of an OpenAI model that searches the web for each response."""
 _TOOL_OUTPUTS: Final = "tool_outputs"
-"""Where langchain-openai's first format keeps the calls of OpenAI's own tools."""
-_UNUSUAL: Final = (
+"""Where langchain-openai's first output format keeps calls of OpenAI's own tools."""
+_EXTRA_KEYS: Final = (
     COSTS | _GROUNDING | {"total_cost", "choices", "image", "speed", _SOURCES}
 )
-"""Where one of these keys is, there may be a cost, or something billed apart."""
+"""Keys that may hold a cost, or something that is billed separately."""
 _OWN_TOOLS: Final = ("web_search", "file_search", "code_interpreter")
-"""Tools that OpenAI runs and bills; ``_call`` comes after, as the type of a part."""
+"""Tools that OpenAI runs and bills; the type of such a part ends with ``_call``."""
 _CALL: Final = "_call"
 _MOST_PARTS: Final = 10_000
-"""Of an answer, which mostly has one."""
+"""Content parts that are read of a response."""
 
 
 def _tools(
@@ -432,7 +432,7 @@ def _tools(
     content: object,
     outputs: object,
 ) -> Iterator[tuple[str, int]]:
-    """Count what the provider did for an answer with tools of its own."""
+    """Count the calls of a provider's own tools for a response."""
     called = dict.fromkeys(_OWN_TOOLS, 0)
     for place in (content, outputs):
         for part in items(place)[:_MOST_PARTS]:
@@ -453,7 +453,7 @@ def _tools(
 
 
 def _grounded(metadata: dict[object, object]) -> int:
-    """Count the searches that Gemini tells, or that a model makes for each answer."""
+    """Count the searches that Gemini reports, or 1 for a model that always searches."""
     model = text(metadata.get("model_name"))
     for key in _GROUNDING:
         grounding = mapping(metadata.get(key))

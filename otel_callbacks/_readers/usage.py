@@ -1,9 +1,9 @@
-"""The token usage of one model call, in each shape that a provider sends it.
+"""Read the token usage of one model call in every provider's shape.
 
-One small function for one shape. All of them give totals that include their details:
-``input_tokens`` with the cached ones, ``output_tokens`` with the reasoning ones.
-Anthropic and Bedrock count cached tokens apart, Gemini counts thoughts apart; there
-they are added to the total here.
+Each shape has one small function. All of them return totals that include their details:
+``input_tokens`` includes cached tokens, ``output_tokens`` includes reasoning tokens.
+Anthropic and Bedrock count cached tokens separately, Gemini counts thoughts separately;
+these are added to the totals here.
 """
 
 from __future__ import annotations
@@ -27,18 +27,18 @@ if TYPE_CHECKING:
 COSTS: Final = frozenset(
     {"cost", "cost_in_usd_ticks", "response_cost", "_hidden_params"}
 )
-"""Keys under which a cost may stand; mostly there is none of them."""
+"""Keys that may hold a cost; most responses have none of them."""
 
 _USAGES: Final = ("token_usage", "usage")
 _TICKS: Final = Decimal(10) ** 10
 _MOST: Final = 1_000_000
-"""US dollars; more for one call is an error, which would spoil a sum for ever."""
+"""US dollars; a higher cost of one call is an error, which would corrupt every sum."""
 
 
 def reported_cost(
     usage_metadata: object, *places: dict[object, object]
 ) -> Decimal | None:
-    """Find what a provider says that a call cost."""
+    """Return the cost of a call as the provider reports it, or None."""
     seen: object = None
     for place in places:
         if not place:
@@ -47,7 +47,7 @@ def reported_cost(
             return cost
         for key in _USAGES:
             reported = place.get(key)
-            # OpenAI's stands in both places, and it is the same object.
+            # OpenAI's usage is the same object in both places.
             if reported is None or reported is seen or not isinstance(reported, dict):
                 continue
             seen = reported
@@ -62,7 +62,7 @@ def reported_cost(
 
 
 def _cost(reported: dict[object, object]) -> Decimal | None:
-    """Read a cost in each of the ways that there are."""
+    """Read a cost in any of its forms."""
     cost = _dollars(reported.get("cost"))
     if cost is not None:
         return EXACT.add(cost, _upstream(reported))
@@ -75,7 +75,7 @@ def _cost(reported: dict[object, object]) -> Decimal | None:
 
 
 def _upstream(reported: dict[object, object]) -> Decimal:
-    """Read what OpenRouter had billed to the user's own key at another provider."""
+    """Read the cost that OpenRouter bills to the user's own key at another provider."""
     if reported.get("is_byok") is not True:
         return Decimal(0)
     details = mapping(reported.get("cost_details"))
@@ -83,11 +83,11 @@ def _upstream(reported: dict[object, object]) -> Decimal:
 
 
 def _dollars(value: object) -> Decimal | None:
-    """Read an amount of money."""
+    """Read an amount of US dollars."""
     if isinstance(value, Decimal):
         amount = Decimal(value) if value.is_finite() else None
     else:
-        # A double as it is written, not as it is kept.
+        # The double's shortest decimal form, not its exact binary value.
         is_small = type(value) is int and value <= _MOST
         read = value if is_small else number(value)
         amount = None if read is None else Decimal(str(read))
@@ -109,7 +109,7 @@ _PLACES: Final = (
 
 
 _DEEPEST: Final = 3
-"""Dictionaries within dictionaries; Cohere's ``meta`` holds one that holds it."""
+"""Depth of nested dictionaries: Cohere's usage is two levels below ``meta``."""
 
 
 def usage_of(payload: object, depth: int = _DEEPEST) -> Usage | None:
@@ -129,8 +129,8 @@ def usage_of(payload: object, depth: int = _DEEPEST) -> Usage | None:
 def message_usage(usage_metadata: object, *raw: object) -> Usage | None:
     """Read ``usage_metadata`` of a message.
 
-    langchain-openai writes 0 there for a number that the provider left out; where
-    the provider's own usage is at hand, it is asked.
+    langchain-openai writes 0 there for a number that the provider left out; then the
+    provider's own usage is read, if it is present.
     """
     if not isinstance(usage_metadata, dict) or not usage_metadata:
         return None
@@ -139,20 +139,20 @@ def message_usage(usage_metadata: object, *raw: object) -> Usage | None:
         return read
     usage = _unless_empty(read)
     if usage is not None and (usage.input_tokens == 0 or usage.output_tokens == 0):
-        usage = _without_invented(usage, raw)
+        usage = _without_false_zeros(usage, raw)
         if usage is not None and usage.input_tokens == 0 and usage.output_tokens:
             usage = _with_input(usage, raw)
     return usage
 
 
 def _with_input(usage: Usage, places: tuple[object, ...]) -> Usage:
-    """Find the input of an answer that seems to have none: no answer comes without.
+    """Add the input tokens to a usage that has 0 of them, which no response has.
 
-    A stream of Anthropic's names it in its first event, which `instrument` keeps.
+    Anthropic's stream reports them in its first event, which `instrument` keeps.
     """
     for place in places:
-        begun = mapping(mapping(place).get("usage"))
-        if (found := usage_of(begun)) is not None and found.input_tokens:
+        first_event = mapping(mapping(place).get("usage"))
+        if (found := usage_of(first_event)) is not None and found.input_tokens:
             return usage._replace(
                 input_tokens=found.input_tokens,
                 cache_read=found.cache_read,
@@ -162,14 +162,14 @@ def _with_input(usage: Usage, places: tuple[object, ...]) -> Usage:
 
 
 def _unless_empty(usage: Usage) -> Usage | None:
-    """Leave out a usage that says neither total."""
+    """Return a usage, or None if it has neither total."""
     if usage.input_tokens is None and usage.output_tokens is None:
         return None
     return usage
 
 
-def _without_invented(usage: Usage, places: tuple[object, ...]) -> Usage | None:
-    """Take back the zeros for which OpenAI's usage has no number."""
+def _without_false_zeros(usage: Usage, places: tuple[object, ...]) -> Usage | None:
+    """Replace zeros with None where OpenAI's own usage has no number."""
     for place in places:
         raw = mapping(mapping(place).get("token_usage"))
         if "prompt_tokens" in raw or "completion_tokens" in raw:
@@ -194,7 +194,7 @@ def total(usages: Iterable[Usage | None]) -> Usage | None:
 
 
 def _sum_parts(parts: Iterable[int | None]) -> int | None:
-    """Add up what is known; nothing known gives ``None``."""
+    """Return the sum of the known numbers, or None if there are none."""
     known = [part for part in parts if part is not None]
     return sum(known) if known else None
 
@@ -209,16 +209,16 @@ _TIERS: Final = (
     ),
     ("flex", ("flex_cache_read", "flex_cache_creation", "flex_reasoning")),
 )
-"""A service tier -> what langchain-openai calls the details then."""
+"""A service tier -> langchain-openai's names of the details at that tier."""
 
 _EPHEMERAL: Final = ("ephemeral_5m_input_tokens", "ephemeral_1h_input_tokens")
 
 _MODALITIES: Final = ("audio", "text", "image")
-"""In the order of the fields of a usage, each for the input and for the output."""
+"""In the order of the usage's fields, each with one for input and one for output."""
 
 
 def _first(raw: _Raw, *keys: str) -> int | None:
-    """Read the first of several keys that holds a number of tokens."""
+    """Return the token count under the first of several keys that has one."""
     for key in keys:
         if key in raw and (found := count(raw[key])) is not None:
             return found
@@ -226,17 +226,17 @@ def _first(raw: _Raw, *keys: str) -> int | None:
 
 
 def _detail(raw: _Raw, *keys: str) -> int:
-    """Read a part of a total; a part that is not said is 0."""
+    """Return a part of a total; 0 if it is missing."""
     return _first(raw, *keys) or 0
 
 
 def _sum(*parts: int | None) -> int | None:
-    """Add up what is known; nothing known gives ``None``."""
+    """Return the sum of the known numbers, or None if there are none."""
     known = [part for part in parts if part is not None]
     return sum(known) if known else None
 
 
-# Half of what it costs to call the class.
+# Half the time of calling the class.
 _plain: Final = tuple.__new__
 _NO_DETAILS: Final = Usage()[2:]
 _NONE: Final[_Raw] = {}
@@ -278,7 +278,7 @@ def langchain(raw: _Raw) -> Usage:
 def _modalities(
     input_details: _Raw, output_details: _Raw, suffix: str = ""
 ) -> Iterator[int]:
-    """Read the parts of the totals by what they are: audio, text, images."""
+    """Yield the parts of the totals by modality: audio, text, image."""
     for modality, details in itertools.product(
         _MODALITIES, (input_details, output_details)
     ):
@@ -288,7 +288,7 @@ def _modalities(
 def _with_thoughts(
     inputs: int | None, outputs: int | None, thoughts: int, raw: _Raw
 ) -> int | None:
-    """Add the reasoning tokens that xAI counts apart; its total says so."""
+    """Add reasoning tokens that xAI counts separately, as its total shows."""
     if thoughts and inputs is not None and outputs is not None:
         whole = count(raw.get("total_tokens"))
         if whole is not None and whole == inputs + outputs + thoughts:
@@ -297,7 +297,7 @@ def _with_thoughts(
 
 
 def _detail_keys(input_details: _Raw, output_details: _Raw) -> tuple[str, str, str]:
-    """Find the names of the details for the service tier that is in them."""
+    """Return the names of the details at the usage's service tier."""
     for tier, keys in _TIERS:
         if tier in input_details or tier in output_details:
             return keys
@@ -305,7 +305,7 @@ def _detail_keys(input_details: _Raw, output_details: _Raw) -> tuple[str, str, s
 
 
 def _anthropic_writes(details: _Raw) -> int:
-    """Add up what was written to Anthropic's caches of 5 minutes and of an hour."""
+    """Return the tokens written to Anthropic's 5-minute and 1-hour caches."""
     written = 0
     for key in _EPHEMERAL:
         if key in details:
@@ -314,10 +314,10 @@ def _anthropic_writes(details: _Raw) -> int:
 
 
 def openai_chat(raw: _Raw) -> Usage:
-    """Read OpenAI's chat and text completions, and all that speak like them.
+    """Read the usage of OpenAI's chat and text completions and compatible APIs.
 
     Azure, Mistral, Groq, DeepSeek, xAI, Fireworks, Perplexity, vLLM and Qwen send
-    this shape; DeepSeek has a name of its own for cached tokens.
+    this shape; DeepSeek has its own name for cached tokens.
     https://platform.openai.com/docs/api-reference/chat/object
     """
     input_details = mapping(raw.get("prompt_tokens_details"))
@@ -339,7 +339,7 @@ def openai_chat(raw: _Raw) -> Usage:
 
 
 def openai_responses(raw: _Raw) -> Usage:
-    """Read OpenAI's Responses API, DashScope's own API, Cohere and other plain ones.
+    """Read the usage of OpenAI's Responses API, DashScope's own API, Cohere and others.
 
     https://platform.openai.com/docs/api-reference/responses/object
     https://help.aliyun.com/zh/model-studio/qwen-api-reference
@@ -359,7 +359,7 @@ def openai_responses(raw: _Raw) -> Usage:
 
 
 def anthropic(raw: _Raw) -> Usage:
-    """Read Anthropic's, whose ``input_tokens`` leave cached tokens out.
+    """Read Anthropic's usage, whose ``input_tokens`` exclude cached tokens.
 
     https://docs.claude.com/en/api/messages
     """
@@ -376,7 +376,7 @@ def anthropic(raw: _Raw) -> Usage:
 
 
 def gemini(raw: _Raw) -> Usage:
-    """Read Gemini's and Vertex AI's, whose candidates leave thoughts out.
+    """Read Gemini's and Vertex AI's usage, whose candidates exclude thoughts.
 
     https://ai.google.dev/api/generate-content#UsageMetadata
     """
@@ -401,7 +401,7 @@ def gemini(raw: _Raw) -> Usage:
 
 
 def _by_modality(raw: _Raw, *keys: str) -> _Raw:
-    """Return one of Gemini's lists of modalities as LangChain has the details."""
+    """Convert Gemini's list of modalities to the shape of LangChain's details."""
     found: _Raw = {}
     for listed in map(raw.get, keys):
         for detail in map(mapping, listed if isinstance(listed, list) else ()):
@@ -411,7 +411,7 @@ def _by_modality(raw: _Raw, *keys: str) -> _Raw:
 
 
 def bedrock(raw: _Raw) -> Usage:
-    """Read Bedrock's, of Converse and of the metrics of an invocation.
+    """Read Bedrock's usage, of Converse and of an invocation's metrics.
 
     https://docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_TokenUsage.html
     """
@@ -426,7 +426,7 @@ def bedrock(raw: _Raw) -> Usage:
 
 
 def ollama(raw: _Raw) -> Usage:
-    """Read Ollama's, which stands among the rest of the response.
+    """Read Ollama's usage, whose keys are at the top level of the response.
 
     https://github.com/ollama/ollama/blob/main/docs/api.md
     """
@@ -434,7 +434,7 @@ def ollama(raw: _Raw) -> Usage:
 
 
 def watsonx(raw: _Raw) -> Usage:
-    """Read watsonx.ai's text generation.
+    """Read the usage of watsonx.ai's text generation.
 
     https://cloud.ibm.com/apidocs/watsonx-ai#text-generation
     """
@@ -464,4 +464,4 @@ SHAPES: Final[tuple[tuple[str, Callable[[_Raw], Usage]], ...]] = (
     ("eval_count", ollama),
     ("generated_token_count", watsonx),
 )
-"""A key that tells a shape, and what reads it; the first that is there counts."""
+"""A key of a shape, and its reader; the first key that is present decides."""

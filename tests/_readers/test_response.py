@@ -651,7 +651,7 @@ def test_a_known_answer_is_read_as_a_new_one(
             answer.message.usage_metadata = reported  # type: ignore[attr-defined]
             known = model_response(result), model_response(result)
             with monkeypatch.context() as patch:
-                patch.setattr(response_module, "_usual_response", lambda *_: None)
+                patch.setattr(response_module, "_simple_response", lambda *_: None)
                 anew = model_response(result)
             assert known == (anew, anew), (metadata, place)
 
