@@ -1,4 +1,4 @@
-"""Events of model calls: what the span says, with the content in its structure."""
+"""Events of model calls: the attributes of the span, and structured content."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ EXCEPTION = "gen_ai.client.operation.exception"
 
 
 class Signals:
-    """A handler whose spans and events stay in memory."""
+    """A handler with spans and events in memory."""
 
     def __init__(self, **settings: Any) -> None:
         memory: Any = getattr(export, "InMemoryLogRecordExporter", None)
@@ -62,13 +62,13 @@ class Signals:
 
 @pytest.fixture
 def signals() -> Iterator[Signals]:
-    """A handler with events and content in them."""
+    """A handler with events that carry content."""
     signals = Signals(capture_content="SPAN_AND_EVENT")
     yield signals
     signals.handler.close()
 
 
-def test_an_event_says_what_the_span_says(signals: Signals) -> None:
+def test_event_has_attributes_of_span(signals: Signals) -> None:
     """All attributes of the span, its ids and its end; content not as JSON."""
     FakeChatModel(answer="Tulips.", callbacks=[signals.handler]).invoke("Roses?")
     (event,), (span,) = signals.events, signals.spans
@@ -99,13 +99,13 @@ def test_an_event_says_what_the_span_says(signals: Signals) -> None:
         ("SPAN_AND_EVENT", None, True, True),
     ],
 )
-def test_content_goes_where_it_is_wanted(
+def test_content_follows_setting(
     mode: str,
     emit: bool | None,  # noqa: FBT001
     on_span: bool,  # noqa: FBT001
     in_event: bool,  # noqa: FBT001
 ) -> None:
-    """An event may come without content, and content without an event."""
+    """An event may be without content, and content without an event."""
     signals = Signals(capture_content=mode, emit_event=emit)
     FakeChatModel(callbacks=[signals.handler]).invoke("Roses?")
     (event,), (span,) = signals.events, signals.spans
@@ -116,18 +116,18 @@ def test_content_goes_where_it_is_wanted(
 @pytest.mark.parametrize(
     ("mode", "emit"), [("NO_CONTENT", None), ("SPAN_ONLY", None), ("EVENT_ONLY", False)]
 )
-def test_no_event_where_none_is_wanted(
+def test_events_are_off_by_default_and_by_setting(
     mode: str,
     emit: bool | None,  # noqa: FBT001
 ) -> None:
-    """Events are off by default, and where they were switched off."""
+    """Events are off by default, and where they are switched off."""
     signals = Signals(capture_content=mode, emit_event=emit)
     FakeChatModel(callbacks=[signals.handler]).invoke("Roses?")
     assert signals.events == []
 
 
 def test_a_failed_call_has_an_event_of_its_exception(signals: Signals) -> None:
-    """Its type, and its message where content may be said."""
+    """Its type, and its message where content is captured."""
     model = FakeTextModel(error=ValueError("No roses."), callbacks=[signals.handler])
     with pytest.raises(ValueError, match=r"No roses\."):
         model.invoke("Roses?")
@@ -156,7 +156,7 @@ def test_without_content_an_exception_has_no_message() -> None:
 
 
 def test_without_extensions_an_event_has_the_conventions_names() -> None:
-    """No attribute of ours is in an event, cut content or not."""
+    """No attribute of ours is in an event, whether content is cut or not."""
     signals = Signals(
         capture_content="EVENT_ONLY", extensions=False, content_limit=1_024
     )
@@ -173,14 +173,14 @@ def test_without_extensions_an_event_has_the_conventions_names() -> None:
 
 
 def test_a_step_has_no_event(signals: Signals) -> None:
-    """The conventions have an event for a model's call, not for a chain's step."""
+    """The conventions have an event for a model call, not for a chain's step."""
     handler = signals.handler
     (FakeChatModel() | str).invoke("Roses?", config={"callbacks": [handler]})
     assert [event.event_name for event in signals.events] == [DETAILS]
 
 
 def test_a_queue_of_events_keeps_no_span_alive(signals: Signals) -> None:
-    """An event knows the span's ids, not the span."""
+    """An event holds the span's ids, not the span."""
     FakeChatModel(callbacks=[signals.handler]).invoke("Roses?")
     span = weakref.ref(signals.spans[0])
     signals._spans.clear()
@@ -190,7 +190,7 @@ def test_a_queue_of_events_keeps_no_span_alive(signals: Signals) -> None:
 
 
 def test_the_late_end_of_a_lost_run_is_no_second_event(signals: Signals) -> None:
-    """A run has been told of when it was given up."""
+    """A lost run has its event already."""
     run_id = uuid.uuid4()
     signals.handler.on_chat_model_start({}, [[]], run_id=run_id)
     signals.handler.close()
@@ -200,7 +200,7 @@ def test_the_late_end_of_a_lost_run_is_no_second_event(signals: Signals) -> None
 
 
 def test_a_failed_retrieval_has_the_event_of_its_exception(signals: Signals) -> None:
-    """A client's operation without details of its own tells of its exception."""
+    """A client operation without a details event has an event for its exception."""
     sink = EventSink(signals.loggers.get_logger("test"), content=True)
     run = StandIn(1, Request("retrieval", "shelf"), None)
     sink.started(run)
@@ -213,7 +213,7 @@ def test_a_failed_retrieval_has_the_event_of_its_exception(signals: Signals) -> 
 
 
 def test_a_run_without_a_span_has_an_event_without_ids(signals: Signals) -> None:
-    """Where the span could not be made, the event is not lost with it."""
+    """If the span cannot be created, the event is still emitted."""
     sink = EventSink(signals.loggers.get_logger("test"))
     sink.ended(StandIn(1, Request("chat", "m"), None), End(OK, 7))
     (event,) = signals.events

@@ -1,4 +1,4 @@
-"""Log lines that know their span: callbacks of all kinds, loguru."""
+"""Log lines with the ids of their span: callbacks of all kinds, loguru."""
 
 from __future__ import annotations
 
@@ -57,14 +57,14 @@ _USAGE = {"input_tokens": 1, "output_tokens": 1, "total_tokens": 2}
 
 
 def _current() -> tuple[str, str]:
-    """Return the current ids as loguru's records get them."""
+    """Return the current ids as in loguru's records."""
     record: dict[str, Any] = {"extra": {}}
     loguru_patcher(record)
     return record["extra"]["trace_id"], record["extra"]["span_id"]
 
 
 class _Mine(BaseCallbackHandler):
-    """Notes which span is current in each callback."""
+    """Records the current span in each callback."""
 
     def __init__(self, spans: RunSpans) -> None:
         self._spans = spans
@@ -87,7 +87,7 @@ class _Mine(BaseCallbackHandler):
 
 
 class _Shelf(BaseRetriever):
-    """Finds nothing."""
+    """A retriever without documents."""
 
     def _get_relevant_documents(self, query: str, **_: Any) -> list[Document]:
         del query
@@ -105,8 +105,8 @@ def _ids(telemetry: Capture) -> list[tuple[str, str]]:
     return [(span["trace_id"], span["span_id"]) for span in telemetry.spans]
 
 
-def test_tokens_and_ends_know_their_run(telemetry: Capture) -> None:
-    """A line at a token or at the end has its run's ids, with no span outside."""
+def test_lines_at_tokens_and_ends_have_ids_of_run(telemetry: Capture) -> None:
+    """A line at a token or at the end has its run's ids, without a span outside."""
     mine = _Mine(spans := RunSpans())
     config: Any = {"callbacks": [telemetry.handler, spans, mine]}
     list(FakeChatModel(usage=_USAGE).stream("?", config))
@@ -131,8 +131,8 @@ async def test_async_streams_stay_apart(telemetry: Capture) -> None:
     assert sorted(map(sorted, seen)) == sorted([one] for one in _ids(telemetry))
 
 
-def test_batch_is_told_apart(telemetry: Capture) -> None:
-    """Runs that start together, before the first call, have ids of their own."""
+def test_runs_of_batch_have_their_own_ids(telemetry: Capture) -> None:
+    """Runs that start together, before the first call, have different ids."""
     mine = _Mine(spans := RunSpans())
     questions = [[HumanMessage("Roses?")], [HumanMessage("Tulips?")]]
     llm = FakeChatModel(usage=_USAGE)
@@ -140,8 +140,8 @@ def test_batch_is_told_apart(telemetry: Capture) -> None:
     assert sorted(ids for _, ids in mine.seen) == sorted(_ids(telemetry))
 
 
-def test_every_kind_of_run_is_known(telemetry: Capture) -> None:
-    """Text models, chains, tools and retrievers are remembered as chat models are."""
+def test_every_kind_of_run_has_its_span(telemetry: Capture) -> None:
+    """Text models, chains, tools and retrievers are kept like chat models."""
     for run in (
         FakeTextModel(usage=_USAGE),
         RunnableLambda(lambda said: said),
@@ -154,8 +154,8 @@ def test_every_kind_of_run_is_known(telemetry: Capture) -> None:
         assert [ids for _, ids in mine.seen] == _ids(telemetry)
 
 
-def test_failure_knows_its_run(telemetry: Capture) -> None:
-    """A line about a failed call has that call's ids, inside a span of the app's."""
+def test_line_at_failure_has_ids_of_run(telemetry: Capture) -> None:
+    """A line about a failed call has that call's ids, inside a span of the app."""
     mine = _Mine(spans := RunSpans())
     llm = FakeChatModel(error=ValueError("no"))
     with telemetry.tracer_provider.get_tracer("app").start_as_current_span("order"):
@@ -169,7 +169,7 @@ def test_failure_knows_its_run(telemetry: Capture) -> None:
 
 
 def test_unknown_run_changes_nothing(telemetry: Capture) -> None:
-    """A run that it was not shown leaves the current span as it is."""
+    """For an unknown run the current span stays as it is."""
     spans = RunSpans()
     with telemetry.tracer_provider.get_tracer("app").start_as_current_span("order"):
         before = trace.get_current_span()
@@ -178,14 +178,14 @@ def test_unknown_run_changes_nothing(telemetry: Capture) -> None:
 
 
 def test_runs_without_a_span_are_not_kept() -> None:
-    """Without the handler there is nothing to remember."""
+    """Without the handler there is no span to keep."""
     spans = RunSpans()
     FakeChatModel(usage=_USAGE).invoke("?", {"callbacks": [spans]})
     assert not spans._spans
 
 
-def test_runs_are_forgotten_with_their_ids(telemetry: Capture) -> None:
-    """What is remembered does not grow with the calls."""
+def test_spans_are_released_with_run_ids(telemetry: Capture) -> None:
+    """The kept spans do not grow with the calls."""
     spans = RunSpans()
     llm = FakeChatModel(usage=_USAGE)
     for _ in range(20):
@@ -197,7 +197,7 @@ def test_runs_are_forgotten_with_their_ids(telemetry: Capture) -> None:
 @pytest.mark.slow
 @pytest.mark.recent
 def test_recipes_of_the_page_work(tmp_path: Path) -> None:
-    """The page's recipes, run as they stand: two lines of a call, one span."""
+    """The page's recipes, run unchanged: two lines of a call, one span."""
     page = (Path(__file__).parents[1] / "docs/logs.md").read_text(encoding="utf-8")
     blocks = re.findall(
         r"```python\n(.*?)```", page.partition("## Over OTLP")[0], re.DOTALL
@@ -222,7 +222,7 @@ def test_recipes_of_the_page_work(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("run_id", ["order-7", 7, ("order", 7)], ids=repr)
 def test_any_run_id_has_its_span(telemetry: Capture, run_id: Any) -> None:
-    """An id that is no UUID is remembered, too, and not for ever."""
+    """An id that is no UUID is kept, too, up to a limit."""
     spans = RunSpans()
     handlers = [telemetry.handler, spans]
     step = RunnableLambda(lambda x: x)

@@ -56,7 +56,7 @@ USAGE: Any = {
 
 
 class _Model(FakeChatModel):
-    """A package that hands its provider's usage over as it came."""
+    """A model whose package passes on its provider's usage unchanged."""
 
     def _generate(self, *args: Any, **kwargs: Any) -> ChatResult:
         made = super()._generate(*args, **kwargs)
@@ -65,7 +65,7 @@ class _Model(FakeChatModel):
 
 @dataclasses.dataclass
 class Sent:
-    """What one workflow leaves in all signals."""
+    """The telemetry of one workflow, in all signals."""
 
     spans: list[Any]
     metrics: list[Any]
@@ -78,7 +78,7 @@ class Sent:
 
 
 def _run(metadata: Any = None, **chosen: Any) -> Sent:
-    """Run a graph that asks an agent's model once."""
+    """Run a graph that calls an agent's model once."""
     spans, reader = InMemorySpanExporter(), InMemoryMetricReader()
     memory: Any = getattr(export, "InMemoryLogRecordExporter", None)
     events = (memory or export.InMemoryLogExporter)()
@@ -116,7 +116,7 @@ def _run(metadata: Any = None, **chosen: Any) -> Sent:
 
 
 @pytest.mark.parametrize("release", REGISTRIES)
-def test_all_signals_are_of_the_release_that_was_chosen(release: str) -> None:
+def test_all_signals_use_chosen_release(release: str) -> None:
     """Spans, events, metrics and a scrape have its names, and the scope its schema."""
     chosen = REGISTRIES[release]
     (other,) = (one for one in REGISTRIES.values() if one is not chosen)
@@ -141,15 +141,15 @@ def test_all_signals_are_of_the_release_that_was_chosen(release: str) -> None:
     assert f"{other.workflow_duration.replace('.', '_')}_seconds" not in sent.scraped
 
 
-def test_without_a_choice_names_are_those_of_august_2026() -> None:
-    """Nobody's dashboards break because a newer release is known."""
+def test_default_names_are_of_august_2026() -> None:
+    """A newer release of the conventions breaks no dashboard."""
     sent = _run()
     assert sent.span("chat m")["gen_ai.usage.cache_creation.input_tokens"] == 12
     assert "gen_ai_workflow_duration_seconds" in sent.scraped
 
 
-def test_the_table_is_what_the_later_conventions_say() -> None:
-    """Each renamed name is in both releases, and nothing is added on our own."""
+def test_table_matches_later_conventions() -> None:
+    """Each renamed name is in both releases, and nothing else is added."""
     assert LATER["renamed"] == {
         OLD.workflow_duration: NEW.workflow_duration,
         OLD.cache_write: NEW.cache_write,
@@ -163,7 +163,7 @@ def test_the_table_is_what_the_later_conventions_say() -> None:
     assert not OLD.modalities
 
 
-def test_series_differ_in_that_name_alone() -> None:
+def test_series_differ_only_in_workflow_duration() -> None:
     """A release changes the workflow's duration and no other series."""
     both = zip(series_of(OLD), series_of(NEW), strict=True)
     differ = [(old.name, new.name) for old, new in both if old != new]
@@ -181,8 +181,8 @@ def test_another_release_is_refused(text: str) -> None:
         Settings.from_env({"OTEL_CALLBACKS_SEMCONV": text})
 
 
-def test_names_of_ours_begin_with_ours_on_otlp() -> None:
-    """What the conventions do not have is prefixed; Prometheus leaves that out."""
+def test_our_names_have_our_prefix_on_otlp() -> None:
+    """Names that the conventions lack are prefixed; Prometheus omits the prefix."""
     (scope,) = _run({"team": "garden"}, labels="team").metrics
     names = {
         name
@@ -204,7 +204,7 @@ def test_names_of_ours_begin_with_ours_on_otlp() -> None:
 
 
 def test_the_collector_applies_that_rule() -> None:
-    """The statement of the stack's Collector makes a label of each attribute."""
+    """The stack's Collector removes our prefix, and changes no other attribute."""
     text = (ROOT / "deploy/collector/config.yaml").read_text(encoding="utf-8")
     (statement,) = yaml.safe_load(text)["processors"]["transform/labels"][
         "metric_statements"
@@ -223,7 +223,7 @@ _TYPES = {"bool": "boolean"}
 
 
 def _conventions(name: str) -> dict[str, Any]:
-    """Return one file of the registry of what the conventions lack."""
+    """Return one file of our registry, of names that the conventions lack."""
     path = ROOT / "conventions" / f"{name}.yaml"
     loaded: dict[str, Any] = yaml.safe_load(path.read_text(encoding="utf-8"))
     assert loaded.pop("file_format") == "definition/2"
@@ -231,15 +231,15 @@ def _conventions(name: str) -> dict[str, Any]:
 
 
 def _ours() -> dict[str, Any]:
-    """Return the attributes of that registry by their keys."""
+    """Return the attributes of our registry by their keys."""
     (listed,) = _conventions("attributes").values()
     by_key = {one["key"]: one for one in listed}
     assert len(by_key) == len(listed)
     return by_key
 
 
-def test_the_registry_has_every_attribute_of_ours_and_no_other() -> None:
-    """Names of spans' and of metrics' attributes are those of the code."""
+def test_registry_has_exactly_our_attributes() -> None:
+    """The attributes of spans and metrics equal those of the code."""
     values = [v for name, v in vars(semconv).items() if not name.startswith("_")]
     constants = {value for value in values if isinstance(value, str)}
     named = {value for value in constants if value.startswith(semconv.OURS)}
@@ -247,8 +247,8 @@ def test_the_registry_has_every_attribute_of_ours_and_no_other() -> None:
     assert set(_ours()) == (named | labels) - {semconv.OURS}
 
 
-def test_the_registry_says_what_each_attribute_is() -> None:
-    """A brief, a type, and an example where the type does not list its values."""
+def test_registry_describes_each_attribute() -> None:
+    """A brief, a type, and an example unless the type lists its values."""
     for key, one in _ours().items():
         assert one["brief"].endswith("."), key
         assert one["stability"] == "development"
@@ -264,8 +264,8 @@ def test_the_registry_says_what_each_attribute_is() -> None:
     assert members["otel_callbacks.detail"] == list(DETAILS)
 
 
-def test_types_are_those_that_the_page_of_spans_tells() -> None:
-    """The page is held equal to the code, and the registry to the page."""
+def test_types_match_docs_spans_page() -> None:
+    """The page equals the code, and the registry equals the page."""
     page = (ROOT / "docs/spans.md").read_text(encoding="utf-8")
     told = dict(
         re.findall(r"^\| `(otel_callbacks\.[\w.]+)` \| ([^|]+?) \|", page, re.MULTILINE)
@@ -277,8 +277,8 @@ def test_types_are_those_that_the_page_of_spans_tells() -> None:
         assert (plain or "string") == _TYPES.get(kind, kind), key
 
 
-def test_the_registry_has_every_metric_of_ours() -> None:
-    """Names, instruments, units, briefs and attributes are those of the table."""
+def test_registry_has_all_our_metrics() -> None:
+    """Names, instruments, units, briefs and attributes equal those of the table."""
     (listed,) = _conventions("metrics").values()
     assert [
         (
@@ -302,7 +302,7 @@ def test_the_registry_has_every_metric_of_ours() -> None:
     ]
 
 
-def test_the_registry_refers_to_what_there_is() -> None:
+def test_registry_references_exist() -> None:
     """Each reference is to an attribute or a span of ours or of the conventions."""
     folder = ROOT / "tests/conventions"
     theirs = yaml.safe_load((folder / "attributes.yaml").read_text(encoding="utf-8"))

@@ -1,4 +1,4 @@
-"""Content is read, redacted and cut; what goes wrong costs that attribute alone."""
+"""Content is read, redacted and cut; an error affects only its own attribute."""
 
 from __future__ import annotations
 
@@ -48,8 +48,8 @@ def capture(redact: Any = None, **options: Any) -> Capture:
     return Capture(redact, options.pop("limit", 32_768), **options)
 
 
-def test_a_chat_calls_input() -> None:
-    """Messages with the system's among them, and the tools; no other parameter."""
+def test_input_of_chat_call() -> None:
+    """Messages, including the system's, and the tools; no other parameter."""
     assert capture().of_start(CHAT, SAID, PARAMS) == (
         {
             semconv.INPUT_MESSAGES: [{"role": "system", "parts": [KIND]}, ROSES],
@@ -59,8 +59,8 @@ def test_a_chat_calls_input() -> None:
     )
 
 
-def test_the_systems_words_stand_apart_where_the_provider_takes_them_apart() -> None:
-    """Anthropic, Google and Bedrock take the system's words beside the messages."""
+def test_system_instructions_are_separate_where_provider_takes_them_so() -> None:
+    """Anthropic, Google and Bedrock take system instructions beside the messages."""
     assert capture().of_start(CLAUDE, SAID, None).content == {
         semconv.INPUT_MESSAGES: [ROSES],
         semconv.SYSTEM_INSTRUCTIONS: [KIND],
@@ -68,7 +68,7 @@ def test_the_systems_words_stand_apart_where_the_provider_takes_them_apart() -> 
 
 
 def test_instructions_of_the_responses_api() -> None:
-    """OpenAI's ``instructions`` are the system's words, too."""
+    """OpenAI's ``instructions`` are system instructions, too."""
     said = capture().of_start(CHAT, [SAID[1]], {"instructions": "Be kind."})
     assert said.content == {
         semconv.INPUT_MESSAGES: [ROSES],
@@ -98,10 +98,10 @@ def test_instructions_of_the_responses_api() -> None:
         (CHAT, [], None, None),
     ],
 )
-def test_what_goes_in(
+def test_input_attributes_of_each_operation(
     request_: Request, payload: Any, more: Any, expected: dict[str, Any] | None
 ) -> None:
-    """Each operation has the attributes that the conventions give it."""
+    """Each operation has the input attributes of the conventions."""
     assert capture().of_start(request_, payload, more) == (expected, ())
 
 
@@ -125,15 +125,15 @@ def test_what_goes_in(
         (CHAT, None, None),
     ],
 )
-def test_what_comes_back(
+def test_output_attributes_of_each_operation(
     request_: Request, payload: Any, expected: dict[str, Any] | None
 ) -> None:
-    """Each operation has the attributes that the conventions give it."""
+    """Each operation has the output attributes of the conventions."""
     assert capture().of_end(request_, None, payload) == (expected, ())
 
 
-def test_an_agent_is_told_of_its_tools_and_its_systems_words() -> None:
-    """An agent's run does not say them; its first model call does, at its end."""
+def test_agent_gets_tools_and_system_instructions_of_its_model_call() -> None:
+    """An agent's own run has none; its first model call provides them at its end."""
     said = capture().of_start(CHAT, SAID, PARAMS).content
     agent = SimpleNamespace(request=AGENT, content=None, parent_run=None)
     node = SimpleNamespace(request=STEP, content=None, parent_run=agent)
@@ -146,8 +146,8 @@ def test_an_agent_is_told_of_its_tools_and_its_systems_words() -> None:
     }
 
 
-def test_only_model_calls_inside_an_agent_tell_it() -> None:
-    """A call outside of any agent, and a tool inside, tell nobody."""
+def test_only_model_calls_inside_agent_provide_its_content() -> None:
+    """A call outside of an agent, and a tool inside one, change no agent."""
     step = SimpleNamespace(request=STEP, content=None, parent_run=None)
     content = {semconv.TOOL_DEFINITIONS: TOOLS}
     copy_to_agent(SimpleNamespace(request=CHAT, content=content, parent_run=step))
@@ -163,8 +163,8 @@ def test_only_model_calls_inside_an_agent_tell_it() -> None:
     assert agent.content == apart
 
 
-def test_redaction_comes_first() -> None:
-    """The hook sees the whole structure, before anything is cut."""
+def test_redaction_precedes_cutting() -> None:
+    """The hook receives the whole structure, before anything is cut."""
     seen: list[tuple[str, Any]] = []
 
     def redact(name: str, value: Any) -> Any:
@@ -182,13 +182,13 @@ def test_redaction_comes_first() -> None:
 
 
 def test_redaction_may_drop_an_attribute() -> None:
-    """None is an answer: the attribute is not sent, and nothing went wrong."""
+    """If the hook returns None, the attribute is dropped without an error."""
     assert capture(lambda *_: None).of_start(CHAT, "Roses?", None) == NOTHING
 
 
 @pytest.mark.parametrize("given", [object(), "text", [{"role": "user"}], {1: object()}])
-def test_what_a_redaction_must_not_give_back(given: Any) -> None:
-    """What is no JSON, or has not the attribute's shape, is dropped."""
+def test_invalid_redaction_is_dropped(given: Any) -> None:
+    """A result that is not JSON, or not in the attribute's shape, is dropped."""
     said = capture(lambda *_: given).of_start(CHAT, "Roses?", None)
     assert said.content is None
     ((where, error),) = said.errors
@@ -196,7 +196,7 @@ def test_what_a_redaction_must_not_give_back(given: Any) -> None:
     assert isinstance(error, ContentError)
 
 
-def test_a_redaction_that_fails_quotes_nothing() -> None:
+def test_failed_redaction_quotes_nothing() -> None:
     """The attribute is dropped; the error has a traceback and no message of its own."""
 
     def redact(_: str, value: Any) -> Any:
@@ -210,8 +210,8 @@ def test_a_redaction_that_fails_quotes_nothing() -> None:
     assert error.__cause__ is error.__context__ is None
 
 
-def test_what_cannot_be_read_costs_no_other_attribute() -> None:
-    """A value that raises leaves the messages, and what stands beside it."""
+def test_unreadable_value_affects_no_other_attribute() -> None:
+    """A value that raises leaves the messages and the values beside it."""
 
     class Broken(UserDict[str, Any]):
         def items(self) -> Any:
@@ -231,7 +231,7 @@ def test_what_cannot_be_read_costs_no_other_attribute() -> None:
 
 
 class Unreadable:
-    """A value that raises where it is asked for its class, as lazy ones do."""
+    """A value whose ``__class__`` raises, as lazy values do."""
 
     @property  # type: ignore[misc]
     def __class__(self) -> type:
@@ -250,10 +250,10 @@ class Unreadable:
     ],
     ids=["refusal", "calls", "no calls", "content", "no message"],
 )
-def test_a_message_that_cannot_be_read_costs_no_other_one(
+def test_unreadable_message_affects_no_other_message(
     made: Callable[[Any], Any],
 ) -> None:
-    """What can be read of it is there, and so are the others, both ways."""
+    """The readable parts of it remain, and so do the others, in input and output."""
     unreadable: Any = Unreadable()
     odd = made(unreadable)
     given = capture().of_start(CHAT, [odd, HumanMessage("Roses?")], None)
@@ -284,10 +284,10 @@ def test_a_message_that_cannot_be_read_costs_no_other_one(
         (WORKFLOW, lambda odd: {"rows": odd, "price": 12}),
     ],
 )
-def test_a_value_that_cannot_be_read_costs_no_other_one(
+def test_unreadable_value_affects_no_other_value(
     request_: Request, made: Callable[[Any], Any]
 ) -> None:
-    """Results, documents and states are there without it."""
+    """Results, documents and states are read without it."""
     said = capture().of_end(request_, None, made(Unreadable()))
     assert "12" in str(said.content)
     assert [where for where, _ in said.errors] == ["content"]
@@ -295,14 +295,14 @@ def test_a_value_that_cannot_be_read_costs_no_other_one(
 
 
 class Speechless(Exception):  # noqa: N818
-    """An exception that cannot say what it is."""
+    """An exception whose ``__str__`` raises."""
 
     def __str__(self) -> str:
         raise self
 
 
-def test_an_exception_without_words_costs_no_other_attribute() -> None:
-    """Where a second look does not help, the attribute is left out."""
+def test_unreadable_exception_affects_no_other_attribute() -> None:
+    """If the second attempt fails, too, the attribute is left out."""
     partial = LLMResult(generations=[[ChatGeneration(message=AIMessage("Tul"))]])
     said = capture(exceptions=True).of_end(CHAT, None, partial, Speechless())
     assert said.content is not None
@@ -310,8 +310,8 @@ def test_an_exception_without_words_costs_no_other_attribute() -> None:
     assert [where for where, _ in said.errors] == ["content"]
 
 
-def test_blocks_are_read_as_far_as_the_work_goes() -> None:
-    """The first ones may take all of it."""
+def test_blocks_are_read_until_work_is_used_up() -> None:
+    """The first ones may use all of it."""
     blocks = [{"type": "own", "rows": list(range(500))}, *["Roses"] * 500]
     said = capture(limit=600).of_start(CHAT, [HumanMessage(blocks)], None)
     assert said.content is not None
@@ -319,8 +319,8 @@ def test_blocks_are_read_as_far_as_the_work_goes() -> None:
     assert len(message["parts"]) == 1
 
 
-def test_what_was_cut_is_said() -> None:
-    """Length before and items dropped are attributes of ours, with extensions only."""
+def test_cut_content_has_length_and_dropped_attributes() -> None:
+    """The length before and the items dropped, only with extensions."""
     messages = [HumanMessage(f"Rose {number} " * 5) for number in range(40)]
     said = capture(limit=1_024).of_start(CHAT, messages, None).content
     assert said is not None
@@ -336,7 +336,7 @@ def test_what_was_cut_is_said() -> None:
 
 
 def test_an_exceptions_message_is_read_for_events() -> None:
-    """Only where it is wanted; keys that a provider quotes are left out."""
+    """Only if exceptions are captured; keys that a provider quotes are redacted."""
     error = ValueError("Incorrect API key provided: sk-abcdef123456. Bearer abcdef12")
     assert capture().of_end(CHAT, None, None, error) == NOTHING
     said = capture(exceptions=True).of_end(CHAT, None, ANSWER, error)

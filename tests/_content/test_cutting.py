@@ -1,4 +1,4 @@
-"""Content is cut to its limit, keeps its schema's shape, and costs bounded work."""
+"""Content is cut to its limit, keeps its schema's shape, with bounded work."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ def texts(messages: list[dict[str, Any]]) -> list[str]:
     return [part["content"] for each in messages for part in each["parts"]]
 
 
-def test_what_fits_is_left_as_it_is() -> None:
-    """Short content is the same, and nothing is noted of it."""
+def test_content_that_fits_is_unchanged() -> None:
+    """Short content is unchanged, without a note."""
     said = [message("玫瑰 🌹"), message("Tulips?")]
     found = cut(INPUT, said, LIMIT)
     assert found.value == said
@@ -39,7 +39,7 @@ def test_what_fits_is_left_as_it_is() -> None:
 
 
 def test_the_longest_text_is_shortened_first() -> None:
-    """A long text gives way; short ones beside it stay whole."""
+    """A long text is shortened; short ones beside it are unchanged."""
     said = [message("Be kind.", "system"), message("x " * 5_000), message("And now?")]
     found = cut(INPUT, said, LIMIT)
     first, second, third = texts(found.value)
@@ -52,7 +52,7 @@ def test_the_longest_text_is_shortened_first() -> None:
 
 
 def test_the_newest_messages_are_kept() -> None:
-    """Where short texts are still too many, the oldest messages go and are counted."""
+    """If shortened texts do not fit, the oldest messages are dropped and counted."""
     said = [message(f"Question {number}") for number in range(100)]
     found = cut(INPUT, said, LIMIT)
     kept = texts(found.value)
@@ -63,7 +63,7 @@ def test_the_newest_messages_are_kept() -> None:
 
 
 def test_the_first_documents_are_kept() -> None:
-    """A retriever's documents come best first."""
+    """A retriever returns the best documents first."""
     said = [{"id": str(number), "content": "rose " * 20} for number in range(100)]
     found = cut(semconv.RETRIEVAL_DOCUMENTS, said, LIMIT)
     assert [each["id"] for each in found.value][:2] == ["0", "1"]
@@ -71,27 +71,27 @@ def test_the_first_documents_are_kept() -> None:
 
 
 def test_a_text_is_cut_between_characters() -> None:
-    """Letters of several bytes stay whole."""
+    """Characters of several bytes are not split."""
     found = cut(semconv.RETRIEVAL_QUERY_TEXT, "玫瑰🌹" * 1_000, LIMIT)
     assert found.value.startswith("玫瑰🌹玫瑰🌹")
     assert size_of(found.value) <= LIMIT
 
 
 def test_lone_surrogates_become_valid() -> None:
-    """What cannot be UTF-8 does not lose the export of a whole batch."""
+    """Text that is not UTF-8 does not lose the export of a whole batch."""
     found = cut(INPUT, [message("a\ud800b \ud83c\udf39")], LIMIT)
     assert texts(found.value) == ["a\ufffdb 🌹"]
 
 
-def test_data_in_a_text_are_noted_before_it_is_shortened() -> None:
-    """No piece of base64 is left by a cut in its middle."""
+def test_data_in_text_is_replaced_before_shortening() -> None:
+    """No piece of base64 remains from a cut in its middle."""
     data = base64.b64encode(hashlib.sha512(b"rose").digest() * 500).decode()
     found = cut(INPUT, [message(f"See {data} " + "rose " * 1_000)], LIMIT)
     assert data[:40] not in to_json(found.value)
     assert texts(found.value)[0].startswith("See [binary data, ")
 
 
-def test_one_message_that_is_too_long_in_its_structure() -> None:
+def test_one_message_with_too_many_values_is_pruned() -> None:
     """Thousands of parts or arguments are pruned inside the message."""
     parts = [{"type": "text", "content": f"part {number}"} for number in range(5_000)]
     call = {
@@ -111,7 +111,7 @@ def test_one_message_that_is_too_long_in_its_structure() -> None:
 
 
 def test_a_tools_arguments_are_cut() -> None:
-    """An object keeps its first entries and stays an object."""
+    """An object keeps its first entries and remains an object."""
     said = {f"k{number}": "x" * 100 for number in range(1_000)}
     found = cut(semconv.TOOL_CALL_ARGUMENTS, said, LIMIT)
     assert "k0" in found.value
@@ -119,8 +119,8 @@ def test_a_tools_arguments_are_cut() -> None:
     assert found.length == 100_000
 
 
-def test_what_cannot_be_cut_is_empty() -> None:
-    """Where nothing fits the attribute is empty in its own kind, and counted."""
+def test_content_that_cannot_fit_is_empty() -> None:
+    """If nothing fits, the attribute is an empty value of its type, and counted."""
     said = [{"role": "user", "parts": [], "x" * 5_000: 1}]
     said[0]["role"] = "\x00" * 5_000
     found = cut(INPUT, said, 64)
@@ -130,7 +130,7 @@ def test_what_cannot_be_cut_is_empty() -> None:
 
 @pytest.mark.parametrize("character", ["\x00", '"', "\\", "\ud800", "é", "🌹"])
 def test_escapes_are_counted(character: str) -> None:
-    """Characters that JSON writes longer than they are do not break the limit."""
+    """Characters that JSON escapes do not exceed the limit."""
     found = cut(INPUT, [message(character * 5_000)], LIMIT)
     assert size_of(found.value) <= LIMIT
     assert texts(found.value)[0]
@@ -140,7 +140,7 @@ def test_huge_texts_are_not_read_whole() -> None:
     """The work of a cut does not grow with the length of a text."""
 
     class Counted(str):
-        """Counts the characters that are looked at."""
+        """Counts the characters that are read."""
 
         __slots__ = ()
         read = 0
@@ -203,7 +203,7 @@ MESSAGES = st.lists(
 def test_messages_fit_limit_and_schema(
     said: list[dict[str, Any]], limit: int, check_schema: Callable[[str, Any], None]
 ) -> None:
-    """Whatever is cut is within its limit and valid against its schema."""
+    """Cut messages are within the limit and valid against their schema."""
     for name in (semconv.INPUT_MESSAGES, semconv.OUTPUT_MESSAGES):
         found = cut(name, said, limit)
         assert size_of(found.value) <= limit
@@ -217,7 +217,7 @@ def test_messages_fit_limit_and_schema(
 def test_objects_fit_limit_and_schema(
     said: dict[str, Any], check_schema: Callable[[str, Any], None]
 ) -> None:
-    """A tool's arguments stay an object within the limit."""
+    """A tool's arguments remain an object within the limit."""
     found = cut(semconv.TOOL_CALL_ARGUMENTS, said, LIMIT)
     assert size_of(found.value) <= LIMIT
     check_schema(semconv.TOOL_CALL_ARGUMENTS, found.value)
@@ -276,10 +276,10 @@ MESSAGE = {"role": "user", "parts": [PART]}
         ("another.attribute", 3, True),
     ],
 )
-def test_a_shape_is_told(
+def test_value_without_required_field_has_wrong_shape(
     name: str,
     value: Any,
     expected: bool,  # noqa: FBT001
 ) -> None:
-    """What lacks an entry that its schema requires has not its shape."""
+    """A value without a field that its schema requires is refused."""
     assert has_shape(name, value) is expected

@@ -1,4 +1,4 @@
-"""Whatever an app hands over becomes what JSON knows, and names no secret."""
+"""Any value of an app is converted to JSON types, without secrets."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ class Bunch:
 
 
 class Client:
-    """Knows its key."""
+    """Holds its key."""
 
     def __repr__(self) -> str:
         return "Client(api_key='sk-secret')"
@@ -116,8 +116,8 @@ class Client:
     ],
     ids=str,
 )
-def test_a_value_becomes_plain(value: Any, expected: Any) -> None:
-    """Data are copied; an object that may know a key is named by its class alone."""
+def test_value_becomes_json(value: Any, expected: Any) -> None:
+    """Data is converted; an object that may hold a key is named by its class alone."""
     found = plain(value, Work())
     assert found == expected
     assert type(found) is type(expected)
@@ -130,7 +130,7 @@ def test_bytes_become_a_note() -> None:
 
 
 def test_credentials_are_left_out() -> None:
-    """Strings under the names of credentials go; a schema of that name stays."""
+    """Strings under names of credentials are redacted; a schema of that name is not."""
     headers = {"Authorization": "Bearer x", "X-Api-Key": "y", "accept": "json"}
     assert plain({"headers": headers, "api_key": {"type": "string"}}, Work()) == {
         "headers": {
@@ -143,7 +143,7 @@ def test_credentials_are_left_out() -> None:
 
 
 def test_work_is_bounded() -> None:
-    """Only so many values are read, and only so deep, also of what holds itself."""
+    """The number and the depth of values are limited, even in cyclic values."""
     assert plain(range(10), Work(3)) == [0, 1, 2, MORE]
     assert plain(dict.fromkeys("abc", 1), Work(2)) == {"a": 1, "b": 1, MORE: MORE}
     assert plain([1], Work(0)) == MORE
@@ -153,7 +153,7 @@ def test_work_is_bounded() -> None:
 
 
 def test_strict_work_refuses_objects() -> None:
-    """What a redaction gives back must be JSON as it is."""
+    """The result of a redaction must consist of JSON types."""
     with pytest.raises(NotPlainError, match="Client"):
         plain({"a": [Client()]}, Work(strict=True))
 
@@ -170,7 +170,7 @@ def test_strict_work_refuses_objects() -> None:
     ids=["json", "unfinished", "too deep", "too long", "no string"],
 )
 def test_json_in_a_string_is_parsed(text: Any, expected: Any) -> None:
-    """What cannot be parsed stays the string that it is."""
+    """A string that cannot be parsed is unchanged."""
     assert parsed(text) == expected
 
 
@@ -187,34 +187,34 @@ EXPECTED = {"size": 3_000, "sha256": SHA}
     [RAW, bytearray(RAW), PLAIN, PLAIN.rstrip("="), URL_SAFE, WRAPPED],
     ids=["bytes", "bytearray", "base64", "unpadded", "url-safe", "wrapped"],
 )
-def test_a_digest_is_that_of_the_data_themselves(data: str | bytes) -> None:
-    """However data are written, size and digest are those of the bytes."""
+def test_digest_is_of_decoded_data(data: str | bytes) -> None:
+    """Size and digest are those of the bytes, in any encoding."""
     assert digest(data) == EXPECTED
 
 
-def test_large_data_are_read_piece_by_piece() -> None:
-    """The digest of several pieces is that of the whole."""
+def test_large_data_is_read_in_chunks() -> None:
+    """The digest of several chunks is that of the whole."""
     raw = bytes(range(256)) * 10_000
     said = digest(base64.b64encode(raw).decode())
     assert said == {"size": len(raw), "sha256": hashlib.sha256(raw).hexdigest()}
 
 
-def test_what_is_no_base64_is_digested_as_it_is() -> None:
-    """A file given as text has the digest of its text."""
+def test_text_that_is_not_base64_is_digested_unchanged() -> None:
+    """A file passed as text has the digest of its text."""
     text = "not base64 at all! \ud800"
     raw = text.encode(errors="surrogatepass")
     assert digest(text) == {"size": len(raw), "sha256": hashlib.sha256(raw).hexdigest()}
 
 
-def test_a_data_url_is_taken_apart() -> None:
-    """A URL that holds data gives its type and the data; others give nothing."""
+def test_data_url_is_split() -> None:
+    """A data URL gives its type and its data; other URLs give None."""
     assert split_data_url("data:image/png;base64,QUJD") == ("image/png", "QUJD")
     assert split_data_url("https://shop.example/rose.png") is None
 
 
 @pytest.mark.parametrize("data", [PLAIN, URL_SAFE], ids=["base64", "url-safe"])
-def test_data_in_a_text_become_a_note(data: str) -> None:
-    """Data URLs and long runs of base64 are noted, the words around them stay."""
+def test_data_in_text_becomes_note(data: str) -> None:
+    """Data URLs and long runs of base64 are replaced, the text around them is not."""
     marked = f"See ![rose](data:image/png;base64,{data}) and {data}, please."
     said = without_data(marked)
     assert said == (
@@ -223,26 +223,26 @@ def test_data_in_a_text_become_a_note(data: str) -> None:
     )
 
 
-def test_a_data_url_without_a_type_is_noted() -> None:
-    """RFC 2397 lets the type be left out."""
+def test_data_url_without_type_becomes_note() -> None:
+    """RFC 2397 makes the type optional."""
     assert without_data("data:;base64,QUJD").startswith("[binary data, 3 bytes")
 
 
 @pytest.mark.parametrize("text", ["rose " * 500, "A" * 5_000, "x", "deadbeef" * 200])
 def test_words_and_numbers_stay(text: str) -> None:
-    """Long texts, one letter repeated and hexadecimal digits are no base64."""
+    """Long texts, repeated letters and hexadecimal digits are not base64."""
     assert without_data(text) == text
 
 
-def test_data_that_are_only_begun_have_no_digest() -> None:
-    """At the end of a window the data's size is said as what it is at least."""
+def test_truncated_data_has_no_digest() -> None:
+    """At the end of a window, the note has the least size of the data."""
     said = without_data(f"Look: {PLAIN[:2_000]}", whole=False)
     assert said == "Look: [binary data, more than 1500 bytes]"
     assert without_data(f"{PLAIN} end", whole=False) == f"{note(RAW)} end"
 
 
 def test_a_url_loses_its_credentials() -> None:
-    """User, password and known signatures go, the address stays."""
+    """User, password and known signatures are removed, the address remains."""
     url = "https://rosa:secret@shop.example/a.png?size=3&X-Amz-Signature=abc&sig=def#x"
     assert without_credentials(url) == (
         "https://REDACTED@shop.example/a.png"

@@ -1,4 +1,4 @@
-"""LangChain's messages become the conventions'."""
+"""LangChain's messages are read into the conventions' schemas."""
 
 from __future__ import annotations
 
@@ -166,14 +166,14 @@ INVALID = {"name": "price", "args": "{", "id": "c1", "error": "secret"}
 def test_a_message_is_read(
     said: Any, expected: Any, check_schema: Callable[[str, Any], None]
 ) -> None:
-    """Roles, names, parts and tool calls of each of LangChain's messages."""
+    """Roles, names, parts and tool calls of each LangChain message."""
     message = one_message(said, Work())
     assert message == expected
     check_schema("gen_ai.input.messages", [message] if message else [])
 
 
 def test_the_newest_messages_are_read_first() -> None:
-    """Where the work ends, older messages are counted and not read."""
+    """When the work is used up, older messages are counted and not read."""
     said = [HumanMessage(str(number)) for number in range(10)]
     messages, unread = input_messages(said, Work(12))
     assert [message["parts"][0]["content"] for message in messages] == ["7", "8", "9"]
@@ -181,8 +181,8 @@ def test_the_newest_messages_are_read_first() -> None:
     assert input_messages("Roses?", Work()) == ([{"role": "user", "parts": [ROSES]}], 0)
 
 
-def test_what_is_no_message_is_left_out() -> None:
-    """An odd thing among messages costs no other."""
+def test_value_that_is_no_message_is_left_out() -> None:
+    """An invalid item affects no other message."""
     messages, unread = input_messages([3, "Roses?"], Work())
     assert (len(messages), unread) == (1, 0)
 
@@ -193,7 +193,7 @@ def result(*generations: Any) -> LLMResult:
 
 
 def test_each_choice_is_a_message() -> None:
-    """Several choices are several messages, each with its reason."""
+    """Several choices are several messages, each with its finish reason."""
     choices = [
         ChatGeneration(
             message=AIMessage("Roses?"), generation_info={"finish_reason": reason}
@@ -207,7 +207,7 @@ def test_each_choice_is_a_message() -> None:
     ]
 
 
-def test_a_text_models_answer_is_a_message() -> None:
+def test_response_of_text_model_is_message() -> None:
     """A text model has generations without messages."""
     said = result(Generation(text="Roses?"))
     assert output_messages(said, Work(), finished=True) == [
@@ -215,8 +215,8 @@ def test_a_text_models_answer_is_a_message() -> None:
     ]
 
 
-def test_what_came_before_an_error_is_unfinished() -> None:
-    """A part of an answer ends with an error; none at all is no message."""
+def test_output_before_error_is_unfinished() -> None:
+    """A partial output has the reason ``error``; an empty one is no message."""
     part = ChatGeneration(message=AIMessageChunk("Roses?"))  # type: ignore[call-arg]
     nothing = ChatGeneration(message=AIMessageChunk(""))  # type: ignore[call-arg]
     assert output_messages(result(part, nothing), Work(), finished=False) == [
@@ -226,12 +226,12 @@ def test_what_came_before_an_error_is_unfinished() -> None:
 
 @pytest.mark.parametrize("odd", [None, 3, LLMResult(generations=[])])
 def test_no_result_is_no_message(odd: Any) -> None:
-    """Whatever has no generations says nothing."""
+    """A result without generations gives no message."""
     assert output_messages(odd, Work(), finished=True) == []
 
 
-def test_a_choice_of_another_kind_is_its_text() -> None:
-    """A message that cannot be one leaves the generation's text."""
+def test_choice_without_message_is_its_text() -> None:
+    """If the message is invalid, the generation's text is read."""
 
     class Odd:
         message = 3
@@ -245,8 +245,8 @@ def test_a_choice_of_another_kind_is_its_text() -> None:
     ]
 
 
-def test_the_last_message_of_an_agent_says_why_it_ended() -> None:
-    """The reason stands in the message's metadata."""
+def test_last_message_of_agent_has_finish_reason() -> None:
+    """The reason is in the message's metadata."""
     said = AIMessage("Roses?", response_metadata={"finish_reason": "stop"})
     assert final_message(said, Work()) == {
         "role": "assistant",
@@ -265,7 +265,7 @@ def test_the_last_message_of_an_agent_says_why_it_ended() -> None:
         ("x", False),
     ],
 )
-def test_messages_are_told_from_other_values(
+def test_messages_are_recognized(
     value: Any,
     expected: bool,  # noqa: FBT001
 ) -> None:
@@ -298,7 +298,7 @@ BLOCKS = st.one_of(
 def test_any_message_fits_the_schema(
     content: Any, kind: Any, check_schema: Callable[[str, Any], None]
 ) -> None:
-    """Whatever blocks a message is made of, its parts are the schema's."""
+    """Whatever blocks a message has, its parts match the schema."""
     check_schema("gen_ai.input.messages", [one_message(kind(content), Work())])
 
 
@@ -333,12 +333,12 @@ class State:
     ids=lambda value: type(value).__name__,
 )
 def test_messages_are_found(inputs: Any) -> None:
-    """All ways in which LangGraph takes messages are read."""
+    """All forms in which LangGraph takes messages are read."""
     assert messages_in(inputs, Work()) == ([CHAIN_MESSAGES_ROSES], 0)
 
 
 def test_a_state_without_messages_is_a_part() -> None:
-    """What a workflow works on, if not on messages, is shown as its state."""
+    """A workflow's state without messages becomes one part."""
     state = {"topic": "roses", "count": 3}
     part = {"type": "state", "content": state}
     assert messages_in(state, Work()) == ([{"role": "user", "parts": [part]}], 0)
@@ -354,13 +354,13 @@ def test_a_state_without_messages_is_a_part() -> None:
 
 @pytest.mark.parametrize("nothing", [None, {}])
 def test_nothing_is_no_message(nothing: Any) -> None:
-    """Nothing goes in and nothing comes out."""
+    """Empty input and empty output give no message."""
     assert messages_in(nothing, Work()) == ([], 0)
     assert messages_out(nothing, Work()) == []
 
 
-def test_the_last_message_comes_out() -> None:
-    """An agent's output is the message it ends with, not the whole history."""
+def test_output_is_last_message() -> None:
+    """An agent's output is its last message, not the whole history."""
     answer = AIMessage("Roses?", response_metadata={"finish_reason": "stop"})
     history = [HumanMessage("x"), ToolMessage("y", tool_call_id="c"), answer]
     expected = [{**CHAIN_MESSAGES_ROSES, "role": "assistant", "finish_reason": "stop"}]
@@ -384,16 +384,16 @@ def test_the_last_message_comes_out() -> None:
         ({}, {}, "unknown"),
     ],
 )
-def test_a_reason_is_the_schemas(
+def test_finish_reason_is_mapped_to_schema(
     info: dict[str, Any], metadata: dict[str, Any], expected: str
 ) -> None:
-    """Known words are the schemas', others stay, and none is made up."""
+    """Known reasons are mapped, others stay, and a missing one is ``unknown``."""
     message = AIMessage("x", response_metadata=metadata)
     generation = ChatGeneration(message=message, generation_info=info)
     assert finish_reason(generation, message) == expected
 
 
-def test_a_text_models_reason_stands_in_its_generation() -> None:
+def test_finish_reason_of_text_model_is_in_generation() -> None:
     """A text model has no message."""
     said = Generation(text="x", generation_info={"finish_reason": "length"})
     assert finish_reason(said, None) == "length"

@@ -166,7 +166,7 @@ def test_content_becomes_parts(
 
 
 def test_work_is_bounded() -> None:
-    """Beyond the work that is allowed no further block is read."""
+    """When the work is used up, no further block is read."""
     assert len(content_parts(["a"] * 10, Work(3))) == 3
     assert content_parts([{"type": "odd", "a": 1}], Work(1)) == [
         {"content": "…", "type": "odd"}
@@ -182,17 +182,17 @@ def test_work_is_bounded() -> None:
     ],
 )
 def test_a_tool_call_is_read_in_each_shape(call: dict[object, object]) -> None:
-    """LangChain's own shape and OpenAI's raw one say the same."""
+    """LangChain's own shape and OpenAI's raw one give the same part."""
     assert tool_call_part(call, Work()) == CALL
 
 
 def test_arguments_that_are_no_json_stay_text() -> None:
-    """A call that was cut short shows what there was of its arguments."""
+    """A truncated call keeps its arguments as text."""
     part = tool_call_part({"name": "price", "args": '{"of": "ro'}, Work())
     assert part == {"type": "tool_call", "name": "price", "arguments": '{"of": "ro'}
 
 
-def test_a_tool_gives_blocks_back() -> None:
+def test_blocks_of_tool_result_become_parts() -> None:
     """A tool's blocks become parts inside the response."""
     assert response_part("c1", [{"type": "text", "text": "Roses?"}], Work()) == {
         "type": "tool_call_response",
@@ -205,8 +205,8 @@ def test_a_tool_gives_blocks_back() -> None:
     }
 
 
-def test_a_call_of_the_providers_tool() -> None:
-    """The tool's name and what it was given are kept, whoever says it."""
+def test_server_tool_call() -> None:
+    """The tool's name and arguments are kept, at every provider."""
     block: dict[object, object] = {
         "type": "server_tool_use",
         "id": "s1",
@@ -222,7 +222,7 @@ def test_a_call_of_the_providers_tool() -> None:
 
 
 def test_a_call_is_named_by_its_type() -> None:
-    """OpenAI's calls have no name but their type."""
+    """OpenAI's calls have no name except their type."""
     block: dict[object, object] = {"action": {"query": "roses"}}
     assert server_call("web_search_call", block, Work()) == {
         "type": "server_tool_call",
@@ -231,8 +231,8 @@ def test_a_call_is_named_by_its_type() -> None:
     }
 
 
-def test_a_result_of_the_providers_tool() -> None:
-    """A result names its call and holds what came back."""
+def test_server_tool_result() -> None:
+    """A result has the id of its call and the output."""
     block: dict[object, object] = {"tool_use_id": "s1", "content": [{"url": "u"}]}
     assert server_result("web_search_tool_result", block, Work()) == {
         "type": "server_tool_call_response",
@@ -244,8 +244,8 @@ def test_a_result_of_the_providers_tool() -> None:
     }
 
 
-def test_calls_and_results_are_told_apart() -> None:
-    """No type of block is both."""
+def test_types_of_calls_and_results_are_disjoint() -> None:
+    """No type of block is both a call and a result."""
     assert not set(SERVER_CALLS) & set(SERVER_RESULTS)
 
 
@@ -256,7 +256,7 @@ DIGEST = {"content": "", "size": 6, "sha256": hashlib.sha256(RAW).hexdigest()}
 
 
 def blob(modality: str, mime: str = "") -> dict[str, Any]:
-    """Return the part of data that are left out."""
+    """Return the part of data whose bytes are left out."""
     head = {"mime_type": mime} if mime else {}
     return {"type": "blob", **head, "modality": modality, **DIGEST}
 
@@ -332,5 +332,5 @@ def blob(modality: str, mime: str = "") -> dict[str, Any]:
 def test_a_medium_becomes_a_part(
     block: dict[object, object], expected: dict[str, Any] | None
 ) -> None:
-    """What OpenAI, Anthropic, Google, Bedrock and LangChain call media are parts."""
+    """Media blocks of OpenAI, Anthropic, Google, Bedrock and LangChain become parts."""
     assert media_part(str(block["type"]), block) == expected

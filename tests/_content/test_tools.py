@@ -1,4 +1,4 @@
-"""Definitions of tools in all providers' forms, without what else they hold."""
+"""Tools' definitions, arguments and results, and documents, without other values."""
 
 from __future__ import annotations
 
@@ -87,14 +87,14 @@ ABOUT = {"name": "price", "description": "Price of a flower."}
 def test_definitions_are_read(
     params: Any, expected: Any, check_schema: Callable[[str, Any], None]
 ) -> None:
-    """Functions have name, description and schema, other tools only a name."""
+    """Functions have name, description and schema, other tools only type and name."""
     found = tool_definitions(params, Work())
     assert found == expected
     check_schema("gen_ai.tool.definitions", found)
 
 
 def test_work_is_bounded() -> None:
-    """Beyond the work that is allowed no further tool is read."""
+    """When the work is used up, no further tool is read."""
     params = {"tools": [{"type": "a"}] * 5}
     assert len(tool_definitions(params, Work(2))) == 2
 
@@ -112,7 +112,7 @@ MESSAGE = ToolMessage("3", tool_call_id="c1")
     ],
 )
 def test_arguments_are_an_object(said: str, inputs: Any, expected: Any) -> None:
-    """Arguments are those of the call, else its text, in an object."""
+    """Arguments are those of the call, else its text, as an object."""
     assert tool_arguments(said, inputs, Work()) == expected
 
 
@@ -140,12 +140,12 @@ def test_arguments_are_an_object(said: str, inputs: Any, expected: Any) -> None:
     ids=str,
 )
 def test_a_result_is_an_object(output: Any, expected: Any) -> None:
-    """Whatever a tool gives back becomes an object."""
+    """Any result of a tool becomes an object."""
     assert tool_result(output, Work()) == expected
 
 
 def test_documents_are_read() -> None:
-    """Documents have id, score and text, and what the store says of them."""
+    """Documents have id, score, text and the store's metadata."""
     found = [
         Document("Roses.", id="d1", metadata={"score": 0.5, "page": 2}),
         Document("Tulips."),
