@@ -1,4 +1,4 @@
-"""A recorder of what LangChain really hands over."""
+"""A recorder of LangChain's real payloads."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Recorder(BaseCallbackHandler):
         self.responses.append(model_response(response))
 
     def on_llm_error(self, _: BaseException, **kwargs: Any) -> None:
-        """Read what came before an error."""
+        """Read the output before an error."""
         self.failed.append(model_response(kwargs.get("response")))
 
     def _start(self, operation: str, serialized: Any, kwargs: dict[str, Any]) -> None:
@@ -59,5 +59,5 @@ class Recorder(BaseCallbackHandler):
 
 @pytest.fixture
 def recorder() -> Recorder:
-    """Return a recorder with nothing in it."""
+    """Return an empty recorder."""
     return Recorder()

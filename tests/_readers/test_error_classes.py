@@ -1,4 +1,4 @@
-"""The class of an error, of a closed set."""
+"""The class of an error, from a closed set."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ REQUEST = httpx.Request("POST", "http://127.0.0.1/v1/chat/completions")
 
 
 def _status(kind: Any, status: int, **error: Any) -> BaseException:
-    """Make an error of OpenAI's client."""
+    """Return an error of OpenAI's client."""
     response = httpx.Response(status, request=REQUEST)
     made: BaseException = kind("m", response=response, body=error or None)
     return made
 
 
 def _own(name: str, bases: tuple[type, ...] = (Exception,), **attributes: Any) -> Any:
-    """Make an error as another package has it."""
+    """Return an error of another package."""
     return type(name, bases, attributes)()
 
 
@@ -66,7 +66,7 @@ OF_LANGCHAIN_OPENAI: list[tuple[str, int, dict[str, str], str]] = [
     ],
 )
 def test_langchains_neutral_errors(name: str, expected: str) -> None:
-    """All of langchain_core.exceptions, as they are installed."""
+    """All classes of the installed langchain_core.exceptions."""
     assert class_of(getattr(exceptions, name)()) == expected
 
 
@@ -112,7 +112,7 @@ def test_langchains_neutral_errors(name: str, expected: str) -> None:
     ],
 )
 def test_errors_of_openais_client(error: BaseException, expected: str) -> None:
-    """The code says more than the class "bad request"."""
+    """The code is more specific than the class ``BadRequestError``."""
     assert class_of(error) == expected
 
 
@@ -146,12 +146,12 @@ def test_errors_of_http_clients(module: Any, name: str, expected: str) -> None:
     ],
 )
 def test_errors_of_python(error: BaseException, expected: str) -> None:
-    """A builtin says what it is by its family."""
+    """A builtin error is classified by its base class."""
     assert class_of(error) == expected
 
 
 def _botocore(code: str, status: int) -> BaseException:
-    """Make a ``ClientError`` as botocore does."""
+    """Return a ``ClientError`` as botocore creates it."""
     response = {
         "Error": {"Code": code, "Message": "m"},
         "ResponseMetadata": {"HTTPStatusCode": status},
@@ -198,7 +198,7 @@ def test_errors_of_other_clients(error: BaseException, expected: str) -> None:
     assert class_of(error) == expected
 
 
-def test_the_cause_is_asked_where_the_error_says_nothing() -> None:
+def test_cause_is_read_if_error_has_no_class() -> None:
     """Applications wrap errors."""
     error = RuntimeError("the flower shop is closed")
     error.__cause__ = ValueError("x")
@@ -206,8 +206,8 @@ def test_the_cause_is_asked_where_the_error_says_nothing() -> None:
     assert class_of(error) == semconv.TIMEOUT
 
 
-def test_causes_come_to_an_end() -> None:
-    """Neither a long nor a circular chain is followed for ever."""
+def test_chain_of_causes_is_bounded() -> None:
+    """Neither a long nor a circular chain is followed without end."""
     circle = ValueError("x")
     circle.__cause__ = circle
     assert class_of(circle) == semconv.OTHER
@@ -218,8 +218,8 @@ def test_causes_come_to_an_end() -> None:
     assert class_of(far) == semconv.OTHER
 
 
-def test_the_first_of_a_group_is_asked() -> None:
-    """Task groups raise groups."""
+def test_first_error_of_group_is_read() -> None:
+    """Task groups raise exception groups."""
     group = ExceptionGroup("g", [ConnectionResetError(), ValueError()])
     assert class_of(group) == semconv.CONNECTION
 
@@ -243,7 +243,7 @@ class _Hostile(Exception):  # noqa: N818 -- it is what it is called
 
 
 def test_an_error_that_raises_when_read_still_has_a_class() -> None:
-    """What can be read counts."""
+    """Its readable parts decide."""
     assert class_of(_Hostile()) == semconv.OTHER
     assert class_of(_own("Busy", (_Hostile,), status_code=429)) == semconv.RATE_LIMITED
 
@@ -261,12 +261,12 @@ ODD = (
 @pytest.mark.slow
 @given(st.dictionaries(st.sampled_from(["code", "status", "body", "response"]), ODD))
 def test_any_error_has_a_class_of_the_closed_set(attributes: dict[str, Any]) -> None:
-    """The label is bounded whatever is raised."""
+    """The label is bounded for any error."""
     assert class_of(_own("Odd", **attributes)) in semconv.ERROR_CLASSES
 
 
-def test_the_page_says_what_the_tables_say() -> None:
-    """Each name, code and status of ``docs/errors.md`` is of the class beside it."""
+def test_page_matches_tables() -> None:
+    """Each name, code and status of ``docs/errors.md`` has the class beside it."""
     page = (Path(__file__).parents[2] / "docs" / "errors.md").read_text("utf-8")
     rows = re.findall(r"^\| `(\w+)` \| (.+) \| (.+) \| (.+) \|$", page, re.MULTILINE)
     assert {row[0] for row in rows} == set(semconv.ERROR_CLASSES)
@@ -288,7 +288,7 @@ def test_the_page_says_what_the_tables_say() -> None:
 
 
 def test_the_page_names_every_header_that_is_read() -> None:
-    """And no header but these is asked for."""
+    """And no other header is read."""
     page = (Path(__file__).parents[2] / "docs" / "errors.md").read_text("utf-8")
     row = next(line for line in page.splitlines() if "provider_request_id" in line)
     said = set(re.findall(r"`([a-z]+(?:-[a-z]+)+)`", row)) | {"request-id"}

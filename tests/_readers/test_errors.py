@@ -1,4 +1,4 @@
-"""Why a run did not end well."""
+"""The failure of a run: outcome, type, class and attributes."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     ],
 )
 def test_control_flow_is_no_failure(error: BaseException) -> None:
-    """LangGraph pauses and jumps by raising."""
+    """LangGraph interrupts and jumps by raising."""
     assert failure(error) is None
 
 
@@ -53,7 +53,7 @@ def test_control_flow_is_no_failure(error: BaseException) -> None:
     ],
 )
 def test_errors_of_a_graph_are_failures(error: BaseException, error_type: str) -> None:
-    """Only LangGraph's own steering is control flow, not a namesake."""
+    """Only LangGraph's own exceptions are control flow, not a namesake."""
     assert failure(error) == Failure("error", error_type, "other")
 
 
@@ -66,18 +66,18 @@ def test_errors_of_a_graph_are_failures(error: BaseException, error_type: str) -
     ],
 )
 def test_a_cancelled_run(error: BaseException) -> None:
-    """In asyncio, in threads and in trio."""
+    """Cancellation in asyncio, in threads and in trio."""
     assert failure(error) == Failure("cancelled", "cancelled", "cancelled")
 
 
 def test_a_greenlet_that_was_killed() -> None:
-    """As gevent kills one, and as a subclass of an app's may be named."""
+    """The exception of gevent, and an app's subclass of it."""
     killed = type("GreenletExit", (BaseException,), {})
     assert failure(killed()) == Failure("cancelled", "cancelled", "cancelled")
 
 
 def test_an_abandoned_stream() -> None:
-    """Python closes the generator of a stream that nobody reads."""
+    """Python closes the generator of a stream that is not read to its end."""
     assert failure(GeneratorExit()) == Failure("abandoned", "abandoned", "abandoned")
 
 
@@ -92,7 +92,7 @@ def test_an_abandoned_stream() -> None:
 def test_an_error_is_named_by_its_class(
     error: BaseException, expected: Failure
 ) -> None:
-    """Never by its message: that may hold content."""
+    """Not by its message, which may hold content."""
     assert failure(error) == expected
 
 
@@ -106,7 +106,7 @@ def test_an_odd_class_name_can_be_sent(name: str, error_type: str) -> None:
     assert found == Failure("error", error_type, "other")
 
 
-def test_who_waits_is_interrupted() -> None:
+def test_interrupt_is_interruption() -> None:
     """A jump to another graph is no interrupt, and neither is a namesake."""
     waiting = interruption(GraphInterrupt())
     assert waiting is not None
@@ -131,7 +131,7 @@ def error_with(module: str = "provider", /, **attributes: Any) -> Exception:
 
 
 def reply(headers: object, status: object = 429) -> SimpleNamespace:
-    """Return a client's reply."""
+    """Return a client's HTTP response."""
     return SimpleNamespace(status_code=status, headers=headers)
 
 
@@ -139,7 +139,7 @@ def reply(headers: object, status: object = 429) -> SimpleNamespace:
 def test_a_real_refusal(
     telemetry: Capture, server: FakeOpenAI, chat: Callable[..., Any], status: int
 ) -> None:
-    """OpenAI's own client: its status, how long to wait, the request's id."""
+    """OpenAI's own client: status, retry delay and request id."""
     failing = Reply.failing(status, retry_after=7)
     headers = {**failing.headers, "x-request-id": "req_1", "x-secret": "rose"}
     server.script(replace(failing, headers=headers))
@@ -223,7 +223,7 @@ def test_a_real_refusal(
 def test_clients_that_are_not_installed(
     error: BaseException, expected: dict[str, object]
 ) -> None:
-    """Known by the names of their attributes."""
+    """They are recognized by their attributes' names."""
     assert refused(error) == expected
 
 
@@ -243,19 +243,19 @@ def test_clients_that_are_not_installed(
         (None, None),
     ],
 )
-def test_time_to_wait(said: object, wait: float | None) -> None:
-    """Seconds or a date; what cannot be meant is left out."""
+def test_retry_after(said: object, wait: float | None) -> None:
+    """Seconds or a date; implausible values are left out."""
     assert refused(error_with(response=reply(said))).get(WAIT) == wait
 
 
-def test_a_date_to_wait_for() -> None:
+def test_retry_after_date() -> None:
     """A date becomes the seconds until then."""
     error = error_with(response=reply({"retry-after": "Fri, 01 Jan 2100 00:00:00 GMT"}))
     assert WAIT not in refused(error)  # more than ten years are no answer
 
 
-def test_a_cause_is_asked_too() -> None:
-    """LangChain's error wraps the client's; what the outer says comes first."""
+def test_attributes_of_cause_are_read() -> None:
+    """LangChain's error wraps the client's; the outer attributes win."""
     inner = error_with(status_code=503, request_id="req_2")
     outer = error_with(status_code=500)
     outer.__cause__ = inner
@@ -263,14 +263,14 @@ def test_a_cause_is_asked_too() -> None:
 
 
 def test_causes_are_bounded() -> None:
-    """A ring of causes comes to an end."""
+    """A circular chain of causes ends."""
     error = error_with()
     error.__cause__ = error
     assert refused(error) == {}
 
 
 def test_a_hostile_error() -> None:
-    """Attributes that raise and texts without end do no harm."""
+    """Attributes that raise and endless texts do no harm."""
 
     class HostileError(Exception):
         """Raises from each of its attributes."""
@@ -281,7 +281,7 @@ def test_a_hostile_error() -> None:
             raise RuntimeError(name)
 
     class Headers:
-        """Raises when it is asked."""
+        """Raises when it is read."""
 
         def get(self, name: str) -> str:
             """Raise."""
@@ -292,6 +292,6 @@ def test_a_hostile_error() -> None:
     assert len(str(refused(error_with(request_id="r" * 9_000))[REQUEST_ID])) == 128
 
 
-def test_python_s_own_errors_say_nothing() -> None:
-    """A ``ValueError`` costs one look."""
+def test_builtin_error_has_no_attributes() -> None:
+    """A ``ValueError`` without a cause is not read further."""
     assert refused(ValueError("?")) == {}

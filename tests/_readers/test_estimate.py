@@ -1,4 +1,4 @@
-"""What goes into a call, before the provider has counted it."""
+"""The estimate of a call's tokens before the provider counts them."""
 
 from __future__ import annotations
 
@@ -38,13 +38,13 @@ MOST_TOO_MUCH: Final = 2.5
 
 
 def counted(kind: str) -> int:
-    """Return the most tokens that one of the tokenizers makes of a text."""
+    """Return the most tokens that one of the tokenizers counts for a text."""
     return max(count for name, count in COUNTS[kind].items() if name != "text")  # type: ignore[no-any-return]
 
 
 @pytest.mark.parametrize("kind", COUNTS)
 def test_real_tokenizers_count_no_more(kind: str) -> None:
-    """The estimate of each kind of text is above each count, and not absurdly high."""
+    """The estimate of each kind of text is above each count, but not far above."""
     estimate = text_tokens(COUNTS[kind]["text"])
     assert counted(kind) <= estimate <= counted(kind) * MOST_TOO_MUCH
 
@@ -59,8 +59,8 @@ def test_pieces_of_a_text_are_bounded_too(kind: str) -> None:
 
 
 @pytest.mark.parametrize("payload", ["", None, [], [object()], [[]]])
-def test_nothing_is_little(payload: object) -> None:
-    """What says nothing is next to nothing, and never nothing."""
+def test_empty_prompt_has_small_estimate(payload: object) -> None:
+    """An empty prompt has a small estimate above 0."""
     assert 1 <= prompt_estimate(payload).tokens <= 4
 
 
@@ -73,8 +73,8 @@ class Hostile(HumanMessage):
         raise ValueError
 
 
-def test_what_cannot_be_read_counts_its_messages() -> None:
-    """An estimate never fails, and what can be read counts."""
+def test_unreadable_message_counts_its_frame() -> None:
+    """An estimate never fails, and the readable parts count."""
     assert prompt_estimate([Hostile("x"), Hostile("x")]).tokens == 8  # type: ignore[call-arg]
     messages = [Hostile("x"), HumanMessage("Roses? " * 500)]  # type: ignore[call-arg]
     assert prompt_estimate(messages).tokens > 1_000
@@ -90,10 +90,10 @@ def test_what_cannot_be_read_counts_its_messages() -> None:
         (7, 7, IMAGE, SMALL_IMAGE),
     ],
 )
-def test_an_image_has_what_its_model_makes_of_it(
+def test_image_tokens_depend_on_model(
     name: object, kind: object, usual: int, low: int
 ) -> None:
-    """Small models of OpenAI make more of it; no other maker knows a low detail."""
+    """OpenAI's small models use more; only OpenAI has a low detail."""
     for detail, least in (("high", usual), ("low", low)):
         part = {"type": "image_url", "image_url": {"url": "x", "detail": detail}}
         asked = {"model": name, "_type": kind}
@@ -102,7 +102,7 @@ def test_an_image_has_what_its_model_makes_of_it(
 
 
 def test_prompts_of_other_words_or_sizes_have_other_shapes() -> None:
-    """What was learned of one of them says nothing of the others."""
+    """A correction learned for one of them does not apply to the others."""
     words = [
         "a b c ",
         "rose tulip ",
@@ -116,8 +116,8 @@ def test_prompts_of_other_words_or_sizes_have_other_shapes() -> None:
     assert len({prompt_estimate(one).shape for one in prompts}) == len(prompts)
 
 
-def test_a_low_estimate_of_text_is_told_by_its_shape() -> None:
-    """Prompts of different kinds are not taken for each other."""
+def test_kinds_of_text_have_different_shapes() -> None:
+    """Prompts of different kinds have different shapes."""
     kinds = ("english", "chinese", "digits", "punctuation", "csv")
     shapes = {prompt_estimate(COUNTS[kind]["text"]).shape for kind in kinds}
     assert len(shapes) == len(kinds)
@@ -184,7 +184,7 @@ WAV: Final = base64.b64encode(b"x" * 160_000).decode()
     ],
 )
 def test_parts_of_a_message(part: Any, least: int, most: int) -> None:
-    """Each kind of part has its measure."""
+    """Each kind of part has its own estimate."""
     assert least <= prompt_estimate([HumanMessage([part])]).tokens - 4 <= most
 
 
@@ -194,7 +194,7 @@ def test_parts_of_a_message(part: Any, least: int, most: int) -> None:
 )
 @pytest.mark.parametrize("value", ["roses " * 500, {"content": ["roses " * 500]}])
 def test_texts_beside_the_messages_count(name: str, value: object) -> None:
-    """A parameter may hold the greater part of what is sent."""
+    """A parameter may hold the greater part of the request."""
     little = prompt_estimate([HumanMessage("x")], {"_type": "openai-chat"}).tokens
     asked = {"_type": "openai-chat", name: value}
     more = prompt_estimate([HumanMessage("x")], asked).tokens - little
@@ -211,13 +211,13 @@ def test_texts_beside_the_messages_count(name: str, value: object) -> None:
         ),
     ],
 )
-def test_what_a_message_has_beside_its_content_counts(message: Any) -> None:
-    """A name, what the model thought, and the calls of old functions."""
+def test_name_reasoning_and_function_calls_of_message_count(message: Any) -> None:
+    """A name, the model's reasoning, and calls of old functions."""
     assert 1_000 <= prompt_estimate([message]).tokens <= 3_000
 
 
 def test_tool_calls_of_the_history_count() -> None:
-    """What a model has asked tools for goes in again, and what they answered."""
+    """The model's tool calls and their results are part of the next input."""
     call = {"name": "find", "args": {"q": "roses" * 400}, "id": "1"}
     asked = AIMessage("", tool_calls=[call])
     assert prompt_estimate([asked]).tokens > 1_000
@@ -235,17 +235,17 @@ class Order(BaseModel):
 
 
 class Parameters(BaseCallbackHandler):
-    """Keeps what a model is called with."""
+    """Keeps the parameters of a model call."""
 
     def on_chat_model_start(self, _: Any, messages: Any, **kwargs: Any) -> None:
-        """Estimate what goes in."""
+        """Estimate the input."""
         self.estimate = prompt_estimate(messages[0], kwargs["invocation_params"])
 
 
 # The lowest langchain-openai dumps an answer with an object of the app in it.
 @pytest.mark.filterwarnings("ignore:Pydantic serializer warnings:UserWarning")
 def test_tools_and_schemas_count(server: FakeOpenAI) -> None:
-    """Twenty bound tools and a structured output are in what LangChain hands over."""
+    """Twenty bound tools and a structured output are in LangChain's parameters."""
     seen = Parameters()
     llm = ChatOpenAI(
         model="gpt-4o-mini",
@@ -286,8 +286,8 @@ def test_a_class_is_its_schema_and_other_makers_add_a_prompt_of_their_own() -> N
     assert prompt_estimate("x", {"tools": endless}).tokens < 999
 
 
-def test_what_came_back_is_estimated_too() -> None:
-    """The text and the tool calls of all choices; what cannot be read is nothing."""
+def test_output_is_estimated() -> None:
+    """The text and the tool calls of all choices; unreadable ones count 0."""
     call = {"name": "find", "args": {"q": "roses"}, "id": "1"}
     messages = [AIMessage("Roses are red"), AIMessage("", tool_calls=[call])]
     chats = [ChatGeneration(message=message) for message in messages]
@@ -299,7 +299,7 @@ def test_what_came_back_is_estimated_too() -> None:
 
 @pytest.mark.parametrize("text", ["a " * 40, "红玫瑰" * 100, "How much is a bouquet?"])
 def test_the_shipped_provider_counts_no_more(server: FakeOpenAI, text: str) -> None:
-    """What comes back as input tokens is no more than the estimate."""
+    """The input tokens in its response are no more than the estimate."""
     llm = ChatOpenAI(model="gpt-4o-mini", base_url=server.base_url, api_key="x")  # type: ignore[arg-type]
     usage = llm.invoke(text).usage_metadata
     assert usage is not None

@@ -1,4 +1,4 @@
-"""Values of chosen labels from metadata and tags, through real chains and graphs."""
+"""Values of chosen labels from metadata and tags, in real chains and graphs."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ USAGE: Any = {"input_tokens": 7, "output_tokens": 3, "total_tokens": 10}
 
 @pytest.fixture
 def shop() -> Iterator[Capture]:
-    """Return a handler whose series of spend have labels."""
+    """Return a handler whose spend series have labels."""
     with capture(Settings(strict=True, labels=CHOSEN)) as telemetry:
         yield telemetry
 
@@ -38,7 +38,7 @@ def config(shop: Capture, **metadata: Any) -> Any:
 
 
 def test_calls_in_a_chain_have_its_metadata_and_name(shop: Capture) -> None:
-    """What is said of a chain is inherited by the model call inside."""
+    """The model call inside inherits a chain's metadata."""
     model = FakeChatModel(usage=USAGE)
     chain: Any = RunnableLambda(lambda x: model.invoke(f"{x}")).with_config(
         run_name="bouquet"
@@ -54,7 +54,7 @@ def test_calls_in_a_chain_have_its_metadata_and_name(shop: Capture) -> None:
 
 
 def test_node_of_a_graph(shop: Capture) -> None:
-    """LangGraph says the node in the metadata."""
+    """LangGraph puts the node into the metadata."""
 
     class State(TypedDict):
         text: str
@@ -69,7 +69,7 @@ def test_node_of_a_graph(shop: Capture) -> None:
 
 
 def test_each_request_of_a_batch_has_its_own(shop: Capture) -> None:
-    """Metadata at request time differ from call to call of one model."""
+    """Metadata may differ from call to call of one model."""
     model = FakeChatModel(usage=USAGE)
     teams = [config(shop, team=team) for team in ("roses", "tulips", "roses")]
     model.batch(["a", "b", "c"], teams)
@@ -80,7 +80,7 @@ def test_each_request_of_a_batch_has_its_own(shop: Capture) -> None:
 
 
 def test_values_beyond_the_limit_are_other(shop: Capture) -> None:
-    """A label's own limit holds, and what is beyond it is counted."""
+    """A label's own limit applies, and values beyond it are counted."""
     for team in ("a", "b", "c", "d"):
         FakeChatModel(usage=USAGE).invoke("?", config(shop, team=team))
     assert shop.value(OPERATIONS, team="other") == 2
@@ -93,7 +93,7 @@ def test_tools_have_labels_too(shop: Capture) -> None:
 
     @tool
     def price(flower: str) -> str:
-        """Say a price."""
+        """Return a price."""
         return flower
 
     price.invoke({"flower": "rose"}, {**config(shop), "tags": ["team=roses"]})
@@ -117,14 +117,14 @@ def test_tools_have_labels_too(shop: Capture) -> None:
     ],
 )
 def test_values_are_bounded_text(value: object, read: str) -> None:
-    """Anything but text, whole numbers and yes or no leaves it to the tags."""
+    """If the metadata has no text, integer or boolean, the tags decide."""
     tags: Any = ["other:x", 3, "team: red"]
     start = RetrieverStart(None, {"team": value}, tags, None)
     request = add_labels(Request("chat", "m"), start, [("team", False)])
     assert request.labels == (read,)
 
 
-def test_what_is_not_said_is_empty() -> None:
+def test_missing_value_is_empty() -> None:
     """Neither key nor tag, no tags at all, a step that is no operation."""
     asked = [("team", False), ("vip", True), ("", False)]
     request = add_labels(Request("chat", "m"), NOTHING, asked)

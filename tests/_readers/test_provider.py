@@ -1,4 +1,4 @@
-"""What LangChain calls providers, and what the conventions call them."""
+"""LangChain's provider names, the conventions' names, and server addresses."""
 
 from __future__ import annotations
 
@@ -81,21 +81,21 @@ def test_langchains_name_becomes_the_conventions(
         (None, "", ""),
     ],
 )
-def test_without_langchains_name_type_and_class_are_asked(
+def test_type_and_class_decide_without_ls_provider(
     kind: object, class_: str, expected: str
 ) -> None:
-    """``generate`` of a text model says no provider; nothing is made up."""
+    """``generate`` of a text model passes no provider; nothing is made up."""
     assert provider_name(None, kind, class_) == expected
 
 
 @pytest.mark.parametrize("ls_provider", [None, "", 3, True, ["openai"], {"a": 1}])
 def test_an_odd_name_is_no_name(ls_provider: object) -> None:
-    """Wrong types are as good as nothing."""
+    """Wrong types count as no name."""
     assert provider_name(ls_provider, None, "") == ""
 
 
 def test_tables_hold_the_conventions_names() -> None:
-    """Each provider of the registry that LangChain has can be reached."""
+    """Each provider of the registry that LangChain has is in a table."""
     told = {
         value
         for name, value in vars(providers).items()
@@ -119,7 +119,7 @@ def test_tables_hold_the_conventions_names() -> None:
     ],
 )
 def test_class_name_is_the_end_of_the_path(serialized: object, expected: str) -> None:
-    """Whatever else stands there is no class."""
+    """Any other value is no class."""
     assert class_name(serialized) == expected
 
 
@@ -151,10 +151,10 @@ RESPONSES = "responses"
         (["openai-chat"], {}, ("", False)),
     ],
 )
-def test_the_constructors_arguments_tell_the_api(
+def test_constructor_arguments_select_api(
     kind: object, arguments: dict[object, object], expected: tuple[str, bool]
 ) -> None:
-    """Where it depends on langchain-openai's version, nothing is said."""
+    """If it depends on langchain-openai's version, the API is empty."""
     assert api_of(kind, arguments) == expected
 
 
@@ -170,7 +170,7 @@ def test_the_constructors_arguments_tell_the_api(
         ({"tools": "web_search"}, False),
     ],
 )
-def test_a_calls_parameters_can_ask_for_responses(
+def test_parameters_of_call_can_require_responses(
     params: dict[object, object], *, expected: bool
 ) -> None:
     """OpenAI's own tools and some parameters exist in that API only."""
@@ -192,7 +192,7 @@ def test_a_calls_parameters_can_ask_for_responses(
         ({}, {"temperature": 0.5}),
     ],
 )
-def test_it_is_what_langchain_openai_does(
+def test_api_matches_langchain_openai(
     options: dict[str, Any], call: dict[str, Any]
 ) -> None:
     """Its own decision, read from the model, is the same."""
@@ -206,7 +206,7 @@ def test_it_is_what_langchain_openai_does(
 
 @pytest.fixture(autouse=True)
 def no_variables(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Take the developer's own variables away."""
+    """Remove the developer's own variables."""
     for server in servers._SERVERS.values():
         for variable in server.variables:
             monkeypatch.delenv(variable, raising=False)
@@ -233,7 +233,7 @@ def no_variables(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_the_default_is_the_providers_own_host(
     provider: str, expected: tuple[str, int]
 ) -> None:
-    """A provider that has no one host has no default."""
+    """A provider with several hosts has no default."""
     assert server_of(provider, {}) == expected
 
 
@@ -315,7 +315,7 @@ def test_the_providers_variable_comes_next(
     value: str,
     expected: tuple[str, int],
 ) -> None:
-    """Callbacks do not hold it, but the provider's client reads it."""
+    """Callbacks do not contain it, but the provider's client reads it."""
     monkeypatch.setenv(variable, value)
     assert server_of(provider, {}) == expected
 
@@ -332,7 +332,7 @@ def test_langchains_variable_wins_over_the_clients(
 def test_a_variable_of_another_provider_does_not_count(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """OPENAI_BASE_URL says nothing of Anthropic."""
+    """OPENAI_BASE_URL does not apply to Anthropic."""
     monkeypatch.setenv("OPENAI_BASE_URL", "http://vllm:8000/v1")
     assert server_of("anthropic", {}) == ("api.anthropic.com", 443)
 
@@ -351,7 +351,7 @@ def test_a_variable_of_another_provider_does_not_count(
     ],
 )
 def test_host_and_port_of_a_url(url: str, expected: tuple[str, int]) -> None:
-    """User names and passwords never get out."""
+    """User names and passwords are left out."""
     assert server_of("openai", {"base_url": url}) == expected
 
 
@@ -374,12 +374,12 @@ def test_host_and_port_of_a_url(url: str, expected: tuple[str, int]) -> None:
     ],
 )
 def test_an_address_that_cannot_be_read_is_unknown(value: object) -> None:
-    """It is set to something, so the default host would be a lie."""
+    """An address is set, so the default host would be wrong."""
     assert server_of("openai", {"base_url": value}) == ("", 0)
 
 
 def test_a_lone_surrogate_in_a_host_is_replaced() -> None:
-    """Or the exporter would lose its batch."""
+    """Otherwise the exporter would lose its batch."""
     assert server_of("openai", {"base_url": "http://a\ud800/"})[0].encode()
 
 
@@ -411,7 +411,7 @@ def test_arguments_come_from_the_serialized_model(
 
 
 def _urls() -> Iterator[st.SearchStrategy[str]]:
-    """List what a URL may be made of."""
+    """List possible pieces of a URL."""
     yield st.text()
     yield st.from_regex(r"[a-z]{0,5}:?/{0,3}[^/]*@?\[?[0-9a-f:.]*\]?:[0-9a-z]*/?")
 

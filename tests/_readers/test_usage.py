@@ -1,4 +1,4 @@
-"""The token usage of one model call, as providers really send it."""
+"""The token usage of one model call, in the providers' real shapes."""
 
 from __future__ import annotations
 
@@ -196,10 +196,10 @@ COHERE = {"input_tokens": 43.0, "output_tokens": 12.0}
         ("watsonx", WATSONX, Usage(6, 20)),
     ],
 )
-def test_a_shape_is_told_and_read(
+def test_shape_is_recognized_and_read(
     shape: str, raw: dict[object, object], expected: Usage
 ) -> None:
-    """The first key of the table that is there leads to the right reader."""
+    """The first key of the table that is present selects the right reader."""
     reader = next(read for key, read in SHAPES if key in raw)
     assert reader.__name__ == shape
     assert reader(raw) == expected
@@ -209,13 +209,13 @@ READERS = sorted({read.__name__ for _, read in SHAPES})
 
 
 @pytest.mark.parametrize("shape", READERS)
-def test_nothing_is_invented(shape: str) -> None:
-    """Where no total is said, none is read."""
+def test_missing_total_is_none(shape: str) -> None:
+    """A total that is not reported is None."""
     assert getattr(usage_shapes, shape)({}) == Usage(None, None)
 
 
 def test_anthropics_writes_are_known_by_age_too() -> None:
-    """The sum may be missing where the ages are told."""
+    """The sum may be missing if the ages are reported."""
     raw = {
         "input_tokens": 1,
         "cache_read_input_tokens": 2,
@@ -244,8 +244,8 @@ RAW = st.dictionaries(
 
 
 @given(RAW)
-def test_odd_numbers_are_no_numbers(raw: dict[object, object]) -> None:
-    """Each number is an integer that is not negative, or is not there."""
+def test_invalid_numbers_are_none(raw: dict[object, object]) -> None:
+    """Each number is an integer that is not negative, else it is missing."""
     for _, read in SHAPES:
         usage = read(raw)
         assert all(part is None or type(part) is int for part in usage)
@@ -272,13 +272,13 @@ def test_odd_numbers_are_no_numbers(raw: dict[object, object]) -> None:
         ({"input_tokens": 4, "output_tokens": 0}, Usage(4, 0)),
     ],
 )
-def test_no_input_beside_output_is_doubt(told: Any, expected: Usage) -> None:
-    """No answer comes without a prompt: such a 0 is no number."""
+def test_zero_input_with_output_is_unknown(told: Any, expected: Usage) -> None:
+    """Every response has a prompt: such a 0 is wrong."""
     assert message_usage(told) == expected
 
 
-def test_input_that_a_streams_first_event_names() -> None:
-    """Anthropic's answers name it there, and `instrument` keeps it."""
+def test_input_of_streams_first_event() -> None:
+    """Anthropic reports it there, and `instrument` keeps it."""
     told = {"input_tokens": 0, "output_tokens": 5}
     begun = {"input_tokens": 3, "cache_read_input_tokens": 4, "output_tokens": 1}
     assert message_usage(told, {}, {"usage": begun}) == Usage(7, 5, cache_read=4)
@@ -290,7 +290,7 @@ COSTS_RAW = {"prompt_tokens": 4, "completion_tokens": 14, "total_tokens": 18}
 
 
 def result(metadata: Any, usage: Any = USAGE, output: Any = None) -> LLMResult:
-    """Return what a chat model gave back."""
+    """Return the result of a chat model."""
     message = AIMessage(content="hi", usage_metadata=usage, response_metadata=metadata)
     return LLMResult(
         generations=[[ChatGeneration(text="hi", message=message)]], llm_output=output
@@ -311,16 +311,18 @@ def result(metadata: Any, usage: Any = USAGE, output: Any = None) -> LLMResult:
         ({"token_usage": COSTS_RAW | {"cost": Decimal("0.5")}}, "0.5"),
     ],
 )
-def test_each_who_says_it(metadata: dict[str, Any], dollars: str) -> None:
-    """OpenRouter, Perplexity, xAI and LiteLLM; a cost of 0 is one."""
+def test_cost_of_each_provider_that_reports_it(
+    metadata: dict[str, Any], dollars: str
+) -> None:
+    """OpenRouter, Perplexity, xAI and LiteLLM; a cost of 0 counts."""
     response = model_response(result(metadata))
     assert response.reported_cost == Decimal(dollars)
     assert response.usage is not None
     assert response.usage.output_tokens == 14
 
 
-def test_what_another_provider_was_paid_is_added() -> None:
-    """OpenRouter's own fee is not all where the user's key was used."""
+def test_upstream_cost_is_added() -> None:
+    """OpenRouter's own fee is not the whole cost if the user's key was used."""
     paid = {
         "cost": 0.001,
         "is_byok": True,
@@ -337,14 +339,14 @@ def test_what_another_provider_was_paid_is_added() -> None:
     [-0.1, float("nan"), float("inf"), "0.1", True, None, [1], 10**17, 10.0**17],
 )
 @pytest.mark.parametrize("key", ["cost", "response_cost", "cost_in_usd_ticks"])
-def test_what_is_no_amount_of_money_is_none(key: str, value: Any) -> None:
-    """Not a number, below 0, beyond all measure, or text."""
+def test_invalid_cost_is_none(key: str, value: Any) -> None:
+    """NaN, negative, too large, or text."""
     assert model_response(result({key: value})).reported_cost is None
     assert reported_cost(None, {"cost": {"total_cost": value}}) is None
 
 
 def test_langchains_own_total() -> None:
-    """A total of 0 there is the mark of LangChain's cache and no cost."""
+    """A total of 0 there marks a hit in LangChain's cache and is no cost."""
     told = model_response(result({}, USAGE | {"total_cost": 0.25}))
     assert told.reported_cost == Decimal("0.25")
     cached = model_response(result({}, USAGE | {"total_cost": 0}))
@@ -353,7 +355,7 @@ def test_langchains_own_total() -> None:
 
 
 def test_a_cache_hit_saves_what_the_first_call_cost() -> None:
-    """LangChain keeps the whole message, and so its cost."""
+    """LangChain caches the whole message, including its cost."""
     kept = {"token_usage": COSTS_RAW | {"cost": 0.5}}
     cached = model_response(result(kept, USAGE | {"total_cost": 0}))
     assert cached.cache_hit
@@ -361,7 +363,7 @@ def test_a_cache_hit_saves_what_the_first_call_cost() -> None:
 
 
 def test_several_choices_cost_once() -> None:
-    """The cost of a call stands beside the choices, or as a copy in each."""
+    """The cost of a call is beside the choices, or copied into each."""
     message = AIMessage(content="hi", usage_metadata=USAGE, response_metadata={})
     choice = ChatGeneration(text="hi", message=message)
     both = LLMResult(
@@ -372,7 +374,7 @@ def test_several_choices_cost_once() -> None:
 
 
 def test_text_models() -> None:
-    """Their cost stands in llm_output; in a batch with the first run."""
+    """Their cost is in llm_output; in a batch with the first run."""
     texts = [[Generation(text="hi")]]
     told = LLMResult(
         generations=texts, llm_output={"token_usage": COSTS_RAW | {"cost": 0.5}}
@@ -383,7 +385,7 @@ def test_text_models() -> None:
 
 
 def test_streams() -> None:
-    """ChatOpenRouter puts the cost into the last chunk, which the sum keeps."""
+    """ChatOpenRouter puts the cost into the last chunk, which the merge keeps."""
     chunks = [
         AIMessageChunk(content="h", response_metadata={"model_provider": "openrouter"}),
         AIMessageChunk(
@@ -395,8 +397,8 @@ def test_streams() -> None:
     assert model_response(told).reported_cost == Decimal("2.5")
 
 
-def test_answers_without_a_cost_take_the_short_way() -> None:
-    """The usual answer says nothing of money."""
+def test_response_without_cost_takes_fast_path() -> None:
+    """The common response has no cost."""
     assert model_response(result({"token_usage": COSTS_RAW})).reported_cost is None
 
 
@@ -435,7 +437,7 @@ def test_usage_is_found_where_providers_put_it(
 
 
 def test_zeros_are_a_usage() -> None:
-    """A provider that counted nothing has counted."""
+    """A usage of 0 tokens is a usage."""
     assert usage_of({"prompt_tokens": 0, "completion_tokens": 0}) == Usage(0, 0)
     zeros = {"input_tokens": 0, "output_tokens": 0, "total_tokens": 0}
     assert message_usage(zeros) == Usage(0, 0)
@@ -459,16 +461,16 @@ def test_zeros_are_a_usage() -> None:
     ],
 )
 def test_no_number_is_no_usage(payload: object) -> None:
-    """A total of both alone cannot be shared out, and nothing is guessed."""
+    """A total of both alone cannot be split, and nothing is guessed."""
     assert usage_of(payload) is None
 
 
-def test_one_odd_number_does_not_lose_the_other() -> None:
-    """Input and output are known apart."""
+def test_one_invalid_number_does_not_lose_the_other() -> None:
+    """Input and output are read independently."""
     assert usage_of({"prompt_tokens": 3, "completion_tokens": "4"}) == Usage(3, None)
 
 
-def test_a_payload_that_holds_itself_comes_to_an_end() -> None:
+def test_cyclic_payload_is_bounded() -> None:
     """Depth is bounded."""
     payload: dict[str, Any] = {}
     payload["usage"] = payload["meta"] = payload
@@ -486,10 +488,10 @@ def test_a_payload_that_holds_itself_comes_to_an_end() -> None:
         ({"other": 1}, (0, 0), Usage(0, 0)),
     ],
 )
-def test_langchain_openais_zero_for_a_missing_number_is_taken_back(
+def test_langchain_openais_zero_for_missing_number_is_removed(
     told: object, raw: tuple[int, int], expected: Usage | None
 ) -> None:
-    """Where the provider's own usage is at hand, it decides."""
+    """If the provider's own usage is present, it decides."""
     metadata = {"input_tokens": raw[0], "output_tokens": raw[1], "total_tokens": 0}
     assert message_usage(metadata, {}, {"token_usage": told}) == expected
 
@@ -514,7 +516,7 @@ def test_a_message_without_usage(metadata: object) -> None:
     ],
 )
 def test_usages_add_up(usages: list[Usage | None], expected: Usage | None) -> None:
-    """What is unknown adds nothing, and does not become zero."""
+    """An unknown number adds nothing, and does not become 0."""
     assert total(usages) == expected
 
 
@@ -536,6 +538,6 @@ JSON = st.recursive(
 
 @given(JSON)
 def test_any_payload_gives_a_usage_or_none(payload: object) -> None:
-    """A usage says at least one number of tokens."""
+    """A usage has at least one total."""
     for usage in (usage_of(payload), message_usage(payload, payload, payload)):
         assert usage is None or usage[:2] != (None, None)

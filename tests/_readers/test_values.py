@@ -1,4 +1,4 @@
-"""Single values of a payload, made safe to be an attribute."""
+"""Single values of a payload are read so that they are safe as attributes."""
 
 from __future__ import annotations
 
@@ -42,17 +42,17 @@ ANYTHING = st.recursive(
 
 
 class _Model(enum.StrEnum):
-    """A string that is more than a string."""
+    """An enum of strings."""
 
     SMALL = "gpt-4o-mini"
 
 
 class _Celsius(float):
-    """A number that is more than a number."""
+    """A subclass of float."""
 
 
 def test_text_is_kept_as_it_is() -> None:
-    """A short ASCII string is the very same object: nothing is copied."""
+    """A short ASCII string is returned as the same object, without a copy."""
     model = "gpt-4o-mini"
     assert text(model) is model
 
@@ -72,7 +72,7 @@ def test_text_is_kept_as_it_is() -> None:
     ],
 )
 def test_text_keeps_names_that_only_look_odd(value: str) -> None:
-    """A colon, a blank or the letters of a prefix are no secret."""
+    """A colon, a space or a prefix's letters alone are no secret."""
     assert text(value) == value
 
 
@@ -86,13 +86,13 @@ def test_text_keeps_names_that_only_look_odd(value: str) -> None:
     ],
 )
 def test_text_has_no_secrets(value: str, expected: str) -> None:
-    """Of a URL host and path are left, of a key what says whose it was."""
+    """Of a URL, host and path remain; of a key, its prefix."""
     assert text(value) == expected
 
 
 @pytest.mark.parametrize("value", ["月季多少钱一束?", "🌹", "naïve"])
 def test_text_keeps_every_script(value: str) -> None:
-    """Chinese and emoji stay text."""
+    """Chinese and emoji are unchanged."""
     assert text(value) == value
 
 
@@ -102,18 +102,18 @@ def test_text_replaces_lone_surrogates() -> None:
 
 
 def test_text_joins_paired_surrogates() -> None:
-    """Two halves of a character that JSON kept apart become the character."""
+    """Two surrogates from JSON become one character."""
     assert text("\ud83c\udf39") == "🌹"
 
 
 @pytest.mark.parametrize("letter", ["a", "花", "\ud800"])
 def test_text_is_bounded(letter: str) -> None:
-    """Ten million characters become a name's length."""
+    """Ten million characters are cut to the limit."""
     assert len(text(letter * 10_000_000)) == LONGEST_TEXT
 
 
 def test_text_of_a_string_enum_is_a_plain_string() -> None:
-    """Exporters know exact types."""
+    """Exporters check exact types."""
     found = text(_Model.SMALL)
     assert (found, type(found)) == ("gpt-4o-mini", str)
 
@@ -129,7 +129,7 @@ def test_text_of_anything_else_is_empty(value: object) -> None:
     [(0.2, 0.2), (1, 1.0), (0, 0.0), (-2.0, -2.0), (_Celsius(1.5), 1.5)],
 )
 def test_number_is_a_double(value: object, expected: float) -> None:
-    """Integers become doubles, as the convention types them."""
+    """Integers become doubles, the type in the conventions."""
     found = number(value)
     assert (found, type(found)) == (expected, float)
 
@@ -138,7 +138,7 @@ def test_number_is_a_double(value: object, expected: float) -> None:
     "value", [True, None, "0.2", math.nan, math.inf, -math.inf, 10**400, [0.2]]
 )
 def test_number_of_anything_else_is_none(value: object) -> None:
-    """No boolean, no text, and nothing that is not finite."""
+    """No boolean, no text, and no value that is not finite."""
     assert number(value) is None
 
 
@@ -155,13 +155,13 @@ def test_integer_takes_whole_numbers(value: object, expected: int) -> None:
     "value", ["12", True, 1.5, math.nan, math.inf, 2**53 + 1, -(2**63), 1e300, None]
 )
 def test_integer_of_anything_else_is_none(value: object) -> None:
-    """Beyond 53 bits a sum could leave the exporter's 64."""
+    """Beyond 53 bits a sum could exceed the exporter's 64."""
     assert integer(value) is None
 
 
 @pytest.mark.parametrize(("value", "expected"), [(0, 0), (7, 7), (7.0, 7)])
-def test_count_takes_what_can_be_counted(value: object, expected: int) -> None:
-    """Zero is a number of things."""
+def test_count_takes_integers_from_zero(value: object, expected: int) -> None:
+    """Zero is a valid count."""
     assert count(value) == expected
 
 
@@ -169,7 +169,7 @@ def test_count_takes_what_can_be_counted(value: object, expected: int) -> None:
     "value", [-1, -1.0, None, "12", True, 1.5, math.nan, 10**30, [1]]
 )
 def test_count_of_anything_else_is_none(value: object) -> None:
-    """There is no negative number of things."""
+    """A negative count is invalid."""
     assert count(value) is None
 
 
@@ -183,7 +183,7 @@ def test_count_of_anything_else_is_none(value: object) -> None:
     ],
 )
 def test_strings_are_a_tuple(value: object, expected: tuple[str, ...]) -> None:
-    """What is no string is left out, the rest stays."""
+    """Other items are left out."""
     assert strings(value) == expected
 
 
@@ -194,20 +194,20 @@ def test_no_strings_are_none(value: object) -> None:
 
 
 def test_strings_are_bounded() -> None:
-    """A list without end becomes a short one."""
+    """A long list is cut to the limit."""
     assert strings(["x"] * 100_000) == ("x",) * MOST_STRINGS
 
 
 def test_mapping_is_the_dictionary_or_an_empty_one() -> None:
-    """So that a reader needs no check of its own."""
+    """So a reader needs no check of its own."""
     payload = {"a": 1}
     assert mapping(payload) is payload
     assert [mapping(other) for other in (None, [], "x", object())] == [{}] * 4
 
 
 @given(ANYTHING)
-def test_every_value_is_read_into_what_an_exporter_takes(value: object) -> None:
-    """Whatever comes in, out comes valid UTF-8, a finite double, 53 bits, or none."""
+def test_every_value_is_read_into_exportable_value(value: object) -> None:
+    """Any value becomes valid UTF-8, a finite double, 53 bits, or None."""
     assert len(text(value).encode()) <= 4 * LONGEST_TEXT
     assert (read := number(value)) is None or math.isfinite(read)
     assert (whole := integer(value)) is None or abs(whole) <= LARGEST_INTEGER
@@ -216,7 +216,7 @@ def test_every_value_is_read_into_what_an_exporter_takes(value: object) -> None:
 
 
 def test_plain_is_of_pythons_own_classes() -> None:
-    """Keys that are no texts, what is foreign, and what is too much are left out."""
+    """Keys that are no texts, foreign values and excess values are left out."""
 
     class Own(dict[object, object]):
         """A class of an app."""
@@ -236,16 +236,16 @@ def test_plain_is_of_pythons_own_classes() -> None:
     assert len(plain(dict.fromkeys(map(str, range(20_000))))) == 10_000
 
 
-def test_plain_copies_what_langchain_made() -> None:
-    """Its objects hold data alone; another one may know a key."""
+def test_plain_copies_langchains_objects() -> None:
+    """They hold only data; another object may hold a key."""
 
     class Kind(type):
-        """A class of classes that cannot be hashed or compared."""
+        """A metaclass whose classes cannot be hashed or compared."""
 
         __hash__ = None  # type: ignore[assignment]
 
     class Row(metaclass=Kind):
-        """A value that no table of classes can be asked for."""
+        """A value whose class cannot be looked up in a table."""
 
     message = AIMessage("Twelve.", response_metadata={"id": "a", "raw": object()})
     chunk = ChatGenerationChunk(message=AIMessageChunk("Tulips."))
