@@ -1,5 +1,5 @@
-# Everything a contributor or a new user needs; `make help` lists it.
-# The virtual environment is made by whichever target needs it first.
+# Targets for contributors and new users; `make help` lists them.
+# The first target that needs a virtual environment creates it.
 
 PYTHON ?= python3
 VENV := .venv
@@ -17,7 +17,7 @@ help: ## List the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sort | \
 	  awk 'BEGIN {FS = ":.*## "} {printf "  %-18s %s\n", $$1, $$2}'
 
-# Exactly what is pinned: .ci/install says why.
+# Exactly the pinned versions; .ci/install has the reasons.
 PINNED := .ci/install pyproject.toml requirements/build.txt
 $(READY): requirements/dev.txt $(PINNED)
 	.ci/install $(VENV) dev $(PYTHON)
@@ -42,10 +42,10 @@ providers: $(PROVIDERS)/.ready ## Run five providers' real packages against thei
 	  -p no:cacheprovider --noconftest -c /dev/null --rootdir . test_packages.py
 
 .PHONY: demo
-demo: $(DEMO)/.ready ## Show it: no key, no Docker (ARGS="--html demo.html" and more)
+demo: $(DEMO)/.ready ## Run the demo: no key, no Docker (ARGS="--html demo.html" and more)
 	$(DEMO)/bin/otel-callbacks demo $(ARGS)
 
-# Processes that share the tests; 0 for one, as with --pdb.
+# Number of test processes; 0 runs the tests in this one, as --pdb needs.
 export WORKERS ?= auto
 
 .PHONY: test
@@ -54,24 +54,24 @@ test: $(READY) ## Run the tests with branch coverage (ARGS for pytest)
 	  --cov-fail-under=100 $(ARGS)
 
 .PHONY: test-fast
-test-fast: $(READY) ## Run the tests without the slow ones, the attacks and coverage
+test-fast: $(READY) ## Run the tests, without slow ones, attacks and coverage
 	$(BIN)/python -m pytest -q -n $(WORKERS) \
 	  -m "not slow and not attack and not e2e and not kubernetes and not scale" $(ARGS)
 
 .PHONY: test-slow
-test-slow: $(READY) ## Run the tests ten times slower: nice, beside four busy loops
+test-slow: $(READY) ## Run the tests ten times slower, with nice and four busy loops
 	.ci/slow-machine $(BIN)/python -m pytest -q -n $(WORKERS) $(ARGS)
 
 .PHONY: chaos
-chaos: $(READY) ## Attack the core, bounded (ARGS="--size 10" for a million calls)
+chaos: $(READY) ## Run the chaos tests of the core (ARGS="--size 10" for a million calls)
 	$(BIN)/python tests/chaos/attacks.py $(ARGS)
 
 .PHONY: conformance
-conformance: $(READY) ## Run OpenTelemetry's nine scenarios, print what they carry
+conformance: $(READY) ## Run OpenTelemetry's nine scenarios and print their coverage
 	$(BIN)/python -m pytest -q tests/conformance $(ARGS)
 
 .PHONY: conformance-page
-conformance-page: $(READY) ## Write the table of docs/conformance.md anew
+conformance-page: $(READY) ## Regenerate the table of docs/conformance.md
 	$(BIN)/python tests/conformance/measure/page.py
 
 .PHONY: check
@@ -87,43 +87,43 @@ format: $(READY) ## Format the code
 	$(BIN)/ruff format .
 
 .PHONY: bench
-bench: $(READY) ## Measure what a call costs (ARGS="--rounds 50")
+bench: $(READY) ## Measure the overhead of a call (ARGS="--rounds 50")
 	$(BIN)/python benchmarks/overhead.py $(ARGS)
 
 .PHONY: bench-others
-bench-others: $(OTHERS)/.ready ## Measure the other tracers beside it, in an environment of its own
+bench-others: $(OTHERS)/.ready ## Measure other tracers, too, in a separate environment
 	$(OTHERS)/bin/python benchmarks/overhead.py $(ARGS)
 
 .PHONY: docs
-docs: $(DOCS)/.ready ## Build the pages of docs/ into build/site; a wrong link fails
+docs: $(DOCS)/.ready ## Build the pages of docs/ into build/site; a broken link fails
 	NO_MKDOCS_2_WARNING=1 $(DOCS)/bin/mkdocs build --strict
 
 .PHONY: test-lowest
-test-lowest: ## Run the tests with the lowest versions that are allowed
+test-lowest: ## Run the tests with the lowest allowed versions
 	.ci/with-python python3.11 lowest
 
 .PHONY: test-newer
-test-newer: ## Run the tests on the newest Python that is installed
+test-newer: ## Run the tests on the newest installed Python
 	.ci/with-python newest dev
 
 .PHONY: test-latest
-test-latest: ## Run the tests with the newest of everything, resolved today
+test-latest: ## Run the tests with the newest allowed versions, resolved today
 	PYTHON=$(PYTHON) .ci/latest $(ARGS)
 
 .PHONY: wheel
-wheel: $(READY) ## Build the wheel and try it outside the checkout
+wheel: $(READY) ## Build the wheel and test it outside the checkout
 	.ci/wheel
 
 .PHONY: mutants
-mutants: ## Change the core here and there: which change does no test notice? (ARGS=rates)
+mutants: ## Run the mutation tests of the core (ARGS=rates)
 	.ci/mutants $(ARGS)
 
 .PHONY: fresh-clone
-fresh-clone: $(READY) ## Run `make demo` in a clone, beside an index of the future
+fresh-clone: $(READY) ## Run `make demo` in a clone, with newer versions in an index
 	.ci/fresh-clone demo
 
 .PHONY: constraints
-constraints: $(READY) ## Pin the versions anew, with hashes
+constraints: $(READY) ## Renew the pinned versions, with hashes
 	.ci/constraints
 
 -include deploy/stack.mk

@@ -1,4 +1,4 @@
-"""What mkdocs needs beside the pages: links that leave ``docs/`` become file names.
+"""A mkdocs hook that replaces links out of ``docs/`` with file names.
 
 https://www.mkdocs.org/user-guide/configuration/#hooks
 """
@@ -14,13 +14,13 @@ _OUTSIDE: Final = re.compile(r"\[([^\]]+)\]\((\.\./[^)#\s]+)(?:#[^)\s]*)?\)")
 
 
 def on_page_markdown(markdown: str, **_: Any) -> str:
-    """Return a page that names files of the repository, which the site does not have.
+    """Return a page with file names instead of links to files outside the site.
 
     Args:
         markdown: The page.
 
     Raises:
-        FileNotFoundError: A link leads to a file that is not there.
+        FileNotFoundError: The target of a link does not exist.
     """
 
     def named(found: re.Match[str]) -> str:

@@ -1,8 +1,7 @@
-"""Other LangChain tracers that are installed, ready to take part in the benchmark.
+"""The other installed LangChain tracers, for comparison in the benchmark.
 
-Each is set up as its own documentation says, on a provider whose spans go nowhere, so
-that no exporter is measured. Which are there depends on the environment:
-`make bench-others` makes one that has them.
+Each is set up by its documentation, with a provider that drops its spans, so that no
+exporter is measured. `make bench-others` creates an environment with these tracers.
 """
 
 from __future__ import annotations
@@ -24,15 +23,15 @@ if TYPE_CHECKING:
 
 
 class Nowhere(SpanExporter):
-    """Takes spans and drops them."""
+    """An exporter that drops its spans."""
 
     def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:  # noqa: ARG002
-        """Drop them."""
+        """Drop the spans."""
         return SpanExportResult.SUCCESS
 
 
 def _provider() -> TracerProvider:
-    """Return a provider whose spans are recorded and go nowhere."""
+    """Return a provider whose spans are recorded and dropped."""
     provider = TracerProvider(shutdown_on_exit=False)
     provider.add_span_processor(SpanProcessor())
     return provider
@@ -104,10 +103,10 @@ _TRACERS: dict[str, tuple[str, str, Callable[[], Any]]] = {
 
 
 def _is_installed(module: str) -> bool:
-    """Say whether a module can be imported."""
+    """Return whether a module can be imported."""
     try:
         return find_spec(module) is not None
-    except ModuleNotFoundError:  # not even its package is there
+    except ModuleNotFoundError:  # its package is absent, too
         return False
 
 

@@ -1,7 +1,7 @@
-"""How many series one process has, by models, tools, agents and chosen labels.
+"""The number of series of one process, by models, tools, agents and labels.
 
-``python benchmarks/series.py`` prints the table of docs/metrics-export.md: lines that a
-scrape shows, and points that a push sends, with buckets and with exponential
+``python benchmarks/series.py`` prints the table of docs/metrics-export.md: lines of a
+scrape, and points of a push, with buckets and with exponential
 histograms. Each line is one series in Prometheus; a native histogram is one as well.
 """
 
@@ -28,7 +28,7 @@ _USAGE: Final[Any] = {"input_tokens": 7, "output_tokens": 3, "total_tokens": 10}
 
 
 class App(NamedTuple):
-    """What an app is made of."""
+    """The parts of an app."""
 
     models: int = 1
     tools: int = 0
@@ -61,7 +61,7 @@ def _exponential() -> dict[type, Any]:
 
 
 def _lines(app: App) -> int:
-    """Count the samples of a scrape, without the births that Prometheus folds in."""
+    """Count the samples of a scrape, without the ``_created`` ones."""
     registry = CollectorRegistry()
     _play(app, registry=registry, settings=Settings(labels=_labels(app)))
     return sum(
@@ -72,7 +72,7 @@ def _lines(app: App) -> int:
 
 
 def _pushed(app: App, aggregation: dict[type, Any]) -> int:
-    """Count the series that a push becomes in Prometheus."""
+    """Count the series of a push in Prometheus."""
     reader = InMemoryMetricReader(preferred_aggregation=aggregation)
     provider = MeterProvider([reader], shutdown_on_exit=False)
     settings = Settings(labels=_labels(app), metrics_exporter="otlp")
@@ -89,12 +89,12 @@ def _pushed(app: App, aggregation: dict[type, Any]) -> int:
 
 
 def _labels(app: App) -> str:
-    """Choose a label where the app has teams."""
+    """Return the setting for labels: ``team`` if the app has teams."""
     return "team" if app.teams else ""
 
 
 def _play(app: App, **where: Any) -> None:
-    """Make each call that the app makes, once: answered, streamed, failed."""
+    """Make each call of the app once: answered, streamed and failed."""
     handler = OTelCallbackHandler(
         tracer_provider=TracerProvider(shutdown_on_exit=False), **where
     )
@@ -121,7 +121,7 @@ def _abouts(app: App) -> Iterator[dict[str, str]]:
 
 
 def _nothing() -> str:
-    """Return nothing much."""
+    """Return a short text."""
     return ""
 
 

@@ -1,7 +1,7 @@
-"""Chat models whose answers have the shape that five providers' packages give them.
+"""Chat models with the response shapes of five providers' packages.
 
-What a handler must read differs: where the model's name, the id, the finish reason and
-the usage stand. Each shape was read from the package's own code: langchain-openai 1.0,
+The shapes differ in the places of the model's name, the id, the finish reason and the
+usage. Each shape is from the package's own code: langchain-openai 1.0,
 langchain-anthropic 1.0, langchain-google-genai 3.0, langchain-aws 1.0 and
 langchain-ollama 1.0.
 """
@@ -26,7 +26,7 @@ CHUNKS: Final = 50
 
 
 class Shape(NamedTuple):
-    """Where one provider's package puts what it knows of an answer."""
+    """The places of the fields of a response in one provider's package."""
 
     provider: str
     """LangChain's name of the provider."""
@@ -163,14 +163,14 @@ SHAPES: Final = {
 
 
 def _with_id(metadata: dict[str, Any]) -> dict[str, Any]:
-    """Return a message's metadata with an id of its own, where it has one."""
+    """Return a message's metadata with a new id, if it has an id."""
     if "id" not in metadata:
         return {**metadata}
     return {**metadata, "id": f"{metadata['id']}-{next(_NUMBERS)}"}
 
 
 class ShapedModel(BaseChatModel):
-    """A chat model that answers at once, in one provider's shape."""
+    """A chat model that answers at once in one provider's shape."""
 
     shape: str
     model_name: str = ""
@@ -193,7 +193,7 @@ class ShapedModel(BaseChatModel):
         }
 
     def _get_ls_params(self, stop: list[str] | None = None, **_: Any) -> Any:
-        """Return what LangChain's tracers are told."""
+        """Return the parameters for LangChain's tracers."""
         shape = SHAPES[self.shape]
         told = {
             "ls_provider": shape.provider,
@@ -221,7 +221,7 @@ class ShapedModel(BaseChatModel):
         return ChatResult(generations=[generation], llm_output=dict(shape.output))
 
     def _stream(self, *_: Any, **__: Any) -> Iterator[ChatGenerationChunk]:
-        """Answer in pieces; metadata and usage come with the last one."""
+        """Stream the answer; metadata and usage are in the last piece."""
         for _number in range(CHUNKS - 1):
             yield ChatGenerationChunk(message=AIMessageChunk("rose "))
         shape = SHAPES[self.shape]
@@ -239,7 +239,7 @@ class ShapedModel(BaseChatModel):
         )
 
     def _usage(self) -> Any:
-        """Return the usage as this provider's package adds it up."""
+        """Return the usage like this provider's package."""
         output_tokens = 20 + next(_NUMBERS) % 50
         return {
             "input_tokens": 10,

@@ -1,7 +1,7 @@
-# Past one machine: manifests and the pipeline of two tiers. Included by the Makefile.
+# Beyond one machine: manifests and the two-tier pipeline. Included by the Makefile.
 
 .PHONY: kubernetes
-kubernetes: etcd kubernetes-binaries kubernetes-manifests ## Check deploy/kubernetes, by schemas and by a real API server
+kubernetes: etcd kubernetes-binaries kubernetes-manifests ## Check deploy/kubernetes with schemas and a real API server
 
 .PHONY: etcd
 etcd:
@@ -9,7 +9,7 @@ etcd:
 	  { echo "etcd is needed for the API server: apt-get install etcd-server"; exit 1; }
 
 .PHONY: kubernetes-manifests
-kubernetes-manifests: $(READY) ## The same with the API server only where it is built
+kubernetes-manifests: $(READY) ## Check deploy/kubernetes; with the API server only if it is built
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check \
 	  --no-deps --require-hashes -r requirements/kubernetes.txt
 	$(BIN)/python -m pytest tests/kubernetes -m "kubernetes or not kubernetes" \
@@ -20,18 +20,18 @@ kubernetes-binaries: ## Build kube-apiserver and kubectl with Go, into a cache
 	$(PYTHON) tests/e2e/servers/binaries.py --build kubernetes
 
 .PHONY: kubernetes-files
-kubernetes-files: $(READY) ## Write Prometheus' rules and settings as the operator's
+kubernetes-files: $(READY) ## Generate the operator's resources from Prometheus' rules and settings
 	$(BIN)/python deploy/kubernetes/monitoring/build.py
 
 .PHONY: scale
-scale: $(READY) tiers-binaries ## Run the pipeline of two tiers, with faults (ARGS="-k rest")
+scale: $(READY) tiers-binaries ## Run the two-tier pipeline, with faults (ARGS="-k rest")
 	$(BIN)/python -m pytest tests/scale -m scale -p no:cacheprovider -p no:randomly -s $(ARGS)
 
 .PHONY: scale-rates
-scale-rates: $(READY) tiers-binaries ## Measure what each tier costs (ARGS=2000 requests)
+scale-rates: $(READY) tiers-binaries ## Measure the cost of each tier (ARGS=2000 requests)
 	$(BIN)/python tests/scale/rates.py $(ARGS)
 
 .PHONY: tiers-binaries
-tiers-binaries: stack-binaries ## Build and fetch what make scale runs, into a cache
+tiers-binaries: stack-binaries ## Build and fetch the servers of make scale, into a cache
 	$(PYTHON) tests/e2e/servers/binaries.py --build tiers victoria-metrics
 	$(PYTHON) tests/scale/jars.py

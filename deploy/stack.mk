@@ -1,14 +1,14 @@
-# The stack's servers, built and driven for real. Included by the Makefile.
+# Tests with the real servers of the stack. Included by the Makefile.
 
 .PHONY: stack-binaries
 stack-binaries: ## Build Collector, Jaeger and Prometheus with Go, into a cache
 	$(PYTHON) tests/e2e/servers/binaries.py
 
-# Most of the time is spent waiting (a scrape, a decision, a stopped server), so more
-# workers than cores; a file stays with one. In the order of the alphabet, so that the
-# two longest, boards and compose, are not left for the end.
+# Tests mostly wait (for a scrape, a sampling decision, a stopped server), so there are
+# more workers than cores; a file stays with one worker. Alphabetical order starts the
+# two longest, boards and compose, early.
 .PHONY: e2e
-e2e: $(READY) stack-binaries ## Drive the real servers with the files under deploy/
+e2e: $(READY) stack-binaries ## Test the files under deploy/ with the real servers
 	$(BIN)/python -m pytest tests/e2e -m e2e -n 3 --dist loadfile \
 	  --no-loadscope-reorder -p no:randomly $(ARGS)
 
@@ -17,10 +17,10 @@ quiet: $(READY) stack-binaries ## Run the demo for half an hour: no alert may fi
 	$(BIN)/python tests/e2e/half_hour.py $(ARGS)
 
 .PHONY: chaos-pipeline
-chaos-pipeline: $(READY) stack-binaries ## Attack the app, Collector and Jaeger together
+chaos-pipeline: $(READY) stack-binaries ## Run the chaos tests of app, Collector and Jaeger
 	$(BIN)/python tests/chaos/pipeline.py $(ARGS)
 
 .PHONY: boards
-boards: $(READY) stack-binaries ## Draw every panel from a real run (FOLDER=boards)
+boards: $(READY) stack-binaries ## Render every panel from a real run (FOLDER=boards)
 	BOARDS=$(or $(FOLDER),boards) $(BIN)/python -m pytest tests/e2e/test_boards.py \
 	  -m e2e --timeout 600 $(ARGS)

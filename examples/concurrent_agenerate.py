@@ -1,7 +1,7 @@
-"""Three ``agenerate`` at once: what they used together, and each one's trace.
+"""Three concurrent ``agenerate`` calls: their total usage, and a trace for each.
 
-The lesson's ``get_openai_callback`` loses count under ``gather``; ``track_usage`` does
-not: its totals are those of the counters, and each call is a trace of its own.
+``get_openai_callback`` miscounts under ``gather``; ``track_usage`` does not: its totals
+equal the counters, and each call has its own trace.
 
     python examples/concurrent_agenerate.py     # with a real provider: OPENAI_API_KEY
 """
@@ -25,14 +25,14 @@ TALK: Final = {
 
 
 async def ask(llm: ChatOpenAI) -> None:
-    """Ask all at once, and print the answers in the order of the questions."""
+    """Ask all questions concurrently, and print the answers in order."""
     asked = (llm.agenerate([[HumanMessage(question)]]) for question in TALK)
     for question, result in zip(TALK, await asyncio.gather(*asked), strict=True):
         print(f"customer  {question}\nflorist   {result.generations[0][0].text}")
 
 
 def main() -> None:
-    """Compare what the app knows with what Prometheus reads."""
+    """Compare the app's totals with the counters."""
     handler = configure(service_name="flower-shop", settings=settings())
     with provider(TALK) as options, shown(handler) as spans:
         llm = ChatOpenAI(**options, callbacks=[handler])

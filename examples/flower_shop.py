@@ -1,8 +1,8 @@
-"""A conversation in a flower shop: the words come as they are written, and are counted.
+"""A conversation in a flower shop, streamed and counted.
 
-Shows ``streaming=True`` with a callback of the app's own beside the handler. The
-handler is given twice, at construction and at request, and each call is still one
-span, counted once.
+Shows ``streaming=True`` with an app's callback beside the handler. The handler is
+passed twice, to the constructor and with the request, and each call is still one span,
+counted once.
 
     python examples/flower_shop.py
 
@@ -35,7 +35,7 @@ TALK: Final = {
 
 
 class Typewriter(BaseCallbackHandler):
-    """Shows each token when it comes."""
+    """Prints each token when it arrives."""
 
     def on_llm_new_token(self, token: Any, **_: Any) -> None:
         """Print a piece of the answer."""
@@ -44,7 +44,7 @@ class Typewriter(BaseCallbackHandler):
 
 
 def main() -> None:
-    """Ask three questions, each with all that was said before."""
+    """Ask three questions, each with the earlier messages."""
     handler = configure(service_name="flower-shop", settings=settings())
     with provider(TALK) as options, shown(handler):
         llm = ChatOpenAI(

@@ -1,7 +1,7 @@
-"""An agent with tools: one trace shows who called what, in the agent's own shape.
+"""An agent with tools: one trace with the tree of its calls.
 
 Shows ``create_agent`` with two tools, one of which fails at first: the model and the
-tools are below the agent's span, and the tool's failure is on the tool's span only.
+tools are below the agent's span, and the failure is only on the tool's span.
 
     python examples/langgraph_agent.py      # with a real provider: OPENAI_API_KEY
 """
@@ -37,7 +37,7 @@ def in_stock(flower: str) -> int:
 
 @tool
 def price_of(flower: str, count: int) -> str:
-    """Return what so many of a flower cost."""
+    """Return the price of a number of flowers."""
     return f"{PRICES[flower] * count:.2f} euros"
 
 
@@ -45,7 +45,7 @@ in_stock.handle_tool_error = True  # the model reads what was wrong, and tries a
 
 
 def teach(server: FakeOpenAI) -> None:
-    """Tell the fake provider to use the tools: wrongly, then rightly."""
+    """Let the fake provider call the tools: first with a wrong argument."""
     twenty = {"flower": "peony", "count": 20}
     plural, singular = {"flower": "peonies"}, {"flower": "peony"}
     turns = (
@@ -63,7 +63,7 @@ def teach(server: FakeOpenAI) -> None:
 
 
 def main() -> None:
-    """Ask once."""
+    """Ask one question."""
     handler = configure(service_name="flower-shop", settings=settings())
     with provider(teach=teach) as options, shown(handler):
         llm = ChatOpenAI(**options)

@@ -1,6 +1,6 @@
-"""Log lines on stdout, in a file and by loguru, joined to their trace by its id.
+"""Log lines on stdout, in a file and from loguru, with the id of their trace.
 
-Lines go through queues, so writing never waits; docs/logs.md sends them on over OTLP.
+Lines go through queues, so logging never blocks; docs/logs.md exports them over OTLP.
 
     python examples/log_correlation.py     # with a real provider: OPENAI_API_KEY
 """
@@ -29,26 +29,26 @@ log: Final = logging.getLogger("flower_shop")
 
 
 class Till(BaseCallbackHandler):
-    """Writes a line when an answer has come; by then its span has ended."""
+    """Logs a line after each response; its span has ended by then."""
 
     spans: Final = RunSpans()
 
     def on_llm_end(self, *_: Any, run_id: Any, **__: Any) -> None:
-        """Write it below the span of the call."""
+        """Log with the trace of the call."""
         with self.spans.of(run_id):
             log.info("callback: answered")
 
 
 @tool
 def look_up(flower: str) -> str:
-    """Return what a flower costs."""
+    """Return the price of a flower."""
     loguru.info("tool: looked up {}", flower)
     log.info("tool: 29 euros")
     return f"What goes with {flower} for 29 euros?"
 
 
 def write_to(folder: Path) -> QueueListener:
-    """Let both kinds of loggers write, each from a thread of its own."""
+    """Let both loggers write, each in a separate thread."""
     LoggingInstrumentor().instrument(inject_trace_context=True)
     lines: queue.SimpleQueue[Any] = queue.SimpleQueue()
     form = "%(otelTraceID)s %(name)s: %(message)s"
@@ -61,7 +61,7 @@ def write_to(folder: Path) -> QueueListener:
 
 
 def main() -> None:
-    """Serve two customers, and find the lines of each by the id of the trace."""
+    """Serve two customers, and find the lines of each by trace id."""
     handler = configure(service_name="flower-shop", settings=settings())
     with TemporaryDirectory() as name, provider() as options, shown(handler) as spans:
         (listener := write_to(folder := Path(name))).start()

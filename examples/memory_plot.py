@@ -1,4 +1,4 @@
-"""The picture of ``memory_tokens.py``: tokens of each round, a line for each memory."""
+"""The plot of ``memory_tokens.py``: tokens per round, one line for each memory."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ if TYPE_CHECKING:
 
     from matplotlib.axes import Axes
 
-# Told apart without colours as well: by dashes, and by the names at the lines' ends.
+# Distinct without colours, too: by dashes, and by the names at the ends of lines.
 _STYLES: Final = {
     "buffer": ("#b3261e", "-"),
     "window": ("#1f5fa8", "--"),
     "summary": ("#2e7d32", "-."),
     "summary buffer": ("#7b4397", ":"),
 }
-_APART: Final = 0.045  # between two names, as a part of the axis
+_APART: Final = 0.045  # between two names, as a fraction of the axis
 
 
 def draw(tokens: Mapping[str, Sequence[float]], path: str) -> str:
-    """Draw the tokens of each round to a PNG, and return where.
+    """Plot the tokens of each round to a PNG, and return its path.
 
     Args:
         tokens: The tokens of each round, by the memory's name.
-        path: Where the picture goes.
+        path: The path of the picture.
     """
     figure = Figure(figsize=(9, 5.2), dpi=150, layout="constrained")
     axes = figure.subplots()
@@ -64,7 +64,7 @@ def _even(tokens: Mapping[str, Sequence[float]]) -> int:
 
 
 def _name_ends(axes: Axes, tokens: Mapping[str, Sequence[float]]) -> None:
-    """Write each line's name at its end, names above one another where they meet."""
+    """Write each line's name at its end, without overlaps."""
     height = max(max(rounds) for rounds in tokens.values())
     free = 0.0
     for memory, rounds in sorted(tokens.items(), key=lambda item: item[1][-1]):

@@ -1,4 +1,4 @@
-"""What a conversation's memory costs: tokens of each round, for four kinds of memory.
+"""The cost of a conversation's memory: tokens per round, for four kinds of memory.
 
 Drawn as a picture, and counted under the label ``memory`` (OTEL_CALLBACKS_LABELS).
 
@@ -35,13 +35,13 @@ SUMMARISE: Final = "Sum up the conversation so far in three sentences."
 
 
 def spoken(received: Received) -> Reply:
-    """Answer at a florist's length: a summary takes three sentences, advice two."""
+    """Answer with realistic lengths: three sentences for a summary, else two."""
     count = 3 if received.text == SUMMARISE else 2
     return Reply(" ".join(answer_to(received.text, n) for n in range(count)))
 
 
 def fold(llm: ChatOpenAI, said: list[Any], memory: str, config: Any) -> list[Any]:
-    """Return what is kept of what was said; a summary is a call of its own."""
+    """Return the kept messages; a summary needs its own call."""
     if memory == "window":
         return trim_messages(said, token_counter=len, max_tokens=KEPT)
     if memory == "buffer" or (memory == "summary buffer" and len(said) <= KEPT):
@@ -65,7 +65,7 @@ def talk(llm: ChatOpenAI, memory: str) -> list[float]:
 
 
 def main() -> None:
-    """Hold the conversation four times, and draw what each cost."""
+    """Hold the conversation with each memory, and plot the tokens."""
     path = sys.argv[1] if len(sys.argv) > 1 else "memory_tokens.png"
     handler = configure(service_name="shop", settings=settings(labels="memory"))
     with provider(teach=lambda fake: fake.when("", spoken)) as options:

@@ -1,6 +1,6 @@
-"""What the examples share: a provider that needs no key, and a look at what was sent.
+"""Shared by the examples: a provider without a key, and a printer for telemetry.
 
-An app of your own needs none of this: it has a provider, and a Collector to send to.
+Your own app needs none of this: it has a provider and a Collector.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from otel_callbacks import ConfiguredHandler
     from otel_callbacks.testing import Span
 
-# Series that say what was done and spent, and the labels that tell them apart here.
+# The printed series of operations and spending, and their distinguishing labels.
 _SERIES: Final = ("tokens", "cost_usd", "unpriced_tokens", "operations")
 _LABELS: Final = (
     "gen_ai_request_model",
@@ -43,13 +43,13 @@ _COLLECTOR: Final = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_TRACES_EXPORTER")
 
 
 def settings(**more: Any) -> Settings:
-    """Return the environment's settings, for a machine where the stack may not run.
+    """Return the environment's settings, for a machine with or without the stack.
 
-    Spans are sent only where a Collector is named, ``/metrics`` takes any free port
-    unless one is set, and prices for this machine's provider are in ``prices.toml``.
+    Spans are sent only if an endpoint is set, ``/metrics`` uses a free port unless one
+    is set, and prices for the fake provider are in ``prices.toml``.
 
     Args:
-        more: Settings that the example is about.
+        more: The settings of the example.
     """
     found = Settings.from_env()
     if not any(os.environ.get(name) for name in _COLLECTOR):
@@ -67,13 +67,12 @@ def provider(
     model: str = "gpt-4o-mini",
     teach: Callable[[FakeOpenAI], None] | None = None,
 ) -> Iterator[dict[str, Any]]:
-    """Give the arguments of ``ChatOpenAI``: the real provider if there is a key.
+    """Yield the arguments of ``ChatOpenAI``: for the real provider if there is a key.
 
     Args:
-        talk: What the fake provider answers to which question, at the speed of a
-            person typing; a real one knows.
-        model: The model that is asked for unless ``MODEL`` is set.
-        teach: Tells the fake provider how to behave otherwise.
+        talk: The fake provider's answers by question, streamed at typing speed.
+        model: The requested model, unless ``MODEL`` is set.
+        teach: Adds further replies to the fake provider.
     """
     chosen = {"model": os.environ.get("MODEL") or model}
     if os.environ.get("OPENAI_API_KEY"):
@@ -95,7 +94,7 @@ async def served(app: ASGIApp) -> AsyncIterator[str]:
         app: The application.
 
     Yields:
-        Host and port.
+        The host and port.
     """
     server = uvicorn.Server(uvicorn.Config(app, log_level="warning"))
     with socket.create_server(("127.0.0.1", 0)) as listening:
@@ -109,13 +108,13 @@ async def served(app: ASGIApp) -> AsyncIterator[str]:
 
 @contextmanager
 def shown(handler: ConfiguredHandler) -> Iterator[Callable[[], list[Span]]]:
-    """Print the spans and the counters of a block, as Jaeger and Prometheus get them.
+    """Print the spans and the counters of a block of code.
 
     Args:
         handler: The handler; it is closed at the end.
 
     Yields:
-        What returns the spans that have ended so far.
+        A function that returns the ended spans.
     """
     kept = InMemorySpanExporter()
     handler.tracer_provider.add_span_processor(SimpleSpanProcessor(kept))  # type: ignore[attr-defined]
@@ -130,7 +129,7 @@ def shown(handler: ConfiguredHandler) -> Iterator[Callable[[], list[Span]]]:
 
 
 def counters() -> list[str]:
-    """Return what was counted, a line for each series, without labels of the place."""
+    """Return a line for each counter series, without labels of the server."""
     lines = []
     for family in REGISTRY.collect():
         if family.name.removeprefix("otel_callbacks_") not in _SERIES:
@@ -148,11 +147,11 @@ def counters() -> list[str]:
 
 
 def total(name: str, **labels: str) -> float:
-    """Return the sum of a counter's series, as Prometheus reads it now.
+    """Return the current sum of a counter's series.
 
     Args:
         name: The counter's name.
-        labels: What the series must say; one that does not have the label counts.
+        labels: Required values of labels; series without the label match, too.
     """
     return sum(
         sample.value
@@ -178,7 +177,7 @@ def _tree(spans: list[Span]) -> Iterator[str]:
 
 
 def _facts(span: Span) -> str:
-    """Say how long a span took, what it used, and how it failed."""
+    """Return a span's duration, usage and error as text."""
     said = span["attributes"]
     facts = [f"{(span['end_ns'] - span['start_ns']) / 1e6:7.0f} ms"]
     if "gen_ai.usage.input_tokens" in said:

@@ -1,14 +1,14 @@
-# ruff: noqa: RUF001 -- Chinese text has Chinese commas
-"""Qwen by its OpenAI-compatible address: Chinese text, streamed, with its tokens.
+# ruff: noqa: RUF001 -- Chinese text has Chinese punctuation
+"""Qwen with its OpenAI-compatible endpoint: streamed Chinese text, with its tokens.
 
-Shows where the call went (``server.address``), and what ``stream_usage=True`` is for:
-with an address of your own, ChatOpenAI does not ask a stream for its usage. A price
-comes from a file that you keep (OTEL_CALLBACKS_PRICES); without a price the tokens
-are counted as unpriced, and no cost is made up.
+Shows ``server.address``, and the purpose of ``stream_usage=True``: with a ``base_url``,
+ChatOpenAI does not request the usage of a stream. Prices are from your own file
+(OTEL_CALLBACKS_PRICES); without a price, tokens are counted as unpriced and have no
+cost.
 
     python examples/qwen.py
 
-With the real one:
+With the real provider:
 
     export OPENAI_API_KEY=sk-... MODEL=qwen-plus
     export OPENAI_BASE_URL=https://dashscope-intl.aliyuncs.com/compatible-mode/v1
@@ -38,7 +38,7 @@ _SAID: Final = (
 
 
 def main() -> None:
-    """Ask two questions with and without asking for the usage."""
+    """Ask two questions, with and without requesting the usage."""
     handler = configure(service_name="flower-shop", settings=settings())
     with provider(TALK, model="qwen-plus") as options, shown(handler) as spans:
         for question, usage in zip(TALK, (True, False), strict=True):

@@ -1,11 +1,11 @@
-"""Three ways to get an answer after all: try again, ask another, ask for less.
+"""Three ways to recover from an error: a retry, a fallback model, a shorter prompt.
 
-Shows that the attempts are siblings in the trace, and that what the losing ones used
-is counted under their outcome: the stream that broke off had been paid for.
+Shows that the attempts are siblings in the trace, and that the usage of failed ones is
+counted under their outcome: an interrupted stream has been paid for.
 
     python examples/recovery.py
 
-With a real provider (OPENAI_API_KEY), MODEL=none-such is what makes a call fail.
+With a real provider (OPENAI_API_KEY), set MODEL=none-such to make a call fail.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 BUSY, LONG = "Do you deliver on Sundays?", "What did I order last year?"
 BREAKS: Final = "How do I keep tulips upright?"
 ADVICE: Final = "Wrap them in paper, and stand them in cold water for two hours."
-# A stream is a head, a piece for each token, the end and the usage; then it breaks.
+# A stream has a head, a piece for each token, the end and the usage; then it breaks.
 _AFTER_USAGE: Final = count_tokens(ADVICE) + 3
 
 

@@ -1,7 +1,7 @@
 """A web app with ``/metrics``, a budget for each request, and its cost in a header.
 
-The calls of one request may cost so much and no more: the call that would go beyond
-is not made, and the client is told 402 (Payment Required) with what was spent.
+The calls of a request have a cost limit. A call that would exceed it is not made, and
+the response is 402 (Payment Required) with the amount spent.
 
     python examples/starlette_app.py            # with a real provider: OPENAI_API_KEY
 """
@@ -33,7 +33,7 @@ TALK: Final = {
 
 
 async def answer(request: Request) -> Response:
-    """Answer a question, as often as asked; refuse what goes beyond the budget."""
+    """Answer a question the requested number of times, within the budget."""
     question = request.query_params["question"]
     lines = []
     with track_usage(max_cost_usd=BUDGET_USD) as usage:
@@ -52,7 +52,7 @@ async def answer(request: Request) -> Response:
 
 
 async def visit(app: Starlette) -> None:
-    """Ask as clients would: twice within the budget, once beyond it."""
+    """Send requests: two within the budget, one beyond it."""
     async with served(app) as address, httpx.AsyncClient() as client:
         for question, times in (*((one, 1) for one in TALK), ("A poem on peonies", 99)):
             asked = {"question": question, "times": times}
@@ -65,7 +65,7 @@ async def visit(app: Starlette) -> None:
 
 
 def main() -> None:
-    """Open the shop, and visit it."""
+    """Start the app and send it requests."""
     handler = configure(service_name="flower-shop", settings=settings())
     with provider(TALK) as options, shown(handler):
         routes = [Route("/ask", answer), Mount("/metrics", make_asgi_app())]

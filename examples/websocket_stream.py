@@ -1,6 +1,6 @@
 """Answers over WebSockets: each customer gets the tokens of their own question.
 
-A callback given at request knows its socket; each call is below its request's span.
+Each request has a callback with its socket; each call is below its request's span.
 
     python examples/websocket_stream.py     # with a real provider: OPENAI_API_KEY
 """
@@ -36,7 +36,7 @@ class ToSocket(AsyncCallbackHandler):
         self._customer = customer
 
     async def on_llm_new_token(self, token: Any, **_: Any) -> None:
-        """Send a piece; the first and the last chunk have none."""
+        """Send a token; the first and the last chunk are empty."""
         if token:
             await self._customer.send_text(str(token))
 
@@ -53,7 +53,7 @@ async def answer(customer: WebSocket) -> None:
 
 
 async def ask(address: str, name: str, question: str) -> None:
-    """Ask as a browser would, and print what comes when it comes."""
+    """Ask like a browser, and print tokens as they arrive."""
     async with connect(f"ws://{address}/ask") as shop:
         await shop.send(question)
         async for piece in shop:
@@ -67,7 +67,7 @@ async def serve(app: Starlette) -> None:
 
 
 def main() -> None:
-    """Open the shop for two customers."""
+    """Start the app for two customers."""
     handler = configure(service_name="flower-shop", settings=settings())
     with provider(TALK) as options, shown(handler):
         options |= {"streaming": True, "stream_usage": True, "callbacks": [handler]}

@@ -1,4 +1,4 @@
-"""``otel-callbacks doctor``: follows one fake chain through the whole stack."""
+"""``otel-callbacks doctor``: follow one fake chain through the stack."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ if TYPE_CHECKING:
 
 
 class Stage(NamedTuple):
-    """A hop of the chain, as it is named everywhere."""
+    """A hop of the chain."""
 
     name: str
     help: str = ""
-    """Of the option with its address; empty where it has none."""
+    """The help of the option for its address; empty without one."""
     default: str = ""
     """Its address in ``docker-compose.yml``, unless the environment names it."""
     follows: bool = False
-    """The trace is followed to it."""
+    """Whether the trace is followed to this hop."""
 
 
 STAGES: Final = (
@@ -49,7 +49,7 @@ STAGES: Final = (
 _BROKEN: Final = 1
 _INTERRUPTED: Final = 130
 _PART: Final = "span-metrics"
-"""A part of Prometheus' hop that can be left out by itself."""
+"""A part of Prometheus' hop that can be skipped separately."""
 
 _SKIPPABLE: Final = (*(one.name for one in STAGES if one.help), _PART)
 _SECONDS: Final = 60.0
@@ -123,8 +123,8 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _report(options: argparse.Namespace) -> Report:
-    """Examine, and print what was found."""
-    # Here, because these are slow to import.
+    """Examine the stack and print the report."""
+    # Imported here because these are slow to import.
     from otel_callbacks.cli.doctor.examination import (  # noqa: PLC0415
         Examination,
         addresses,
@@ -157,7 +157,7 @@ def _report(options: argparse.Namespace) -> Report:
 
 
 def waiting(out: Output, name: str) -> None:
-    """Show which hop is looked at now, on a terminal; its result takes the place."""
+    """Print the current hop on a terminal; its result overwrites the line."""
     if out.is_terminal:
         out.overwritten(f"  {name} ...")
 
@@ -181,7 +181,7 @@ def print_hop(out: Output, seen: Hop) -> None:
 
 
 def verdict(out: Output, report: Report) -> None:
-    """Print the sum of it all."""
+    """Print the verdict."""
     out.line()
     if report.broken:
         names = ", ".join(one.name for one in report.broken)
@@ -193,7 +193,7 @@ def verdict(out: Output, report: Report) -> None:
 
 
 def _print_finding(out: Output, finding: Finding, style: str, indent: int) -> None:
-    """Print a reason, and its remedy behind an arrow."""
+    """Print a reason, and its remedy after an arrow."""
     space = " " * indent
     out.line(finding.reason, style, indent, label=(space, ""))
     arrow = "->" if out.ascii_only else "→"

@@ -1,4 +1,4 @@
-"""The hop to Jaeger: is the trace there, and if not, who has it.
+"""The hops to Jaeger, Grafana and the app's series.
 
 https://www.jaegertracing.io/docs/latest/architecture/apis/
 """
@@ -15,11 +15,11 @@ if TYPE_CHECKING:
     from otel_callbacks.cli.doctor.probe import Check, Deadline
     from otel_callbacks.cli.doctor.prometheus import Evidence
 
-# API v3 first: Jaeger after 2.20 has no other one.
+# API v3 first: Jaeger after 2.20 has no other version.
 _SERVICES: Final = (("/api/v3/services", "services"), ("/api/services", "data"))
 _TRACES: Final = ("/api/v3/traces/", "/api/traces/")
 _OK: Final = 200
-# A trace that is decided on at once is in Jaeger well within this time.
+# A trace that is sampled at once is in Jaeger well within this time.
 _GRACE_SECONDS: Final = 5.0
 
 
@@ -67,7 +67,7 @@ def check_jaeger(
 
 
 def _recognise(server: Server) -> None:
-    """Make sure that it is a Jaeger that answers."""
+    """Raise `Trouble` unless the server is a Jaeger."""
     for path, key in _SERVICES:
         answer = server.get(path)
         found = answer.json()
@@ -77,7 +77,7 @@ def _recognise(server: Server) -> None:
 
 
 def _spans(server: Server, trace_id: str) -> int:
-    """Return how many spans of a trace there are."""
+    """Return the number of spans of a trace."""
     for path in _TRACES:
         answer = server.get(f"{path}{trace_id}")
         if answer.status == _OK and (count := _count(answer.json())):
@@ -86,7 +86,7 @@ def _spans(server: Server, trace_id: str) -> int:
 
 
 def _count(found: Any) -> int:
-    """Count the spans of OTLP's JSON, or of Jaeger's own."""
+    """Count the spans in OTLP JSON or in Jaeger's JSON."""
     if not isinstance(found, dict):
         return 0
     if "result" in found:
@@ -105,7 +105,7 @@ _UNHEALTHY: Final = 400
 
 
 def check_grafana(check: Check, address: Address) -> str:
-    """Look at Grafana and its data sources."""
+    """Check Grafana and its data sources."""
     server = Server("grafana", address, check)
     answer = server.get("/api/health")
     health = answer.json()
@@ -122,7 +122,7 @@ def check_grafana(check: Check, address: Address) -> str:
 
 
 def _is_well(check: Check, server: Server, uid: str) -> bool:
-    """Look at one data source."""
+    """Return whether one data source works."""
     answer = server.get(f"/api/datasources/uid/{uid}/health")
     if answer.status == _OK:
         return True
@@ -151,7 +151,7 @@ def _is_well(check: Check, server: Server, uid: str) -> bool:
 
 
 _OPEN_METRICS: Final = "application/openmetrics-text"
-# What Prometheus asks for.
+# The header that Prometheus sends.
 _ACCEPT: Final = f"{_OPEN_METRICS};version=1.0.0,text/plain;version=0.0.4;q=0.5"
 _FAMILY: Final = re.compile(r"^# TYPE ((?:otel_callbacks|gen_ai)_\w+) ", re.MULTILINE)
 _EXEMPLAR: Final = re.compile(
@@ -160,7 +160,7 @@ _EXEMPLAR: Final = re.compile(
 
 
 def check_metrics(check: Check, address: Address) -> str:
-    """Read the app's series as Prometheus does."""
+    """Scrape the app's series like Prometheus."""
     server = Server("metrics", address, check)
     try:
         answer = server.get("", accept=_ACCEPT)

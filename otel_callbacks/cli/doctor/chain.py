@@ -1,4 +1,4 @@
-"""The first hop: a fake chain, through a handler that is set up as an app's is."""
+"""The first hop: a fake chain, with a handler that is set up like an app's."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def run_chain(
     exporter = InMemorySpanExporter()
     attributes = {"service.name": SERVICE, "service.instance.id": instance}
     provider = TracerProvider(
-        # A share of nearly all would lose the chain now and then.
+        # A sampling ratio close to 1 would drop the chain occasionally.
         sampler=ALWAYS_ON,
         resource=Resource.create(attributes),
         shutdown_on_exit=False,
@@ -91,14 +91,14 @@ def run_chain(
 
 
 def trace_id(spans: Sequence[ReadableSpan]) -> str:
-    """Return the trace of spans in hex."""
+    """Return the trace id of spans in hexadecimal."""
     return str(spans_as_data(spans)[0]["trace_id"])
 
 
 def _check_switches(
     check: Check, settings: Settings, environ: Mapping[str, str]
 ) -> None:
-    """Say which setting keeps the spans of an app from being sent."""
+    """Report settings that prevent the export of an app's spans."""
     if settings.sdk_disabled:
         reason = "OTEL_SDK_DISABLED=true: telemetry is switched off"
         raise Trouble(reason, "Unset OTEL_SDK_DISABLED.")
@@ -126,7 +126,7 @@ def _check_switches(
 
 
 def _is_whole(spans: Sequence[ReadableSpan]) -> bool:
-    """Say whether the model call is there, below the chain."""
+    """Return whether the model call is present, below the chain."""
     return any(
         span["attributes"].get(semconv.OPERATION_NAME) in semconv.MODEL_OPERATIONS
         and span["parent"] is not None
@@ -136,7 +136,7 @@ def _is_whole(spans: Sequence[ReadableSpan]) -> bool:
 
 _GROUPS: Final = ("opentelemetry_instrumentor", "openinference_instrumentor")
 _OURS: Final = "otel_callbacks"
-# Module -> what it is; these trace as soon as an app has started them.
+# Module -> its name; these trace as soon as an app has started them.
 _TRACERS: Final = {
     "langfuse": "Langfuse",
     "openlit": "OpenLIT",
@@ -152,7 +152,7 @@ def look_for_others(
     loaded: Container[str] | None = None,
     environ: Mapping[str, str] | None = None,
 ) -> None:
-    """Note what else traces model calls, here or in an app with these packages."""
+    """Report other instrumentations of model calls in this environment."""
     modules = sys.modules if loaded is None else loaded
     variables = os.environ if environ is None else environ
     points = _installed() if installed is None else installed
@@ -189,5 +189,5 @@ def _installed() -> list[EntryPoint]:
 
 
 def _joined(names: list[str]) -> str:
-    """Return names, each once, in a fixed order."""
+    """Return sorted unique names as text."""
     return ", ".join(sorted(set(names)))

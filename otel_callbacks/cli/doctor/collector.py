@@ -1,4 +1,4 @@
-"""The hop to the Collector: sends the spans as an app does, and says why it cannot."""
+"""The hop to the Collector: send the spans like an app, and explain failures."""
 
 from __future__ import annotations
 
@@ -32,12 +32,12 @@ if TYPE_CHECKING:
     from otel_callbacks.cli.doctor.examination import Addresses
     from otel_callbacks.cli.doctor.probe import Check
 
-# It ships no types.
+# The package has no types.
 
 
 _METHOD: Final = "/opentelemetry.proto.collector.trace.v1.TraceService/Export"
 _PATH: Final = "/v1/traces"
-# What says that there is no OTLP: the client's own codes, and an unknown method.
+# Codes of a server without OTLP: the client's own, and an unknown method.
 _NO_OTLP_GRPC: Final = frozenset({"UNAVAILABLE", "DEADLINE_EXCEEDED", "UNIMPLEMENTED"})
 _NO_OTLP_HTTP: Final = frozenset({301, 302, 307, 308, 404, 405, 501})
 _OK: Final = 200
@@ -45,7 +45,7 @@ _TYPE: Final = {"Content-Type": "application/x-protobuf"}
 
 
 class Reply(NamedTuple):
-    """What a server said to an empty export."""
+    """A server's response to an empty export."""
 
     speaks: bool
     takes: bool
@@ -59,16 +59,16 @@ def ask(
     authorities: str | None = None,
     path: str = _PATH,
 ) -> Reply:
-    """Send an empty export, and return what the server answers."""
+    """Send an empty export and return the server's response."""
     if protocol == "grpc":
         return _over_grpc(address, seconds, authorities)
     return _over_http(address, seconds, authorities, path)
 
 
 def _over_grpc(address: Address, seconds: float, authorities: str | None) -> Reply:
-    """Ask in gRPC."""
+    """Send an empty export over gRPC."""
     target = f"{address.host}:{address.port}"
-    # Else gRPC goes through http_proxy even to this machine.
+    # Otherwise gRPC uses http_proxy even for this machine.
     options = [("grpc.enable_http_proxy", 0)]
     if address.tls:
         roots = Path(authorities).read_bytes() if authorities else None
@@ -89,7 +89,7 @@ def _over_grpc(address: Address, seconds: float, authorities: str | None) -> Rep
 def _over_http(
     address: Address, seconds: float, authorities: str | None, path: str
 ) -> Reply:
-    """Ask in HTTP."""
+    """Send an empty export over HTTP."""
     connection: http.client.HTTPConnection
     if address.tls:
         context = ssl.create_default_context(cafile=authorities)
@@ -129,7 +129,7 @@ _AUTHORITIES: Final = (
     "OTEL_EXPORTER_OTLP_TRACES_CERTIFICATE",
     "OTEL_EXPORTER_OTLP_CERTIFICATE",
 )
-# What a server says -> why, and what to do.
+# Response -> reason and remedy.
 _REFUSALS: Final = (
     (
         ("UNAUTHENTICATED", "PERMISSION_DENIED", "HTTP 401", "HTTP 403"),
@@ -165,7 +165,7 @@ def send(
 
 
 def handshake(check: Check, addresses: Addresses, protocol: str) -> Reply:
-    """Find out what speaks at the Collector's address, without sending a span."""
+    """Identify the server at the Collector's address, without sending a span."""
     address, path = addresses.collector, addresses.path
     authorities = next(filter(None, map(os.environ.get, _AUTHORITIES)), None)
     seconds = check.deadline.request
@@ -195,7 +195,7 @@ def handshake(check: Check, addresses: Addresses, protocol: str) -> Reply:
 
 
 def _exporter(addresses: Addresses, protocol: str, seconds: float) -> SpanExporter:
-    """Return the exporter that an app has, or one for the address that was chosen."""
+    """Return the exporter of an app, or one for the address of the option."""
     url = addresses.collector.url if addresses.chosen else None
     if protocol == "grpc":
         from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import (  # noqa: PLC0415
@@ -213,11 +213,11 @@ def _exporter(addresses: Addresses, protocol: str, seconds: float) -> SpanExport
 
 
 def _refused(reply: Reply) -> Trouble:
-    """Return why the Collector did not take the spans."""
+    """Return the reason why the Collector refused the spans."""
     for signs, reason, remedy in _REFUSALS:
         if reply.detail.startswith(signs):
             return Trouble(f"{reason} ({reply.detail})", remedy)
-    # An empty request does not get as far as the memory limiter.
+    # An empty request does not reach the memory limiter.
     reason = "the Collector answers, and refuses the spans"
     remedy = (
         "Is its memory limiter or its queue full (its log; "
@@ -229,7 +229,7 @@ def _refused(reply: Reply) -> Trouble:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Keep the exporters from logging what the doctor says itself."""
+    """Silence the exporters' log lines, which the doctor reports itself."""
     before = logging.root.manager.disable
     logging.disable(logging.CRITICAL)
     try:

@@ -1,4 +1,4 @@
-"""Where each server is: from the command line, else the environment, else Compose.
+"""Examine each hop, at the address of an option, the environment or Compose.
 
 https://opentelemetry.io/docs/specs/otel/configuration/sdk-environment-variables/
 """
@@ -50,7 +50,7 @@ _ANY_HOST: Final = frozenset({"0.0.0.0", "::", ""})  # noqa: S104 -- not listene
 
 @dataclass(frozen=True, slots=True)
 class Addresses:
-    """Where all servers are."""
+    """The addresses of all servers."""
 
     collector: Address
     chosen: str
@@ -64,7 +64,7 @@ class Addresses:
 def addresses(
     options: argparse.Namespace, settings: Settings, environ: Mapping[str, str]
 ) -> Addresses:
-    """Return where the servers are."""
+    """Return the addresses of the servers."""
     return Addresses(
         collector=_collector(
             options.collector, settings.protocol_of("traces"), environ
@@ -83,7 +83,7 @@ def addresses(
 def _collector(
     option: str | None, protocol: str, environ: Mapping[str, str]
 ) -> Address:
-    """Return where the exporter sends spans."""
+    """Return the address that the exporter sends spans to."""
     default = f"http://127.0.0.1:{_OTLP_PORTS[protocol]}"
     found = [("--collector", option or "")]
     found += [(name, environ.get(name, "").strip()) for name in _OTLP_VARIABLES]
@@ -92,7 +92,7 @@ def _collector(
         allowed = f"a URL with its scheme: http://{url}, or https://{url}"
         raise SettingError(variable, url, allowed)
     if "://" not in url:
-        # What the exporter does: TLS, unless the environment says otherwise.
+        # Like the exporter: TLS, unless the environment sets otherwise.
         insecure = any(environ.get(name, "").lower() in _TRUE for name in _INSECURE)
         url = f"{'http' if insecure or option else 'https'}://{url}"
     return address(variable, url)
@@ -108,7 +108,7 @@ def _path(option: str | None, environ: Mapping[str, str]) -> str:
 
 
 def _metrics(option: str | None, skip: list[str], settings: Settings) -> Address | None:
-    """Return where the app serves its series."""
+    """Return the address of the app's series."""
     if option:
         url = option if urlsplit(option).path.strip("/") else f"{option}/metrics"
         return address("--metrics", url)
@@ -123,7 +123,7 @@ def _metrics(option: str | None, skip: list[str], settings: Settings) -> Address
     return address("--metrics", f"http://{host}:{settings.metrics_port}/metrics")
 
 
-# Prometheus and Grafana want a part of the time, too.
+# Prometheus and Grafana also need a part of the time.
 _JAEGERS_SHARE: Final = 0.5
 
 
@@ -146,7 +146,7 @@ class Examination:
         begins: Callable[[str], None] = lambda _: None,
         ended: Callable[[Hop], None] = lambda _: None,
     ) -> Report:
-        """Look at all hops."""
+        """Check all hops."""
         began = time.monotonic()
         self._deadline = Deadline(self.seconds)
         self._instance = uuid.uuid4().hex
@@ -164,7 +164,7 @@ class Examination:
         return Report(service, self._instance, trace, seconds, tuple(hops))
 
     def _hop(self, stage: Stage) -> Hop:
-        """Look at one hop, or leave it out."""
+        """Check one hop, or skip it."""
         name = stage.name
         address = getattr(self.addresses, name, None)
         url = address.url if address else ""
@@ -203,7 +203,7 @@ class Examination:
         return f"{len(self._spans)} spans of a fake chain"
 
     def _collector(self, check: Check) -> str:
-        """Send the spans; without any, see whether somebody takes them."""
+        """Send the spans; without spans, check that OTLP is accepted."""
         protocol = self.settings.protocol_of("traces")
         url = self.addresses.collector.url
         for reason, remedy in backends.troubles(url, self.settings, os.environ):
@@ -241,5 +241,5 @@ class Examination:
         )
 
     def _grafana(self, check: Check) -> str:
-        """Look at Grafana and its data sources."""
+        """Check Grafana and its data sources."""
         return doctor_backends.check_grafana(check, self.addresses.grafana)

@@ -1,4 +1,4 @@
-"""What the doctor found: hops, troubles with their remedies, and the whole report."""
+"""The doctor's checks and report: hops, troubles and their remedies."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ it has troubles; it was left out."""
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """Something that is not as it should be, and what to do about it."""
+    """A fault and its remedy."""
 
     reason: str
     remedy: str
@@ -55,7 +55,7 @@ class Hop:
     cautions: tuple[Finding, ...] = ()
 
     def as_data(self) -> dict[str, Any]:
-        """Return it as JSON has it."""
+        """Return the JSON object."""
         return {
             "name": self.name,
             "state": self.state,
@@ -79,11 +79,11 @@ class Report:
 
     @property
     def broken(self) -> tuple[Hop, ...]:
-        """The hops with troubles."""
+        """The broken hops."""
         return tuple(hop for hop in self.hops if hop.state == "broken")
 
     def as_data(self) -> dict[str, Any]:
-        """Return it as JSON has it."""
+        """Return the JSON object."""
         return {
             "ok": not self.broken,
             "service": self.service,
@@ -94,12 +94,12 @@ class Report:
         }
 
     def as_json(self) -> str:
-        """Return it as JSON, with a line's end."""
+        """Return the JSON text, with a newline."""
         return json.dumps(self.as_data(), indent=2, ensure_ascii=False) + "\n"
 
 
 def _as_data(finding: Finding) -> dict[str, str]:
-    """Return a finding as JSON has it."""
+    """Return the JSON object of a finding."""
     return {"reason": finding.reason, "remedy": finding.remedy}
 
 
@@ -112,7 +112,7 @@ _START: Final = (
 def connect(
     address: Address, option: str, seconds: float, authorities: str | None = None
 ) -> None:
-    """Open a connection and close it again, over TLS where the address says so."""
+    """Open and close a connection, over TLS for an https address."""
     where = f"{address.host}:{address.port}"
     start = _START.format(option=option)
     try:
@@ -141,7 +141,7 @@ def connect(
 
 
 def speaks_tls(address: Address, seconds: float) -> bool:
-    """Say whether a server speaks TLS, whatever its certificate."""
+    """Return whether a server speaks TLS, with any certificate."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
@@ -156,7 +156,7 @@ def speaks_tls(address: Address, seconds: float) -> bool:
 
 
 def plain_text_trouble(address: Address, option: str) -> Trouble:
-    """Return what to say when we speak plain text to a server that wants TLS."""
+    """Return the trouble of plain text sent to a server that requires TLS."""
     reason = f"TLS mismatch: {address.host}:{address.port} speaks TLS, we plain text"
     return Trouble(reason, f"Write https:// in its address: {option} URL.")
 
@@ -164,7 +164,7 @@ def plain_text_trouble(address: Address, option: str) -> Trouble:
 def _check_certificate(
     plain: socket.socket, address: Address, option: str, authorities: str | None
 ) -> None:
-    """Shake hands, or say why that fails."""
+    """Do the TLS handshake, or raise the reason of its failure."""
     where = f"{address.host}:{address.port}"
     try:
         context = ssl.create_default_context(cafile=authorities)
@@ -198,34 +198,34 @@ _REQUEST_SECONDS: Final = 5.0
 _LEAST_SECONDS: Final = 0.5
 _POLL_SECONDS: Final = 0.25
 _SKEW_SECONDS: Final = 5.0
-# What Go's servers and nginx say to plain text on a port for TLS.
+# Responses of Go's servers and nginx to plain text on a TLS port.
 _WANTS_TLS: Final = re.compile("HTTP request (to an HTTPS server|was sent to HTTPS)")
 _NOT_READY: Final = frozenset({502, 503, 504})
 _LOGIN_NEEDED: Final = (401, 403)
 
 
 class Deadline:
-    """The time that is left."""
+    """The remaining time."""
 
     def __init__(self, seconds: float) -> None:
         self._end = time.monotonic() + seconds
 
     @property
     def remaining(self) -> float:
-        """Seconds that are left, at least 0."""
+        """The remaining seconds, at least 0."""
         return max(self._end - time.monotonic(), 0.0)
 
     @property
     def request(self) -> float:
-        """Seconds that one request may take; never so few that none can succeed."""
+        """The time limit of one request in seconds, with a minimum."""
         return max(min(_REQUEST_SECONDS, self.remaining), _LEAST_SECONDS)
 
     def share(self, part: float) -> Deadline:
-        """Return a deadline of a part of what is left."""
+        """Return a deadline after a part of the remaining time."""
         return Deadline(self.remaining * part)
 
     def poll(self, probe: Callable[[], _T | None]) -> _T | None:
-        """Ask again and again; return the first answer, or None when time is up."""
+        """Poll until there is a result; return None when the time is over."""
         while (found := probe()) is None:
             if self.remaining <= 0:
                 return None
@@ -235,7 +235,7 @@ class Deadline:
 
 @dataclass(frozen=True, slots=True)
 class Sent:
-    """The fake chain's spans, when they have been sent."""
+    """The sent spans of the fake chain."""
 
     spans: Sequence[ReadableSpan]
     trace_id: str
@@ -244,13 +244,13 @@ class Sent:
 
     @property
     def ago(self) -> float:
-        """Seconds since they were sent."""
+        """The seconds since the export."""
         return time.monotonic() - self.at
 
 
 @dataclass(slots=True)
 class Check:
-    """One hop while it is looked at."""
+    """The check of one hop."""
 
     deadline: Deadline
     sent: Sent | None = None
@@ -258,18 +258,18 @@ class Check:
     cautions: list[Finding] = field(default_factory=list)
 
     def trouble(self, reason: str, remedy: str) -> None:
-        """Note what breaks the hop, and go on looking."""
+        """Add a fault that breaks the hop, and continue."""
         self.troubles.append(Finding(reason, remedy))
 
     def caution(self, reason: str, remedy: str) -> None:
-        """Note what should be known and does not break the hop."""
+        """Add a warning that does not break the hop."""
         finding = Finding(reason, remedy)
         if finding not in self.cautions:
             self.cautions.append(finding)
 
 
 class Server:
-    """A server that is asked over HTTP."""
+    """A server with an HTTP API."""
 
     def __init__(self, name: str, address: Address, check: Check) -> None:
         self._name = name
@@ -278,7 +278,7 @@ class Server:
         self._check = check
 
     def get(self, path: str, accept: str = "*/*", **query: str) -> Answer:
-        """Ask, whatever the status of the answer."""
+        """Return the response, whatever its status."""
         seconds = self._check.deadline.request
         began = time.time()
         try:
@@ -291,15 +291,15 @@ class Server:
         return answer
 
     def needs_login(self, answer: Answer) -> bool:
-        """Say whether an answer asks for a login."""
+        """Return whether a response requires a login."""
         return answer.status in _LOGIN_NEEDED
 
     def login_remedy(self) -> str:
-        """Return how to log in."""
+        """Return the remedy for a missing login."""
         return f"Give user and password: {self._option} http://USER:PASSWORD@HOST."
 
     def unrecognised(self, answer: Answer) -> Trouble:
-        """Return what to say when another server answers."""
+        """Return the trouble of an unexpected server at the address."""
         if self.needs_login(answer):
             reason = f"HTTP {answer.status}: it wants a login"
             return Trouble(reason, self.login_remedy())
@@ -311,7 +311,7 @@ class Server:
         return Trouble(reason, remedy)
 
     def _why(self, error: Exception) -> Trouble:
-        """Return why there was no answer."""
+        """Return the trouble of a failed request."""
         seconds = self._check.deadline.request
         try:
             connect(self._address, self._option, seconds)
@@ -328,12 +328,12 @@ class Server:
         return Trouble(reason, remedy)
 
     def _compare_clocks(self, date: str | None, ours: float) -> None:
-        """Note a clock that is off."""
+        """Add a warning if the server's clock differs."""
         try:
             theirs = parsedate_to_datetime(date or "").timestamp()
         except ValueError:
             return
-        # The header is cut to whole seconds.
+        # The header has whole seconds.
         skew = theirs + 0.5 - ours
         if abs(skew) > _SKEW_SECONDS:
             side = "ahead of" if skew > 0 else "behind"

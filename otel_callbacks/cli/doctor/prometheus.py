@@ -1,4 +1,4 @@
-"""The hop to Prometheus: its switches, the app's target and series, span metrics."""
+"""The hop to Prometheus: its flags, the app's target and series, span metrics."""
 
 from __future__ import annotations
 
@@ -27,17 +27,17 @@ class Prometheus(PrometheusClient):
         super().__init__(self.server.get)
 
     def recognise(self) -> None:
-        """Make sure that it is a Prometheus that answers; raises `Trouble` if not."""
+        """Raise `Trouble` unless the server is a Prometheus."""
         answer = self.server.get("/api/v1/query", query="vector(1)")
         if data_of(answer) is None:
             raise self.server.unrecognised(answer)
 
     def traces_of_exemplars(self, query: str, since: float, until: float) -> set[str]:
-        """Return the traces that exemplars of a series name."""
+        """Return the trace ids in the exemplars of a series."""
         found = self.data(
             "query_exemplars",
             query=query,
-            # Clocks may differ; the trace's id is its own.
+            # Clocks may differ; the trace id is unique.
             start=f"{since - _MINUTE:.3f}",
             end=f"{until + _MINUTE:.3f}",
         )
@@ -49,7 +49,7 @@ class Prometheus(PrometheusClient):
 
 
 def calls_of_the_doctor(prometheus: Prometheus) -> float:
-    """Return how many spans of the doctor's the span metrics have counted."""
+    """Return the number of the doctor's spans in the span metrics."""
     query = f'sum(traces_span_metrics_calls_total{{service_name="{SERVICE}"}})'
     return prometheus.value(query) or 0.0
 
@@ -71,7 +71,7 @@ def check_prometheus(
     *,
     span_metrics: bool,
 ) -> str:
-    """Look at Prometheus, and wait for what it should have."""
+    """Check Prometheus, and wait for the expected series."""
     prometheus = Prometheus(address, check)
     prometheus.recognise()
     exemplars, receives = _switches(check, prometheus)
@@ -88,10 +88,10 @@ def check_prometheus(
 
 
 def _switches(check: Check, prometheus: Prometheus) -> tuple[bool, bool]:
-    """Return whether exemplars are kept, and whether OTLP is taken in."""
+    """Return whether exemplars are stored, and whether OTLP is accepted."""
     flags = prometheus.data("status/flags")
     if not isinstance(flags, dict):
-        # Mimir, Thanos and others have no flags to show.
+        # Mimir, Thanos and others expose no flags.
         return True, True
     features = flags.get("enable-feature", "")
     exemplars = _EXEMPLAR_STORAGE in features
@@ -113,7 +113,7 @@ def _switches(check: Check, prometheus: Prometheus) -> tuple[bool, bool]:
 
 
 def _app(check: Check, prometheus: Prometheus, metrics: Address) -> str:
-    """Look for the app's target and its series."""
+    """Check the app's target and its series."""
     part = check.deadline.share(0.5)
     before = _active(prometheus)
     part.poll(lambda: _is_decided(_active(prometheus), before, metrics.port) or None)
@@ -147,13 +147,13 @@ def _app(check: Check, prometheus: Prometheus, metrics: Address) -> str:
 
 
 def _active(prometheus: Prometheus) -> list[dict[str, Any]]:
-    """Return all targets."""
+    """Return the active targets."""
     found = prometheus.data("targets", state="active") or {}
     return list(found.get("activeTargets", ()))
 
 
 def _on(port: int, targets: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Return the targets on the app's port; its host has another name in there."""
+    """Return the targets on the app's port; its host name differs in a container."""
     return [target for target in targets if _port(target["scrapeUrl"]) == port]
 
 
@@ -166,10 +166,10 @@ def _port(url: str) -> int:
 def _is_decided(
     targets: list[dict[str, Any]], before: list[dict[str, Any]], port: int
 ) -> bool:
-    """Say whether one is up, or all were scraped anew: an app may just have started."""
+    """Return whether a target is up, or all were scraped again since the start."""
     ours = _on(port, targets)
     if not ours:
-        # Prometheus may just have started, and finds its targets one after another.
+        # Prometheus may just have started, and discovers its targets one by one.
         known = [target["health"] != "unknown" for target in targets]
         return bool(known) and all(known)
     if any(target["health"] == "up" for target in ours):
@@ -183,7 +183,7 @@ def _is_decided(
 
 
 def _series(prometheus: Prometheus, targets: list[dict[str, Any]]) -> float | None:
-    """Count our series of targets; None if there is none."""
+    """Count this library's series of targets; None without any."""
     instances = "|".join(
         str(target["labels"]["instance"]).replace(".", r"\\.") for target in targets
     )
@@ -200,7 +200,7 @@ def _span_metrics(
     *,
     exemplars: bool,
 ) -> str:
-    """Wait for the span metrics that the Collector has made of the trace."""
+    """Wait for the Collector's span metrics of the trace."""
 
     def named() -> bool:
         found = prometheus.traces_of_exemplars(_DURATIONS, sent.wall, time.time())
@@ -209,7 +209,7 @@ def _span_metrics(
     def probe() -> bool | None:
         if exemplars and named():
             return True
-        # Not "more than": a Collector that has been restarted counts from 0.
+        # Not "more than": a restarted Collector counts from 0.
         calls = calls_of_the_doctor(prometheus)
         return True if calls and calls != calls_before else None
 
@@ -225,7 +225,7 @@ def _span_metrics(
 
 
 def _explain(check: Check, prometheus: Prometheus, sent: Sent) -> None:
-    """Say where the span metrics are."""
+    """Report why the span metrics are missing."""
     if prometheus.value(_QUEUE):
         check.trouble(
             "span metrics wait in the Collector's queue: it cannot reach Prometheus",
@@ -240,7 +240,7 @@ def _explain(check: Check, prometheus: Prometheus, sent: Sent) -> None:
 
 
 _TAIL_SAMPLING: Final = "otelcol_processor_tail_sampling"
-# With and without the suffix that a Collector's own reader may leave out.
+# With and without the suffix, which a Collector's reader may omit.
 _DROPPED: Final = (
     f'sum({{__name__=~"{_TAIL_SAMPLING}_global_count_traces_sampled(_total)?",'
     'sampled="false"})'
@@ -255,10 +255,10 @@ _TRACES_QUEUE: Final = 'sum(otelcol_exporter_queue_size{data_type="traces"})'
 
 
 class Evidence:
-    """The Collector's counters before the trace was sent, and afterwards."""
+    """The Collector's counters before and after the export of the trace."""
 
     def __init__(self, address: Address | None, deadline: Deadline) -> None:
-        # Its own check: Prometheus is a hop of its own, and says there what it has.
+        # A separate check, because Prometheus has its own hop.
         check = Check(deadline)
         self._prometheus = Prometheus(address, check) if address else None
         self._dropped = self._value(_DROPPED)
@@ -266,10 +266,10 @@ class Evidence:
         self.calls = self._calls()
 
     def why_missing(self, sent: Sent, *, at_last: bool) -> Finding | None:
-        """Say what became of the trace, or None if that cannot be told."""
+        """Return why the trace is missing, or None if that is unknown."""
         dropped = self._value(_DROPPED) - self._dropped
         received = self._value(_RECEIVED) - self._received
-        # All that came since has been dropped, and the trace was among it.
+        # All traces since then have been dropped, among them this one.
         certain = dropped >= received and self._value(_READ_AT) > sent.wall
         if dropped > 0 and (certain or at_last):
             return Finding(
@@ -287,7 +287,7 @@ class Evidence:
         return None
 
     def _value(self, query: str) -> float:
-        """Return a number of the Collector's, 0 where there is none."""
+        """Return a value of the Collector's, or 0 without one."""
         if self._prometheus is None:
             return 0.0
         try:
@@ -296,7 +296,7 @@ class Evidence:
             return 0.0
 
     def _calls(self) -> float:
-        """Return how many spans of the doctor's have been counted before."""
+        """Return the number of the doctor's spans that were counted before."""
         if self._prometheus is None:
             return 0.0
         try:

@@ -1,4 +1,4 @@
-"""``otel-callbacks reconcile``: our counters beside a provider's usage export."""
+"""``otel-callbacks reconcile``: compare the counters with a usage export."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ Counts = dict[tuple[str, str], float]
 
 
 class Gap(NamedTuple):
-    """One number of ours beside one of theirs."""
+    """A number of the counters and the same of the export."""
 
     day: date | None
     """None where we know no days."""
@@ -78,7 +78,7 @@ def ours(
     provider: str,
     operations: frozenset[str] | None = None,
 ) -> Counts:
-    """Add up what we counted, by the model that answered."""
+    """Add up the counters by response model."""
     counts: Counts = {}
     for sample in samples:
         labels = sample.labels
@@ -99,7 +99,7 @@ def ours(
 
 
 def theirs(items: Iterable[Item]) -> Counts:
-    """Add up what the provider counted."""
+    """Add up the export."""
     counts: Counts = {}
     for item in items:
         said = (INPUT, item.input_tokens), (OUTPUT, item.output_tokens)
@@ -113,7 +113,7 @@ def theirs(items: Iterable[Item]) -> Counts:
 def gaps(
     day: date | None, our: Counts, their: Counts, whole: Counts | None = None
 ) -> list[Gap]:
-    """Put both side by side; only what the whole export counts at all."""
+    """Compare both sides, only for numbers that the whole export has."""
     kinds = {what for _, what in whole or their}
     models = {model for model, _ in whole or their}
     total = models == {""}
@@ -132,14 +132,14 @@ def gaps(
 
 
 def _matched(our: set[str], their: set[str]) -> Mapping[str, str]:
-    """Say what each of our models is called in the export.
+    """Return the name in the export for each of our models.
 
-    An export may leave out the date of a model's version, or our series may.
+    Either side may omit the date of a model's version.
     """
     exact = {name.lower(): name for name in their}
     matched = {}
     for name in our:
-        # Two dates are two versions: one of both sides must have none.
+        # Two dates are two versions: one side must have none.
         like = [
             one
             for one in their
@@ -151,7 +151,7 @@ def _matched(our: set[str], their: set[str]) -> Mapping[str, str]:
 
 
 def _undated(name: str) -> str:
-    """Return a model's name without the date of its version."""
+    """Return a model's name without its date."""
     return _DATE.sub("", name.lower())
 
 
@@ -203,7 +203,7 @@ def add_to(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Compare, and print the gaps."""
+    """Compare both sides and print the gaps."""
     try:
         export = read_export(options.file)
     except ExportError as error:
@@ -229,7 +229,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 class Compared(NamedTuple):
-    """Both sides, and what must be known to trust them."""
+    """The gaps of both sides, with remarks."""
 
     gaps: list[Gap]
     remarks: list[str]
@@ -238,12 +238,12 @@ class Compared(NamedTuple):
 
 
 def _provider(options: argparse.Namespace, export: Export) -> str:
-    """Return whose calls are compared; empty for all."""
+    """Return the provider whose calls are compared; empty for all."""
     return export.provider if options.provider is None else options.provider
 
 
 def _sums(options: argparse.Namespace, export: Export) -> Compared:
-    """Compare with an app's series, which know no days."""
+    """Compare with an app's series, which have no days."""
     days = export.days
     read = read_metrics(options.metrics or METRICS_URL, options.match)
     since = "" if read.since is None else f" {read.since:%Y-%m-%d %H:%M} UTC"
@@ -263,7 +263,7 @@ def _sums(options: argparse.Namespace, export: Export) -> Compared:
 
 
 def _days(options: argparse.Namespace, export: Export) -> Compared:
-    """Compare each day with what a Prometheus knows of it."""
+    """Compare each day with a Prometheus."""
     whole = theirs(export.items)
     found: list[Gap] = []
     reads: list[Read] = []
@@ -298,7 +298,7 @@ def _days(options: argparse.Namespace, export: Export) -> Compared:
 
 
 def _as_json(compared: Compared, tolerance: float) -> str:
-    """Write the gaps as JSON, which knows no infinity."""
+    """Return the gaps as JSON, which has no infinity."""
     content = {
         "tolerance_percent": tolerance,
         "rows": [

@@ -1,6 +1,6 @@
-"""A provider's usage export, read: tokens and cost by model and day.
+"""Read a provider's usage export: tokens and cost by model and day.
 
-| format | told by | source |
+| format | recognised by | source |
 |---|---|---|
 | JSON of OpenAI's usage API | buckets of ``organization.usage...`` results | 1 |
 | JSON of OpenAI's costs API | buckets of ``organization.costs.result`` | 2 |
@@ -57,11 +57,11 @@ _NOT_READ: Final = (
 
 
 class ExportError(Exception):
-    """An export cannot be read; the message says what is wrong with it."""
+    """An export cannot be read; the message has the reason."""
 
 
 class Item(NamedTuple):
-    """What a provider counted for a model on a day, UTC."""
+    """A provider's numbers for a model on a day, UTC."""
 
     day: date
     model: str
@@ -70,16 +70,16 @@ class Item(NamedTuple):
     output_tokens: int | None = None
     cost_usd: float | None = None
     operations: frozenset[str] | None = None
-    """Which operations it counts; None for all."""
+    """The operations in the export; None for all."""
 
     @property
     def is_used(self) -> bool:
-        """Whether there is a number; a day without one is one with no usage."""
+        """Whether there is a number; a day without numbers has no usage."""
         return self[2:5] != (None, None, None)
 
 
 class Export(NamedTuple):
-    """What an export says."""
+    """The content of an export."""
 
     items: tuple[Item, ...]
     provider: str = ""
@@ -89,13 +89,13 @@ class Export(NamedTuple):
 
     @property
     def operations(self) -> frozenset[str] | None:
-        """Which operations it counts; None for all."""
+        """The operations in the export; None for all."""
         known = [item.operations for item in self.items]
         return None if None in known else frozenset().union(*filter(None, known))
 
     @property
     def days(self) -> list[date]:
-        """All days from the first to the last, also those without usage."""
+        """All days from the first to the last, with those without usage."""
         days = [*self.unused, *(item.day for item in self.items)]
         first, last = min(days), max(days)
         return [first + timedelta(days=n) for n in range((last - first).days + 1)]
@@ -129,12 +129,12 @@ def read_export(path: Path) -> Export:
 
 
 def _head(text: str) -> str:
-    """Return the names of a sheet's columns."""
+    """Return the header line of a CSV file."""
     return text.partition("\n")[0]
 
 
 def _refuse(why: str) -> NoReturn:
-    """Say what is wrong with an export."""
+    """Raise `ExportError` with a reason."""
     raise ExportError(why)
 
 
@@ -146,7 +146,7 @@ def _of_json(text: str) -> Iterator[Item]:
             name = more if isinstance(more, str) else "has_more"
             _refuse(f"it is one page of several ({name!r}): fetch all of them first")
         for bucket in page["data"]:
-            # A bucket without results says that nothing was used on this day.
+            # A bucket without results means no usage on this day.
             if "starting_at" in bucket:
                 day = _day(bucket["starting_at"])
                 yield Item(day, "")
@@ -173,7 +173,7 @@ def _of_anthropic(day: date, result: Mapping[str, Any]) -> Item:
 
 
 def _of_result(day: date, result: Mapping[str, Any]) -> Item:
-    """Read one result of a bucket: of usage, or of costs."""
+    """Read one result of a bucket, with usage or costs."""
     amount = result.get("amount")
     if amount is None:
         kind = str(result.get("object") or "")
@@ -193,7 +193,7 @@ def _of_result(day: date, result: Mapping[str, Any]) -> Item:
 
 
 def _of_csv(text: str) -> Iterator[Item]:
-    """Read a sheet, by the names of its columns."""
+    """Read a CSV file by the names of its columns."""
     rows = csv.DictReader(io.StringIO(text))
     columns = {name: name.strip().lower() for name in rows.fieldnames or ()}
     names = set(columns.values())
@@ -201,7 +201,7 @@ def _of_csv(text: str) -> Iterator[Item]:
         _refuse("two of its columns have the same name")
     other = next(filter(_OTHER_COST.search, sorted(names)), None)
     if other is not None and not names & set(_COST):
-        # Left out, its tokens would agree, and nobody would miss the dollars.
+        # If it were skipped, tokens would agree and missing dollars go unnoticed.
         _refuse(f"its costs are in the column {other!r}; in US dollars it is cost")
     day = next((name for name in _DAYS if name in names), None)
     if day is None or not names & {*_INPUT, *_OUTPUT, *_COST}:
@@ -209,12 +209,12 @@ def _of_csv(text: str) -> Iterator[Item]:
         _refuse(f"its columns are {', '.join(sorted(names))}; wanted are {wanted}")
     counted = None
     if _ISO in names and not names & set(_COST):
-        # OpenAI's usage page exports completions and embeddings by themselves.
+        # OpenAI's usage page exports completions and embeddings separately.
         counted = semconv.MODEL_OPERATIONS if names & set(_OUTPUT) else _EMBEDDINGS
     for row in rows:
-        # A row that is too long has its rest under no name.
+        # DictReader keeps the rest of a row that is too long under None.
         cells = {columns[name]: row[name] or "" for name in columns}
-        # A row without numbers says that nothing was used on this day.
+        # A row without numbers means no usage on this day.
         yield Item(
             _day(cells[day]),
             _of_line(_first(cells, _MODELS)),
@@ -231,7 +231,7 @@ def _first(cells: Mapping[str, str], names: tuple[str, ...]) -> str:
 
 
 def _tokens(text: str) -> int | None:
-    """Read a cell of tokens; an empty one says nothing."""
+    """Read a cell of tokens; None if it is empty."""
     return _whole(text) if text else None
 
 
@@ -244,7 +244,7 @@ def _whole(value: object) -> int:
 
 
 def _number(text: object) -> float:
-    """Read a number that can be meant; ``nan`` would agree with everything."""
+    """Read a finite number; ``nan`` would equal everything."""
     number = float(str(text))
     if not math.isfinite(number):
         _refuse(f"{text!r} is no number of tokens or dollars")
@@ -261,12 +261,12 @@ def _amount(cells: Mapping[str, str]) -> float | None:
 
 
 def _of_line(text: object) -> str:
-    """Take the model from a line of a bill: ``gpt-4o-mini-2024-07-18, input``."""
+    """Return the model of a billing line: ``gpt-4o-mini-2024-07-18, input``."""
     return text.partition(",")[0].strip() if isinstance(text, str) else ""
 
 
 def _day(value: object) -> date:
-    """Read a day, of Unix seconds or as ISO 8601 writes it."""
+    """Read a day, from Unix seconds or ISO 8601."""
     text = str(value).strip()
     if text.replace(".", "", 1).isdigit() and len(text) > len("20260101"):
         return datetime.fromtimestamp(float(text), UTC).date()

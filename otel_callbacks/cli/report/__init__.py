@@ -1,6 +1,6 @@
-"""``otel-callbacks report``: what was spent, by model, outcome and label.
+"""``otel-callbacks report``: spending by model, outcome and label.
 
-A table for people, CSV and JSON for programs.
+As a table, CSV or JSON.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ def add_to(parser: argparse.ArgumentParser) -> None:
 
 
 def add_times(parser: argparse.ArgumentParser) -> None:
-    """Add the options of a Prometheus and of a time."""
+    """Add the options for a Prometheus and a period."""
     parser.add_argument(
         "--prometheus", metavar="URL", help="read a period from a Prometheus"
     )
@@ -86,7 +86,7 @@ def add_times(parser: argparse.ArgumentParser) -> None:
 
 
 def add_match(parser: argparse.ArgumentParser) -> None:
-    """Add the option that chooses series."""
+    """Add the option that selects series."""
     parser.add_argument(
         "--match",
         metavar="MATCHERS",
@@ -97,7 +97,7 @@ def add_match(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Print what was spent."""
+    """Print the spending."""
     try:
         read = _read(options)
     except (SourceError, SettingError) as error:
@@ -115,7 +115,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _read(options: argparse.Namespace) -> Read:
-    """Read the app's series, or ask Prometheus."""
+    """Read the app's series, or query Prometheus."""
     if options.prometheus is None:
         if options.since or options.until:
             message = (
@@ -138,7 +138,7 @@ def _read(options: argparse.Namespace) -> Read:
 
 
 def _matchers(text: str) -> tuple[Matcher, ...]:
-    """Read matchers of labels."""
+    """Parse label matchers."""
     try:
         return matchers(text)
     except ValueError:
@@ -147,7 +147,7 @@ def _matchers(text: str) -> tuple[Matcher, ...]:
 
 
 def _labels(text: str) -> tuple[str, ...]:
-    """Read names of labels, divided by commas."""
+    """Parse label names, separated by commas."""
     names = tuple(name.strip() for name in text.split(","))
     if not all(_LABEL.fullmatch(name) for name in names):
         message = f"{text!r} is no list of labels such as team,feature"
@@ -170,14 +170,14 @@ _WITHOUT: Final = (
 
 
 def dollars(amount: float) -> str:
-    """Write US dollars, small ones with more digits."""
+    """Format US dollars, small amounts with more digits."""
     if amount == 0:
         return "0"
     return f"{amount:,.2f}" if abs(amount) >= 100 else f"{amount:.6f}"  # noqa: PLR2004
 
 
 def remarks(rows: Mapping[Key, Spend], read: Read) -> list[str]:
-    """Say what must be known to read the sums rightly."""
+    """Return remarks that explain the sums."""
     notes = []
     if read.until is None:
         since = "" if read.since is None else f" ({read.since:%Y-%m-%d %H:%M:%S} UTC)"
@@ -202,7 +202,7 @@ def remarks(rows: Mapping[Key, Spend], read: Read) -> list[str]:
 
 
 def doubts(read: Read) -> list[str]:
-    """Say what keeps the sums from being all that was spent."""
+    """Return the reasons why the sums may be incomplete."""
     notes = [f"The server warns: {text}" for text in read.warnings]
     if read.unknown:
         more = total(spend(read.unknown).values())
@@ -228,7 +228,7 @@ def doubts(read: Read) -> list[str]:
 
 
 def as_json(rows: Mapping[Key, Spend], by: Sequence[str], read: Read) -> str:
-    """Write all as JSON."""
+    """Return the report as JSON."""
     content: dict[str, Any] = {
         "since": None if read.since is None else read.since.isoformat(),
         "until": None if read.until is None else read.until.isoformat(),
@@ -244,7 +244,7 @@ def as_json(rows: Mapping[Key, Spend], by: Sequence[str], read: Read) -> str:
 
 
 def as_csv(rows: Mapping[Key, Spend], by: Sequence[str]) -> str:
-    """Write the rows as CSV, without the total, so that a sheet may add them up."""
+    """Return the rows as CSV, without a total, so that a sheet can add them up."""
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow(("model", "outcome", *by, *NUMBERS))
@@ -259,7 +259,7 @@ def table(
     """Print a table with its total and remarks."""
     everything = total(rows.values())
     unpriced = {key[0] for key, row in rows.items() if row.unpriced_tokens}
-    # What no call cost or saved, and what a remark says, takes no room.
+    # Columns without values, or covered by a remark, are left out.
     shown = [
         name
         for name in NUMBERS[:-1]
@@ -290,7 +290,7 @@ def table(
 
 
 def _written(name: str, row: Spend) -> str:
-    """Write one number; nothing is left empty."""
+    """Format one number; zero is an empty text."""
     value = row.numbers()[name]
     if not value:
         return ""

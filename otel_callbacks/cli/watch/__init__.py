@@ -1,4 +1,4 @@
-"""``otel-callbacks watch``: one's own calls in a terminal and on a page, no Docker."""
+"""``otel-callbacks watch``: show an app's traces in a terminal and on a page."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def add_to(parser: argparse.ArgumentParser) -> None:
         "--host",
         metavar="HOST",
         default="127.0.0.1",
-        help="the address to listen on (default: 127.0.0.1, this machine alone)",
+        help="the address to listen on (default: 127.0.0.1, this machine only)",
     )
     for name, port in (("http", 4318), ("grpc", 4317)):
         parser.add_argument(
@@ -54,21 +54,21 @@ def add_to(parser: argparse.ArgumentParser) -> None:
             metavar="PORT",
             type=_port,
             default=port,
-            help=f"the port of OTLP over {name}, 0 for a free one (default: {port})",
+            help=f"the port for OTLP over {name}; 0 for a free one (default: {port})",
         )
     parser.add_argument(
         "--keep",
         metavar="N",
         type=_positive,
         default=_KEEP,
-        help=f"how many traces are kept in memory (default: {_KEEP})",
+        help=f"the number of traces to keep in memory (default: {_KEEP})",
     )
     parser.add_argument("--no-color", action="store_true", help="no colours")
     parser.set_defaults(run=run)
 
 
 def run(options: argparse.Namespace) -> int:
-    """Watch until Ctrl-C or SIGTERM; the exit code is 0, or 2 when it cannot start."""
+    """Watch until Ctrl-C or SIGTERM; return 0, or 2 if the start fails."""
     missing = [name for name in _NEEDED if importlib.util.find_spec(name) is None]
     if missing:
         packages = ", ".join(missing)
@@ -89,8 +89,8 @@ def run(options: argparse.Namespace) -> int:
 
 
 def watch(options: argparse.Namespace, out: Output, stop: threading.Event) -> int:
-    """Receive, and show what has ended until the stop."""
-    # Here, because these need the extra, and are slow to import.
+    """Receive traces and show each when it ends, until the stop."""
+    # Imported here because these need the extra and are slow to import.
     from otel_callbacks.cli.watch.receiver import (  # noqa: PLC0415
         Receiver,
         page_routes,
@@ -118,11 +118,11 @@ def watch(options: argparse.Namespace, out: Output, stop: threading.Event) -> in
 
 
 def _start(out: Output, options: argparse.Namespace, receiver: Receiver) -> None:
-    """Say where to send, and where to look."""
+    """Print the addresses to send to and to open."""
     host = f"[{options.host}]" if ":" in options.host else options.host
     out.line(
         f"Waiting for OTLP on http://{host}:{receiver.http_port} (http/protobuf, JSON) "
-        f"and http://{host}:{receiver.grpc_port} (grpc). Ctrl-C ends it.",
+        f"and http://{host}:{receiver.grpc_port} (grpc). Stop with Ctrl-C.",
         "bold",
     )
     if (receiver.http_port, receiver.grpc_port) == (4318, 4317):
@@ -140,7 +140,7 @@ def _start(out: Output, options: argparse.Namespace, receiver: Receiver) -> None
         out.line(f"Page: http://{host}:{receiver.http_port}/")
     if options.host not in _LOOPBACK:
         out.line(
-            "Everyone who reaches this address can read what comes: it has no login.",
+            "Everyone who reaches this address can read the traces: it has no login.",
             "yellow",
         )
     out.line(
@@ -151,7 +151,7 @@ def _start(out: Output, options: argparse.Namespace, receiver: Receiver) -> None
 
 
 class View:
-    """The terminal: traces as they end, and what was refused."""
+    """The terminal output: traces as they end, and refusals."""
 
     def __init__(self, store: Store, out: Output) -> None:
         self._store = store
@@ -161,12 +161,12 @@ class View:
         self._unseen = 0
 
     def refused(self, why: str) -> None:
-        """Note why a request was refused; each reason is shown once."""
+        """Record the reason of a refusal; each reason is shown once."""
         if len(self._refusals) < _REFUSALS_AT_MOST:
             self._refusals[why] = None
 
     def show(self) -> None:
-        """Show what has ended since the last time, with the totals so far."""
+        """Show the traces that have ended since the last call, with totals."""
         reasons = list(self._refusals)
         for why in reasons[self._shown :]:
             self._out.line(f"Refused: {why}", "yellow")
@@ -217,7 +217,7 @@ class View:
         )
 
     def _trace(self, timeline: Timeline) -> None:
-        """Show one trace, the first lines of a long one."""
+        """Show one trace; of a long one, the first lines."""
         from otel_callbacks.cli.picture import waterfall  # noqa: PLC0415
 
         self._out.line()

@@ -1,4 +1,4 @@
-"""The server of `watch`: OTLP over HTTP and gRPC, which no input stops, and the page.
+"""The server of `watch`: OTLP over HTTP and gRPC, safe for any input, and the page.
 
 https://opentelemetry.io/docs/specs/otlp/
 """
@@ -77,9 +77,9 @@ _ID_BYTES: Final = (16, 8)
 _KINDS: Final = ("INTERNAL", "INTERNAL", "SERVER", "CLIENT", "PRODUCER", "CONSUMER")
 _STATUSES: Final = ("UNSET", "OK", "ERROR")
 _IDS: Final = frozenset({"traceId", "spanId", "parentSpanId"})
-# How HTTP/2, so gRPC, begins: https://www.rfc-editor.org/rfc/rfc9113#section-3.4
+# The first bytes of HTTP/2, and so of gRPC: https://www.rfc-editor.org/rfc/rfc9113#section-3.4
 _HTTP2: Final = "PRI"
-_GZIP: Final = 31  # zlib's number for it
+_GZIP: Final = 31  # zlib's value for gzip
 _JOIN_SECONDS: Final = 5.0
 
 
@@ -92,7 +92,7 @@ class _RefusedError(Exception):
 
 
 class Receiver:
-    """Receives spans and what log events say of them; metrics are dropped."""
+    """Receives spans and their log events; metrics are dropped."""
 
     def __init__(
         self,
@@ -172,7 +172,7 @@ class Receiver:
         self._socket.close()
 
     def _grpc_server(self, host: str, port: int) -> tuple[Any, int]:
-        """Return the gRPC server, and the port that it has."""
+        """Return the gRPC server and its port."""
         options = [
             ("grpc.so_reuseport", 0),
             ("grpc.max_receive_message_length", LARGEST),
@@ -192,7 +192,7 @@ class Receiver:
         return server, server.add_insecure_port(f"{named}:{port}")
 
     async def _export(self, request: Request) -> Response:
-        """Take one export over HTTP."""
+        """Handle one export over HTTP."""
         kind, answer, take = self._take[request.url.path]
         media = request.headers.get("content-type", "").partition(";")[0].strip()
         try:
@@ -209,7 +209,7 @@ class Receiver:
         return _response(_answer(answer, rejected), media)
 
     async def _unknown(self, request: Request, _: Exception) -> Response:
-        """Say what there is."""
+        """Return the list of paths for an unknown one."""
         paths = ", ".join(self._take)
         why = f"there is no {request.url.path} here: OTLP goes to POST {paths}"
         if request.method == _HTTP2:
@@ -219,7 +219,7 @@ class Receiver:
         return Response(f"{why}\n", 404, media_type="text/plain")
 
     def _take_spans(self, request: Any) -> str:
-        """Keep spans; return why some were not, or nothing."""
+        """Store spans; return why some were rejected, or an empty string."""
         spans, wrong = [], 0
         for resource in request.resource_spans:
             service = str(
@@ -235,7 +235,7 @@ class Receiver:
         return f"{wrong} spans without a trace's and a span's id" if wrong else ""
 
     def _take_logs(self, request: Any) -> str:
-        """Keep what events say of calls; other log records are dropped."""
+        """Store the events of calls; other log records are dropped."""
         for resource in request.resource_logs:
             for scope in resource.scope_logs:
                 for record in scope.log_records:
@@ -248,19 +248,19 @@ class Receiver:
 
 
 class _Servicer:
-    """Takes exports over gRPC, of any signal."""
+    """Handles exports over gRPC, for any signal."""
 
     def __init__(self, answer: Any, take: Callable[[Any], str]) -> None:
         self._answer = answer
         self._take = take
 
     def Export(self, request: Any, _context: Any) -> Message:  # noqa: N802 -- gRPC's
-        """Take one export."""
+        """Handle one export."""
         return _answer(self._answer, self._take(request))
 
 
 def _answer(kind: Any, rejected: str) -> Message:
-    """Return the answer to an export, with what was not taken."""
+    """Return the response to an export, with the rejected part."""
     answer: Message = kind()
     if rejected:
         partial = answer.partial_success
@@ -270,7 +270,7 @@ def _answer(kind: Any, rejected: str) -> Message:
 
 
 async def _body(request: Request) -> bytes:
-    """Read a body, a too large one to its end, so that the answer gets through."""
+    """Read a body to its end, even if too large, so that the response arrives."""
     kept, size = bytearray(), 0
     async for chunk in request.stream():
         size += len(chunk)
@@ -298,7 +298,7 @@ async def _body(request: Request) -> bytes:
 
 
 def _parsed(kind: Any, media: str, body: bytes) -> Any:
-    """Return an export, or refuse what is none."""
+    """Return the parsed export, or refuse an invalid one."""
     try:
         if media == _PROTOBUF:
             return kind.FromString(body)
@@ -312,7 +312,7 @@ def _parsed(kind: Any, media: str, body: bytes) -> Any:
 
 
 def _with_ids(value: Any) -> Any:
-    """Return JSON with ids as protobuf's JSON wants them: OTLP writes them in hex."""
+    """Return JSON with ids in base64, as in protobuf's JSON; OTLP has them in hex."""
     if isinstance(value, list):
         return [_with_ids(one) for one in value]
     if not isinstance(value, dict):
@@ -326,14 +326,14 @@ def _with_ids(value: Any) -> Any:
 
 
 def _response(message: Message, media: str, status: int = 200) -> Response:
-    """Return a message in the form in which the client speaks."""
+    """Return a message in the encoding of the request."""
     if media == _PROTOBUF:
         return Response(message.SerializeToString(), status, media_type=media)
     return Response(MessageToJson(message), status, media_type=_JSON)
 
 
 def _as_data(span: trace_pb2.Span, service: str) -> Span:
-    """Return a span in the form that `spans_as_data` gives."""
+    """Return a span in the form of `spans_as_data`."""
     kind, status = span.kind, span.status.code
     return {
         "name": span.name[:_LONGEST_TEXT],
@@ -356,7 +356,7 @@ def _attributes(pairs: Iterable[KeyValue]) -> dict[str, Any]:
 
 
 def _value(value: AnyValue) -> Any:
-    """Return what an attribute holds; a text that is too long is cut."""
+    """Return the value of an attribute; a text that is too long is cut."""
     kind = value.WhichOneof("value")
     if kind == "array_value":
         return [_value(one) for one in value.array_value.values]
@@ -379,7 +379,7 @@ _HEADERS: Final = {
 
 
 def page_routes(store: Store, *, any_host: bool) -> Sequence[Route]:
-    """Return the live page: a list of traces with a search, one trace as waterfall."""
+    """Return the routes of the page: traces with a search, one trace as a waterfall."""
     html = (_HERE / "live.html").read_text(encoding="utf-8")
     html = html.replace("/* STYLE */", STYLE).replace("<!-- LEGEND -->", legend())
     script = (_HERE / "live.js").read_text(encoding="utf-8")

@@ -1,4 +1,4 @@
-"""The last traces, in memory: added by the receiver, read by terminal and page."""
+"""The latest traces, in memory, for the terminal and the page."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _QUIET_SECONDS: Final = 3.0
 
 
 class Total(NamedTuple):
-    """What calls of one model used."""
+    """The sums of one model's calls."""
 
     calls: int = 0
     input: int = 0
@@ -39,7 +39,7 @@ class Total(NamedTuple):
 
 
 class _Trace:
-    """One trace: its spans as they come, in any order and perhaps twice."""
+    """One trace; its spans may arrive in any order and twice."""
 
     def __init__(self) -> None:
         self.spans: dict[str, Span] = {}
@@ -53,7 +53,7 @@ class _Trace:
         self._cached: tuple[int, Timeline | None] = 0, None
 
     def timeline(self) -> Timeline | None:
-        """Return it as rows, or None where no span has come yet."""
+        """Return the trace as rows, or None without spans."""
         if self._cached[0] != self.revision:
             spans = [self._with_content(span) for span in self.spans.values()]
             drawn = timelines(spans)[0] if spans else None
@@ -61,7 +61,7 @@ class _Trace:
         return self._cached[1]
 
     def _with_content(self, span: Span) -> Span:
-        """Return a span with what a log event said about it."""
+        """Return a span with the content of its log event."""
         more = self.content.get(span["span_id"])
         if not more:
             return span
@@ -69,7 +69,7 @@ class _Trace:
 
 
 class Store:
-    """Keeps the last traces; older ones make room."""
+    """Stores the latest traces; older ones are dropped."""
 
     def __init__(
         self, keep: int = 200, clock: Callable[[], float] = time.monotonic
@@ -87,7 +87,7 @@ class Store:
         """What all calls used since the start, by model."""
 
     def add(self, spans: Iterable[Span]) -> None:
-        """Take spans."""
+        """Add spans."""
         with self._lock:
             for span in spans:
                 self._add(span)
@@ -96,7 +96,7 @@ class Store:
     def add_content(
         self, trace_id: str, span_id: str, captured: Mapping[str, Any]
     ) -> None:
-        """Take what a log event says about a span."""
+        """Add the content of a span's log event."""
         with self._lock:
             trace = self._trace(trace_id)
             if len(trace.content) < _SPANS_OF_A_TRACE:
@@ -106,13 +106,13 @@ class Store:
             self._make_room()
 
     def timeline(self, trace_id: str) -> Timeline | None:
-        """Return a trace as rows, or None where it is not there."""
+        """Return a trace as rows, or None if it is unknown."""
         with self._lock:
             trace = self._traces.get(trace_id)
             return trace.timeline() if trace else None
 
     def ended(self) -> list[Timeline]:
-        """Return traces that are complete or quiet, each again when it has grown."""
+        """Return traces that are complete or idle, and those that have grown since."""
         now = self._clock()
         ready = []
         with self._lock:
@@ -126,7 +126,7 @@ class Store:
         return ready
 
     def summaries(self, search: str = "") -> list[dict[str, Any]]:
-        """Return what a list of traces shows, the newest first."""
+        """Return the entries of the list of traces, the newest first."""
         words = search.lower().split()
         with self._lock:
             traces = [(one, one.timeline()) for one in self._traces.values()]
@@ -135,7 +135,7 @@ class Store:
         return sorted(found, key=lambda one: str(one["started"]), reverse=True)
 
     def _trace(self, trace_id: str) -> _Trace:
-        """Return a trace, a new one where it is not there."""
+        """Return a trace, a new one if it is unknown."""
         trace = self._traces.get(trace_id)
         if trace is None:
             trace = self._traces[trace_id] = _Trace()
@@ -148,7 +148,7 @@ class Store:
         if span["parent_id"] is None:
             trace.complete = True
         known = trace.spans.get(span["span_id"])
-        # Also of one that is sent again, which takes the first one's place.
+        # Also for a span that is sent again, which replaces the first one.
         _price(span)
         if known is None:
             if len(trace.spans) >= _SPANS_OF_A_TRACE:
@@ -160,13 +160,13 @@ class Store:
         trace.spans[span["span_id"]] = span
 
     def _weigh(self, trace: _Trace, before: Any, after: Any) -> None:
-        """Note how much text a trace has now."""
+        """Update the size of a trace's text."""
         more = _characters(after) - _characters(before)
         trace.characters += more
         self._characters += more
 
     def _touch(self, trace: _Trace) -> None:
-        """Note that a trace has changed."""
+        """Mark a trace as changed."""
         trace.revision += 1
         trace.touched = self._clock()
         self.version += 1
@@ -187,7 +187,7 @@ class Store:
         )
 
     def _make_room(self) -> None:
-        """Forget the oldest traces where there are too many."""
+        """Drop the oldest traces beyond the limits."""
         while len(self._traces) > self._keep or (
             (self._count > _SPANS or self._characters > _CHARACTERS)
             and len(self._traces) > 1
@@ -199,7 +199,7 @@ class Store:
 
 
 def _characters(value: Any) -> int:
-    """Return how much text there is in a value, about."""
+    """Return the approximate number of characters in a value."""
     if isinstance(value, str):
         return len(value)
     if isinstance(value, dict):
@@ -208,7 +208,7 @@ def _characters(value: Any) -> int:
 
 
 def _summary(trace: _Trace, drawn: Timeline) -> dict[str, Any]:
-    """Return what a list shows of a trace."""
+    """Return the list entry of a trace."""
     calls = drawn.calls
     root = drawn.rows[0].span
     models = sorted({row.model for row in calls})
@@ -230,7 +230,7 @@ def _summary(trace: _Trace, drawn: Timeline) -> dict[str, Any]:
 
 
 def _conversation(row: Row) -> str:
-    """Return the conversation that a span names, or nothing."""
+    """Return the conversation id of a row, or an empty string."""
     return str(row.span["attributes"].get(semconv.CONVERSATION_ID) or "")
 
 
@@ -238,7 +238,7 @@ _CACHE_WRITES: Final = [one.cache_write for one in semconv.REGISTRIES.values()]
 
 
 def _price(span: Span) -> None:
-    """Give a call of another emitter its price, where the model has a known one."""
+    """Add the cost to another instrumentation's call, if the price is known."""
     attributes = span["attributes"]
     row = timelines([span])[0].rows[0]
     if row.kind != "model" or row.cost is not None or row.tokens is None:
