@@ -24,7 +24,7 @@ def shared() -> Iterator[FakeOpenAI]:
 
 @pytest.fixture
 def server(shared: FakeOpenAI) -> FakeOpenAI:
-    """Return the server with nothing left of the test before."""
+    """Return the server, reset."""
     shared.reset()
     return shared
 
@@ -58,14 +58,14 @@ def test_a_chat_completion_is_what_langchain_reads(server: FakeOpenAI) -> None:
 
 
 def test_choices_have_one_usage_together(server: FakeOpenAI) -> None:
-    """With n = 3 the output tokens of all choices are one number."""
+    """With n = 3, all choices share one usage."""
     result = _chat(server, n=3).generate([[HumanMessage("Roses?")]])
     texts = [generation.text for generation in result.generations[0]]
     assert texts == [answer_to("Roses?", choice) for choice in range(3)]
     assert server.total_usage == Tokens(5, sum(map(count_tokens, texts)))
 
 
-def test_usage_details_arrive_as_told(server: FakeOpenAI) -> None:
+def test_usage_details_arrive(server: FakeOpenAI) -> None:
     """Cached, reasoning and audio tokens are parts of the totals."""
     tokens = Tokens(100, 50, 40, 30, 2, 1)
     server.script(Reply("Tulips.", usage=tokens))
@@ -81,14 +81,14 @@ def test_usage_details_arrive_as_told(server: FakeOpenAI) -> None:
 
 
 def test_usage_can_be_left_out(server: FakeOpenAI) -> None:
-    """A provider that does not say its tokens."""
+    """A provider may report no usage."""
     server.script(Reply("Tulips.", send_usage=False))
     assert _chat(server).invoke("x").usage_metadata is None
     assert server.usage == {}
 
 
-def test_id_model_and_finish_reason_can_be_told(server: FakeOpenAI) -> None:
-    """What a test needs by name is sent by name."""
+def test_id_model_and_finish_reason_can_be_set(server: FakeOpenAI) -> None:
+    """They are sent as given."""
     server.script(
         Reply("T", response_id="id-1", model="m-2", finish_reason="content_filter")
     )
@@ -99,7 +99,7 @@ def test_id_model_and_finish_reason_can_be_told(server: FakeOpenAI) -> None:
 
 
 def test_a_tool_round_trip_works(server: FakeOpenAI) -> None:
-    """The model asks for a tool, gets its result and answers."""
+    """The model calls a tool, gets its result and answers."""
     server.when("玫瑰", Reply(tool_calls=(_CALL,)), Reply("29 euros."))
     llm = _chat(server)
     question = HumanMessage("玫瑰多少钱")
@@ -144,7 +144,7 @@ async def test_prompts_of_a_text_model_share_one_usage(server: FakeOpenAI) -> No
 
 
 def test_embeddings_are_the_documented_vectors(server: FakeOpenAI) -> None:
-    """As base64, the client's own choice, and with the dimensions asked for."""
+    """As base64, the client's default, and with the requested dimensions."""
     model = OpenAIEmbeddings(
         model="text-embedding-3-small",
         base_url=server.base_url,
@@ -159,7 +159,7 @@ def test_embeddings_are_the_documented_vectors(server: FakeOpenAI) -> None:
 
 
 def test_embeddings_can_be_plain_numbers_and_without_usage(server: FakeOpenAI) -> None:
-    """The API's default encoding, from a provider that says no usage."""
+    """The encoding is the API's default, and there is no usage."""
     server.script(Reply(send_usage=False))
     client = OpenAIEmbeddings(base_url=server.base_url, api_key="none").client
     answer = client.create(input=[7, 8], model="m", encoding_format="float")
@@ -196,17 +196,17 @@ async def test_a_stream_adds_up_to_the_answer_with_its_usage(
     assert server_of_streams.usage == {"gpt-4o-mini": Tokens(5, output)}
 
 
-async def test_usage_is_not_in_a_stream_that_does_not_ask_for_it(
+async def test_a_stream_has_usage_only_on_request(
     server_of_streams: FakeOpenAI,
 ) -> None:
-    """So does the real API, and so it is not in the sum."""
+    """As in the real API, so it is not in the sum."""
     whole = await _whole(_chat(server_of_streams, stream_usage=False), "Roses?")
     assert whole.usage_metadata is None
     assert server_of_streams.usage == {}
 
 
 async def test_a_tool_call_comes_in_pieces(server_of_streams: FakeOpenAI) -> None:
-    """Name first, arguments in halves, put together by the client."""
+    """First the name, then the arguments in halves; the client joins them."""
     server_of_streams.script(
         Reply(tool_calls=(ToolCall("price", {"n": 1}, id="c1"), ToolCall("stock")))
     )
@@ -221,7 +221,7 @@ async def test_a_tool_call_comes_in_pieces(server_of_streams: FakeOpenAI) -> Non
 def test_a_text_model_streams_with_usage_in_a_chunk_of_its_own(
     server_of_streams: FakeOpenAI,
 ) -> None:
-    """The last chunk has no choices, only the tokens."""
+    """The last chunk has no choices, only the usage."""
     llm = OpenAI(
         model="gpt-3.5-turbo-instruct",
         base_url=server_of_streams.base_url,

@@ -10,7 +10,7 @@ _USAGE = {"input_tokens": 7, "output_tokens": 3, "total_tokens": 10}
 
 
 def test_a_call_is_captured_as_a_span_and_as_samples() -> None:
-    """What the docstring promises, in one block."""
+    """The example of the docstring works."""
     with capture() as telemetry:
         FakeChatModel(usage=_USAGE, callbacks=[telemetry.handler]).invoke("Roses?")
         span = telemetry.span("chat fake-model")
@@ -26,7 +26,7 @@ def test_a_call_is_captured_as_a_span_and_as_samples() -> None:
 
 
 def test_spans_come_in_the_order_of_their_starts_with_their_parents() -> None:
-    """A readable tree of what the app did, its own spans too."""
+    """The tree includes the app's own spans."""
     with capture() as telemetry:
         tracer = telemetry.tracer_provider.get_tracer("flower-shop")
         with tracer.start_as_current_span("request") as root:
@@ -49,7 +49,7 @@ def test_spans_come_in_the_order_of_their_starts_with_their_parents() -> None:
 
 
 def test_a_span_that_is_not_alone_is_not_found() -> None:
-    """The message says which spans there are."""
+    """The message lists the spans."""
     with capture() as telemetry:
         llm = FakeChatModel(callbacks=[telemetry.handler])
         llm.batch(["x", "y"])
@@ -61,8 +61,8 @@ def test_a_span_that_is_not_alone_is_not_found() -> None:
         assert telemetry.value("otel_callbacks_operations_total") == 2
 
 
-def test_captures_do_not_meet() -> None:
-    """Each block has a provider, an exporter and a registry of its own."""
+def test_captures_are_independent() -> None:
+    """Each block has its own provider, exporter and registry."""
     with capture() as first, capture(Settings(extensions=False)) as second:
         FakeChatModel(callbacks=[second.handler]).invoke("x")
         assert first.spans == []
@@ -73,7 +73,7 @@ def test_captures_do_not_meet() -> None:
 
 
 def test_spans_without_their_parents_are_roots() -> None:
-    """A part of a trace is shown, not dropped."""
+    """An incomplete trace is shown."""
     with capture() as telemetry:
         tracer = telemetry.tracer_provider.get_tracer("flower-shop")
         with tracer.start_as_current_span("request"):

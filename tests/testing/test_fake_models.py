@@ -17,7 +17,7 @@ _USAGE: UsageMetadata = {"input_tokens": 7, "output_tokens": 3, "total_tokens": 
 
 
 class _Tokens(BaseCallbackHandler):
-    """Keeps the tokens it is told of."""
+    """Records the streamed tokens."""
 
     run_inline = True
 
@@ -25,18 +25,18 @@ class _Tokens(BaseCallbackHandler):
         self.tokens: list[str] = []
 
     def on_llm_new_token(self, token: str, **kwargs: object) -> None:
-        """Keep one."""
+        """Record a token."""
         del kwargs
         self.tokens.append(token)
 
 
 def _parameters(model: BaseLanguageModel[Any]) -> object:
-    """Return what LangChain tells callbacks about a model."""
+    """Return the parameters that LangChain passes to callbacks."""
     return model._get_ls_params()  # type: ignore[attr-defined]
 
 
-async def test_a_chat_model_answers_what_it_is_told() -> None:
-    """Text, usage and tool calls, sync and async."""
+async def test_a_chat_model_has_a_fixed_answer() -> None:
+    """It returns text, usage and tool calls, sync and async."""
     call = {"name": "price", "args": {}, "id": "c1", "type": "tool_call"}
     llm = FakeChatModel(answer="Tulips.", usage=_USAGE, tool_calls=[call])  # type: ignore[list-item]
     for message in (llm.invoke("x"), await llm.ainvoke("x")):
@@ -47,7 +47,7 @@ async def test_a_chat_model_answers_what_it_is_told() -> None:
 
 
 async def test_a_chat_model_streams_its_answer_in_pieces() -> None:
-    """As many as asked for, the usage once, every piece reported."""
+    """The number of pieces is as requested, and the usage is sent once."""
     heard = _Tokens()
     llm = FakeChatModel(answer="abcdef", usage=_USAGE, chunks=3, callbacks=[heard])
     chunks = [one for one in llm.stream("x") if one.content]
@@ -67,7 +67,7 @@ async def test_pieces_can_be_had_without_callbacks() -> None:
 
 
 async def test_a_text_model_reports_one_usage_for_all_prompts() -> None:
-    """As providers of text models do."""
+    """Like providers of text models."""
     llm = FakeTextModel(answer="Tulips.", usage=_USAGE)
     for result in (llm.generate(["a", "b"]), await llm.agenerate(["a", "b"])):
         assert [one[0].text for one in result.generations] == ["Tulips."] * 2
@@ -83,7 +83,7 @@ async def test_a_text_model_reports_one_usage_for_all_prompts() -> None:
 
 
 async def test_a_text_model_streams_its_answer_in_pieces() -> None:
-    """Sync and async, every piece reported."""
+    """Sync and async; callbacks get every piece."""
     heard = _Tokens()
     llm = FakeTextModel(answer="abcdef", chunks=2, callbacks=[heard])
     pieces = [*llm.stream("x"), *[one async for one in llm.astream("x")]]
@@ -95,7 +95,7 @@ async def test_a_text_model_streams_its_answer_in_pieces() -> None:
 async def test_errors_are_raised_in_every_way_to_call(
     kind: type[FakeChatModel | FakeTextModel],
 ) -> None:
-    """Whole calls fail at once, streams where they are told to."""
+    """Whole calls fail at once, streams after the requested piece."""
     llm = kind(answer="abc", error=ConnectionError("gone"), error_after=2)
     with pytest.raises(ConnectionError, match="gone"):
         llm.invoke("x")
@@ -113,7 +113,7 @@ async def test_errors_are_raised_in_every_way_to_call(
 def test_a_delay_takes_its_time(
     kind: type[FakeChatModel | FakeTextModel],
 ) -> None:
-    """Before an answer and before each piece."""
+    """It precedes an answer and each piece."""
     llm = kind(answer="ab", chunks=2, delay=0.02)
     start = time.monotonic()
     llm.invoke("x")
@@ -121,8 +121,8 @@ def test_a_delay_takes_its_time(
     assert time.monotonic() - start >= 0.06
 
 
-def test_models_say_what_callbacks_need() -> None:
-    """Provider, model and kind as LangChain passes them on."""
+def test_models_have_the_parameters_for_callbacks() -> None:
+    """LangChain passes on provider, model and kind."""
     chat = FakeChatModel(model_name="m", provider="p")
     assert _parameters(chat) == {
         "ls_provider": "p",

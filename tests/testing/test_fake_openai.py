@@ -30,7 +30,7 @@ def _chat(server: FakeOpenAI, **arguments: object) -> ChatOpenAI:
 
 
 def test_it_is_healthy_on_a_port_of_its_own(server: FakeOpenAI) -> None:
-    """Addresses and the health check agree."""
+    """The URLs and the health check agree."""
     assert server.base_url == f"http://127.0.0.1:{server.port}/v1"
     assert httpx.get(f"{server.url}/healthz", timeout=WAIT_S).json() == {"status": "ok"}
     assert server.requests == []
@@ -49,7 +49,7 @@ def test_it_is_healthy_on_a_port_of_its_own(server: FakeOpenAI) -> None:
 def test_errors_are_the_clients_own_exceptions(
     server: FakeOpenAI, reply: Reply, expected: type[openai.APIStatusError]
 ) -> None:
-    """Status and code reach the client as the real API's would."""
+    """Status and code reach the client like those of the real API."""
     server.script(reply)
     with pytest.raises(expected) as caught:
         _chat(server).invoke("Roses?")
@@ -59,15 +59,15 @@ def test_errors_are_the_clients_own_exceptions(
 
 
 async def test_a_retry_after_429_succeeds(server: FakeOpenAI) -> None:
-    """The client waits as it is told to and asks again: two requests."""
+    """The client waits and retries: two requests."""
     server.script(Reply.failing(429, retry_after=0.01), Reply("Tulips."))
     message = await _chat(server, max_retries=1).ainvoke("Roses?")
     assert message.content == "Tulips."
     assert len(server.requests) == 2
 
 
-async def test_concurrent_requests_keep_apart(server: FakeOpenAI) -> None:
-    """Rules answer each question with its own reply, whatever the order."""
+async def test_concurrent_requests_are_independent(server: FakeOpenAI) -> None:
+    """Each question gets its own reply, in any order."""
     for flower in ("rose", "lily", "tulip"):
         server.when(flower, Reply(flower.upper(), delay=0.02, usage=Tokens(2, 1)))
     llm = _chat(server)
@@ -78,7 +78,7 @@ async def test_concurrent_requests_keep_apart(server: FakeOpenAI) -> None:
 
 
 def test_requests_are_kept_without_the_key(server: FakeOpenAI) -> None:
-    """What was sent can be asserted and shown."""
+    """Recorded requests are safe to print."""
     header = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
     _chat(server, temperature=0.5).invoke(
         "Roses?", extra_headers={"traceparent": header}
@@ -90,8 +90,8 @@ def test_requests_are_kept_without_the_key(server: FakeOpenAI) -> None:
     assert "secret" not in repr(received)
 
 
-def test_reset_forgets_everything(server: FakeOpenAI) -> None:
-    """A shared server can be used by test after test."""
+def test_reset_clears_everything(server: FakeOpenAI) -> None:
+    """Tests can share a server."""
     server.script(Reply("queued"), Reply("queued too"))
     llm = _chat(server)
     assert llm.invoke("x").content == "queued"
@@ -101,14 +101,14 @@ def test_reset_forgets_everything(server: FakeOpenAI) -> None:
 
 
 def test_a_body_that_is_not_json_is_answered(server: FakeOpenAI) -> None:
-    """A strange client does not bring the server down."""
+    """An invalid request does not stop the server."""
     url = f"{server.base_url}/chat/completions"
     assert httpx.post(url, content=b"{", timeout=WAIT_S).status_code == 200
     assert server.requests[0].json == {}
 
 
 def test_it_can_be_started_again(server: FakeOpenAI) -> None:
-    """start() twice is one server; after stop() it starts anew."""
+    """start() twice is one server; after stop() it starts again."""
     port = server.port
     server.start()
     assert server.port == port
@@ -120,19 +120,19 @@ def test_it_can_be_started_again(server: FakeOpenAI) -> None:
     assert httpx.get(f"{server.url}/healthz", timeout=WAIT_S).status_code == 200
 
 
-def test_a_missing_server_package_is_said_with_its_remedy(
+def test_a_missing_server_package_is_named_with_its_remedy(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """The import works without the extra; the use says what to install."""
+    """The import works without the extra; the use names the package to install."""
     monkeypatch.setitem(sys.modules, "starlette.applications", None)
     with pytest.raises(ImportError, match=r'pip install "otel-callbacks\[testing\]"'):
         FakeOpenAI().start()
 
 
-def test_a_missing_uvicorn_is_said_with_its_remedy(
+def test_a_missing_uvicorn_is_named_with_its_remedy(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Both packages of the extra are looked for."""
+    """Both packages of the extra are checked."""
     monkeypatch.delitem(sys.modules, "otel_callbacks.testing.serving", raising=False)
     monkeypatch.setitem(sys.modules, "uvicorn", None)
     with pytest.raises(ImportError, match=r'pip install "otel-callbacks\[testing\]"'):
@@ -140,7 +140,7 @@ def test_a_missing_uvicorn_is_said_with_its_remedy(
 
 
 def test_only_the_newest_requests_are_kept() -> None:
-    """A server that runs for days does not fill the memory; ids go on counting."""
+    """Memory is bounded; ids continue to increase."""
     with FakeOpenAI(keep=1) as server:
         llm = _chat(server)
         ids = [llm.invoke(flower).response_metadata["id"] for flower in ("a", "b")]
@@ -157,7 +157,7 @@ def _received(json: Any, path: str = _CHAT, **headers: str) -> Received:
 
 
 def test_credentials_are_not_kept() -> None:
-    """Whatever is asserted or printed, no key is in it."""
+    """Recorded requests have no keys."""
     received = _received({}, authorization="Bearer secret", cookie="c", accept="*/*")
     assert received.headers == {
         "authorization": "***",
@@ -167,14 +167,14 @@ def test_credentials_are_not_kept() -> None:
 
 
 def test_a_body_that_is_no_object_counts_as_none() -> None:
-    """A strange client gets an answer, not an exception."""
+    """An invalid request gets a response."""
     received = _received([1, 2])
     assert received.json == {}
     assert (received.model, received.text, received.prompt_tokens) == ("", "", 0)
 
 
 def test_the_question_is_the_last_user_message() -> None:
-    """System and assistant messages before it, and parts, are understood."""
+    """Earlier messages are ignored, and content may be a list of parts."""
     parts = [{"type": "text", "text": "Roses"}, {"type": "text", "text": "?"}, "odd"]
     received = _received(
         {
@@ -198,10 +198,10 @@ def test_the_question_is_the_last_user_message() -> None:
         ({"input": [{"type": "function_call_output", "output": "3"}]}, "/v1/responses"),
     ],
 )
-def test_a_request_after_a_tool_call_is_known_as_such(
+def test_a_request_after_a_tool_call_is_recognised(
     body: dict[str, Any], path: str
 ) -> None:
-    """Both APIs' way to hand over a tool's result."""
+    """Both APIs have a message for a tool's result."""
     received = _received(body, path)
     assert received.after_tool
     assert received.prompt_tokens == 4
@@ -227,13 +227,13 @@ def test_prompts_may_be_texts_or_token_numbers(
 
 
 def test_a_prompt_is_the_question_of_a_text_model() -> None:
-    """Rules look at the first prompt; the Responses API takes a text as well."""
+    """Rules use the first prompt; the Responses API also accepts a text."""
     assert _received({"prompt": ["a", "b"]}).text == "a"
     assert _received({"input": "Roses?"}, "/v1/responses").text == "Roses?"
 
 
 def test_usage_is_wanted_always_but_in_streams_by_an_option() -> None:
-    """What decides whether the last chunk says the tokens."""
+    """The option determines whether the last chunk has the usage."""
     assert _received({}).wants_usage
     assert not _received({"stream": True}).wants_usage
     assert _received(

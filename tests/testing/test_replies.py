@@ -10,7 +10,7 @@ from otel_callbacks.testing.replies import Script
 
 
 def test_tokens_add_up_field_by_field() -> None:
-    """Details are summed beside the totals, never into them."""
+    """Details are summed separately from the totals."""
     left = Tokens(10, 5, cached=4, reasoning=2)
     right = Tokens(1, 1, cached=1, audio_input=1, audio_output=1)
     assert left + right == Tokens(11, 6, 5, 2, 1, 1)
@@ -28,12 +28,12 @@ def test_tokens_add_up_field_by_field() -> None:
 def test_a_failing_reply_has_the_status_usual_error(
     status: int, expected: tuple[str, str]
 ) -> None:
-    """Type and code follow the status unless they are given."""
+    """Type and code default to those of the status."""
     assert Reply.failing(status).error[:2] == expected
 
 
 def test_a_failing_reply_takes_code_message_and_waiting_time() -> None:
-    """What is given replaces the usual, and the headers say when to come back."""
+    """Given values replace the defaults, and the headers have the waiting time."""
     reply = Reply.failing(
         400, code="content_filter", message="No.", retry_after=1.5, delay=0.1
     )
@@ -43,7 +43,7 @@ def test_a_failing_reply_takes_code_message_and_waiting_time() -> None:
 
 
 def test_counts_a_cjk_character_a_word_and_a_sign_as_one_token_each() -> None:
-    """The documented rule: countable by hand in both languages."""
+    """The documented rule, for both languages."""
     assert answers.tokens_of("Rose 12, 玫瑰ok!") == [
         "Rose",
         "12",
@@ -57,7 +57,7 @@ def test_counts_a_cjk_character_a_word_and_a_sign_as_one_token_each() -> None:
 
 
 def test_pieces_of_a_stream_lose_nothing() -> None:
-    """One piece for each token, and together they are the text."""
+    """There is one piece for each token, and together they equal the text."""
     text = "  Twelve red roses, 29 euros。\n"
     pieces = answers.pieces_of(text)
     assert "".join(pieces) == text
@@ -73,17 +73,17 @@ def test_answers_in_the_script_of_the_question() -> None:
 
 
 def test_choices_of_one_question_differ() -> None:
-    """With n > 1 the choices are told apart."""
+    """With n > 1 each choice has another text."""
     assert answers.answer_to("Roses?", 0) != answers.answer_to("Roses?", 1)
 
 
 def test_a_lone_surrogate_is_answered() -> None:
-    """Text that cannot be encoded is hashed all the same."""
+    """Text that cannot be encoded is hashed, too."""
     assert answers.answer_to("\ud800")
 
 
 def test_known_models_are_dated_and_others_unchanged() -> None:
-    """The provider answers with a snapshot's name where it has one."""
+    """The response model is the dated one, if known."""
     assert answers.dated("gpt-4o-mini") == "gpt-4o-mini-2024-07-18"
     assert answers.dated("qwen-plus") == "qwen-plus"
 
@@ -98,13 +98,13 @@ def test_embeddings_have_length_one_and_the_size_asked_for() -> None:
 
 
 def _asked(question: str, model: str = "m") -> Received:
-    """Return a request that asks a question."""
+    """Return a request with a question."""
     json = {"model": model, "messages": [{"role": "user", "content": question}]}
     return Received.of("/v1/chat/completions", json, {})
 
 
 def test_the_queue_is_used_up_and_then_comes_the_usual_reply() -> None:
-    """Scripted replies come in order, one for each request."""
+    """Scripted replies are used in order, one for each request."""
     script = Script()
     script.add(Reply("one"), lambda received: Reply(received.text))
     texts = [script.reply(_asked(question)).text for question in "abc"]
@@ -112,7 +112,7 @@ def test_the_queue_is_used_up_and_then_comes_the_usual_reply() -> None:
 
 
 def test_rules_match_question_model_or_predicate() -> None:
-    """Three ways to say which requests are meant."""
+    """A rule has one of three kinds of match."""
     script = Script()
     script.when("tulip", Reply("by question"))
     script.when("gpt-4o", Reply("by model"))
@@ -125,7 +125,7 @@ def test_rules_match_question_model_or_predicate() -> None:
 
 
 def test_a_rule_comes_before_the_queue_and_its_last_reply_stays() -> None:
-    """A rule's replies are given one after another, the last one for ever."""
+    """A rule's replies are used one after another; the last one repeats."""
     script = Script()
     script.add(Reply("queued"))
     script.when("rose", Reply("first"), Reply("then"))
@@ -135,7 +135,7 @@ def test_a_rule_comes_before_the_queue_and_its_last_reply_stays() -> None:
 
 
 def test_the_newest_rule_wins_and_all_can_be_forgotten() -> None:
-    """A test may overrule what a fixture has set."""
+    """A test may override the rules of a fixture."""
     script = Script()
     script.add(Reply("queued"))
     script.when("rose", Reply("old"))
@@ -146,6 +146,6 @@ def test_the_newest_rule_wins_and_all_can_be_forgotten() -> None:
 
 
 def test_a_rule_without_a_reply_is_refused() -> None:
-    """It could never answer."""
+    """It could never reply."""
     with pytest.raises(ValueError, match="at least one reply"):
         Script().when("rose")

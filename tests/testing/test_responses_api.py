@@ -23,7 +23,7 @@ def server() -> Iterator[FakeOpenAI]:
 
 
 def _asked(server: FakeOpenAI, *, stream: bool) -> AIMessage:
-    """Ask a question over the Responses API, whole or streamed."""
+    """Send a question to the Responses API, whole or streamed."""
     llm = ChatOpenAI(
         model="gpt-4.1",
         base_url=server.base_url,
@@ -41,7 +41,7 @@ def _asked(server: FakeOpenAI, *, stream: bool) -> AIMessage:
 
 @pytest.mark.parametrize("stream", [False, True])
 def test_an_answer_and_its_usage_arrive(server: FakeOpenAI, *, stream: bool) -> None:
-    """Text, model and tokens; a stream says usage without being asked."""
+    """Text, model and tokens arrive; a stream always has usage."""
     message = _asked(server, stream=stream)
     output = count_tokens(answer_to("Roses?"))
     assert message.text == answer_to("Roses?")
@@ -59,7 +59,7 @@ def test_an_answer_and_its_usage_arrive(server: FakeOpenAI, *, stream: bool) -> 
 
 @pytest.mark.parametrize("stream", [False, True])
 def test_a_tool_call_arrives(server: FakeOpenAI, *, stream: bool) -> None:
-    """The model asks for a tool instead of answering."""
+    """The model calls a tool instead of answering."""
     server.script(Reply(tool_calls=(_CALL,)))
     message = _asked(server, stream=stream)
     assert [
@@ -69,7 +69,7 @@ def test_a_tool_call_arrives(server: FakeOpenAI, *, stream: bool) -> None:
 
 @pytest.mark.parametrize("stream", [False, True])
 def test_usage_can_be_left_out(server: FakeOpenAI, *, stream: bool) -> None:
-    """A provider that does not say its tokens."""
+    """A provider may report no usage."""
     server.script(Reply("Tulips.", send_usage=False))
     assert _asked(server, stream=stream).usage_metadata is None
     assert server.usage == {}

@@ -21,11 +21,11 @@ if TYPE_CHECKING:
 
 
 async def _app(scope: object, receive: object, send: object) -> None:
-    """Answer nothing; only connections are tested here."""
+    """Send nothing; only connections are tested here."""
 
 
-def test_a_taken_port_is_refused() -> None:
-    """The error is the socket's own and leaves no thread."""
+def test_a_port_in_use_is_refused() -> None:
+    """The error is that of the socket, and no thread remains."""
     with closing(socket.create_server(("127.0.0.1", 0))) as taken:
         port = taken.getsockname()[1]
         with pytest.raises(OSError, match="in use"):
@@ -35,7 +35,7 @@ def test_a_taken_port_is_refused() -> None:
 def test_stop_is_quick_and_leaves_nothing_behind(
     capfd: pytest.CaptureFixture[str],
 ) -> None:
-    """Hanging and idle connections are closed, the thread ends, nothing is said."""
+    """Hanging and idle connections are closed, the thread ends, nothing is logged."""
     before = set(threading.enumerate())
     server = FakeOpenAI()
     server.start()
@@ -65,7 +65,7 @@ def test_stop_is_quick_and_leaves_nothing_behind(
 
 
 def test_stop_before_start_and_twice_is_harmless() -> None:
-    """Whoever cleans up need not know how far it came."""
+    """Cleanup works in any state."""
     server = ThreadedServer(_app)  # type: ignore[arg-type]
     server.stop()
     other = ThreadedServer(_app)  # type: ignore[arg-type]
@@ -76,8 +76,8 @@ def test_stop_before_start_and_twice_is_harmless() -> None:
         socket.create_connection((other.host, other.port))
 
 
-def test_an_end_that_comes_before_it_is_up_is_heard() -> None:
-    """A slow machine may start the thread late: it does not serve for ever."""
+def test_a_stop_before_the_start_has_finished_works() -> None:
+    """The thread may start late, and still stops."""
     before = set(threading.enumerate())
     server = ThreadedServer(_app)  # type: ignore[arg-type]
     server._server.end()
@@ -86,7 +86,7 @@ def test_an_end_that_comes_before_it_is_up_is_heard() -> None:
     assert set(threading.enumerate()) == before
 
 
-def test_only_the_client_that_is_meant_is_hung_up() -> None:
+def test_only_the_given_client_is_disconnected() -> None:
     """Other connections stay open."""
     with FakeOpenAI() as server:
         server.script(Reply(fault="drop"))
@@ -116,7 +116,7 @@ def _chat(server: FakeOpenAI, **arguments: object) -> ChatOpenAI:
 def test_a_dropped_connection_is_a_connection_error(
     server: FakeOpenAI, after: int
 ) -> None:
-    """Before the status and in the middle of the body."""
+    """The drop is before the status or within the body."""
     server.script(Reply("Tulips.", fault="drop", after_chunks=after))
     with pytest.raises(openai.APIConnectionError):
         _chat(server).invoke("x")
@@ -124,7 +124,7 @@ def test_a_dropped_connection_is_a_connection_error(
 
 
 async def test_a_stream_is_dropped_after_its_chunks(server: FakeOpenAI) -> None:
-    """What was sent before arrives, then the connection is gone."""
+    """The sent chunks arrive, then the connection is closed."""
     server.script(Reply("one two three", fault="drop", after_chunks=3))
     stream = _chat(server).astream("x")
     got = [(await anext(stream)).content for _ in range(3)]
@@ -135,7 +135,7 @@ async def test_a_stream_is_dropped_after_its_chunks(server: FakeOpenAI) -> None:
 
 
 def test_a_cut_stream_ends_without_an_error(server: FakeOpenAI) -> None:
-    """No finish reason, no usage, no exception: the client cannot tell."""
+    """The client gets no finish reason, no usage and no exception."""
     server.script(Reply("one two three", fault="cut", after_chunks=3))
     chunks = list(_chat(server).stream("x"))
     assert "".join(str(chunk.content) for chunk in chunks) == "one two "
@@ -143,7 +143,7 @@ def test_a_cut_stream_ends_without_an_error(server: FakeOpenAI) -> None:
 
 
 def test_broken_json_reaches_the_client(server: FakeOpenAI) -> None:
-    """In a plain body and in a stream's piece."""
+    """It is in a plain body or in a piece of a stream."""
     server.when("x", Reply("one two", fault="broken_json", after_chunks=1))
     with pytest.raises(ValueError, match=r"."):
         _chat(server).invoke("x")
@@ -153,7 +153,7 @@ def test_broken_json_reaches_the_client(server: FakeOpenAI) -> None:
 
 
 async def test_a_hanging_answer_is_given_up_by_the_client(server: FakeOpenAI) -> None:
-    """The client's time limit ends it; the server goes on."""
+    """The client times out; the server continues."""
     server.script(Reply(fault="hang"), Reply("Tulips."))
     await time_out(_chat(server).ainvoke("x"), lambda: server.requests)
     assert (await _chat(server).ainvoke("x")).content == "Tulips."
@@ -164,7 +164,7 @@ async def test_a_hanging_answer_is_given_up_by_the_client(server: FakeOpenAI) ->
 async def test_a_slow_answer_that_nobody_waits_for_is_not_sent(
     server: FakeOpenAI,
 ) -> None:
-    """A client that leaves during the delay spends no tokens."""
+    """A client that disconnects during the delay uses no tokens."""
     server.script(Reply("Tulips.", delay=2))
     await time_out(_chat(server).ainvoke("x"), lambda: server.requests)
     await asyncio.sleep(2.5)  # longer than the delay
@@ -172,8 +172,8 @@ async def test_a_slow_answer_that_nobody_waits_for_is_not_sent(
 
 
 @pytest.mark.slow
-async def test_a_slow_stream_that_is_left_stops(server: FakeOpenAI) -> None:
-    """A client that leaves between two chunks never gets the usage."""
+async def test_a_slow_stream_stops_after_a_disconnect(server: FakeOpenAI) -> None:
+    """A client that disconnects between two chunks gets no usage."""
     server.script(Reply("one two three", chunk_delay=0.5))
     stream = _chat(server).astream("x")
     assert (await anext(stream)).content == ""
@@ -183,7 +183,7 @@ async def test_a_slow_stream_that_is_left_stops(server: FakeOpenAI) -> None:
 
 
 def test_delays_take_their_time(server: FakeOpenAI) -> None:
-    """Before the first byte and between the pieces of a stream."""
+    """They precede the first byte and each piece of a stream."""
     server.script(
         Reply("one two", delay=0.1, chunk_delay=0.05, usage=Tokens(1, 2)),
     )

@@ -64,14 +64,14 @@ line_item,project_id,organization_id,organization_name
 
 
 def page(*results: Any, **more: Any) -> str:
-    """Return a page as OpenAI's API gives it."""
+    """Return a page in the format of OpenAI's API."""
     data = [{**BUCKET, "results": list(results)}]
     content = {"object": "page", "data": data, "has_more": False, "next_page": None}
     return json.dumps(content | more)
 
 
 def tokens(number: str) -> bytes:
-    """Return a page with a number of tokens, written as it is."""
+    """Return a page with a literal number of tokens."""
     return page(USAGE_RESULT).replace("1000", number).encode()
 
 
@@ -92,7 +92,7 @@ def tokens(number: str) -> bytes:
     ],
 )
 def test_exports_of_openai(tmp_path: Path, text: str, item: Item) -> None:
-    """Usage and costs, of the API and of the pages."""
+    """Usage and costs, from the API and from the web pages."""
     path = tmp_path / "export"
     path.write_text(text)
     export = read_export(path)
@@ -100,8 +100,8 @@ def test_exports_of_openai(tmp_path: Path, text: str, item: Item) -> None:
     assert export.provider == "openai"
 
 
-def test_any_sheet(tmp_path: Path) -> None:
-    """Columns by their names, in any order, with a mark at the start as Excel has."""
+def test_any_csv_file(tmp_path: Path) -> None:
+    """Columns are found by name, in any order, after Excel's byte order mark."""
     path = tmp_path / "usage.csv"
     path.write_text(
         "\ufeffModel,Date,Completion_Tokens,prompt_tokens,cost,more\n"
@@ -158,8 +158,8 @@ def test_any_sheet(tmp_path: Path) -> None:
         ),
     ],
 )
-def test_what_is_no_export(tmp_path: Path, content: bytes, why: str) -> None:
-    """It is said what is wrong."""
+def test_invalid_exports(tmp_path: Path, content: bytes, why: str) -> None:
+    """The message has the reason."""
     path = tmp_path / "export"
     path.write_bytes(content)
     with pytest.raises(ExportError, match=why):
@@ -195,7 +195,7 @@ def test_what_would_agree_with_everything_is_refused(
     ],
 )
 def test_another_currency_is_refused(tmp_path: Path, text: str, why: str) -> None:
-    """By a column's name, by a column's value, and in JSON."""
+    """The currency may be in a column's name, in its value, or in JSON."""
     path = tmp_path / "export"
     path.write_text(text)
     with pytest.raises(ExportError, match=why):
@@ -220,7 +220,7 @@ def test_anthropics_cost_report_is_read(tmp_path: Path) -> None:
 
 
 def test_anthropics_usage_report_is_read(tmp_path: Path) -> None:
-    """Input is all that went in: read from a cache, written to it, and the rest."""
+    """Input includes tokens read from and written to a cache."""
     path = tmp_path / "usage.json"
     path.write_text(
         '{"data": [{"starting_at": "2026-11-01T00:00:00Z", "results": [{'
@@ -235,7 +235,7 @@ def test_anthropics_usage_report_is_read(tmp_path: Path) -> None:
 
 
 def test_what_an_export_counts() -> None:
-    """Completions and embeddings by themselves, both, or all where it says nothing."""
+    """An export may have completions, embeddings, both, or all calls."""
     assert Export((USED,)).operations == semconv.MODEL_OPERATIONS
     both = semconv.MODEL_OPERATIONS | {"embeddings"}
     assert Export((USED, EMBEDDED)).operations == both

@@ -16,13 +16,13 @@ from otel_callbacks.cli.report.spending import Read, read_metrics, spend
 
 
 def test_the_table_is_printed(metrics: str, capsys: pytest.CaptureFixture[str]) -> None:
-    """The address may be given."""
+    """The URL may be an argument."""
     assert main(["report", metrics, "--by", "team"]) == 0
     assert "gpt-4o-mini" in capsys.readouterr().out
 
 
 def test_json_and_csv(metrics: str, capsys: pytest.CaptureFixture[str]) -> None:
-    """For scripts and sheets."""
+    """Both formats are for programs."""
     assert main(["report", metrics, "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["total"]["calls"] == 106
     assert main(["report", metrics, "--csv"]) == 0
@@ -30,7 +30,7 @@ def test_json_and_csv(metrics: str, capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_a_prometheus_is_asked_for_a_time(capsys: pytest.CaptureFixture[str]) -> None:
-    """The last day, where nothing else is said."""
+    """The default is the last day."""
     now = datetime.now(UTC).timestamp()
     labels = {"__name__": "otel_callbacks_operations_total", "job": "shop"}
     for days, more in ((1, []), (7, ["--since", "7d"])):
@@ -54,10 +54,10 @@ def test_a_prometheus_is_asked_for_a_time(capsys: pytest.CaptureFixture[str]) ->
         ),
     ],
 )
-def test_what_cannot_be_read(
+def test_unreadable_sources(
     capsys: pytest.CaptureFixture[str], arguments: list[str], why: str
 ) -> None:
-    """One sentence on the error output, and exit code 2."""
+    """There is one sentence on standard error, and exit code 2."""
     assert main(["report", *arguments]) == 2
     said = capsys.readouterr()
     assert said.out == ""
@@ -67,7 +67,7 @@ def test_what_cannot_be_read(
 
 
 def test_wrong_options(capsys: pytest.CaptureFixture[str]) -> None:
-    """A label's name is one, and a time too."""
+    """Invalid labels and times are refused."""
     for wrong in (["--by", "team,"], ["--since", "soon"]):
         with pytest.raises(SystemExit) as caught:
             main(["report", *wrong])
@@ -78,14 +78,14 @@ def test_wrong_options(capsys: pytest.CaptureFixture[str]) -> None:
 def test_it_works_without_rich(
     metrics: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """A slim image has no extra."""
+    """The command needs no extra."""
     monkeypatch.setitem(sys.modules, "rich", None)
     assert main(["report", metrics]) == 0
     assert "gpt-4o-mini" in capsys.readouterr().out
 
 
 def test_the_default_address_is_the_one_that_configure_serves() -> None:
-    """Without an argument the app on this machine is read."""
+    """The default is the app on this machine."""
     assert report.METRICS_URL == "http://127.0.0.1:9464/metrics"
 
 
@@ -93,7 +93,7 @@ DAY = datetime(2026, 11, 20, tzinfo=UTC)
 
 
 def printed(read: Read, *by: str) -> str:
-    """Return what is printed on a terminal."""
+    """Return the output on a terminal."""
     file = io.StringIO()
     out = Output(file=file, width=100)
     report_print.table(out, spend(read.samples, by), by, read)
@@ -110,7 +110,7 @@ def test_dollars(amount: float, text: str) -> None:
 
 
 def test_the_table(metrics: str) -> None:
-    """A row for each outcome, a total, and what must be known."""
+    """It has a row for each outcome, a total and remarks."""
     lines = printed(read_metrics(metrics)).splitlines()
     cells = [line.split() for line in lines]
     assert ["ok", "100", "1,200,000", "100,000", "0.240000"] in cells
@@ -131,12 +131,12 @@ def test_the_table_with_labels(metrics: str) -> None:
 
 
 def test_nothing_was_spent() -> None:
-    """An empty table says so."""
+    """A sentence replaces an empty table."""
     assert "No model calls were counted." in printed(Read((), DAY))
 
 
-def test_times_and_restarts_are_said() -> None:
-    """What is an estimate is called one."""
+def test_remarks_name_times_and_restarts() -> None:
+    """Remarks name the period and the restarts."""
     read = Read((), DAY, datetime(2026, 11, 21, tzinfo=UTC), 2)
     text = printed(read)
     assert "From 2026-11-20 00:00:00 to 2026-11-21 00:00:00 UTC." in text
@@ -149,7 +149,7 @@ def test_times_and_restarts_are_said() -> None:
 
 
 def test_csv_can_be_added_up(metrics: str) -> None:
-    """Without a total, which a sheet would count again."""
+    """It has no total, which a sheet would count again."""
     rows = spend(read_metrics(metrics).samples, ("team",))
     read = list(csv.DictReader(io.StringIO(report_print.as_csv(rows, ("team",)))))
     assert len(read) == len(rows)
@@ -158,7 +158,7 @@ def test_csv_can_be_added_up(metrics: str) -> None:
 
 
 def test_json_has_all(metrics: str) -> None:
-    """Rows, total, times and remarks."""
+    """It has rows, total, times and remarks."""
     read = read_metrics(metrics)._replace(since=DAY, until=DAY)
     content = json.loads(report_print.as_json(spend(read.samples), (), read))
     assert content["total"]["cost_usd"] == 0.240075

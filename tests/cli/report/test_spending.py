@@ -19,7 +19,7 @@ from otel_callbacks.cli.report.spending import (
 
 
 def test_spend_by_model_and_outcome(metrics: str) -> None:
-    """Each number stands once; tools are no model calls."""
+    """Each number is counted once; tools are no model calls."""
     rows = spend(read_metrics(metrics).samples)
     assert list(rows) == [
         ("gpt-4o-mini", "cache_hit"),
@@ -51,7 +51,7 @@ def test_spend_by_label(metrics: str) -> None:
 
 
 def test_the_dearest_model_is_first() -> None:
-    """Whoever pays looks at the first lines."""
+    """Rows are sorted by cost."""
     samples = [
         Sample("otel_callbacks_cost_usd_total", {"gen_ai_request_model": "a"}, 1),
         Sample("otel_callbacks_cost_usd_total", {"gen_ai_response_model": "b"}, 2),
@@ -64,7 +64,7 @@ TOKENS = "otel_callbacks_tokens_total"
 
 
 def test_an_apps_series() -> None:
-    """Those of spend, and since when the process counts, if it says so."""
+    """The series of spending are read, and the start of the process if it is known."""
     registry = spend_of_a_day()
     Gauge("process_start_time_seconds", "x", registry=registry).set(1_763_600_000)
     with serving(registry) as url:
@@ -75,7 +75,7 @@ def test_an_apps_series() -> None:
 
 
 def test_an_app_that_has_made_no_call() -> None:
-    """Its series are there, and empty: nothing was spent."""
+    """Its series exist and are empty: nothing was spent."""
     registry = CollectorRegistry()
     Gauge("otel_callbacks_open_runs", "x", registry=registry)
     with serving(registry) as url:
@@ -83,7 +83,7 @@ def test_an_app_that_has_made_no_call() -> None:
 
 
 def test_another_apps_series() -> None:
-    """It is said that none of them is ours."""
+    """The message names the missing series."""
     with serving(CollectorRegistry()) as url, pytest.raises(SourceError, match="none"):
         read_metrics(url)
 
@@ -96,8 +96,8 @@ def test_another_apps_series() -> None:
         (500, "no roses today", "answers 500: no roses today"),
     ],
 )
-def test_what_is_no_metrics(status: int, text: str, why: str) -> None:
-    """Where it was tried, what came, and what to do."""
+def test_a_response_without_metrics(status: int, text: str, why: str) -> None:
+    """The message has the address, the response and the remedy."""
     with (
         answering(lambda _: (status, text)) as (url, _),
         pytest.raises(SourceError, match=why) as caught,
@@ -108,7 +108,7 @@ def test_what_is_no_metrics(status: int, text: str, why: str) -> None:
 
 
 def test_nothing_listens() -> None:
-    """A refused connection is said as such."""
+    """The message names a refused connection."""
     with pytest.raises(SourceError, match="Connection refused"):
         read_metrics("http://127.0.0.1:9/metrics")
     with pytest.raises(SettingError, match="a URL such as"):
@@ -125,7 +125,7 @@ def test_a_login_is_sent_and_never_shown() -> None:
 
 
 def test_series_that_match(metrics: str) -> None:
-    """An app's own labels; a text that matches as a whole."""
+    """Matchers apply to an app's labels and match the whole value."""
     for text, calls in (
         ('team="shop"', 95),
         ('team=~"sho."', 95),
@@ -137,7 +137,7 @@ def test_series_that_match(metrics: str) -> None:
 
 
 def test_quotes_and_backslashes_of_matchers() -> None:
-    """As PromQL writes them; what is written back is the same."""
+    """They are parsed like PromQL; a round trip changes nothing."""
     for text in (r'a=~"\\d+\"x"', r"a=~'\\d+\"x'", r"""a=~'\\d+"x'"""):
         assert selector(matchers(text)) == r'{a=~"\\d+\"x"}'
     assert selector(matchers(r"a='it\'s'")) == '{a="it\'s"}'
@@ -150,7 +150,7 @@ def test_quotes_and_backslashes_of_matchers() -> None:
 
 @pytest.mark.parametrize("number", ["nan", "inf"])
 def test_a_number_that_is_none(number: str) -> None:
-    """It would agree with every export."""
+    """``nan`` would equal every export."""
     registry = CollectorRegistry()
     Gauge("otel_callbacks_tokens_total", "x", registry=registry).set(float(number))
     with serving(registry) as url, pytest.raises(SourceError, match="that is no sum"):

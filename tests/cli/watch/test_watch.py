@@ -35,7 +35,7 @@ _OPTIONS = {
 
 
 def _watched(then: Callable[[str], Any], sign: str = "", **options: object) -> str:
-    """Watch on free ports until there is a sign; return what is printed."""
+    """Watch on free ports until a text is printed; return the output."""
     file = io.StringIO()
     stop = threading.Event()
 
@@ -49,7 +49,7 @@ def _watched(then: Callable[[str], Any], sign: str = "", **options: object) -> s
     ending = threading.Thread(target=end)
 
     class Started(Output):
-        """Goes on when the last line of the start is there."""
+        """Waits for the last line of the start."""
 
         def line(self, text: str = "", style: str = "", indent: int = 0) -> None:
             """Write, and begin."""
@@ -66,7 +66,7 @@ def _watched(then: Callable[[str], Any], sign: str = "", **options: object) -> s
 
 
 def _ask(url: str) -> None:
-    """Make one call, and send its spans there."""
+    """Make one call and send its spans to an endpoint."""
     with capture() as telemetry:
         exporter = OTLPSpanExporter(f"{url}/v1/traces")
         telemetry.tracer_provider.add_span_processor(SimpleSpanProcessor(exporter))
@@ -74,7 +74,7 @@ def _ask(url: str) -> None:
 
 
 def test_calls_are_shown_as_they_end() -> None:
-    """A waterfall, a sentence, running totals, and a table at the end."""
+    """There is a waterfall, a sentence, running totals, and a table at the end."""
     text = _watched(_ask, "So far")
     assert "█" in text
     assert "1 call of fake-model, in" in text
@@ -85,8 +85,8 @@ def test_calls_are_shown_as_they_end() -> None:
     assert max(map(len, text.splitlines())) <= 80
 
 
-def test_nothing_came() -> None:
-    """And everybody may read it where everybody reaches it."""
+def test_no_traces() -> None:
+    """A warning is printed if other machines can reach the page."""
     text = _watched(lambda _: None, html=True, host="0.0.0.0")  # noqa: S104
     assert "No model call came." in text
     assert "Page: http://0.0.0.0:" in text
@@ -94,7 +94,7 @@ def test_nothing_came() -> None:
 
 
 def _spans(count: int, trace: str = "t1") -> list[dict[str, Any]]:
-    """Return the spans of a trace, all below the first."""
+    """Return the spans of a trace, all children of the first."""
     return [
         {
             "name": f"step {number}",
@@ -111,8 +111,8 @@ def _spans(count: int, trace: str = "t1") -> list[dict[str, Any]]:
     ]
 
 
-def test_a_flood_is_cut_and_said() -> None:
-    """The first lines of a long trace, the first of many traces, each reason once."""
+def test_a_flood_is_cut() -> None:
+    """Long traces and many traces are cut; each reason is printed once."""
     file = io.StringIO()
     clock = iter((*[0.0] * 200, *[9.0] * 9))
     store = Store(13, clock=lambda: next(clock))
@@ -134,7 +134,7 @@ def test_a_flood_is_cut_and_said() -> None:
 
 
 def test_the_usual_ports_need_no_setting(monkeypatch: pytest.MonkeyPatch) -> None:
-    """An app with configure() sends there by itself."""
+    """An app with configure() sends to the default ports."""
     file = io.StringIO()
     receiver = argparse.Namespace(http_port=4318, grpc_port=4317)
     options = argparse.Namespace(**{**_OPTIONS, "host": "::1"})
@@ -145,7 +145,7 @@ def test_the_usual_ports_need_no_setting(monkeypatch: pytest.MonkeyPatch) -> Non
     assert main(["watch"]) == 2
 
 
-def test_what_is_missing_is_named(
+def test_a_missing_extra_is_named(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """The web server is an extra."""
@@ -154,8 +154,8 @@ def test_what_is_missing_is_named(
     assert 'pip install "otel-callbacks[demo]"' in capsys.readouterr().err
 
 
-def test_a_port_that_is_taken_is_said(capsys: pytest.CaptureFixture[str]) -> None:
-    """In one sentence."""
+def test_a_port_in_use_is_named(capsys: pytest.CaptureFixture[str]) -> None:
+    """The message is one sentence."""
     port = ""
 
     def again(url: str) -> None:
@@ -172,11 +172,11 @@ def test_a_port_that_is_taken_is_said(capsys: pytest.CaptureFixture[str]) -> Non
 def test_a_signal_ends_it(
     number: signal.Signals, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """With the totals, and with the handlers put back."""
+    """The totals are printed, and the signal handlers are restored."""
     before = signal.getsignal(number)
 
     def send() -> None:
-        """Send the signal once it is listened to: before, it would end the tests."""
+        """Send the signal after its handler is set; earlier, it would end pytest."""
         wait_until(lambda: signal.getsignal(number) is not before)
         os.kill(os.getpid(), number)
 
@@ -192,7 +192,7 @@ def test_a_signal_ends_it(
     "wrong", [["--http-port", "99999"], ["--grpc-port", "x"], ["--keep", "0"]]
 )
 def test_wrong_options(wrong: list[str], capsys: pytest.CaptureFixture[str]) -> None:
-    """Refused by argparse, by their name."""
+    """They are refused by name."""
     with pytest.raises(SystemExit) as caught:
         main(["watch", *wrong])
     assert caught.value.code == 2
