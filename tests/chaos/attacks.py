@@ -63,7 +63,7 @@ NAMED = (
 
 
 class Hostile:
-    """A foreign value that does not want to be looked at."""
+    """A foreign value that raises on access."""
 
     def __raise(self, *_: object, **__: object) -> Any:
         message = "do not touch"
@@ -107,7 +107,7 @@ LEAVES: tuple[Callable[[], Any], ...] = (
 
 
 def some_payload(chance: random.Random, depth: int = 3) -> Any:
-    """Return something that LangChain might hand over, or might not."""
+    """Return a random payload, realistic or not."""
     kind = chance.random() if depth else 0.0
     if kind < 0.5:
         return chance.choice(LEAVES)()
@@ -118,7 +118,7 @@ def some_payload(chance: random.Random, depth: int = 3) -> Any:
 
 
 def fuzz(payloads: int, *, content: bool, seed: int = 0) -> str:
-    """Hand random payloads to every callback: none raises, each run has its span."""
+    """Pass random payloads to every callback: none raises, each run has a span."""
     chance = random.Random(seed)  # noqa: S311 -- no secret
     kind = "SPAN_ONLY" if content else "NO_CONTENT"
     with capture(Settings(capture_content=kind)) as telemetry:
@@ -151,7 +151,7 @@ def fuzz(payloads: int, *, content: bool, seed: int = 0) -> str:
 
 
 def threads(calls: int) -> str:
-    """Call from 16 threads at a switch interval of a microsecond: all is exact."""
+    """Call from 16 threads with a microsecond switch interval: all sums are exact."""
     before = sys.getswitchinterval()
     sys.setswitchinterval(1e-6)
     try:
@@ -176,7 +176,7 @@ def threads(calls: int) -> str:
 
 
 def agenerate(calls: int) -> str:
-    """Start calls at once and cancel every fourth: each has an end and a name."""
+    """Start concurrent calls, cancel every fourth: each has an end and a name."""
 
     async def work(telemetry: Capture) -> int:
         model = FakeChatModel(callbacks=[telemetry.handler], usage=USAGE, delay=0.01)
@@ -272,7 +272,7 @@ def cut_short(
         given = LLMResult(generations=[[ChatGeneration(message=message)]])
 
         def call() -> None:
-            """Call as LangChain does: an exception costs the app nothing."""
+            """Call like LangChain: an exception does not reach the app."""
             run_id = uuid4()
             start, end = handler.on_chat_model_start, handler.on_llm_end
             with contextlib.suppress(Exception):
@@ -312,7 +312,7 @@ def cut_short(
 
 
 class Sums(NamedTuple):
-    """What is counted, in three places, and what is still open."""
+    """The counts in three places, and the open runs."""
 
     spent: int
     tokens: int
@@ -348,7 +348,7 @@ class Sums(NamedTuple):
 
 
 class Waiting(FakeChatModel):
-    """A model that answers when it is told to, all its calls at once."""
+    """A model that answers all its calls at once, on a signal."""
 
     go: Any = None
     waiting: int = 0
@@ -361,7 +361,7 @@ class Waiting(FakeChatModel):
 
 
 def live(graphs: int) -> str:
-    """Hold three times as many runs open as the default limit: none is given up."""
+    """Hold three times as many runs open as the default limit: none is abandoned."""
 
     async def work(telemetry: Capture) -> int:
         model = Waiting(usage=USAGE, go=asyncio.Event())
@@ -408,7 +408,7 @@ def late(calls: int) -> str:
 
 
 def forks(children: int) -> str:
-    """Fork while other threads call: each child calls, and none hangs."""
+    """Fork while other threads call: each child calls, without hanging."""
     registry = CollectorRegistry()
     # Without processors: the SDK's own hold locks that a child does not renew.
     provider = TracerProvider(shutdown_on_exit=False)
@@ -442,7 +442,7 @@ def forks(children: int) -> str:
 
 
 def waited(child: int) -> int:
-    """Wait for a child's end; one that hangs is killed."""
+    """Wait for a child; kill one that hangs."""
     until = time.monotonic() + 120
     while time.monotonic() < until:
         done, status = os.waitpid(child, os.WNOHANG)
@@ -455,7 +455,7 @@ def waited(child: int) -> int:
 
 
 def memory(calls: int) -> str:
-    """Call in a row: memory stays flat."""
+    """Call repeatedly: memory stays flat."""
     with capture(Settings()) as telemetry:
         model = FakeChatModel(callbacks=[telemetry.handler], usage=USAGE)
         curve: list[float] = []
@@ -473,7 +473,7 @@ def memory(calls: int) -> str:
 
 
 def resident() -> float:
-    """Return the megabytes that this process holds now."""
+    """Return the resident memory of this process in megabytes."""
     pages = int(Path("/proc/self/statm").read_text().split()[1])
     return pages * resource.getpagesize() / 1e6
 
@@ -498,7 +498,7 @@ def attacks(size: float) -> Iterator[tuple[str, Callable[[], str]]]:
 
 
 def main() -> int:
-    """Run the attacks, print a table, and say whether all held."""
+    """Run the attacks, print a table, and return the exit code."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--size", type=float, default=1.0)
     parser.add_argument("--only", default="")

@@ -67,7 +67,7 @@ class App:
         )
 
     def did(self) -> dict[str, Any]:
-        """Return what it says it did."""
+        """Return its report."""
         assert self.process.stdout is not None
         said: dict[str, Any] = json.loads(self.process.stdout.readline())
         return said
@@ -79,7 +79,7 @@ class App:
         return self.process.wait(_ENDS_WITHIN)
 
     def kill(self) -> None:
-        """Be sure that it is gone."""
+        """Kill it."""
         if self.process.poll() is None:
             self.process.kill()
             self.process.wait(_ENDS_WITHIN)
@@ -90,7 +90,7 @@ class App:
 
 @contextmanager
 def running(app: App) -> Iterator[App]:
-    """Have an app gone at the end, however that comes."""
+    """Run an app, and kill it at the end in any case."""
     try:
         yield app
     finally:
@@ -174,7 +174,7 @@ def latency(stack: Stack) -> str:
 
 @contextmanager
 def _dragging(stack: Stack) -> Iterator[None]:
-    """Have the Collector stand still nine tenths of the time."""
+    """Stop the Collector for nine tenths of the time."""
     script = (
         "import os,signal,sys,time\n"
         "pid=int(sys.argv[1])\n"
@@ -270,7 +270,7 @@ def killed(stack: Stack) -> str:
 
 
 def _in_flight(stack: Stack, calls: int) -> None:
-    """Wait until Prometheus sees so many open calls."""
+    """Wait until Prometheus has this number of open calls."""
     query = 'sum(otel_callbacks_operations_in_flight{job="app"})'
     eventually(_is(stack, query, calls), query)
 
@@ -286,7 +286,7 @@ ATTACKS: Final[dict[str, Callable[[Stack], str]]] = {
 
 
 def main() -> int:
-    """Run the attacks, each on servers of its own, and say whether all held."""
+    """Run the attacks, each on new servers, and return the exit code."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--only", default="")
     only = parser.parse_args().only

@@ -1,4 +1,4 @@
-"""An app under attack: it calls as it is told, and says what it did as JSON."""
+"""An app under attack: it makes the requested calls and reports them as JSON."""
 
 from __future__ import annotations
 
@@ -23,25 +23,25 @@ USAGE: Any = {"input_tokens": 3, "output_tokens": 2, "total_tokens": 5}
 
 
 class Noted(SpanProcessor):
-    """Notes which trace ended when."""
+    """Records the end time of each trace."""
 
     def __init__(self) -> None:
         self.ended: dict[str, float] = {}
 
     def on_end(self, span: ReadableSpan) -> None:
-        """Note it."""
+        """Record it."""
         assert span.context is not None
         self.ended[f"{span.context.trace_id:032x}"] = time.time()
 
 
 async def at_once(model: FakeChatModel, calls: int) -> None:
-    """Make all calls at one time."""
+    """Make all calls concurrently."""
     question: list[BaseMessage] = [HumanMessage("?")]
     await asyncio.gather(*(model.agenerate([question]) for _ in range(calls)))
 
 
 async def steadily(model: FakeChatModel, rate: float, seconds: float) -> None:
-    """Make so many calls a second."""
+    """Make a number of calls per second."""
     until = time.monotonic() + seconds
     while time.monotonic() < until:
         await model.agenerate([[HumanMessage("?")]])
@@ -49,7 +49,7 @@ async def steadily(model: FakeChatModel, rate: float, seconds: float) -> None:
 
 
 def compare(calls: int, handler: Any) -> dict[str, list[float]]:
-    """Time each call with the handler and without, in turns; microseconds."""
+    """Time calls with and without the handler in turns, in microseconds."""
     traced = FakeChatModel(callbacks=[handler], usage=USAGE)
     bare = FakeChatModel(usage=USAGE)
     times: dict[str, list[float]] = {"bare": [], "traced": []}
@@ -67,7 +67,7 @@ def quantiles(ordered: list[float]) -> list[float]:
 
 
 def main() -> None:
-    """Do what is asked, say what was done, and end when the input ends."""
+    """Run the requested calls, report them, and end when the input ends."""
     parser = argparse.ArgumentParser()
     parser.add_argument("service")
     parser.add_argument("--at-once", type=int, default=0)

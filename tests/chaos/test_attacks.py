@@ -1,4 +1,4 @@
-"""A share of `make chaos`, in each run of the tests."""
+"""A small part of `make chaos`, in each run of the tests."""
 
 from __future__ import annotations
 
@@ -30,10 +30,10 @@ SHARE: dict[str, Callable[[], str]] = {
 @pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
 @pytest.mark.parametrize("name", SHARE)
 def test_an_attack_finds_nothing(name: str) -> None:
-    """What is promised is asserted by the attack itself, and said in one line."""
+    """The attack asserts its promise, and prints it in one line."""
     assert SHARE[name]()
 
 
 def test_each_attack_has_its_share() -> None:
-    """What `make chaos` runs is run here, too."""
+    """Each attack of `make chaos` also runs here."""
     assert [name for name, _ in attacks.attacks(1.0)] == [*SHARE]

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture(autouse=True)
 def _no_settings_of_the_developer(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Keep the variables of this machine out, and wait less."""
+    """Remove this machine's variables, and shorten the time limits."""
     for name in os.environ:
         if name.startswith(("OTEL_", "LANGSMITH_", "LANGCHAIN_")):
             monkeypatch.delenv(name)
@@ -33,12 +33,12 @@ def _no_settings_of_the_developer(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def stack() -> Iterator[FakeStack]:
-    """All servers, and all is well."""
+    """All servers, without faults."""
     with FakeStack() as servers:
         yield servers
 
 
 @pytest.fixture
 def check() -> Check:
-    """A hop with more time than it needs."""
+    """A hop with a generous time limit."""
     return Check(Deadline(30))

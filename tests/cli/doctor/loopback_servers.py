@@ -30,7 +30,7 @@ SERVICE = "opentelemetry.proto.collector.trace.v1.TraceService"
 
 
 class Page(NamedTuple):
-    """What a path answers: text, or JSON of anything else."""
+    """The response of a path: text, or another value as JSON."""
 
     body: Any = ""
     status: int = 200
@@ -80,13 +80,13 @@ class Web:
                 self.do_GET()
 
             def log_message(self, *_: Any) -> None:
-                """Say nothing."""
+                """Print nothing."""
 
         class Quiet(ThreadingHTTPServer):
-            """A server that does not print what a client did wrong."""
+            """A server that does not print clients' errors."""
 
             def handle_error(self, *_: Any) -> None:
-                """Say nothing."""
+                """Print nothing."""
 
         self._server = Quiet(("127.0.0.1", 0), Handler)
         if tls:
@@ -113,7 +113,7 @@ class Web:
         self.stop()
 
     def stop(self) -> None:
-        """Stop serving; safe twice."""
+        """Stop serving; safe to repeat."""
         if self._thread.is_alive():
             self._server.shutdown()
             self._thread.join()
@@ -160,7 +160,7 @@ class Receiver:
         self.url = f"{'https' if tls else 'http'}://127.0.0.1:{self.port}"
 
     def _export(self, request: Any, context: Any) -> Any:
-        """Take spans, or refuse them."""
+        """Accept or refuse spans."""
         spans = [
             span
             for resource in request.resource_spans
@@ -187,13 +187,13 @@ class Receiver:
         self.stop()
 
     def stop(self) -> None:
-        """Stop serving; safe twice."""
+        """Stop serving; safe to repeat."""
         self._server.stop(None).wait(WAIT_S)
         self._pool.shutdown()
 
 
 def closed_port() -> int:
-    """Return a port of loopback that nobody listens on."""
+    """Return an unused port of loopback."""
     with closing(socket.create_server(("127.0.0.1", 0))) as one:
         return int(one.getsockname()[1])
 
@@ -289,7 +289,7 @@ class FakeStack:
         self.receiver.stop()
 
     def options(self) -> list[str]:
-        """Return the options that name the servers."""
+        """Return the options with the servers' addresses."""
         return [
             *("--collector", self.receiver.url),
             *("--jaeger", self.jaeger.url),
@@ -308,14 +308,14 @@ class FakeStack:
         return success({"resultType": "vector", "result": []})
 
     def _exemplars(self, _: dict[str, str]) -> Page:
-        """Answer with the traces that the Collector has taken."""
+        """Answer with the traces that the Collector has received."""
         traces = self.receiver.traces if self.has_exemplars else ()
         exemplars = [{"labels": {"trace_id": trace}} for trace in traces]
         return success([{"seriesLabels": {}, "exemplars": exemplars}])
 
 
 class _Traces(dict[str, Any]):
-    """Jaeger's pages: the traces that the Collector has taken, in the API v3."""
+    """Jaeger's API v3, with the traces that the Collector has received."""
 
     def __init__(self, stack: FakeStack) -> None:
         super().__init__(stack.jaeger.pages)

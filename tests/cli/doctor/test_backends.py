@@ -30,14 +30,14 @@ _OLD = "/api/traces/"
 
 @pytest.fixture
 def sent(check: Check) -> Sent:
-    """A trace that has been sent."""
+    """A sent trace."""
     spans = run_chain(check, "mark", Settings())
     check.sent = Sent(spans, trace_id(spans), time.monotonic(), time.time())
     return check.sent
 
 
 def _look(check: Check, pages: Pages, seconds: float = 0.1) -> str:
-    """Look at a Jaeger of these pages, without a Prometheus."""
+    """Check a Jaeger with these pages, without a Prometheus."""
     pages = {"/api/services": Page({"data": []}), **pages}
     with Web(pages) as web:
         evidence = Evidence(None, check.deadline)
@@ -45,14 +45,14 @@ def _look(check: Check, pages: Pages, seconds: float = 0.1) -> str:
 
 
 def _why(check: Check, pages: Pages) -> Finding:
-    """Return what is wrong."""
+    """Return the trouble."""
     with pytest.raises(Trouble) as caught:
         _look(check, pages)
     return caught.value.finding
 
 
 def _otlp(spans: int) -> Page:
-    """Return a trace in OTLP's JSON."""
+    """Return a trace in OTLP JSON."""
     scopes: list[Any] = [{"spans": [{}]}] * spans
     return Page({"result": {"resourceSpans": [{"scopeSpans": scopes}]}})
 
@@ -68,7 +68,7 @@ def test_trace_is_found_by_either_api(check: Check, sent: Sent) -> None:
 
 
 def test_trace_may_come_late(check: Check, sent: Sent) -> None:
-    """Span by span."""
+    """Spans may arrive one by one."""
     pages = [Page({"data": None}, 404), _otlp(1), _otlp(3)]
 
     def next_page(_: dict[str, str]) -> Page:
@@ -79,7 +79,7 @@ def test_trace_may_come_late(check: Check, sent: Sent) -> None:
 
 
 def test_missing_trace_has_likely_reasons(check: Check, sent: Sent) -> None:
-    """When the Collector's series cannot be asked."""
+    """The Collector's series are unavailable."""
     del sent
     found = _why(check, {})
     assert found.reason.startswith("the Collector took the trace, and Jaeger does not")
@@ -88,7 +88,7 @@ def test_missing_trace_has_likely_reasons(check: Check, sent: Sent) -> None:
 
 
 def test_part_of_a_trace_is_not_the_trace(check: Check, sent: Sent) -> None:
-    """It says how much is there."""
+    """The trouble has the number of spans."""
     found = _why(check, {f"{_NEW}{sent.trace_id}": _otlp(2)})
     assert found.reason == "only 2 of 3 spans of the trace are there"
 
@@ -102,7 +102,7 @@ def test_another_server_is_not_jaeger(check: Check) -> None:
 
 
 def test_evidence_ends_the_waiting(check: Check, sent: Sent) -> None:
-    """What the Collector says it did with the trace is the reason."""
+    """The Collector's counters give the reason."""
     del sent
     numbers = iter([0, 0, 0, *[5] * 100])
 
@@ -120,7 +120,7 @@ def test_evidence_ends_the_waiting(check: Check, sent: Sent) -> None:
 
 
 def _grafana_look(check: Check, stack: FakeStack) -> str:
-    """Look at Grafana."""
+    """Check Grafana."""
     return check_grafana(check, address("", stack.grafana.url))
 
 
@@ -161,7 +161,7 @@ def test_visitors_may_not_see_the_version(check: Check, stack: FakeStack) -> Non
 def test_source_that_is_not_well_is_named(
     check: Check, stack: FakeStack, uid: str, page: Page, reason: str, remedy: str
 ) -> None:
-    """By its uid, with Grafana's words; the other one is still looked at."""
+    """The trouble has its uid and Grafana's message; the other one is still checked."""
     stack.grafana.pages[f"/api/datasources/uid/{uid}/health"] = page
     (other,) = set(SOURCES) - {uid}
     assert _grafana_look(check, stack) == f"version 13.2.0, data source {other}"
@@ -199,12 +199,12 @@ def test_another_server_is_not_grafana(check: Check, stack: FakeStack) -> None:
 
 
 def _metrics_look(check: Check, port: int) -> str:
-    """Look at an app's series."""
+    """Check an app's series."""
     return check_metrics(check, address("", f"http://127.0.0.1:{port}/metrics"))
 
 
 def _metrics_why(check: Check, port: int) -> Finding:
-    """Return what is wrong."""
+    """Return the trouble."""
     with pytest.raises(Trouble) as caught:
         _metrics_look(check, port)
     return caught.value.finding
@@ -238,7 +238,7 @@ def test_app_before_its_first_call_is_cautioned(check: Check) -> None:
 
 
 def test_another_app_is_named(check: Check) -> None:
-    """It has series, and none of ours."""
+    """It has series, but none of this library."""
     registry = CollectorRegistry()
     Counter("flowers", "Sold.", registry=registry)
     server, thread = start_http_server(0, "127.0.0.1", registry)

@@ -28,14 +28,14 @@ def _send(check: Check, url: str, protocol: str = "grpc", chosen: str = "") -> S
 
 
 def _why(check: Check, url: str, protocol: str = "grpc") -> Finding:
-    """Return why a Collector does not take spans."""
+    """Return why a Collector refuses spans."""
     with pytest.raises(Trouble) as caught:
         _send(check, url, protocol, url)
     return caught.value.finding
 
 
 def test_spans_arrive(check: Check) -> None:
-    """All of them, under the trace that is said."""
+    """All spans arrive, in the reported trace."""
     with Receiver() as receiver:
         sent = _send(check, receiver.url, chosen=receiver.url)
         assert receiver.traces == {sent.trace_id: 3}
@@ -44,7 +44,7 @@ def test_spans_arrive(check: Check) -> None:
 
 
 def test_spans_arrive_over_tls(check: Check, monkeypatch: pytest.MonkeyPatch) -> None:
-    """With the environment's authority, as the app's own exporter."""
+    """The authority is from the environment, as for the app's exporter."""
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_CERTIFICATE", str(CERTIFICATE))
     with Receiver(tls=True) as receiver:
         monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", receiver.url)
@@ -53,7 +53,7 @@ def test_spans_arrive_over_tls(check: Check, monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_spans_arrive_over_http(check: Check) -> None:
-    """At the path that is the protocol's, written out or not."""
+    """The path is optional in the address."""
     with Web({"/v1/traces": Page()}) as web:
         _send(check, web.url, "http/protobuf", web.url)
         url = f"{web.url}/v1/traces"
@@ -62,7 +62,7 @@ def test_spans_arrive_over_http(check: Check) -> None:
 
 
 def test_wrong_protocol_is_named(check: Check) -> None:
-    """Both ways round."""
+    """HTTP for gRPC, and gRPC for HTTP."""
     with Receiver() as receiver:
         found = _why(check, receiver.url, "http/protobuf")
         assert "speaks grpc, we http/protobuf" in found.reason
@@ -88,7 +88,7 @@ def test_tls_mismatch_is_named(check: Check) -> None:
 
 
 def test_another_server_is_named(check: Check) -> None:
-    """It speaks no OTLP at all."""
+    """It does not support OTLP."""
     with Web() as web:
         found = _why(check, web.url, "http/protobuf")
     assert "speaks no OTLP (HTTP 404" in found.reason
@@ -111,7 +111,7 @@ def test_refusal_is_named(
     remedy: str,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """With the server's words; the exporters' own lines about it are not logged."""
+    """The trouble has the server's message; the exporters log nothing."""
     with Receiver(grpc.StatusCode[code], refuses_all=everything) as receiver:
         found = _why(check, receiver.url)
     assert reason in found.reason
@@ -134,7 +134,7 @@ def test_receivers_take_an_empty_export(tls: bool) -> None:  # noqa: FBT001
 
 
 def test_refusals_speak_the_protocol() -> None:
-    """With their status and their words."""
+    """The response has a status and a message."""
     code = grpc.StatusCode.UNAUTHENTICATED
     with Receiver(code, refuses_all=True) as receiver:
         reply = ask(address("", receiver.url), "grpc", 5)
@@ -165,7 +165,7 @@ def test_other_servers_do_not_speak_it() -> None:
 
 @pytest.mark.parametrize("protocol", ["grpc", "http/protobuf"])
 def test_silence_is_no_protocol(protocol: str) -> None:
-    """Whoever says nothing within the time speaks neither."""
+    """A server without a response in time supports neither."""
     with closing(socket.create_server(("127.0.0.1", 0))) as server:
         where = address("", f"http://127.0.0.1:{server.getsockname()[1]}")
         reply = ask(where, protocol, 0.2)

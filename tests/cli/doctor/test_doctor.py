@@ -39,7 +39,7 @@ def _broken(hops: dict[str, Any]) -> dict[str, list[str]]:
 
 
 def test_all_is_well(stack: FakeStack, capsys: pytest.CaptureFixture[str]) -> None:
-    """Every hop is reached, and the trace that Jaeger has is the one that is named."""
+    """Every hop is reached, and the reported trace is in Jaeger."""
     assert main(["doctor", "--json", *stack.options()]) == 0
     report = json.loads(capsys.readouterr().out)
     assert report["ok"] is True
@@ -57,7 +57,7 @@ def test_all_is_well(stack: FakeStack, capsys: pytest.CaptureFixture[str]) -> No
 def test_server_that_is_stopped_is_the_broken_hop(
     hop: str, stack: FakeStack, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """It alone, as refused, with the option that names another address."""
+    """Only this hop is broken, with the option for another address."""
     getattr(stack, hop).stop()
     code, hops = _run(capsys, stack.options())
     port = getattr(stack, hop).port
@@ -71,7 +71,7 @@ def test_server_that_is_stopped_is_the_broken_hop(
 def test_collector_that_is_stopped_is_the_broken_hop(
     stack: FakeStack, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """What comes behind it answers, but no trace could be followed to it."""
+    """Later hops answer, but no trace can be followed to them."""
     stack.receiver.stop()
     code, hops = _run(capsys, stack.options())
     assert code == 1
@@ -88,7 +88,7 @@ def test_wrong_protocol_is_named(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """With the variable that puts it right."""
+    """The remedy names the variable."""
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_PROTOCOL", "http/protobuf")
     code, hops = _run(capsys, stack.options())
     assert code == 1
@@ -102,7 +102,7 @@ def test_wrong_protocol_is_named(
 def test_what_an_environment_lacks_for_its_backend_is_named(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Whether something listens there or not."""
+    """With and without a server at the address."""
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:5000")
     assert main(["doctor", "--only", "collector", "--timeout", "1"]) == 1
     said = " ".join(capsys.readouterr().out.split())
@@ -147,7 +147,7 @@ def test_switch_that_keeps_spans_back_breaks_the_handler(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """The rest of the stack is looked at all the same, and answers."""
+    """The rest of the stack is still checked, and answers."""
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
     code, hops = _run(capsys, stack.options())
@@ -161,7 +161,7 @@ def test_switch_that_keeps_spans_back_breaks_the_handler(
 def test_hops_can_be_left_out(
     stack: FakeStack, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """They may be stopped then, and nothing is broken."""
+    """They may be stopped, and nothing is broken."""
     for web in (stack.prometheus, stack.metrics, stack.grafana):
         web.stop()
     skips = ["--skip=prometheus", "--skip=metrics", "--skip=grafana"]
@@ -213,7 +213,7 @@ def test_it_prints_for_people(
 
 
 def test_a_process_of_its_own_ends_with_the_code(stack: FakeStack) -> None:
-    """As a script calls it: nothing but JSON is on its standard output."""
+    """For scripts, standard output has only JSON."""
     done = subprocess.run(  # noqa: S603 -- our own program
         [
             *(sys.executable, "-m", "otel_callbacks.cli", "doctor", "--json"),
@@ -273,7 +273,7 @@ def test_it_works_without_rich(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """A slim image has no extra."""
+    """The command needs no extra."""
     monkeypatch.setitem(sys.modules, "rich", None)
     assert main(["doctor", *stack.options()]) == 0
     assert "All hops that were looked at are well." in capsys.readouterr().out
@@ -284,7 +284,7 @@ def test_http_protobuf_is_followed_too(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """Spans arrive at /v1/traces by OpenTelemetry's other exporter."""
+    """OpenTelemetry's HTTP exporter sends spans to /v1/traces."""
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_PROTOCOL", "http/protobuf")
     with Web({"/v1/traces": Page()}) as collector:
         monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", collector.url)
@@ -297,7 +297,7 @@ def test_http_protobuf_is_followed_too(
 def test_collector_alone_can_be_left_out(
     stack: FakeStack, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Then no trace is sent, and that is no trouble."""
+    """No trace is sent, without a trouble."""
     with Receiver() as unused:
         options = ["--collector", unused.url, *stack.options()[2:]]
         code, hops = _run(capsys, [*options, "--skip=collector"])
@@ -356,7 +356,7 @@ def test_hop_fits_the_width(width: int) -> None:
 
 
 def test_terminal_without_unicode_gets_ascii() -> None:
-    """Signs and arrows have others that stand in."""
+    """Signs and arrows have ASCII replacements."""
     out = _output(encoding="ascii")
     doctor.print_hop(out, _BROKEN)
     assert _printed(out).startswith("x collector ")
@@ -364,7 +364,7 @@ def test_terminal_without_unicode_gets_ascii() -> None:
 
 
 def test_skipped_hop_says_so() -> None:
-    """With the reason, where it is not the user's own wish."""
+    """The reason is printed, unless the user skipped it."""
     out = _output()
     doctor.print_hop(out, Hop(name="grafana", state="skipped", address="http://g"))
     doctor.print_hop(out, Hop(name="metrics", state="skipped", saw="none served"))
@@ -375,7 +375,7 @@ def test_skipped_hop_says_so() -> None:
 
 
 def test_verdict_names_broken_hops_and_the_trace() -> None:
-    """Or says that all is well; a trace that was not sent is not named."""
+    """Or that all hops work; a trace that was not sent is not named."""
     out = _output()
     doctor.verdict(out, Report("doctor", "mark", "abc", 1, (_BROKEN,)))
     assert _printed(out) == "\nBroken: collector.\nTrace abc of doctor\n"
@@ -385,7 +385,7 @@ def test_verdict_names_broken_hops_and_the_trace() -> None:
 
 
 def test_terminal_shows_what_is_going_on() -> None:
-    """The hop's name while it is looked at, and nothing of it is left."""
+    """The name of the current hop, which is overwritten later."""
     out = _output()
     doctor.waiting(out, "jaeger")
     assert _printed(out) == ""
@@ -399,7 +399,7 @@ def test_terminal_shows_what_is_going_on() -> None:
 def test_only_some_hops_are_looked_at(
     stack: FakeStack, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """The handler always is: it makes what is sent."""
+    """The handler is always checked, because it makes the spans."""
     arguments = ["doctor", *stack.options(), "--only", "collector", "--json"]
     assert main(arguments) == 0
     hops = json.loads(capsys.readouterr().out)["hops"]
