@@ -134,6 +134,34 @@ def monitor() -> Resource:
     return found
 
 
+def fewer_than_none() -> Resource:
+    """A number of replicas with a minus."""
+    found, _ = _gateway()
+    found["spec"]["replicas"] = -1
+    return found
+
+
+def twice() -> Resource:
+    """Two ports of one name."""
+    found, container = _gateway()
+    container["ports"][1]["name"] = container["ports"][0]["name"]
+    return found
+
+
+def service() -> Resource:
+    """A type of Service with one small letter."""
+    found = named(resources("overlays/small"), "Service", "otel-gateway")
+    found["spec"]["type"] = "ClusterIp"
+    return found
+
+
+def name() -> Resource:
+    """A name with a capital and an underscore."""
+    found, _ = _gateway()
+    found["metadata"]["name"] = "Otel_Gateway"
+    return found
+
+
 def version() -> Resource:
     """A version that Kubernetes took away in 1.16."""
     found = named(resources("overlays/large"), "StatefulSet", "otel-sampler")
@@ -160,5 +188,9 @@ PLACES = {
     both: "large/availability.yaml: PodDisruptionBudget/otel-gateway: spec: ",
     replicas: "HorizontalPodAutoscaler/otel-gateway: spec.minReplicas: ",
     monitor: "monitoring/monitors.yaml: PodMonitor/servers: spec: ",
+    fewer_than_none: "Deployment/otel-gateway: spec.replicas: ",
+    twice: "containers.0.ports.1.name: ",
+    service: "Service/otel-gateway: spec.type: ",
+    name: "metadata.name: ",
     version: "large/sampler.yaml: StatefulSet/otel-sampler: apiVersion: ",
 }

@@ -41,6 +41,7 @@ _WORDS: Final = {
     },
     "scheme": {"HTTP", "HTTPS"},
 }
+_SERVICES: Final = {"ClusterIP", "ExternalName", "LoadBalancer", "NodePort"}
 _PORTS: Final = {"port", "containerPort", "targetPort", "hostPort", "nodePort"}
 _MODES: Final = {"defaultMode", "mode"}
 # Each below one of these is a quantity.
@@ -57,6 +58,7 @@ def wrong_values(resource: dict[str, Any]) -> Iterator[tuple[Place, str]]:
     """
     for place, value in _leaves(resource, ()):
         yield from ((place, wrong) for wrong in _of_one(place, value))
+    yield from _whole(resource)
     spec = resource.get("spec", {})
     if resource["kind"] == "CronJob":
         yield from _schedule(str(spec.get("schedule", "")))
@@ -71,6 +73,20 @@ def wrong_values(resource: dict[str, Any]) -> Iterator[tuple[Place, str]]:
         ("minAvailable" in spec) == ("maxUnavailable" in spec)
     ):
         yield ("spec",), "wants either minAvailable or maxUnavailable"
+
+
+def _whole(resource: dict[str, Any]) -> Iterator[tuple[Place, str]]:
+    """Judge the name of a resource, how many there are, and a Service's type."""
+    name = resource["metadata"]["name"]
+    # https://kubernetes.io/docs/concepts/overview/working-with-objects/names/
+    if re.fullmatch(r"[a-z0-9]([a-z0-9.:-]*[a-z0-9])?", name) is None:
+        yield ("metadata", "name"), f"{name!r} has more than a-z, 0-9, '-' and '.'"
+    spec = resource.get("spec", {})
+    if spec.get("replicas", 0) < 0:
+        yield ("spec", "replicas"), "is less than 0"
+    kind = spec.get("type", "ClusterIP")
+    if resource["kind"] == "Service" and kind not in _SERVICES:
+        yield ("spec", "type"), f"{kind!r} is none of {', '.join(sorted(_SERVICES))}"
 
 
 def _leaves(value: Any, place: Place) -> Iterator[tuple[Place, Any]]:
@@ -139,14 +155,8 @@ def _pod(spec: dict[str, Any]) -> Iterator[tuple[Place, str]]:
                     f"{mount['name']!r} is no volume of this Pod",
                 )
         names = [port.get("name", "") for port in container.get("ports", ())]
-        for number, name in enumerate(names):
-            if name and (
-                len(name) > _PORT_NAME_LENGTH or not _PORT_NAME.fullmatch(name)
-            ):
-                yield (
-                    (*place, "ports", number, "name"),
-                    f"{name!r} is no name of at most {_PORT_NAME_LENGTH} letters",
-                )
+        for number, wrong in _port_names(names):
+            yield (*place, "ports", number, "name"), wrong
         for probe in ("startupProbe", "readinessProbe", "livenessProbe"):
             port = container.get(probe, {}).get("httpGet", {}).get("port")
             if isinstance(port, str) and port not in names:
@@ -154,3 +164,12 @@ def _pod(spec: dict[str, Any]) -> Iterator[tuple[Place, str]]:
                     (*place, probe, "httpGet", "port"),
                     f"{port!r} is no port of this container",
                 )
+
+
+def _port_names(names: list[str]) -> Iterator[tuple[int, str]]:
+    """Judge the names of a container's ports, and find those that are there twice."""
+    for number, name in enumerate(names):
+        if name and name in names[:number]:
+            yield number, f"{name!r} is the name of another port"
+        elif name and (len(name) > _PORT_NAME_LENGTH or not _PORT_NAME.fullmatch(name)):
+            yield number, f"{name!r} is no name of at most {_PORT_NAME_LENGTH} letters"
