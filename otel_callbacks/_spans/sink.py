@@ -1,4 +1,4 @@
-"""Runs become spans, as OpenTelemetry's GenAI conventions name them.
+"""Spans of runs, by OpenTelemetry's GenAI conventions.
 
 https://github.com/open-telemetry/semantic-conventions-genai
 """
@@ -49,7 +49,7 @@ def end_attributes(
     content: bool,
     held: dict[str, AttributeValue] | None = None,
 ) -> dict[str, AttributeValue]:
-    """Return what became known of a run by its end, in the dictionary that is given."""
+    """Add the attributes that are known at the end of a run, and return them all."""
     attributes: dict[str, AttributeValue] = {} if held is None else held
     if end.chunk_ns:
         sums.add_chunk_times(attributes, run.start_tick, end.chunk_ns)
@@ -75,10 +75,10 @@ def end_attributes(
 def _add_failure(
     attributes: dict[str, AttributeValue], run: Run, end: End, failure: Failure
 ) -> None:
-    """Add why a run did not end well."""
+    """Add the reason of an unsuccessful end."""
     attributes[semconv.ERROR_TYPE] = failure.error_type
     attributes[semconv.OUTCOME] = end.outcome
-    # What "cancelled" has said is not said again in other words.
+    # An error class equal to the outcome, such as "cancelled", is redundant.
     if failure.error_class != end.outcome:
         attributes[semconv.ERROR_CLASS] = failure.error_class
     attributes.update(failure.attributes)
@@ -87,7 +87,7 @@ def _add_failure(
 
 
 def as_json(content: Content) -> dict[str, str | int]:
-    """Return content as a span can hold it: as JSON, where other letters stay text."""
+    """Return content as JSON for a span, without escapes of non-ASCII text."""
     return {
         name: value
         if isinstance(value, str | int)
@@ -98,7 +98,7 @@ def as_json(content: Content) -> dict[str, str | int]:
 
 
 def of_the_conventions(attributes: Attributes) -> Attributes:
-    """Return the attributes without those of ours."""
+    """Return only the attributes of the conventions."""
     return {
         key: value
         for key, value in attributes.items()
@@ -112,7 +112,7 @@ def _add_response(
     response: Response,
     registry: semconv.Registry,
 ) -> None:
-    """Add what a run gave back."""
+    """Add the attributes of a response."""
     if response.attributes is not NO_ATTRIBUTES:
         attributes.update(response.attributes)
         if (
@@ -130,7 +130,7 @@ def _add_response(
     if usage is None:
         return
     if response.cache_hit:
-        # Under names of ours: whoever adds up gen_ai.usage adds up what was spent.
+        # Under our own names, so that sums of gen_ai.usage contain only used tokens.
         attributes[semconv.SAVED_INPUT_TOKENS] = usage.input_tokens or 0
         attributes[semconv.SAVED_OUTPUT_TOKENS] = usage.output_tokens or 0
     else:
@@ -185,7 +185,7 @@ class SpanSink:
             self._start(run)
 
     def ended(self, run: StandIn, end: End) -> None:
-        """End a run's span, and put back what was current before it."""
+        """End a run's span, and restore the context before it."""
         if end.late:
             return
         span = run.span
@@ -237,7 +237,7 @@ class SpanSink:
             current_span.attach(run, context, current)
 
     def _end(self, run: StandIn, span: trace.Span, end: End) -> None:
-        """Write what became known, and end the span."""
+        """Set the last attributes, and end the span."""
         if run.parent_run is not None and not run.is_summed:
             run.is_summed = True
             if run.refusal is None:
@@ -265,7 +265,7 @@ class SpanSink:
         self._interrupted.discard(run.key)
 
     def _fitting(self, content: Content) -> dict[str, AttributeValue]:
-        """Return content as JSON that the SDK leaves as it is."""
+        """Return content as JSON that fits the limits of the SDK."""
         attributes: dict[str, AttributeValue] = {**as_json(content)}
         limits = self._maker.limits
         limits.shorten(attributes, content, extensions=self._extensions)
@@ -289,7 +289,7 @@ class SpanSink:
         attributes: dict[str, AttributeValue],
         end: End,
     ) -> dict[str, AttributeValue]:
-        """Return the last attributes as far as extensions and limits let them."""
+        """Return the last attributes that extensions and limits allow."""
         if not self._extensions:
             attributes = dict(of_the_conventions(attributes))
         limits = self._maker.limits
@@ -302,7 +302,7 @@ class SpanSink:
         return dict(limits.at_end(span, attributes))
 
     def _is_trivial(self, run: Run, span: StepSpan, end: End) -> bool:
-        """Say whether a step was short and empty, and went well."""
+        """Return whether a step was short, empty and successful."""
         return (
             end.failure is None
             and end.end_ns - run.start_ns < self._shortest_ns
@@ -311,7 +311,7 @@ class SpanSink:
         )
 
     def _note(self, run: StandIn, parent: Run, end: End) -> None:
-        """Add a run to what its root and its agent did."""
+        """Add a run to the sums of its root and of its agent."""
         sums.note(run.rollup, run.request.operation, end)
         # Of an agent itself: the one outside, as its own list is for what is below.
         if parent.of_agent is not None:
@@ -324,12 +324,12 @@ class SpanSink:
 
 
 def _is_step(run: Run) -> bool:
-    """Say whether a run is an inner step without an operation of its own."""
+    """Return whether a run is an inner step without an operation of its own."""
     return run.parent_run is not None and not run.request.operation
 
 
 def _finish(span: Any, attributes: dict[str, AttributeValue], end: End) -> None:
-    """End a span with what became known."""
+    """End a span with its last attributes."""
     # Without a description: messages may hold content, and `error.type` says the type.
     failed = end.failure is not None
     if type(span) in _OWN:
@@ -358,7 +358,7 @@ def _attach_shared(run: StandIn, context: Context, current: trace.Span) -> None:
 
 
 def _leave(run: StandIn) -> None:
-    """Make current what was before, and let the run's span go."""
+    """Restore the context before a run, and release the run's span."""
     if run.shared is None:
         current_span.put_back(run)
     else:
@@ -367,7 +367,7 @@ def _leave(run: StandIn) -> None:
 
 
 def _leave_shared(run: StandIn, shared: current_span.Shared) -> None:
-    """Leave a batch; the last one to do so makes current what was before."""
+    """Leave a batch; the last run restores the context before it."""
     if shared.remove(run):
         current_span.put_back(shared)
         shared.release()
@@ -391,7 +391,7 @@ class Threads:
         return () if before is None else (Link(before),)
 
     def remember(self, request: Request, span: Span) -> None:
-        """Take a run as the last one of its thread."""
+        """Remember a run as the last one of its thread."""
         key = (request.target, request.thread)
         # Out and in again: the threads used last stand at the end.
         self._last.pop(key, None)
