@@ -247,7 +247,7 @@ class LedgerSink:
             if account.limits is None:
                 continue
             refuses = account.limits.on_exceed != WARN
-            for is_final in (False, True):
+            for is_final in (False, True):  # pragma: no branch -- it breaks
                 reservation = Reservation(
                     asked, least, charge.sent, is_priced=is_priced, is_final=is_final
                 )
