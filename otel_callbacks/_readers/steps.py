@@ -17,7 +17,7 @@ from otel_callbacks._records import ERROR, NO_ATTRIBUTES, Failure, Request, Resp
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
-    from types import FrameType
+    from types import CodeType, FrameType
     from uuid import UUID
 
     from otel_callbacks._records import Attributes, AttributeValue
@@ -25,7 +25,13 @@ if TYPE_CHECKING:
 
 def enclosing_run_id() -> UUID | None:
     """Return the id of the run whose code is running, or None outside of any run."""
-    config = var_child_runnable_config.get()
+    return _caller_of(var_child_runnable_config.get())
+
+
+def _caller_of(
+    config: Mapping[str, object] | dict[object, object] | None,
+) -> UUID | None:
+    """Return the id of the run that a config is made for what it calls."""
     if not config:
         return None
     # Outside a run, `callbacks` is a list of handlers; inside one, a manager.
@@ -68,18 +74,20 @@ def configured() -> Configured | None:
     """Return the ids in the current config, or None if it has none.
 
     A call with a config of its own has the ids of that config: one step may serve two
-    users. LangChain's frames are searched only where the current config has ids.
+    users. Inside a run, LangChain's frames are searched only where its config has ids.
     """
     config = var_child_runnable_config.get()
-    of_parent = mapping(config.get("configurable")) if config else None
-    if not of_parent or not (outer := ids_of(of_parent)):
-        return None
-    own = _own_config()
-    return Configured(
-        outer if own is None else ids_of(mapping(own.get("configurable"))),
-        outer,
-        enclosing_run_id(),
-    )
+    outer: dict[str, AttributeValue] = {}
+    if config:
+        of_parent = mapping(config.get("configurable"))
+        if not of_parent or not (outer := ids_of(of_parent)):
+            return None
+    given = _own_config()
+    own = outer if given is None else ids_of(mapping(given.get("configurable")))
+    if config:
+        return Configured(own, outer, _caller_of(config))
+    # At the start of all, or of a batch, whose steps have the config of the batch.
+    return Configured(own, own, _caller_of(given)) if own else None
 
 
 def _own_config() -> dict[object, object] | None:
@@ -87,13 +95,28 @@ def _own_config() -> dict[object, object] | None:
     frame: FrameType | None = sys._getframe(1)  # noqa: SLF001 -- no public way up
     frames = _FRAMES_AT_MOST
     while frame is not None and frames:
-        if "config" in frame.f_code.co_varnames and str(
-            frame.f_globals.get("__name__")
-        ).startswith(("langchain_core.", "langgraph.")):
+        known = _KNOWN_CODE.get(id(frame.f_code)) or _know_code(frame)
+        if known[0]:
             config = frame.f_locals.get("config")
             return config if isinstance(config, dict) else None
         frame, frames = frame.f_back, frames - 1
     return None
+
+
+_CODE_AT_MOST: Final = 10_000
+_KNOWN_CODE: dict[int, tuple[bool, CodeType]] = {}
+"""Whether code is a method of LangChain's with a config, by its id; it stays alive."""
+
+
+def _know_code(frame: FrameType) -> tuple[bool, CodeType]:
+    """Say whether a frame is of a method of LangChain's that has a config."""
+    code = frame.f_code
+    module = str(frame.f_globals.get("__name__"))
+    has_config = "config" in code.co_varnames
+    known = has_config and module.startswith(("langchain_core.", "langgraph.")), code
+    if len(_KNOWN_CODE) < _CODE_AT_MOST:
+        _KNOWN_CODE[id(code)] = known
+    return known
 
 
 def retriever_response(documents: Any) -> Response:

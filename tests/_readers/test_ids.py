@@ -14,7 +14,7 @@ import pytest
 from langchain_core.chat_history import InMemoryChatMessageHistory
 from langchain_core.prompts import ChatPromptTemplate
 from langchain_core.retrievers import BaseRetriever
-from langchain_core.runnables import RunnableLambda
+from langchain_core.runnables import RunnableLambda, RunnableParallel
 from langchain_core.runnables.history import RunnableWithMessageHistory
 from langchain_core.tools import tool
 from langgraph.graph import START, StateGraph
@@ -104,6 +104,74 @@ def test_each_step_of_a_chain_is_the_users(telemetry: Capture) -> None:
     assert len(found) == 7
     assert len(telemetry.spans) == 8
     assert found == dict.fromkeys(found, OF_ROSE)
+
+
+def _remembers() -> Any:
+    """Return a model with a history, whose session is in the config."""
+    histories: dict[str, Any] = {}
+    with pytest.warns(match="deprecated"):
+        return RunnableWithMessageHistory(
+            _model(),
+            lambda session_id: histories.setdefault(
+                session_id, InMemoryChatMessageHistory()
+            ),
+        )
+
+
+@pytest.mark.filterwarnings("ignore:.*deprecated")
+@pytest.mark.parametrize("way", ["invoke", "ainvoke", "batch", "abatch"])
+@pytest.mark.parametrize(
+    "make",
+    [
+        _model,
+        lambda: RunnableLambda(str) | _model(),
+        lambda: RunnableParallel(a=_model(), b=RunnableLambda(str) | _model()),
+        _remembers,
+    ],
+    ids=["model", "sequence", "parallel", "history"],
+)
+def test_whoever_starts_something_is_on_all_of_its_spans(
+    telemetry: Capture, make: Callable[[], Any], way: str
+) -> None:
+    """One call or a batch of two, in sync and async code; a model alone, too."""
+    configs: list[Any] = [
+        {
+            "callbacks": [telemetry.handler],
+            "configurable": {"user_id": user, "session_id": f"s-{user}"},
+        }
+        for user in ("rose", "lily")
+    ]
+    started = make()
+    if way == "batch":
+        started.batch(["hi", "ho"], configs)
+    elif way == "abatch":
+        asyncio.run(started.abatch(["hi", "ho"], configs))
+    else:
+        for config in configs:
+            called = getattr(started, way)("hi", config)
+            if way == "ainvoke":
+                asyncio.run(called)
+    traces: dict[str, list[Any]] = {}
+    for span in telemetry.spans:
+        traces.setdefault(span["trace_id"], []).append(_ids(span))
+    users = []
+    for first, *others in traces.values():
+        assert others == [first] * len(others)
+        assert first["session.id"] == f"s-{first['user.id']}"
+        users.append(first["user.id"])
+    assert sorted(users) == ["lily", "rose"]
+
+
+def test_much_code_is_looked_at_anew(
+    telemetry: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is known of code is bounded, and is the same without a place for it."""
+    monkeypatch.setattr(steps, "_CODE_AT_MOST", 0)
+    monkeypatch.setattr(steps, "_KNOWN_CODE", {})
+    config: Any = {"callbacks": [telemetry.handler], "configurable": ROSE}
+    _model().invoke("hi", config)
+    assert _all(telemetry) == {"chat m": OF_ROSE}
+    assert steps._KNOWN_CODE == {}
 
 
 @pytest.mark.parametrize("way", ["invoke", "ainvoke", "stream", "astream"])
