@@ -132,12 +132,12 @@ def _lines(answer: Answer, unit: str) -> str:
     if not points:
         return "<i>native histogram</i>"
     first, last = min(p[0] for p in points), max(p[0] for p in points)
-    most = max((p[1] for p in points if p[1] == p[1]), default=0) or 1
+    most = max((p[1] for p in points if p[1] == p[1]), default=0)
     drawn, legend = [], []
     for at, (name, one) in enumerate(named):
         path = " ".join(
             f"{_WIDTH * (float(t) - first) / ((last - first) or 1):.0f},"
-            f"{_HEIGHT * (1 - float(v) / most):.0f}"
+            f"{_HEIGHT * (1 - float(v) / (most or 1)):.0f}"
             for t, v in one["values"]
             if isinstance(v, str) and v not in {"NaN", "+Inf"}
         )
