@@ -18,7 +18,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
 )
 
 EXAMPLES: Final = Path(__file__).parents[2] / "examples"
-_ENDS_WITHIN: Final = 60
+_ENDS_WITHIN: Final = 300
 _COUNTERS: Final = "counters, as Prometheus reads them\n"
 
 
