@@ -44,15 +44,15 @@ class CallQueue:
         self.budget_exceeded = Counts()
         self.lost = Counts()
         self.folds: list[Fold] = []
-        # Bring what is written elsewhere up to date, after a fold.
+        # Called after each fold, to update stores outside this process.
         self.writers: list[Callable[[], None]] = []
-        # Whoever reads a fold holds it; no callback does.
+        # Held while a fold is read or changed; callbacks never take it.
         self.lock = threading.Lock()
         self._fold_at = fold_at
         self._calls: deque[Call] = deque()
-        # By id; gone with their provider.
+        # By id; removed with their provider.
         self._tables: dict[int, weakref.ref[RunTable]] = {}
-        # The runs that several tables may have, by the one that counts them.
+        # By key: for runs that are in several tables, the run that is counted.
         self._counted: dict[int, object] = {}
         self._self = weakref.ref(self)
         call_after_fork(self)
@@ -85,7 +85,7 @@ class CallQueue:
 
     def append(self, call: Call, once: Iterable[bool]) -> None:
         """Queue a finished call, at most once."""
-        # In one step of C: an end that was interrupted is told again.
+        # In one C call, because an interrupted end is repeated.
         self._calls.extend(compress((call,), once))
         if len(self._calls) % self._fold_at == 0:
             self.write_soon()

@@ -40,7 +40,7 @@ _ERROR_LABELS: Final = (catalogue.label(semconv.ERROR_TYPE),)
 # The most kinds of calls whose states are cached; beyond it the cache is cleared.
 _KEPT_AT_MOST: Final = 10_000
 
-# Where a kind says how the call ended.
+# The index of the outcome in a kind.
 _OUTCOME: Final = 6
 
 Kind: TypeAlias = tuple[
@@ -117,12 +117,12 @@ class _States:
     ) -> None:
         self.base = base
         self.chosen = chosen
-        # Those of the operation's own histogram.
+        # The label values of the operation's own histogram.
         self.labels = labels
         self.overflowed = overflowed
         self.operations = operations
         self.duration = duration
-        # Made when first needed: a tool's call has none, and no series of zeros.
+        # Created when first used: a tool has no tokens, and needs no series of zeros.
         self.tokens: _Tokens | None = None
         self.cost: MoneyState | None = None
         self.unpriced: CounterState | None = None
@@ -156,7 +156,7 @@ class Fold:
         self._agent_tool_calls = kept(store.histograms, catalogue.AGENT_TOOL_CALLS)
         workflow = catalogue.workflow_duration(registry)
         self._workflow = kept(store.histograms, workflow)
-        # Operations whose length is in a histogram of their own, and its labels.
+        # Operations with a duration histogram of their own, and its series.
         self._own = {
             semconv.EXECUTE_TOOL: (self._tool, catalogue.TOOL_DURATION),
             semconv.INVOKE_AGENT: (self._agent, catalogue.AGENT_DURATION),
@@ -173,7 +173,7 @@ class Fold:
         self._partly_priced = kept(store.counters, catalogue.PARTLY_PRICED)
         self._kinds: dict[Kind, _States] = {}
         self.usage_missing = 0
-        # Of which the gauge of calls in flight says that there is none.
+        # Label sets for which the gauge of calls in flight shows 0 when none is open.
         self.seen_in_flight: dict[LabelValues, int] = {}
 
     def add(self, call: Call) -> None:
@@ -232,7 +232,7 @@ class Fold:
         tokens = states.tokens
         if tokens is None:
             tokens = states.tokens = self._token_states(states, kind[0], outcome)
-        # As many as the operation has types of tokens: embeddings go in alone.
+        # Embeddings have input tokens only.
         for position, total in enumerate(tokens.totals):
             count = usage[position]
             if count is not None:
@@ -288,7 +288,7 @@ class Fold:
         errors, more = self.limits.bound(_ERROR_LABELS, (error_type,))
         overflowed += more
         if len(chosen) != len(self._names):
-            # What could not be read, or a handler with other settings.
+            # A request that could not be read, or a handler with other settings.
             chosen = ("",) * len(self._names)
         if chosen:
             chosen, more = self.limits.bound(self._names, chosen)

@@ -59,7 +59,7 @@ class MultiprocessSink:
         names: tuple[str, ...] = (),
         semconv_registry: Registry = catalogue.REGISTRY,
     ) -> None:
-        # First, as a registry is read in the order of its collectors.
+        # First, because a registry calls its collectors in order.
         registry.register(UpToDate(calls))
         plain = PlainStore(registry)
         store = plain if extensions else ConventionsOnly(plain, OwnStore())
@@ -82,8 +82,8 @@ class MultiprocessSink:
             for series in (catalogue.IN_FLIGHT, catalogue.OPEN_RUNS)
             if extensions
         )
-        # Of each open run the label values, as it is and as it is written; and which
-        # have changed. Whatever is told twice or cut short changes nothing in the end.
+        # The label values of each open run, in memory and as written to the files, and
+        # the runs that have changed. A repeated or interrupted change has no effect.
         self._open: dict[int, LabelValues] = {}
         self._shown: dict[int, LabelValues] = {}
         self._changes: deque[tuple[int, LabelValues]] = deque()
@@ -126,7 +126,7 @@ class MultiprocessSink:
                 before, now = self._shown.pop(key, None), self._open.get(key)
                 if now is not None:
                     self._shown[key] = now
-                # What was open for a moment is shown, too, as 0.
+                # A run that was open between two writes is shown, too, as 0.
                 for at, change in ((labels, 0), (before, -1), (now, 1)):
                     if at is not None and self._gauges:
                         self._change(at, change)

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from otel_callbacks._metrics.store import LabelLimits, LabelValues, Trace
 
 _SECONDS: Final = 1e-9
-# Whatever thread folds has a context of its own, which is no call's.
+# An empty context: the context of the thread that folds belongs to no call.
 _NOWHERE: Final = Context()
 _PORT: Final = catalogue.label(semconv.SERVER_PORT)
 
@@ -170,7 +170,7 @@ class MeterStore:
     def __init__(self) -> None:
         self._instruments: list[_Instrument] = []
         self.is_young = False
-        """Whether a label set has come since somebody asked."""
+        """Whether a label set was added since the last read."""
         # `use` comes before the first series.
         self._meter: Any = None
 
@@ -200,7 +200,7 @@ class MeterStore:
 
 
 _SCOPE: Final = "otel_callbacks"
-# Longer than the millisecond that Prometheus tells times by.
+# Longer than a millisecond, the resolution of Prometheus' timestamps.
 _TICK_SECONDS: Final = 0.002
 
 
@@ -218,10 +218,10 @@ class Meters:
         self._registry = registry
         self._store = MeterStore()
         self._sources: list[tuple[weakref.ref[CallQueue], Fold]] = []
-        # Numbers that are another process's: that of which this one was forked.
+        # The counts of the parent process at the fork.
         self._before: dict[str, Counter[LabelValues]] = {}
         self._now: dict[str, Counter[LabelValues]] = {}
-        # How many label sets of each series there were.
+        # The number of label sets of each series.
         self._sets: dict[str, int] = {}
         self._meter(provider)
 
@@ -249,7 +249,7 @@ class Meters:
         meter = metrics.get_meter(
             _SCOPE, version("otel-callbacks"), provider, semconv.SCHEMA_URL
         )
-        # First of all: the SDK asks in the order in which they were made.
+        # First, because the SDK calls instruments in the order of their creation.
         for series in catalogue.ABOUT:
             make: Any = (
                 meter.create_observable_counter

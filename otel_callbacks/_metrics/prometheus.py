@@ -60,7 +60,7 @@ class SeriesCollector(Collector):
         self._series = catalogue.series_of(registry)
         self._extensions = extensions
         self._store = OwnStore()
-        # Of label sets that are counted elsewhere.
+        # Creation times of the label sets that are counted elsewhere.
         self._born: dict[str, dict[LabelValues, float]] = {}
         store = self._store if extensions else ConventionsOnly(self._store, OwnStore())
         self._fold = Fold(store, limits, names, registry)
@@ -102,7 +102,7 @@ class PrometheusSink:
         self._diagnostics = diagnostics
         self._chain_at = chain_at
         self._is_missing_logged = False
-        # The last call that went well: what is like it has the same kind.
+        # The last successful call: similar calls have the same kind.
         self._last: tuple[Request | None, str, Kind | None] = (None, "", None)
 
     def started(self, run: StandIn) -> None:
@@ -184,7 +184,7 @@ class PrometheusSink:
         if request.operation not in _CALLS or end.late:
             return False
         expected = end.response is None or end.response.usage_expected
-        # Of text, only in a batch may the usage stand in another run's response.
+        # Only in a batch may the usage be in the response of another run.
         if not expected and (
             request.batch_size > 1 or request.operation == semconv.EMBEDDINGS
         ):

@@ -163,7 +163,7 @@ TOKENS_SAVED: Final = Series(
 COST: Final = Series(
     "otel_callbacks.cost_usd",
     "counter",
-    # In braces: a unit USD would end the name in _USD.
+    # In braces, because the unit USD would add the suffix _USD to the name.
     "{USD}",
     "US dollars that model calls cost, by how the call ended.",
     (*BASE, semconv.LABEL_OUTCOME),
@@ -251,11 +251,11 @@ OPEN_RUNS: Final = Series(
     "Runs in the table of open runs, chains too.",
 )
 
-# Series of spend: they get the labels that an app chooses.
+# Series of spend, with the labels that the app chooses.
 SPEND: Final = (TOKENS, TOKEN_DETAILS, TOKENS_SAVED, COST, COST_SAVED, OPERATIONS)
 
-# About the handler itself: counted elsewhere and read when somebody asks. The first is
-# asked first; what it finds is the same moment for all.
+# Series about the handler itself: counted elsewhere and read at a scrape. The first is
+# read first, so that all show the same moment.
 ABOUT: Final = (
     IN_FLIGHT,
     RUNS_LOST,
@@ -281,8 +281,7 @@ def series_of(registry: semconv.Registry) -> tuple[Series, ...]:
 SERIES: Final = tuple(one for one in (*globals().values(),) if isinstance(one, Series))
 """All of them, in the order above, by their names in the registry that is usual."""
 
-# Attributes by their label; a label that is not here is the app's own, with one name
-# for both.
+# Attributes by label; other labels are chosen by the app, with one name for both.
 ATTRIBUTES: Final = {name: f"{semconv.OURS}{name}" for name in semconv.OUR_LABELS} | {
     label(name): name
     for name in (

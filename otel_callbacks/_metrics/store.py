@@ -33,8 +33,8 @@ if TYPE_CHECKING:
 
 _SECONDS: Final = 1e-9
 _BEFORE_A_SCRAPE: Final = 0.1
-# Digits of a sum of money: no app comes to an end of them. A context of our own, as
-# the thread's may be set to less by the app.
+# Enough digits for every sum of money. A context of our own, as the app may set a
+# lower precision in the thread's context.
 _MONEY: Final = Context(prec=50, traps=[])
 
 
@@ -128,8 +128,8 @@ class Distribution:
 
     def observe_gaps(self, ticks: Sequence[int], trace: Trace | None) -> None:
         """Observe the seconds between successive clock readings."""
-        # All in C and in whole nanoseconds: a stream has many chunks. Sorted, they need
-        # a search for each bucket they fall into, where each needed one of its own.
+        # In C and in integer nanoseconds, because a stream has many chunks. Sorted gaps
+        # need one search for each bucket, instead of one for each chunk.
         gaps = [*map(sub, ticks[1:], ticks)]
         if trace is not None:
             last = gaps[-1]
@@ -272,10 +272,10 @@ def empty(series: Series) -> Metric:
     )
 
 
-# Values beyond the limit; error.type has a name of its own for that.
+# The value of labels beyond their limit; `error.type` has its own.
 _BEYOND: Final = {label(semconv.ERROR_TYPE): semconv.ERROR_TYPE_OTHER}
-# Labels with few values, which no app chooses: they stay as they are where a series has
-# reached its limit, so that sums by them stay right.
+# Labels with few values, not chosen by an app. They keep their values in a series that
+# has reached its limit, so that sums by them stay right.
 _CLOSED: Final = frozenset(
     {
         *(label(n) for n in (semconv.OPERATION_NAME, semconv.TOKEN_TYPE)),

@@ -91,7 +91,7 @@ class SeriesWiring:
         self._is_shown = False
         self._providers: ByIdentity[bool] = ByIdentity()
         self._of_global = False
-        # Nobody asks a worker for its series: its files must be right at once.
+        # A worker is never scraped, so its files must be up to date at once.
         self.calls = CallQueue(diagnostics, fold_at=1 if is_multiprocess() else FOLD_AT)
         sink = PrometheusSink(self.calls, diagnostics, _chain_at(choices))
         self.sinks: list[Sink] = [sink]
@@ -105,10 +105,10 @@ class SeriesWiring:
         """Register the series and push them, as set by the settings."""
         if settings.metrics_exporter != "otlp":
             if self._collector is not None:
-                # A registry may have been cleared since, as between two tests.
+                # The registry may have been cleared, as between two tests.
                 with contextlib.suppress(ValueError):
                     registry.register(self._collector)
-            # Shown already without a collector: several workers, in their processes.
+            # Without a collector in multiprocess mode: the files are registered once.
             elif not self._is_shown:  # pragma: no branch
                 self._show(registry)
             self._is_shown = True
@@ -144,7 +144,7 @@ class SeriesWiring:
 
     def _push(self, provider: MeterProvider) -> None:
         """Add the series to a meter provider, once."""
-        # What was set up before the global provider was set uses that one by now.
+        # Series set up before the global provider was set use it by now.
         is_global = provider is metrics.get_meter_provider()
         if self._providers.get(provider) or (is_global and self._of_global):
             return

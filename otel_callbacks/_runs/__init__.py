@@ -1,1 +1,1 @@
-"""The table of open runs, the life of a run, and runs whose end is never reported."""
+"""The table of open runs, the lifecycle of a run, and lost runs."""

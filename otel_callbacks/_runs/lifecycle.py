@@ -364,7 +364,7 @@ def _read(
     except Exception as error:  # noqa: BLE001 -- the run must end all the same
         if reader is not model_response:
             return None, error
-        # What was said of the tokens is read without what may have raised.
+        # Read the tokens without the values that may have raised.
         return _read(_simpler, payload)[0], error  # type: ignore[return-value]
 
 

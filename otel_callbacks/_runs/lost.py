@@ -23,7 +23,7 @@ from otel_callbacks._runs.run import Run, RunRef, TaskWatches
 if TYPE_CHECKING:
     from otel_callbacks._background import Background
 
-# Why a run was lost, the label ``reason``.
+# Values of the label ``reason``.
 FORGOTTEN: Final = "forgotten"
 TASK_CANCELLED: Final = "task_cancelled"
 PARENT_ENDED: Final = "parent_ended"
@@ -41,9 +41,9 @@ REASONS: Final = (
     CLOSED,
 )
 
-# Lost runs that are remembered though their id is gone, or cannot say that it is.
+# Lost runs remembered after their id was collected, or if it has no weak reference.
 _REMEMBERED: Final = 1_000
-# A start or an end that takes longer was interrupted where nothing could be noted.
+# A start or an end that takes longer was interrupted before it could be marked so.
 _INTERRUPTED_NS: Final = 5_000_000_000
 
 
@@ -76,7 +76,7 @@ class LostRuns:
     ) -> None:
         self._table = table
         self._time_limit_ns = int(time_limit * 1e9)
-        # By key, as long as the id lives: its end may still be reported.
+        # By key, while the id lives: the end may still be reported.
         self._remembered: dict[int, Run] = {}
         self._recent: OrderedDict[int, Run] = OrderedDict()
         self._tasks = TaskWatches(self._task_cancelled)
@@ -98,13 +98,13 @@ class LostRuns:
         try:
             ref = RunRef(run_id, self._on_forgotten)
         except TypeError:
-            # Kept, so that no other id can have its address, which may be its key.
+            # Kept so that no other object gets its address, which may be the key.
             run.ref = run_id
         else:
-            # Whole before it is kept, and so before it can be called back.
+            # Complete before it is stored, because its callback may run from then on.
             ref.run = run
             run.ref = ref
-        # Exported by asyncio, and a fifth of the cost of catching current_task()'s
+        # Exported by asyncio, and five times cheaper than catching current_task()'s
         # error in sync code.
         if asyncio._get_running_loop() is not None:  # noqa: SLF001
             run.watch = self._tasks.watch(run)
@@ -116,7 +116,7 @@ class LostRuns:
         if not run.lost:
             run.lost = reason
             run.tick = time.perf_counter_ns()
-        # Remembered first: its end may be reported by another thread at this moment.
+        # Remembered first, because another thread may report the end at this moment.
         run.outcome = outcome
         is_alive = isinstance(run.ref, RunRef) and run.ref() is not None
         remembered = self._remembered if is_alive else self._recent
@@ -166,7 +166,7 @@ class LostRuns:
         if run.is_interrupted:
             self._table.complete(run)
         elif run.lost:
-            # Whoever starts a run in a task and reports no end of it has been
+            # A task that starts a run and reports no end of it has been
             # cancelled: every other end of async code reports an error.
             in_task = run.lost == TASK_CANCELLED or run.watch is not None
             self.lose(run, run.lost, CANCELLED if in_task else ABANDONED)
@@ -229,7 +229,7 @@ class LostRuns:
     def _expire(self) -> None:
         """End the runs without an event, in them or below them, for too long."""
         limit = time.perf_counter_ns() - self._time_limit_ns
-        # Younger ones first: life in a child is life in its parents.
+        # Younger runs first: an event in a child counts for its parents.
         for run in reversed(self._table.open_runs()):
             life = run.sign_of_life()
             if life < limit:

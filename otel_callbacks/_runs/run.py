@@ -79,10 +79,10 @@ class TaskWatches:
         if task is None:
             return None
         watch = self._watches.get(id(task))
-        # The id of a task that is gone may be another's now.
+        # A new task may have the id of a collected one.
         if watch is None or watch.task() is not task:
             watch = self._watches[id(task)] = TaskWatch(task, self._gone(id(task)))
-            # A context of its own: the current one would keep its spans alive.
+            # An empty context: the current one would keep its spans alive.
             task.add_done_callback(self._done, context=contextvars.Context())
         watch.runs[run.key] = run
         return watch
@@ -129,9 +129,9 @@ def run_key(run_id: object) -> int:
         if type(number) is int and 0 <= number <= _LARGEST:
             return number
         text = str(run_id)
-        # The text of some is another one each time.
+        # Some ids have a different text each time.
         return _key_of_text(text) if text == str(run_id) else id(run_id)
-    except Exception:  # noqa: BLE001 -- an id whose own text cannot be had
+    except Exception:  # noqa: BLE001 -- an id without a text
         return id(run_id)
 
 
@@ -196,27 +196,27 @@ class Run:
         self.open = True
         self.lost: str = ""
         self.outcome: Outcome | None = None
-        # Whether the sinks know of its start.
+        # Whether its start is complete.
         self.is_started = False
-        # Whether its end was interrupted, and how it ended.
+        # Whether its end was interrupted, and its end.
         self.is_interrupted = False
         self.ended_as: End | None = None
-        # How many sinks know of its start; when all do, how many more know of its end.
+        # The number of sinks that have its start, plus the number that have its end.
         self.sinks_done = 0
-        # Taken in the step in which its end is counted.
+        # Taken in the same step that counts its end.
         self.once = once()
         self.reports = 1
         self.origin: object = None
-        # Ids of whom it is for, where they became known after its start.
+        # User, session and conversation ids that became known after its start.
         self.named: Attributes = NO_ATTRIBUTES
         self.parent_known = True
         self.counted = True
-        # Made at once where children are usual, as two threads may add the first.
+        # Created early if children are likely, as two threads may add the first one.
         self.children: dict[int, Run] | None = (
             None if request.operation in MODEL_OPERATIONS else {}
         )
         self.chunks: array[int] | None = None
-        # What ended below the nearest agent, for its own series.
+        # Entries of the runs below the nearest agent, for the agent's series.
         self.of_agent: list[AgentTally] | None = (
             []
             if request.operation == INVOKE_AGENT
@@ -224,21 +224,21 @@ class Run:
             if parent is None
             else parent.of_agent
         )
-        # What ended below the outermost run, for the sums on its span.
+        # Entries of the runs below the outermost run, for the sums on its span.
         self.rollup: list[Tally] = [] if parent is None else parent.rollup
         self.content: Content | None = None
-        # What goes in, estimated before the call; only where an account asks.
+        # The estimated input; only if an account is in use.
         self.expected: Estimate | None = None
-        # Whose account this run is on, for the ledger.
+        # The accounts of this run, for the ledger.
         self.account: object = None
-        # Why the call must not be made: a budget is spent.
+        # The refusal of a budget: the call must not be made.
         self.refusal: Refusal | None = None
-        # The id itself where no weak reference to it can be had.
+        # The id itself if it has no weak reference.
         self.ref: object = None
         self.watch: TaskWatch | None = None
         self.start_ns = time.time_ns()
-        # One clock for the run's length and its chunks, which no one can set back;
-        # `tick` is the last sign of life, or the moment it was found to be lost.
+        # One monotonic clock for the run's duration and its chunks;
+        # `tick` is the time of the last event, or of the detection that it is lost.
         self.start_tick = self.tick = time.perf_counter_ns()
 
     def end_ns(self, tick: int) -> int:

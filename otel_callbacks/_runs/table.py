@@ -63,11 +63,11 @@ _FAILURES: Final[dict[Outcome, Failure]] = {
 }
 
 
-# Above every key of an id; runs under one id have keys so far apart.
+# Above the key of every id: the distance between the keys of runs with one id.
 _APART: Final = 192
 
 
-# Says nothing of the sink: finished from a shallow stack, by another thread.
+# No fault of the sink: another thread finishes with a shallow stack.
 _FOR_LATER: Final = (MemoryError, RecursionError)
 
 
@@ -95,9 +95,9 @@ class RunTable:
         self._price = price
         self._size_limit = self._next_eviction = size_limit
         self._open: dict[int, Run] = {}
-        # Those whose end has begun, in which thread and when: of two, one is the first.
+        # The runs that are ending, with thread and time; only one thread can add a run.
         self._ending: dict[int, tuple[Run, int, int]] = {}
-        # Of an id that open runs share: the keys of all but the first, in order.
+        # For an id that open runs share: the keys of all but the first, in order.
         self._sharing: dict[int, list[int]] = {}
         # The dictionary's own method, as it is called for each chunk of a stream.
         self.find = self._open.get
@@ -135,7 +135,7 @@ class RunTable:
         run = self._factory(key, request, parent)
         run.origin, run.content, run.expected = origin, content, expected
         run.parent_known = parent is not None or parent_id is None
-        # Whatever interrupts this, its id says that it is lost once it is in the table.
+        # Before it is in the table, so that an interrupted start is found by its id.
         self._lost.watch(run, run_id)
         try:
             self._open[key] = run
@@ -148,10 +148,10 @@ class RunTable:
                 self._evict()
             self._tell_start(run)
             run.is_started = True
-            if run.lost:  # by another thread, which left its end to us
+            if run.lost:  # by another thread, which left its end to this one
                 self._lost.lose(run, run.lost, ABANDONED)
         except Exception:
-            # The call goes on; its end tells the sinks that do not know of its start.
+            # The call goes on; its end first notifies the sinks that miss the start.
             run.is_started = True
             raise
         except BaseException:
@@ -188,7 +188,7 @@ class RunTable:
             below: Outcome = CANCELLED if outcome == CANCELLED else ABANDONED
             self._lost.end_descendants(run, below)
         tick = run.tick if run.lost else time.perf_counter_ns()
-        # As it is: a tuple of numbers takes five times the room, until it is counted.
+        # Not as a tuple, which takes five times the memory until it is counted.
         chunks = run.chunks or ()
         run.outcome = outcome
         cost = UNKNOWN_COST
@@ -239,7 +239,7 @@ class RunTable:
             end = End(run.outcome, 0, response, late=True, cost=cost.usd)
             end = end._replace(is_partly_priced=cost.is_partial)
             run.outcome = None  # once
-            # Not by the run's own count: another thread may still report it as lost.
+            # Not by the run's own counter: another thread may still end it as lost.
             for sink in self._sinks:
                 try:
                     sink.ended(run, end)
@@ -248,7 +248,7 @@ class RunTable:
 
     def end_lost(self, run: Run, outcome: Outcome) -> bool:
         """End a run that is lost, unless it has ended."""
-        # An end that reaches the sinks before the start would lose the span.
+        # An end that reaches the sinks before the start loses the span.
         if not run.is_started or not self._begin_end(run):
             return False
         self.finish(run, outcome, failure=_FAILURES[outcome])
@@ -297,7 +297,7 @@ class RunTable:
         begun = (run, threading.get_ident(), time.perf_counter_ns())
         if self._ending.setdefault(run.key, begun) is not begun:
             return False
-        if self._open.get(run.key) is not run:  # it has ended meanwhile
+        if self._open.get(run.key) is not run:  # it has ended in the meantime
             self._ending.pop(run.key, None)
             return False
         self._open.pop(run.key, None)
@@ -314,7 +314,7 @@ class RunTable:
         Runs without children come first, and runs in a running task are kept. If all
         are kept, the next check follows when the table has grown a little.
         """
-        with contextlib.suppress(RuntimeError):  # another thread changes it just now
+        with contextlib.suppress(RuntimeError):  # another thread is changing it
             leaves = [
                 run
                 for run in self._open.values()

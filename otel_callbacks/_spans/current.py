@@ -43,7 +43,7 @@ class Delegate(trace.Span):
         raise NotImplementedError
 
     @property  # type: ignore[misc]
-    def __class__(self) -> type:  # what isinstance asks: span processors do
+    def __class__(self) -> type:  # read by isinstance, in span processors
         return self.resolve().__class__
 
     def get_span_context(self) -> trace.SpanContext:
@@ -89,8 +89,8 @@ class Delegate(trace.Span):
 class Forwarded:
     """An attribute that only the SDK's spans have: name, attributes, parent.
 
-    In the place of ``__getattr__``, with which Python looks up each attribute of an
-    object the long way, also those that it has.
+    Instead of ``__getattr__``, with which Python looks up every attribute of an object
+    more slowly.
     """
 
     __slots__ = ("_name",)
@@ -99,14 +99,14 @@ class Forwarded:
         self._name = name
 
     def __get__(self, span: Any, kind: type | None = None) -> Any:
-        # Of a class nobody asks it, but a debugger.
+        # Read on the class, for example by a debugger.
         return self if span is None else getattr(span.resolve(), self._name)
 
 
 def _names() -> set[str]:
-    """Return what the SDK's spans have."""
+    """Return the names of the attributes of the SDK's spans."""
     names = set(dir(sdk.Span))
-    with contextlib.suppress(Exception):  # versions that the tests have not seen
+    with contextlib.suppress(Exception):  # untested versions
         names.update(
             vars(
                 sdk._Span(  # noqa: SLF001 -- the class of its spans
@@ -121,7 +121,7 @@ _NAMES: Final = _names()
 
 
 def forward(kind: type[trace.Span]) -> None:
-    """Have a class of spans forward what the SDK's have beyond what it has itself."""
+    """Let a class of spans forward the SDK's attributes that it does not define."""
     for name in _NAMES - vars(kind).keys() - vars(trace.Span).keys():
         setattr(kind, name, Forwarded(name))
 
@@ -130,7 +130,7 @@ forward(Delegate)
 
 
 def _other(self: Delegate, name: str) -> Any:
-    """Return what only the other span has, whatever its class is."""
+    """Return an attribute that only the other span has."""
     if name.startswith("__"):
         raise AttributeError(name)
     return getattr(self.resolve(), name)
@@ -141,18 +141,18 @@ def resolved(span: Any) -> trace.Span:
     return span.resolve() if type(span) in STAND_INS else span  # type: ignore[no-any-return]
 
 
-# Beside the current span, which an app's own span hides: the innermost run. A span
-# that the app opens inside a run inherits it, and that is how it is told from one
-# that merely surrounds the app's code.
+# The innermost run, beside the current span, which a span of the app may hide. A span
+# that the app opens inside a run inherits it, unlike a span that only surrounds the
+# app's code.
 RUN_KEY: Final = otel_context.create_key("otel_callbacks-run")
 
 _NOTHING: Final = otel_context.Context()
-# A context refuses to be changed; a new one is nobody's yet.
+# A context rejects changes; a new one may be filled before it is used.
 _set: Final = dict.__setitem__
-# The key of the current span, from the function that uses it.
+# The key of the current span, read from the API's function.
 _SPAN_KEY: Final = next(iter(trace.set_span_in_context(trace.INVALID_SPAN, _NOTHING)))
 
-# Adds more to the context of a run; see _instrument/other_instrumentations.py.
+# Adds to the context of a run; see _instrument/other_instrumentations.py.
 decorate: Callable[[StandIn | Shared, Context], Context] | None = None
 
 
@@ -173,10 +173,10 @@ class StandIn(Run, Delegate):
     def __init__(self, key: int, request: Request, parent: Run | None) -> None:
         super().__init__(key, request, parent)
         self.span: trace.Span | None = None
-        # Whether the sums of those above it have it.
+        # Whether it is in the sums of the runs above it.
         self.is_summed = False
         self.outer: trace.Span = trace.INVALID_SPAN
-        # The first span outward that is no run's, and the run it was opened in.
+        # The nearest outer span that belongs to no run, and the run it was opened in.
         self.outside: trace.Span = trace.INVALID_SPAN
         self.outside_run: object = None
         self.attached: Context | None = None
@@ -197,7 +197,7 @@ class StandIn(Run, Delegate):
 
 
 class OpenStandIn(StandIn):
-    """A stand-in among spans that are not the SDK's, which may have anything."""
+    """A stand-in for a span that is not the SDK's, which may have any attribute."""
 
     __slots__ = ()
 
@@ -205,8 +205,8 @@ class OpenStandIn(StandIn):
 
 
 def open_up(run: StandIn) -> None:
-    """Let a stand-in forward the attributes of spans that are not the SDK's."""
-    # Not by an assignment: what it says of its class is its span's.
+    """Let a stand-in forward all attributes of a span that is not the SDK's."""
+    # Not by an assignment, as its `__class__` is that of its span.
     object.__dict__["__class__"].__set__(run, OpenStandIn)
 
 
@@ -240,7 +240,7 @@ class Shared(Delegate):
         self.open = True
         self.runs: dict[int, StandIn] = {}
         self.outer: trace.Span = trace.INVALID_SPAN
-        # The first span outward that is no run's, and the run it was opened in.
+        # The nearest outer span that belongs to no run, and the run it was opened in.
         self.outside: trace.Span = trace.INVALID_SPAN
         self.outside_run: object = None
         self.attached: Context | None = None
@@ -309,19 +309,19 @@ def parent_of(run: StandIn, context: Context, current: Any) -> trace.Span:
     parent = run.parent_run
     is_run = type(current) in STAND_INS
     if parent is None and not run.parent_known:
-        # Part of a run that we were not shown: the innermost one that we know.
+        # The parent run is unknown here: use the innermost known one.
         if is_run and not current.open:
             step_aside(current)
             return current.outer  # type: ignore[no-any-return]
         return current  # type: ignore[no-any-return]
-    # Look through the stand-ins of runs that merely happen to be current here: ended
-    # ones, and streams that somebody still reads.
+    # Skip the stand-ins of runs that are current here but do not call this run: ended
+    # runs, and streams that are still read.
     if is_run:
         outside, innermost = current.outside, current.outside_run
     else:
         outside, innermost = current, context.get(RUN_KEY)
     if parent is None or innermost is parent:
-        # With a parent: a span of the app's own, opened inside the parent's run.
+        # A span of the app, opened inside the parent's run.
         return outside  # type: ignore[no-any-return]
     return parent  # type: ignore[return-value]  # the table makes stand-ins
 
@@ -331,10 +331,10 @@ _holds: bool = True
 
 
 def holds_what_is_attached() -> bool:
-    """Say whether the current context is what was last made current, as it was.
+    """Return whether the runtime context returns attached contexts unchanged.
 
-    A vendor's runtime context may translate what is attached and never detach it: then
-    every request of a thread would go on in the first one's trace.
+    A vendor's runtime context may translate a context and never detach it. Then all
+    requests of a thread would join the first one's trace.
     """
     global _known_runtime, _holds  # noqa: PLW0603 -- one probe for each runtime
     runtime = getattr(otel_context, "_RUNTIME_CONTEXT", None)
@@ -349,13 +349,13 @@ def _probe(runtime: Any) -> bool:
     """Return whether the runtime keeps and restores an attached context."""
     try:
         before = runtime.get_current()
-        # Without a span, so that nothing of the app's is touched.
+        # Without a span, so that the app is not affected.
         probe = otel_context.Context({RUN_KEY: None})
         token = runtime.attach(probe)
         held = runtime.get_current() is probe
         runtime.detach(token)
         left = runtime.get_current()
-    except Exception:  # noqa: BLE001 -- then it is not the usual one
+    except Exception:  # noqa: BLE001 -- not the default runtime
         return False
     return held and (left is before or left == _NOTHING)
 
@@ -387,14 +387,14 @@ def put_back(span: StandIn | Shared) -> None:
     if context is span.attached:
         otel_context.attach(span.before)
     elif trace.get_current_span(context) is span:
-        # The app has put more into the context since: keep that.
+        # Keep what the app has added to the context since.
         run = span.before.get(RUN_KEY)
         otel_context.attach(_with(span.outer, run, context))
 
 
 def _with(span: trace.Span, run: object, context: Context) -> Context:
     """Return a context with this span current and this run beside it."""
-    # One copy where the API's two functions make four.
+    # One copy; the API's two functions make four.
     changed = otel_context.Context(context)
     _set(changed, _SPAN_KEY, span)
     _set(changed, RUN_KEY, run)
@@ -410,7 +410,7 @@ _STEPS: Final = {
     "_agenerate_helper": "run_managers",
 }
 _MODULE: Final = "langchain_core.language_models."
-# From an HTTP client's instrumentation up to LangChain are some forty frames.
+# An HTTP client's instrumentation is about forty frames below LangChain.
 _FRAMES_AT_MOST: Final = 200
 
 _START_IN_GATHER: Final = "AsyncCallbackManager.on_llm_start"
@@ -429,7 +429,7 @@ def run_being_called(runs: Mapping[int, StandIn]) -> StandIn | None:
                 manager: Any = managers[0] if isinstance(managers, list) else managers
                 return runs.get(run_key(manager.run_id))
             frame = frame.f_back
-    except Exception:  # noqa: BLE001 -- privates may change: then less is nested
+    except Exception:  # noqa: BLE001 -- private API may change
         return None
     return None
 
@@ -453,7 +453,7 @@ def waiting_context() -> contextvars.Context | None:
                 if isinstance(outer, asyncio.Future):
                     context: contextvars.Context = _callbacks(outer)[0][1]
                     return context
-    except Exception:  # noqa: BLE001 -- privates may change: then less is nested
+    except Exception:  # noqa: BLE001 -- private API may change
         return None
     return None
 

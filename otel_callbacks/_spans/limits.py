@@ -1,7 +1,7 @@
-"""The SDK's own limits: content is cut in its structure, what matters most is kept.
+"""Apply the SDK's limits: truncate content as valid JSON, keep important attributes.
 
-The SDK cuts a text wherever its limit is, so JSON would end in its middle, and of too
-many attributes it drops the oldest, which are a call's model and provider.
+The SDK truncates text at its length limit, which breaks JSON. Above its count limit it
+drops the oldest attributes, which are a call's model and provider.
 https://opentelemetry.io/docs/specs/otel/common/#attribute-limits
 """
 
@@ -80,7 +80,7 @@ class Limits(NamedTuple):
         *,
         extensions: bool,
     ) -> None:
-        """Cut each attribute of content that the SDK would cut in the middle."""
+        """Truncate each content attribute that the SDK would truncate."""
         if self.longest is None:
             return
         for name, value in content.items():
@@ -91,7 +91,7 @@ class Limits(NamedTuple):
             text = left if isinstance(left, str) else to_json(left)
             if len(text) <= self.longest:
                 attributes[name] = text
-            else:  # not even nothing, as JSON, fits
+            else:  # not even an empty JSON list fits
                 del attributes[name]
             if extensions:
                 short = name.removeprefix("gen_ai.")
@@ -109,7 +109,7 @@ class Limits(NamedTuple):
     def at_end(
         self, span: trace.Span, attributes: Mapping[str, AttributeValue]
     ) -> Mapping[str, AttributeValue]:
-        """Return the further attributes that are worth what they drive out."""
+        """Return the attributes that are more important than those they replace."""
         held = getattr(span, "attributes", None)
         return _most_important(attributes, dict(held or {}), self.most)
 
@@ -134,7 +134,7 @@ def _most_important(
     held: Mapping[str, AttributeValue],
     count: int | None,
 ) -> Mapping[str, AttributeValue]:
-    """Return those of the attributes that are among the most important of all."""
+    """Return the attributes that are among the most important ones."""
     if count is None:
         return attributes
     kept = sorted({**held, **attributes}, key=_rank)[:count]

@@ -1,17 +1,17 @@
-"""A span that costs a dictionary until its end, in place of the SDK's own.
+"""A span that is a dictionary until its end, instead of the SDK's span.
 
-The SDK's span keeps its attributes behind locks and checks each of them twice. A run
-knows its attributes at its start and at its end, and nearly always nobody else writes
-to its span. So `OwnSpan` holds them in one dictionary, and hands the SDK's processors
-the SDK's `ReadableSpan` when it ends. Sampler, id generator, limits, resource, scope
-and processors are the provider's own.
+The SDK's span guards its attributes with locks and checks each of them twice. A run
+sets its attributes at its start and at its end, and other code rarely writes to its
+span. So `OwnSpan` holds them in one dictionary, and passes the SDK's `ReadableSpan` to
+the processors when it ends. Sampler, id generator, limits, resource, scope and
+processors are those of the provider.
 
-Whoever does more with the span (adds an event, renames it, reads a property) makes it
-the SDK's own span from then on, so that all of that behaves as the SDK has it.
+Any other use of the span (an event, a new name, a property that is read) converts it to
+the SDK's span, so that it behaves as the SDK's.
 
-It is used only where it cannot be told from the SDK's: the tracer is of the SDK's own
-class in a version that the tests have seen, and no processor looks at a span before its
-end. Else, and with ``OTEL_CALLBACKS_SDK_SPANS=true``, `SpanMaker` asks the tracer.
+It is used only where the result is the same as the SDK's: the tracer is of the SDK's
+class in a tested version, and no processor reads a span before its end. Otherwise, and
+with ``OTEL_CALLBACKS_SDK_SPANS=true``, `SpanMaker` calls the tracer.
 """
 
 from __future__ import annotations
@@ -42,7 +42,8 @@ NEWEST: Final = (1, 45)
 """The SDK's versions that the tests have seen; it renames its privates at will."""
 
 _SILENT: Final = (sdk.SpanProcessor, SimpleSpanProcessor, BatchSpanProcessor)
-# Looking at a span before its end: who overrides one of these gets the SDK's span.
+# Methods that read a span before its end: a processor that overrides one of them gets
+# the SDK's span.
 _EARLY: Final = ("on_start", "_on_ending")
 _READ_EARLY: Final = {
     name: {getattr(kind, name, None) for kind in _SILENT} for name in _EARLY
@@ -53,7 +54,7 @@ _FAILED: Final = Status(StatusCode.ERROR)
 _NO_STATE: Final = trace.INVALID_SPAN_CONTEXT.trace_state
 _SAMPLED: Final = int(trace.TraceFlags.SAMPLED)
 _RANDOM: Final = getattr(trace.TraceFlags, "RANDOM_TRACE_ID", 0)
-# By whether the span is sampled, then by whether its trace id is random.
+# Indexed by whether the span is sampled and whether its trace id is random.
 _FLAGS: Final = tuple(
     (trace.TraceFlags(sampled), trace.TraceFlags(sampled | _RANDOM))
     for sampled in (trace.TraceFlags.DEFAULT, trace.TraceFlags.SAMPLED)
@@ -102,11 +103,11 @@ class OwnSpan(trace.Span):
         self.attributes_now = attributes
         self.start_ns = start_ns
         self.end_ns: int | None = None
-        # A dictionary, since two threads may want the SDK's span at once.
+        # A dictionary, as two threads may create the SDK's span at once.
         self.real: dict[str, sdk.Span] = {}
 
     @property  # type: ignore[misc]
-    def __class__(self) -> type:  # what isinstance asks, of the current span
+    def __class__(self) -> type:  # read by isinstance, for the current span
         return sdk.Span
 
     def get_span_context(self) -> trace.SpanContext:
@@ -146,46 +147,46 @@ class OwnSpan(trace.Span):
         self.as_sdk_span().record_exception(*args, **kwargs)
 
     def end(self, end_time: int | None = None) -> None:
-        """End the span with what it has."""
+        """End the span with its attributes."""
         self.as_sdk_span().end(end_time)
 
     def as_sdk_span(self) -> sdk.Span:
-        """Return the SDK's span with all that this one holds, the same each time."""
+        """Return the SDK's span with the data of this one, always the same object."""
         return self.real.get("span") or self.real.setdefault("span", self._made())
 
     def resolve(self) -> sdk.Span:
-        """Return the SDK's span, for attributes that only it has."""
+        """Return the SDK's span, for properties that only it has."""
         return self.as_sdk_span()
 
     def _made(self) -> sdk.Span:
         """Create the SDK's span."""
         tracer: Any = self.tracer
-        span: Any = sdk._Span(  # noqa: SLF001 -- what the tracer itself calls
+        span: Any = sdk._Span(  # noqa: SLF001 -- as the tracer does
             name=self.name_now,
             context=self.context,
             parent=self.parent_context,
             sampler=tracer.sampler,
             resource=tracer.resource,
-            attributes=self.attributes_now.copy(),  # its run may be ending just now
+            attributes=self.attributes_now.copy(),  # its run may be ending
             span_processor=tracer.span_processor,
             kind=self.kind_now,
             instrumentation_info=tracer.instrumentation_info,
             limits=tracer._span_limits,  # noqa: SLF001 -- has no public name
             instrumentation_scope=tracer._instrumentation_scope,  # noqa: SLF001
         )
-        # Not by `start`: no processor looks at it, see `SpanMaker`.
+        # Not with `start`, as no processor reads it: see `SpanMaker`.
         span._start_time = self.start_ns  # noqa: SLF001 -- as above
-        span._end_time = self.end_ns  # noqa: SLF001 -- late writers are told so
+        span._end_time = self.end_ns  # noqa: SLF001 -- late writes are logged
         return span  # type: ignore[no-any-return]
 
     def add(self, attributes: Mapping[str, AttributeValue]) -> None:
-        """Hold more of what is known at the start, before anybody has seen the span."""
+        """Add attributes at the start, before other code can use the span."""
         self.attributes_now.update(attributes)
 
     def finish(
         self, attributes: Mapping[str, AttributeValue], end_ns: int, *, failed: bool
     ) -> None:
-        """End the span; the attributes may be the ones it holds, with more in them."""
+        """End the span; the attributes may be its own dictionary, extended."""
         tracer: Any = self.tracer
         span = self.real.get("span")
         if span is not None:
@@ -208,7 +209,7 @@ class OwnSpan(trace.Span):
                     end_time=end_ns,
                     instrumentation_scope=tracer._instrumentation_scope,  # noqa: SLF001
                 )
-                # First, as the SDK does: an end that was interrupted is made once.
+                # First, as in the SDK, so that an interrupted end is not repeated.
                 self.end_ns = end_ns
                 tracer.span_processor.on_end(ended)
                 return
@@ -247,7 +248,7 @@ _seen: tuple[Any, object] = (None, None)
 
 def is_silent(processor: Any) -> bool:
     """Return whether no processor reads a span before its end."""
-    global _seen  # noqa: PLW0603 -- one look for each set of processors
+    global _seen  # noqa: PLW0603 -- one check for each set of processors
     known, processors = _seen
     if processor is known and processor._span_processors is processors:  # noqa: SLF001 -- has no public name
         return True
@@ -291,7 +292,7 @@ class SpanMaker:
         *,
         is_step: bool = False,
     ) -> trace.Span:
-        """Start a span as the tracer would; a step's may be dropped at its end."""
+        """Start a span like the tracer; a step's span may be dropped at its end."""
         tracer: Any = self._tracer
         if type(tracer) is trace.ProxyTracer:
             tracer = tracer._tracer  # noqa: SLF001 -- has no public name
@@ -324,9 +325,9 @@ class SpanMaker:
 
 
 def _give_again(span: trace.Span, attributes: Mapping[str, AttributeValue]) -> None:
-    """Set what a sampler left out: the SDK gives a span what the sampler returns."""
+    """Set attributes that the sampler did not return, as the SDK keeps only those."""
     held = getattr(span, "attributes", None)
-    # What a limit has dropped stays away.
+    # Attributes dropped by a limit stay dropped.
     if held is None or getattr(span, "dropped_attributes", False):
         return
     if left_out := {k: v for k, v in attributes.items() if k not in held}:
@@ -334,14 +335,14 @@ def _give_again(span: trace.Span, attributes: Mapping[str, AttributeValue]) -> N
 
 
 def _of_itself(context: Context) -> Context:
-    """Let the parent be the span itself: samplers and processors look what it is."""
+    """Return the context with the parent's real span, for samplers and processors."""
     current = trace.get_current_span(context)
     real = resolved(current)
     return context if real is current else trace.set_span_in_context(real, context)
 
 
 def _is_plain(tracer: Any) -> bool:
-    """Say whether a tracer is the SDK's own, without limits or metrics of its own."""
+    """Return whether a tracer is the SDK's, without limits or metrics of its own."""
     if type(tracer) is not sdk.Tracer:
         return False
     limits = tracer._span_limits  # noqa: SLF001 -- has no public name
@@ -363,7 +364,7 @@ def _start(
     start_ns: int,
     kind_of_span: type[OwnSpan],
 ) -> trace.Span:
-    """Do what the SDK's `Tracer.start_span` does, and make the span an own one."""
+    """Start an `OwnSpan` the way the SDK's `Tracer.start_span` starts its span."""
     is_enabled = getattr(tracer, "_is_enabled", None)
     if is_enabled is not None and not is_enabled():
         return trace.NonRecordingSpan(parent or trace.INVALID_SPAN_CONTEXT)
@@ -381,7 +382,7 @@ def _start(
     if tracer.sampler is sdk_sampling.DEFAULT_ON and (
         parent is None or parent.trace_flags & _SAMPLED
     ):
-        # What it says then, without the copies that it makes to say so.
+        # The result of the default sampler, without its copies.
         state = _NO_STATE if parent is None else parent.trace_state
     else:
         sampled = tracer.sampler.should_sample(
@@ -391,7 +392,7 @@ def _start(
         is_recording = sampled.decision.is_recording()
         state = sampled.trace_state
         if len(sampled.attributes) != len(held):
-            # A sampler has left attributes out, or has added some of its own.
+            # A sampler may remove or add attributes.
             held.update(BoundedAttributes(None, sampled.attributes))
     own = trace.SpanContext(
         trace_id,

@@ -1,4 +1,4 @@
-"""Spans of runs, by OpenTelemetry's GenAI conventions.
+"""Spans of runs, according to OpenTelemetry's GenAI conventions.
 
 https://github.com/open-telemetry/semantic-conventions-genai
 """
@@ -171,7 +171,7 @@ class SpanSink:
         self._content = content
         self._registry = registry
         self._threads = Threads()
-        # Keys of open runs below which a run waits for somebody.
+        # Keys of open runs below which a run was interrupted.
         self._interrupted: set[int] = set()
 
     def started(self, run: StandIn) -> None:
@@ -193,7 +193,7 @@ class SpanSink:
             if span is not None:
                 self._end(run, span, end)
         except (MemoryError, RecursionError):
-            raise  # asked again, where there is room
+            raise  # tried again with a shallow stack
         except Exception:
             _leave(run)
             raise
@@ -272,7 +272,7 @@ class SpanSink:
         return attributes
 
     def _held(self, span: Any) -> dict[str, AttributeValue] | None:
-        """Return what a span of ours holds, if more goes in as it is."""
+        """Return the attributes of an `OwnSpan` that can be extended in place."""
         if (
             type(span) in _OWN
             and not span.real
@@ -313,12 +313,12 @@ class SpanSink:
     def _note(self, run: StandIn, parent: Run, end: End) -> None:
         """Add a run to the sums of its root and of its agent."""
         sums.note(run.rollup, run.request.operation, end)
-        # Of an agent itself: the one outside, as its own list is for what is below.
+        # For an agent: the outer agent, as its own list is for the runs below it.
         if parent.of_agent is not None:
             sums.note_in_agent(parent.of_agent, run, end)
 
     def _tell_interrupt(self, parent: Run, response: Response) -> None:
-        """Note for a run that one below it waits; a graph itself ends as if done."""
+        """Mark a run whose child was interrupted; a graph itself ends as if done."""
         if semconv.INTERRUPTED in response.attributes:
             self._interrupted.add(parent.key)
 
@@ -342,7 +342,7 @@ def _finish(span: Any, attributes: dict[str, AttributeValue], end: End) -> None:
 
 
 def _end_without_record(span: trace.Span, end_ns: int) -> None:
-    """End a span that is not recorded; one of ours has ended, as it was interrupted."""
+    """End a span that is not recorded, unless it is ours, which has ended."""
     if type(span) not in _OWN:
         span.end(end_ns)
 
@@ -393,10 +393,10 @@ class Threads:
     def remember(self, request: Request, span: Span) -> None:
         """Remember a run as the last one of its thread."""
         key = (request.target, request.thread)
-        # Out and in again: the threads used last stand at the end.
+        # Removed and added again, so that the threads used last are at the end.
         self._last.pop(key, None)
         self._last[key] = span.get_span_context()
         if len(self._last) > MOST_THREADS:
-            # Another thread may change it at this moment, and makes room then.
+            # Another thread is changing it, and evicts then.
             with contextlib.suppress(RuntimeError):
                 self._last.pop(next(iter(self._last)), None)

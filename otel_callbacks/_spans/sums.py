@@ -41,7 +41,7 @@ def _note(
     entries.append(entry)
     if len(entries) > _MOST:
         mine = object()
-        # Whoever comes second leaves it to the first, as others only append.
+        # A second thread leaves the merge to the first, as others only append.
         if _being_added.setdefault(id(entries), mine) is mine:
             try:
                 count = len(entries)
@@ -81,7 +81,7 @@ def note_in_agent(entries: list[AgentTally], run: Run, end: End) -> None:
     elif operation == semconv.EXECUTE_TOOL:
         entry = _TOOL
     elif operation == semconv.INVOKE_AGENT and run.of_agent:
-        # An invocation is all that it caused: the outer agent's has the inner one's.
+        # The sums of an outer agent include those of the inner one.
         entry = _whole(run.of_agent)
     else:
         return
@@ -100,7 +100,7 @@ def _add_in_agent(one: AgentTally, other: AgentTally) -> AgentTally:
     """Return the sum of two entries, in their order."""
     calls, tools, model, asked, reasons, usage = other
     if one[3] is not None:
-        # A model that is called alike has one request for all its calls.
+        # Similar calls of a model share one request.
         if asked is None or asked is one[3]:
             asked = one[3]
         else:
@@ -175,7 +175,7 @@ def agent_attributes(
     if reasons:
         totals[semconv.RESPONSE_FINISH_REASONS] = reasons
     if usage is not None:
-        # An agent's sums have these four: `_both` adds no others.
+        # An agent's sums have these four types: `_both` adds no others.
         add_usage(totals, Usage(*usage[:4]), registry)
     return totals
 
@@ -248,7 +248,7 @@ def attributes(entries: Sequence[Tally]) -> dict[str, AttributeValue]:
     """Return the sums as span attributes."""
     *whole, cost, unpriced, partial = reduce(_add, tuple(entries))
     sums: dict[str, AttributeValue] = dict(zip(_NAMES, whole, strict=True))
-    # Left out where it is nothing: the price of no call below may be known.
+    # Left out if it is zero: the price of all calls below may be unknown.
     if not cost:
         return sums
     sums[semconv.COST_USD] = float(cost)

@@ -51,7 +51,7 @@ Counts = dict[tuple[str, str], float]
 
 
 class Gap(NamedTuple):
-    """A number of the counters and the same of the export."""
+    """A number of the counters, and the same number of the export."""
 
     day: date | None
     """None where we know no days."""
@@ -62,12 +62,12 @@ class Gap(NamedTuple):
 
     @property
     def difference(self) -> float:
-        """How much more we counted, to a billionth: sums of doubles are no closer."""
+        """Our number minus theirs, to a billionth, the precision of sums of doubles."""
         return round(self.ours - self.theirs, 9)
 
     @property
     def percent(self) -> float:
-        """The difference as a part of theirs; infinite where they have nothing."""
+        """The difference in percent of theirs; infinite if theirs is zero."""
         if not self.difference:
             return 0.0
         return 100 * self.difference / self.theirs if self.theirs else float("inf")

@@ -1,8 +1,8 @@
-"""What the counters of a Prometheus grew by in a time, and how sure that is.
+"""The increase of Prometheus counters in a period, and whether it is proven.
 
-``increase()`` estimates at both ends of a time and at each restart. Here growth is
-added up from the values: at both ends by the minute, and sample by sample where a
-counter or its process began anew. What a gap hides is in no sum, and is said.
+``increase()`` estimates at both ends of a period and at each restart. This module adds
+up the values: by the minute at both ends, and sample by sample where a counter or its
+process was reset. An increase that a gap hides is in no sum; the report names the gap.
 """
 
 from __future__ import annotations
@@ -52,13 +52,13 @@ _CHOICES: Final = {
 
 
 def _target(key: Labels) -> Target:
-    """Return what a series was read from, or what has sent it."""
+    """Return the target that a series was scraped from or pushed by."""
     labels = dict(key)
     return labels.get("job", ""), labels.get("instance", "")
 
 
 class _Window(NamedTuple):
-    """A time, and what is asked around it."""
+    """A period, and the times of the queries around it."""
 
     since: float
     until: float
@@ -66,31 +66,31 @@ class _Window(NamedTuple):
 
     @property
     def step(self) -> float:
-        """How far apart values are asked for within the time, in whole milliseconds."""
+        """The step of queries within the period in seconds, to a millisecond."""
         length = self.until - self.since
         steps = max(min(_STEPS, length // _MINUTE), 1)
         return math.floor(1_000 * length / steps) / 1_000
 
     @property
     def grid(self) -> tuple[float, float, float]:
-        """The first of these times, the last, which is the end, and their distance."""
+        """The first and the last time of a range query, and its step."""
         steps = math.floor((self.until - self.since) / self.step) - 1
         return self.until - steps * self.step, self.until, self.step
 
     @property
     def ends(self) -> list[float]:
-        """The ends that may lie in a gap: one of now has nothing behind it."""
+        """The ends that may lie in a gap; nothing follows an end that is now."""
         return [self.since, *([self.until] if self.until < self.now - _MINUTE else [])]
 
 
 @dataclasses.dataclass(slots=True)
 class _Coverage:
-    """The times around an end at which a target was read."""
+    """The times around an end at which a target was scraped."""
 
     times: set[float] = dataclasses.field(default_factory=set)
 
     def is_gap(self, end: float) -> bool:
-        """Say whether what was read last before an end is older than usual."""
+        """Return whether the last value before an end is older than usual."""
         times = sorted(self.times)
         before = [time for time in times if time <= end]
         after = [time for time in times if time > end]
@@ -102,13 +102,13 @@ class _Coverage:
 
 
 def _longest(times: Iterable[float]) -> float:
-    """Return how far apart times may be, by how far apart they mostly are."""
+    """Return the longest normal distance of times: three times the median."""
     apart = [after - before for before, after in pairwise(times)]
     return max(3 * median(apart), _SILENCE) if apart else _SILENCE
 
 
 class Growth(NamedTuple):
-    """What a counter grew by."""
+    """The increase of a counter."""
 
     value: float = 0
     restarts: int = 0
@@ -117,23 +117,23 @@ class Growth(NamedTuple):
 
 
 class _Point(NamedTuple):
-    """A counter's value, and when it or its process began."""
+    """A counter's value, and the start time of the counter or its process."""
 
     value: float
     start: float | None = None
 
     def began_anew(self, before: _Point) -> bool:
-        """Say whether nothing that was counted before is in this value."""
+        """Return whether the counter was reset since an earlier value."""
         known = self.start is not None and before.start is not None
         return self.value < before.value or (known and self.start != before.start)
 
     def more(self, before: _Point) -> float:
-        """Return what was counted since."""
+        """Return the increase since an earlier value."""
         return self.value if self.began_anew(before) else self.value - before.value
 
 
 class _Reading:
-    """All that is read of the counters in a time."""
+    """The values of the counters in a period."""
 
     def __init__(
         self, prometheus: Prometheus, window: _Window, matchers: Sequence[Matcher]
@@ -148,11 +148,11 @@ class _Reading:
         self.coverage: dict[float, dict[Target, _Coverage]] = {
             end: {} for end in window.ends
         }
-        # Values that are older than an hour before an end, or later than one after.
+        # Values more than an hour before the start, or more than an hour after the end.
         self.far: dict[float, dict[str, Histories]] = {end: {} for end in window.ends}
 
     def read(self, names: Iterable[str]) -> None:
-        """Read counters, and when each and its process began."""
+        """Read counters, with the start times of each and of its process."""
         counters = {name: f"{name}{selector(self._matchers)}" for name in names}
         for name, series in counters.items():
             self._note_far(name, series)
@@ -169,7 +169,7 @@ class _Reading:
             series = counters[name]
             began = f"{name.removesuffix('_total')}_created{selector(self._matchers)}"
             self.created[name] = self._history(began)
-            # A first value may hide the 0 that Prometheus puts before it.
+            # The first value may hide the 0 that Prometheus adds before it.
             firsts = {min(points) for points in self.histories[name].values()}
             firsts = {one for one in firsts if self._is_within(one)}
             for start, end in self._zones(firsts, series, began, process):
@@ -181,7 +181,7 @@ class _Reading:
         self.processes = {_target(key): points for key, points in processes.items()}
 
     def _history(self, series: str) -> Histories:
-        """Return values around both ends, and in between."""
+        """Return the values around both ends and between them."""
         window, ask = self._window, self._prometheus.last
         found = ask(series, *window.grid)
         for end in window.ends:
@@ -194,11 +194,11 @@ class _Reading:
         return found
 
     def _is_within(self, time: float) -> bool:
-        """Say whether a time is in the window."""
+        """Return whether a time is in the period."""
         return self._window.since < time <= self._window.until
 
     def _note_far(self, name: str, series: str) -> None:
-        """Note values of a day before the start, and of a day after the end."""
+        """Read the values of the day before the start and of the day after the end."""
         query = f"last_over_time({series}[{_DAY}s])"
         for end in self._window.ends:
             at = end
@@ -207,13 +207,13 @@ class _Reading:
             self.far[end][name] = self._prometheus.now(query, at)
 
     def _is_far(self, name: str) -> bool:
-        """Say whether a counter has values on both sides of the time."""
+        """Return whether a counter has values on both sides of the period."""
         return all(self.far[end][name] for end in self._window.ends)
 
     def _zones(
         self, firsts: set[float], series: str, *starts: str
     ) -> list[tuple[float, float]]:
-        """Return the times in which a counter or a process began, or began anew."""
+        """Return the intervals in which a counter or a process was started or reset."""
         since, until, step = self._window.since, self._window.until, self._window.step
         wide = math.ceil(2 * step)
         queries = [f"resets({series}[{wide}s])"]
@@ -234,7 +234,7 @@ class _Reading:
         return found
 
     def growth(self, name: str, key: Labels) -> Growth:
-        """Return what one counter grew by."""
+        """Return the increase of one counter."""
         since, until = self._window.since, self._window.until
         points = self._points(name, key)
         times = [time for time, _ in points if since < time <= until]
@@ -291,17 +291,17 @@ class _Reading:
         return None if points is None else _Point(next(iter(points.values())))
 
     def _is_gap(self, end: float, key: Labels) -> bool:
-        """Say whether an end of the time lies in a gap of a counter's target."""
+        """Return whether an end of the period lies in a gap of a counter's target."""
         covered = self.coverage.get(end, {}).get(_target(key))
         return end in self.coverage and (covered is None or covered.is_gap(end))
 
     def _is_new(self, key: Labels, first: _Point, *, is_gap: bool) -> bool:
-        """Say whether a counter without a value before the time began in it."""
+        """Return whether a counter without a value before the period started in it."""
         since = self._window.since
         covered = self.coverage[since]
         if first.start is not None or _target(key) in covered:
             return _target(key) in covered and not is_gap
-        # Nobody says when it began, but others that came in its way, such as a
+        # Its start time is unknown, but others that came the same way, such as a
         # push, were read when the time began.
         return any(
             not one.is_gap(since)
@@ -310,12 +310,12 @@ class _Reading:
         )
 
     def keys(self, name: str) -> set[Labels]:
-        """Return the labels of a counter's series, within the time and around it."""
+        """Return the labels of a counter's series in and around the period."""
         found = set(self.histories[name])
         return found.union(*(far.get(name, {}) for far in self.far.values()))
 
     def times(self) -> dict[Labels, tuple[float, float]]:
-        """Return for the labels that say where series come from, from when to when."""
+        """Return the first and last time for each set of target labels."""
         since, until = self._window.since, self._window.until
         found: dict[Labels, tuple[float, float]] = {}
         for histories in self.histories.values():
@@ -341,14 +341,14 @@ def read_prometheus(
     series: Iterable[str] = SPEND,
     matchers: Sequence[Matcher] = (),
 ) -> Read:
-    """Read what the series of a Prometheus grew by in a time.
+    """Read the increase of the series of a Prometheus in a period.
 
     Args:
-        url: Of the Prometheus.
+        url: The URL of the Prometheus.
         since: The start.
         until: The end.
-        series: Names of counters.
-        matchers: Which of their series.
+        series: The names of the counters.
+        matchers: Select from their series.
     """
     prometheus = Prometheus(url)
     start = round(since.timestamp(), 3)
@@ -383,11 +383,11 @@ def read_prometheus(
 def _silences(
     prometheus: Prometheus, window: _Window, matchers: Sequence[Matcher]
 ) -> list[Silence]:
-    """Return the times in which the Prometheus read nothing, of whatever app."""
+    """Return the periods in which the Prometheus scraped nothing from any app."""
     length = window.until - window.since
     step = max(_MINUTE, math.ceil(length / _POINTS))
     start = window.until - step * max(math.ceil(length / step) - 1, 0)
-    # Of a cluster that is chosen, then of all; who only pushes has no `up`.
+    # Of the selected cluster, else of all; apps that push have no `up`.
     others = [one for one in matchers if one.label not in _CHOICES]
     times: set[float] = set()
     for series in dict.fromkeys((f"up{selector(others)}", "up", _ours(matchers))):
@@ -404,7 +404,7 @@ def _silences(
 
 
 def _ours(matchers: Sequence[Matcher]) -> str:
-    """Write what selects all of our series that match."""
+    """Return the selector of all our series that match."""
     chosen = selector(matchers)[1:]
     return f"{_ANY_OF_OURS}{',' if chosen else '}'}{chosen}"
 
@@ -412,7 +412,7 @@ def _ours(matchers: Sequence[Matcher]) -> str:
 def require_ours(
     url: str, since: datetime, until: datetime, matchers: Sequence[Matcher] = ()
 ) -> None:
-    """Refuse a Prometheus that has none of our series in a time."""
+    """Refuse a Prometheus that has none of our series in a period."""
     prometheus = Prometheus(url)
     seconds = math.ceil((until - since).total_seconds())
     if not prometheus.now(
@@ -430,7 +430,7 @@ def require_ours(
 def _refuse_what_counts_twice(
     prometheus: Prometheus, window: _Window, reading: _Reading
 ) -> None:
-    """Refuse counters of one app that reach Prometheus in two ways."""
+    """Refuse counters of one app that reach Prometheus twice: scraped and pushed."""
     places = reading.times()
     if len(places) <= 1:
         return
@@ -459,7 +459,7 @@ def _refuse_what_counts_twice(
 def _copies(
     prometheus: Prometheus, window: _Window, places: Iterable[Labels]
 ) -> dict[tuple[str, str], dict[str, list[Labels]]]:
-    """Return in which ways the series of a service, and of an instance, come."""
+    """Return how the series of each service and instance reach Prometheus."""
     length = f"[{math.ceil(window.until - window.since)}s]"
     up = prometheus.now(f"last_over_time(up{length})", window.until)
     info = prometheus.now(f"last_over_time(target_info{length})", window.until)
@@ -476,7 +476,7 @@ def _copies(
             way = "scraped"
             copies = found.setdefault(("instance", instance), {})
             copies.setdefault(f"as job {job!r}", []).append(place)
-        # A job is the service's name, behind its namespace if it has one.
+        # A pushed job is the service name, after its namespace, if any.
         for name in _REPLICAS:
             if name in labels:
                 copies = found.setdefault((name, f"{job} {instance}"), {})

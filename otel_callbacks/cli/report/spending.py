@@ -1,4 +1,4 @@
-"""Spend by model, outcome and label: read from ``/metrics`` or Prometheus, added up."""
+"""Spend by model, outcome and label, from ``/metrics`` or a Prometheus."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ STARTED: Final = "process_start_time_seconds"
 
 
 class SourceError(Exception):
-    """Spend cannot be read; the message says where it was tried and what to do."""
+    """Spend cannot be read; the message has the source and the remedy."""
 
 
 Silence = tuple[float, float]
@@ -49,7 +49,7 @@ Silence = tuple[float, float]
 
 
 def merged(silences: Iterable[Silence]) -> tuple[Silence, ...]:
-    """Return times without those that overlap."""
+    """Merge overlapping times."""
     found: list[Silence] = []
     for start, end in sorted(silences):
         if found and start <= found[-1][1]:
@@ -59,7 +59,7 @@ def merged(silences: Iterable[Silence]) -> tuple[Silence, ...]:
 
 
 class Sample(NamedTuple):
-    """One number of one series."""
+    """One value of one series."""
 
     series: str
     labels: Mapping[str, str]
@@ -67,7 +67,7 @@ class Sample(NamedTuple):
 
 
 class Read(NamedTuple):
-    """What was read."""
+    """The values of a source, and whether they are complete."""
 
     samples: tuple[Sample, ...]
     since: datetime | None = None
@@ -84,16 +84,16 @@ class Read(NamedTuple):
 
     @property
     def is_proven(self) -> bool:
-        """Whether all is there that was counted in the time."""
+        """Whether nothing that was counted in the period is missing."""
         return not self.unknown and not self.warnings and not self.silences
 
 
 def read_metrics(url: str, chosen: Sequence[Matcher] = ()) -> Read:
-    """Read an app's series: all that was spent since its process started.
+    """Read an app's series: the spend since its process started.
 
     Args:
-        url: Of its ``/metrics``.
-        chosen: Which of its series.
+        url: The URL of its ``/metrics``.
+        chosen: Select from its series.
     """
     where = address("URL", url)
     remedy = "Start the app, or say where its /metrics is, or --prometheus URL."
@@ -121,14 +121,14 @@ def read_metrics(url: str, chosen: Sequence[Matcher] = ()) -> Read:
 
 
 class Matcher(NamedTuple):
-    """Which values a label may have, as PromQL writes it."""
+    """One label matcher of PromQL."""
 
     label: str
     operator: str
     text: str
 
     def holds(self, labels: Mapping[str, str]) -> bool:
-        """Say whether a series' labels match; one that is missing is empty."""
+        """Return whether labels match; a missing label is empty."""
         value = labels.get(self.label, "")
         if "~" in self.operator:
             is_like = re.fullmatch(self.text, value, re.DOTALL) is not None
@@ -149,7 +149,7 @@ _OF_JSON: Final = {'"': r"\"", r"\'": "'"}
 
 
 def matchers(text: str) -> tuple[Matcher, ...]:
-    """Read matchers such as ``job="shop", team=~"a|b"``, or raise ValueError."""
+    """Parse matchers such as ``job="shop", team=~"a|b"``, or raise ValueError."""
     text = text.strip()
     if text.startswith("{") and text.endswith("}"):
         text = text[1:-1].strip()
@@ -159,11 +159,11 @@ def matchers(text: str) -> tuple[Matcher, ...]:
         one = _MATCHER.match(text, end)
         if one is None:
             break
-        # PromQL's quotes may be single ones, JSON's are not.
+        # PromQL also allows single quotes, JSON does not.
         quoted = _QUOTED.sub(
             lambda found: _OF_JSON.get(found[0], found[0]), one[3][1:-1]
         )
-        # A backslash of a regular expression is doubled in PromQL, as it is in JSON.
+        # PromQL doubles the backslashes of a regular expression, as JSON does.
         is_raw = one[3].startswith("`")
         value = one[3][1:-1] if is_raw else json.loads(f'"{quoted}"')
         found.append(Matcher(one[1], one[2], value))
@@ -178,7 +178,7 @@ def matchers(text: str) -> tuple[Matcher, ...]:
 
 
 def selector(chosen: Iterable[Matcher]) -> str:
-    """Write matchers as PromQL does; nothing where there are none."""
+    """Return matchers as a PromQL selector; empty without matchers."""
     written = ",".join(
         f"{one.label}{one.operator}{json.dumps(one.text, ensure_ascii=False)}"
         for one in chosen
@@ -187,7 +187,7 @@ def selector(chosen: Iterable[Matcher]) -> str:
 
 
 def fetch(where: Address, path: str, query: dict[str, str], remedy: str) -> Answer:
-    """Return what a server answers, or say why it does not."""
+    """Return the data of a response, or raise `SourceError` with the reason."""
     try:
         answer = get(where, path, query, accept=_TEXT, seconds=_SECONDS)
     except FAILURES as error:
@@ -198,7 +198,7 @@ def fetch(where: Address, path: str, query: dict[str, str], remedy: str) -> Answ
         return answer
     said = answer.json()
     if isinstance(said, dict) and isinstance(said.get("error"), str):
-        # It is a Prometheus: what is wrong is what it was asked.
+        # It is a Prometheus, which refuses the query.
         message = f"{where.url} answers {answer.status}: {said['error']}"
         raise SourceError(message)
     text = answer.text[:200].strip() or responses.get(answer.status, "no reason")
@@ -210,7 +210,7 @@ _REMEDY: Final = "Say where Prometheus is: --prometheus URL."
 
 
 class Prometheus:
-    """Asks one Prometheus, and keeps the warnings of its answers."""
+    """A client of one Prometheus, which keeps the warnings of its responses."""
 
     def __init__(self, url: str) -> None:
         self._where = address("--prometheus", url)
@@ -218,22 +218,22 @@ class Prometheus:
         self.warnings: dict[str, None] = {}
 
     def now(self, query: str, at: float) -> Histories:
-        """Return what an expression gives at a time: one point, or its samples."""
+        """Return the result of an expression at a time: one point or its samples."""
         return self._ask("query", query=query, time=f"{at:.3f}")
 
     def last(self, series: str, start: float, end: float, step: float) -> Histories:
-        """Return the last value of each step before its end, where it has one."""
-        # One second more: with what is rounded no sample falls in between.
+        """Return the last value of each step, if it has one."""
+        # One second more, so that rounding drops no sample.
         query = f"last_over_time({series}[{math.ceil(step) + 1}s])"
         return self.stepped(query, start, end, step)
 
     def stepped(self, query: str, start: float, end: float, step: float) -> Histories:
-        """Return what an expression gives at each step."""
+        """Return the result of an expression at each step."""
         times = {"start": f"{start:.3f}", "end": f"{end:.3f}", "step": f"{step:.3f}"}
         return self._ask("query_range", query=query, **times)
 
     def samples(self, series: str, start: float, end: float) -> Histories:
-        """Return the samples themselves, after a start."""
+        """Return the raw samples after a start."""
         found = self.now(f"{series}[{math.ceil(end - start)}s]", end)
         return {
             key: {time: value for time, value in points.items() if time > start}
@@ -241,7 +241,7 @@ class Prometheus:
         }
 
     def _ask(self, path: str, **query: str) -> Histories:
-        """Return the series of an answer."""
+        """Return the series of a response."""
         answer = fetch(self._where, f"/api/v1/{path}", query, _REMEDY).json()
         try:
             warned = answer.get("warnings") or ()
@@ -259,7 +259,7 @@ class Prometheus:
         return {_without_name(key): points for key, points in found.items()}
 
     def _number(self, value: Any, query: str) -> float:
-        """Read a value; what is not finite would agree with everything."""
+        """Read a finite value; ``nan`` would equal everything."""
         number = float(value)
         if not math.isfinite(number):
             message = f"{self.url} answers {value} to {query}, which is no sum"
@@ -292,7 +292,7 @@ NUMBERS: Final = (
 
 @dataclasses.dataclass(slots=True)
 class Spend:
-    """What was spent, and what a cache saved."""
+    """The spend of a group, and what a cache saved."""
 
     calls: float = 0
     input_tokens: float = 0
@@ -303,7 +303,7 @@ class Spend:
     unpriced_tokens: float = 0
 
     def numbers(self) -> dict[str, float]:
-        """Return the numbers by name: counts whole, dollars to a billionth."""
+        """Return the numbers by name: integer counts, dollars to a billionth."""
         return {
             name: round(getattr(self, name), 9 if name.endswith("_usd") else None)
             for name in NUMBERS
@@ -349,7 +349,7 @@ def total(rows: Iterable[Spend]) -> Spend:
 
 
 def _number(sample: Sample) -> str:
-    """Name the number that a sample belongs to; empty for what is no model call."""
+    """Return the name of a sample's number; empty if it is no model call."""
     operation = sample.labels.get(OPERATION)
     if operation is not None and operation not in _PAID:
         return ""
