@@ -91,12 +91,13 @@ def counted(work: Callable[[], object]) -> Counter[CodeType]:
             found[frame.f_code] += 1
         return trace
 
+    before = sys.gettrace()
     gc.disable()
     sys.settrace(trace)
     try:
         work()
     finally:
-        sys.settrace(None)
+        sys.settrace(before)
         gc.enable()
     for code in (replay.__code__, *(c for c in found if c.co_filename == __file__)):
         found.pop(code, None)

@@ -709,7 +709,7 @@ def test_a_decorated_function_is_on_one_account(server: FakeOpenAI) -> None:
     ask("Roses?")
     ask("Tulips?")
     asyncio.run(aask("Lilies?"))
-    assert asyncio.iscoroutinefunction(aask)
+    assert inspect.iscoroutinefunction(aask)
     with pytest.raises(BudgetExceeded):
         ask("Daisies?")
     assert (usage.call_count, usage.refused) == (3, 1)

@@ -248,13 +248,15 @@ def stopped(
         frame.f_trace_opcodes = between
         return step
 
+    # Coverage, perhaps.
+    tracer = sys.gettrace()
     sys.settrace(enter)
     try:
         work()
     except type(error):
         pass
     finally:
-        sys.settrace(None)
+        sys.settrace(tracer)
         before.clear()
         error.__traceback__ = None  # its frames know the id of the run
     return seen >= at
