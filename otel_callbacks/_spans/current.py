@@ -451,7 +451,8 @@ def waiting_context() -> contextvars.Context | None:
             for cell in callback.__closure__ or ():
                 outer = cell.cell_contents
                 if isinstance(outer, asyncio.Future):
-                    context: contextvars.Context = _callbacks(outer)[0][1]
+                    # The last one, as Python 3.14 adds its own before it.
+                    context: contextvars.Context = _callbacks(outer)[-1][1]
                     return context
     except Exception:  # noqa: BLE001 -- private API may change
         return None

@@ -211,7 +211,13 @@ class OwnSpan(trace.Span):
                 )
                 # First, as in the SDK, so that an interrupted end is not repeated.
                 self.end_ns = end_ns
-                tracer.span_processor.on_end(ended)
+                try:
+                    tracer.span_processor.on_end(ended)
+                except (MemoryError, RecursionError) as error:
+                    self.end_ns = None  # tried again with a shallow stack
+                    if _was_seen(error, tracer.span_processor):
+                        self.end_ns = end_ns
+                    raise
                 return
             span = self.as_sdk_span()
         if failed:
@@ -261,6 +267,17 @@ def is_silent(processor: Any) -> bool:
                 return False
     _seen = processor, processors
     return True
+
+
+def _was_seen(error: BaseException, processor: Any) -> bool:
+    """Return whether a processor was done with a span before another one failed."""
+    failed = first = processor._span_processors[0]  # noqa: SLF001 -- as above
+    found = error.__traceback__
+    while found is not None:
+        frame, found = found.tb_frame, found.tb_next
+        if frame.f_code is sdk.SynchronousMultiSpanProcessor.on_end.__code__:
+            failed = frame.f_locals.get("sp", first)
+    return failed is not first
 
 
 class SpanMaker:

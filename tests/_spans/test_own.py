@@ -333,6 +333,28 @@ def test_a_processor_that_is_added_while_a_run_is_open(
     assert ours == _ran(scenario, sdk_spans=True)
 
 
+class _Short(SpanProcessor):
+    """Fails once, without memory or stack."""
+
+    def __init__(self, error: type[Exception]) -> None:
+        self._errors = [error]
+
+    def on_end(self, span: ReadableSpan) -> None:
+        """Fail the first time."""
+        del span
+        if self._errors:
+            raise self._errors.pop()
+
+
+@pytest.mark.parametrize("error", [MemoryError, RecursionError])
+def test_a_processor_without_memory_gets_the_span_later(error: type[Exception]) -> None:
+    """Each span reaches the processors behind it once."""
+    processors = [_Short(error)]
+    sent = _ran(_plain, sdk_spans=False, processors=processors, settings=Settings())
+    assert len(sent) == len(_ran(_plain, sdk_spans=False))
+    assert not processors[0]._errors
+
+
 def test_a_processor_whose_method_was_replaced_is_seen() -> None:
     """Also a method set on the one object looks at spans early."""
     seen: list[str] = []
