@@ -294,14 +294,14 @@ def test_a_notebook_shows_a_table_by_model() -> None:
 def test_a_copy_is_the_same_account(copied: Callable[[Any], Any]) -> None:
     """A graph copies its state: what is spent is on one account, within its limits."""
     with track_usage(max_calls=2) as usage:
-        state = copied({"usage": usage})
+        copy_of_it = copied(usage)
         for _ in range(2):
             model().invoke("Roses?")
         with pytest.raises(BudgetExceeded):
             model().invoke("Roses?")
         with pytest.raises(RuntimeError, match="entered before"):
-            state["usage"].__enter__()
-    assert state["usage"] is usage
+            copy_of_it.__enter__()
+    assert copy_of_it is usage
     assert usage.total_tokens == 20
 
 
