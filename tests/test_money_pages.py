@@ -55,7 +55,7 @@ def test_the_first_example_prints_what_stands_beside_it(
     """Three calls, whose tokens and dollars are those of the comment."""
     example = _blocks(_ACCOUNTING, "python")[0]
     models = [_model(137, 32), _model(137, 32), _model(138, 32)]
-    chain = RunnableLambda(lambda text: [model.invoke(text) for model in models])
+    chain: Any = RunnableLambda(lambda text: [model.invoke(text) for model in models])
     _run(example, chain=chain)
     lines = capsys.readouterr().out.splitlines()
     (said,) = re.findall(r"print\(usage\)  # (.+)", example)
@@ -65,7 +65,9 @@ def test_the_first_example_prints_what_stands_beside_it(
 
 def test_the_example_of_a_budget_refuses(capsys: pytest.CaptureFixture[str]) -> None:
     """The limit of the page, what was spent, and what was asked for."""
-    agent = RunnableLambda(lambda text: [_model(7, 3).invoke(text) for _ in range(30)])
+    agent: Any = RunnableLambda(
+        lambda text: [_model(7, 3).invoke(text) for _ in range(30)]
+    )
     example = _blocks(_ACCOUNTING, "python")[2]
     _run(example, agent=agent, question="Roses?")
     assert capsys.readouterr().out == "calls 20 20 1\n"

@@ -248,7 +248,7 @@ def test_plain_copies_langchains_objects() -> None:
         """A value whose class cannot be looked up in a table."""
 
     message = AIMessage("Twelve.", response_metadata={"id": "a", "raw": object()})
-    chunk = ChatGenerationChunk(message=AIMessageChunk("Tulips."))
+    chunk = ChatGenerationChunk(message=AIMessageChunk(content="Tulips."))
     copied = plain(LLMResult(generations=[[ChatGeneration(message=message), chunk]]))
     whole, piece = copied.generations[0]
     assert whole.message.content == "Twelve."

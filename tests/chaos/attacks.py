@@ -299,7 +299,7 @@ def cut_short(
             if issubclass(error, Exception) and not errors:
                 assert (spent, operations) == (tokens, spans) == (5, 1), place
             assert errors <= 2, place  # an error, and a run that is lost by it
-            assert after.left == (0, 0), place
+            assert after.left == (0.0, 0.0), place
             assert usage._account.reserved == NOTHING, place
             before = after
         ids = [uuid4() for _ in range(200)]

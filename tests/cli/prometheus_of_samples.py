@@ -58,12 +58,12 @@ def prometheus(
         if is_range := parts.path.endswith("query_range"):
             start, end, step = (float(asked[key]) for key in ("start", "end", "step"))
             times = [start + step * n for n in range(int((end - start) / step) + 1)]
-        result = []
+        result: list[dict[str, Any]] = []
         for labels, samples in _chosen(series, query):
             points = _points(query, samples, times)
             if points:
                 is_one = query["function"] and not is_range
-                values = {"value": points[0]} if is_one else {"values": points}
+                values: Any = {"value": points[0]} if is_one else {"values": points}
                 hidden = "__name__" if query["function"] else ""
                 metric = {key: text for key, text in labels.items() if key != hidden}
                 result.append({"metric": metric, **values})
