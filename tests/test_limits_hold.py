@@ -407,6 +407,7 @@ def test_with_retry_makes_no_call_of_a_refusal(
     assert server.requests == []
 
 
+@pytest.mark.recent
 def test_retry_middleware_of_agents_makes_no_call_of_a_refusal(
     chat: Callable[..., Any], server: FakeOpenAI
 ) -> None:
