@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 import pytest
+from chaos.attacks import traced
 from langchain_core.messages import AIMessage
 from langchain_core.outputs import ChatGeneration, LLMResult
 from langchain_core.runnables import RunnableLambda
@@ -122,14 +123,8 @@ def interrupted_at(
     def enter(frame: FrameType, *_: object) -> Any:
         return step if frame.f_code.co_filename.startswith(within) else None
 
-    before = sys.gettrace()
-    sys.settrace(enter)
-    try:
+    with contextlib.suppress(type(error)), traced(enter):
         work()
-    except type(error):
-        pass
-    finally:
-        sys.settrace(before)
     return seen >= line
 
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 import pytest
+from chaos.attacks import traced
 from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor
 from waiting import wait_until
 
@@ -80,12 +81,8 @@ def on_top(line: int, action: Callable[[], object], work: Callable[[], object]) 
     def enter(frame: FrameType, *_: object) -> Any:
         return step if frame.f_code.co_filename.startswith(PACKAGE) else None
 
-    before = sys.gettrace()
-    sys.settrace(enter)
-    try:
+    with traced(enter):
         work()
-    finally:
-        sys.settrace(before)
     return seen >= line
 
 

@@ -12,7 +12,7 @@ from otel_callbacks._content.parts import (
     response_part,
     tool_call_part,
 )
-from otel_callbacks._readers.response import once
+from otel_callbacks._readers.response import REASON_KEYS, once
 from otel_callbacks._readers.values import has_value, mapping, text
 
 if TYPE_CHECKING:
@@ -30,14 +30,7 @@ _UNFINISHED: Final = "error"
 _UNKNOWN: Final = "unknown"
 """Finish reason where none is reported: the schemas require one."""
 
-_REASON_KEYS: Final = (
-    "finish_reason",
-    "stop_reason",
-    "stopReason",
-    "done_reason",
-    "finishReason",
-    "status",
-)
+_REASON_KEYS: Final = (*REASON_KEYS, "status")
 _SCHEMA_REASONS: Final = {
     "completed": "stop",
     "end_turn": "stop",

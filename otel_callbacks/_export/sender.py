@@ -12,6 +12,7 @@ import logging
 import queue
 import threading
 import time
+from abc import ABC, abstractmethod
 from collections import deque
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
@@ -59,7 +60,7 @@ class Flush:
         return self._ok
 
 
-class Sender:
+class Sender(ABC):
     """Exports in a thread of its own, and counts lost items."""
 
     def __init__(
@@ -97,9 +98,9 @@ class Sender:
 
     # -- overridden by subclasses ------------------------------------------------
 
+    @abstractmethod
     def _send(self) -> None:
         """Export all pending items."""
-        raise NotImplementedError
 
     def _drop(self) -> int:
         """Drop the pending items; return their number."""

@@ -55,7 +55,7 @@ _ID_KEYS: Final = ("id", "response_id", "responseId")
 _OWN_IDS: Final = ("lc_", "run-")
 """Prefixes of LangChain's ids, which replace missing ids of the provider."""
 
-_REASON_KEYS: Final = (
+REASON_KEYS: Final = (
     "finish_reason",
     "stop_reason",
     "stopReason",
@@ -135,7 +135,7 @@ def _only_one(prompts: object) -> _Answer | None:
     return None
 
 
-_INFO_KEYS: Final = (*_MODEL_KEYS, *_REASON_KEYS)
+_INFO_KEYS: Final = (*_MODEL_KEYS, *REASON_KEYS)
 _OUTPUT_KEYS: Final = (*_MODEL_KEYS, _PROVIDER, *(key for key, _ in _OPENAI_KEYS))
 _METADATA_KEYS: Final = (
     *_INFO_KEYS,
@@ -161,6 +161,7 @@ def _simple_response(answer: _Answer, output: dict[object, object]) -> Response 
     reported = getattr(message, "usage_metadata", None)
     fields_read = (
         is_merged,
+        not info,  # so that no value of the output stands for one of the info
         *map(metadata.get, _METADATA_KEYS),
         *(map(info.get, _INFO_KEYS) if info else ()),
         *(map(output.get, _OUTPUT_KEYS) if output else ()),
@@ -323,13 +324,13 @@ def _reasons(answers: list[_Answer]) -> tuple[str, ...]:
             reasons.append(once(reason) if is_merged else reason)
     if not reasons and answers and "choices" in answers[0][1]:
         choices = map(mapping, items(answers[0][1]["choices"]))
-        return tuple(filter(None, (_find(_REASON_KEYS, each) for each in choices)))
+        return tuple(filter(None, (_find(REASON_KEYS, each) for each in choices)))
     return tuple(reasons)
 
 
 def _reason(metadata: dict[object, object], info: dict[object, object]) -> str:
     """Read the finish reason of a choice, as the provider sent it."""
-    if reason := _find(_REASON_KEYS, info, metadata):
+    if reason := _find(REASON_KEYS, info, metadata):
         return reason
     status = metadata.get("status")
     if status is None or (state := text(status)) not in _STATUSES:

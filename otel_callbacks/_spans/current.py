@@ -14,6 +14,7 @@ import asyncio
 import contextlib
 import contextvars
 import sys
+from abc import abstractmethod
 from typing import TYPE_CHECKING, Any, Final
 
 from opentelemetry import context as otel_context
@@ -38,9 +39,9 @@ class Delegate(trace.Span):
 
     __slots__ = ()
 
+    @abstractmethod
     def resolve(self) -> trace.Span:
         """Return the span to delegate to."""
-        raise NotImplementedError
 
     @property  # type: ignore[misc]
     def __class__(self) -> type:  # read by isinstance, in span processors
@@ -120,7 +121,7 @@ def _names() -> set[str]:
 _NAMES: Final = _names()
 
 
-def forward(kind: type[trace.Span]) -> None:
+def forward(kind: type) -> None:
     """Let a class of spans forward the SDK's attributes that it does not define."""
     for name in _NAMES - vars(kind).keys() - vars(trace.Span).keys():
         setattr(kind, name, Forwarded(name))

@@ -158,8 +158,7 @@ class Pricing:
                 self._found = {}
             self._found[key] = known
         if not is_fast:
-            said = response.model, attributes
-            self._last = _Last(request, *said, snapshot, known)
+            self._last = _Last(request, response.model, attributes, snapshot, known)
         return known.rates
 
     def _look_up(self, snapshot: DataSnapshot, key: _Key, start_ns: int) -> _Found:

@@ -408,9 +408,8 @@ def test_what_a_child_begins_with() -> None:
     assert line.got == []
 
 
-def test_a_kind_of_sender_says_how() -> None:
-    """There is no usual way."""
-    one = Sender(TO, Diagnostics(), 60.0, Line())
-    with pytest.raises(NotImplementedError):
-        one._send()
-    end(one)
+def test_a_sender_must_define_how_it_sends() -> None:
+    """The base class cannot be used by itself."""
+    kind: Any = Sender
+    with pytest.raises(TypeError, match="abstract"):
+        kind(TO, Diagnostics(), 60.0, Line())

@@ -519,7 +519,7 @@ def test_a_start_that_is_interrupted_is_withdrawn(error: type[BaseException]) ->
 def test_a_start_without_memory_reaches_sinks_before_its_end(
     error: type[BaseException],
 ) -> None:
-    """The call goes on: it is open, and each sink is told of its start and its end."""
+    """The run stays open, and each sink gets its start and its end."""
 
     class Full(Recorder):
         """A sink whose first start finds no room."""

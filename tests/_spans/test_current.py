@@ -638,10 +638,11 @@ def test_unknown_attributes_are_missing(span: Span) -> None:
         _ = delegate.__rose__
 
 
-def test_it_must_be_told_what_to_answer_as() -> None:
-    """By itself it is no span."""
-    with pytest.raises(NotImplementedError):
-        Delegate().get_span_context()
+def test_a_delegate_must_define_its_span() -> None:
+    """The base class cannot be used by itself."""
+    kind: Any = Delegate
+    with pytest.raises(TypeError, match="abstract"):
+        kind()
 
 
 RUN = StandIn(7, Request("chat", "m"), None)

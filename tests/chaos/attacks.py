@@ -215,6 +215,17 @@ def looks_for_signals(code: CodeType) -> dict[int, bool]:
     return LOOKS[code]
 
 
+@contextlib.contextmanager
+def traced(trace: Callable[..., Any]) -> Iterator[None]:
+    """Trace the functions called within, then restore the tracer of coverage."""
+    before = sys.gettrace()
+    sys.settrace(trace)
+    try:
+        yield
+    finally:
+        sys.settrace(before)
+
+
 def stopped(
     at: int, error: BaseException, work: Callable[[], object], *, between: bool
 ) -> bool:
@@ -248,15 +259,12 @@ def stopped(
         frame.f_trace_opcodes = between
         return step
 
-    # Coverage, perhaps.
-    tracer = sys.gettrace()
-    sys.settrace(enter)
     try:
-        work()
+        with traced(enter):
+            work()
     except type(error):
         pass
     finally:
-        sys.settrace(tracer)
         before.clear()
         error.__traceback__ = None  # its frames know the id of the run
     return seen >= at

@@ -196,10 +196,10 @@ def fetch(where: Address, path: str, query: dict[str, str], remedy: str) -> Answ
         raise SourceError(message) from None
     if answer.status < _FIRST_ERROR:
         return answer
-    said = answer.json()
-    if isinstance(said, dict) and isinstance(said.get("error"), str):
+    refusal = answer.json()
+    if isinstance(refusal, dict) and isinstance(refusal.get("error"), str):
         # It is a Prometheus, which refuses the query.
-        message = f"{where.url} answers {answer.status}: {said['error']}"
+        message = f"{where.url} answers {answer.status}: {refusal['error']}"
         raise SourceError(message)
     text = answer.text[:200].strip() or responses.get(answer.status, "no reason")
     message = f"{where.url} answers {answer.status}: {text}. {remedy}"
