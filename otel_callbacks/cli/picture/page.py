@@ -68,7 +68,7 @@ header {
 details.step.ok { --tone: var(--step); }
 summary, .scale {
   display: grid; gap: 12px; padding: 3px 14px; align-items: center;
-  grid-template-columns: minmax(150px, 24%) 1fr 62px 84px 84px 100px;
+  grid-template-columns: minmax(150px, 24%) 1fr 62px 84px 84px 120px;
 }
 summary { cursor: pointer; list-style: none; }
 summary::-webkit-details-marker { display: none; }
