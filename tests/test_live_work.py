@@ -123,8 +123,8 @@ def interrupted_at(
     def enter(frame: FrameType, *_: object) -> Any:
         return step if frame.f_code.co_filename.startswith(within) else None
 
-    with contextlib.suppress(type(error)), traced(enter):
-        work()
+    with contextlib.suppress(type(error)):
+        traced(enter, work)
     return seen >= line
 
 

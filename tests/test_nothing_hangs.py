@@ -81,8 +81,7 @@ def on_top(line: int, action: Callable[[], object], work: Callable[[], object]) 
     def enter(frame: FrameType, *_: object) -> Any:
         return step if frame.f_code.co_filename.startswith(PACKAGE) else None
 
-    with traced(enter):
-        work()
+    traced(enter, work)
     return seen >= line
 
 

@@ -215,13 +215,12 @@ def looks_for_signals(code: CodeType) -> dict[int, bool]:
     return LOOKS[code]
 
 
-@contextlib.contextmanager
-def traced(trace: Callable[..., Any]) -> Iterator[None]:
-    """Trace the functions called within, then restore the tracer of coverage."""
+def traced(trace: Callable[..., Any], work: Callable[[], object]) -> None:
+    """Do work under a tracer, then restore that of coverage, in the same frame."""
     before = sys.gettrace()
     sys.settrace(trace)
     try:
-        yield
+        work()
     finally:
         sys.settrace(before)
 
@@ -260,8 +259,7 @@ def stopped(
         return step
 
     try:
-        with traced(enter):
-            work()
+        traced(enter, work)
     except type(error):
         pass
     finally:
