@@ -43,7 +43,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for name, text in COMMANDS.items():
         command = commands.add_parser(name, help=text)
         if name in words:
-            import_module(f"{__name__}.{name}").add_to(command)
+            module = import_module(f"{__name__}.{name}")
+            module.add_to(command)
+            command.add_argument("--no-color", action="store_true", help="no colours")
+            command.set_defaults(run=module.run)
     parsed = parser.parse_args(words)
     if "run" not in parsed:
         parser.print_help()

@@ -1,7 +1,4 @@
-"""HTTP requests of the commands, and the client for the Prometheus API.
-
-https://prometheus.io/docs/prometheus/latest/querying/api/
-"""
+"""HTTP requests of the commands."""
 
 from __future__ import annotations
 
@@ -12,24 +9,18 @@ import urllib.error
 import urllib.request
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
-from urllib.parse import SplitResult, unquote, urlencode, urlsplit
+from urllib.parse import unquote, urlencode, urlsplit
 
 from otel_callbacks._setting_values import SettingError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from email.message import Message
 
 _PORTS: Final = {"http": 80, "https": 443}
 _LOOPBACK: Final = ("127.", "localhost", "::1")
-_OK: Final = 200
-_NAME: Final = "__name__"
 
 FAILURES: Final = (OSError, ValueError, http.client.HTTPException)
 """Exceptions that `get` raises without a response."""
-
-Labels = tuple[tuple[str, str], ...]
-"""The labels of a series without its name, sorted by name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,26 +44,18 @@ def address(variable: str, url: str) -> Address:
     except (ValueError, KeyError):
         host, port = "", 0
     if not host or not port:
-        allowed = "a URL such as http://127.0.0.1:9090"
-        raise SettingError(variable, _without_login(url), allowed)
+        # The message must not show a user and a password.
+        before, at, after = url.rpartition("@")
+        scheme, separator, _ = before.rpartition("://")
+        shown = f"{scheme}{separator}{after}" if at else url
+        raise SettingError(variable, shown, "a URL such as http://127.0.0.1:9090")
+    login = ""
+    if parts.username is not None:
+        pair = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
+        login = f"Basic {base64.b64encode(pair.encode()).decode()}"
     without = parts._replace(netloc=parts.netloc.rpartition("@")[2])
     text = without.geturl().rstrip("/")
-    return Address(text, host, port, parts.scheme == "https", _login(parts))
-
-
-def _without_login(url: str) -> str:
-    """Return a text, which may be a URL, without its user and password."""
-    before, at, after = url.rpartition("@")
-    scheme, separator, _ = before.rpartition("://")
-    return f"{scheme}{separator}{after}" if at else url
-
-
-def _login(parts: SplitResult) -> str:
-    """Return the ``Authorization`` header for a URL's user and password."""
-    if parts.username is None:
-        return ""
-    text = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
-    return f"Basic {base64.b64encode(text.encode()).decode()}"
+    return Address(text, host, port, parts.scheme == "https", login)
 
 
 class Answer(NamedTuple):
@@ -121,44 +104,3 @@ def get(
     except urllib.error.HTTPError as error:
         with error:
             return Answer(error.code, error.headers, error.read())
-
-
-def data_of(answer: Answer) -> Any:
-    """Return the data of a Prometheus API response, or None if it is no success."""
-    found = answer.json()
-    if answer.status == _OK and isinstance(found, dict):
-        return found.get("data")
-    return None
-
-
-class Prometheus:
-    """A client for the Prometheus API."""
-
-    def __init__(self, ask: Callable[..., Answer]) -> None:
-        self.ask = ask
-
-    def data(self, path: str, **query: str) -> Any:
-        """Return the data at a path below ``/api/v1``, or None without success."""
-        return data_of(self.ask(f"/api/v1/{path}", **query))
-
-    def vector(self, query: str, at: float | None = None) -> dict[Labels, float] | None:
-        """Return the series of an expression; None if the server is no Prometheus."""
-        time = {} if at is None else {"time": f"{at:.3f}"}
-        data = self.data("query", query=query, **time)
-        try:
-            return {
-                tuple(
-                    sorted(
-                        item
-                        for item in one.get("metric", {}).items()
-                        if item[0] != _NAME
-                    )
-                ): float(one["value"][1])
-                for one in data["result"]
-            }
-        except (ValueError, KeyError, TypeError, AttributeError, IndexError):
-            return None
-
-    def value(self, query: str) -> float | None:
-        """Return the current value of an expression's first series, or None."""
-        return next(iter((self.vector(query) or {}).values()), None)

@@ -70,8 +70,6 @@ def add_to(parser: argparse.ArgumentParser) -> None:
         default="gpt-4o-mini",
         help="the model for --real (default: gpt-4o-mini)",
     )
-    parser.add_argument("--no-color", action="store_true", help="no colours")
-    parser.set_defaults(run=run)
 
 
 def run(options: argparse.Namespace) -> int:

@@ -107,8 +107,6 @@ def add_to(parser: argparse.ArgumentParser) -> None:
         help=f"time limit for all checks (default: {_SECONDS:.0f})",
     )
     parser.add_argument("--json", action="store_true", help="print JSON, for scripts")
-    parser.add_argument("--no-color", action="store_true", help="no colours")
-    parser.set_defaults(run=run)
 
 
 def run(options: argparse.Namespace) -> int:

@@ -8,9 +8,9 @@ import socket
 import ssl
 import time
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from email.utils import parsedate_to_datetime
-from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar
+from typing import TYPE_CHECKING, Final, Literal, TypeVar
 
 from otel_callbacks.cli._http import FAILURES, Answer, get
 
@@ -54,18 +54,6 @@ class Hop:
     troubles: tuple[Finding, ...] = ()
     cautions: tuple[Finding, ...] = ()
 
-    def as_data(self) -> dict[str, Any]:
-        """Return the JSON object."""
-        return {
-            "name": self.name,
-            "state": self.state,
-            "address": self.address,
-            "saw": self.saw,
-            "seconds": round(self.seconds, 3),
-            "troubles": [_as_data(one) for one in self.troubles],
-            "cautions": [_as_data(one) for one in self.cautions],
-        }
-
 
 @dataclass(frozen=True, slots=True)
 class Report:
@@ -82,25 +70,12 @@ class Report:
         """The broken hops."""
         return tuple(hop for hop in self.hops if hop.state == "broken")
 
-    def as_data(self) -> dict[str, Any]:
-        """Return the JSON object."""
-        return {
-            "ok": not self.broken,
-            "service": self.service,
-            "instance": self.instance,
-            "trace_id": self.trace_id,
-            "seconds": round(self.seconds, 3),
-            "hops": [hop.as_data() for hop in self.hops],
-        }
-
     def as_json(self) -> str:
         """Return the JSON text, with a newline."""
-        return json.dumps(self.as_data(), indent=2, ensure_ascii=False) + "\n"
-
-
-def _as_data(finding: Finding) -> dict[str, str]:
-    """Return the JSON object of a finding."""
-    return {"reason": finding.reason, "remedy": finding.remedy}
+        data = {"ok": not self.broken, **asdict(self)}
+        for part in (data, *data["hops"]):
+            part["seconds"] = round(part["seconds"], 3)
+        return json.dumps(data, indent=2, ensure_ascii=False) + "\n"
 
 
 _START: Final = (

@@ -6,31 +6,43 @@ import time
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
-from otel_callbacks.cli._http import Prometheus as PrometheusClient
-from otel_callbacks.cli._http import data_of
 from otel_callbacks.cli.doctor.chain import SERVICE
 from otel_callbacks.cli.doctor.probe import Check, Finding, Server, Trouble
 
 if TYPE_CHECKING:
-    from otel_callbacks.cli._http import Address
+    from otel_callbacks.cli._http import Address, Answer
     from otel_callbacks.cli.doctor.probe import Deadline, Sent
 
 _OK: Final = 200
 _MINUTE: Final = 60.0
 
 
-class Prometheus(PrometheusClient):
-    """The Prometheus of the stack."""
+class Prometheus:
+    """A client for the API of the stack's Prometheus.
+
+    https://prometheus.io/docs/prometheus/latest/querying/api/
+    """
 
     def __init__(self, address: Address, check: Check) -> None:
         self.server = Server("prometheus", address, check)
-        super().__init__(self.server.get)
 
     def recognise(self) -> None:
         """Raise `Trouble` unless the server is a Prometheus."""
         answer = self.server.get("/api/v1/query", query="vector(1)")
-        if data_of(answer) is None:
+        if _data_of(answer) is None:
             raise self.server.unrecognised(answer)
+
+    def data(self, path: str, **query: str) -> Any:
+        """Return the data at a path below ``/api/v1``, or None without success."""
+        return _data_of(self.server.get(f"/api/v1/{path}", **query))
+
+    def value(self, query: str) -> float | None:
+        """Return the current value of an expression's first series, or None."""
+        data = self.data("query", query=query)
+        try:
+            return float(data["result"][0]["value"][1])
+        except (ValueError, KeyError, TypeError, IndexError):
+            return None
 
     def traces_of_exemplars(self, query: str, since: float, until: float) -> set[str]:
         """Return the trace ids in the exemplars of a series."""
@@ -48,12 +60,15 @@ class Prometheus(PrometheusClient):
         }
 
 
-def calls_of_the_doctor(prometheus: Prometheus) -> float:
-    """Return the number of the doctor's spans in the span metrics."""
-    query = f'sum(traces_span_metrics_calls_total{{service_name="{SERVICE}"}})'
-    return prometheus.value(query) or 0.0
+def _data_of(answer: Answer) -> Any:
+    """Return the data of a Prometheus API response, or None if it is no success."""
+    found = answer.json()
+    is_success = answer.status == _OK and isinstance(found, dict)
+    return found.get("data") if is_success else None
 
 
+# The doctor's own spans in the span metrics.
+_CALLS: Final = f'sum(traces_span_metrics_calls_total{{service_name="{SERVICE}"}})'
 _EXEMPLAR_STORAGE: Final = "exemplar-storage"
 _DURATIONS: Final = (
     '{__name__=~"traces_span_metrics_duration_(milli)?seconds_bucket",'
@@ -210,7 +225,7 @@ def _span_metrics(
         if exemplars and named():
             return True
         # Not "more than": a restarted Collector counts from 0.
-        calls = calls_of_the_doctor(prometheus)
+        calls = prometheus.value(_CALLS)
         return True if calls and calls != calls_before else None
 
     if not check.deadline.poll(probe):
@@ -263,7 +278,7 @@ class Evidence:
         self._prometheus = Prometheus(address, check) if address else None
         self._dropped = self._value(_DROPPED)
         self._received = self._value(_RECEIVED)
-        self.calls = self._calls()
+        self.calls = self._value(_CALLS)
 
     def why_missing(self, sent: Sent, *, at_last: bool) -> Finding | None:
         """Return why the trace is missing, or None if that is unknown."""
@@ -292,14 +307,5 @@ class Evidence:
             return 0.0
         try:
             return self._prometheus.value(query) or 0.0
-        except Trouble:
-            return 0.0
-
-    def _calls(self) -> float:
-        """Return the number of the doctor's spans that were counted before."""
-        if self._prometheus is None:
-            return 0.0
-        try:
-            return calls_of_the_doctor(self._prometheus)
         except Trouble:
             return 0.0

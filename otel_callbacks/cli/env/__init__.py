@@ -195,8 +195,6 @@ def add_to(parser: argparse.ArgumentParser) -> None:
         choices=BACKENDS,
         help=f"one of: {', '.join(BACKENDS)}",
     )
-    parser.add_argument("--no-color", action="store_true", help="no colours")
-    parser.set_defaults(run=run)
 
 
 def run(options: argparse.Namespace) -> int:

@@ -45,8 +45,6 @@ def add_to(parser: argparse.ArgumentParser) -> None:
         "--prices", metavar="FILE", help=f"your own prices (default: {VARIABLE})"
     )
     parser.add_argument("--json", action="store_true", help="print JSON, for scripts")
-    parser.add_argument("--no-color", action="store_true", help="no colours")
-    parser.set_defaults(run=run)
 
 
 def run(options: argparse.Namespace) -> int:

@@ -65,8 +65,6 @@ def add_to(parser: argparse.ArgumentParser) -> None:
     form = parser.add_mutually_exclusive_group()
     form.add_argument("--csv", action="store_true", help="print CSV, without a total")
     form.add_argument("--json", action="store_true", help="print JSON, for scripts")
-    parser.add_argument("--no-color", action="store_true", help="no colours")
-    parser.set_defaults(run=run)
 
 
 def add_times(parser: argparse.ArgumentParser) -> None:

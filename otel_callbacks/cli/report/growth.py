@@ -30,8 +30,13 @@ from otel_callbacks.cli.report.spending import (
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from otel_callbacks.cli._http import Labels
-    from otel_callbacks.cli.report.spending import Histories, Matcher, Points, Silence
+    from otel_callbacks.cli.report.spending import (
+        Histories,
+        Labels,
+        Matcher,
+        Points,
+        Silence,
+    )
 
     Target = tuple[str, str]
 

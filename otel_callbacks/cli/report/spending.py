@@ -19,8 +19,9 @@ from otel_callbacks.cli._http import FAILURES, address, get
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from otel_callbacks.cli._http import Address, Answer, Labels
+    from otel_callbacks.cli._http import Address, Answer
 
+    Labels = tuple[tuple[str, str], ...]
     Points = dict[float, float]
     Histories = dict[Labels, Points]
 
@@ -247,7 +248,7 @@ class Prometheus:
             warned = answer.get("warnings") or ()
             self.warnings.update((str(one), None) for one in warned)
             found = {
-                tuple(sorted(one.get("metric", {}).items())): {
+                _labels(one.get("metric", {})): {
                     float(time): self._number(value, query["query"])
                     for time, value in one.get("values") or [one["value"]]
                 }
@@ -256,7 +257,7 @@ class Prometheus:
         except (ValueError, KeyError, TypeError, AttributeError):
             message = f"{self.url} does not answer as a Prometheus does. {_REMEDY}"
             raise SourceError(message) from None
-        return {_without_name(key): points for key, points in found.items()}
+        return found
 
     def _number(self, value: Any, query: str) -> float:
         """Read a finite value; ``nan`` would equal everything."""
@@ -267,9 +268,9 @@ class Prometheus:
         return number
 
 
-def _without_name(key: Labels) -> Labels:
-    """Return labels without the name of the series."""
-    return tuple(item for item in key if item[0] != "__name__")
+def _labels(metric: dict[str, str]) -> Labels:
+    """Return the labels of a series without its name, sorted by name."""
+    return tuple(sorted(item for item in metric.items() if item[0] != "__name__"))
 
 
 REQUEST_MODEL: Final = label(semconv.REQUEST_MODEL)

@@ -63,8 +63,6 @@ def add_to(parser: argparse.ArgumentParser) -> None:
         default=_KEEP,
         help=f"the number of traces to keep in memory (default: {_KEEP})",
     )
-    parser.add_argument("--no-color", action="store_true", help="no colours")
-    parser.set_defaults(run=run)
 
 
 def run(options: argparse.Namespace) -> int:

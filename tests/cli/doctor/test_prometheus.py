@@ -12,7 +12,6 @@ from otel_callbacks.cli.doctor.probe import Check, Deadline, Sent, Trouble
 from otel_callbacks.cli.doctor.prometheus import (
     Evidence,
     Prometheus,
-    calls_of_the_doctor,
     check_prometheus,
 )
 
@@ -239,12 +238,11 @@ def test_values_are_numbers_or_none(stack: FakeStack, check: Check) -> None:
     """None where an expression gives nothing, and where it is refused."""
     prometheus = Prometheus(address("", stack.prometheus.url), check)
     prometheus.recognise()
-    assert calls_of_the_doctor(prometheus) == 3.0
+    assert prometheus.value("traces_span_metrics_calls_total") == 3.0
     assert prometheus.value("no_such_series") is None
     refused = Page({"status": "error", "error": "parse error"}, 400)
     stack.prometheus.pages["/api/v1/query"] = refused
     assert prometheus.value("sum(") is None
-    assert calls_of_the_doctor(prometheus) == 0.0
 
 
 def test_exemplars_give_their_traces(check: Check) -> None:
