@@ -25,12 +25,7 @@ _DONE: Final = b"data: [DONE]\n\n"
 
 
 def event(data: Mapping[str, Any], name: str = "") -> bytes:
-    """Return one server-sent event.
-
-    Args:
-        data: The JSON object.
-        name: The event's name, for APIs with named events.
-    """
+    """Return one server-sent event."""
     head = f"event: {name}\n" if name else ""
     return f"{head}data: {json.dumps(data)}\n\n".encode()
 
@@ -39,9 +34,6 @@ def streamed_chat(exchange: Exchange) -> Body:
     """Return the stream of a chat completion: one chunk for each token.
 
     Usage is in a last chunk without choices, if requested.
-
-    Args:
-        exchange: The request and its reply.
     """
     head = chat_head(exchange, "chat.completion.chunk")
     texts = exchange.texts([exchange.received.text])
@@ -54,11 +46,7 @@ def streamed_chat(exchange: Exchange) -> Body:
 
 
 def streamed_text(exchange: Exchange) -> Body:
-    """Return the stream of a text completion: one chunk for each token.
-
-    Args:
-        exchange: The request and its reply.
-    """
+    """Return the stream of a text completion: one chunk for each token."""
     texts = exchange.texts(exchange.received.prompts)
     choices = [
         {"index": index, "text": piece, "logprobs": None, "finish_reason": reason}
@@ -111,12 +99,8 @@ def _tool_deltas(place: int, call: dict[str, Any]) -> list[dict[str, Any]]:
 
 def _choice(index: int, delta: dict[str, Any], reason: str | None) -> dict[str, Any]:
     """Return one choice of a chunk."""
-    return {
-        "index": index,
-        "delta": delta,
-        "logprobs": None,
-        "finish_reason": reason,
-    }
+    choice = {"index": index, "delta": delta, "logprobs": None}
+    return {**choice, "finish_reason": reason}
 
 
 class Body(NamedTuple):
@@ -155,19 +139,11 @@ class Exchange:
         return self.reply.model or replies.dated(self.received.model)
 
     def response_id(self, prefix: str) -> str:
-        """Return the response id.
-
-        Args:
-            prefix: The prefix of this route's ids, such as ``chatcmpl-``.
-        """
+        """Return the response id."""
         return self.reply.response_id or f"{prefix}flower{self.number:06d}"
 
     def texts(self, prompts: list[str]) -> list[str]:
-        """Return the texts of the response: for each prompt, one for each choice.
-
-        Args:
-            prompts: The questions.
-        """
+        """Return the texts of the response: for each prompt, one for each choice."""
         if self.reply.tool_calls:
             return [self.reply.text or ""]
         choices = int(self.received.json.get("n") or 1)
@@ -199,11 +175,7 @@ class Exchange:
         return self.reply.finish_reason or usual
 
     def tokens(self, texts: list[str]) -> Tokens | None:
-        """Return the usage of the response, or None if it has none.
-
-        Args:
-            texts: All texts of the response; tool calls are counted by their arguments.
-        """
+        """Return the usage of the response, or None if it has none."""
         if not self.reply.send_usage or not self.received.wants_usage:
             return None
         calls = [call["function"]["arguments"] for call in self.tool_calls()]
@@ -214,11 +186,7 @@ class Exchange:
 
 
 def chat(exchange: Exchange) -> Body:
-    """Return the body of a chat completion.
-
-    Args:
-        exchange: The request and its reply.
-    """
+    """Return the body of a chat completion."""
     texts = exchange.texts([exchange.received.text])
     calls = {"tool_calls": exchange.tool_calls()} if exchange.reply.tool_calls else {}
     tokens = exchange.tokens(texts)
@@ -240,12 +208,7 @@ def chat(exchange: Exchange) -> Body:
 
 
 def chat_head(exchange: Exchange, kind: str) -> dict[str, Any]:
-    """Return the first fields of a chat completion and of each of its chunks.
-
-    Args:
-        exchange: The request and its reply.
-        kind: The value of ``object``.
-    """
+    """Return the first fields of a chat completion and of each of its chunks."""
     return {
         "id": exchange.response_id("chatcmpl-"),
         "object": kind,
@@ -257,11 +220,7 @@ def chat_head(exchange: Exchange, kind: str) -> dict[str, Any]:
 
 
 def text(exchange: Exchange) -> Body:
-    """Return the body of a text completion: one usage for all prompts.
-
-    Args:
-        exchange: The request and its reply.
-    """
+    """Return the body of a text completion: one usage for all prompts."""
     texts = exchange.texts(exchange.received.prompts)
     choices = [
         {
@@ -276,11 +235,7 @@ def text(exchange: Exchange) -> Body:
 
 
 def text_head(exchange: Exchange) -> dict[str, Any]:
-    """Return the first fields of a text completion and of each of its chunks.
-
-    Args:
-        exchange: The request and its reply.
-    """
+    """Return the first fields of a text completion and of each of its chunks."""
     return {
         "id": exchange.response_id("cmpl-"),
         "object": "text_completion",
@@ -290,11 +245,7 @@ def text_head(exchange: Exchange) -> dict[str, Any]:
 
 
 def embeddings(exchange: Exchange) -> Body:
-    """Return the body of an embeddings response, as numbers or as base64.
-
-    Args:
-        exchange: The request and its reply.
-    """
+    """Return the body of an embeddings response, as numbers or as base64."""
     asked = exchange.received.json
     vectors = [
         replies.vector_of(text, asked.get("dimensions"))
@@ -305,7 +256,12 @@ def embeddings(exchange: Exchange) -> Body:
         {
             "object": "embedding",
             "index": index,
-            "embedding": _packed(vector) if packed else vector,
+            # The API's base64 is of little-endian 32-bit floats.
+            "embedding": base64.b64encode(
+                struct.pack(f"<{len(vector)}f", *vector)
+            ).decode()
+            if packed
+            else vector,
         }
         for index, vector in enumerate(vectors)
     ]
@@ -318,23 +274,14 @@ def embeddings(exchange: Exchange) -> Body:
 
 
 def failure(exchange: Exchange) -> Body:
-    """Return the body of an error.
-
-    Args:
-        exchange: The request and its reply.
-    """
+    """Return the body of an error."""
     kind, code, message = exchange.reply.error
     error = {"message": message, "type": kind, "param": None, "code": code}
     return plain({"error": error}, None)
 
 
 def plain(body: Mapping[str, Any], tokens: Tokens | None) -> Body:
-    """Return a JSON body in two halves, so that a fault can occur between them.
-
-    Args:
-        body: The JSON object.
-        tokens: The usage; added as ``usage`` unless the body has one.
-    """
+    """Return a JSON body in two halves, so that a fault can occur between them."""
     if tokens is not None and "usage" not in body:
         body = {**body, "usage": usage_of(tokens)}
     raw = json.dumps(body).encode()
@@ -343,11 +290,7 @@ def plain(body: Mapping[str, Any], tokens: Tokens | None) -> Body:
 
 
 def usage_of(tokens: Tokens) -> dict[str, Any]:
-    """Return the ``usage`` of chat and text completions.
-
-    Args:
-        tokens: The tokens.
-    """
+    """Return the ``usage`` of chat and text completions."""
     return {
         "prompt_tokens": tokens.input,
         "completion_tokens": tokens.output,
@@ -363,8 +306,3 @@ def usage_of(tokens: Tokens) -> dict[str, Any]:
             "rejected_prediction_tokens": 0,
         },
     }
-
-
-def _packed(vector: list[float]) -> str:
-    """Return numbers as the API's base64: little-endian 32-bit floats."""
-    return base64.b64encode(struct.pack(f"<{len(vector)}f", *vector)).decode()

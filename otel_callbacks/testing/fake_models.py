@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from langchain_core.language_models import BaseChatModel, BaseLLM, LangSmithParams
 from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage, ToolCall
@@ -54,16 +54,14 @@ class _Behaviour(BaseModel):
     provider: str = "fake"
     """``ls_provider``, what ``gen_ai.provider.name`` is made of."""
 
-    def ls_params(self, kind: Literal["chat", "llm"]) -> LangSmithParams:
-        """Return the metadata that LangChain passes to callbacks.
-
-        Args:
-            kind: ``chat`` or ``llm``.
-        """
+    def _get_ls_params(
+        self, stop: list[str] | None = None, **kwargs: Any
+    ) -> LangSmithParams:
+        """Return the metadata that LangChain passes to callbacks."""
         return LangSmithParams(
             ls_provider=self.provider,
             ls_model_name=self.model_name,
-            ls_model_type=kind,
+            ls_model_type="chat" if isinstance(self, BaseChatModel) else "llm",
         )
 
     def pieces(self) -> list[str]:
@@ -72,21 +70,8 @@ class _Behaviour(BaseModel):
         starts = range(0, len(self.answer), size)
         return [self.answer[start : start + size] for start in starts]
 
-    def wait(self) -> None:
-        """Wait for the delay."""
-        if self.delay:
-            time.sleep(self.delay)
-
-    async def await_delay(self) -> None:
-        """Wait for the delay without blocking the event loop."""
-        await asyncio.sleep(self.delay)
-
     def fail(self, sent: int | None = None) -> None:
-        """Raise the error, if it is due.
-
-        Args:
-            sent: The number of sent pieces of a stream; None for a whole call.
-        """
+        """Raise the error, if it is due."""
         if self.error is not None and sent in {None, self.error_after}:
             # Without the traceback of earlier calls, which would grow with each call.
             raise self.error.with_traceback(None)
@@ -121,13 +106,6 @@ class FakeChatModel(_Behaviour, BaseChatModel):
         """Return LangChain's name for this kind of model."""
         return "otel-callbacks-fake-chat"
 
-    def _get_ls_params(
-        self, stop: list[str] | None = None, **kwargs: Any
-    ) -> LangSmithParams:
-        """Return the metadata that LangChain passes to callbacks."""
-        del stop, kwargs
-        return self.ls_params("chat")
-
     def _generate(
         self,
         messages: list[BaseMessage],
@@ -136,8 +114,7 @@ class FakeChatModel(_Behaviour, BaseChatModel):
         **kwargs: Any,
     ) -> ChatResult:
         """Answer in the caller's thread."""
-        del messages, stop, run_manager, kwargs
-        self.wait()
+        time.sleep(self.delay)
         return self._result()
 
     async def _agenerate(
@@ -148,8 +125,7 @@ class FakeChatModel(_Behaviour, BaseChatModel):
         **kwargs: Any,
     ) -> ChatResult:
         """Answer in the caller's event loop."""
-        del messages, stop, run_manager, kwargs
-        await self.await_delay()
+        await asyncio.sleep(self.delay)
         return self._result()
 
     def _stream(
@@ -160,9 +136,8 @@ class FakeChatModel(_Behaviour, BaseChatModel):
         **kwargs: Any,
     ) -> Iterator[ChatGenerationChunk]:
         """Stream the answer."""
-        del messages, stop, run_manager, kwargs
         for chunk in self._message_chunks():
-            self.wait()
+            time.sleep(self.delay)
             yield chunk
 
     async def _astream(
@@ -173,9 +148,8 @@ class FakeChatModel(_Behaviour, BaseChatModel):
         **kwargs: Any,
     ) -> AsyncIterator[ChatGenerationChunk]:
         """Stream the answer in the caller's event loop."""
-        del messages, stop, run_manager, kwargs
         for chunk in self._message_chunks():
-            await self.await_delay()
+            await asyncio.sleep(self.delay)
             yield chunk
 
     def _result(self) -> ChatResult:
@@ -216,13 +190,6 @@ class FakeTextModel(_Behaviour, BaseLLM):
         """Return LangChain's name for this kind of model."""
         return "otel-callbacks-fake-text"
 
-    def _get_ls_params(
-        self, stop: list[str] | None = None, **kwargs: Any
-    ) -> LangSmithParams:
-        """Return the metadata that LangChain passes to callbacks."""
-        del stop, kwargs
-        return self.ls_params("llm")
-
     def _generate(
         self,
         prompts: list[str],
@@ -231,8 +198,7 @@ class FakeTextModel(_Behaviour, BaseLLM):
         **kwargs: Any,
     ) -> LLMResult:
         """Answer all prompts in the caller's thread."""
-        del stop, run_manager, kwargs
-        self.wait()
+        time.sleep(self.delay)
         return self._result(prompts)
 
     async def _agenerate(
@@ -243,8 +209,7 @@ class FakeTextModel(_Behaviour, BaseLLM):
         **kwargs: Any,
     ) -> LLMResult:
         """Answer all prompts in the caller's event loop."""
-        del stop, run_manager, kwargs
-        await self.await_delay()
+        await asyncio.sleep(self.delay)
         return self._result(prompts)
 
     def _stream(
@@ -255,10 +220,9 @@ class FakeTextModel(_Behaviour, BaseLLM):
         **kwargs: Any,
     ) -> Iterator[GenerationChunk]:
         """Stream the answer; text models report no usage in streams."""
-        del prompt, stop, kwargs
         for sent, piece in enumerate(self.pieces()):
             self.fail(sent)
-            self.wait()
+            time.sleep(self.delay)
             if run_manager is not None:
                 run_manager.on_llm_new_token(piece)
             yield GenerationChunk(text=piece)
@@ -271,10 +235,9 @@ class FakeTextModel(_Behaviour, BaseLLM):
         **kwargs: Any,
     ) -> AsyncIterator[GenerationChunk]:
         """Stream the answer in the caller's event loop."""
-        del prompt, stop, kwargs
         for sent, piece in enumerate(self.pieces()):
             self.fail(sent)
-            await self.await_delay()
+            await asyncio.sleep(self.delay)
             if run_manager is not None:
                 await run_manager.on_llm_new_token(piece)
             yield GenerationChunk(text=piece)

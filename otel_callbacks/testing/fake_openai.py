@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import itertools
 import json
 import threading
@@ -11,10 +10,8 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING, Any, Final, Self
 
 from otel_callbacks.testing import bodies, responses_api
-from otel_callbacks.testing import bodies as streams
 from otel_callbacks.testing.bodies import Body, Exchange
 from otel_callbacks.testing.replies import Answer, Match, Received, Script, Tokens
-from otel_callbacks.testing.serving import Delivery
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -29,8 +26,8 @@ _Make = Callable[[Exchange], Body]
 
 # Path -> the functions for a plain body and a stream.
 _ROUTES: Final[Mapping[str, tuple[_Make, _Make]]] = {
-    "/v1/chat/completions": (bodies.chat, streams.streamed_chat),
-    "/v1/completions": (bodies.text, streams.streamed_text),
+    "/v1/chat/completions": (bodies.chat, bodies.streamed_chat),
+    "/v1/completions": (bodies.text, bodies.streamed_text),
     "/v1/embeddings": (bodies.embeddings, bodies.embeddings),
     "/v1/responses": (responses_api.body, responses_api.stream),
 }
@@ -161,16 +158,19 @@ class FakeOpenAI:
             ImportError: starlette or uvicorn is not installed.
             OSError: The port is in use.
         """
-        if self._server is None:
-            try:
-                serving = importlib.import_module("otel_callbacks.testing.serving")
-                app = self._app()
-            except ImportError as error:
-                message = 'FakeOpenAI needs pip install "otel-callbacks[testing]"'
-                raise ImportError(message) from error
-            server: ThreadedServer = serving.ThreadedServer(app, port=self._port)
-            server.start()
-            self._server = server
+        if self._server is not None:
+            return
+        try:
+            # Imported here because starlette and uvicorn are an extra.
+            from otel_callbacks.testing.serving import ThreadedServer  # noqa: PLC0415
+
+            app = self._app()
+        except ImportError as error:
+            message = 'FakeOpenAI needs pip install "otel-callbacks[testing]"'
+            raise ImportError(message) from error
+        server = ThreadedServer(app, port=self._port)
+        server.start()
+        self._server = server
 
     def stop(self) -> None:
         """Close all connections, also unanswered ones, and stop; safe to repeat."""
@@ -187,7 +187,6 @@ class FakeOpenAI:
 
     def _app(self) -> ASGIApp:
         """Build the web application."""
-        # Imported here because starlette is an extra.
         from starlette.applications import Starlette  # noqa: PLC0415
         from starlette.responses import JSONResponse  # noqa: PLC0415
         from starlette.routing import Route  # noqa: PLC0415
@@ -205,11 +204,11 @@ class FakeOpenAI:
         self, make: _Make, make_stream: _Make
     ) -> Callable[[Request], Awaitable[Any]]:
         """Return the handler of one route."""
+        from otel_callbacks.testing.serving import Delivery  # noqa: PLC0415
 
         async def answer(request: Request) -> Callable[[Scope, Receive, Send], Any]:
-            exchange = self._exchange(
-                request.url.path, await request.body(), request.headers
-            )
+            content = await request.body()
+            exchange = self._exchange(request.url.path, content, request.headers)
             received, reply = exchange.received, exchange.reply
             if reply.status >= _FIRST_ERROR:
                 body = bodies.failure(exchange)

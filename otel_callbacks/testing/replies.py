@@ -177,11 +177,7 @@ class Script:
         self._rules: list[tuple[Match, deque[Answer]]] = []
 
     def add(self, *replies: Answer) -> None:
-        """Queue replies for the next requests that no rule matches.
-
-        Args:
-            replies: One for each request, in order.
-        """
+        """Queue replies for the next requests that no rule matches."""
         with self._lock:
             self._queue.extend(replies)
 
@@ -208,11 +204,7 @@ class Script:
             self._rules.clear()
 
     def reply(self, received: Received) -> Reply:
-        """Choose the reply for a request and remove it from its queue.
-
-        Args:
-            received: The request.
-        """
+        """Choose the reply for a request and remove it from its queue."""
         answer = self._next(received)
         return answer(received) if callable(answer) else answer
 
@@ -220,16 +212,13 @@ class Script:
         """Return the next reply of a matching rule, of the queue, or the default."""
         with self._lock:
             for match, replies in self._rules:
-                if _matches(match, received):
+                if (
+                    match(received)
+                    if callable(match)
+                    else match == received.model or match in received.text
+                ):
                     return replies[0] if len(replies) == 1 else replies.popleft()
             return self._queue.popleft() if self._queue else Reply()
-
-
-def _matches(match: Match, received: Received) -> bool:
-    """Return whether a rule matches a request."""
-    if callable(match):
-        return match(received)
-    return match == received.model or match in received.text
 
 
 _CJK: Final = "\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af\uf900-\ufaff"
@@ -276,11 +265,7 @@ _DIMENSIONS: Final = 16
 
 
 def tokens_of(text: str) -> list[str]:
-    """Split a text into the fake server's tokens.
-
-    Args:
-        text: Any text.
-    """
+    """Split a text into the fake server's tokens."""
     return _TOKEN.findall(text)
 
 
@@ -294,11 +279,7 @@ def count_tokens(text: str) -> int:
 
 
 def pieces_of(text: str) -> list[str]:
-    """Split a text into the pieces of a stream, one for each token.
-
-    Args:
-        text: The whole answer.
-    """
+    """Split a text into the pieces of a stream, one for each token."""
     starts = [0, *[match.start() for match in _TOKEN.finditer(text)][1:]]
     ends = [*starts[1:], len(text)]
     pieces = [text[start:end] for start, end in zip(starts, ends, strict=True)]
@@ -317,21 +298,12 @@ def answer_to(question: str, choice: int = 0) -> str:
 
 
 def dated(model: str) -> str:
-    """Return the response model for a requested model.
-
-    Args:
-        model: The requested model; unknown names are returned unchanged.
-    """
+    """Return the response model for a requested model."""
     return _DATED.get(model, model)
 
 
 def vector_of(text: str, dimensions: int | None = None) -> list[float]:
-    """Return the deterministic embedding of a text, of length 1.
-
-    Args:
-        text: The text.
-        dimensions: The number of dimensions; if None, 16.
-    """
+    """Return the deterministic embedding of a text, of length 1."""
     size = dimensions or _DIMENSIONS
     numbers = [_number(f"{index}:{text}") % 2001 - 1000 for index in range(size)]
     length = math.hypot(*numbers) or 1.0
@@ -363,13 +335,7 @@ class Received:
 
     @classmethod
     def of(cls, path: str, json: Any, headers: Mapping[str, str]) -> Received:
-        """Return a request without the values of its credentials.
-
-        Args:
-            path: The request's path.
-            json: The parsed body; anything but an object is ignored.
-            headers: HTTP headers, lower case.
-        """
+        """Return a request without the values of its credentials."""
         safe = {
             name: "***" if name in _SECRET else value for name, value in headers.items()
         }

@@ -17,21 +17,12 @@ _MESSAGE_AT: Final = {"output_index": 0, "content_index": 0}
 
 
 def body(exchange: Exchange) -> Body:
-    """Return the body of a response.
-
-    Args:
-        exchange: The request and its reply.
-    """
-    made = _response(exchange)
-    return plain(made, _tokens(exchange))
+    """Return the body of a response."""
+    return plain(_response(exchange), _tokens(exchange))
 
 
 def stream(exchange: Exchange) -> Body:
-    """Return the events of a streamed response; usage is in the last one.
-
-    Args:
-        exchange: The request and its reply.
-    """
+    """Return the events of a streamed response; usage is in the last one."""
     whole = _response(exchange)
     begun = {**whole, "status": "in_progress", "output": [], "usage": None}
     events: list[dict[str, Any]] = [

@@ -9,12 +9,12 @@ from __future__ import annotations
 import asyncio
 import socket
 import threading
-from typing import TYPE_CHECKING, Final, cast
+from typing import TYPE_CHECKING, Any, Final, cast
 
 import uvicorn
 
 if TYPE_CHECKING:
-    from asyncio import Task
+    from asyncio import Future
     from collections.abc import Callable
 
     from starlette.types import ASGIApp, Receive, Scope, Send
@@ -27,15 +27,7 @@ _BROKEN: Final = b'{"id": "chatcmpl-'
 
 
 class Delivery:
-    """An ASGI application that sends one body, with the options of its reply.
-
-    Args:
-        body: The body to send.
-        reply: Its status, headers, delays and fault.
-        on_usage: Called with the usage just before its piece is sent.
-        close: Closes a client's connection: at once (True) or after its written
-            data is sent (False).
-    """
+    """An ASGI application that sends one body, with the options of its reply."""
 
     def __init__(
         self,
@@ -51,17 +43,19 @@ class Delivery:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Send the body to the client of a request."""
-        disconnect = asyncio.ensure_future(_disconnected(receive))
+        # The body has been read, so the next message is the disconnect.
+        disconnect = asyncio.ensure_future(receive())
         try:
             if not await _left(disconnect, self._reply.delay):
                 await self._send(scope, send, disconnect)
         finally:
             disconnect.cancel()
 
-    async def _send(self, scope: Scope, send: Send, disconnect: Task[None]) -> None:
+    async def _send(self, scope: Scope, send: Send, disconnect: Future[Any]) -> None:
         """Send the pieces until the end, the fault or the client's disconnect."""
+        stops = self._reply.fault in {"hang", "drop", "cut"}
         for index, piece in enumerate(self._body.pieces):
-            if self._faulty(index):
+            if stops and index == self._reply.after_chunks:
                 break
             if index == 0:
                 await send(self._head())
@@ -76,11 +70,6 @@ class Delivery:
             await disconnect
         else:
             await send({"type": "http.response.body", "body": b"", "more_body": False})
-
-    def _faulty(self, index: int) -> bool:
-        """Return whether the fault precedes this piece."""
-        fault = self._reply.fault in {"hang", "drop", "cut"}
-        return fault and index == self._reply.after_chunks
 
     def _head(self) -> dict[str, object]:
         """Return the message with status and headers."""
@@ -104,13 +93,7 @@ def _broken(body: Body, reply: Reply) -> Body:
     return body._replace(pieces=pieces, tokens=None)
 
 
-async def _disconnected(receive: Receive) -> None:
-    """Wait until the client has disconnected or the server stops."""
-    # The body has been read, so the next message is the disconnect.
-    await receive()
-
-
-async def _left(disconnect: Task[None], seconds: float) -> bool:
+async def _left(disconnect: Future[Any], seconds: float) -> bool:
     """Wait, or until the client disconnects; return whether it has."""
     await asyncio.wait({disconnect}, timeout=seconds)
     return disconnect.done()
@@ -170,12 +153,7 @@ class ThreadedServer:
         self._socket.close()
 
     def close(self, scope: Scope, at_once: bool) -> None:  # noqa: FBT001
-        """Close the connection of a request.
-
-        Args:
-            scope: The ASGI scope of the request.
-            at_once: Whether to discard written data that is not sent yet.
-        """
+        """Close the connection of a request."""
         for connection in self._server.connections():
             if connection.client == scope["client"]:
                 transport = connection.transport
@@ -228,13 +206,11 @@ class _Server(uvicorn.Server):
         limit = loop.time() + _END_SECONDS
         # The listener is closed last: a connection that is accepted while it
         # closes leaks its socket (python/cpython issue 109564).
-        while self._busy() and loop.time() < limit:
+        while (
+            self.server_state.connections or len(asyncio.all_tasks()) > 1
+        ) and loop.time() < limit:
             for connection in self.connections():
                 connection.transport.abort()
             await asyncio.sleep(0)
         for server in self.servers:
             server.close()
-
-    def _busy(self) -> bool:
-        """Return whether there are connections or other tasks."""
-        return bool(self.server_state.connections) or len(asyncio.all_tasks()) > 1

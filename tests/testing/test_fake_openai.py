@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import subprocess
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -123,7 +124,7 @@ def test_it_can_be_started_again(server: FakeOpenAI) -> None:
 def test_a_missing_server_package_is_named_with_its_remedy(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """The import works without the extra; the use names the package to install."""
+    """The use names the package to install."""
     monkeypatch.setitem(sys.modules, "starlette.applications", None)
     with pytest.raises(ImportError, match=r'pip install "otel-callbacks\[testing\]"'):
         FakeOpenAI().start()
@@ -137,6 +138,38 @@ def test_a_missing_uvicorn_is_named_with_its_remedy(
     monkeypatch.setitem(sys.modules, "uvicorn", None)
     with pytest.raises(ImportError, match=r'pip install "otel-callbacks\[testing\]"'):
         FakeOpenAI().start()
+
+
+_WITHOUT_EXTRAS = """
+import sys
+for name in ("starlette", "uvicorn", "rich", "langchain_openai"):
+    sys.modules[name] = None
+from otel_callbacks.testing import FakeChatModel, FakeOpenAI, capture
+from otel_callbacks.cli.doctor import examination
+from otel_callbacks.cli.picture.waterfall import WaterfallExporter
+with capture() as telemetry:
+    FakeChatModel(callbacks=[telemetry.handler]).invoke("Roses?")
+print(telemetry.tree())
+try:
+    FakeOpenAI().start()
+except ImportError as error:
+    print(error)
+"""
+
+
+def test_only_the_server_needs_the_extra() -> None:
+    """`capture`, fake models, the doctor and the waterfall work without extras."""
+    process = subprocess.run(  # noqa: S603 -- our own interpreter, our own script
+        [sys.executable, "-c", _WITHOUT_EXTRAS],
+        capture_output=True,
+        text=True,
+        timeout=WAIT_S,
+        check=False,
+    )
+    assert process.stdout.splitlines() == [
+        "chat fake-model",
+        'FakeOpenAI needs pip install "otel-callbacks[testing]"',
+    ], process.stderr
 
 
 def test_only_the_newest_requests_are_kept() -> None:

@@ -238,11 +238,6 @@ def troubles(
 ) -> Iterator[tuple[str, str]]:
     """Yield settings that do not fit the one backend at an address.
 
-    Args:
-        url: The URL that spans are sent to.
-        settings: The settings of this environment.
-        environ: The environment.
-
     Yields:
         The fault and the remedy.
     """

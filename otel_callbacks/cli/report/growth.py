@@ -346,15 +346,7 @@ def read_prometheus(
     series: Iterable[str] = SPEND,
     matchers: Sequence[Matcher] = (),
 ) -> Read:
-    """Read the increase of the series of a Prometheus in a period.
-
-    Args:
-        url: The URL of the Prometheus.
-        since: The start.
-        until: The end.
-        series: The names of the counters.
-        matchers: Select from their series.
-    """
+    """Read the increase of the series of a Prometheus in a period."""
     prometheus = Prometheus(url)
     start = round(since.timestamp(), 3)
     now = round(max(datetime.now(UTC).timestamp(), start + 1), 3)

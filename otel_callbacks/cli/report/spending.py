@@ -90,12 +90,7 @@ class Read(NamedTuple):
 
 
 def read_metrics(url: str, chosen: Sequence[Matcher] = ()) -> Read:
-    """Read an app's series: the spend since its process started.
-
-    Args:
-        url: The URL of its ``/metrics``.
-        chosen: Select from its series.
-    """
+    """Read an app's series: the spend since its process started."""
     where = address("URL", url)
     remedy = "Start the app, or say where its /metrics is, or --prometheus URL."
     text = fetch(where, "", {}, remedy).text
