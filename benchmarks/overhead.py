@@ -1,11 +1,12 @@
 """What one model call costs with the handler, as a ratio to the least possible.
 
-All contenders run in one process, in interleaved rounds, on the same models, whose
-answers have the shapes of five providers' packages (`shapes`); what is measured is the
-CPU time of all threads, the least of the rounds. "Least" is a handler that makes one
-SDK span of 12 attributes for each call and does nothing else. Handlers are given where
-apps give them: to the model's constructor, and with the request. Series are scraped
-within the measured time.
+All contenders run in one process, ten calls each in turn, on models whose answers have
+the shapes of five providers' packages (`shapes`). What is measured is the CPU time of
+all threads, the sum of all turns: a processor that slows down for a moment does so for
+each of them. "Least" is a handler that makes one SDK span of 12 attributes for each
+call and does nothing else. Handlers are given where apps give them: to the model's
+constructor, and with the request. Series are scraped within the measured time. Garbage
+is collected between the rounds, as one contender would pay for the garbage of all.
 
 Other tracers that are installed take part, too (`other_tracers`).
 
@@ -25,11 +26,13 @@ import gc
 import itertools
 import json
 import os
+import random
 import subprocess
 import sys
 import time
 import tracemalloc
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Iterator
 from importlib import import_module
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
@@ -51,8 +54,12 @@ if TYPE_CHECKING:
 
     from opentelemetry.trace import Span, Tracer
 
-CALLS = 100  # of a round
+CALLS = 10  # of a turn
+TURNS = 10  # of a round
 WARM_UP = 2  # rounds that are not counted
+# A scrape is due for so many rounds: before enough calls wait for the background thread
+# to fold them in another contender's turn. In production it has more calls to share it.
+SCRAPED = 4
 
 
 class Least(BaseCallbackHandler):
@@ -101,7 +108,7 @@ class Least(BaseCallbackHandler):
         self.on_llm_end(run_id=run_id)
 
 
-Run = Callable[[ShapedModel, dict[str, Any]], None]
+Run = Callable[[Any, dict[str, Any]], None]
 
 
 def sync(model: ShapedModel, config: dict[str, Any]) -> None:
@@ -133,9 +140,8 @@ def failing(model: ShapedModel, config: dict[str, Any]) -> None:
             model.invoke("Roses?", config)
 
 
-def agent(model: ShapedModel, config: dict[str, Any]) -> None:
+def agent(graph: Any, config: dict[str, Any]) -> None:
     """Graphs of five nodes, each of which calls the model once."""
-    graph = _graph(model)
     for _ in range(CALLS // 5):
         graph.invoke({"text": "Roses?"}, config)
 
@@ -163,20 +169,22 @@ if find_spec("langgraph") is not None:
     MODES["agent of 5 nodes"] = agent
 
 
-def measure(
-    run: Callable[[], None], scrape: Callable[[], object] | None = None
-) -> float:
-    """Return the CPU microseconds of one of a run's hundred calls, of all threads."""
+@contextlib.contextmanager
+def no_garbage() -> Iterator[None]:
+    """Collect garbage before, and none within."""
     gc.collect()
     gc.disable()
     try:
-        before = time.process_time_ns()
-        run()
-        if scrape is not None:
-            scrape()
-        return (time.process_time_ns() - before) / 1000 / CALLS
+        yield
     finally:
         gc.enable()
+
+
+def measure(run: Callable[[], object]) -> float:
+    """Return the CPU microseconds of a run, of all threads."""
+    before = time.process_time_ns()
+    run()
+    return (time.process_time_ns() - before) / 1000
 
 
 def contenders() -> dict[str, tuple[list[Any], Callable[[], object]]]:
@@ -204,28 +212,41 @@ def overhead(
         if mode.startswith("agent") and place == PLACES[0]:
             continue  # a graph has no constructor that takes handlers
         taking_part = contenders()
-        times: dict[str, list[float]] = {who: [] for who in taking_part}
-        for number in range(rounds + WARM_UP):
-            for who, (handlers, scrape) in taking_part.items():
-                at_construction = place == PLACES[0]
-                model = ShapedModel(
-                    shape=shape,
-                    fails=mode == "errors",
-                    callbacks=handlers if at_construction else None,
-                )
-                config = {} if at_construction else {"callbacks": handlers}
-                run = functools.partial(MODES[mode], model, config)
-                # A scrape every 15 seconds is one in many thousand calls.
-                spent = measure(run, scrape if number % 20 == 0 else None)
-                if number >= WARM_UP:
-                    times[who].append(spent)
-        # The least of all rounds: whatever else runs on a machine only adds to it.
-        bare = min(times.pop("bare"))
-        added = {who: min(spent) - bare for who, spent in times.items()}
-        table.append(
-            {"mode": mode, "place": place, "shape": shape, "bare": bare, **added}
-        )
+        runs = {
+            who: functools.partial(MODES[mode], *_given(mode, place, shape, handlers))
+            for who, (handlers, _) in taking_part.items()
+        }
+        spent: Counter[str] = Counter()
+        for number in range(-WARM_UP, rounds):
+            if number == 0:
+                spent.clear()
+            with no_garbage():
+                for _ in range(TURNS):
+                    for who in random.sample(list(runs), len(runs)):
+                        spent[who] += measure(runs[who])
+                if number % SCRAPED == SCRAPED - 1 or number == rounds - 1:
+                    for who, (_, scrape) in taking_part.items():
+                        spent[who] += measure(scrape)
+        calls = rounds * TURNS * CALLS
+        bare = spent.pop("bare")
+        added = {who: (sum_ - bare) / calls for who, sum_ in spent.items()}
+        about = {"mode": mode, "place": place, "shape": shape, "bare": bare / calls}
+        table.append(about | added)
     return table
+
+
+def _given(
+    mode: str, place: str, shape: str, handlers: list[Any]
+) -> tuple[Any, dict[str, Any]]:
+    """Return what a mode is run on: the model or the graph, and its config."""
+    at_construction = place == PLACES[0]
+    model = ShapedModel(
+        shape=shape,
+        fails=mode == "errors",
+        callbacks=handlers if at_construction else None,
+    )
+    config = {} if at_construction else {"callbacks": handlers}
+    return _graph(model) if mode.startswith("agent") else model, config
 
 
 def growth() -> dict[int, float]:
@@ -246,7 +267,8 @@ def growth() -> dict[int, float]:
                     handler.on_chat_model_start({}, [["?"]], run_id=run_id)
                     handler.on_llm_end(None, run_id=run_id)
 
-            best.append(measure(run))
+            with no_garbage():
+                best.append(measure(run) / len(ids))
         found[count] = min(best)
     handler.close()
     return found
