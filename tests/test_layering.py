@@ -126,6 +126,7 @@ OF_A_PROMISE = {
     "test_no_secret_leaves",
     "test_live_work",
     "test_log_lines",
+    "test_nothing_grows",
     "test_nothing_hangs",
     "test_public_names",
     "test_spend_truth",

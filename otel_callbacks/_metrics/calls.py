@@ -79,8 +79,8 @@ class CallQueue:
         return self._counted.setdefault(run.key, run) is not run
 
     def forget(self, run: StandIn) -> None:
-        """Record that a run has ended in the table that counts it."""
-        if self._counted:
+        """Record that a run has ended, if it is the one that is counted."""
+        if self._counted.get(run.key) is run:
             self._counted.pop(run.key, None)
 
     def append(self, call: Call, once: Iterable[bool]) -> None:

@@ -112,10 +112,10 @@ class PrometheusSink:
 
     def ended(self, run: StandIn, end: End) -> None:
         """Count a run."""
+        self._calls.forget(run)
         request = run.request
         if not request.operation or not run.counted:
             return
-        self._calls.forget(run)
         model, usage, missing = "", None, False
         response, failure = end.response, end.failure
         if response is not None:

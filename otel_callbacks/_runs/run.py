@@ -165,6 +165,7 @@ class Run:
         "counted",
         "ended_as",
         "expected",
+        "interrupted_below",
         "is_interrupted",
         "is_started",
         "key",
@@ -201,6 +202,8 @@ class Run:
         # Whether its end was interrupted, and its end.
         self.is_interrupted = False
         self.ended_as: End | None = None
+        # Whether a run below it waits for input.
+        self.interrupted_below = False
         # The number of sinks that have its start, plus the number that have its end.
         self.sinks_done = 0
         # Taken in the same step that counts its end.

@@ -171,8 +171,6 @@ class SpanSink:
         self._content = content
         self._registry = registry
         self._threads = Threads()
-        # Keys of open runs below which a run was interrupted.
-        self._interrupted: set[int] = set()
 
     def started(self, run: StandIn) -> None:
         """Start a run's span and make its stand-in current."""
@@ -243,7 +241,7 @@ class SpanSink:
             if run.refusal is None:
                 self._note(run, run.parent_run, end)
             if end.response is not None and end.outcome == OK:
-                self._tell_interrupt(run.parent_run, end.response)
+                _tell_interrupt(run.parent_run, end.response)
         if type(span) is StepSpan and self._is_trivial(run, span, end):
             span.end_ns = end.end_ns
         elif span.is_recording():
@@ -255,14 +253,13 @@ class SpanSink:
                 attributes.update(sums.attributes(run.rollup))
             if run.of_agent and run.request.operation == semconv.INVOKE_AGENT:
                 attributes.update(sums.agent_attributes(run.of_agent, self._registry))
-            if self._interrupted and run.key in self._interrupted:
+            if run.interrupted_below:
                 attributes[semconv.INTERRUPTED] = True
             if held is None:
                 attributes = self._bounded(run, span, attributes, end)
             _finish(span, attributes, end)
         else:
             _end_without_record(span, end.end_ns)
-        self._interrupted.discard(run.key)
 
     def _fitting(self, content: Content) -> dict[str, AttributeValue]:
         """Return content as JSON that fits the limits of the SDK."""
@@ -307,7 +304,7 @@ class SpanSink:
             end.failure is None
             and end.end_ns - run.start_ns < self._shortest_ns
             and not span.is_used
-            and run.key not in self._interrupted
+            and not run.interrupted_below
         )
 
     def _note(self, run: StandIn, parent: Run, end: End) -> None:
@@ -317,10 +314,11 @@ class SpanSink:
         if parent.of_agent is not None:
             sums.note_in_agent(parent.of_agent, run, end)
 
-    def _tell_interrupt(self, parent: Run, response: Response) -> None:
-        """Mark a run whose child was interrupted; a graph itself ends as if done."""
-        if semconv.INTERRUPTED in response.attributes:
-            self._interrupted.add(parent.key)
+
+def _tell_interrupt(parent: Run, response: Response) -> None:
+    """Mark a run whose child was interrupted; a graph itself ends as if done."""
+    if semconv.INTERRUPTED in response.attributes:
+        parent.interrupted_below = True
 
 
 def _is_step(run: Run) -> bool:

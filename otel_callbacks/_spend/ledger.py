@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import threading
+import weakref
 from decimal import Decimal
 from operator import length_hint
 from typing import TYPE_CHECKING, Final, Protocol
@@ -134,7 +135,14 @@ class Charge:
 _charges: Final[dict[int, Charge]] = {}
 """Charges of open model calls, by run: another pipeline may report the same run."""
 
-_batches: Final[dict[tuple[int, int, int], list[Charge]]] = {}
+
+class _Batch(list[Charge]):
+    """The charges of a batch; dropped with the last of them."""
+
+
+_batches: Final[weakref.WeakValueDictionary[tuple[int, int, int], _Batch]] = (
+    weakref.WeakValueDictionary()
+)
 """Batches whose runs are starting, by thread, parent and size."""
 
 
@@ -386,11 +394,13 @@ def _join_batch(charge: Charge) -> None:
         return
     parent = 0 if run.parent_run is None else run.parent_run.key
     key = threading.get_ident(), parent, size
-    batch = _batches.get(key, [])
-    if len(batch) >= size or any(
-        _charges.get(one.owner.key) is not one for one in batch
+    batch = _batches.get(key)
+    if (
+        batch is None
+        or len(batch) >= size
+        or any(_charges.get(one.owner.key) is not one for one in batch)
     ):
-        batch = []
+        batch = _Batch()
     charge.batch = batch
     batch.append(charge)
     _batches[key] = batch

@@ -289,12 +289,18 @@ def test_a_batch_that_was_never_started_whole_is_forgotten(
     sink: LedgerSink, account: Account
 ) -> None:
     """What remains of it is not taken for a part of the next one."""
-    ledger._batches.clear()
-    runs = [Run(key, run_of().request._replace(batch_size=3), None) for key in (1, 2)]
-    for run in runs:
+    ok = Response(usage=Usage(1, 1))
+    request = run_of(attributes={"gen_ai.request.max_tokens": 1}).request
+    request = request._replace(batch_size=3)
+    runs = [Run(key, request, None) for key in (1, 2, 3)]
+    for run in runs[:2]:
         sink.started(run)
-        sink.ended(run, End("ok", run.start_ns, Response(usage=Usage(1, 1))))
+    sink.ended(runs[0], End("ok", 1, ok))
+    sink.started(runs[2])
     (batch,) = ledger._batches.values()
-    assert [charge.owner for charge in batch] == runs[1:]
-    ledger._batches.clear()
-    assert account.read()[0].calls == 2
+    assert [charge.owner for charge in batch] == runs[2:]
+    del batch
+    for run in runs[1:]:
+        sink.ended(run, End("ok", 1, ok))
+    assert not ledger._batches
+    assert account.read()[0].calls == 3
