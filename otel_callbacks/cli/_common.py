@@ -6,6 +6,7 @@ Nothing here needs an extra.
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import os
 import re
 import shutil
@@ -49,6 +50,19 @@ def refuse(command: str, why: str, code: int = CANNOT) -> int:
     """Write the reason of a refusal to standard error, and return the exit code."""
     sys.stderr.write(f"otel-callbacks {command}: {why}\n")
     return code
+
+
+def missing(*modules: str) -> str:
+    """Return the refusal for modules of the extra that are missing, if any."""
+    names = []
+    for module in modules:
+        try:
+            is_there = importlib.util.find_spec(module) is not None
+        except (ModuleNotFoundError, ValueError):
+            is_there = False
+        names += [] if is_there else [module]
+    remedy = 'not found: pip install "otel-callbacks[demo]"'
+    return f"{', '.join(names)} {remedy}" if names else ""
 
 
 _N = TypeVar("_N", int, float)

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from otel_callbacks.cli._common import within
+from otel_callbacks.cli._common import missing, refuse, within
 
 if TYPE_CHECKING:
     import argparse
@@ -21,8 +19,6 @@ _NEEDED: Final = (
     "starlette",
     "uvicorn",
 )
-_CANNOT: Final = 2
-
 
 _whole = within(int, lambda number: number >= 0, "a whole number from 0 on")
 
@@ -74,10 +70,8 @@ def add_to(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Run the demo."""
-    refusal = _refusal(options)
-    if refusal:
-        sys.stderr.write(f"otel-callbacks demo: {refusal}\n")
-        return _CANNOT
+    if refusal := _refusal(options):
+        return refuse("demo", refusal)
     # Imported here because it needs the extra and is slow to import.
     from otel_callbacks.cli.demo.show import show  # noqa: PLC0415
 
@@ -86,10 +80,8 @@ def run(options: argparse.Namespace) -> int:
 
 def _refusal(options: argparse.Namespace) -> str:
     """Return why the demo cannot run, or an empty string."""
-    missing = [name for name in _NEEDED if not _is_there(name)]
-    if missing:
-        packages = ", ".join(missing)
-        return f'{packages} not found: pip install "otel-callbacks[demo]"'
+    if why := missing(*_NEEDED):
+        return why
     if options.real and not os.environ.get("OPENAI_API_KEY", "").strip():
         return (
             "--real calls the provider: set OPENAI_API_KEY, and OPENAI_BASE_URL "
@@ -98,11 +90,3 @@ def _refusal(options: argparse.Namespace) -> str:
     if options.html and not options.html.absolute().parent.is_dir():
         return f"--html {options.html}: there is no folder {options.html.parent}"
     return ""
-
-
-def _is_there(module: str) -> bool:
-    """Return whether a module can be imported, without importing it."""
-    try:
-        return importlib.util.find_spec(module) is not None
-    except (ModuleNotFoundError, ValueError):
-        return False

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import random
 from collections.abc import Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from otel_callbacks.testing import FakeOpenAI, Reply, Tokens, ToolCall, answer_to
 from otel_callbacks.testing.replies import count_tokens
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from otel_callbacks.testing import Received
+    from otel_callbacks.testing.replies import Answer
 
 # ruff: noqa: RUF001 -- Chinese text has Chinese punctuation
 
@@ -108,58 +112,43 @@ def price_of(flower: str) -> int:
 
 def teach(provider: FakeOpenAI, seed: int) -> None:
     """Register the demo's replies; the same seed gives the same replies."""
-
-    def usual(received: Received) -> Reply:
-        return _usual(received, seed)
+    usual = partial(_usual, seed=seed)
 
     def busy(received: Received) -> Reply:
         if received.headers.get(_ATTEMPT, "0") == "0":
             return Reply.failing(429, retry_after=_RETRY_SECONDS, delay=0.1)
         return usual(received)
 
-    def tool(received: Received) -> Reply:
+    def calling(received: Received, *tools: str) -> Reply:
         if received.after_tool:
             return usual(received)
-        call = ToolCall("price_of", {"flower": received.text})
-        return Reply(tool_calls=(call,), delay=_seconds(received, seed))
+        flower = {"flower": received.text}
+        calls = tuple(ToolCall(name, flower) for name in tools)
+        return Reply(tool_calls=calls, delay=_seconds(received, seed))
 
-    def order(received: Received) -> Reply:
-        return _order(received, seed)
+    def never(received: Received) -> Reply:
+        return Reply(delay=_NEVER_SECONDS, text=ANSWERS[received.text])
 
-    provider.when(lambda _: True, usual)
-    provider.when(lambda received: "tools" in received.json, tool)
-    for questions, answer in (
-        (BUSY, busy),
-        (IMPATIENT, _never),
-        (ORDERS, order),
-        (TOO_LONG, _too_long),
-    ):
-        for question in questions:
-            provider.when(question, answer)
-
-
-def _never(received: Received) -> Reply:
-    """Answer after every customer has cancelled."""
-    return Reply(delay=_NEVER_SECONDS, text=ANSWERS[received.text])
-
-
-def _too_long(_: Received) -> Reply:
-    """Reject the prompt."""
-    return Reply.failing(
+    too_long = Reply.failing(
         400,
         code="context_length_exceeded",
         message="The prompt is longer than the model's context.",
         delay=0.15,
     )
-
-
-def _order(received: Received, seed: int) -> Reply:
-    """Call the tools for price and stock, then answer."""
-    if received.after_tool:
-        return _usual(received, seed)
-    flower = {"flower": received.text}
-    calls = (ToolCall("price_of", flower), ToolCall("in_stock", flower))
-    return Reply(tool_calls=calls, delay=_seconds(received, seed))
+    provider.when(lambda _: True, usual)
+    provider.when(
+        lambda received: "tools" in received.json,
+        lambda received: calling(received, "price_of"),
+    )
+    answers: tuple[tuple[Iterable[str], Answer], ...] = (
+        (BUSY, busy),
+        (IMPATIENT, never),
+        (ORDERS, lambda received: calling(received, "price_of", "in_stock")),
+        (TOO_LONG, too_long),
+    )
+    for questions, answer in answers:
+        for question in questions:
+            provider.when(question, answer)
 
 
 def _usual(received: Received, seed: int) -> Reply:

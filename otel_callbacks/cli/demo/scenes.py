@@ -261,11 +261,7 @@ def _results(results: list[Any]) -> list[ToolMessage]:
 
 
 def _sold(
-    shop: Shop,
-    model: str,
-    question: str,
-    message: AIMessage,
-    outcome: str = "ok",
+    shop: Shop, model: str, question: str, message: AIMessage, outcome: str = "ok"
 ) -> Exchange:
     """Add a result to the sums, and return the exchange."""
     shop.till.add(model, outcome, message.usage_metadata)

@@ -141,18 +141,13 @@ def _fake(cleanup: ExitStack, seed: int) -> FakeOpenAI:
     for variable in _PROXY_EXCEPTIONS:
         before = os.environ.get(variable)
         os.environ[variable] = ",".join(filter(None, (before, "127.0.0.1")))
-        cleanup.callback(_restore, variable, before)
+        if before is None:
+            cleanup.callback(os.environ.pop, variable, None)
+        else:
+            cleanup.callback(os.environ.__setitem__, variable, before)
     fake = FakeOpenAI(keep=1)
     demo_provider.teach(fake, seed)
     return cleanup.enter_context(fake)
-
-
-def _restore(variable: str, before: str | None) -> None:
-    """Restore an environment variable."""
-    if before is None:
-        os.environ.pop(variable, None)
-    else:
-        os.environ[variable] = before
 
 
 def _instrument(cleanup: ExitStack, provider: TracerProvider) -> None:

@@ -7,7 +7,6 @@ import contextlib
 import itertools
 import random
 import signal
-import sys
 import time
 from typing import TYPE_CHECKING, Final, NamedTuple
 
@@ -20,6 +19,7 @@ from rich.text import Text
 
 from otel_callbacks import SettingError, configure
 from otel_callbacks import _semconv as semconv
+from otel_callbacks.cli._common import refuse
 from otel_callbacks.cli.demo import scenes as demo_scenes
 from otel_callbacks.cli.demo.scenes import SCENES, Exchange, Scene, Shop
 from otel_callbacks.cli.demo.session import SERVICE, Session, session
@@ -43,7 +43,6 @@ _SCENES_OF_A_ROUND: Final = (2, 5)
 # How often a scene is played in steady traffic; errors are rarer than answers.
 _WEIGHTS: Final = (6, 4, 3, 1, 1, 2, 1, 3, 3)
 _OPEN_RUNS: Final = "otel_callbacks_open_runs"
-_CANNOT: Final = 2
 
 
 class Played(NamedTuple):
@@ -71,8 +70,7 @@ def show(
         ) as running:
             return asyncio.run(_Show(options, out, running).play())
     except SettingError as error:
-        sys.stderr.write(f"otel-callbacks demo: {error}\n")
-        return _CANNOT
+        return refuse("demo", str(error))
 
 
 class _Show:
@@ -171,12 +169,9 @@ class _Show:
         """Wait until the handler has ended the cancelled calls."""
         limit = time.monotonic() + _SETTLE_SECONDS
         # Only the series shows this.
-        while self._open_runs() and time.monotonic() < limit:  # noqa: ASYNC110
+        value = self._session.registry.get_sample_value
+        while value(_OPEN_RUNS) and time.monotonic() < limit:  # noqa: ASYNC110
             await asyncio.sleep(_SETTLE_STEP)
-
-    def _open_runs(self) -> float:
-        """Return the number of open runs."""
-        return self._session.registry.get_sample_value(_OPEN_RUNS) or 0.0
 
     def _comparisons(self) -> list[sums.Comparison]:
         """Compare the counters with the results."""

@@ -155,7 +155,9 @@ def look_for_others(
     """Report other instrumentations of model calls in this environment."""
     modules = sys.modules if loaded is None else loaded
     variables = os.environ if environ is None else environ
-    points = _installed() if installed is None else installed
+    points = installed
+    if points is None:
+        points = [point for group in _GROUPS for point in entry_points(group=group)]
     active: list[str] = []
     idle: list[str] = []
     for point in points:
@@ -181,11 +183,6 @@ def look_for_others(
             "Uninstall it, or do not activate it (`opentelemetry-instrument` activates "
             "all but OTEL_PYTHON_DISABLED_INSTRUMENTATIONS).",
         )
-
-
-def _installed() -> list[EntryPoint]:
-    """Return the instrumentations of this environment."""
-    return [point for group in _GROUPS for point in entry_points(group=group)]
 
 
 def _joined(names: list[str]) -> str:

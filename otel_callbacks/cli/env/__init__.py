@@ -208,7 +208,8 @@ def run(options: argparse.Namespace) -> int:
 def block(name: str) -> Iterator[str]:
     """Yield the lines for a backend."""
     backend = BACKENDS[name]
-    for note in (f"{backend.title} accepts {_takes(backend)}.", *backend.notes):
+    takes = "traces, metrics and logs" if backend.takes == "all" else backend.takes
+    for note in (f"{backend.title} accepts {takes}.", *backend.notes):
         yield from textwrap.wrap(
             note,
             _WIDTH,
@@ -219,11 +220,6 @@ def block(name: str) -> Iterator[str]:
         )
     for variable, value in backend.variables.items():
         yield f"export {variable}={value}"
-
-
-def _takes(backend: Backend) -> str:
-    """Return the text for the signals that a backend accepts."""
-    return "traces, metrics and logs" if backend.takes == "all" else backend.takes
 
 
 def at(url: str) -> list[str]:
@@ -252,7 +248,9 @@ def troubles(
             f"{backend.title} accepts {backend.protocol}, but {protocol} is set",
             remedy,
         )
-    wanted, path = _path(backend.endpoint), _sent_to(url, environ)
+    is_exact = environ.get(f"{_TRACES}ENDPOINT", "").strip().rstrip("/") == url
+    wanted = _path(backend.endpoint)
+    path = urlsplit(url).path or "/" if is_exact else _path(url)
     if protocol == backend.protocol and path != wanted:
         yield f"{backend.title} accepts spans at {wanted}, not at {path}", remedy
     sent = _headers(_first(environ, "HEADERS"))
@@ -284,12 +282,6 @@ def _path(endpoint: str) -> str:
     """Return the traces path of an endpoint, appended if it is a base URL."""
     path = urlsplit(endpoint).path.rstrip("/")
     return path if path.endswith(_PATH) else f"{path}{_PATH}"
-
-
-def _sent_to(url: str, environ: Mapping[str, str]) -> str:
-    """Return the path that spans are sent to."""
-    is_exact = environ.get(f"{_TRACES}ENDPOINT", "").strip().rstrip("/") == url
-    return urlsplit(url).path or "/" if is_exact else _path(url)
 
 
 def _headers(text: str) -> dict[str, str]:

@@ -21,7 +21,7 @@ _OPERATION: Final = catalogue.label(semconv.OPERATION_NAME)
 _TOKEN_TYPE: Final = catalogue.label(semconv.TOKEN_TYPE)
 
 _UNFINISHED: Final = frozenset({"cancelled", "abandoned"})
-_ORDER: Final = tuple(OUTCOMES)
+_ORDER: Final = {outcome: place for place, outcome in enumerate(OUTCOMES)}
 
 
 class Sum(NamedTuple):
@@ -60,16 +60,12 @@ class Comparison(NamedTuple):
         return self.counters == self.results
 
     @property
-    def numbers(self) -> tuple[str, str, str]:
+    def numbers(self) -> tuple[str, ...]:
         """Calls and tokens as text; unreported ones are unknown."""
         calls, input_tokens, output_tokens = self.counters
         known = input_tokens or output_tokens or self.outcome not in _UNFINISHED
-        tokens = (
-            (f"{input_tokens:,}", f"{output_tokens:,}")
-            if known
-            else ("unknown", "unknown")
-        )
-        return f"{calls:,}", *tokens
+        tokens = (input_tokens, output_tokens)
+        return f"{calls:,}", *(f"{one:,}" if known else "unknown" for one in tokens)
 
 
 class Till:
@@ -119,7 +115,10 @@ def compared(
         Comparison(
             *key, counters.get(key, none), results.get(key, none), costs.get(key, 0.0)
         )
-        for key in sorted({*counters, *results}, key=_place)
+        for key in sorted(
+            {*counters, *results},
+            key=lambda key: (key[0], _ORDER.get(key[1], len(_ORDER))),
+        )
     ]
 
 
@@ -136,12 +135,6 @@ def spent(sums: Sums) -> dict[str, tuple[int, int]]:
 def sent(usage: Mapping[str, Tokens]) -> dict[str, tuple[int, int]]:
     """Return input and output tokens by model, as the fake provider sent them."""
     return {model: (tokens.input, tokens.output) for model, tokens in usage.items()}
-
-
-def _place(key: tuple[str, str]) -> tuple[str, int]:
-    """Return the sort key of a model and an outcome."""
-    model, outcome = key
-    return model, _ORDER.index(outcome) if outcome in _ORDER else len(_ORDER)
 
 
 def _outcome(sample: Sample) -> str:

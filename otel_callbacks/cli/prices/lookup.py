@@ -81,23 +81,19 @@ def _own(model: str, provider: str, at: datetime, own: PriceFile) -> list[Found]
     """Find the user's prices for a model, at any server."""
     chosen = own.find(provider, "", 0, model, at)
     periods = [
-        Period(
-            ", ".join(
-                filter(
-                    None,
-                    (
-                        "" if entry.since == ALWAYS else f"from {entry.since}",
-                        entry.server and f"at {entry.server}",
-                        entry.provider and f"of {entry.provider}",
-                    ),
-                )
+        Period(", ".join(filter(None, words)) or "always", rates, rates is chosen)
+        for words, rates in (
+            (
+                (
+                    "" if entry.since == ALWAYS else f"from {entry.since}",
+                    entry.server and f"at {entry.server}",
+                    entry.provider and f"of {entry.provider}",
+                ),
+                entry.rates,
             )
-            or "always",
-            entry.rates,
-            entry.rates is chosen,
+            for entry in own.entries
+            if entry.names(model)
         )
-        for entry in own.entries
-        if entry.names(model)
     ]
     if not periods:
         return []
@@ -152,14 +148,10 @@ def _periods(sold: Sold, at: datetime) -> list[Period]:
         words = " ".join(f"{key} {value}" for key, value in variant.when.items())
         if variant.constraint is not None:
             words += f", {_when(variant.constraint)}"
-        periods.append(Period(words, compiled(_merged(now, variant.prices))))
+        # A variant overrides some of the standard prices.
+        merged: ModelPrice = type(now)(**{**vars(now), **vars(variant.prices)})
+        periods.append(Period(words, compiled(merged)))
     return periods
-
-
-def _merged(standard: ModelPrice, variant: ModelPrice) -> ModelPrice:
-    """Return the standard prices with those that a variant overrides."""
-    merged: ModelPrice = type(standard)(**{**vars(standard), **vars(variant)})
-    return merged
 
 
 def _when(constraint: Any) -> str:

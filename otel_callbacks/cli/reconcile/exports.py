@@ -120,17 +120,12 @@ def read_export(path: Path) -> Export:
     if is_json:
         provider = _ANTHROPIC if '"starting_at"' in text else _OPENAI
     else:
-        provider = _OPENAI if _ISO in _head(text) else ""
+        provider = _OPENAI if _ISO in text.partition("\n")[0] else ""
     unused = tuple(item.day for item in items if not item.is_used)
     export = Export(used, provider, unused)
     if len(export.days) > _DAYS_AT_MOST:
         _refuse(f"it is of {export.days[0]} to {export.days[-1]}, which is too long")
     return export
-
-
-def _head(text: str) -> str:
-    """Return the header line of a CSV file."""
-    return text.partition("\n")[0]
 
 
 def _refuse(why: str) -> NoReturn:

@@ -162,7 +162,8 @@ class _Reading:
         for name, series in counters.items():
             self._note_far(name, series)
             found = self._history(series)
-            if found or self._is_far(name):
+            # Or if it has values on both sides of the period.
+            if found or all(self.far[end][name] for end in self._window.ends):
                 self.histories[name] = found
         jobs = {_target(key)[0] for found in self.histories.values() for key in found}
         if not jobs:
@@ -176,7 +177,8 @@ class _Reading:
             self.created[name] = self._history(began)
             # The first value may hide the 0 that Prometheus adds before it.
             firsts = {min(points) for points in self.histories[name].values()}
-            firsts = {one for one in firsts if self._is_within(one)}
+            within = self._window
+            firsts = {one for one in firsts if within.since < one <= within.until}
             for start, end in self._zones(firsts, series, began, process):
                 _merge(
                     self.histories[name], self._prometheus.samples(series, start, end)
@@ -198,10 +200,6 @@ class _Reading:
             _merge(found, near)
         return found
 
-    def _is_within(self, time: float) -> bool:
-        """Return whether a time is in the period."""
-        return self._window.since < time <= self._window.until
-
     def _note_far(self, name: str, series: str) -> None:
         """Read the values of the day before the start and of the day after the end."""
         query = f"last_over_time({series}[{_DAY}s])"
@@ -210,10 +208,6 @@ class _Reading:
             if end == self._window.until:
                 at = min(end + _DAY, self._window.now)
             self.far[end][name] = self._prometheus.now(query, at)
-
-    def _is_far(self, name: str) -> bool:
-        """Return whether a counter has values on both sides of the period."""
-        return all(self.far[end][name] for end in self._window.ends)
 
     def _zones(
         self, firsts: set[float], series: str, *starts: str

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import importlib.util
 import signal
 import threading
 from typing import TYPE_CHECKING, Final
 
 from otel_callbacks._setting_values import SettingError
-from otel_callbacks.cli._common import Column, Output, refuse, within
+from otel_callbacks.cli._common import Column, Output, missing, refuse, within
 
 if TYPE_CHECKING:
     import argparse
@@ -17,7 +16,6 @@ if TYPE_CHECKING:
     from otel_callbacks.cli.watch.receiver import Receiver
     from otel_callbacks.cli.watch.store import Store
 
-_NEEDED: Final = ("starlette", "uvicorn")
 _LOOPBACK: Final = frozenset({"127.0.0.1", "localhost", "::1"})
 _STEP_SECONDS: Final = 0.2
 _KEEP: Final = 200
@@ -67,10 +65,7 @@ def add_to(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Watch until Ctrl-C or SIGTERM; return 0, or 2 if the start fails."""
-    missing = [name for name in _NEEDED if importlib.util.find_spec(name) is None]
-    if missing:
-        packages = ", ".join(missing)
-        why = f'{packages} not found: pip install "otel-callbacks[demo]"'
+    if why := missing("starlette", "uvicorn"):
         return refuse("watch", why)
     stop = threading.Event()
     before = {

@@ -16,31 +16,17 @@ from typing import TYPE_CHECKING, Any, Final, Self
 
 import grpc  # type: ignore[import-untyped]
 import uvicorn
-from google.protobuf.json_format import (  # type: ignore[import-untyped]
-    MessageToJson,
-    ParseDict,
-    ParseError,
-)
+from google.protobuf.json_format import MessageToJson, ParseDict, ParseError  # type: ignore[import-untyped]
 from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 from google.rpc.status_pb2 import Status  # type: ignore[import-untyped]
-from opentelemetry.proto.collector.logs.v1 import (
-    logs_service_pb2 as logs,
-)
-from opentelemetry.proto.collector.logs.v1 import (
-    logs_service_pb2_grpc as logs_grpc,
-)
-from opentelemetry.proto.collector.metrics.v1 import (
-    metrics_service_pb2 as metrics,
-)
+from opentelemetry.proto.collector.logs.v1 import logs_service_pb2 as logs
+from opentelemetry.proto.collector.logs.v1 import logs_service_pb2_grpc as logs_grpc
+from opentelemetry.proto.collector.metrics.v1 import metrics_service_pb2 as metrics
 from opentelemetry.proto.collector.metrics.v1 import (
     metrics_service_pb2_grpc as metrics_grpc,
 )
-from opentelemetry.proto.collector.trace.v1 import (
-    trace_service_pb2 as traces,
-)
-from opentelemetry.proto.collector.trace.v1 import (
-    trace_service_pb2_grpc as traces_grpc,
-)
+from opentelemetry.proto.collector.trace.v1 import trace_service_pb2 as traces
+from opentelemetry.proto.collector.trace.v1 import trace_service_pb2_grpc as traces_grpc
 from starlette.applications import Starlette
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
@@ -144,11 +130,7 @@ class Receiver:
             exception_handlers={404: self._unknown},
         )
         config = uvicorn.Config(
-            app,
-            ws="none",
-            log_config=None,
-            lifespan="off",
-            timeout_graceful_shutdown=1,
+            app, ws="none", log_config=None, lifespan="off", timeout_graceful_shutdown=1
         )
         self._server = uvicorn.Server(config)
         self._thread = threading.Thread(

@@ -15,7 +15,7 @@ from otel_callbacks.cli.picture.timeline import Timeline, timelines
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
-    from otel_callbacks.cli.picture.timeline import Row, Span
+    from otel_callbacks.cli.picture.timeline import Span
 
 CONTENT: Final[frozenset[str]] = frozenset(
     {semconv.SYSTEM_INSTRUCTIONS, semconv.INPUT_MESSAGES, semconv.OUTPUT_MESSAGES}
@@ -55,17 +55,15 @@ class _Trace:
     def timeline(self) -> Timeline | None:
         """Return the trace as rows, or None without spans."""
         if self._cached[0] != self.revision:
-            spans = [self._with_content(span) for span in self.spans.values()]
+            spans = [
+                {**span, "attributes": {**more, **span["attributes"]}}
+                if (more := self.content.get(span["span_id"]))
+                else span
+                for span in self.spans.values()
+            ]
             drawn = timelines(spans)[0] if spans else None
             self._cached = self.revision, drawn
         return self._cached[1]
-
-    def _with_content(self, span: Span) -> Span:
-        """Return a span with the content of its log event."""
-        more = self.content.get(span["span_id"])
-        if not more:
-            return span
-        return {**span, "attributes": {**more, **span["attributes"]}}
 
 
 class Store:
@@ -213,7 +211,10 @@ def _summary(trace: _Trace, drawn: Timeline) -> dict[str, Any]:
     root = drawn.rows[0].span
     models = sorted({row.model for row in calls})
     outcomes = sorted({row.outcome for row in calls or drawn.rows[:1]})
-    conversations = {_conversation(row) for row in drawn.rows} - {""}
+    conversations = {
+        str(row.span["attributes"].get(semconv.CONVERSATION_ID) or "")
+        for row in drawn.rows
+    } - {""}
     service = root.get("service", "")
     search = " ".join((drawn.name, service, *models, *outcomes, *conversations))
     return {
@@ -227,11 +228,6 @@ def _summary(trace: _Trace, drawn: Timeline) -> dict[str, Any]:
         "left_out": trace.left_out,
         "search": search.lower(),
     }
-
-
-def _conversation(row: Row) -> str:
-    """Return the conversation id of a row, or an empty string."""
-    return str(row.span["attributes"].get(semconv.CONVERSATION_ID) or "")
 
 
 _CACHE_WRITES: Final = [one.cache_write for one in semconv.REGISTRIES.values()]
