@@ -224,22 +224,16 @@ class ConfiguredHandler(OTelCallbackHandler):
                 _FOR_WORKERS,
             )
 
+        def warned(callback: Any) -> Any:
+            def both(*args: Any, **kwargs: Any) -> None:
+                warn()
+                callback(*args, **kwargs)
+
+            return both
+
         # Instance attributes: other handlers and processes pay nothing.
         for name in names:
-            setattr(self, name, _Before(warn, getattr(self, name)))
-
-
-class _Before:
-    """Calls a function before a callback."""
-
-    def __init__(self, first: Any, then: Any) -> None:
-        self._first = first
-        self._then = then
-
-    def __call__(self, *args: Any, **kwargs: Any) -> None:
-        """Call both."""
-        self._first()
-        self._then(*args, **kwargs)
+            setattr(self, name, warned(getattr(self, name)))
 
 
 _configured: list[tuple[ConfiguredHandler, Mapping[str, Any]]] = []

@@ -52,6 +52,7 @@ _ALLOWED_SAMPLERS: Final = (
     "opentelemetry_traces_sampler)"
 )
 _TEMPORALITIES: Final = ("cumulative", "delta", "lowmemory")
+_BOUNDED: Final = 1_000_000
 
 
 def _any_case(*words: str) -> tuple[Parser, str]:
@@ -64,6 +65,9 @@ _SECONDS: Final = (seconds, "a number of seconds above 0")
 _COUNT: Final = (whole(1, 10_000_000), "a whole number above 0")
 _URL: Final = (endpoint, "a URL such as http://localhost:4317")
 _COMPRESSION: Final = (one_of("none", "gzip", "deflate"), "none, gzip or deflate")
+
+_LIMIT: Final = (whole(1, _BOUNDED), f"a whole number from 1 to {_BOUNDED}")
+_BUDGET: Final = (whole(1, 10**15), "a whole number above 0")
 
 _FILE: Final = (file, "the path of a file that can be read")
 _HEADERS: Final = (
@@ -150,8 +154,6 @@ def _of_signal(
 
 
 _PROTOCOLS: Final = ("grpc", "http/protobuf")
-_BOUNDED: Final = 1_000_000
-_ABOVE_0: Final = "a whole number above 0"
 
 DEFAULT_METRICS_PORT: Final = 9464
 """Port of ``/metrics``: https://opentelemetry.io/docs/specs/otel/metrics/sdk_exporters/prometheus/"""
@@ -168,10 +170,10 @@ def _flag_setting(variable: str, *, default: bool) -> Any:
     return _setting(variable, default, flag, YES_OR_NO)
 
 
-def _protocol_setting(signal: str) -> Any:
-    """Return a field for one signal's own protocol."""
-    variable = f"OTEL_EXPORTER_OTLP_{signal}_PROTOCOL"
-    return _setting(variable, None, one_of(*_PROTOCOLS), " or ".join(_PROTOCOLS))
+def _choice_setting(variable: str, default: str | None, *words: str) -> Any:
+    """Return a field that is one of several words."""
+    allowed = f"{', '.join(words[:-1])} or {words[-1]}"
+    return _setting(variable, default, one_of(*words), allowed)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -228,45 +230,19 @@ class Settings:
     sdk_disabled: bool = _flag_setting("OTEL_SDK_DISABLED", default=False)
     strict: bool = _flag_setting("OTEL_CALLBACKS_STRICT", default=False)
     extensions: bool = _flag_setting("OTEL_CALLBACKS_EXTENSIONS", default=True)
-    semconv: str = _setting(
-        "OTEL_CALLBACKS_SEMCONV",
-        DEFAULT_REGISTRY,
-        one_of(*REGISTRIES),
-        " or ".join(REGISTRIES),
+    semconv: str = _choice_setting(
+        "OTEL_CALLBACKS_SEMCONV", DEFAULT_REGISTRY, *REGISTRIES
     )
     sdk_spans: bool = _flag_setting("OTEL_CALLBACKS_SDK_SPANS", default=False)
     shortest_step: float | None = _setting(
-        "OTEL_CALLBACKS_SHORTEST_STEP", None, seconds, "a number of seconds above 0"
+        "OTEL_CALLBACKS_SHORTEST_STEP", None, *_SECONDS
     )
-    label_limit: int = _setting(
-        "OTEL_CALLBACKS_LABEL_LIMIT",
-        100,
-        whole(1, _BOUNDED),
-        f"a whole number from 1 to {_BOUNDED}",
-    )
-    series_limit: int = _setting(
-        "OTEL_CALLBACKS_SERIES_LIMIT",
-        10_000,
-        whole(1, _BOUNDED),
-        f"a whole number from 1 to {_BOUNDED}",
-    )
-    run_time_limit: float = _setting(
-        "OTEL_CALLBACKS_RUN_TIME_LIMIT",
-        3600.0,
-        seconds,
-        "a number of seconds above 0",
-    )
-    run_limit: int = _setting(
-        "OTEL_CALLBACKS_RUN_LIMIT",
-        20_000,
-        whole(1, _BOUNDED),
-        f"a whole number from 1 to {_BOUNDED}",
-    )
-    traces_exporter: str = _setting(
-        "OTEL_TRACES_EXPORTER",
-        "otlp",
-        one_of("otlp", "console", "waterfall", "none"),
-        "otlp, console, waterfall or none",
+    label_limit: int = _setting("OTEL_CALLBACKS_LABEL_LIMIT", 100, *_LIMIT)
+    series_limit: int = _setting("OTEL_CALLBACKS_SERIES_LIMIT", 10_000, *_LIMIT)
+    run_time_limit: float = _setting("OTEL_CALLBACKS_RUN_TIME_LIMIT", 3600.0, *_SECONDS)
+    run_limit: int = _setting("OTEL_CALLBACKS_RUN_LIMIT", 20_000, *_LIMIT)
+    traces_exporter: str = _choice_setting(
+        "OTEL_TRACES_EXPORTER", "otlp", "otlp", "console", "waterfall", "none"
     )
     metrics_exporter: str = _setting(
         "OTEL_METRICS_EXPORTER",
@@ -274,21 +250,19 @@ class Settings:
         exporters,
         "prometheus, otlp, both or none",
     )
-    logs_exporter: str = _setting(
-        "OTEL_LOGS_EXPORTER",
-        "otlp",
-        one_of("otlp", "console", "none"),
-        "otlp, console or none",
+    logs_exporter: str = _choice_setting(
+        "OTEL_LOGS_EXPORTER", "otlp", "otlp", "console", "none"
     )
-    protocol: str = _setting(
-        "OTEL_EXPORTER_OTLP_PROTOCOL",
-        "grpc",
-        one_of(*_PROTOCOLS),
-        " or ".join(_PROTOCOLS),
+    protocol: str = _choice_setting("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc", *_PROTOCOLS)
+    traces_protocol: str | None = _choice_setting(
+        "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", None, *_PROTOCOLS
     )
-    traces_protocol: str | None = _protocol_setting("TRACES")
-    metrics_protocol: str | None = _protocol_setting("METRICS")
-    logs_protocol: str | None = _protocol_setting("LOGS")
+    metrics_protocol: str | None = _choice_setting(
+        "OTEL_EXPORTER_OTLP_METRICS_PROTOCOL", None, *_PROTOCOLS
+    )
+    logs_protocol: str | None = _choice_setting(
+        "OTEL_EXPORTER_OTLP_LOGS_PROTOCOL", None, *_PROTOCOLS
+    )
     prometheus_host: str = _setting(
         "OTEL_EXPORTER_PROMETHEUS_HOST", "127.0.0.1", str, "a host name or address"
     )
@@ -317,26 +291,16 @@ class Settings:
     labels: str = _setting(
         "OTEL_CALLBACKS_LABELS", "", labels, "names of labels, divided by commas"
     )
-    budget_tokens: int | None = _setting(
-        "OTEL_CALLBACKS_BUDGET_TOKENS", None, whole(1, 10**15), _ABOVE_0
-    )
+    budget_tokens: int | None = _setting("OTEL_CALLBACKS_BUDGET_TOKENS", None, *_BUDGET)
     budget_cost_usd: float | None = _setting(
         "OTEL_CALLBACKS_BUDGET_COST_USD", None, money, "an amount of dollars above 0"
     )
-    budget_calls: int | None = _setting(
-        "OTEL_CALLBACKS_BUDGET_CALLS", None, whole(1, 10**15), _ABOVE_0
+    budget_calls: int | None = _setting("OTEL_CALLBACKS_BUDGET_CALLS", None, *_BUDGET)
+    budget_on_exceed: str = _choice_setting(
+        "OTEL_CALLBACKS_BUDGET_ON_EXCEED", "raise", "raise", "warn"
     )
-    budget_on_exceed: str = _setting(
-        "OTEL_CALLBACKS_BUDGET_ON_EXCEED",
-        "raise",
-        one_of("raise", "warn"),
-        "raise or warn",
-    )
-    budget_on_unpriced: str = _setting(
-        "OTEL_CALLBACKS_BUDGET_ON_UNPRICED",
-        "count",
-        one_of("raise", "count", "allow"),
-        "raise, count or allow",
+    budget_on_unpriced: str = _choice_setting(
+        "OTEL_CALLBACKS_BUDGET_ON_UNPRICED", "count", "raise", "count", "allow"
     )
 
     def __post_init__(self) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from functools import partial
 from itertools import chain
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias
 
@@ -45,7 +46,6 @@ _SEPARATE_SYSTEM: Final = frozenset(
     {"anthropic", "aws.bedrock", "gcp.gemini", "gcp.vertex_ai"}
 )
 _INSTRUCTIONS: Final = "instructions"
-_GRAPHS: Final = frozenset({semconv.INVOKE_AGENT, semconv.INVOKE_WORKFLOW})
 _KEYS: Final = re.compile(r"(?i)\b(sk-|bearer\s+)[\w.*-]{6,}")
 """A provider's exception may quote the key that it refused."""
 
@@ -75,6 +75,17 @@ NOTHING: Final = Captured()
 _Read: TypeAlias = Callable[[Work, Callable[[Any], Any]], Any]
 """Takes the work that is left, and a function to apply to each payload first."""
 
+_READ_AT_START: Final[dict[str, tuple[str, Callable[[object, object, Work], Any]]]] = {
+    **dict.fromkeys(
+        (semconv.INVOKE_AGENT, semconv.INVOKE_WORKFLOW),
+        (semconv.INPUT_MESSAGES, lambda payload, _, work: messages_in(payload, work)),
+    ),
+    semconv.EXECUTE_TOOL: (semconv.TOOL_CALL_ARGUMENTS, tool_arguments),
+    semconv.RETRIEVAL: (
+        semconv.RETRIEVAL_QUERY_TEXT,
+        lambda payload, _, work: plain(payload, work),
+    ),
+}
 _READ_AT_END: Final[dict[str, tuple[str, Callable[[object, Work], Any]]]] = {
     semconv.INVOKE_AGENT: (semconv.OUTPUT_MESSAGES, messages_out),
     semconv.INVOKE_WORKFLOW: (semconv.OUTPUT_MESSAGES, messages_out),
@@ -123,28 +134,12 @@ class Capture:
                     lambda work, seen: tool_definitions(seen(more), work),
                 ),
             )
-        if operation in _GRAPHS:
-            return self._capture(
-                (
-                    semconv.INPUT_MESSAGES,
-                    lambda work, seen: messages_in(seen(payload), work),
-                )
-            )
-        if operation == semconv.EXECUTE_TOOL:
-            return self._capture(
-                (
-                    semconv.TOOL_CALL_ARGUMENTS,
-                    lambda work, seen: tool_arguments(seen(payload), seen(more), work),
-                )
-            )
-        if operation == semconv.RETRIEVAL:
-            return self._capture(
-                (
-                    semconv.RETRIEVAL_QUERY_TEXT,
-                    lambda work, seen: plain(seen(payload), work),
-                )
-            )
-        return NOTHING
+        if operation not in _READ_AT_START:
+            return NOTHING
+        name, read = _READ_AT_START[operation]
+        return self._capture(
+            (name, lambda work, seen: read(seen(payload), seen(more), work))
+        )
 
     def of_end(
         self,
@@ -190,7 +185,7 @@ class Capture:
     def _read(self, read: _Read) -> tuple[Any, Exception | None]:
         """Read one attribute, without the values that raise."""
         first: Exception | None = None
-        for seen in (_unchanged, values.plain):
+        for seen in (lambda payload: payload, values.plain):
             work = Work(min(_MOST_VALUES, self._limit // _LEAST_BYTES))
             try:
                 return read(work, seen), first or work.error
@@ -248,18 +243,14 @@ def _result(
 ) -> tuple[tuple[str, _Read], ...]:
     """Return the readers of an operation's result, if it is content."""
     if operation in semconv.MODEL_OPERATIONS:
-        name = semconv.OUTPUT_MESSAGES
-        return (
-            (
-                name,
-                lambda work, seen: output_messages(
-                    seen(payload), work, finished=finished
-                ),
-            ),
+        name: str = semconv.OUTPUT_MESSAGES
+        read: Callable[[object, Work], Any] = partial(
+            output_messages, finished=finished
         )
-    if operation not in _READ_AT_END:
+    elif operation in _READ_AT_END:
+        name, read = _READ_AT_END[operation]
+    else:
         return ()
-    name, read = _READ_AT_END[operation]
     return ((name, lambda work, seen: read(seen(payload), work)),)
 
 
@@ -287,11 +278,6 @@ def _instructions(
         for message in input_messages(system, work)[0]:
             parts += message["parts"]
     return parts
-
-
-def _unchanged(payload: Any) -> Any:
-    """Return a payload as it is."""
-    return payload
 
 
 def _error_of(error: Exception) -> ContentError:

@@ -9,6 +9,7 @@ number of values, not on the length of the texts.
 from __future__ import annotations
 
 import json
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from otel_callbacks import _semconv as semconv
@@ -60,56 +61,37 @@ def _are_parts(value: Any) -> bool:
     return isinstance(value, list) and all(map(_is_part, value))
 
 
-def _is_message(message: Any) -> bool:
-    """Return whether a value is a message."""
-    return (
-        isinstance(message, dict)
-        and isinstance(message.get("role"), str)
-        and isinstance(message.get("name"), str | None)
+def _has(item: Any, **kinds: Any) -> bool:
+    """Return whether a value is an object with fields of these types."""
+    return isinstance(item, dict) and all(
+        isinstance(item.get(key), kind) for key, kind in kinds.items()
+    )
+
+
+def _are_messages(value: Any, **kinds: Any) -> bool:
+    """Return whether a value is a list of messages with these further fields."""
+    return isinstance(value, list) and all(
+        _has(message, role=str, name=str | None, **kinds)
         and _are_parts(message.get("parts"))
+        for message in value
     )
 
 
-def _are_messages(value: Any) -> bool:
-    """Return whether a value is a list of input messages."""
-    return isinstance(value, list) and all(map(_is_message, value))
-
-
-def _are_outputs(value: Any) -> bool:
-    """Return whether a value is a list of output messages, with finish reasons."""
-    return _are_messages(value) and all(
-        isinstance(message.get("finish_reason"), str) for message in value
-    )
-
-
-def _are_definitions(value: Any) -> bool:
-    """Return whether a value is a list of tool definitions."""
-    return isinstance(value, list) and all(
-        isinstance(tool, dict)
-        and isinstance(tool.get("type"), str)
-        and isinstance(tool.get("name"), str)
-        for tool in value
-    )
-
-
-def _are_documents(value: Any) -> bool:
-    """Return whether a value is a list of retrieved documents."""
-    return isinstance(value, list) and all(
-        isinstance(document, dict)
-        and isinstance(document.get("id"), str | None)
-        and isinstance(document.get("score"), int | float | None)
-        for document in value
+def _list_of(**kinds: Any) -> Callable[[Any], bool]:
+    """Return a check for a list of objects with fields of these types."""
+    return lambda value: (
+        isinstance(value, list) and all(_has(item, **kinds) for item in value)
     )
 
 
 _SHAPES: Final[dict[str, Callable[[Any], bool]]] = {
     semconv.INPUT_MESSAGES: _are_messages,
-    semconv.OUTPUT_MESSAGES: _are_outputs,
+    semconv.OUTPUT_MESSAGES: partial(_are_messages, finish_reason=str),
     semconv.SYSTEM_INSTRUCTIONS: _are_parts,
-    semconv.TOOL_DEFINITIONS: _are_definitions,
+    semconv.TOOL_DEFINITIONS: _list_of(type=str, name=str),
     semconv.TOOL_CALL_ARGUMENTS: lambda value: isinstance(value, dict),
     semconv.TOOL_CALL_RESULT: lambda value: isinstance(value, dict),
-    semconv.RETRIEVAL_DOCUMENTS: _are_documents,
+    semconv.RETRIEVAL_DOCUMENTS: _list_of(id=str | None, score=int | float | None),
     semconv.RETRIEVAL_QUERY_TEXT: lambda value: isinstance(value, str),
     semconv.EXCEPTION_MESSAGE: lambda value: isinstance(value, str),
 }
@@ -271,12 +253,7 @@ def _shortened(value: Any, level: int) -> Any:
         return _shorten(value, level)
     if isinstance(value, dict):
         return {key: _shortened(item, level) for key, item in value.items()}
-    return [_shortened(item, level) for item in value] if _is_list(value) else value
-
-
-def _is_list(value: Any) -> bool:
-    """Return whether a value is a list."""
-    return isinstance(value, list)
+    return [_shortened(item, level) for item in value] if type(value) is list else value
 
 
 def _shorten(text: str, most: int) -> str:
@@ -284,16 +261,11 @@ def _shorten(text: str, most: int) -> str:
     if _bytes(text, most) <= most:
         return text
     # Data cut in the middle has no valid digest, so it is replaced before the cut.
-    head = _scanned(text, most)
+    window = text[: 4 * most + 4096]
+    head = without_data(window, whole=len(window) == len(text))[:most]
     while head and _bytes(head, most) > most:
         head = head[: most * len(head) // max(_bytes(head, most), len(head)) - 1]
     return f"{head}…[+{len(text) - len(head)} characters]"
-
-
-def _scanned(text: str, most: int) -> str:
-    """Return the beginning of a text, with notes instead of binary data."""
-    window = text[: 4 * most + 4096]
-    return without_data(window, whole=len(window) == len(text))[:most]
 
 
 def _clean(value: Any, limit: int) -> Any:
@@ -307,7 +279,7 @@ def _clean(value: Any, limit: int) -> Any:
         return text
     if isinstance(value, dict):
         return {_clean(k, limit): _clean(item, limit) for k, item in value.items()}
-    return [_clean(item, limit) for item in value] if _is_list(value) else value
+    return [_clean(item, limit) for item in value] if type(value) is list else value
 
 
 def _prune(value: Any, room: int) -> Any:

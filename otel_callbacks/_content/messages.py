@@ -163,7 +163,9 @@ def output_messages(result: object, work: Work, *, finished: bool) -> list[Messa
     if not isinstance(generations, list | tuple):
         return []
     messages = []
-    for choice in chain.from_iterable(_lists(generations)):
+    for choice in chain.from_iterable(
+        each for each in generations if isinstance(each, list | tuple)
+    ):
         message = _choice(choice, work)
         if message["parts"] or finished:
             raw = getattr(choice, "message", None)
@@ -273,11 +275,6 @@ def _choice(choice: object, work: Work) -> Message:
             return read
     raw = getattr(choice, "text", None)
     return {"role": _ASSISTANT, "parts": content_parts(raw, work)}
-
-
-def _lists(values: Sequence[object]) -> list[Sequence[object]]:
-    """Return the values that are lists."""
-    return [value for value in values if isinstance(value, list | tuple)]
 
 
 def _calls(value: object) -> list[dict[object, object]]:

@@ -198,21 +198,21 @@ def _block_parts(block: object, work: Work) -> Iterator[Part]:
     yield part if part is not None else _generic(kind, fields, work)
 
 
-def _text(_: str, block: dict[object, object], __: Work) -> Part | None:
-    """Read a text block."""
-    for key in _TEXT_KEYS:
+def _of_text(
+    kind: str, block: dict[object, object], keys: tuple[str, ...]
+) -> Part | None:
+    """Read the first text under one of the keys as a part of a type."""
+    for key in keys:
         value = block.get(key)
         if isinstance(value, str):
-            return {"type": "text", "content": str.__str__(value)}
+            return {"type": kind, "content": str.__str__(value)}
     return None
 
 
 def _reasoning(_: str, block: dict[object, object], __: Work) -> Part | None:
     """Read a block of reasoning, in full or as a summary."""
-    for key in _REASONING_KEYS:
-        value = block.get(key)
-        if isinstance(value, str):
-            return {"type": "reasoning", "content": str.__str__(value)}
+    if found := _of_text("reasoning", block, _REASONING_KEYS):
+        return found
     inner = mapping(block.get("reasoning_content")) or mapping(
         block.get("reasoningText")
     )
@@ -220,15 +220,10 @@ def _reasoning(_: str, block: dict[object, object], __: Work) -> Part | None:
         return {"type": "reasoning", "content": inner["text"]}
     summary = block.get("summary")
     if isinstance(summary, list | tuple):
-        found = [mapping(each).get("text") for each in summary]
-        texts = [str.__str__(each) for each in found if isinstance(each, str)]
+        entries = [mapping(each).get("text") for each in summary]
+        texts = [str.__str__(each) for each in entries if isinstance(each, str)]
         return {"type": "reasoning", "content": "\n".join(texts)}
     return None
-
-
-def _tool_call(_: str, block: dict[object, object], work: Work) -> Part:
-    """Read a block that is a tool call."""
-    return tool_call_part(block, work)
 
 
 def _tool_result(_: str, block: dict[object, object], work: Work) -> Part:
@@ -240,19 +235,11 @@ def _tool_result(_: str, block: dict[object, object], work: Work) -> Part:
     return response_part(identifier, content, work)
 
 
-def _refusal(_: str, block: dict[object, object], __: Work) -> Part | None:
-    """Read a refusal, for which the schemas have no part."""
-    refusal = block.get("refusal")
-    if not isinstance(refusal, str):
-        return None
-    return {"type": "refusal", "content": str.__str__(refusal)}
-
-
 def _medium(kind: str, block: dict[object, object], work: Work) -> Part | None:
     """Read a block of media, or a document that is text."""
     source = mapping(block.get("source"))
     if text(source.get("type")) == "text":
-        return _text(kind, source, work)
+        return _of_text("text", source, _TEXT_KEYS)
     if isinstance(source.get("content"), list):
         return _generic("document_content", source, work)
     return media_part(kind, block)
@@ -282,14 +269,15 @@ _RESERVED: Final = frozenset(
     {"blob", "uri", "tool_call_response", "server_tool_call_response"}
 )
 _READERS: Final[dict[str, Callable[[str, dict[object, object], Work], Part | None]]] = {
-    **dict.fromkeys(_TEXTS, _text),
+    **dict.fromkeys(_TEXTS, lambda _, block, __: _of_text("text", block, _TEXT_KEYS)),
     **dict.fromkeys(_REASONING, _reasoning),
-    **dict.fromkeys(_TOOL_CALLS, _tool_call),
+    **dict.fromkeys(_TOOL_CALLS, lambda _, block, work: tool_call_part(block, work)),
     **dict.fromkeys(_TOOL_RESULTS, _tool_result),
     **dict.fromkeys(SERVER_CALLS, server_call),
     **dict.fromkeys(SERVER_RESULTS, server_result),
     **dict.fromkeys(_MEDIA, _medium),
-    "refusal": _refusal,
+    # The schemas have no part for it.
+    "refusal": lambda kind, block, _: _of_text(kind, block, ("refusal",)),
     "compaction": _compaction,
 }
 """A block's type -> its reader, which returns None if the block lacks the fields of

@@ -43,7 +43,9 @@ def tool_result(output: object, work: Work) -> dict[str, Any]:
     if isinstance(output, str):
         found = parsed(output)
         output = found if isinstance(found, dict) else output
-    elif isinstance(output, list) and any(map(_is_block, output)):
+    elif isinstance(output, list) and any(
+        isinstance(item, dict) and isinstance(item.get("type"), str) for item in output
+    ):
         return {_CONTENT: content_parts(output, work)}
     copied = plain(output, work)
     return copied if isinstance(copied, dict) else {_CONTENT: copied}
@@ -71,11 +73,6 @@ def _document(document: object, work: Work) -> dict[str, Any]:
     if metadata:
         read["metadata"] = plain(metadata, work)
     return read
-
-
-def _is_block(item: object) -> bool:
-    """Return whether an item is a content block."""
-    return isinstance(item, dict) and isinstance(item.get("type"), str)
 
 
 _KEYS: Final = ("tools", "functions")

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import functools
 import inspect
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Self, TypeVar
 from uuid import UUID, uuid4
 
 from langchain_core.embeddings import Embeddings
@@ -77,61 +77,42 @@ class TracedEmbeddings(Embeddings):
         self._handler = handler or Everywhere.handler or OTelCallbackHandler()
 
     def embed_documents(self, texts: list[str]) -> list[list[float]]:
-        """Embed texts.
-
-        Args:
-            texts: The texts.
-        """
-        return called(self._handler, self.inner, _documents, texts)
+        """Embed texts."""
+        return called(
+            self._handler,
+            self.inner,
+            lambda inner, texts: inner.embed_documents(texts),
+            texts,
+        )
 
     def embed_query(self, text: str) -> list[float]:
-        """Embed one text.
-
-        Args:
-            text: The text.
-        """
-        return called(self._handler, self.inner, _query, text)
+        """Embed one text."""
+        return called(
+            self._handler, self.inner, lambda inner, text: inner.embed_query(text), text
+        )
 
     async def aembed_documents(self, texts: list[str]) -> list[list[float]]:
-        """Embed texts.
-
-        Args:
-            texts: The texts.
-        """
-        return await acalled(self._handler, self.inner, _adocuments, texts)
+        """Embed texts."""
+        return await acalled(
+            self._handler,
+            self.inner,
+            lambda inner, texts: inner.aembed_documents(texts),
+            texts,
+        )
 
     async def aembed_query(self, text: str) -> list[float]:
-        """Embed one text.
-
-        Args:
-            text: The text.
-        """
-        return await acalled(self._handler, self.inner, _aquery, text)
+        """Embed one text."""
+        return await acalled(
+            self._handler,
+            self.inner,
+            lambda inner, text: inner.aembed_query(text),
+            text,
+        )
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__") or name == "inner":
             raise AttributeError(name)
         return getattr(self.inner, name)
-
-
-def _documents(inner: Any, texts: list[str]) -> list[list[float]]:
-    """Call the inner embeddings."""
-    return inner.embed_documents(texts)  # type: ignore[no-any-return]
-
-
-def _query(inner: Any, text: str) -> list[float]:
-    """Call the inner embeddings."""
-    return inner.embed_query(text)  # type: ignore[no-any-return]
-
-
-async def _adocuments(inner: Any, texts: list[str]) -> list[list[float]]:
-    """Call the inner embeddings."""
-    return await inner.aembed_documents(texts)  # type: ignore[no-any-return]
-
-
-async def _aquery(inner: Any, text: str) -> list[float]:
-    """Call the inner embeddings."""
-    return await inner.aembed_query(text)  # type: ignore[no-any-return]
 
 
 def called(
@@ -145,15 +126,8 @@ def called(
     # One call of the app is one span: embed_query may call embed_documents.
     if answers.get() is not None:
         return function(model, *args, **kwargs)
-    call = _Call(handler, model, args)
-    try:
-        vectors = function(model, *args, **kwargs)
-    except BaseException as error:
-        call.failed(error)
-        raise
-    finally:
-        call.release()
-    call.ended(vectors)
+    with _Call(handler, model, args) as call:
+        call.vectors = vectors = function(model, *args, **kwargs)
     return vectors
 
 
@@ -167,15 +141,8 @@ async def acalled(
     """Call async embeddings in a span."""
     if answers.get() is not None:
         return await function(model, *args, **kwargs)
-    call = _Call(handler, model, args)
-    try:
-        vectors = await function(model, *args, **kwargs)
-    except BaseException as error:
-        call.failed(error)
-        raise
-    finally:
-        call.release()
-    call.ended(vectors)
+    with _Call(handler, model, args) as call:
+        call.vectors = vectors = await function(model, *args, **kwargs)
     return vectors
 
 
@@ -189,27 +156,24 @@ class _Call:
         self._runs = handler._runs  # noqa: SLF001 -- as its callbacks do
         self._id = uuid4()
         self._answers: list[Answer] = []
+        self.vectors: Any = None
         texts = args[0] if args else None
-        self._runs.start(
-            EmbeddingsStart.of(model),
-            _UNREAD,
-            self._id,
-            innermost_run_id(),
-            texts,
-        )
+        start = EmbeddingsStart.of(model)
+        self._runs.start(start, _UNREAD, self._id, innermost_run_id(), texts)
         self._before = answers.set(self._answers)
 
-    def release(self) -> None:
-        """Stop recording responses."""
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: object, error: BaseException | None, trace: object
+    ) -> None:
         answers.reset(self._before)
-
-    def ended(self, vectors: Any) -> None:
-        """End the run."""
-        self._runs.end(self._id, embeddings_response, (self._answers, vectors))
-
-    def failed(self, error: BaseException) -> None:
-        """End the run with an error."""
-        self._runs.fail(self._id, error)
+        if error is None:
+            result = (self._answers, self.vectors)
+            self._runs.end(self._id, embeddings_response, result)
+        else:
+            self._runs.fail(self._id, error)
 
 
 _METHODS: Final = ("embed_documents", "embed_query", "aembed_documents", "aembed_query")

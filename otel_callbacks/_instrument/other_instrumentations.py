@@ -114,9 +114,14 @@ _LINE: Final = (
 
 def warn_of_others(diagnostics: Diagnostics) -> None:
     """Log once which other instrumentations are active, if any."""
-    names = sorted({*_instrumentors(), *_langsmith(), *_anthropic()})
+    names = set(_instrumentors())
+    if any(os.environ.get(name, "").lower() == "true" for name in LANGSMITH):
+        names.add("langsmith")
+    is_off = os.environ.get(_ANTHROPIC, "").lower() == "false"
+    if _ANTHROPIC_SPANS in sys.modules and not is_off:
+        names.add(f"anthropic ({_ANTHROPIC}=false switches it off)")
     if names:
-        diagnostics.log_once("other_instrumentations", _LINE % ", ".join(names))
+        diagnostics.log_once("other_instrumentations", _LINE % ", ".join(sorted(names)))
 
 
 def _instrumentors() -> Iterator[str]:
@@ -138,16 +143,3 @@ def _kinds(kind: Any) -> Iterator[Any]:
     for below in kind.__subclasses__():
         yield below
         yield from _kinds(below)
-
-
-def _langsmith() -> Iterator[str]:
-    """Yield LangSmith if it sends runs as OpenTelemetry spans."""
-    if any(os.environ.get(name, "").lower() == "true" for name in LANGSMITH):
-        yield "langsmith"
-
-
-def _anthropic() -> Iterator[str]:
-    """Yield Anthropic's client if it makes spans itself."""
-    said = os.environ.get(_ANTHROPIC, "").lower()
-    if _ANTHROPIC_SPANS in sys.modules and said != "false":
-        yield f"anthropic ({_ANTHROPIC}=false switches it off)"
