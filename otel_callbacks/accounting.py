@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Generator
     from contextvars import Token
     from decimal import Decimal
-    from types import TracebackType
 
 __all__ = ["BudgetExceeded", "Call", "Totals", "TrackedUsage", "track_usage"]
 
@@ -67,12 +66,7 @@ class TrackedUsage:
         self._use()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         if self._account.closed or self._token is None:
             return
         self._account.closed = True
@@ -88,13 +82,8 @@ class TrackedUsage:
     async def __aenter__(self) -> Self:
         return self.__enter__()
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.__exit__(kind, error, traceback)
+    async def __aexit__(self, *_: object) -> None:
+        self.__exit__()
 
     def bind(self, function: Callable[_P, _T]) -> Callable[_P, _T]:
         """Return a function whose calls are on this account in any thread.

@@ -33,8 +33,6 @@ from otel_callbacks._runs.run import run_key
 from otel_callbacks.settings import Settings
 
 if TYPE_CHECKING:
-    from types import TracebackType
-
     from opentelemetry._logs import LoggerProvider
     from opentelemetry.metrics import MeterProvider
     from opentelemetry.trace import TracerProvider
@@ -384,12 +382,7 @@ class OTelCallbackHandler(BaseCallbackHandler):
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
 

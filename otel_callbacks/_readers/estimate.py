@@ -209,11 +209,6 @@ def _guarded(
         return instead
 
 
-def text_tokens(text: object) -> int:
-    """Estimate the tokens of a text, erring high."""
-    return _text(text).estimate().tokens if isinstance(text, str) and text else 0
-
-
 def output_tokens(result: object) -> int:
     """Estimate the output tokens of a model's result."""
     found, frames = NOTHING, 0
@@ -287,7 +282,8 @@ def _content(content: object, images: _Images) -> _Parts:
 
 def _part(part: dict[Any, Any], images: _Images) -> _Parts:
     """Estimate one content part by its type, which is a key in Bedrock's."""
-    kind = part.get("type", " ".join(filter(_is_text, part)))
+    keys = (key for key in part if isinstance(key, str))
+    kind = part.get("type", " ".join(keys))
     kind = f"{kind} {part.get('mime_type', '')}" if isinstance(kind, str) else ""
     if "image" in kind:
         inner = part.get("image_url")
@@ -302,11 +298,6 @@ def _part(part: dict[Any, Any], images: _Images) -> _Parts:
     if kind.strip() == "tool_result":
         return _content(part.get("content"), images).plus(_Parts(marks=FRAME))
     return _value(part)
-
-
-def _is_text(value: object) -> bool:
-    """Return whether a key is text."""
-    return isinstance(value, str)
 
 
 def _file(part: dict[Any, Any], kind: str) -> _Parts:
@@ -470,7 +461,8 @@ def _others(text: str) -> tuple[float, float, float]:
     for letter, count in () if text.isascii() else Counter(text).items():
         if letter <= "\x7f":
             continue
-        weight = _weight(ord(letter))
+        point = ord(letter)
+        weight = next(weight for last, weight in _WEIGHTS if point <= last)
         if weight < _MIDDLE:
             light += weight * count
         elif weight < _HEAVY:
@@ -485,8 +477,3 @@ def _rare(text: str) -> float:
     letters = text.lower()
     pairs = Counter(map(add, letters, letters[1:]))
     return _RARE * sum(pairs[pair] for pair in _RARE_PAIRS & pairs.keys())
-
-
-def _weight(point: int) -> float:
-    """Return the tokens of a character beyond ASCII."""
-    return next(weight for last, weight in _WEIGHTS if point <= last)

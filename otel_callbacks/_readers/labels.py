@@ -24,17 +24,12 @@ def add_labels(
     """Return the request with the values of the chosen labels."""
     if not request.operation:
         return request
-    about, tags = mapping(start.metadata), _tags(start.tags)
+    about, tags = mapping(start.metadata), [*filter(None, map(text, items(start.tags)))]
     values = [
         ("true" if key in tags else "") if is_tag else _value(key, about, tags)
         for key, is_tag in choices
     ]
     return request._replace(labels=tuple(values))
-
-
-def _tags(tags: object) -> list[str]:
-    """Read all tags, including those beyond the limit of a span's attribute."""
-    return [found for item in items(tags) if (found := text(item))]
 
 
 def _value(key: str, about: dict[object, object], tags: list[str]) -> str:

@@ -277,32 +277,22 @@ class ToolStart(NamedTuple):
 
     def read(self) -> Request:
         """Read the tool's request."""
-        return tool_request(*self)
-
-
-def tool_request(
-    serialized: object,
-    metadata: object,
-    tags: object,
-    name: object,
-    tool_call_id: object,
-) -> Request:
-    """Read the request of a tool."""
-    payload = mapping(serialized)
-    tool = text(payload.get("name")) or _named(serialized, name)
-    attributes: dict[str, AttributeValue] = {
-        semconv.OPERATION_NAME: semconv.EXECUTE_TOOL,
-        semconv.TOOL_NAME: tool,
-        semconv.TOOL_TYPE: semconv.TOOL_FUNCTION,
-    }
-    if description := text(payload.get("description")):
-        attributes[semconv.TOOL_DESCRIPTION] = description
-    if call_id := text(tool_call_id):
-        attributes[semconv.TOOL_CALL_ID] = call_id
-    if agent := text(mapping(metadata).get("lc_agent_name")):
-        attributes[semconv.AGENT_NAME] = agent
-    add_metadata(attributes, metadata, tags)
-    return Request(semconv.EXECUTE_TOOL, tool, attributes=attributes)
+        serialized, metadata, tags, name, tool_call_id = self
+        payload = mapping(serialized)
+        tool = text(payload.get("name")) or _named(serialized, name)
+        attributes: dict[str, AttributeValue] = {
+            semconv.OPERATION_NAME: semconv.EXECUTE_TOOL,
+            semconv.TOOL_NAME: tool,
+            semconv.TOOL_TYPE: semconv.TOOL_FUNCTION,
+        }
+        if description := text(payload.get("description")):
+            attributes[semconv.TOOL_DESCRIPTION] = description
+        if call_id := text(tool_call_id):
+            attributes[semconv.TOOL_CALL_ID] = call_id
+        if agent := text(mapping(metadata).get("lc_agent_name")):
+            attributes[semconv.AGENT_NAME] = agent
+        add_metadata(attributes, metadata, tags)
+        return Request(semconv.EXECUTE_TOOL, tool, attributes=attributes)
 
 
 class RetrieverStart(NamedTuple):
@@ -315,24 +305,19 @@ class RetrieverStart(NamedTuple):
 
     def read(self) -> Request:
         """Read the retriever's request."""
-        return retriever_request(*self)
-
-
-def retriever_request(
-    serialized: object, metadata: object, tags: object, name: object
-) -> Request:
-    """Read the request of a retriever."""
-    about = mapping(metadata)
-    source = _data_source(about, text(name)) or _named(serialized, None)
-    attributes: dict[str, AttributeValue] = {
-        semconv.OPERATION_NAME: semconv.RETRIEVAL,
-    }
-    if source:
-        attributes[semconv.DATA_SOURCE_ID] = source
-    if (top_k := _top_k(mapping(mapping(serialized).get("kwargs")), about)) is not None:
-        attributes[semconv.RETRIEVAL_TOP_K] = top_k
-    add_metadata(attributes, about, tags)
-    return Request(semconv.RETRIEVAL, source, attributes=attributes)
+        serialized, metadata, tags, name = self
+        about = mapping(metadata)
+        source = _data_source(about, text(name)) or _named(serialized, None)
+        attributes: dict[str, AttributeValue] = {
+            semconv.OPERATION_NAME: semconv.RETRIEVAL,
+        }
+        if source:
+            attributes[semconv.DATA_SOURCE_ID] = source
+        top_k = _top_k(mapping(mapping(serialized).get("kwargs")), about)
+        if top_k is not None:
+            attributes[semconv.RETRIEVAL_TOP_K] = top_k
+        add_metadata(attributes, about, tags)
+        return Request(semconv.RETRIEVAL, source, attributes=attributes)
 
 
 def _data_source(about: dict[object, object], name: str) -> str:
@@ -365,35 +350,23 @@ class ChainStart(NamedTuple):
     metadata: dict[str, Any] | None
     tags: list[str] | None
     name: str | None
-    is_outermost: bool
-    inputs: object
-    more: Mapping[str, object]
+    is_outermost: bool = False
+    inputs: object = ""
+    more: Mapping[str, object] = NO_ATTRIBUTES
 
     def read(self) -> Request:
-        """Read the chain's request."""
-        return chain_request(*self)
-
-
-def chain_request(
-    serialized: object,
-    metadata: object,
-    tags: object,
-    name: object,
-    outermost: bool = False,  # noqa: FBT001, FBT002 -- one of a reader's arguments
-    inputs: object = "",
-    more: Mapping[str, object] = NO_ATTRIBUTES,
-) -> Request:
-    """Read the request of a chain or a LangGraph node."""
-    about = mapping(metadata)
-    whole = outermost and is_composed(serialized, inputs, more)
-    own = _named(serialized, name)
-    operation, target, attributes = graph_operation(own, about, tags, whole)
-    add_metadata(attributes, metadata, tags)
-    thread = thread_of(about) if operation else ""
-    resumes = thread != "" and is_resumed(inputs)
-    return Request(
-        operation, target, attributes=attributes, thread=thread, resumes=resumes
-    )
+        """Read the request of a chain or a LangGraph node."""
+        serialized, metadata, tags, name, outermost, inputs, more = self
+        about = mapping(metadata)
+        whole = outermost and is_composed(serialized, inputs, more)
+        own = _named(serialized, name)
+        operation, target, attributes = graph_operation(own, about, tags, whole)
+        add_metadata(attributes, metadata, tags)
+        thread = thread_of(about) if operation else ""
+        resumes = thread != "" and is_resumed(inputs)
+        return Request(
+            operation, target, attributes=attributes, thread=thread, resumes=resumes
+        )
 
 
 def tool_failed(output: object, call_id: object = None) -> Failure | None:

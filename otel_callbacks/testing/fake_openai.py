@@ -14,8 +14,6 @@ from otel_callbacks.testing.bodies import Body, Exchange
 from otel_callbacks.testing.replies import Answer, Match, Received, Script, Tokens
 
 if TYPE_CHECKING:
-    from types import TracebackType
-
     from starlette.requests import Request
     from starlette.responses import Response
     from starlette.types import ASGIApp, Receive, Scope, Send
@@ -66,12 +64,7 @@ class FakeOpenAI:
         self.start()
         return self
 
-    def __exit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.stop()
 
     @property

@@ -22,7 +22,6 @@ from otel_callbacks._readers.estimate import (
     SMALL_IMAGE,
     output_tokens,
     prompt_estimate,
-    text_tokens,
 )
 from otel_callbacks.testing import Reply
 
@@ -45,7 +44,7 @@ def counted(kind: str) -> int:
 @pytest.mark.parametrize("kind", COUNTS)
 def test_real_tokenizers_count_no_more(kind: str) -> None:
     """The estimate of each kind of text is above each count, but not far above."""
-    estimate = text_tokens(COUNTS[kind]["text"])
+    estimate = prompt_estimate(COUNTS[kind]["text"]).tokens
     assert counted(kind) <= estimate <= counted(kind) * MOST_TOO_MUCH
 
 

@@ -22,16 +22,16 @@ from langgraph.graph import END, START, StateGraph
 from langgraph.types import Command as GraphCommand
 
 from otel_callbacks._readers.steps import (
-    chain_request,
+    ChainStart,
+    RetrieverStart,
+    ToolStart,
     enclosing_run_id,
     graph_operation,
     is_composed,
     is_resumed,
-    retriever_request,
     retriever_response,
     thread_of,
     tool_failed,
-    tool_request,
 )
 from otel_callbacks._records import Failure, Request, Response
 from otel_callbacks.testing import Reply, ToolCall
@@ -58,13 +58,13 @@ class _Starts(BaseCallbackHandler):
     def on_tool_start(self, serialized: Any, _input_str: str, **kwargs: Any) -> None:
         """Read a tool's start."""
         self.requests.append(
-            tool_request(
+            ToolStart(
                 serialized,
                 kwargs["metadata"],
                 kwargs["tags"],
                 kwargs["name"],
                 kwargs["tool_call_id"],
-            )
+            ).read()
         )
 
     def on_tool_end(self, output: Any, **_: Any) -> None:
@@ -74,17 +74,17 @@ class _Starts(BaseCallbackHandler):
     def on_retriever_start(self, serialized: Any, _query: str, **kwargs: Any) -> None:
         """Read a retriever's start."""
         self.requests.append(
-            retriever_request(
+            RetrieverStart(
                 serialized, kwargs["metadata"], kwargs["tags"], kwargs["name"]
-            )
+            ).read()
         )
 
     def on_chain_start(self, serialized: Any, _inputs: Any, **kwargs: Any) -> None:
         """Read a chain's start."""
         self.requests.append(
-            chain_request(
+            ChainStart(
                 serialized, kwargs["metadata"], kwargs["tags"], kwargs["name"]
-            )
+            ).read()
         )
 
 
@@ -141,10 +141,10 @@ def test_a_tool_call_of_a_model() -> None:
     ],
 )
 def test_a_tool_without_a_name_of_its_own(
-    serialized: object, name: object, expected: str
+    serialized: Any, name: Any, expected: str
 ) -> None:
     """The run's name is next, then the class."""
-    request = tool_request(serialized, None, None, name, None)
+    request = ToolStart(serialized, None, None, name, None).read()
     assert request.target == expected
     assert request.attributes == {
         "gen_ai.operation.name": "execute_tool",
@@ -215,10 +215,10 @@ def test_a_retriever_of_a_vector_store(run_name: str | None, source: str) -> Non
     ],
 )
 def test_a_retrievers_source_and_number(
-    serialized: object, metadata: object, name: object, source: str, top_k: int | None
+    serialized: Any, metadata: Any, name: Any, source: str, top_k: int | None
 ) -> None:
     """What is not said is not there."""
-    request = retriever_request(serialized, metadata, None, name)
+    request = RetrieverStart(serialized, metadata, None, name).read()
     assert request.target == source
     assert request.attributes.get("gen_ai.data_source.id", "") == source
     assert request.attributes.get("gen_ai.retrieval.top_k") == top_k
@@ -356,13 +356,13 @@ PAYLOADS = ODD | st.dictionaries(
 
 @given(PAYLOADS, PAYLOADS, PAYLOADS, PAYLOADS)
 def test_any_payload_gives_requests(
-    serialized: object, metadata: object, tags: object, name: object
+    serialized: Any, metadata: Any, tags: Any, name: Any
 ) -> None:
     """What a run starts with is never a reason to lose it."""
     for request in (
-        tool_request(serialized, metadata, tags, name, name),
-        retriever_request(serialized, metadata, tags, name),
-        chain_request(serialized, metadata, tags, name),
+        ToolStart(serialized, metadata, tags, name, name).read(),
+        RetrieverStart(serialized, metadata, tags, name).read(),
+        ChainStart(serialized, metadata, tags, name).read(),
     ):
         assert request.target.encode() or request.target == ""
         assert all(

@@ -38,7 +38,6 @@ from otel_callbacks.cli.watch.store import CONTENT
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
-    from types import TracebackType
 
     from google.protobuf.message import Message
     from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
@@ -142,12 +141,7 @@ class Receiver:
         self._thread.start()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._server.should_exit = True
         self._grpc.stop(None).wait(_JOIN_SECONDS)
         self._thread.join(_JOIN_SECONDS)
