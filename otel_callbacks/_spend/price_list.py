@@ -5,6 +5,7 @@ https://github.com/pydantic/genai-prices
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime, time, timedelta
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
@@ -76,6 +77,8 @@ _HOSTS: Final = (
     (".gcp.databricks.com", "databricks"),
     ("api.cloudflare.com", "cloudflare"),
     ("api.together.ai", "together"),
+    (".api.openai.com", "openai"),
+    (".api.x.ai", "x-ai"),
 )
 """Ending of a host -> provider; the list has these by path only, or not at all."""
 
@@ -83,10 +86,41 @@ _NO_SELLERS: Final = frozenset(
     {
         *("integrate.api.nvidia.com", "dashscope.aliyuncs.com"),
         *("dashscope-intl.aliyuncs.com", "dashscope-us.aliyuncs.com"),
+        *("api.deepinfra.com", "api.sambanova.ai", "api.hyperbolic.xyz"),
+        *("api.studio.nebius.ai", "api.tokenfactory.nebius.com"),
+        *("api.siliconflow.com", "api.siliconflow.cn", "api.scaleway.ai"),
+        *("llm.chutes.ai", "api.friendli.ai", "inference.api.nscale.com"),
         _HUGGING_FACE,
     }
 )
 """Hosts with their own prices, which the list does not have."""
+
+_BEDROCK: Final = re.compile(r"bedrock[-.].*\.(?:amazonaws\.com|api\.aws)$")
+"""Bedrock's hosts: of a region, FIPS, OpenAI's API, and endpoints of a VPC."""
+
+_REGIONAL: Final = re.compile(
+    r"[a-z0-9]+(?:\.api\.(?:openai\.com|x\.ai)|-api\.together\.ai)"
+)
+"""Hosts of one region, which bill more than the list says: OpenAI, xAI, Together.
+https://developers.openai.com/api/docs/guides/data-residency"""
+_VERTEX_REGION: Final = "-aiplatform.googleapis.com"
+"""Ending of Vertex AI's hosts of one region, where Claude costs more."""
+_CLAUDE: Final = "claude"
+_VERTEX: Final = "google"
+_MODELS: Final = "/models/"
+
+_STANDARD: Final = frozenset({"", "auto", "default"})
+"""Service tiers that the list's price is for."""
+
+_OTHER_MODEL: Final = re.compile(
+    r"(?<![a-z0-9])(?:\d+(?:\.\d+)?[bk]|mini|nano|lite|micro|pro|plus|max|ultra|heavy"
+    r"|fast|turbo|flash|air|image|audio|live|tts|transcribe|realtime|search|embed\w*"
+    r"|vision|coder|code|codex|distill|computer|robotics|deep|research)(?![a-z0-9])"
+)
+"""Words after the beginning of a listed name that make it the name of another model."""
+_LONGER_VERSION: Final = re.compile(r"(?<!\d)\d\|\d(?!\d)")
+"""A digit that makes a version of one digit longer; ``|`` is the end of the match."""
+_END_OF_NAME: Final = re.compile(r"[:@\[/]")
 
 _HTTPS: Final = 443
 _THOUSAND: Final = Decimal(1000)
@@ -104,9 +138,10 @@ _KINDS: Final = {
     "cache_write_1h_mtok": rates.CACHE_WRITE_1H,
     "input_image_mtok": rates.IMAGE_INPUT,
     "output_image_mtok": rates.IMAGE_OUTPUT,
+    "cache_audio_read_mtok": rates.CACHED_AUDIO,
 }
 """genai-prices' keys -> ours. Other keys are for hours, pages and video, which no usage
-reports, and for cached audio, which counts as cached or as audio here."""
+reports, and for cached images."""
 
 _COUNTED: Final = {
     "requests_kcount": rates.PER_CALL,
@@ -125,25 +160,45 @@ class Sold(NamedTuple):
     model: ModelInfo
     name: str = ""
     """The requested name; only this name marks a free variant."""
+    is_regional: bool = False
+    """Whether its server bills more than the list says."""
 
     def prices(self, at: datetime, tier: str, *, is_fast: bool = False) -> ModelPrice:
         """Return the prices at a time."""
-        # The tiers of another provider do not apply to this one.
-        own = any(self.model is one for one in self.provider.models)
         context = {"service_tier": tier} if tier else {}
         if is_fast:
             context["speed"] = rates.FAST
-        return self.model.get_prices(at, context if context and own else None)
+        return self.model.get_prices(at, context if context and self.is_own else None)
+
+    @property
+    def is_own(self) -> bool:
+        """Return whether the model is not listed by another provider.
+
+        The tiers of another provider do not apply to this one.
+        """
+        return any(self.model is one for one in self.provider.models)
 
     def rates(self, at: datetime, tier: str, *, is_fast: bool = False) -> Rates:
         """Return the rates at a time."""
         prices = self.prices(at, tier, is_fast=is_fast)
-        knows_fast = is_fast and any(
-            rates.FAST in variant.when.values()
-            for variant in self.model.price_variants or ()
+        known = self._variants(at) if self.is_own else ()
+        included = (rates.FAST,) if is_fast and ("speed", rates.FAST) in known else ()
+        is_listed = tier in _STANDARD or ("service_tier", tier) in known
+        return compiled(
+            prices,
+            self.name or self.model.id,
+            included,
+            is_partial=not is_listed or self.is_regional,
         )
-        included = (rates.FAST,) if knows_fast else ()
-        return compiled(prices, self.name or self.model.id, included)
+
+    def _variants(self, at: datetime) -> set[tuple[str, str]]:
+        """Return the conditions of a call that the list has prices for at a time."""
+        return {
+            condition
+            for variant in self.model.price_variants or ()
+            if variant.constraint is None or variant.constraint.active(at)
+            for condition in variant.when.items()
+        }
 
     def holds(self, at: datetime) -> tuple[int, int]:
         """Return a range around a time in which its prices hold, Unix nanoseconds.
@@ -171,30 +226,69 @@ def sold(
     if by_address is not None:
         if address.lower() == _HUGGING_FACE:
             name = name.rpartition(":")[0]
-        found = _model(snapshot, by_address, name)
+        found = _by_path(snapshot, by_address, name)
         # The provider's own server may also accept its name as a prefix.
         head, _, tail = name.partition("/")
         if found is None and tail and _PREFIXES.get(head, head) == by_address.id:
-            found = _model(snapshot, by_address, tail)
+            found = listed(snapshot, by_address, tail)
+        if found is not None and _is_regional(address.lower(), found.model.id):
+            found = found._replace(is_regional=True)
         return found
     if address.lower() in _NO_SELLERS:
         return None
     head, _, tail = name.partition("/")
     before = _named(snapshot, _PREFIXES.get(head, head)) if tail else None
-    if before is not None and (found := _model(snapshot, before, tail)) is not None:
+    if before is not None and (found := listed(snapshot, before, tail)) is not None:
         return found
     found_seller = _named(snapshot, _PROVIDERS.get(provider, ""))
     if found_seller is None:
         return None
-    # Vertex AI's names are paths: publishers/google/models/gemini-2.5-flash.
-    found = _model(snapshot, found_seller, name)
-    return found or _model(snapshot, found_seller, name.rpartition("/models/")[2])
+    return _by_path(snapshot, found_seller, name)
 
 
-def _model(snapshot: DataSnapshot, found: Provider, name: str) -> Sold | None:
-    """Return a model of a provider."""
+def _is_regional(host: str, model: str) -> bool:
+    """Return whether a server of one region bills more than the list says."""
+    return bool(_REGIONAL.fullmatch(host)) or (
+        host.endswith(_VERTEX_REGION) and _CLAUDE in model
+    )
+
+
+def _by_path(snapshot: DataSnapshot, found: Provider, name: str) -> Sold | None:
+    """Return a model of a provider by its name, or by the end of a path.
+
+    Vertex AI's names are paths: ``publishers/google/models/gemini-2.5-flash``.
+    """
+    model = listed(snapshot, found, name)
+    if model is None and found.id == _VERTEX and _MODELS in f"/{name}":
+        model = listed(snapshot, found, name.rpartition(_MODELS)[2])
+    return model
+
+
+def listed(snapshot: DataSnapshot, found: Provider, name: str) -> Sold | None:
+    """Return a model that a provider lists."""
     model = found.find_model(name, all_providers=snapshot.providers) if name else None
-    return None if model is None else Sold(found, model, name)
+    if model is None or _is_other(model.match, name.lower()):
+        return None
+    return Sold(found, model, name)
+
+
+def _is_other(match: Any, name: str) -> bool:
+    """Return whether a name that the list matches belongs to another model.
+
+    The list matches some names by their beginning: ``gemini-3.6-flash`` also matches
+    ``gemini-3.6-flash-lite``, and ``claude-opus-4-1`` also ``claude-opus-4-12``.
+    """
+    if several := getattr(match, "or_", None):
+        matching = [each for each in several if each.is_match(name)]
+        return bool(matching) and all(_is_other(each, name) for each in matching)
+    if several := getattr(match, "and_", None):
+        return any(_is_other(each, name) for each in several)
+    part = getattr(match, "starts_with", "") or getattr(match, "contains", "")
+    before, _, after = name.partition(part.lower() or name)
+    rest = _END_OF_NAME.split(after, maxsplit=1)[0]
+    return bool(_OTHER_MODEL.search(rest)) or bool(
+        _LONGER_VERSION.search(f"{before}{part}|{rest}")
+    )
 
 
 def seller(
@@ -215,6 +309,8 @@ def _by_address(
     host = address.lower()
     if host == _HUGGING_FACE:
         return _named(snapshot, f"huggingface_{model.rpartition(':')[2]}")
+    if _BEDROCK.search(host):
+        return _named(snapshot, "aws")
     for ending, name in _HOSTS:
         if host.endswith(ending):
             return _named(snapshot, name)
@@ -231,7 +327,11 @@ def _named(snapshot: DataSnapshot, name: str) -> Provider | None:
 
 
 def compiled(
-    prices: ModelPrice, model: str = "", included: tuple[str, ...] = ()
+    prices: ModelPrice,
+    model: str = "",
+    included: tuple[str, ...] = (),
+    *,
+    is_partial: bool = False,
 ) -> Rates:
     """Return the rates of a price list."""
     known = {key: value for key, value in vars(prices).items() if value is not None}
@@ -243,7 +343,7 @@ def compiled(
                 (above, EXACT.multiply(amount, _THOUSAND)) for above, amount in tiers
             )
     is_free = not known and model.lower().endswith(_FREE)
-    return Rates(ours, free=is_free, included=included)
+    return Rates(ours, free=is_free, included=included, is_partial=is_partial)
 
 
 def _tiers(value: Any) -> Tiers:

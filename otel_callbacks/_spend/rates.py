@@ -32,6 +32,8 @@ PER_CALL: Final = "per_call"
 CACHE_WRITE_1H: Final = "cache_write_1h"
 IMAGE_INPUT: Final = "image_input"
 IMAGE_OUTPUT: Final = "image_output"
+CACHED_AUDIO: Final = "cached_audio"
+"""No usage says how many of the cached tokens are audio."""
 WEB_SEARCH: Final = "web_search"
 FILE_SEARCH: Final = "file_search"
 FAST: Final = "fast"
@@ -77,6 +79,7 @@ class Rates:
         "_scale",
         "free",
         "included",
+        "is_partial",
         "known",
         "prices",
     )
@@ -87,8 +90,10 @@ class Rates:
         *,
         free: bool = False,
         included: Iterable[str] = (),
+        is_partial: bool = False,
     ) -> None:
         self.prices = dict(prices)
+        self.is_partial = is_partial
         self.included = frozenset(included)
         self.free = free
         self.known = frozenset(prices)
@@ -132,9 +137,11 @@ class Rates:
     ) -> tuple[Decimal | None, bool]:
         """Return the cost with items billed beside usage, and if it is partial."""
         cost = self.cost(usage)
-        is_partial = False
-        if not billed or cost is None or self.free:
+        if cost is None or self.free:
             return cost, False
+        is_partial = self.is_partial or (
+            CACHED_AUDIO in self.known and bool(usage.cache_read and usage.audio_input)
+        )
         for kind, amount in billed:
             if kind in self.known:
                 cost = EXACT.add(cost, self._beside(kind, amount, usage))

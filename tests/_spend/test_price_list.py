@@ -24,7 +24,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from otel_callbacks._records import Usage
-from otel_callbacks._spend.price_list import _PROVIDERS, Sold, compiled, seller, sold
+from otel_callbacks._spend.price_list import (
+    _PROVIDERS,
+    Sold,
+    compiled,
+    listed,
+    seller,
+    sold,
+)
 
 SNAPSHOT = get_snapshot()
 SOLD = [Sold(seller, model) for seller in SNAPSHOT.providers for model in seller.models]
@@ -207,7 +214,7 @@ def test_free_models_cost_nothing() -> None:
 @pytest.mark.parametrize(
     ("provider", "model"),
     [
-        ("gcp.gemini", "gemma-3-27b-it"),
+        ("gcp.gemini", "gemma-3n-e4b-it"),
         ("cerebras", "qwen-3-coder-480b"),
         ("openrouter", "google/gemini-flash-1.5-8b-exp"),
     ],
@@ -279,6 +286,140 @@ def test_tiers_of_another_provider_are_not_its_own() -> None:
         )
         cost = compiled(azure.prices(at, tier)).cost(Usage(1_000_000, 0))
         assert cost == known.total_price
+
+
+@pytest.mark.parametrize(
+    ("provider", "model"),
+    [
+        ("anthropic", "claude-opus-4-12"),
+        ("anthropic", "claude-opus-4-6-fast"),
+        ("anthropic", "claude-3-7-sonnet-mini"),
+        ("aws.bedrock", "us.anthropic.claude-opus-4-55-v1:0"),
+        ("aws.bedrock", "us.amazon.nova-lite-vision-v1:0"),
+        ("azure.ai.openai", "deepseek-r1-distill-llama-70b"),
+        ("gcp.gemini", "gemini-2.5-pro-image"),
+        ("gcp.gemini", "models/gemini-2.5-pro-live-preview"),
+        ("gcp.vertex_ai", "publishers/google/models/gemini-2.5-pro-nano@001"),
+    ],
+)
+def test_no_model_has_the_price_of_another(provider: str, model: str) -> None:
+    """The list matches some names by their beginning only."""
+    assert sold(SNAPSHOT, provider, "", 0, model) is None
+
+
+@pytest.mark.parametrize(
+    ("provider", "model"),
+    [
+        ("anthropic", "claude-opus-4-1-20250805"),
+        ("anthropic", "claude-opus-4-6[1m]"),
+        ("aws.bedrock", "arn:aws:bedrock:us-east-1:1:p/us.amazon.nova-pro-v1:0:300k"),
+        ("gcp.gemini", "gemini-2.5-pro-preview-05-06"),
+        ("gcp.vertex_ai", "claude-3-5-sonnet-v2@20241022"),
+        ("openai", "ft:gpt-4o-2024-08-06:live-pro:search:x"),
+        ("openai", "gpt-5.2-20251211"),
+    ],
+)
+def test_a_dated_or_tuned_model_has_its_price(provider: str, model: str) -> None:
+    """What follows a listed name is a date, a version or a name of the user's own."""
+    assert sold(SNAPSHOT, provider, "", 0, model) is not None
+
+
+def test_names_of_the_list_are_those_of_its_models() -> None:
+    """No id of the list is taken for another model."""
+    for provider in SNAPSHOT.providers:
+        for model in provider.models:
+            if provider.find_model(model.id) is not None:
+                assert listed(SNAPSHOT, provider, model.id) is not None
+
+
+@pytest.mark.parametrize(
+    ("provider", "address", "model", "seller_id"),
+    [
+        ("openai", "bedrock-mantle.us-east-1.api.aws", "openai.gpt-oss-20b-1:0", "aws"),
+        (
+            *("aws.bedrock", "vpce-1.bedrock-runtime.eu-west-1.vpce.amazonaws.com"),
+            *("amazon.nova-pro-v1:0", "aws"),
+        ),
+        (
+            *("openai", "bedrock-runtime-fips.us-east-1.amazonaws.com"),
+            *("us.amazon.nova-pro-v1:0", "aws"),
+        ),
+        ("openai", "us.api.x.ai", "grok-4", "x-ai"),
+        (
+            *("gcp.vertex_ai", "eu-aiplatform.googleapis.com"),
+            *("publishers/google/models/gemini-2.5-flash", "google"),
+        ),
+        ("openai", "x.elb.amazonaws.com", "gpt-4o", "openai"),
+    ],
+)
+def test_hosts_of_a_seller(
+    provider: str, address: str, model: str, seller_id: str
+) -> None:
+    """Also those that the list has no pattern for."""
+    found = sold(SNAPSHOT, provider, address, 443, model)
+    assert found is not None
+    assert found.provider.id == seller_id
+
+
+@pytest.mark.parametrize(
+    "address", ["api.deepinfra.com", "api.sambanova.ai", "llm.chutes.ai"]
+)
+def test_sellers_that_are_not_on_the_list(address: str) -> None:
+    """What others bill for the same model is not their price."""
+    assert sold(SNAPSHOT, "openai", address, 443, "openai/gpt-oss-120b") is None
+
+
+@pytest.mark.parametrize(
+    ("provider", "address", "model", "tier", "is_partial"),
+    [
+        ("openai", "api.openai.com", "gpt-5", "", False),
+        ("openai", "api.openai.com", "gpt-5", "default", False),
+        ("openai", "api.openai.com", "gpt-5-nano", "priority", True),
+        ("openai", "api.openai.com", "gpt-5", "scale", True),
+        ("azure.ai.openai", "x.openai.azure.com", "gpt-5", "priority", True),
+        ("openai", "eu.api.openai.com", "gpt-5.4", "", True),
+        ("openai", "us.api.x.ai", "grok-4", "", True),
+        ("openai", "us-api.together.ai", "openai/gpt-oss-120b", "", True),
+        (
+            *("gcp.vertex_ai", "us-east5-aiplatform.googleapis.com"),
+            *("claude-opus-4-5@20251101", "", True),
+        ),
+        (
+            *("gcp.vertex_ai", "aiplatform.googleapis.com"),
+            *("claude-opus-4-5@20251101", "", False),
+        ),
+    ],
+)
+def test_tiers_and_regions_without_a_price_are_partly_priced(
+    provider: str, address: str, model: str, tier: str, *, is_partial: bool
+) -> None:
+    """They are billed at a rate that the list does not have."""
+    found = sold(SNAPSHOT, provider, address, 443, model)
+    assert found is not None
+    rates = found.rates(datetime(2026, 11, 21, tzinfo=UTC), tier)
+    cost, is_partly = rates.cost_of(Usage(1_000, 10), ())
+    assert cost
+    assert is_partly is is_partial
+
+
+@pytest.mark.recent  # the lowest price list has no tiers
+def test_a_tier_is_known_from_its_first_day() -> None:
+    """Before, the list has no price of the tier."""
+    found = sold(SNAPSHOT, "openai", "", 0, "gpt-4.1")
+    assert found is not None
+    for day, is_partial in ((11, True), (13, False)):
+        rates = found.rates(datetime(2026, 10, day, tzinfo=UTC), "priority")
+        assert rates.cost_of(Usage(1_000, 10), ())[1] is is_partial
+
+
+def test_cached_audio_is_partly_priced() -> None:
+    """No usage says how many of the cached tokens are audio."""
+    found = sold(SNAPSHOT, "gcp.gemini", "", 0, "gemini-2.0-flash")
+    assert found is not None
+    rates = found.rates(datetime(2026, 11, 21, tzinfo=UTC), "")
+    assert rates.cost_of(Usage(100, 1, cache_read=10, audio_input=20), ())[1]
+    assert not rates.cost_of(Usage(100, 1, cache_read=10), ())[1]
+    assert not rates.cost_of(Usage(100, 1, audio_input=20), ())[1]
 
 
 def test_addresses_are_those_of_the_list() -> None:

@@ -13,7 +13,7 @@ from genai_prices.data_snapshot import get_snapshot
 from otel_callbacks._records import Usage
 from otel_callbacks._spend import rates
 from otel_callbacks._spend.price_file import ALWAYS, PriceFile
-from otel_callbacks._spend.price_list import Sold, compiled, seller
+from otel_callbacks._spend.price_list import Sold, compiled, listed, seller
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -114,11 +114,11 @@ def _known(model: str, provider: str, at: datetime) -> list[Found]:
         maker = ""
     found = []
     for one in sellers:
-        known = one.find_model(model, all_providers=snapshot.providers)
+        match = listed(snapshot, one, model)
         # A model sold on behalf of another provider is listed at that provider.
-        if known is None or not (provider or any(known is own for own in one.models)):
+        if match is None or not (provider or match.is_own):
             continue
-        sold = Sold(one, known)
+        known, sold = match.model, Sold(one, match.model)
         found.append(
             Found(
                 one.id,
