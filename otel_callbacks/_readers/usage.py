@@ -188,15 +188,7 @@ def total(usages: Iterable[Usage | None]) -> Usage | None:
     if len(known) <= 1:
         return known[0] if known else None
     inputs, outputs, *details = zip(*known, strict=True)
-    return Usage(
-        _sum_parts(inputs), _sum_parts(outputs), *(sum(detail) for detail in details)
-    )
-
-
-def _sum_parts(parts: Iterable[int | None]) -> int | None:
-    """Return the sum of the known numbers, or None if there are none."""
-    known = [part for part in parts if part is not None]
-    return sum(known) if known else None
+    return Usage(_sum(*inputs), _sum(*outputs), *map(sum, details))
 
 
 _Raw: TypeAlias = "dict[object, object]"
