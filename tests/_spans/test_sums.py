@@ -311,7 +311,7 @@ def test_calls_below_an_open_run_leave_nothing(telemetry: Capture, name: str) ->
         )
         handler.on_llm_end(None, run_id=run_id)
         # What is kept elsewhere, until it is read, is not the question.
-        telemetry._exporter.clear()
+        telemetry.clear()
 
     for _ in range(1_100):
         call()

@@ -330,22 +330,26 @@ _BROKEN = Hop(
 )
 
 
-def _output(width: int = 80, encoding: str = "utf-8", **options: bool) -> Output:
-    """Return an output that can be read."""
-    file = io.TextIOWrapper(io.BytesIO(), encoding=encoding, write_through=True)
-    return Output(file=file, width=width, **options)
+class _Screen(Output):
+    """An output that can be read."""
+
+    def __init__(
+        self, width: int = 80, encoding: str = "utf-8", **options: bool
+    ) -> None:
+        self.bytes, self.encoding = io.BytesIO(), encoding
+        file = io.TextIOWrapper(self.bytes, encoding=encoding, write_through=True)
+        super().__init__(file=file, width=width, **options)
 
 
-def _printed(out: Output) -> str:
-    """Return what was printed."""
-    file: Any = out._file
-    return str(file.buffer.getvalue().decode(file.encoding))
+def _printed(out: _Screen) -> str:
+    """Return the printed text."""
+    return out.bytes.getvalue().decode(out.encoding)
 
 
 @pytest.mark.parametrize("width", [60, 80, 120])
 def test_hop_fits_the_width(width: int) -> None:
     """Nothing is cut off; brackets are text."""
-    out = _output(width)
+    out = _Screen(width)
     doctor.print_hop(out, _BROKEN)
     lines = _printed(out).splitlines()
     assert max(map(len, lines)) <= width
@@ -357,7 +361,7 @@ def test_hop_fits_the_width(width: int) -> None:
 
 def test_terminal_without_unicode_gets_ascii() -> None:
     """Signs and arrows have ASCII replacements."""
-    out = _output(encoding="ascii")
+    out = _Screen(encoding="ascii")
     doctor.print_hop(out, _BROKEN)
     assert _printed(out).startswith("x collector ")
     assert "-> Start it." in _printed(out)
@@ -365,7 +369,7 @@ def test_terminal_without_unicode_gets_ascii() -> None:
 
 def test_skipped_hop_says_so() -> None:
     """The reason is printed, unless the user skipped it."""
-    out = _output()
+    out = _Screen()
     doctor.print_hop(out, Hop(name="grafana", state="skipped", address="http://g"))
     doctor.print_hop(out, Hop(name="metrics", state="skipped", saw="none served"))
     assert _printed(out).splitlines() == [
@@ -376,17 +380,17 @@ def test_skipped_hop_says_so() -> None:
 
 def test_verdict_names_broken_hops_and_the_trace() -> None:
     """Or that all hops work; a trace that was not sent is not named."""
-    out = _output()
+    out = _Screen()
     doctor.verdict(out, Report("doctor", "mark", "abc", 1, (_BROKEN,)))
     assert _printed(out) == "\nBroken: collector.\nTrace abc of doctor\n"
-    out = _output()
+    out = _Screen()
     doctor.verdict(out, Report("doctor", "mark", "", 1, ()))
     assert _printed(out) == "\nAll hops that were looked at are well.\n"
 
 
 def test_terminal_shows_what_is_going_on() -> None:
     """The name of the current hop, which is overwritten later."""
-    out = _output()
+    out = _Screen()
     doctor.waiting(out, "jaeger")
     assert _printed(out) == ""
     out.is_terminal = True
