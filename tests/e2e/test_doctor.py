@@ -141,7 +141,7 @@ def test_port_of_another_server_is_named(stack: Stack) -> None:
     report = _examine(stack, "--collector", other, "--jaeger", other, "--skip=metrics")
     reasons = _broken(report)
     assert [*reasons] == ["collector", "jaeger"]
-    assert "speaks no OTLP" in reasons["collector"][0]
+    assert "does not speak OTLP" in reasons["collector"][0]
     assert "is not jaeger" in reasons["jaeger"][0]
 
 

@@ -185,7 +185,7 @@ def verdict(out: Output, report: Report) -> None:
         names = ", ".join(one.name for one in report.broken)
         out.line(f"Broken: {names}.", "bold red")
     else:
-        out.line("All hops that were looked at are well.", "green")
+        out.line("All checked hops work.", "green")
     if report.trace_id:
         out.line(f"Trace {report.trace_id} of {report.service}", "dim")
 

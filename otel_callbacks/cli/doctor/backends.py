@@ -33,7 +33,7 @@ def check_jaeger(
     server = Server("jaeger", address, check)
     _recognise(server)
     if check.sent is None:
-        return "answers; no trace was sent to look for"
+        return "answers; no trace was sent"
     sent, wanted = check.sent, len(check.sent.spans)
     seen = 0
 
@@ -48,20 +48,22 @@ def check_jaeger(
     if seen >= wanted:
         return f"the trace, with its {seen} spans"
     if seen:
-        reason = f"only {seen} of {wanted} spans of the trace are there"
-        remedy = "Look for refused or failed spans in the Collector's and Jaeger's log."
+        reason = f"only {seen} of {wanted} spans of the trace have arrived"
+        remedy = (
+            "Look for refused or failed spans in the logs of the Collector and Jaeger."
+        )
         raise Trouble(reason, remedy)
     finding = evidence.why_missing(sent, at_last=True)
     if finding is not None:
         raise Trouble(finding.reason, finding.remedy)
     reason = (
-        f"the Collector took the trace, and Jaeger does not have it {sent.ago:.0f} s "
-        "later"
+        f"the Collector accepted the trace, but {sent.ago:.0f} s later Jaeger does not "
+        "have it"
     )
     remedy = (
         "Sampled away (COLLECTOR_KEEP_PERCENT), still waiting for the decision "
-        "(COLLECTOR_DECISION_WAIT_AFTER_ROOT; more --timeout), or the Collector cannot "
-        "reach Jaeger: `docker compose logs otel-collector` says which."
+        "(COLLECTOR_DECISION_WAIT_AFTER_ROOT; raise --timeout), or the Collector "
+        "cannot reach Jaeger: `docker compose logs otel-collector` shows which."
     )
     raise Trouble(reason, remedy)
 
@@ -113,8 +115,9 @@ def check_grafana(check: Check, address: Address) -> str:
         raise server.unrecognised(answer)
     if health["database"] != "ok":
         check.trouble(
-            f"its database is not well: {health['database']}",
-            "Look at `docker compose logs grafana`; is its volume full or read-only?",
+            f"its database is unhealthy: {health['database']}",
+            "Check `docker compose logs grafana`, and whether its volume is full or "
+            "read-only.",
         )
     well = [uid for uid in SOURCES if _is_well(check, server, uid)]
     version = f"version {health['version']}" if "version" in health else "answers"
@@ -130,14 +133,14 @@ def _is_well(check: Check, server: Server, uid: str) -> bool:
     message = found.get("message", "") if isinstance(found, dict) else ""
     if server.needs_login(answer):
         check.caution(
-            f"the data source {uid} cannot be looked at without a login "
+            f"the data source {uid} cannot be checked without a login "
             f"(HTTP {answer.status})",
             server.login_remedy(),
         )
     elif answer.status == _UNHEALTHY:
         check.trouble(
-            f"the data source {uid} is not well: {message}",
-            f"Can Grafana reach it? Its URL is one inside Grafana's network: "
+            f"the data source {uid} is unhealthy: {message}",
+            f"Check whether Grafana can reach it. Its URL is inside Grafana's network: "
             f"http://{uid}:... in deploy/grafana/provisioning/datasources.",
         )
     else:
@@ -145,7 +148,7 @@ def _is_well(check: Check, server: Server, uid: str) -> bool:
             f"there is no data source with the uid {uid} (HTTP {answer.status} "
             f"{message})".replace(" )", ")"),
             "Mount deploy/grafana/provisioning into /etc/grafana/provisioning, and "
-            "look at `docker compose logs grafana` for its plugins.",
+            "check `docker compose logs grafana` for its plugins.",
         )
     return False
 
@@ -168,31 +171,31 @@ def check_metrics(check: Check, address: Address) -> str:
         if "refused" not in trouble.finding.reason:
             raise
         remedy = (
-            "Start the app: configure() serves it, on OTEL_EXPORTER_PROMETHEUS_HOST "
-            "and _PORT. Else say where it is, --metrics URL, or --skip metrics."
+            "Start the app: configure() serves them on OTEL_EXPORTER_PROMETHEUS_HOST "
+            "and _PORT. Otherwise give the address, --metrics URL, or --skip metrics."
         )
         raise Trouble(trouble.finding.reason, remedy) from trouble
     if answer.status != _OK:
         raise server.unrecognised(answer)
     families = set(_FAMILY.findall(answer.text))
     if not families:
-        reason = "it answers, and has none of our series"
+        reason = "it responds, but has none of our series"
         remedy = (
-            "Is it another app's port? Else the registry that it shows is not the "
-            "handler's: OTelCallbackHandler(registry=...)."
+            "Check whether it is another app's port. Otherwise it serves another "
+            "registry than the handler's: OTelCallbackHandler(registry=...)."
         )
         raise Trouble(reason, remedy)
     exemplars = len(_EXEMPLAR.findall(answer.text))
     if not (answer.headers.get("Content-Type") or "").startswith(_OPEN_METRICS):
         check.caution(
-            "it answers in the old text format, which has no exemplars",
+            "it responds in the old text format, which has no exemplars",
             "Serve it with prometheus_client's make_asgi_app, make_wsgi_app or "
-            "start_http_server, which answer as they are asked.",
+            "start_http_server, which negotiate the format.",
         )
     elif not exemplars:
         check.caution(
-            "no exemplars: no dot of a graph leads to its trace yet",
-            "They come with the first model call whose span is sampled; never in "
+            "no exemplars: no point of a graph links to its trace yet",
+            "They appear with the first model call whose span is sampled; never in "
             "prometheus_client's multiprocess mode, where metrics go over OTLP.",
         )
     return f"{len(families)} of our series, {exemplars} exemplars"

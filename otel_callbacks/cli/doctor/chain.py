@@ -81,10 +81,10 @@ def run_chain(
     spans = exporter.get_finished_spans()
     if not _is_whole(spans):
         names = ", ".join(span.name for span in spans) or "no spans"
-        reason = f"of a chain with a model call the handler made {names}"
+        reason = f"for a chain with a model call, the handler made {names}"
         remedy = (
-            "Look at the log lines of otel_callbacks above; OTEL_CALLBACKS_STRICT=1 "
-            "in a test of the app raises what is only logged here."
+            "Read the log lines of otel_callbacks above; OTEL_CALLBACKS_STRICT=1 in "
+            "a test of the app raises the errors that are only logged here."
         )
         raise Trouble(reason, remedy)
     return spans
@@ -120,8 +120,8 @@ def _check_switches(
     if ratio < 1:
         check.caution(
             f"{_SAMPLER}={sampler}: only {ratio:.0%} of traces are sent; the doctor's "
-            "own is sent always",
-            f"Unset {_SAMPLER} where the Collector samples: it keeps every error.",
+            "own is always sent",
+            f"Unset {_SAMPLER} if the Collector samples: it keeps every error.",
         )
 
 
@@ -142,7 +142,7 @@ _TRACERS: Final = {
     "openlit": "OpenLIT",
     "traceloop.sdk": "OpenLLMetry",
 }
-_TWICE: Final = "each model call is two spans, and its tokens are counted twice"
+_TWICE: Final = "each model call makes two spans, and its tokens are counted twice"
 
 
 def look_for_others(
@@ -172,13 +172,13 @@ def look_for_others(
     ]
     if active:
         check.caution(
-            f"two instrumentations active: {_joined(active)} beside ours; {_TWICE}",
-            "Keep one: uninstall the other, or name it in "
+            f"two instrumentations are active: {_joined(active)} beside ours; {_TWICE}",
+            "Keep one: uninstall the other, or list it in "
             "OTEL_PYTHON_DISABLED_INSTRUMENTATIONS.",
         )
     if idle:
         check.caution(
-            f"another instrumentation is installed: {_joined(idle)}; where an app "
+            f"another instrumentation is installed: {_joined(idle)}; if an app "
             f"activates it beside ours, {_TWICE}",
             "Uninstall it, or do not activate it (`opentelemetry-instrument` activates "
             "all but OTEL_PYTHON_DISABLED_INSTRUMENTATIONS).",

@@ -119,9 +119,9 @@ def _over_http(
 
 _OPTION: Final = "--collector"
 _RIGHT_PATH: Final = (
-    "OTEL_EXPORTER_OTLP_ENDPOINT is the base, such as http://127.0.0.1:4318: the "
-    f"exporter adds {_PATH}. OTEL_EXPORTER_OTLP_TRACES_ENDPOINT is used as it is, so "
-    f"{_PATH} belongs to it."
+    "OTEL_EXPORTER_OTLP_ENDPOINT is the base URL, such as http://127.0.0.1:4318; the "
+    f"exporter appends {_PATH}. OTEL_EXPORTER_OTLP_TRACES_ENDPOINT is used unchanged, "
+    f"so it must include {_PATH}."
 )
 _OTHER: Final = {"grpc": "http/protobuf", "http/protobuf": "grpc"}
 _PORTS: Final = {"grpc": 4317, "http/protobuf": 4318}
@@ -133,14 +133,14 @@ _AUTHORITIES: Final = (
 _REFUSALS: Final = (
     (
         ("UNAUTHENTICATED", "PERMISSION_DENIED", "HTTP 401", "HTTP 403"),
-        "the Collector wants a login",
+        "the Collector requires a login",
         "Set OTEL_EXPORTER_OTLP_HEADERS, such as authorization=Bearer%20TOKEN.",
     ),
     (
         ("RESOURCE_EXHAUSTED", "HTTP 429", "HTTP 503"),
-        "the Collector refuses for now: its memory limiter or its queue is full",
+        "the Collector is overloaded: its memory limiter or its queue is full",
         (
-            "Look at its log, at otelcol_receiver_refused_spans_total and at "
+            "Check its log, otelcol_receiver_refused_spans_total and "
             "otelcol_exporter_queue_size: does it reach Jaeger and Prometheus?"
         ),
     ),
@@ -179,18 +179,18 @@ def handshake(check: Check, addresses: Addresses, protocol: str) -> Reply:
         return reply
     if path != _PATH and ask(address, protocol, seconds, authorities).takes:
         doubled = "the path is doubled" if path.count(_PATH) > 1 else "wrong path"
-        reason = f"{doubled}: {reply.detail} at {path}, OTLP is taken at {_PATH}"
+        reason = f"{doubled}: {reply.detail} at {path}, but OTLP is accepted at {_PATH}"
         raise Trouble(reason, _RIGHT_PATH)
     other = _OTHER[protocol]
     where = f"{address.host}:{address.port}"
     if ask(address, other, seconds, authorities).speaks:
-        reason = f"wrong protocol on the port: {where} speaks {other}, we {protocol}"
+        reason = f"wrong protocol on the port: {where} speaks {other}, not {protocol}"
         remedy = (
-            f"Set OTEL_EXPORTER_OTLP_PROTOCOL={other}, or take the port for "
+            f"Set OTEL_EXPORTER_OTLP_PROTOCOL={other}, or use the port for "
             f"{protocol}: {_PORTS[protocol]} by default."
         )
         raise Trouble(reason, remedy)
-    reason = f"what listens on {where} speaks no OTLP ({reply.detail})"
+    reason = f"the server on {where} does not speak OTLP ({reply.detail})"
     raise Trouble(reason, f"Is it the Collector's port? {_OPTION} URL.")
 
 
@@ -218,11 +218,11 @@ def _refused(reply: Reply) -> Trouble:
         if reply.detail.startswith(signs):
             return Trouble(f"{reason} ({reply.detail})", remedy)
     # An empty request does not reach the memory limiter.
-    reason = "the Collector answers, and refuses the spans"
+    reason = "the Collector responds, but refuses the spans"
     remedy = (
-        "Is its memory limiter or its queue full (its log; "
-        "otelcol_receiver_refused_spans_total; otelcol_exporter_queue_size)? Else "
-        "check OTEL_EXPORTER_OTLP_HEADERS and _COMPRESSION."
+        "Check whether its memory limiter or its queue is full (its log; "
+        "otelcol_receiver_refused_spans_total; otelcol_exporter_queue_size). "
+        "Otherwise check OTEL_EXPORTER_OTLP_HEADERS and _COMPRESSION."
     )
     return Trouble(f"{reason} ({reply.detail})", remedy)
 

@@ -150,8 +150,8 @@ class Examination:
         began = time.monotonic()
         self._deadline = Deadline(self.seconds)
         self._instance = uuid.uuid4().hex
-        asked = None if "prometheus" in self.skip else self.addresses.prometheus
-        self._evidence = Evidence(asked, self._deadline)
+        address = None if "prometheus" in self.skip else self.addresses.prometheus
+        self._evidence = Evidence(address, self._deadline)
         hops = []
         for stage in STAGES:
             begins(stage.name)
@@ -212,9 +212,9 @@ class Examination:
         here = f"; as for {', '.join(names)}" if names else ""
         if not self._spans:
             reply = doctor_collector.handshake(check, self.addresses, protocol)
-            return f"{protocol}{here}; {reply.detail}; no trace was there to send"
+            return f"{protocol}{here}; {reply.detail}; there was no trace to send"
         self._sent = doctor_collector.send(check, self.addresses, protocol, self._spans)
-        return f"{protocol}{here}; it took the trace"
+        return f"{protocol}{here}; it accepted the trace"
 
     def _jaeger(self, check: Check) -> str:
         """Wait for the trace."""

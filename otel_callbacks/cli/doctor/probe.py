@@ -80,7 +80,7 @@ class Report:
 
 _START: Final = (
     "Start it (`docker compose up --wait`; `docker compose ps` shows what runs), or "
-    "say where it is: {option} URL."
+    "give its address: {option} URL."
 )
 
 
@@ -93,11 +93,11 @@ def connect(
     try:
         plain = socket.create_connection((address.host, address.port), seconds)
     except socket.gaierror as error:
-        reason = f"DNS does not know {address.host} ({error.strerror})"
+        reason = f"DNS cannot resolve {address.host} ({error.strerror})"
         remedy = (
             f"Check the name: {option} URL. Names of Compose services "
-            "(otel-collector, jaeger) are known inside its network only; outside it "
-            "is 127.0.0.1."
+            "(otel-collector, jaeger) resolve only inside the Compose network; "
+            "outside it, use 127.0.0.1."
         )
         raise Trouble(reason, remedy) from error
     except ConnectionRefusedError as error:
@@ -105,7 +105,7 @@ def connect(
         raise Trouble(reason, start) from error
     except TimeoutError as error:
         reason = f"no connection to {where} within {seconds:.0f} s"
-        remedy = f"Is a firewall between, or is the host away? Else: {option} URL."
+        remedy = f"Check for a firewall and that the host is up; else {option} URL."
         raise Trouble(reason, remedy) from error
     except OSError as error:
         reason = f"no connection to {where}: {error.strerror or error}"
@@ -132,8 +132,8 @@ def speaks_tls(address: Address, seconds: float) -> bool:
 
 def plain_text_trouble(address: Address, option: str) -> Trouble:
     """Return the trouble of plain text sent to a server that requires TLS."""
-    reason = f"TLS mismatch: {address.host}:{address.port} speaks TLS, we plain text"
-    return Trouble(reason, f"Write https:// in its address: {option} URL.")
+    reason = f"TLS mismatch: {address.host}:{address.port} speaks TLS, not plain text"
+    return Trouble(reason, f"Use https:// in its address: {option} URL.")
 
 
 def _check_certificate(
@@ -154,15 +154,15 @@ def _check_certificate(
             error.verify_message
         )
         remedy = (
-            "Name the certificate authority's file: OTEL_EXPORTER_OTLP_CERTIFICATE "
-            "for the Collector, SSL_CERT_FILE for the others; and the host by the "
-            "name that the certificate has."
+            "Set the certificate authority's file: OTEL_EXPORTER_OTLP_CERTIFICATE "
+            "for the Collector, SSL_CERT_FILE for the other servers. Use the host name "
+            "in the certificate."
         )
         raise Trouble(reason, remedy) from error
     except OSError as error:
-        reason = f"TLS mismatch: we speak TLS, {where} does not ({error})"
+        reason = f"TLS mismatch: {where} does not speak TLS ({error})"
         remedy = (
-            f"Write http:// in its address: {option} URL. An OTLP address without "
+            f"Use http:// in its address: {option} URL. An OTLP address without "
             "a scheme is TLS unless OTEL_EXPORTER_OTLP_INSECURE=true."
         )
         raise Trouble(reason, remedy) from error
@@ -276,13 +276,13 @@ class Server:
     def unrecognised(self, answer: Answer) -> Trouble:
         """Return the trouble of an unexpected server at the address."""
         if self.needs_login(answer):
-            reason = f"HTTP {answer.status}: it wants a login"
+            reason = f"HTTP {answer.status}: it requires a login"
             return Trouble(reason, self.login_remedy())
-        reason = f"what answers there is not {self._name} (HTTP {answer.status})"
-        remedy = f"Say where {self._name} is: {self._option} URL."
+        reason = f"the server there is not {self._name} (HTTP {answer.status})"
+        remedy = f"Give the address of {self._name}: {self._option} URL."
         if answer.status in _NOT_READY:
             reason = f"HTTP {answer.status}: it is not ready, or behind a broken proxy"
-            remedy = f"Wait, or look at `docker compose logs {self._name}`."
+            remedy = f"Wait, or check `docker compose logs {self._name}`."
         return Trouble(reason, remedy)
 
     def _why(self, error: Exception) -> Trouble:
@@ -296,10 +296,10 @@ class Server:
             return plain_text_trouble(self._address, self._option)
         cause = getattr(error, "reason", error)
         if isinstance(cause, (TimeoutError, ssl.SSLError)):
-            reason = f"it took the connection and gave no answer ({cause})"
+            reason = f"it accepted the connection, but did not respond ({cause})"
         else:
             reason = f"it does not speak HTTP ({type(cause).__name__}: {cause})"
-        remedy = f"Is this the right port? {self._option} URL; else look at its log."
+        remedy = f"Check the port ({self._option} URL), then its log."
         return Trouble(reason, remedy)
 
     def _compare_clocks(self, date: str | None, ours: float) -> None:
@@ -314,6 +314,6 @@ class Server:
             side = "ahead of" if skew > 0 else "behind"
             self._check.caution(
                 f"clock skew: its clock is {abs(skew):.0f} s {side} this machine's",
-                "Set both clocks (NTP): spans and samples are put in order and looked "
-                "for by time, and Prometheus refuses samples from the future.",
+                "Synchronize both clocks (NTP): spans and samples are sorted and "
+                "searched by time, and Prometheus refuses samples from the future.",
             )

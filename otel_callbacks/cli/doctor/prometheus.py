@@ -112,7 +112,7 @@ def _switches(check: Check, prometheus: Prometheus) -> tuple[bool, bool]:
     exemplars = _EXEMPLAR_STORAGE in features
     if not exemplars:
         check.trouble(
-            "no exemplar storage: no dot of a graph leads to its trace",
+            "no exemplar storage: no point of a graph links to its trace",
             f"Start Prometheus with --enable-feature={_EXEMPLAR_STORAGE}.",
         )
     receives = (
@@ -136,8 +136,8 @@ def _app(check: Check, prometheus: Prometheus, metrics: Address) -> str:
     if not targets:
         check.trouble(
             f"no target has port {metrics.port}: nobody scrapes the app",
-            "Name it in a file under deploy/prometheus/targets; docs/stack.md says "
-            "how. /targets of Prometheus shows what is scraped.",
+            "Add it to a file under deploy/prometheus/targets; docs/stack.md explains "
+            "how. Prometheus' /targets lists what is scraped.",
         )
         return ""
     up = [target for target in targets if target["health"] == "up"]
@@ -145,17 +145,17 @@ def _app(check: Check, prometheus: Prometheus, metrics: Address) -> str:
         error = targets[0]["lastError"] or "it has not been scraped yet"
         check.trouble(
             f"the target {targets[0]['scrapeUrl']} is down: {error}",
-            "Does the app run, and does it listen where Prometheus reaches it? From a "
-            "container, 127.0.0.1 of this machine is not reached: "
+            "Check that the app runs and listens where Prometheus can reach it. A "
+            "container cannot reach 127.0.0.1 of this machine; set "
             "OTEL_EXPORTER_PROMETHEUS_HOST=172.17.0.1 or 0.0.0.0.",
         )
         return ""
     count = part.poll(lambda: _series(prometheus, up) or None)
     if count is None:
         check.trouble(
-            f"the target {up[0]['scrapeUrl']} is up, and none of our series is there",
-            "Is it another app's port? Else look for metric_relabel_configs that "
-            "drop otel_callbacks_* and gen_ai_*.",
+            f"the target {up[0]['scrapeUrl']} is up, but has none of our series",
+            "Check whether it is another app's port, and look for "
+            "metric_relabel_configs that drop otel_callbacks_* and gen_ai_*.",
         )
         return ""
     return f"{count:.0f} series of the app"
@@ -233,8 +233,8 @@ def _span_metrics(
         return ""
     if exemplars and not named():
         check.caution(
-            "span metrics of the trace are there, without an exemplar that names it",
-            "Switch exemplars on in the Collector's span_metrics connector.",
+            "the trace has span metrics, but no exemplar names it",
+            "Enable exemplars in the Collector's span_metrics connector.",
         )
     return f"span metrics of the trace after {sent.ago:.1f} s"
 
@@ -249,7 +249,7 @@ def _explain(check: Check, prometheus: Prometheus, sent: Sent) -> None:
         return
     check.trouble(
         f"no span metrics of the trace {sent.ago:.0f} s later",
-        "They come every COLLECTOR_SPAN_METRICS_INTERVAL (15s): more --timeout; or "
+        "They arrive every COLLECTOR_SPAN_METRICS_INTERVAL (15s): raise --timeout. If "
         "the Collector has no span_metrics connector: --skip span-metrics.",
     )
 
@@ -290,8 +290,8 @@ class Evidence:
             return Finding(
                 "sampled away: since the trace was sent, the Collector's tail sampling "
                 f"has dropped {dropped:.0f} of {max(received, dropped):.0f} traces",
-                "Nothing is broken if that is wanted: errors, slow and expensive "
-                "traces are kept. Else raise COLLECTOR_KEEP_PERCENT.",
+                "This is fine if intended: errors, slow and expensive traces are kept. "
+                "Otherwise raise COLLECTOR_KEEP_PERCENT.",
             )
         if at_last and self._value(_TRACES_QUEUE) > 0:
             return Finding(

@@ -82,7 +82,7 @@ def test_missing_trace_has_likely_reasons(check: Check, sent: Sent) -> None:
     """The Collector's series are unavailable."""
     del sent
     found = _why(check, {})
-    assert found.reason.startswith("the Collector took the trace, and Jaeger does not")
+    assert found.reason.startswith("the Collector accepted the trace, but ")
     for cause in ("COLLECTOR_KEEP_PERCENT", "AFTER_ROOT", "cannot reach Jaeger"):
         assert cause in found.remedy
 
@@ -90,7 +90,7 @@ def test_missing_trace_has_likely_reasons(check: Check, sent: Sent) -> None:
 def test_part_of_a_trace_is_not_the_trace(check: Check, sent: Sent) -> None:
     """The trouble has the number of spans."""
     found = _why(check, {f"{_NEW}{sent.trace_id}": _otlp(2)})
-    assert found.reason == "only 2 of 3 spans of the trace are there"
+    assert found.reason == "only 2 of 3 spans of the trace have arrived"
 
 
 def test_another_server_is_not_jaeger(check: Check) -> None:
@@ -143,7 +143,7 @@ def test_visitors_may_not_see_the_version(check: Check, stack: FakeStack) -> Non
     [
         (
             Page({"status": "ERROR", "message": "connection refused"}, 400),
-            "the data source {} is not well: connection refused",
+            "the data source {} is unhealthy: connection refused",
             "inside Grafana's network",
         ),
         (
@@ -175,7 +175,7 @@ def test_sources_behind_a_login_are_cautioned(check: Check, stack: FakeStack) ->
     stack.grafana.pages["/api/datasources/uid/jaeger/health"] = Page("", 403)
     _grafana_look(check, stack)
     (caution,) = check.cautions
-    assert "the data source jaeger cannot be looked at without a login" in (
+    assert "the data source jaeger cannot be checked without a login" in (
         caution.reason
     )
     assert "--grafana http://USER:PASSWORD@HOST" in caution.remedy
@@ -187,7 +187,7 @@ def test_broken_database_is_named(check: Check, stack: FakeStack) -> None:
     stack.grafana.pages["/api/health"] = page
     _grafana_look(check, stack)
     (trouble,) = check.troubles
-    assert trouble.reason == "its database is not well: failing"
+    assert trouble.reason == "its database is unhealthy: failing"
 
 
 def test_another_server_is_not_grafana(check: Check, stack: FakeStack) -> None:
@@ -246,7 +246,7 @@ def test_another_app_is_named(check: Check) -> None:
     server.shutdown()
     server.server_close()
     thread.join()
-    assert found.reason == "it answers, and has none of our series"
+    assert found.reason == "it responds, but has none of our series"
     assert "registry=" in found.remedy
 
 
@@ -256,7 +256,7 @@ def test_old_text_format_is_cautioned(check: Check) -> None:
     with Web({"/metrics": page}) as web:
         assert _metrics_look(check, web.port) == "1 of our series, 0 exemplars"
     assert [one.reason for one in check.cautions] == [
-        "it answers in the old text format, which has no exemplars"
+        "it responds in the old text format, which has no exemplars"
     ]
 
 
@@ -264,7 +264,7 @@ def test_app_that_is_away_is_named(check: Check) -> None:
     """With what serves the series; a page that is missing is another matter."""
     found = _metrics_why(check, closed_port())
     assert found.reason.startswith("connection refused")
-    assert found.remedy.startswith("Start the app: configure() serves it")
+    assert found.remedy.startswith("Start the app: configure() serves them")
     with Web() as web:
         assert "is not metrics (HTTP 404)" in _metrics_why(check, web.port).reason
     with Web(tls=True) as web:

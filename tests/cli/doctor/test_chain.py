@@ -50,7 +50,7 @@ def test_handler_that_makes_no_spans_is_the_broken_hop(check: Check) -> None:
     with pytest.raises(Trouble) as caught:
         run_chain(check, "mark", Settings(), deaf)
     assert caught.value.finding.reason == (
-        "of a chain with a model call the handler made no spans"
+        "for a chain with a model call, the handler made no spans"
     )
     assert "OTEL_CALLBACKS_STRICT=1" in caught.value.finding.remedy
 
@@ -101,7 +101,7 @@ def test_share_of_traces_is_a_caution(
     (caution,) = check.cautions
     assert caution.reason == (
         "OTEL_TRACES_SAMPLER=parentbased_traceidratio: only 10% of traces are sent; "
-        "the doctor's own is sent always"
+        "the doctor's own is always sent"
     )
 
 
@@ -147,8 +147,8 @@ def test_active_one_is_named(check: Check) -> None:
     )
     (caution,) = check.cautions
     assert caution.reason == (
-        "two instrumentations active: opentelemetry.instrumentation.langchain beside "
-        "ours; each model call is two spans, and its tokens are counted twice"
+        "two instrumentations are active: opentelemetry.instrumentation.langchain "
+        "beside ours; each model call makes two spans, and its tokens are counted twice"
     )
     assert "OTEL_PYTHON_DISABLED_INSTRUMENTATIONS" in caution.remedy
 

@@ -65,12 +65,12 @@ def test_wrong_protocol_is_named(check: Check) -> None:
     """HTTP for gRPC, and gRPC for HTTP."""
     with Receiver() as receiver:
         found = _why(check, receiver.url, "http/protobuf")
-        assert "speaks grpc, we http/protobuf" in found.reason
+        assert "speaks grpc, not http/protobuf" in found.reason
         assert "OTEL_EXPORTER_OTLP_PROTOCOL=grpc" in found.remedy
         assert "4318 by default" in found.remedy
     with Web({"/v1/traces": Page()}) as web:
         found = _why(check, web.url)
-        assert "speaks http/protobuf, we grpc" in found.reason
+        assert "speaks http/protobuf, not grpc" in found.reason
         assert "4317 by default" in found.remedy
 
 
@@ -78,29 +78,29 @@ def test_tls_mismatch_is_named(check: Check) -> None:
     """Plain text to a port for TLS, in both protocols, and TLS to a plain one."""
     with Receiver(tls=True) as receiver:
         found = _why(check, receiver.url.replace("https", "http"))
-        assert found.reason.endswith("speaks TLS, we plain text")
+        assert found.reason.endswith("speaks TLS, not plain text")
     with Web(tls=True) as web:
         found = _why(check, web.url.replace("https", "http"), "http/protobuf")
-        assert found.reason.endswith("speaks TLS, we plain text")
+        assert found.reason.endswith("speaks TLS, not plain text")
     with Receiver() as receiver:
         found = _why(check, receiver.url.replace("http", "https"))
-        assert found.reason.startswith("TLS mismatch: we speak TLS")
+        assert found.reason.startswith("TLS mismatch: 127.0.0.1")
 
 
 def test_another_server_is_named(check: Check) -> None:
     """It does not support OTLP."""
     with Web() as web:
         found = _why(check, web.url, "http/protobuf")
-    assert "speaks no OTLP (HTTP 404" in found.reason
+    assert "does not speak OTLP (HTTP 404" in found.reason
     assert "--collector URL" in found.remedy
 
 
 @pytest.mark.parametrize(
     ("code", "everything", "reason", "remedy"),
     [
-        ("UNAUTHENTICATED", True, "wants a login", "OTEL_EXPORTER_OTLP_HEADERS"),
-        ("RESOURCE_EXHAUSTED", True, "refuses for now", "exporter_queue_size"),
-        ("INVALID_ARGUMENT", False, "answers, and refuses the spans (OK)", "limiter"),
+        ("UNAUTHENTICATED", True, "requires a login", "OTEL_EXPORTER_OTLP_HEADERS"),
+        ("RESOURCE_EXHAUSTED", True, "is overloaded", "exporter_queue_size"),
+        ("INVALID_ARGUMENT", False, "responds, but refuses the spans (OK)", "limiter"),
     ],
 )
 def test_refusal_is_named(

@@ -80,7 +80,7 @@ def test_collector_that_is_stopped_is_the_broken_hop(
         "reached",
         "answers",
     }
-    assert hops["jaeger"]["saw"] == "answers; no trace was sent to look for"
+    assert hops["jaeger"]["saw"] == "answers; no trace was sent"
 
 
 def test_wrong_protocol_is_named(
@@ -93,7 +93,7 @@ def test_wrong_protocol_is_named(
     code, hops = _run(capsys, stack.options())
     assert code == 1
     where = f"127.0.0.1:{stack.receiver.port}"
-    reason = f"wrong protocol on the port: {where} speaks grpc, we http/protobuf"
+    reason = f"wrong protocol on the port: {where} speaks grpc, not http/protobuf"
     assert _broken(hops) == {"collector": [reason]}
     remedy = hops["collector"]["troubles"][0]["remedy"]
     assert "OTEL_EXPORTER_OTLP_PROTOCOL=grpc" in remedy
@@ -155,7 +155,7 @@ def test_switch_that_keeps_spans_back_breaks_the_handler(
     assert [*_broken(hops)] == ["handler"]
     assert hops["handler"]["troubles"][0]["reason"].startswith(reason)
     assert hops["collector"]["state"] == "answers"
-    assert hops["collector"]["saw"] == "grpc; OK; no trace was there to send"
+    assert hops["collector"]["saw"] == "grpc; OK; there was no trace to send"
 
 
 def test_hops_can_be_left_out(
@@ -276,7 +276,7 @@ def test_it_works_without_rich(
     """The command needs no extra."""
     monkeypatch.setitem(sys.modules, "rich", None)
     assert main(["doctor", *stack.options()]) == 0
-    assert "All hops that were looked at are well." in capsys.readouterr().out
+    assert "All checked hops work." in capsys.readouterr().out
 
 
 def test_http_protobuf_is_followed_too(
@@ -290,7 +290,7 @@ def test_http_protobuf_is_followed_too(
         monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", collector.url)
         options = stack.options()[2:]
         _, hops = _run(capsys, [*options, "--skip=jaeger", "--skip=span-metrics"])
-        assert hops["collector"]["saw"] == "http/protobuf; it took the trace"
+        assert hops["collector"]["saw"] == "http/protobuf; it accepted the trace"
         assert [path for path, _ in collector.requests] == ["/v1/traces"] * 2
 
 
@@ -385,7 +385,7 @@ def test_verdict_names_broken_hops_and_the_trace() -> None:
     assert _printed(out) == "\nBroken: collector.\nTrace abc of doctor\n"
     out = _Screen()
     doctor.verdict(out, Report("doctor", "mark", "", 1, ()))
-    assert _printed(out) == "\nAll hops that were looked at are well.\n"
+    assert _printed(out) == "\nAll checked hops work.\n"
 
 
 def test_terminal_shows_what_is_going_on() -> None:

@@ -100,7 +100,7 @@ def test_server_without_a_clock_is_fine(check: Check, date: str) -> None:
 def test_tls_port_is_a_mismatch(check: Check) -> None:
     """Whether it hangs up, or says so as Go's servers do."""
     with Web(tls=True) as web:
-        reason = f"TLS mismatch: 127.0.0.1:{web.port} speaks TLS, we plain text"
+        reason = f"TLS mismatch: 127.0.0.1:{web.port} speaks TLS, not plain text"
         assert _why(check, web.url.replace("https", "http")) == reason
     go = Page("Client sent an HTTP request to an HTTPS server.", 400)
     with Web({"/x": go}) as web:
@@ -124,21 +124,21 @@ def test_silent_server_is_named() -> None:
     check = Check(Deadline(0.5))
     with closing(socket.create_server(("127.0.0.1", 0))) as server:
         reason = _why(check, f"http://127.0.0.1:{server.getsockname()[1]}")
-    assert reason == "it took the connection and gave no answer (timed out)"
+    assert reason == "it accepted the connection, but did not respond (timed out)"
 
 
 @pytest.mark.parametrize(
     ("status", "reason", "remedy"),
     [
-        (401, "HTTP 401: it wants a login", "--jaeger http://USER:PASSWORD@HOST"),
+        (401, "HTTP 401: it requires a login", "--jaeger http://USER:PASSWORD@HOST"),
         (503, "HTTP 503: it is not ready, or behind", "docker compose logs jaeger"),
-        (418, "what answers there is not jaeger (HTTP 418)", "--jaeger URL"),
+        (418, "the server there is not jaeger (HTTP 418)", "--jaeger URL"),
     ],
 )
 def test_strangers_are_told_apart(
     check: Check, status: int, reason: str, remedy: str
 ) -> None:
-    """One that wants a login, one that is not ready, and one that is another."""
+    """One that requires a login, one that is not ready, and one that is another."""
     with Web({"/x": Page(status=status)}) as web:
         server = Server("jaeger", address("", web.url), check)
         finding = server.unrecognised(server.get("/x")).finding
@@ -195,7 +195,7 @@ def test_open_port_is_no_trouble() -> None:
 def test_unknown_name_is_named() -> None:
     """DNS, with a reply on the names of Compose services."""
     found = _connection_why(address("", "http://otel-collector.invalid:1"))
-    assert found.reason.startswith("DNS does not know otel-collector.invalid (")
+    assert found.reason.startswith("DNS cannot resolve otel-collector.invalid (")
     assert "Names of Compose services" in found.remedy
 
 
@@ -243,7 +243,7 @@ def test_plain_server_is_a_tls_mismatch() -> None:
     """When we are the one who speaks TLS."""
     with Web() as plain:
         found = _connection_why(address("", plain.url.replace("http", "https")))
-    assert found.reason.startswith("TLS mismatch: we speak TLS, 127.0.0.1:")
+    assert found.reason.startswith("TLS mismatch: 127.0.0.1:")
     assert "http://" in found.remedy
 
 

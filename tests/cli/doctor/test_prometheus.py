@@ -189,7 +189,7 @@ def test_missing_series_are_named(check: Check, stack: FakeStack) -> None:
     """The target is up, and has nothing of ours."""
     del stack.series["otel_callbacks|gen_ai"]
     _look(check, stack)
-    assert _trouble(check).reason.endswith("is up, and none of our series is there")
+    assert _trouble(check).reason.endswith("is up, but has none of our series")
 
 
 def test_span_metrics_may_lack_exemplars(
@@ -200,7 +200,7 @@ def test_span_metrics_may_lack_exemplars(
     stack.has_exemplars = False
     assert "span metrics" in _look(check, stack, before=0.0)
     assert [one.reason for one in check.cautions] == [
-        "span metrics of the trace are there, without an exemplar that names it"
+        "the trace has span metrics, but no exemplar names it"
     ]
 
 
