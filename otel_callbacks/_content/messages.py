@@ -32,23 +32,35 @@ _UNKNOWN: Final = "unknown"
 
 _REASON_KEYS: Final = (*REASON_KEYS, "status")
 _SCHEMA_REASONS: Final = {
+    "complete": "stop",
     "completed": "stop",
     "end_turn": "stop",
     "eos": "stop",
+    "eos_token": "stop",
     "stop_sequence": "stop",
     "incomplete": "length",
+    "error_limit": "length",
     "max_tokens": "length",
     "max_output_tokens": "length",
+    "model_context_window_exceeded": "length",
     "model_length": "length",
     "tool_calls": "tool_call",
     "tool_use": "tool_call",
     "function_call": "tool_call",
     "safety": "content_filter",
+    "blocklist": "content_filter",
+    "error_toxic": "content_filter",
+    "image_safety": "content_filter",
+    "prohibited_content": "content_filter",
     "recitation": "content_filter",
+    "spii": "content_filter",
     "refusal": "content_filter",
     "guardrail_intervened": "content_filter",
     "content_filtered": "content_filter",
     "failed": "error",
+    "malformed_function_call": "error",
+    "malformed_model_output": "error",
+    "malformed_tool_use": "error",
 }
 """A provider's reason in lower case -> the schemas' reason; others stay."""
 

@@ -9,9 +9,11 @@ from __future__ import annotations
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Final
 
+from pydantic import BaseModel
+
 from otel_callbacks._content.jsonable import parsed, plain
 from otel_callbacks._content.parts import content_parts
-from otel_callbacks._readers.values import mapping, number, text
+from otel_callbacks._readers.values import fields, mapping, number, text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -103,7 +105,7 @@ def _tools(tools: object, work: Work) -> Iterator[dict[str, Any]]:
         if work.remaining <= 0:
             return
         work.remaining -= 1
-        described = mapping(tool)
+        described = fields(tool)
         group = next(
             (key for key in _GROUPS if isinstance(described.get(key), list)), ""
         )
@@ -115,7 +117,7 @@ def _tools(tools: object, work: Work) -> Iterator[dict[str, Any]]:
 
 def _definition(tool: dict[object, object], work: Work) -> dict[str, Any]:
     """Read one tool; a tool that is not a function by its type and name only."""
-    inner = mapping(tool.get("function")) or mapping(tool.get("toolSpec")) or tool
+    inner = fields(tool.get("function")) or mapping(tool.get("toolSpec")) or tool
     kind = text(tool.get("type"))
     name = text(inner.get("name"))
     if kind in ("", "custom") and name:
@@ -129,8 +131,8 @@ def _definition(tool: dict[object, object], work: Work) -> dict[str, Any]:
     if isinstance(description := inner.get("description"), str):
         definition["description"] = str.__str__(description)
     for key in _SCHEMA_KEYS:
-        if isinstance(inner.get(key), dict):
-            schema = mapping(inner[key])
+        if isinstance(inner.get(key), dict | BaseModel):
+            schema = fields(inner[key])
             schema = mapping(schema.get("json")) or schema
             definition["parameters"] = plain(schema, work)
             break

@@ -6,7 +6,7 @@ import asyncio
 import math
 import time
 from email.utils import parsedate_to_datetime
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from otel_callbacks import _semconv as semconv
 from otel_callbacks._readers.error_classes import MOST_CAUSES, cause_of, class_of, read
@@ -78,7 +78,10 @@ def _attributes(error: BaseException) -> Iterator[tuple[str, AttributeValue]]:
     status = _status(error, reply, about)
     if status is not None:
         yield semconv.HTTP_STATUS, status
-    headers = about.get("HTTPHeaders") if about else read(reply, "headers")
+    # Errors without a response may have its headers themselves: of Cohere's client,
+    # aiohttp and urllib.
+    owner = error if reply is None else reply
+    headers = about.get("HTTPHeaders") if about else read(owner, "headers")
     wait = _retry_after(headers)
     if wait is None:
         wait = _retry_info(error)
@@ -98,9 +101,11 @@ def _status(
 ) -> int | None:
     """Return the HTTP status, or None."""
     places = [read(owner, name) for owner in (error, reply) for name in STATUSES]
+    status: Any
     for status in (*places, about.get("HTTPStatusCode")):
         # Includes `http.HTTPStatus`; gRPC's codes and booleans are below the range.
-        if isinstance(status, int) and _STATUS_FROM <= status <= _STATUS_TO:
+        # By the type: a mock's class is what it stands for.
+        if issubclass(type(status), int) and _STATUS_FROM <= status <= _STATUS_TO:
             return int(status)
     return None
 

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from langchain_core.messages import BaseMessage
 
-from otel_callbacks._readers.values import text
+from otel_callbacks._readers.values import fields, text
 from otel_callbacks._records import Estimate
 
 if TYPE_CHECKING:
@@ -417,7 +417,9 @@ def _value(value: object, depth: int = _DEEPEST) -> _Parts:
         for inner in value:
             found = found.plus(_value(inner, depth - 1)).plus(_Parts(marks=1))
     elif callable(schema := getattr(value, "model_json_schema", None)):
-        found = found.plus(_value(schema(), depth - 1))
+        # Cohere's package binds objects instead of classes.
+        inner = schema() if isinstance(value, type) else fields(value)
+        found = found.plus(_value(inner, depth - 1))
     return found
 
 

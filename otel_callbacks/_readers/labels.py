@@ -37,7 +37,7 @@ def _value(key: str, about: dict[object, object], tags: list[str]) -> str:
     if not key:
         return ""
     value = about.get(key)
-    if isinstance(value, bool):
+    if type(value) is bool:
         return str(value).lower()
     if (number := integer(value)) is not None:
         return str(number)

@@ -18,6 +18,7 @@ from uuid import UUID
 from langchain_core.documents import Document
 from langchain_core.messages import BaseMessage
 from langchain_core.outputs import Generation, LLMResult
+from pydantic import BaseModel
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -161,6 +162,14 @@ def mapping(value: object) -> dict[object, object]:
     if kind is dict:
         return value  # type: ignore[return-value]
     return dict(dict.items(value)) if issubclass(kind, dict) else {}  # type: ignore[arg-type]
+
+
+def fields(value: object) -> dict[object, object]:
+    """Read a dictionary, or the fields of a Pydantic object that are set."""
+    if not issubclass(type(value), BaseModel):
+        return mapping(value)
+    named = object.__getattribute__(value, "__dict__").items()
+    return {name: field for name, field in named if field is not None}
 
 
 def items(value: object) -> list[object] | tuple[object, ...]:

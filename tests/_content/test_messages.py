@@ -207,6 +207,26 @@ def test_each_choice_is_a_message() -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("said", "expected"),
+    [
+        *(("COMPLETE", "stop"), ("eos_token", "stop"), ("STOP_SEQUENCE", "stop")),
+        *(("ERROR_LIMIT", "length"), ("model_context_window_exceeded", "length")),
+        *(("SPII", "content_filter"), ("ERROR_TOXIC", "content_filter")),
+        *(("MALFORMED_FUNCTION_CALL", "error"), ("malformed_tool_use", "error")),
+        # The schemas have no word for it.
+        ("pause_turn", "pause_turn"),
+    ],
+)
+def test_reason_is_in_words_of_the_schemas(said: str, expected: str) -> None:
+    """Each provider has its own words for the same reason."""
+    choice = ChatGeneration(
+        message=AIMessage("Roses?", response_metadata={"finish_reason": said})
+    )
+    (message,) = output_messages(result(choice), Work(), finished=True)
+    assert message["finish_reason"] == expected
+
+
 def test_response_of_text_model_is_message() -> None:
     """A text model has generations without messages."""
     said = result(Generation(text="Roses?"))

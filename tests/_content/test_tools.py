@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from langchain_core.documents import Document
 from langchain_core.messages import ToolMessage
+from langchain_core.tools import tool
 from langgraph.types import Command
+from pydantic import BaseModel
 
 from otel_callbacks._content.jsonable import Work
 from otel_callbacks._content.tools import (
@@ -30,6 +32,42 @@ PRICE = {
 ABOUT = {"name": "price", "description": "Price of a flower."}
 
 
+class Schema(BaseModel):
+    """A JSON schema as an object."""
+
+    type: str = "object"
+    properties: dict[str, Any] = {}
+    required: list[str] | None = None
+
+
+class Function(BaseModel):
+    """A function as an object."""
+
+    name: str = "price"
+    description: str = "Price of a flower."
+    parameters: dict[str, Any] | Schema
+
+
+class Tool(BaseModel):
+    """A tool as an object."""
+
+    type: str = "function"
+    function: Function
+
+
+class Group(BaseModel):
+    """Google's tools as an object."""
+
+    function_declarations: list[Function] | None = None
+    google_search: dict[str, Any] | None = None
+
+
+@tool("price")
+def price(of: str) -> str:
+    """Price of a flower."""
+    return of
+
+
 @pytest.mark.parametrize(
     ("params", "expected"),
     [
@@ -42,6 +80,21 @@ ABOUT = {"name": "price", "description": "Price of a flower."}
             [PRICE],
         ),
         ({"tools": [PRICE]}, [PRICE]),
+        # Objects instead of dictionaries, as Cohere's package binds them.
+        ({"tools": [Tool(function=Function(parameters=SCHEMA))]}, [PRICE]),
+        (
+            {"tools": [Function(parameters=Schema(properties=SCHEMA["properties"]))]},
+            [PRICE],
+        ),
+        (
+            {"tools": [Group(function_declarations=[Function(parameters=SCHEMA)])]},
+            [PRICE],
+        ),
+        (
+            {"tools": [Group(google_search={})]},
+            [{"type": "google_search", "name": "google_search"}],
+        ),
+        ({"tools": [price]}, [{**ABOUT, "type": "function"}]),
         ({"functions": [{**ABOUT, "parameters": SCHEMA}]}, [PRICE]),
         ({"tools": [{**ABOUT, "input_schema": SCHEMA}]}, [PRICE]),
         ({"tools": [{**ABOUT, "type": "custom", "input_schema": SCHEMA}]}, [PRICE]),

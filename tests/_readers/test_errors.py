@@ -5,10 +5,13 @@ from __future__ import annotations
 import asyncio
 import concurrent.futures
 from dataclasses import replace
+from email.message import Message
 from email.utils import formatdate
 from http import HTTPStatus
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
+from unittest.mock import MagicMock
+from urllib.error import HTTPError
 
 import pytest
 from langgraph.errors import (
@@ -135,6 +138,13 @@ def reply(headers: object, status: object = 429) -> SimpleNamespace:
     return SimpleNamespace(status_code=status, headers=headers)
 
 
+def _headers() -> Message:
+    """Return headers as urllib has them."""
+    headers = Message()
+    headers["Retry-After"] = "4"
+    return headers
+
+
 @pytest.mark.parametrize("status", [400, 401, 429, 500, 503])
 def test_a_real_refusal(
     telemetry: Capture, server: FakeOpenAI, chat: Callable[..., Any], status: int
@@ -216,6 +226,24 @@ def test_a_real_refusal(
             error_with(response=reply({"x-amzn-requestid": "a"}, 500)),
             {STATUS: 500, REQUEST_ID: "a"},
         ),
+        # Without a response: cohere, aiohttp, urllib
+        (
+            error_with(
+                status_code=429,
+                headers={"retry-after": "9", "x-request-id": "c-1"},
+            ),
+            {STATUS: 429, WAIT: 9.0, REQUEST_ID: "c-1"},
+        ),
+        (
+            error_with(status=503, headers={"cf-ray": "ray-1"}),
+            {STATUS: 503, REQUEST_ID: "ray-1"},
+        ),
+        (
+            HTTPError("http://127.0.0.1/", 502, "?", _headers(), None),
+            {STATUS: 502, WAIT: 4.0},
+        ),
+        # A mock says that it is of any class.
+        (error_with(status_code=MagicMock(spec=int), code=429), {STATUS: 429}),
         # gRPC's codes, booleans and nonsense are no HTTP status
         (error_with(code=lambda: 14, status=True, status_code=7), {}),
     ],

@@ -241,6 +241,12 @@ class Parameters(BaseCallbackHandler):
         self.estimate = prompt_estimate(messages[0], kwargs["invocation_params"])
 
 
+class Described(BaseModel):
+    """A tool as an object."""
+
+    description: str
+
+
 # The lowest langchain-openai dumps an answer with an object of the app in it.
 @pytest.mark.filterwarnings("ignore:Pydantic serializer warnings:UserWarning")
 def test_tools_and_schemas_count(server: FakeOpenAI) -> None:
@@ -280,6 +286,11 @@ def test_a_class_is_its_schema_and_other_makers_add_a_prompt_of_their_own() -> N
     assert other.tokens == one.tokens + 530
     many = [{"tools": [{"name": f"t{n}"}]} for n in range(99)]
     assert all(prompt_estimate("x", each).tokens > 2 for each in many)
+    # An object counts what it holds, not its class: Cohere's package binds objects.
+    for size in (10, 100, 1_000):
+        held = Described(description="weigh a flower " * size)
+        for tools in ([held], [{"function": held}], {"tools": (held,)}):
+            assert prompt_estimate("x", {"tools": tools}).tokens > 3 * size
     endless: list[Any] = []
     endless.append(endless)
     assert prompt_estimate("x", {"tools": endless}).tokens < 999
