@@ -43,7 +43,7 @@ def model(**options: Any) -> FakeChatModel:
 
 
 def test_calls_without_any_handler_are_seen() -> None:
-    """Tokens, money and the record of each call; nothing from outside the block."""
+    """Sums and records include the calls in the block, and no others."""
     model().invoke("before")
     with track_usage() as usage:
         model(**PRICED).invoke("Roses?")
@@ -60,7 +60,7 @@ def test_calls_without_any_handler_are_seen() -> None:
 
 
 def test_calls_with_a_handler_are_counted_once(telemetry: Capture) -> None:
-    """The record then names the call's span."""
+    """With a handler, the record has the ids of the call's span."""
     with track_usage() as usage:
         model(callbacks=[telemetry.handler]).invoke("Roses?")
     assert usage.call_count == 1
@@ -69,7 +69,7 @@ def test_calls_with_a_handler_are_counted_once(telemetry: Capture) -> None:
 
 
 def test_blocks_are_nested() -> None:
-    """What is in the inner one is in the outer one, too."""
+    """Calls of an inner block count in the outer block too."""
     with track_usage() as outer:
         model().invoke("a")
         with track_usage() as inner:
@@ -79,7 +79,7 @@ def test_blocks_are_nested() -> None:
 
 
 def test_tasks_and_chains_are_in_the_block() -> None:
-    """``gather`` and LangChain's threads need no help; other tasks stay apart."""
+    """``gather`` and LangChain's threads are in the block; unrelated tasks are not."""
 
     async def shop(calls: int) -> int:
         async with track_usage() as usage:
@@ -95,7 +95,7 @@ def test_tasks_and_chains_are_in_the_block() -> None:
 
 
 def test_plain_threads_are_bound() -> None:
-    """A thread with an empty context is on the account where it is asked to be."""
+    """With `bind`, a thread with an empty context is on the account."""
     with track_usage() as usage:
         bound = usage.bind(model().invoke)
         for target in (bound, model().invoke):
@@ -107,7 +107,7 @@ def test_plain_threads_are_bound() -> None:
 
 
 def test_coroutine_functions_are_bound() -> None:
-    """In another event loop with an empty context, too."""
+    """This also holds in another event loop with an empty context."""
 
     async def call() -> str:
         return str((await model().ainvoke("Roses?")).content)
@@ -120,7 +120,7 @@ def test_coroutine_functions_are_bound() -> None:
 
 
 def test_outcomes_and_savings() -> None:
-    """Failed calls are calls; what a cache answers is saved and not spent."""
+    """Failed calls count as calls; cache hits count as saved, not as spent."""
     cache = InMemoryCache()
     with track_usage() as usage:
         for _ in range(2):
@@ -138,7 +138,7 @@ def test_outcomes_and_savings() -> None:
 
 
 def test_a_call_beyond_the_limit_is_not_made() -> None:
-    """The exception goes into the app, and the block may go on with less."""
+    """The app gets the exception and can continue with a smaller call."""
     with track_usage(max_calls=1) as usage:
         model().invoke("Roses?")
         with pytest.raises(BudgetExceeded) as refused:
@@ -148,14 +148,14 @@ def test_a_call_beyond_the_limit_is_not_made() -> None:
 
 
 def test_a_limit_of_money_holds_back_before_the_call() -> None:
-    """The prompt alone may be too dear."""
+    """The prompt alone may exceed the limit."""
     with track_usage(max_cost_usd=0.000001), pytest.raises(BudgetExceeded) as refused:
         model(**PRICED).invoke("Roses? " * 100)
     assert refused.value.budget == "cost"
 
 
 def test_limits_are_in_use_only_inside() -> None:
-    """Outside no call pays for an estimate."""
+    """Outside a block no call computes an estimate."""
     before = accounts_in_use()
     with track_usage(max_tokens=9):
         assert accounts_in_use()
@@ -163,13 +163,13 @@ def test_limits_are_in_use_only_inside() -> None:
 
 
 def test_wrong_limits_are_refused() -> None:
-    """At once, and not at the first call."""
+    """They are refused when the block is created, not at the first call."""
     with pytest.raises(ValueError, match="max_tokens=-1"):
         track_usage(max_tokens=-1)
 
 
 def test_a_block_is_entered_once() -> None:
-    """It has one beginning and one end; a second end does nothing."""
+    """A second entry raises; a second exit does nothing."""
     usage = track_usage()
     usage.__exit__(None, None, None)
     with usage:
@@ -180,7 +180,7 @@ def test_a_block_is_entered_once() -> None:
 
 
 def test_a_block_may_be_left_in_another_context() -> None:
-    """As request scopes made of generators are; it is closed all the same."""
+    """A request scope that is a generator does this; the block is closed."""
     before = accounts_in_use()
     usage = track_usage(max_calls=5)
     context = contextvars.copy_context()
@@ -193,7 +193,7 @@ def test_a_block_may_be_left_in_another_context() -> None:
 
 
 def test_everything_as_json() -> None:
-    """Sums, by model, by outcome, and each call."""
+    """The JSON has all sums, sums by model and by outcome, and each call."""
     with track_usage() as usage:
         model().invoke("Roses?")
     data = json.loads(json.dumps(usage.to_dict()))
@@ -205,7 +205,7 @@ def test_everything_as_json() -> None:
 
 
 def test_sums_as_text() -> None:
-    """One line where there is one model and nothing went wrong."""
+    """With one model and only successful calls the text is one line."""
     with track_usage() as usage:
         model(**PRICED).invoke("Roses?")
     assert str(usage) == "all: 1 calls, 7 tokens in, 3 out, $0.000048"
@@ -215,7 +215,7 @@ def test_sums_as_text() -> None:
 
 
 def test_sums_as_text_with_all() -> None:
-    """A line for each model, each other outcome, and what was refused."""
+    """The text has a line for each model, each other outcome and the refused calls."""
     cache = InMemoryCache()
     with track_usage(max_calls=2) as usage:
         model(**PRICED, cache=cache).invoke("Roses?")
@@ -236,7 +236,7 @@ def test_sums_as_text_with_all() -> None:
 
 @pytest.mark.parametrize("how", [track_usage, lambda: track_usage(max_calls=1)])
 def test_reading_never_waits_for_the_end(how: Callable[[], TrackedUsage]) -> None:
-    """The sums are there while the block still runs."""
+    """Sums can be read while the block is open."""
     with how() as usage:
         assert usage.total_tokens == 0
         model().invoke("Roses?")
@@ -244,7 +244,7 @@ def test_reading_never_waits_for_the_end(how: Callable[[], TrackedUsage]) -> Non
 
 
 def test_the_page_shows_what_happens(capsys: pytest.CaptureFixture[str]) -> None:
-    """The example that needs no provider prints what the page says."""
+    """The example without a provider prints the output that the page shows."""
     page = (Path(__file__).parents[1] / "docs" / "accounting.md").read_text("utf-8")
     blocks = re.findall(r"^```python\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
     example = next(block for block in blocks if "FakeChatModel" in block)
@@ -255,7 +255,7 @@ def test_the_page_shows_what_happens(capsys: pytest.CaptureFixture[str]) -> None
 
 
 def test_a_retry_that_names_its_exceptions_lets_a_refusal_through() -> None:
-    """Others are retried; a refusal reaches the app at once."""
+    """Other exceptions are retried; a refusal reaches the app at once."""
     llm = model().with_retry(retry_if_exception_type=(TimeoutError,))
     with track_usage(max_tokens=1) as usage, pytest.raises(BudgetExceeded):
         llm.invoke("Roses?")
@@ -263,7 +263,7 @@ def test_a_retry_that_names_its_exceptions_lets_a_refusal_through() -> None:
 
 
 def test_a_fallback_is_checked_by_the_same_budget() -> None:
-    """A refused call asks the next model, which may fit."""
+    """After a refusal the fallback model is called if it fits the budget."""
     free = model()
     with track_usage(max_cost_usd=0.000001) as usage:
         answer = model(**PRICED).with_fallbacks([free]).invoke("Roses? " * 100)
@@ -273,7 +273,7 @@ def test_a_fallback_is_checked_by_the_same_budget() -> None:
 
 
 def test_a_notebook_shows_a_table_by_model() -> None:
-    """With a total; what a provider names is text."""
+    """The table has a total, and names from a provider are escaped."""
     with capture() as telemetry, track_usage() as usage:
         FakeChatModel(
             callbacks=[telemetry.handler], model_name="<rose>", answer="Yes."
@@ -292,7 +292,7 @@ def test_a_notebook_shows_a_table_by_model() -> None:
     ids=["copy", "deepcopy", "pickle"],
 )
 def test_a_copy_is_the_same_account(copied: Callable[[Any], Any]) -> None:
-    """A graph copies its state: what is spent is on one account, within its limits."""
+    """A graph copies its state; all copies use one account and its limits."""
     with track_usage(max_calls=2) as usage:
         copy_of_it = copied(usage)
         for _ in range(2):
@@ -308,7 +308,7 @@ def test_a_copy_is_the_same_account(copied: Callable[[Any], Any]) -> None:
 def test_pickled_elsewhere_it_goes_on_from_what_was_spent(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Its limits hold there, entered or bound; once it is left, it can be read."""
+    """Its limits hold in the other process; after the exit its sums can be read."""
     with track_usage(max_calls=2) as usage:
         model().invoke("Roses?")
         data = pickle.dumps(usage)
@@ -337,7 +337,7 @@ def test_pickled_elsewhere_it_goes_on_from_what_was_spent(
 
 
 def test_a_process_pool_takes_what_was_spent() -> None:
-    """A budget that is sent to a process that was spawned holds there."""
+    """A budget that is sent to a spawned process holds there."""
     with track_usage(max_tokens=35) as usage:
         model().invoke("Roses?")
         with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:

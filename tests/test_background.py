@@ -64,7 +64,7 @@ NAME = "otel-callbacks-reaper"
 
 
 def test_it_does_what_is_put(thread: Background) -> None:
-    """A job is done in the thread, which is a daemon, and there is one."""
+    """A job runs in the one daemon thread."""
     looker = Looker()
     thread.add(looker)
     assert looker.is_watched
@@ -83,7 +83,7 @@ def test_it_does_what_is_put(thread: Background) -> None:
 def test_it_survives_what_a_job_raises(
     thread: Background, error: BaseException
 ) -> None:
-    """The jobs after a broken one are done."""
+    """Jobs after one that raises still run."""
     looker = Looker()
     thread.add(looker)
     thread.put(weakref.ref(looker), error)
@@ -92,7 +92,7 @@ def test_it_survives_what_a_job_raises(
 
 
 def test_it_looks_at_the_clock_again_and_again(thread: Background) -> None:
-    """However much one look raises, and however much there is to do."""
+    """Checks repeat even if one raises and even if many jobs wait."""
     looker = Looker(interval=0.0)
     thread.add(looker)
     wait_until(lambda: looker.looks >= 3)
@@ -102,7 +102,7 @@ def test_it_looks_at_the_clock_again_and_again(thread: Background) -> None:
     ("asked", "kept"), [(0.0, 0.05), (0.05, 0.05), (1.0, 1.0), (900.0, 5.0)]
 )
 def test_interval_is_bounded(thread: Background, asked: float, kept: float) -> None:
-    """A tiny time limit makes no busy loop, an hour's is not looked at too late."""
+    """A tiny time limit causes no busy loop, and a long one no late check."""
     looker, other = Looker(asked), Looker(1_000.0)
     thread._lookers = {1: weakref.ref(looker), 2: weakref.ref(other)}
     assert thread._interval() == kept
@@ -113,7 +113,7 @@ def test_interval_is_bounded(thread: Background, asked: float, kept: float) -> N
 def test_drain_does_it_in_the_callers_thread(
     thread: Background, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Whoever cannot wait for the thread does what is left himself."""
+    """`drain` runs the remaining jobs in the caller's thread."""
     looker = Looker()
     monkeypatch.setattr(thread, "_start", lambda: None)
     thread.put(weakref.ref(looker), 1)
@@ -126,7 +126,7 @@ def test_drain_does_it_in_the_callers_thread(
 
 
 def test_drain_waits_for_what_is_being_done(thread: Background) -> None:
-    """What the thread has begun is done when it returns; the thread itself goes on."""
+    """`drain` waits for the job in progress, and the thread keeps running."""
     begun, release = threading.Event(), threading.Event()
 
     class Slow(Looker):
@@ -147,7 +147,7 @@ def test_drain_waits_for_what_is_being_done(thread: Background) -> None:
 def test_no_thread_can_be_had(
     thread: Background, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """An app that has no thread left goes on, and whoever comes next tries again."""
+    """If no thread can start, the app continues and the next job tries again."""
     looker, gone = Looker(), Looker()
 
     def fail(*_: object) -> None:
@@ -173,7 +173,7 @@ def test_no_thread_can_be_had(
 def test_an_interrupt_of_its_start_leaves_that_to_the_next(
     thread: Background, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It is raised, and nobody takes a thread for started that is not."""
+    """The interrupt is raised, and the thread does not count as started."""
 
     def interrupt(*_: object) -> None:
         raise KeyboardInterrupt
@@ -190,7 +190,7 @@ def test_an_interrupt_of_its_start_leaves_that_to_the_next(
 
 
 def test_it_ends_without_periodic_checks(thread: Background) -> None:
-    """It keeps nobody alive, and begins again for whoever comes."""
+    """The thread ends without checks, and starts again for the next job."""
     (ref,) = [
         weakref.ref(one)
         for one in [Looker(interval=0.0)]
@@ -205,7 +205,7 @@ def test_it_ends_without_periodic_checks(thread: Background) -> None:
 
 
 def test_a_check_is_added_as_it_ends(thread: Background) -> None:
-    """Whoever takes it for running at its last step is served by another one."""
+    """A check that is added while the thread ends gets a new thread."""
     looker = Looker()
 
     class Comes(dict[str, threading.Thread]):
@@ -222,7 +222,7 @@ def test_a_check_is_added_as_it_ends(thread: Background) -> None:
 
 
 def test_a_forked_child_begins_anew(thread: Background) -> None:
-    """In a child neither the thread nor what waited in the parent is there."""
+    """A forked child has neither the parent's thread nor its waiting jobs."""
     looker = Looker()
     thread.add(looker)
     old = thread.thread
@@ -235,7 +235,7 @@ def test_a_forked_child_begins_anew(thread: Background) -> None:
 
 
 def test_a_collected_object_is_not_checked(thread: Background) -> None:
-    """A looker that ends while the others look is passed by."""
+    """A collected object is skipped while the others are checked."""
     gone, looker = Looker(), Looker()
     thread._lookers[0] = weakref.ref(gone)
     thread._lookers[1] = weakref.ref(looker)
@@ -258,7 +258,7 @@ class Counter:
 
 
 def test_child_is_reset_and_parent_is_not() -> None:
-    """In a forked child each object starts anew, in the parent nothing changes."""
+    """In a forked child each object is reset; in the parent nothing changes."""
     counter = Counter()
     forks.call_after_fork(counter)
     with warnings.catch_warnings():
@@ -272,7 +272,7 @@ def test_child_is_reset_and_parent_is_not() -> None:
 
 
 def test_every_object_is_reset_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """All objects are called, each once, however often it was registered."""
+    """Each object is reset once, even if it was registered twice."""
     monkeypatch.setattr(forks, "_forkables", weakref.WeakSet())
     first, second = Counter(), Counter()
     for one in (first, second, first):
@@ -282,7 +282,7 @@ def test_every_object_is_reset_once(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_objects_are_held_weakly(monkeypatch: pytest.MonkeyPatch) -> None:
-    """An object that nobody uses goes away, and is not called."""
+    """An object without references is collected and not reset."""
     known: weakref.WeakSet[forks.Forkable] = weakref.WeakSet()
     monkeypatch.setattr(forks, "_forkables", known)
     counter = Counter()
@@ -295,7 +295,7 @@ def test_objects_are_held_weakly(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_locks_of_a_child_are_its_own() -> None:
-    """Another thread of the parent may have held the lock while it forked."""
+    """The parent may have forked while another thread held the lock."""
     holder, other = ForkSafeLock(), ForkSafeLock()
     before = holder.lock
     held = threading.Thread(target=before.acquire)
@@ -312,7 +312,7 @@ def added(total: int, entries: Sequence[int]) -> int:
 
 
 def test_sums_are_of_all_that_was_added() -> None:
-    """A read between does not change the next one."""
+    """A read does not change the result of the next read."""
     tally = Tally(0, added)
     assert tally.read() == 0
     tally.add(3)
@@ -324,7 +324,7 @@ def test_sums_are_of_all_that_was_added() -> None:
 
 
 def test_an_unread_log_does_not_grow() -> None:
-    """The log is folded every so many entries."""
+    """The log is folded at a fixed number of entries."""
     tally = Tally(0, added)
     for _ in range(10 * _tally.FOLD_AT + 5):
         tally.add(1)
@@ -333,7 +333,7 @@ def test_an_unread_log_does_not_grow() -> None:
 
 
 def test_threads_lose_nothing() -> None:
-    """Whoever adds and whoever folds at the same moment."""
+    """Concurrent additions and folds lose no entry."""
     tally = Tally(0, added)
     seen: list[int] = []
 
@@ -369,7 +369,7 @@ def reading_inside(depth: int) -> Tally[int, int]:
 
 @pytest.mark.parametrize("depth", [1, 2, 5])
 def test_it_may_be_read_while_it_folds(depth: int) -> None:
-    """What interrupts a fold sees all, and costs nothing of it."""
+    """A read that interrupts a fold sees all entries and loses none."""
     tally = reading_inside(depth)
     tally.add(1)
     tally.read()
@@ -383,7 +383,7 @@ class Stop(BaseException):
 
 @pytest.mark.parametrize("at", [0, 1, 2])
 def test_an_interrupt_counts_nothing_twice(at: int) -> None:
-    """Folded entries that are still in the log are passed over."""
+    """Folded entries that are still in the log are skipped."""
     tally = Tally(0, added)
     for number in (1, 10, 100):
         tally.add(number)
@@ -407,7 +407,7 @@ def test_an_interrupt_counts_nothing_twice(at: int) -> None:
 
 
 def test_a_read_looks_again_where_another_has_folded() -> None:
-    """The sums and the log that it works with belong together."""
+    """After a concurrent fold, a read starts again with consistent sums and log."""
     tally = Tally(0, added)
     tally.add(1)
 
@@ -427,7 +427,7 @@ def test_a_read_looks_again_where_another_has_folded() -> None:
 
 
 def test_a_forked_child_folds() -> None:
-    """A thread that is not there may have held the lock."""
+    """The lock may have been held by a thread that the child does not have."""
     tally = Tally(0, added)
     tally.add(1)
     assert tally._lock.acquire(blocking=False)

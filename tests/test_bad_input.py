@@ -139,7 +139,7 @@ STARTS: dict[str, dict[str, Any]] = {
 def test_odd_start_is_a_span(
     lenient: Capture, caplog: pytest.LogCaptureFixture, start: str
 ) -> None:
-    """Whatever LangChain leaves out or gets wrong, there is a span of the call."""
+    """A call has a span even if LangChain passes missing or wrong values."""
     run_id = uuid4()
     messages: Any = [["no message", HumanMessage("x"), 5]]
     lenient.handler.on_chat_model_start(None, messages, run_id=run_id, **STARTS[start])
@@ -171,7 +171,7 @@ def test_start_that_cannot_be_read(
     "argument", ["serialized", "invocation_params", "metadata", "options"]
 )
 def test_mapping_of_a_class_of_its_own(lenient: Capture, argument: str) -> None:
-    """What it holds is read, and its own methods are not asked."""
+    """Its content is read without calling its overridden methods."""
     for _ in range(2):
         run_id = uuid4()
         given: dict[str, Any] = {"serialized": {}, argument: Broken(model="x")}
@@ -184,7 +184,7 @@ def test_mapping_of_a_class_of_its_own(lenient: Capture, argument: str) -> None:
 
 @pytest.mark.parametrize("kind", ["chain", "tool", "retriever"])
 def test_step_with_odd_metadata(lenient: Capture, kind: str) -> None:
-    """A chain, a tool and a retriever are a span, too, when their metadata raises."""
+    """Chains, tools and retrievers have spans even if their metadata raises."""
     run_id = uuid4()
     start = getattr(lenient.handler, f"on_{kind}_start")
     start(None, "x", run_id=run_id, metadata=Broken(user_id=Raises()), tags=Liar())
@@ -195,7 +195,7 @@ def test_step_with_odd_metadata(lenient: Capture, kind: str) -> None:
 
 @pytest.mark.parametrize("error", [Speechless(), ValueError("\ud800"), None, "boom"])
 def test_error_that_is_odd(lenient: Capture, error: Any) -> None:
-    """An error without words, with broken ones, or that is none, still ends a run."""
+    """An error without a message, with a broken one, or of a wrong type ends a run."""
     run_id = uuid4()
     lenient.handler.on_chat_model_start({}, [["x"]], run_id=run_id)
     lenient.handler.on_llm_error(error, run_id=run_id)
@@ -208,7 +208,7 @@ def test_error_that_is_odd(lenient: Capture, error: Any) -> None:
 
 @pytest.mark.parametrize("response", [None, 5, "x", [], {}, {"generations": None}])
 def test_response_of_an_unknown_kind(lenient: Capture, response: Any) -> None:
-    """What is no result of a model ends the run well, and has no tokens."""
+    """A response that is no model result ends the run as ok, without tokens."""
     run_id = uuid4()
     lenient.handler.on_chat_model_start({}, [["x"]], run_id=run_id)
     lenient.handler.on_llm_end(response, run_id=run_id)
@@ -221,7 +221,7 @@ def test_response_of_an_unknown_kind(lenient: Capture, response: Any) -> None:
 def test_end_that_cannot_be_read(
     lenient: Capture, caplog: pytest.LogCaptureFixture, what: str
 ) -> None:
-    """A response or a partial one that raises when read still ends its run."""
+    """A response that raises when it is read still ends its run."""
     run_id = uuid4()
     lenient.handler.on_chat_model_start({}, [["x"]], run_id=run_id)
     if what == "answer":
@@ -245,7 +245,7 @@ def test_end_that_cannot_be_read(
     ],
 )
 def test_wrong_usage_invents_nothing(lenient: Capture, usage: Any) -> None:
-    """Numbers that are none are left out; the call is counted all the same."""
+    """Invalid numbers are left out, and the call is still counted."""
     run_id = uuid4()
     lenient.handler.on_chat_model_start({}, [["x"]], run_id=run_id)
     lenient.handler.on_llm_end(answer(usage), run_id=run_id)
@@ -254,7 +254,7 @@ def test_wrong_usage_invents_nothing(lenient: Capture, usage: Any) -> None:
 
 
 def test_end_without_start(lenient: Capture, caplog: pytest.LogCaptureFixture) -> None:
-    """An end that nothing began is said once and counted."""
+    """An end without a start is logged once and counted."""
     lenient.handler.on_llm_end(answer(), run_id=uuid4())
     assert lenient.spans == []
     assert_one_trouble(lenient, caplog, "end_without_start")
@@ -276,7 +276,7 @@ def test_two_ends(lenient: Capture, caplog: pytest.LogCaptureFixture) -> None:
 def test_two_starts_with_one_id(
     lenient: Capture, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Both runs are spans: the first one ended as abandoned, the second as it ends."""
+    """Both runs have spans: the first ends as abandoned, the second normally."""
     run_id = uuid4()
     first, second = [["a"]], [["b"]]  # both alive: a payload is told by its identity
     lenient.handler.on_chat_model_start({}, first, run_id=run_id)
@@ -291,7 +291,7 @@ def test_two_starts_with_one_id(
 def test_end_with_an_id_that_nobody_knows(
     lenient: Capture, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Ids of any type reach nobody but the log, where no run has them."""
+    """An unknown id of any type only causes a log line."""
     odd: Any = "not a uuid"
     lenient.handler.on_llm_new_token("x", run_id=odd)
     lenient.handler.on_tool_end("x", run_id=odd)
@@ -302,7 +302,7 @@ def test_end_with_an_id_that_nobody_knows(
 
 
 def test_prompt_of_ten_megabytes(lenient: Capture) -> None:
-    """A huge prompt is neither copied nor kept in any signal."""
+    """A huge prompt is not copied and not kept in any signal."""
     FakeChatModel(callbacks=[lenient.handler]).invoke("rose " * 2_000_000)
     assert "rose rose" not in str(lenient.spans)
     assert lenient.value("otel_callbacks_operations_total", outcome="ok") == 1
@@ -325,7 +325,7 @@ IDS = [UUID(int=number) for number in range(1, 4)]
     )
 )
 def test_no_order_of_events_is_too_odd(events: list[tuple[str, UUID, Any]]) -> None:
-    """Any sequence of callbacks gives one span for each start, and an empty table."""
+    """Any sequence of callbacks gives one span per start and an empty table."""
     with capture(LENIENT) as telemetry:
         handler = telemetry.handler
         starts = 0
@@ -372,7 +372,7 @@ def test_no_order_of_events_is_too_odd(events: list[tuple[str, UUID, Any]]) -> N
 def test_any_number_of_handlers_reports_one_run(
     runs: list[tuple[int, int | None, str, int]],
 ) -> None:
-    """However often each start and end is reported, a run is one span and one count."""
+    """A run that is reported several times has one span and one count."""
     ids = [uuid4() for _ in range(5)]
     with capture(LENIENT) as telemetry:
         handler = telemetry.handler
@@ -421,7 +421,7 @@ RUN_IDS: list[Callable[[], Any]] = [
 def test_any_run_id_has_its_run_in_its_tree(
     telemetry: Capture, make: Callable[[], Any]
 ) -> None:
-    """Whatever a config calls a run, twice in a row, its children are below it."""
+    """Children are below their run, whatever the type of its id."""
     chain = RunnableLambda(lambda x: x) | FakeChatModel(usage=USAGE)
     for _ in range(2):
         telemetry.clear()
@@ -437,7 +437,7 @@ def test_any_run_id_has_its_run_in_its_tree(
 def test_any_run_id_counts_towards_a_budget(
     telemetry: Capture, make: Callable[[], Any]
 ) -> None:
-    """A limit does not fail open because of the id of a run."""
+    """A limit holds whatever the type of the run id."""
     model = FakeChatModel(usage=USAGE, callbacks=[telemetry.handler])
     with track_usage(max_tokens=15) as usage:
         # LangChain makes the call and only then finds that an id is no UUID's.
@@ -452,7 +452,7 @@ def test_any_run_id_counts_towards_a_budget(
 async def test_any_run_id_is_cancelled_and_streamed(
     telemetry: Capture, make: Callable[[], Any]
 ) -> None:
-    """Where an id cannot say that it is forgotten, its task says it."""
+    """If an id has no weak references, its task shows the cancellation."""
     model = FakeChatModel(delay=60, callbacks=[telemetry.handler])
     task = asyncio.ensure_future(model.ainvoke("Roses?", {"run_id": make()}))
     while not telemetry.value("otel_callbacks_open_runs"):
@@ -539,7 +539,7 @@ def unknown_names(function: ast.FunctionDef) -> set[str]:
 
 @pytest.mark.parametrize("path", READING, ids=lambda path: path.stem)
 def test_nothing_foreign_is_compared_before_its_type_is_known(path: Path) -> None:
-    """An array has no truth and a table is equal to nothing: both raise."""
+    """Arrays and tables raise when compared or tested for truth."""
     found = [
         f"{path.name}:{asked.lineno} {ast.unparse(asked)}"
         for function in ast.walk(ast.parse(path.read_text()))
@@ -578,7 +578,7 @@ CONTENT = Settings(strict=True, capture_content="SPAN_ONLY")
 
 @pytest.mark.parametrize("make", TABLES)
 def test_table_anywhere_costs_a_model_call_nothing(make: Any) -> None:
-    """Model, provider, tokens and price are there, whatever else a payload holds."""
+    """Model, provider, tokens and price are read, whatever else a payload holds."""
     keys = ["session_id", "user_id", "thread_id", "langgraph_step", "ls_stop", "team"]
     with capture(replace(CONTENT, labels="team")) as telemetry:
         for _ in range(3):
@@ -635,7 +635,7 @@ def test_table_anywhere_costs_a_model_call_nothing(make: Any) -> None:
 
 @pytest.mark.parametrize("make", TABLES)
 def test_table_anywhere_costs_a_step_nothing(make: Any) -> None:
-    """Chains, tools and retrievers with tables in and out are spans."""
+    """Chains, tools and retrievers with tables as input and output have spans."""
     with capture(CONTENT) as telemetry:
         handler = telemetry.handler
         for given, taken in [
@@ -721,7 +721,7 @@ ODD["circle"] = _circle
 
 @pytest.mark.parametrize("make", ODD.values(), ids=ODD)
 def test_odd_value_costs_no_other_one(lenient: Capture, make: Any) -> None:
-    """Model, provider, tokens and price are there, wherever one value raises."""
+    """Model, provider, tokens and price are read, whichever other value raises."""
     keys = ["user_id", "ls_stop", "langgraph_step", "team", "ls_max_tokens"]
     asked = ["stop", "tools", "response_format", "reasoning", "model_kwargs", "text"]
     said = ["id", "status", "finish_reason", "usage", "body", "cost", "choices"]
@@ -760,7 +760,7 @@ def test_odd_value_costs_no_other_one(lenient: Capture, make: Any) -> None:
 
 
 def test_odd_value_in_the_answer_of_a_stream(lenient: Capture) -> None:
-    """What a stream repeats in its chunks is said once all the same."""
+    """A value that a stream repeats in its chunks is read once."""
     run_id = uuid4()
     lenient.handler.on_chat_model_start({}, [["x"]], run_id=run_id)
     message = AIMessageChunk.model_construct(
@@ -787,7 +787,7 @@ ODD_IDS: list[Any] = [
 
 @pytest.mark.parametrize("make", ODD_IDS)
 def test_budget_holds_whatever_the_run_id_is(lenient: Capture, make: Any) -> None:
-    """An id that cannot be read is no way around a limit."""
+    """An unreadable run id does not bypass a limit."""
     handler = lenient.handler
     with track_usage(max_calls=2) as usage:
         for _ in range(2):

@@ -65,7 +65,7 @@ def spans(receiver: Receiver) -> list[tuple[str, str]]:
 def test_spans_go_out_over_otlp(
     receiver: Receiver, monkeypatch: pytest.MonkeyPatch, protocol: str
 ) -> None:
-    """A call's span is with the Collector when the handler is closed."""
+    """The Collector has a call's span when the handler is closed."""
     port = receiver.grpc_port if protocol == "grpc" else receiver.http_port
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", f"http://127.0.0.1:{port}")
     settings = Settings(protocol=protocol, prometheus_port=0)
@@ -80,7 +80,7 @@ def test_spans_go_out_over_otlp(
 def test_app_spans_go_the_same_way(
     receiver: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The provider is the global one, so that an app's own spans are sent, too."""
+    """The provider is global, so the app's own spans are sent too."""
     endpoint = f"http://127.0.0.1:{receiver.grpc_port}"
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", endpoint)
     monkeypatch.setenv("OTEL_SERVICE_NAME", "shop")
@@ -94,7 +94,7 @@ def test_app_spans_go_the_same_way(
 def test_unreachable_collector_costs_one_line(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """The app goes on; one line says it, and each lost span is counted."""
+    """The app continues, one line is logged, and each lost span is counted."""
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:9")
     registry = CollectorRegistry()
     handler = configure(settings=Settings(prometheus_port=0), registry=registry)
@@ -111,7 +111,7 @@ def test_unreachable_collector_costs_one_line(
 
 
 def test_metrics_are_served_on_loopback() -> None:
-    """``/metrics`` shows the series, with exemplars where they are asked for."""
+    """``/metrics`` serves the series, with exemplars in the OpenMetrics format."""
     with configure(settings=QUIET, registry=CollectorRegistry()) as handler:
         FakeChatModel(callbacks=[handler]).invoke("Roses?")
         assert handler.metrics_url.startswith("http://127.0.0.1:")
@@ -133,7 +133,7 @@ def taken_port() -> Iterator[int]:
 def test_the_service_is_named_beside_its_series(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Dashboards join traces and series by it, whatever the scrape job is called."""
+    """``target_info`` has the service name, which joins traces and series."""
     monkeypatch.setenv(
         "OTEL_RESOURCE_ATTRIBUTES",
         "service.version=1.2,deployment.environment.name=test,team=flowers",
@@ -151,7 +151,7 @@ def test_the_service_is_named_beside_its_series(
 
 
 def test_target_info_of_the_app_stays() -> None:
-    """Its own ``target_info``, set on the registry or as a series, is left alone."""
+    """A ``target_info`` that the app has set, in either way, is kept."""
     registry = CollectorRegistry()
     registry.set_target_info({"service_name": "mine"})
     with configure(service_name="shop", settings=QUIET, registry=registry):
@@ -165,7 +165,7 @@ def test_target_info_of_the_app_stays() -> None:
 def test_port_that_was_set_and_is_in_use_is_refused(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """By the name of what was set, with what to do; nothing stays behind."""
+    """The message names the setting and the remedy, and nothing stays open."""
     monkeypatch.setenv("OTEL_TRACES_EXPORTER", "none")
     with taken_port() as port:
         settings = Settings(traces_exporter="none", prometheus_port=port)
@@ -183,7 +183,7 @@ def test_port_that_was_set_and_is_in_use_is_refused(
 def test_usual_port_that_is_in_use_is_replaced(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """The app starts; one line says where its series are, and what workers need."""
+    """The app starts, and one line has the address and a hint for workers."""
     with taken_port() as port:
         monkeypatch.setattr("otel_callbacks.settings.DEFAULT_METRICS_PORT", port)
         settings = Settings(traces_exporter="none")
@@ -199,7 +199,7 @@ def test_usual_port_that_is_in_use_is_replaced(
 def test_configured_again_is_the_same_handler(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """Two imports of one module, a cell that is run again, a rerun of a page."""
+    """A second call, as in a rerun notebook cell, returns the same handler."""
     registry = CollectorRegistry()
     with configure(settings=QUIET, registry=registry) as first:
         for _ in range(3):
@@ -213,7 +213,7 @@ def test_configured_again_is_the_same_handler(
 
 
 def test_threads_that_configure_at_once_share_a_handler() -> None:
-    """Whoever comes second waits for the first, and has what that one has made."""
+    """Concurrent calls wait and get the same handler."""
     registry = CollectorRegistry()
     together = threading.Barrier(8)
 
@@ -231,7 +231,7 @@ def test_threads_that_configure_at_once_share_a_handler() -> None:
 def test_flush_returns_whether_all_arrived(
     receiver: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """True once it is with the receiver; False where it is lost, or takes too long."""
+    """True if the receiver accepted everything; False if data is lost or late."""
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", receiver.url())
     settings = Settings(protocol="http/protobuf", metrics_exporter="none")
     with configure(settings=settings, registry=CollectorRegistry()) as handler:
@@ -252,7 +252,7 @@ def test_flush_returns_whether_all_arrived(
 def test_flush_after_close_knows_of_later_calls(
     receiver: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What ends after `close()` is not sent, and flush does not say that it was."""
+    """Calls after `close()` are not sent, and `flush` returns False."""
     for name, value in receiver.environment().items():
         monkeypatch.setenv(name, value)
     settings = Settings(protocol="http/protobuf", metrics_exporter="none")
@@ -268,14 +268,14 @@ def test_flush_after_close_knows_of_later_calls(
 
 
 def test_flush_where_telemetry_is_off() -> None:
-    """There is nothing to send, so all of it was sent."""
+    """Without telemetry there is nothing to send, so `flush` returns True."""
     settings = Settings(sdk_disabled=True)
     with configure(settings=settings, registry=CollectorRegistry()) as handler:
         assert handler.flush()
 
 
 def test_forked_child_serves_nothing(caplog: pytest.LogCaptureFixture) -> None:
-    """The address is its parent's; at its first call it says that nobody scrapes it."""
+    """The parent keeps the address; the child's first call logs a warning."""
     handler = configure(settings=QUIET, registry=CollectorRegistry())
     assert handler._server is not None
     server, thread = handler._server
@@ -299,7 +299,7 @@ def test_forked_child_that_pushes_is_not_blind(
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """Its series go out with the others'."""
+    """A child that pushes its series logs no warning."""
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", receiver.url())
     monkeypatch.setattr("opentelemetry.metrics.set_meter_provider", lambda _: None)
     settings = Settings(
@@ -323,9 +323,9 @@ def test_declarative_file_is_opentelemetrys(
     tmp_path: Path,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """Its own package reads it; without that the variable is refused.
+    """OpenTelemetry's package reads the file; without it the variable is refused.
 
-    Options of ours in it that configure() does not read are named.
+    The log names options for otel_callbacks, which configure() does not read.
     """
     path = str(tmp_path / "otel.yaml")
     monkeypatch.setenv("OTEL_CONFIG_FILE", path)
@@ -356,7 +356,7 @@ def test_declarative_file_is_opentelemetrys(
 def test_declarative_file_without_options_of_ours(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Nothing is said of it."""
+    """A file without such options logs nothing."""
     monkeypatch.setenv("OTEL_CONFIG_FILE", "otel.yaml")
     provider = TracerProvider(shutdown_on_exit=False)
     read: Any = types.SimpleNamespace(
@@ -370,7 +370,7 @@ def test_declarative_file_without_options_of_ours(
 
 
 def test_close_gives_the_port_back() -> None:
-    """``close()`` undoes what was set up; a second time there is nothing to do."""
+    """``close()`` frees the port; a second call does nothing."""
     handler = configure(settings=QUIET, registry=CollectorRegistry())
     assert handler.metrics_url.endswith("/metrics")
     port = int(handler.metrics_url.split(":")[2].split("/")[0])
@@ -383,7 +383,7 @@ def test_close_gives_the_port_back() -> None:
 
 
 def test_address_that_is_not_ours_is_refused() -> None:
-    """A host on which nothing can be served is refused, with the reason."""
+    """A host that is not an address of this machine is refused with the reason."""
     # Reserved for documentation, RFC 5737: no machine has it.
     elsewhere = Settings(
         traces_exporter="none", prometheus_host="192.0.2.1", prometheus_port=0
@@ -396,7 +396,7 @@ def test_address_that_is_not_ours_is_refused() -> None:
 @pytest.mark.parametrize("host", ["no-host.invalid", "a..b", "x" * 70, "[::1]"])
 @pytest.mark.parametrize("port", [0, None])
 def test_host_that_is_none_is_refused_by_name(host: str, port: int | None) -> None:
-    """A name that cannot be resolved is the host's fault and not the port's."""
+    """If the name cannot be resolved, the message names the host, not the port."""
     wrong = Settings(traces_exporter="none", prometheus_host=host, prometheus_port=port)
     with pytest.raises(SettingError) as refused:
         configure(settings=wrong, registry=CollectorRegistry())
@@ -407,7 +407,7 @@ def test_host_that_is_none_is_refused_by_name(host: str, port: int | None) -> No
 def test_where_nothing_can_be_served_the_app_starts(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """No sockets are left: what nobody asked for costs a warning, not the app."""
+    """If no socket is left and no address was set, the app starts with a warning."""
     with configure(settings=QUIET, registry=CollectorRegistry()) as first:
         FakeChatModel(callbacks=[first]).invoke("Roses?")  # imports all that it needs
     most, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -427,7 +427,7 @@ def test_where_nothing_can_be_served_the_app_starts(
 
 
 def test_metrics_url_of_an_ipv6_address(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The address stands in brackets, as a browser wants it."""
+    """An IPv6 address is in brackets, as in every URL."""
     # Not each machine has IPv6: only the address in the settings is of that kind.
     monkeypatch.setattr(
         sys.modules["otel_callbacks.configure"],
@@ -446,7 +446,7 @@ def test_metrics_url_of_an_ipv6_address(monkeypatch: pytest.MonkeyPatch) -> None
 def test_configured_again_after_close(
     receiver: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A process that sets up, closes and sets up again has its spans both times."""
+    """Spans are exported before and after a close and a new set-up."""
     endpoint = f"http://127.0.0.1:{receiver.grpc_port}"
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", endpoint)
     for name in ("first", "second"):
@@ -470,14 +470,14 @@ def test_no_metrics_where_none_are_wanted() -> None:
 
 
 def test_pushed_metrics_open_no_port() -> None:
-    """``OTEL_METRICS_EXPORTER=otlp`` shows nothing to scrape."""
+    """``OTEL_METRICS_EXPORTER=otlp`` serves nothing to scrape."""
     settings = Settings(traces_exporter="none", metrics_exporter="otlp")
     with configure(settings=settings, registry=CollectorRegistry()) as handler:
         assert handler.metrics_url == ""
 
 
 def test_wrong_variable_of_the_sdk_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What the SDK would pass over in silence is refused by name."""
+    """A wrong value that the SDK would ignore is refused with its variable."""
     monkeypatch.setenv("OTEL_BSP_SCHEDULE_DELAY", "soon")
     with pytest.raises(SettingError, match="OTEL_BSP_SCHEDULE_DELAY=soon"):
         configure(settings=QUIET, registry=CollectorRegistry())
@@ -498,7 +498,7 @@ class _Vendor(trace.TracerProvider):
 def test_a_provider_that_is_not_the_sdks_is_kept(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """Spans go to it, one line says so, and nobody tries to override it."""
+    """Spans go to that provider, one line is logged, and it is not replaced."""
     vendor = _Vendor()
     trace.set_tracer_provider(vendor)
     with configure(settings=QUIET, registry=CollectorRegistry()) as handler:
@@ -511,7 +511,7 @@ def test_a_provider_that_is_not_the_sdks_is_kept(
 
 
 def test_provider_of_the_app_is_kept(caplog: pytest.LogCaptureFixture) -> None:
-    """Where a tracer provider is set up, it stays, and a line says so."""
+    """A tracer provider that is already set up is kept, and one line is logged."""
     provider = TracerProvider(shutdown_on_exit=False)
     trace.set_tracer_provider(provider)
     with configure(settings=QUIET, registry=CollectorRegistry()) as handler:
@@ -524,7 +524,7 @@ def test_provider_of_the_app_is_kept(caplog: pytest.LogCaptureFixture) -> None:
 
 
 def test_disabled_does_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    """``OTEL_SDK_DISABLED`` leaves no provider, no port, no series."""
+    """With ``OTEL_SDK_DISABLED`` there is no provider, no port and no series."""
     monkeypatch.setenv("OTEL_SDK_DISABLED", "true")
     registry = CollectorRegistry()
     handler = configure(registry=registry)
@@ -561,7 +561,7 @@ handler.on_chain_start({}, "x", run_id=held, name="still open")
 
 @pytest.mark.slow
 def test_all_is_flushed_when_the_process_ends(receiver: Receiver) -> None:
-    """Spans that wait are sent at exit, those still open as abandoned."""
+    """Queued spans are sent at exit, and open ones end as abandoned."""
     environment = {
         "OTEL_EXPORTER_OTLP_ENDPOINT": f"http://127.0.0.1:{receiver.grpc_port}",
         "OTEL_EXPORTER_PROMETHEUS_PORT": "0",
@@ -578,7 +578,7 @@ def test_all_is_flushed_when_the_process_ends(receiver: Receiver) -> None:
 def test_traces_can_be_shown_in_the_terminal(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Beside what else is sent, or in its place; a notebook shows where all goes."""
+    """Traces are printed besides or instead of the export; a notebook shows both."""
     for variable, show in (("none", True), ("waterfall", False)):
         monkeypatch.setenv("OTEL_TRACES_EXPORTER", variable)
         monkeypatch.setenv("OTEL_METRICS_EXPORTER", "none")

@@ -58,7 +58,7 @@ def answer(text: str, reason: str = "stop") -> dict[str, Any]:
 def test_a_call(
     chat: Callable[..., Any], server: FakeOpenAI, telemetry: Capture, content: Any
 ) -> None:
-    """A question and its answer; letters are letters in the JSON, too."""
+    """The span has question and answer, with letters unescaped in the JSON."""
     server.script(Reply("郁金香 🌷"))
     chat().invoke("玫瑰? 🌹")
     said = content("chat gpt-4o-mini")
@@ -69,7 +69,7 @@ def test_a_call(
 def test_several_choices(
     chat: Callable[..., Any], server: FakeOpenAI, content: Any
 ) -> None:
-    """Each choice is a message."""
+    """Each choice is an output message."""
     server.script(Reply("Tulips."))
     chat(n=2).invoke("玫瑰? 🌹")
     assert content("chat gpt-4o-mini")[OUTPUT] == [answer("Tulips.")] * 2
@@ -78,7 +78,7 @@ def test_several_choices(
 def test_a_text_model(
     text: Callable[..., Any], server: FakeOpenAI, content: Any
 ) -> None:
-    """A prompt is the user's message."""
+    """The prompt of a text model is the user's message."""
     server.script(Reply("Tulips."))
     text().invoke("玫瑰? 🌹")
     said = content("text_completion gpt-3.5-turbo-instruct")
@@ -86,7 +86,7 @@ def test_a_text_model(
 
 
 def test_a_stream(chat: Callable[..., Any], server: FakeOpenAI, content: Any) -> None:
-    """A stream's pieces are one answer."""
+    """The chunks of a stream are one answer."""
     server.script(Reply("Tulips and roses."))
     list(chat(stream_usage=True).stream("玫瑰? 🌹"))
     said = content("chat gpt-4o-mini")
@@ -96,7 +96,7 @@ def test_a_stream(chat: Callable[..., Any], server: FakeOpenAI, content: Any) ->
 def test_a_stream_that_is_left(
     chat: Callable[..., Any], server: FakeOpenAI, content: Any
 ) -> None:
-    """What came before the reader left is there, and is unfinished."""
+    """A stream that is left early has its chunks and an unfinished message."""
     server.script(Reply("Tulips and roses and asters."))
     for piece in chat().stream("玫瑰? 🌹"):
         if piece.content:
@@ -109,7 +109,7 @@ def test_a_stream_that_is_left(
 def test_a_failed_call(
     chat: Callable[..., Any], server: FakeOpenAI, content: Any
 ) -> None:
-    """A refusal leaves the question alone."""
+    """A failed call has its question and no answer."""
     server.script(Reply.failing(400))
     with pytest.raises(Exception, match="400"):
         chat().invoke("玫瑰? 🌹")
@@ -119,7 +119,7 @@ def test_a_failed_call(
 def test_tool_calls_and_definitions(
     chat: Callable[..., Any], server: FakeOpenAI, content: Any
 ) -> None:
-    """What the model may call, and what it calls, streamed or not."""
+    """The span has the tool definitions and the tool calls, streamed or not."""
     call = ToolCall("price", {"of": "rose"}, id="c1")
     server.script(Reply(tool_calls=(call,)))
     list(chat().bind_tools([price]).stream("玫瑰? 🌹"))
@@ -145,7 +145,7 @@ def test_tool_calls_and_definitions(
 def test_the_responses_api(
     chat: Callable[..., Any], server: FakeOpenAI, content: Any
 ) -> None:
-    """OpenAI's other API says the same in content blocks."""
+    """The Responses API has the same content in content blocks."""
     server.script(Reply("Tulips."))
     chat(use_responses_api=True).invoke("玫瑰? 🌹")
     said = content("chat gpt-4o-mini")
@@ -156,7 +156,7 @@ def test_the_responses_api(
 async def test_concurrent_calls(
     chat: Callable[..., Any], server: FakeOpenAI, telemetry: Capture
 ) -> None:
-    """Each of a hundred calls at once has its own question and answer."""
+    """Each of a hundred concurrent calls has its own question and answer."""
     server.when(lambda _: True, lambda asked: Reply(f"Answer to {asked.text}"))
     model = chat()
     await asyncio.gather(*(model.ainvoke(f"Question {n}") for n in range(100)))
@@ -178,7 +178,7 @@ def price(of: str) -> str:
 
 
 def test_a_tool(telemetry: Capture, content: Any) -> None:
-    """Arguments and result are objects."""
+    """A tool's arguments and result are objects."""
     price.invoke({"of": "rose"}, {"callbacks": [telemetry.handler]})
     assert content("execute_tool price") == {
         "gen_ai.tool.call.arguments": {"of": "rose"},
@@ -194,7 +194,7 @@ class Shelf(BaseRetriever):
 
 
 def test_a_retrieval(telemetry: Capture, content: Any) -> None:
-    """The query and the documents."""
+    """A retrieval has its query and documents."""
     Shelf().invoke("玫瑰", {"callbacks": [telemetry.handler]})
     (span,) = telemetry.spans
     assert span["attributes"]["gen_ai.retrieval.query.text"] == "玫瑰"
@@ -212,7 +212,7 @@ def test_a_retrieval(telemetry: Capture, content: Any) -> None:
 def test_an_agent(
     chat: Callable[..., Any], server: FakeOpenAI, telemetry: Capture, content: Any
 ) -> None:
-    """An agent's span has question, answer, its system's words and its tools."""
+    """An agent's span has question, answer, system instructions and tools."""
     from langchain.agents import create_agent  # noqa: PLC0415 -- a second of imports
 
     call = ToolCall("price", {"of": "rose"}, id="c1")
@@ -233,7 +233,7 @@ def test_an_agent(
 
 
 def test_a_workflow(telemetry: Capture, content: Any) -> None:
-    """A graph whose state holds no messages shows the state."""
+    """A graph without messages in its state shows the state."""
     from langgraph.graph import END, START, StateGraph  # noqa: PLC0415 -- heavy
 
     graph: Any = StateGraph(dict)

@@ -32,7 +32,7 @@ def caught(error: Exception) -> Exception:
 def test_trouble_is_counted_always_and_logged_once(
     logged: pytest.LogCaptureFixture,
 ) -> None:
-    """The first of many is one line: its type and place, never its text."""
+    """The first failure is one log line with type and place, without its message."""
     diagnostics = Diagnostics()
     for _ in range(3):
         diagnostics.trouble("spans", caught(KeyError("roses")))
@@ -49,7 +49,7 @@ def test_trouble_is_counted_always_and_logged_once(
 
 
 def test_a_logging_handler_that_raises_is_the_apps_matter() -> None:
-    """Nothing of it comes back into a callback, or into the thread of lost runs."""
+    """Its exception reaches neither a callback nor the background thread."""
 
     class Broken(logging.Handler):
         def emit(self, record: logging.LogRecord) -> None:
@@ -67,7 +67,7 @@ def test_a_logging_handler_that_raises_is_the_apps_matter() -> None:
 
 
 def test_each_place_and_kind_has_a_line(logged: pytest.LogCaptureFixture) -> None:
-    """Another kind of error, and another place, are news."""
+    """A new class of error or a new place is logged again."""
     diagnostics = Diagnostics()
     diagnostics.trouble("spans", KeyError("a"))
     diagnostics.trouble("spans", TypeError("b"))
@@ -78,7 +78,7 @@ def test_each_place_and_kind_has_a_line(logged: pytest.LogCaptureFixture) -> Non
 
 
 def test_strict_raises_and_counts(logged: pytest.LogCaptureFixture) -> None:
-    """In strict mode the very error is raised, counted and not logged."""
+    """In strict mode the original error is raised and counted, not logged."""
     diagnostics = Diagnostics(strict=True)
     error = KeyError("roses")
     with pytest.raises(KeyError) as raised:
@@ -91,7 +91,7 @@ def test_strict_raises_and_counts(logged: pytest.LogCaptureFixture) -> None:
 def test_oddity_is_counted_always_and_logged_once(
     logged: pytest.LogCaptureFixture,
 ) -> None:
-    """What is odd but no exception is said once, without a traceback."""
+    """An oddity without an exception is logged once, without a traceback."""
     diagnostics = Diagnostics(strict=True)
     diagnostics.oddity("export", "spans are lost.", count=5)
     diagnostics.oddity("export", "spans are lost.")
@@ -103,7 +103,7 @@ def test_oddity_is_counted_always_and_logged_once(
 
 
 def test_said_once_and_not_counted(logged: pytest.LogCaptureFixture) -> None:
-    """A hint is no failure: one line for each subject, and no count."""
+    """A hint is logged once per subject and not counted."""
     diagnostics = Diagnostics()
     diagnostics.log_once("settings", "first")
     diagnostics.log_once("settings", "second")
@@ -118,7 +118,7 @@ def test_said_once_and_not_counted(logged: pytest.LogCaptureFixture) -> None:
 def test_kinds_that_are_remembered_are_bounded(
     logged: pytest.LogCaptureFixture,
 ) -> None:
-    """Error classes that are made anew each time fill neither memory nor log."""
+    """New error classes on each failure fill neither memory nor log."""
     diagnostics = Diagnostics()
     for number in range(1_005):
         diagnostics.trouble("spans", type(f"Error{number}", (Exception,), {})())
@@ -127,7 +127,7 @@ def test_kinds_that_are_remembered_are_bounded(
 
 
 def test_counts_are_a_copy() -> None:
-    """Whoever reads the counts cannot change them."""
+    """Changing the returned counts does not change the originals."""
     diagnostics = Diagnostics()
     diagnostics.oddity("export", "x")
     diagnostics.counts()["export"] = 99
@@ -135,7 +135,7 @@ def test_counts_are_a_copy() -> None:
 
 
 def test_threads_lose_no_count() -> None:
-    """Errors of several threads are all counted."""
+    """Errors in several threads are all counted."""
     diagnostics = Diagnostics()
 
     def work() -> None:
@@ -153,7 +153,7 @@ def test_threads_lose_no_count() -> None:
 def test_one_place_does_not_silence_another(
     logged: pytest.LogCaptureFixture,
 ) -> None:
-    """However much one place has said, the first fault of another is logged."""
+    """Many failures in one place do not hide the first failure in another."""
     diagnostics = Diagnostics()
     for number in range(1_005):
         diagnostics.log_once("price", "no price", about=f"model {number}")
@@ -163,7 +163,7 @@ def test_one_place_does_not_silence_another(
 
 
 def test_threads_lose_no_count_of_counts() -> None:
-    """Many threads that count: every one is there."""
+    """Counts from many threads are complete."""
     counts = Counts()
 
     def add() -> None:

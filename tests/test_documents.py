@@ -192,7 +192,7 @@ def test_the_table_has_every_series_and_no_other() -> None:
 
 
 def test_the_readme_names_series_that_exist() -> None:
-    """Its short table has them with their types."""
+    """Its short table has existing series with their types."""
     text = (_ROOT / "README.md").read_text(encoding="utf-8")
     told = [(_names([row])[0], row[1]) for row in _rows(text, "series")]
 
@@ -201,7 +201,7 @@ def test_the_readme_names_series_that_exist() -> None:
 
 
 def test_the_architecture_draws_the_house_as_it_is() -> None:
-    """Its table has each package and each module at the root, from the ground up."""
+    """Its table has each package and root module, from the bottom layer up."""
     told = _names(_rows(_page("architecture.md"), "package"))
     house = {
         path.stem
@@ -217,7 +217,7 @@ def test_the_architecture_draws_the_house_as_it_is() -> None:
 
 @pytest.mark.parametrize("page", _PAGES, ids=lambda page: str(page.name))
 def test_modules_that_a_page_names_exist(page: Path) -> None:
-    """Whoever looks for the file finds it."""
+    """Every module that a page names is a file."""
     text = page.read_text(encoding="utf-8")
     named = re.findall(r"`(?:otel_callbacks/)?(_[a-z]+/[a-z_/]+(?:\.py)?)`", text)
     paths = [_PACKAGE / name.removesuffix(".py") for name in named]
@@ -227,7 +227,7 @@ def test_modules_that_a_page_names_exist(page: Path) -> None:
 
 @pytest.mark.parametrize("page", _PAGES, ids=lambda page: str(page.name))
 def test_lines_are_short(page: Path) -> None:
-    """At most 120 characters, but in tables, code, pictures and links."""
+    """Lines have at most 120 characters, except in tables, code, pictures and links."""
     text = _BLOCK.sub("", page.read_text(encoding="utf-8"))
     long = [
         line
@@ -239,7 +239,7 @@ def test_lines_are_short(page: Path) -> None:
 
 
 def test_no_page_names_a_series_that_does_not_exist() -> None:
-    """The page of series names none beside those of the catalogue."""
+    """The page of series names only series of the code."""
     named = re.findall(
         r"\b(?:otel_callbacks_\w+|gen_ai_(?:client|execute|invoke|workflow)_\w+)",
         _page("series.md"),
@@ -270,7 +270,7 @@ def test_every_place_of_a_failure_is_told() -> None:
 
 
 def test_every_error_class_is_told() -> None:
-    """The row of ``error_class`` has the whole closed set, in its order."""
+    """The row of ``error_class`` has the complete closed set, in its order."""
     rows = _rows(_page("series.md"), "label")
     told = next(row[1] for row in rows if row[0] == "`error_class`")
 
@@ -278,7 +278,7 @@ def test_every_error_class_is_told() -> None:
 
 
 def test_the_tables_have_every_span_attribute_and_no_other() -> None:
-    """Every attribute that the package writes stands in one table's row, once."""
+    """Every attribute that the package writes is in one table row, once."""
     told = _names(_rows(_page("spans.md"), "attribute"))
 
     assert sorted(told) == sorted(_span_attributes())
@@ -297,7 +297,7 @@ def test_the_tables_have_every_setting_with_its_default() -> None:
 
 
 def test_the_variables_of_the_sdk_that_we_check_are_told() -> None:
-    """The table of OpenTelemetry's own variables has all that are refused if wrong."""
+    """The table of OpenTelemetry's own variables has all that are validated."""
     rows = [row for row in _rows(_page("settings.md"), "variable") if len(row) == 2]
 
     assert sorted(_names(rows)) == sorted((*_READ_BY_THE_SDK, _SAMPLER_ARGUMENT))
@@ -306,7 +306,7 @@ def test_the_variables_of_the_sdk_that_we_check_are_told() -> None:
 
 @pytest.mark.parametrize("page", _PAGES, ids=lambda page: page.name)
 def test_links_lead_somewhere(page: Path) -> None:
-    """Every relative link of a page names a file, and a heading in it."""
+    """Every relative link leads to a file, and to a heading in it."""
     broken = []
     for link in _links(page):
         name, _, anchor = link.partition("#")
@@ -318,7 +318,7 @@ def test_links_lead_somewhere(page: Path) -> None:
 
 
 def test_no_file_names_a_machine_or_an_index() -> None:
-    """No file of the repository holds a path of one machine or an index's host."""
+    """No file has a path of one machine or the host of a package index."""
     unwanted = re.compile("|".join(map(re.escape, (*_MACHINES, *_HOSTS))))
     found = []
     for path in _tracked():
@@ -339,7 +339,7 @@ def test_the_example_is_short_and_early() -> None:
 
 @pytest.mark.slow
 def test_the_example_runs_as_it_stands(server: FakeOpenAI) -> None:
-    """The README's first Python block runs by itself and asks what it says it asks."""
+    """The README's first Python block runs as it is and makes its call."""
     _, example = _example()
     environment = {
         **{k: v for k, v in os.environ.items() if not k.startswith("OTEL_")},

@@ -105,7 +105,7 @@ def test_content_follows_setting(
     on_span: bool,  # noqa: FBT001
     in_event: bool,  # noqa: FBT001
 ) -> None:
-    """An event may be without content, and content without an event."""
+    """Events and content are switched independently."""
     signals = Signals(capture_content=mode, emit_event=emit)
     FakeChatModel(callbacks=[signals.handler]).invoke("Roses?")
     (event,), (span,) = signals.events, signals.spans
@@ -120,14 +120,14 @@ def test_events_are_off_by_default_and_by_setting(
     mode: str,
     emit: bool | None,  # noqa: FBT001
 ) -> None:
-    """Events are off by default, and where they are switched off."""
+    """Events are off by default and by setting."""
     signals = Signals(capture_content=mode, emit_event=emit)
     FakeChatModel(callbacks=[signals.handler]).invoke("Roses?")
     assert signals.events == []
 
 
 def test_a_failed_call_has_an_event_of_its_exception(signals: Signals) -> None:
-    """Its type, and its message where content is captured."""
+    """The event has the exception's type, and its message if content is captured."""
     model = FakeTextModel(error=ValueError("No roses."), callbacks=[signals.handler])
     with pytest.raises(ValueError, match=r"No roses\."):
         model.invoke("Roses?")
@@ -156,7 +156,7 @@ def test_without_content_an_exception_has_no_message() -> None:
 
 
 def test_without_extensions_an_event_has_the_conventions_names() -> None:
-    """No attribute of ours is in an event, whether content is cut or not."""
+    """An event has no attribute of ours, even if content is cut."""
     signals = Signals(
         capture_content="EVENT_ONLY", extensions=False, content_limit=1_024
     )
@@ -213,7 +213,7 @@ def test_a_failed_retrieval_has_the_event_of_its_exception(signals: Signals) -> 
 
 
 def test_a_run_without_a_span_has_an_event_without_ids(signals: Signals) -> None:
-    """If the span cannot be created, the event is still emitted."""
+    """If the span cannot be created, the event is emitted without ids."""
     sink = EventSink(signals.loggers.get_logger("test"))
     sink.ended(StandIn(1, Request("chat", "m"), None), End(OK, 7))
     (event,) = signals.events

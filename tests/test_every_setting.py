@@ -99,7 +99,7 @@ _OPERATIONS: Final[dict[str, tuple[Callable[..., Any], tuple[str, ...]]]] = {
 @pytest.mark.parametrize("operation", _OPERATIONS)
 @pytest.mark.parametrize("setting", _SETTINGS)
 def test_the_span_is_whole(server: FakeOpenAI, operation: str, setting: str) -> None:
-    """What the span must say is said, and nothing is counted as our own failure."""
+    """With any setting the span is complete, and no internal failure is counted."""
     make, attributes = _OPERATIONS[operation]
     chosen: dict[str, Any] = _SETTINGS[setting]  # type: ignore[assignment]
     with capture(settings=Settings(strict=True, **chosen)) as telemetry:
@@ -129,7 +129,7 @@ def test_the_span_is_whole(server: FakeOpenAI, operation: str, setting: str) -> 
 
 
 def test_calls_of_an_agent_carry_its_name(server: FakeOpenAI) -> None:
-    """Where LangChain names the agent, spend has it as a label."""
+    """If LangChain names the agent, the spend series have it as a label."""
     settings = Settings(strict=True, labels="gen_ai.agent.name")
     with capture(settings=settings) as telemetry:
         config = {

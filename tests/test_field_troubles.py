@@ -94,7 +94,7 @@ def functions() -> dict[str, Any]:
 async def test_http_spans_nest_in_async_code_and_nothing_is_patched(
     telemetry: Capture, chat: Callable[..., Any]
 ) -> None:
-    """Gathered async calls have their HTTP spans below them, by callbacks alone."""
+    """Gathered async calls have their HTTP spans below them, without patches."""
     before = functions()
     OTelCallbackHandler(
         tracer_provider=telemetry.tracer_provider, registry=telemetry.registry
@@ -114,7 +114,7 @@ async def test_http_spans_nest_in_async_code_and_nothing_is_patched(
 
 @pytest.mark.slow
 def test_importing_patches_nothing() -> None:
-    """LangChain is what it was before we were imported, and after calls were made."""
+    """LangChain's classes are unchanged after the import and after calls."""
     script = [sys.executable, "-W", "error", "-c", UNTOUCHED]
     subprocess.run(script, check=True, timeout=WAIT_S)  # noqa: S603 -- ours
 
@@ -122,7 +122,7 @@ def test_importing_patches_nothing() -> None:
 async def test_calls_that_never_end_are_ended_named_and_counted(
     telemetry: Capture, server: FakeOpenAI, chat: Callable[..., Any]
 ) -> None:
-    """Cancelled, timed out, abandoned: a span and a count each, nothing is left."""
+    """Cancelled, timed out and abandoned calls each have a span and a count."""
     server.script(Reply(fault="hang"), Reply(fault="hang"))
     model = chat()
     await time_out(model.ainvoke("timed out"), lambda: server.requests)
@@ -152,7 +152,7 @@ async def test_calls_that_never_end_are_ended_named_and_counted(
 
 
 def test_table_is_bounded(chat: Callable[..., Any]) -> None:
-    """However many streams are held and never read on, few runs stay open."""
+    """Streams that are held and never read do not exceed the limit of open runs."""
     with capture(Settings(strict=True, run_limit=3)) as telemetry:
         model = chat(callbacks=[telemetry.handler])
         held = [model.stream("?") for _ in range(6)]
@@ -169,7 +169,7 @@ async def test_finished_async_call_is_not_current(
     chat: Callable[..., Any],
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """The next span has the right parent, and nobody fails to detach."""
+    """The next span has the right parent, and no detach fails."""
     tracer = telemetry.tracer_provider.get_tracer("app")
     model = chat()
     with caplog.at_level(logging.DEBUG):
@@ -220,7 +220,7 @@ def test_tokens_are_counted_once_never_invented_and_saved_by_caches(
 
 
 def test_modules_are_small() -> None:
-    """No file of a thousand lines: each module has one reason to change."""
+    """No module has a thousand lines."""
     package = Path(otel_callbacks.__file__).parent
     lines = {
         str(path.relative_to(package)): len(path.read_text().splitlines())

@@ -92,7 +92,7 @@ def names_of(telemetry: Capture, trace_id: str) -> list[str]:
 
 @pytest.mark.parametrize("way", ["sync", "async"])
 async def test_the_tree_is_the_run(telemetry: Capture, way: str) -> None:
-    """Each node that ran is a span in its place, before and after the interrupt."""
+    """Each node has a span in its place, before and after the interrupt."""
     graph, about = shop(), config(telemetry)
     before = await call(graph, {"log": []}, about, way)
     assert sorted((s["parent"] or "", s["name"]) for s in telemetry.spans) == [
@@ -128,7 +128,7 @@ async def test_the_tree_is_the_run(telemetry: Capture, way: str) -> None:
 
 
 def test_a_new_run_on_a_thread_is_no_resume(telemetry: Capture) -> None:
-    """Whoever asks anew is not linked to what waited before."""
+    """A new run on a thread has no link to the interrupted run."""
     graph, about = shop(), config(telemetry)
     graph.invoke({"log": []}, about)
     graph.invoke({"log": []}, about)
@@ -138,7 +138,7 @@ def test_a_new_run_on_a_thread_is_no_resume(telemetry: Capture) -> None:
 
 
 def test_a_stop_before_a_node_is_resumed_too(telemetry: Capture) -> None:
-    """``interrupt_before`` calls nothing: no node waits, but the link is there."""
+    """With ``interrupt_before`` no node waits, but the resumed run has the link."""
     graph, about = shop(interrupt_before=["roses"]), config(telemetry)
     graph.invoke({"log": []}, about)
     graph.invoke(None, about)
@@ -150,7 +150,7 @@ def test_a_stop_before_a_node_is_resumed_too(telemetry: Capture) -> None:
 
 
 def test_the_functional_api(telemetry: Capture) -> None:
-    """An entrypoint is a workflow, it and its tasks are steps."""
+    """An entrypoint is a workflow, and its tasks are steps."""
 
     @task
     def double(number: int) -> int:
@@ -169,7 +169,7 @@ def test_the_functional_api(telemetry: Capture) -> None:
 
 
 def test_a_legacy_agent_is_a_workflow(telemetry: Capture, chat: Any) -> None:
-    """LangGraph's own prebuilt agent does not say that it is one."""
+    """LangGraph's prebuilt agent has no metadata of an agent."""
     from langgraph.prebuilt import create_react_agent  # noqa: PLC0415
 
     with pytest.warns(DeprecationWarning, match="create_agent"):

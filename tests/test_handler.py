@@ -91,7 +91,7 @@ def config(telemetry: Capture) -> Any:
 
 
 def test_every_callback_is_taken_or_ignored_on_purpose() -> None:
-    """Of what a LangChain run can call, nothing has been overlooked."""
+    """Every LangChain callback is implemented or ignored on purpose."""
     offered = {name for name in dir(BaseCallbackHandler) if name.startswith("on_")}
     taken = {name for name in vars(OTelCallbackHandler) if name.startswith("on_")}
     assert offered - taken <= IGNORED
@@ -107,7 +107,7 @@ def test_callbacks_take_what_comes_later() -> None:
 
 
 def test_it_is_called_inline_and_for_all_but_retries_and_custom_events() -> None:
-    """Flags are plain class attributes: LangChain reads them at every event."""
+    """The flags are class attributes, which LangChain reads at every event."""
     flags = {
         name: value
         for name, value in vars(OTelCallbackHandler).items()
@@ -126,7 +126,7 @@ def test_it_is_called_inline_and_for_all_but_retries_and_custom_events() -> None
 
 
 def test_arguments_are_keywords() -> None:
-    """Providers cannot be mixed up by their position."""
+    """Providers are keyword-only, so they cannot be swapped."""
     positional: Any = OTelCallbackHandler
     with pytest.raises(TypeError):
         positional(trace.NoOpTracerProvider())
@@ -144,7 +144,7 @@ def test_settings_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> 
 
 @pytest.mark.parametrize("strict", [True, False])
 def test_only_strict_lets_langchain_raise(*, strict: bool) -> None:
-    """LangChain raises a handler's errors only where that was asked for."""
+    """LangChain raises a handler's errors only in strict mode."""
     with capture(Settings(strict=strict)) as telemetry:
         try:
             raise ValueError  # noqa: TRY301 -- LangChain asks while it handles one
@@ -154,7 +154,7 @@ def test_only_strict_lets_langchain_raise(*, strict: bool) -> None:
 
 
 def test_disabled_sdk_switches_all_off() -> None:
-    """With OTEL_SDK_DISABLED nothing is called, spanned or counted."""
+    """With OTEL_SDK_DISABLED there are no spans and no counts."""
     with capture(Settings(sdk_disabled=True)) as telemetry:
         given = config(telemetry)
         FakeChatModel().invoke("?", given)
@@ -203,7 +203,7 @@ def start_and_end(telemetry: Capture) -> dict[str, Callable[[], Any]]:
     ],
 )
 def test_each_kind_of_run_is_a_span(telemetry: Capture, name: str, kind: str) -> None:
-    """Models, tools, retrievers and chains end well as one span each."""
+    """Models, tools, retrievers and chains have one span each."""
     start_and_end(telemetry)[name]()
     (span,) = telemetry.spans
     assert (span["name"], span["kind"], span["status"]) == (name, kind, "UNSET")
@@ -212,7 +212,7 @@ def test_each_kind_of_run_is_a_span(telemetry: Capture, name: str, kind: str) ->
 
 
 def test_each_kind_of_run_may_fail(telemetry: Capture) -> None:
-    """An error in any of them is an error of its span, and the app's to handle."""
+    """An error of any kind of run is on its span and reaches the app."""
 
     def fail(_: Any) -> Any:
         raise LookupError
@@ -256,7 +256,7 @@ async def test_one_class_serves_async_code(telemetry: Capture) -> None:
 
 
 async def test_each_kind_of_run_may_fail_in_async_code(telemetry: Capture) -> None:
-    """The same errors, awaited: one span each, an error, and nothing left open."""
+    """In async code each error is on one span, and nothing stays open."""
 
     async def fail(_: Any) -> Any:
         raise LookupError
@@ -311,7 +311,7 @@ class Looks(FakeChatModel):
 async def test_span_is_current_in_the_callers_own_task(
     telemetry: Capture, way: str
 ) -> None:
-    """Inside a call its span is current, sync and async, and no thread is needed."""
+    """Inside a call its span is current, in sync and async code."""
     before = threading.active_count()
     seen: Seen = []
     model = Looks(seen=seen, callbacks=[telemetry.handler])
@@ -330,7 +330,7 @@ async def test_span_is_current_in_the_callers_own_task(
 async def test_stream_is_one_span_with_its_chunks(
     telemetry: Capture, model: type[Any], way: str
 ) -> None:
-    """Whoever reports the chunks of a stream, and however: they are noted."""
+    """Chunks of a stream are recorded, whichever callback reports them."""
     streaming = model(chunks=4, callbacks=[telemetry.handler])
     if way == "stream":
         pieces = list(streaming.stream("?"))
@@ -365,7 +365,7 @@ def test_run_that_is_reported_twice_counts_once(telemetry: Capture, how: str) ->
 
 
 def test_handler_at_construction_and_request(telemetry: Capture) -> None:
-    """Given at both places it makes one span, and reports no trouble."""
+    """A handler that is passed at both places makes one span and no failure."""
     FakeChatModel(callbacks=[telemetry.handler]).invoke("?", config(telemetry))
     assert len(telemetry.spans) == 1
     assert telemetry.value(OPERATIONS) == 1
@@ -373,7 +373,7 @@ def test_handler_at_construction_and_request(telemetry: Capture) -> None:
 
 
 def test_handler_is_inherited_by_what_is_called_inside(telemetry: Capture) -> None:
-    """Given to a chain, the handler sees its models and tools as children."""
+    """A handler that is passed to a chain gets its models and tools as children."""
     model = FakeChatModel()
 
     def step(flower: str) -> str:
@@ -389,7 +389,7 @@ def test_handler_is_inherited_by_what_is_called_inside(telemetry: Capture) -> No
 
 
 def test_custom_events_are_ignored(telemetry: Capture) -> None:
-    """An app's own events change nothing."""
+    """Custom events change nothing."""
 
     def step(flower: str) -> str:
         dispatch_custom_event("wilted", {"flower": flower})
@@ -428,7 +428,7 @@ async def test_token_is_taken_by_position_and_by_name(
 
 
 def test_chunk_of_an_unknown_run_is_nothing(telemetry: Capture) -> None:
-    """A chunk whose run is not open, or is a stranger's, is passed over."""
+    """A chunk of an unknown or ended run is ignored."""
     run_id = uuid4()
     telemetry.handler.on_llm_new_token("rose", run_id=run_id)
     telemetry.handler.on_stream_event({"event": "message-start"}, run_id=run_id)
@@ -438,7 +438,7 @@ def test_chunk_of_an_unknown_run_is_nothing(telemetry: Capture) -> None:
 
 
 def test_events_that_bring_output_are_chunks(telemetry: Capture) -> None:
-    """Of the third version's events, the deltas count and the marks do not."""
+    """In events of version 3, deltas are chunks and markers are not."""
     handler, run_id = telemetry.handler, uuid4()
     handler.on_chat_model_start({}, [["?"]], run_id=run_id)
     for event in ("message-start", "content-block-delta", "content-block-delta"):
@@ -457,7 +457,7 @@ def fail(*_: object) -> None:
 def test_chunk_that_fails_does_not_reach_the_app(
     lenient: Capture, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Trouble with a chunk is one line and a count, and the stream goes on."""
+    """A failing chunk is one log line and one count, and the stream continues."""
     with (
         caplog.at_level(logging.WARNING, "otel_callbacks"),
         monkeypatch.context() as patch,
@@ -473,7 +473,7 @@ def test_chunk_that_fails_does_not_reach_the_app(
 def test_chunk_that_fails_raises_when_strict(
     telemetry: Capture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """In strict mode it raises, once, and is not counted as the app's."""
+    """In strict mode a failing chunk raises once and is not the app's error."""
     run_id = uuid4()
     telemetry.handler.on_chat_model_start({}, [["?"]], run_id=run_id)
     with monkeypatch.context() as patch:
@@ -487,7 +487,7 @@ def test_chunk_that_fails_raises_when_strict(
 
 
 def test_run_of_a_chain_that_was_not_shown(telemetry: Capture) -> None:
-    """Its parent is the innermost run that we know, or what the app has current."""
+    """The parent is the innermost known run, or else the app's current span."""
     handler = telemetry.handler
     tracer = telemetry.tracer_provider.get_tracer("app")
     outer, inner, alone = uuid4(), uuid4(), uuid4()
@@ -509,7 +509,7 @@ def test_run_of_a_chain_that_was_not_shown(telemetry: Capture) -> None:
 async def test_run_of_a_chain_that_was_not_shown_after_another(
     telemetry: Capture,
 ) -> None:
-    """An ended run that is still current in a task is nobody's parent."""
+    """An ended run that is still current in a task is not a parent."""
     handler = telemetry.handler
     outer, first, second = uuid4(), uuid4(), uuid4()
     handler.on_chain_start({}, "x", run_id=outer, name="outer")
@@ -527,7 +527,7 @@ async def test_run_of_a_chain_that_was_not_shown_after_another(
 
 
 def test_between_the_calls_of_a_batch_no_run_is_current(telemetry: Capture) -> None:
-    """While no call of a batch is being made, the span outside is current."""
+    """Between the calls of a batch the outer span is current."""
     handler = telemetry.handler
     tracer = telemetry.tracer_provider.get_tracer("app")
     ids = [uuid4(), uuid4()]
@@ -547,7 +547,7 @@ def test_between_the_calls_of_a_batch_no_run_is_current(telemetry: Capture) -> N
 
 
 def test_with_closes(telemetry: Capture) -> None:
-    """Leaving the block ends what is open, also after an error."""
+    """Leaving the block ends open runs, also after an error."""
     run_id = uuid4()
     message = "the app's own"
 
@@ -568,7 +568,7 @@ def test_with_closes(telemetry: Capture) -> None:
 
 
 def test_shutdown_is_close(telemetry: Capture) -> None:
-    """Both names do the same, and twice is once."""
+    """Both names do the same, and a second call does nothing."""
     run_id = uuid4()
     telemetry.handler.on_chain_start({}, "x", run_id=run_id, name="open")
     telemetry.handler.shutdown()
@@ -611,7 +611,7 @@ def test_pickled_here_it_is_itself_again(telemetry: Capture) -> None:
 def test_pickled_elsewhere_it_is_one_like_it(
     monkeypatch: pytest.MonkeyPatch, redact: Any
 ) -> None:
-    """Once in each process; without a hook that cannot come along, no content does."""
+    """Each process has one handler; without its redact hook it captures nothing."""
     settings = Settings(capture_content="SPAN_ONLY", label_limit=7)
     made = OTelCallbackHandler(
         registry=CollectorRegistry(), settings=settings, redact=redact
@@ -630,7 +630,7 @@ def test_pickled_elsewhere_it_is_one_like_it(
 def test_class_of_the_apps_own_is_ours_elsewhere(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """What cannot be made anew there is a handler all the same."""
+    """A subclass that cannot be rebuilt becomes a plain handler."""
     data = pickle.dumps(Shop("roses"))
     monkeypatch.setattr(handler_module, "_pickled", {})
     assert type(pickle.loads(data)) is OTelCallbackHandler  # noqa: S301
@@ -668,7 +668,7 @@ class SlowProvider(TracerProvider):
 
 
 def test_flush_of_the_apps_own_providers() -> None:
-    """It is what they say, in time; what takes longer is not said to be sent."""
+    """`flush` returns the providers' results, and False after its timeout."""
     provider = SlowProvider()
     handler = OTelCallbackHandler(
         tracer_provider=provider, registry=CollectorRegistry()
@@ -682,7 +682,7 @@ def test_flush_of_the_apps_own_providers() -> None:
 
 
 def test_a_notebook_shows_what_it_is_set_to() -> None:
-    """Where spans and series go, whether content is captured, nothing of a key."""
+    """A notebook shows destinations and settings, without keys."""
     for settings, shown in (
         (Settings(capture_content="SPAN_ONLY"), "SPAN_ONLY"),
         (Settings(sdk_disabled=True), "OTEL_SDK_DISABLED=true"),

@@ -164,7 +164,7 @@ BELOW = [path for path in MODULES if part_of(path) not in {"cli", "testing"}]
 
 @pytest.mark.parametrize("path", BELOW, ids=lambda p: str(p.relative_to(PACKAGE)))
 def test_arrows_go_one_way(path: Path) -> None:
-    """A module knows only the parts that its own part may know."""
+    """A module imports only the packages that its package may import."""
     known = {
         name.split(".")[1]
         for name in imported(path, also_for_types=False)
@@ -187,7 +187,7 @@ def test_no_package_is_part_of_a_circle() -> None:
 
 @pytest.mark.parametrize("path", MODULES, ids=lambda p: str(p.relative_to(PACKAGE)))
 def test_outside_is_known_where_it_is_dealt_with(path: Path) -> None:
-    """The handler knows LangChain and not OpenTelemetry, the sinks the reverse."""
+    """The handler imports LangChain and not OpenTelemetry; sinks the reverse."""
     names = set(imported(path, also_for_types=False))
     for library, allowed in OUTSIDE.items():
         if part_of(path) not in allowed:
@@ -221,7 +221,7 @@ def test_callbacks_translate_and_delegate() -> None:
 
 
 def test_each_package_has_a_folder_of_tests() -> None:
-    """The tree of the tests mirrors the package's, so tests are found by the name."""
+    """The test tree mirrors the package, so tests are found by name."""
     packages = {path.parent.name for path in PACKAGE.glob("*/__init__.py")}
     folders = {path.name for path in (ROOT / "tests").iterdir() if path.is_dir()}
     assert packages <= folders

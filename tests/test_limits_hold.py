@@ -93,7 +93,7 @@ PICTURES: Final = [
 def test_all_that_goes_in_is_reserved(
     chat: Callable[..., Any], server: FakeOpenAI, kind: str
 ) -> None:
-    """Tools, tool calls of the history, schemas and images, a hundred calls at once."""
+    """A hundred calls reserve tools, earlier tool calls, schemas and images."""
     llm = chat(max_tokens=10)
     prompt: Any = "Roses?"
     tokens = 1_500
@@ -119,7 +119,7 @@ def test_all_that_goes_in_is_reserved(
 def test_answers_that_are_not_given_back_are_reserved(
     text: Callable[..., Any], server: FakeOpenAI, n: int, best_of: int
 ) -> None:
-    """A text model's ``best_of`` bills each that it makes."""
+    """A text model bills each answer of ``best_of``."""
     server.when(lambda _: True, Reply(usage=Tokens(4, 30 * best_of), delay=0.01))
     llm = text(max_tokens=30, n=n, best_of=best_of)
     limit = (4 + 30 * best_of) * 4
@@ -142,7 +142,7 @@ def test_answers_that_are_not_given_back_are_reserved(
 def test_what_was_learned_is_not_taken_for_another_kind(
     chat: Callable[..., Any], server: FakeOpenAI, known: str, asked: str
 ) -> None:
-    """Words that the provider counts once say nothing of those it counts in parts."""
+    """A ratio learned from one kind of text is not applied to another kind."""
     server.when(lambda _: True, lambda got: Reply(usage=Tokens(size(got.text), 10)))
     llm = chat(max_tokens=10)
     with track_usage():
@@ -162,7 +162,7 @@ def size(text: str) -> int:
 
 
 def test_embeddings_are_reserved(telemetry: Capture, server: FakeOpenAI) -> None:
-    """By their texts."""
+    """Embeddings are reserved by their texts."""
     inner = OpenAIEmbeddings(
         model="text-embedding-3-small",
         base_url=server.base_url,
@@ -180,7 +180,7 @@ def test_embeddings_are_reserved(telemetry: Capture, server: FakeOpenAI) -> None
 def test_what_was_learned_is_not_absurdly_high(
     chat: Callable[..., Any], server: FakeOpenAI
 ) -> None:
-    """After some calls of a kind a budget is used nearly to its end."""
+    """After some calls of one kind, a budget can be used almost completely."""
     server.when(lambda _: True, Reply(usage=Tokens(400, 10)))
     llm = chat(max_tokens=10).bind_tools(tools(20))
     limit = 20 * 410
@@ -193,7 +193,7 @@ def test_what_was_learned_is_not_absurdly_high(
 def test_a_call_without_a_limit_takes_the_last_answers_as_its_measure(
     chat: Callable[..., Any], server: FakeOpenAI, *, warm: bool
 ) -> None:
-    """``ChatOpenAI``'s default; the first calls of a model reserve what is left."""
+    """Without a limit, recent answers are the measure; first calls reserve all."""
     server.when(lambda _: True, Reply(usage=Tokens(6, 1_000), delay=0.01))
     llm = chat()
     if warm:
@@ -208,7 +208,7 @@ def test_a_call_without_a_limit_takes_the_last_answers_as_its_measure(
 
 
 def test_unknown_is_not_zero(chat: Callable[..., Any], server: FakeOpenAI) -> None:
-    """Streams without usage are spent as far as they were sent and seen."""
+    """Streams without usage count with the tokens that were sent and received."""
     server.when(lambda _: True, Reply("Roses are red", send_usage=False))
     llm = chat(stream_usage=False)
     with track_usage() as usage:
@@ -236,7 +236,7 @@ async def timed_out(llm: Any) -> None:
 def test_timed_out_calls_are_spent(
     chat: Callable[..., Any], server: FakeOpenAI
 ) -> None:
-    """Thirty of a hundred words do not pass a thousand tokens."""
+    """Thirty timed-out calls of a hundred words stay within a thousand tokens."""
     server.when(lambda _: True, Reply(delay=LONG_S))
     llm = chat(max_tokens=1)
     with track_usage(max_tokens=1_000) as usage:
@@ -255,7 +255,7 @@ def test_timed_out_calls_are_spent(
 def test_a_refusal_of_the_provider_is_no_spend(
     chat: Callable[..., Any], server: FakeOpenAI, status: int
 ) -> None:
-    """And what was reserved for it comes back."""
+    """A refused request spends nothing, and its reservation is released."""
     server.when(lambda _: True, Reply.failing(status))
     llm = chat(max_tokens=50)
     with track_usage(max_tokens=100) as usage:
@@ -268,7 +268,7 @@ def test_a_refusal_of_the_provider_is_no_spend(
 def test_an_answer_that_nobody_can_read_was_paid_for(
     chat: Callable[..., Any], server: FakeOpenAI
 ) -> None:
-    """What went out is assumed."""
+    """An unreadable answer counts with assumed tokens."""
     server.when(lambda _: True, Reply("Roses", fault="broken_json"))
     with track_usage() as usage, pytest.raises(ValueError, match="Unterminated"):
         chat().invoke(WORDS)
@@ -280,7 +280,7 @@ def test_an_answer_that_nobody_can_read_was_paid_for(
 def test_a_broken_connection(
     chat: Callable[..., Any], server: FakeOpenAI, fault: Any, *, sent: bool
 ) -> None:
-    """A request that went out may be billed; one that found no server is not."""
+    """A sent request counts; a request that found no server does not."""
     server.when(lambda _: True, Reply(fault=fault))
     llm = chat(max_tokens=50)
     if not sent:
@@ -324,7 +324,7 @@ async def with_break(llm: Any) -> None:
 def test_no_call_is_refused_for_one_that_is_over(
     chat: Callable[..., Any], server: FakeOpenAI, give_up: Callable[[Any], Any]
 ) -> None:
-    """The next call of the same task is judged after what is over is recognised."""
+    """The next call in the same task is checked after finished calls are recognized."""
     server.when(lambda r: "hang" in r.text, Reply(delay=LONG_S))
     server.when(lambda r: "long" in r.text, Reply("rose " * 40, usage=Tokens(5, 40)))
     server.when(lambda r: "Roses" in r.text, Reply(usage=Tokens(5, 10)))
@@ -343,7 +343,7 @@ def test_no_call_is_refused_for_one_that_is_over(
 def test_a_stream_that_goes_on_keeps_what_it_reserved(
     chat: Callable[..., Any], server: FakeOpenAI
 ) -> None:
-    """Held and not read, it may still answer: the next call is refused for it."""
+    """A held stream may still answer, so the next call is refused."""
     server.when(lambda _: True, Reply("rose " * 40, usage=Tokens(5, 40)))
     llm = chat(max_tokens=60, stream_usage=True)
 
@@ -363,7 +363,7 @@ def test_a_stream_that_goes_on_keeps_what_it_reserved(
 def test_a_batch_that_is_refused_leaves_nothing_reserved_or_spent(
     chat: Callable[..., Any], server: FakeOpenAI
 ) -> None:
-    """Of a refused batch LangChain makes no call."""
+    """LangChain makes no call of a refused batch, and nothing stays reserved."""
     server.when(lambda _: True, Reply(usage=Tokens(5, 10)))
     llm = chat(max_tokens=60)
     question = [HumanMessage("Roses?")]
@@ -380,7 +380,7 @@ def test_a_batch_that_is_refused_leaves_nothing_reserved_or_spent(
 
 
 def test_a_refusal_is_not_retried_by_langgraph(chat: Callable[..., Any]) -> None:
-    """Its default policy retries what is no programmer's mistake."""
+    """LangGraph's default retry policy does not retry a refusal."""
     from langgraph.graph import START, StateGraph  # noqa: PLC0415
     from langgraph.types import RetryPolicy  # noqa: PLC0415
 
@@ -396,7 +396,7 @@ def test_a_refusal_is_not_retried_by_langgraph(chat: Callable[..., Any]) -> None
 def test_with_retry_makes_no_call_of_a_refusal(
     chat: Callable[..., Any], server: FakeOpenAI
 ) -> None:
-    """It retries each exception, unless it is told which; none of them is made."""
+    """`with_retry` retries every exception, but no refused call is made."""
     llm = chat(max_tokens=60)
     every = llm.with_retry(wait_exponential_jitter=False)
     named = llm.with_retry(retry_if_exception_type=(ConnectionError,))
@@ -411,7 +411,7 @@ def test_with_retry_makes_no_call_of_a_refusal(
 def test_retry_middleware_of_agents_makes_no_call_of_a_refusal(
     chat: Callable[..., Any], server: FakeOpenAI
 ) -> None:
-    """It ends with a message instead, unless it is told what to retry."""
+    """The middleware returns a message unless it names the exceptions to retry."""
     from langchain.agents import create_agent  # noqa: PLC0415
     from langchain.agents.middleware import (  # noqa: PLC0415
         ModelFallbackMiddleware,
@@ -442,7 +442,7 @@ def test_retry_middleware_of_agents_makes_no_call_of_a_refusal(
 def test_a_refusal_does_not_look_like_a_call(
     chat: Callable[..., Any], telemetry: Capture
 ) -> None:
-    """Nothing left the process: the span says the limit, and no sum has it."""
+    """A refused call has the limit on its span and is in no sum."""
     ask: Any = RunnableLambda(
         lambda _: [chat().invoke("x"), chat(max_tokens=60).invoke("x")]
     )
@@ -468,7 +468,7 @@ def test_a_refusal_does_not_look_like_a_call(
 
 @pytest.mark.parametrize("asked", ["rrrtl", "rtrtl", "rrtrl"])
 def test_answers_of_a_cache_are_no_calls(telemetry: Capture, asked: str) -> None:
-    """Whenever they come, three questions are within a limit of three calls."""
+    """Cache hits do not count towards a limit of calls."""
     cached: Any = FakeChatModel(cache=InMemoryCache(), callbacks=[telemetry.handler])
     with track_usage(max_calls=3) as usage:
         for question in asked:
@@ -482,7 +482,7 @@ def test_answers_of_a_cache_are_no_calls(telemetry: Capture, asked: str) -> None
 def test_what_is_assumed_is_at_most_what_was_allowed(
     chat: Callable[..., Any], server: FakeOpenAI, most: int
 ) -> None:
-    """The text of an answer is estimated; how long it may be is known."""
+    """Assumed tokens do not exceed the requested maximum."""
     server.when(lambda _: True, Reply("Roses are red. " * most, send_usage=False))
     with track_usage(max_tokens=1_000) as usage:
         chat().invoke("Roses?")
@@ -503,7 +503,7 @@ class Fast(FakeChatModel):
 
 
 def test_partly_priced_is_visible_everywhere(telemetry: Capture) -> None:
-    """On the span, its root, the series, the account and its line."""
+    """A partly known price shows on the span, its root, the series and the account."""
     usage_of_each: Any = {
         "input_tokens": 1_000,
         "output_tokens": 1_000,
@@ -537,7 +537,7 @@ def test_partly_priced_is_visible_everywhere(telemetry: Capture) -> None:
 def test_a_switch_of_telemetry_is_no_switch_of_limits(
     server: FakeOpenAI, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """``OTEL_SDK_DISABLED=true`` leaves accounts and budgets as they are."""
+    """With ``OTEL_SDK_DISABLED=true`` accounts and budgets still work."""
     monkeypatch.setenv("OTEL_SDK_DISABLED", "true")
     server.when(lambda _: True, Reply(usage=Tokens(5, 10)))
     handler = OTelCallbackHandler(settings=Settings.from_env())
@@ -573,7 +573,7 @@ def test_a_switch_of_telemetry_is_no_switch_of_limits(
 def test_the_apps_decimal_context_changes_no_sum(
     telemetry: Capture, context: decimal.Context
 ) -> None:
-    """Money is added with a context of its own."""
+    """Sums do not depend on the app's decimal context."""
     llm = FakeChatModel(
         usage={
             "input_tokens": 123_457,
@@ -595,7 +595,7 @@ def test_the_apps_decimal_context_changes_no_sum(
 
 
 def test_bind_sees_what_runs_later(server: FakeOpenAI) -> None:
-    """Streams, generators, async generators, and callables that return coroutines."""
+    """`bind` covers streams, generators, async generators and returned coroutines."""
     server.when(lambda _: True, Reply(usage=Tokens(5, 10)))
     llm = ChatOpenAI(base_url=server.base_url, api_key="x", max_retries=0)  # type: ignore[arg-type]
 
@@ -637,7 +637,7 @@ def test_bind_sees_what_runs_later(server: FakeOpenAI) -> None:
 
 
 def test_a_bound_function_stays_of_its_kind() -> None:
-    """Frameworks ask what it is, and send into it."""
+    """Frameworks detect the kind of the bound function and can send into it."""
 
     def echo(value: Any) -> Generator[Any, Any, Any]:
         for _ in range(2):
@@ -662,7 +662,7 @@ def test_a_bound_function_stays_of_its_kind() -> None:
 
 
 def test_a_bound_async_generator_is_one() -> None:
-    """It is sent to, thrown at and closed."""
+    """A bound async generator supports send, throw and close."""
     log: list[Any] = []
 
     async def echo(value: Any) -> AsyncIterator[Any]:
@@ -694,7 +694,7 @@ def test_a_bound_async_generator_is_one() -> None:
 
 
 def test_a_decorated_function_is_on_one_account(server: FakeOpenAI) -> None:
-    """All of its calls are, and a limit holds for all of them."""
+    """All calls of a decorated function share one account and its limit."""
     server.when(lambda _: True, Reply(usage=Tokens(5, 10)))
     llm = ChatOpenAI(base_url=server.base_url, api_key="x", max_retries=0)  # type: ignore[arg-type]
     usage = track_usage(max_calls=3)

@@ -48,7 +48,7 @@ def answer() -> LLMResult:
 
 
 async def test_more_graphs_at_once_than_the_limit() -> None:
-    """Each waits in a task that is not done, so each is alive: none is given up."""
+    """Graphs beyond the limit that still wait in a task are not abandoned."""
     with capture(Settings(strict=True, run_limit=100)) as telemetry:
         model = FakeChatModel(usage=USAGE)
         go = asyncio.Event()
@@ -70,7 +70,7 @@ async def test_more_graphs_at_once_than_the_limit() -> None:
 
 
 def test_tokens_that_come_late_are_in_the_record_of_their_call() -> None:
-    """Nothing is assumed of a call any more whose tokens are known."""
+    """When late tokens arrive, the assumed ones are removed."""
     with capture(Settings(strict=True, run_limit=5)) as telemetry:
         handler = telemetry.handler
         ids = [uuid4() for _ in range(20)]
@@ -87,7 +87,7 @@ def test_tokens_that_come_late_are_in_the_record_of_their_call() -> None:
 
 
 def test_a_limit_takes_leaves_first_and_their_tokens_count() -> None:
-    """A root with living children stays; what was given up counts when it ends."""
+    """A root with open children stays, and late tokens of abandoned runs count."""
     with capture(Settings(strict=True, run_limit=50)) as telemetry:
         handler, root = telemetry.handler, uuid4()
         handler.on_chain_start({}, "?", run_id=root, name="root")
@@ -134,7 +134,7 @@ def interrupted_at(
 def test_an_interrupt_at_any_line_leaves_nothing_open(
     error: type[BaseException],
 ) -> None:
-    """What it cuts short is ended by the thread or by ``close``; the rest is exact."""
+    """Interrupted runs end by the thread or by ``close``; other counts are exact."""
     with capture(Settings(run_limit=100)) as telemetry:
         model = FakeChatModel(callbacks=[telemetry.handler], usage=USAGE)
         line, calls = 0, 0
@@ -157,7 +157,7 @@ def test_an_interrupt_at_any_line_leaves_nothing_open(
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 @pytest.mark.parametrize("error", [KeyboardInterrupt, MemoryError])
 def test_an_interrupt_leaves_no_budget_reserved(error: type[BaseException]) -> None:
-    """Nothing is reserved where nothing runs, and tokens count once at most."""
+    """After an interrupt nothing stays reserved, and tokens count at most once."""
     spend = f"{PACKAGE}/_spend"
     with capture(Settings()) as telemetry, track_usage(max_tokens=10**6) as usage:
         model = FakeChatModel(callbacks=[telemetry.handler], usage=USAGE)
@@ -193,7 +193,7 @@ def failing_once(error: type[BaseException], function: Any) -> Any:
 def test_a_start_that_fails_is_made_all_the_same(
     monkeypatch: pytest.MonkeyPatch, error: type[BaseException], owner: Any, name: str
 ) -> None:
-    """Account, series and span have the call; what went wrong is counted once."""
+    """Account, series and span have the call, and the failure is counted once."""
     with capture(Settings()) as telemetry, track_usage() as usage:
         model = FakeChatModel(callbacks=[telemetry.handler], usage=USAGE)
         model.invoke("?")
@@ -215,7 +215,7 @@ def test_a_start_that_fails_is_made_all_the_same(
 def test_a_limit_stands_where_its_check_or_its_span_fails(
     monkeypatch: pytest.MonkeyPatch, error: type[BaseException], owner: Any, name: str
 ) -> None:
-    """It is asked once more, and what it says reaches the app."""
+    """The limit is checked again, and its refusal reaches the app."""
     with capture(Settings()) as telemetry, track_usage(max_tokens=10) as usage:
         model = FakeChatModel(callbacks=[telemetry.handler], usage=USAGE)
         monkeypatch.setattr(owner, name, failing_once(error, getattr(owner, name)))
@@ -232,7 +232,7 @@ def nested(depth: int, work: Callable[[], object]) -> object:
 
 
 def test_nothing_is_counted_without_a_span_near_the_recursion_limit() -> None:
-    """Wherever the stack ends, what was counted has its span and nothing stays open."""
+    """At any stack depth, each counted call has a span and nothing stays open."""
     with capture(Settings()) as shown:
         model = FakeChatModel(callbacks=[shown.handler], usage=USAGE)
         room = sys.getrecursionlimit() - len(list(frames()))
@@ -274,7 +274,7 @@ class Fails(SpanProcessor):
 def test_an_end_that_is_interrupted_is_finished_later(
     error: type[BaseException], kind: str
 ) -> None:
-    """The span is there, and the call is counted once."""
+    """The interrupted end is finished later: one span and one count."""
     with capture(Settings()) as telemetry:
         handler, run_id = telemetry.handler, uuid4()
         fails = Fails()
@@ -297,7 +297,7 @@ def test_an_end_that_is_interrupted_is_finished_later(
 
 
 def test_a_processor_that_raises_costs_no_more_than_its_span() -> None:
-    """The run has left, and the next span is whole."""
+    """The failing processor costs one span, and the next span is complete."""
     with capture(Settings()) as telemetry:
         fails = Fails()
         telemetry.tracer_provider.add_span_processor(fails)
@@ -311,7 +311,7 @@ def test_a_processor_that_raises_costs_no_more_than_its_span() -> None:
 
 
 def test_an_event_that_cannot_be_read_costs_no_run() -> None:
-    """A chunk of a stream is read under the guard."""
+    """An unreadable chunk is counted and does not end the run."""
 
     class Bad(dict[str, Any]):
         def get(self, *_: object) -> Any:
@@ -327,7 +327,7 @@ def test_an_event_that_cannot_be_read_costs_no_run() -> None:
 
 
 def test_a_forked_child_makes_handlers() -> None:
-    """A thread of the parent may have been making one, or switching it on."""
+    """The child renews the locks that a thread of the parent may hold."""
     for held in (_pipeline._building, switch._switching):
         before = held.lock
         held.after_fork()
@@ -335,7 +335,7 @@ def test_a_forked_child_makes_handlers() -> None:
 
 
 def test_a_start_that_was_interrupted_long_ago_is_ended() -> None:
-    """Where not even that could be noted, the clock says so."""
+    """If the interrupt was not recorded, the age of the start shows it."""
     with capture(Settings()) as telemetry:
         run_id = uuid4()
         telemetry.handler.on_chain_start({}, "?", run_id=run_id, name="step")

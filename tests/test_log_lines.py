@@ -73,11 +73,11 @@ def headings() -> list[str]:
     ("place", "message"), [pytest.param(*one, id=one[0]) for one in messages()]
 )
 def test_it_is_on_the_page(place: str, message: str) -> None:
-    """Who searches for the words of the log finds what to do."""
+    """Every log line is on the page of log lines."""
     assert any(part in message for part in headings()), f"{place}: {message}"
 
 
 def test_messages_are_found() -> None:
-    """The rule sees what it is made for."""
+    """The check finds a message that is not on the page."""
     assert len(list(messages())) > 20
     assert all(len(part) > 10 for part in headings())

@@ -106,7 +106,7 @@ def _ids(telemetry: Capture) -> list[tuple[str, str]]:
 
 
 def test_lines_at_tokens_and_ends_have_ids_of_run(telemetry: Capture) -> None:
-    """A line at a token or at the end has its run's ids, without a span outside."""
+    """Log lines at tokens and ends have the run's ids, without an outer span."""
     mine = _Mine(spans := RunSpans())
     config: Any = {"callbacks": [telemetry.handler, spans, mine]}
     list(FakeChatModel(usage=_USAGE).stream("?", config))
@@ -117,7 +117,7 @@ def test_lines_at_tokens_and_ends_have_ids_of_run(telemetry: Capture) -> None:
 
 
 async def test_async_streams_stay_apart(telemetry: Capture) -> None:
-    """Two streams at once: each line has the ids of its own run."""
+    """Log lines of two concurrent streams have the ids of their own run."""
     seen = []
 
     async def ask() -> None:
@@ -141,7 +141,7 @@ def test_runs_of_batch_have_their_own_ids(telemetry: Capture) -> None:
 
 
 def test_every_kind_of_run_has_its_span(telemetry: Capture) -> None:
-    """Text models, chains, tools and retrievers are kept like chat models."""
+    """Spans of text models, chains, tools and retrievers are kept too."""
     for run in (
         FakeTextModel(usage=_USAGE),
         RunnableLambda(lambda said: said),
@@ -197,7 +197,7 @@ def test_spans_are_released_with_run_ids(telemetry: Capture) -> None:
 @pytest.mark.slow
 @pytest.mark.recent
 def test_recipes_of_the_page_work(tmp_path: Path) -> None:
-    """The page's recipes, run unchanged: two lines of a call, one span."""
+    """The page's recipes run unchanged and give both lines the ids of one span."""
     page = (Path(__file__).parents[1] / "docs/logs.md").read_text(encoding="utf-8")
     blocks = re.findall(
         r"```python\n(.*?)```", page.partition("## Over OTLP")[0], re.DOTALL
@@ -222,7 +222,7 @@ def test_recipes_of_the_page_work(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("run_id", ["order-7", 7, ("order", 7)], ids=repr)
 def test_any_run_id_has_its_span(telemetry: Capture, run_id: Any) -> None:
-    """An id that is no UUID is kept, too, up to a limit."""
+    """Ids that are not UUIDs are kept up to a limit."""
     spans = RunSpans()
     handlers = [telemetry.handler, spans]
     step = RunnableLambda(lambda x: x)

@@ -51,7 +51,7 @@ def run(request: pytest.FixtureRequest) -> Callable[[Any], Any]:
 
 
 def test_concurrent_calls_nest_and_count(run: Callable[[Any], Any]) -> None:
-    """Each call is below its own step; an account in a task has its own calls."""
+    """Each call is below its own step, and an account in a task has its own calls."""
 
     async def work(telemetry: Capture) -> None:
         model = FakeChatModel(usage=USAGE, delay=0.01)
@@ -80,7 +80,7 @@ def test_concurrent_calls_nest_and_count(run: Callable[[Any], Any]) -> None:
 
 
 def test_cancelled_calls_and_left_streams_end(run: Callable[[Any], Any]) -> None:
-    """Every second call is cancelled, every stream is left after one chunk."""
+    """Cancelled calls and abandoned streams end."""
 
     async def work(telemetry: Capture) -> int:
         model = FakeChatModel(callbacks=[telemetry.handler], usage=USAGE, delay=30)

@@ -113,7 +113,7 @@ async def test_wait_for_around_ainvoke(
     *,
     second: bool,
 ) -> None:
-    """A timed-out call is cancelled, though LangChain says nothing."""
+    """A timed-out call ends as cancelled without a callback."""
     server.script(Reply(fault="hang"))
     model = chat(callbacks=handlers(telemetry, second=second))
     await time_out(model.ainvoke("?"), lambda: server.requests)
@@ -136,7 +136,7 @@ def _keeps_task() -> bool:
 
 @pytest.mark.parametrize("second", [False, True], ids=["alone", "with second tracer"])
 async def test_cancelled_async_tool(telemetry: Capture, *, second: bool) -> None:
-    """A cancelled async tool is cancelled, whether or not LangChain says so."""
+    """A cancelled async tool ends as cancelled, with or without a callback."""
     began = asyncio.Event()
 
     @tool
@@ -210,7 +210,7 @@ async def test_dropped_async_stream(
 def test_held_stream_ends_by_the_time_limit(
     server: FakeOpenAI, chat: Callable[..., Any]
 ) -> None:
-    """A stream that is held and never read again ends when its time is up."""
+    """A stream that is held and never read ends at the time limit."""
     with capture(Settings(strict=True, run_time_limit=0.2)) as telemetry:
         stream = chat(callbacks=[telemetry.handler]).stream("?")
         next(stream)
@@ -226,7 +226,7 @@ def test_held_stream_ends_by_the_time_limit(
 
 
 def test_life_in_a_child_keeps_its_parents(telemetry: Capture) -> None:
-    """A long chain is not given up while something happens below it."""
+    """A long chain stays open while a descendant is active."""
     del telemetry
     with capture(Settings(strict=True, run_time_limit=1)) as captured:
         handler = captured.handler
@@ -250,7 +250,7 @@ def test_life_in_a_child_keeps_its_parents(telemetry: Capture) -> None:
 
 
 def test_exception_between_start_and_end(telemetry: Capture) -> None:
-    """Another handler that raises after our start leaves no run behind."""
+    """If another handler raises after our start, no run stays open."""
 
     class Raises(BaseCallbackHandler):
         """A handler that stops the call."""
@@ -269,7 +269,7 @@ def test_exception_between_start_and_end(telemetry: Capture) -> None:
 
 
 def test_close_ends_open_runs(telemetry: Capture) -> None:
-    """``close()`` ends what is open, children first, and can be called twice."""
+    """``close()`` ends open runs, children first; a second call does nothing."""
     handler = telemetry.handler
     parent, child = uuid4(), uuid4()
     handler.on_chain_start({}, "x", run_id=parent, name="parent")
@@ -287,7 +287,7 @@ def test_close_ends_open_runs(telemetry: Capture) -> None:
 
 
 def test_descendants_end_with_their_ancestor(telemetry: Capture) -> None:
-    """What is still open below a chain that ends is ended with it."""
+    """Open descendants end with the chain."""
     handler = telemetry.handler
     root, chain, model = uuid4(), uuid4(), uuid4()
     handler.on_chain_start({}, "x", run_id=root, name="root")
@@ -305,7 +305,7 @@ def test_descendants_end_with_their_ancestor(telemetry: Capture) -> None:
 async def test_child_in_a_task_of_its_own_outlives_its_chain(
     telemetry: Capture,
 ) -> None:
-    """A call that a step started in the background ends by itself, and well."""
+    """A call in a background task outlives its chain and ends as ok."""
     handler = telemetry.handler
     root, model = uuid4(), uuid4()
     handler.on_chain_start({}, "x", run_id=root, name="root")
@@ -324,7 +324,7 @@ async def test_child_in_a_task_of_its_own_outlives_its_chain(
 
 
 def test_oldest_run_gives_way(telemetry: Capture) -> None:
-    """Beyond the limit of open runs the oldest is given up."""
+    """Beyond the limit of open runs the oldest is abandoned."""
     del telemetry
     with capture(Settings(strict=True, run_limit=2)) as captured:
         ids = [uuid4() for _ in range(3)]
@@ -340,7 +340,7 @@ def test_oldest_run_gives_way(telemetry: Capture) -> None:
 
 
 def test_forked_child_leaves_its_parents_runs_alone(telemetry: Capture) -> None:
-    """A forked child ends no span of its parent's, and its own reaper works."""
+    """A forked child ends no span of its parent, and ends its own lost runs."""
     handler = telemetry.handler
     run_id = uuid4()
     handler.on_chain_start({}, "x", run_id=run_id, name="parent's")

@@ -227,7 +227,7 @@ def models(running_server: FakeOpenAI) -> dict[str, Any]:
 def test_what_is_spent_is_known_and_within_the_limit(
     server: FakeOpenAI, models: dict[str, Any], steps: list[Step], limit: int
 ) -> None:
-    """Accounts, counters and spans say what the provider told, and hold the limit."""
+    """Accounts, counters and spans equal the provider's usage, within the limit."""
     server.reset()
     with capture() as telemetry:
         app = App(server, telemetry.handler)

@@ -52,7 +52,7 @@ def _run(source: str, **names: Any) -> None:
 def test_the_first_example_prints_what_stands_beside_it(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """Three calls, whose tokens and dollars are those of the comment."""
+    """The example prints the tokens and dollars of its comment."""
     example = _blocks(_ACCOUNTING, "python")[0]
     models = [_model(137, 32), _model(137, 32), _model(138, 32)]
     chain: Any = RunnableLambda(lambda text: [model.invoke(text) for model in models])
@@ -64,7 +64,7 @@ def test_the_first_example_prints_what_stands_beside_it(
 
 
 def test_the_example_of_a_budget_refuses(capsys: pytest.CaptureFixture[str]) -> None:
-    """The limit of the page, what was spent, and what was asked for."""
+    """The refusal has the page's limit, the spent and the requested amount."""
     agent: Any = RunnableLambda(
         lambda text: [_model(7, 3).invoke(text) for _ in range(30)]
     )
@@ -74,7 +74,7 @@ def test_the_example_of_a_budget_refuses(capsys: pytest.CaptureFixture[str]) -> 
 
 
 def test_the_price_file_of_the_page_is_read(tmp_path: Path) -> None:
-    """Each line of it means what its comment says."""
+    """Each line of the price file has the meaning of its comment."""
     path = tmp_path / "prices.toml"
     path.write_text(_blocks(_PRICES, "toml")[0], "utf-8")
     file = PriceFile.read(str(path))
@@ -93,7 +93,7 @@ def test_the_price_file_of_the_page_is_read(tmp_path: Path) -> None:
 def test_the_commands_of_the_page_run(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As they stand there, beside the file of the page."""
+    """The page's commands run unchanged with the page's file."""
     monkeypatch.chdir(tmp_path)
     Path("prices.toml").write_text(
         _blocks(_PRICES, "toml")[0].replace('server = "llm.example"', ""), "utf-8"
@@ -125,13 +125,13 @@ _NUMBERS: Final[dict[str, Callable[[], float]]] = {
 
 @pytest.mark.parametrize("pattern", _NUMBERS)
 def test_a_number_of_the_page_is_the_one_of_the_code(pattern: str) -> None:
-    """What a call reserves, and what is kept."""
+    """The page's numbers of reservations and limits equal the code's."""
     (said,) = re.findall(pattern, _ACCOUNTING)
     assert int(said.replace(",", "")) == _NUMBERS[pattern]()
 
 
 def test_numbers_in_words() -> None:
-    """Kinds of traffic, tokenizers, answers until a model's own counts are used."""
+    """Numbers that the page writes as words equal the code's."""
     words = {"three": 3, "four": 4, "sixteen": 16, "a tenth": 0.1}
     for pattern, number in (
         (r"After (\w+) answers of the same model", budgets._ENOUGH),
@@ -144,7 +144,7 @@ def test_numbers_in_words() -> None:
 
 
 def test_limits_of_a_price_file() -> None:
-    """Its size, its most dollars, its places, as the page says them."""
+    """The page's limits of a price file equal the code's."""
     text = " ".join(_PRICES.split())
     assert f"at most {price_file._MOST_BYTES:,} bytes" in text
     assert f"more than {price_file._PLACES} decimal places" in text

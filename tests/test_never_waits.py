@@ -69,12 +69,12 @@ def places() -> Iterator[str]:
 
 
 def test_what_may_wait_is_known() -> None:
-    """A new place needs a reason why no callback gets there, or another way."""
+    """Each place that may wait has a reason why no callback reaches it."""
     assert set(places()) == set(ALLOWED)
 
 
 def test_locks_are_renewed_at_a_fork() -> None:
-    """Each module that makes a lock says what happens to it in a forked child."""
+    """Each module with a lock renews it in a forked child or gives a reason."""
     for path in sorted(PACKAGE.rglob("*.py")):
         text = path.read_text().replace("ForkSafeLock()", "")
         if path.relative_to(PACKAGE).parts[0] in APART or "Lock()" not in text:
@@ -83,7 +83,7 @@ def test_locks_are_renewed_at_a_fork() -> None:
 
 
 def test_a_wait_is_seen() -> None:
-    """The rule finds what it is made for."""
+    """The check finds a wait in a sample."""
     for text in (
         "with self._lock: pass",
         "lock.acquire()",

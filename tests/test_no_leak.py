@@ -322,7 +322,7 @@ def attributes_with_content(run: Run) -> set[str]:
 
 
 def test_nothing_leaks_with_content_off(start: Callable[..., Any]) -> None:
-    """With the settings as they come, and with events, no secret is exported."""
+    """With the default settings and with events, no secret is exported."""
     run, exported = start(emit_event=True)
     assert found({**CONTENT, **NEVER, "message": MESSAGE}, exported) == []
     assert PICTURE.encode() not in exported
@@ -333,7 +333,7 @@ def test_nothing_leaks_with_content_off(start: Callable[..., Any]) -> None:
 
 
 def test_content_is_in_its_attributes_alone(start: Callable[..., Any]) -> None:
-    """With content on it is in the attributes of content; a key is nowhere."""
+    """Captured content is only in content attributes, and keys are nowhere."""
     run, exported = start(capture_content="SPAN_AND_EVENT")
     assert found(CONTENT, exported) == list(CONTENT)
     assert found(NEVER, exported) == []
@@ -347,7 +347,7 @@ def test_content_is_in_its_attributes_alone(start: Callable[..., Any]) -> None:
 def test_content_is_in_the_signal_that_was_chosen(
     start: Callable[..., Any], mode: str
 ) -> None:
-    """The other signal has none of it."""
+    """Content is only in the chosen signal."""
     run, _ = start(capture_content=mode, emit_event=True)
     other = "/v1/logs" if mode == "SPAN_ONLY" else "/v1/traces"
     assert found(CONTENT, b"".join(run.collector.bodies[other])) == []
@@ -356,7 +356,7 @@ def test_content_is_in_the_signal_that_was_chosen(
 
 
 def test_what_is_redacted_is_not_sent(start: Callable[..., Any]) -> None:
-    """What the app's hook takes out is in no signal."""
+    """Redacted content is in no signal."""
 
     def redact(_: str, value: Any) -> Any:
         text = json.dumps(value)
@@ -373,7 +373,7 @@ def test_what_is_redacted_is_not_sent(start: Callable[..., Any]) -> None:
 def test_a_redaction_that_fails_sends_nothing(
     start: Callable[..., Any], caplog: pytest.LogCaptureFixture
 ) -> None:
-    """The content is dropped, counted and said once; the log quotes none of it."""
+    """The content is dropped, counted and logged once, without a quote."""
 
     def redact(_: str, value: Any) -> Any:
         raise ValueError(str(value))
@@ -391,7 +391,7 @@ def test_what_is_cut_is_valid_and_bounded(
     monkeypatch: pytest.MonkeyPatch,
     check_schema: Callable[[str, Any], None],
 ) -> None:
-    """Content beyond the limit is cut inside its schema, and leaks no key either."""
+    """Long content is cut within its schema and leaks no key."""
     monkeypatch.setitem(CONTENT, "prompt", "planted-prompt " * 1_000)
     monkeypatch.setitem(CONTENT, "result", "planted-result " * 1_000)
     run, exported = start(capture_content="SPAN_AND_EVENT", content_limit=1_024)

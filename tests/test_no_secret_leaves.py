@@ -177,7 +177,7 @@ def test_no_secret_of_a_known_shape_leaves(
     caplog: pytest.LogCaptureFixture,
     capfd: pytest.CaptureFixture[str],
 ) -> None:
-    """Wherever it was planted, whatever it looks like."""
+    """No planted secret of a known form is exported."""
     caplog.set_level(logging.DEBUG, "otel_callbacks")
     run = Run(collector, None, **MODES[mode])
     with track_usage() as usage:
@@ -207,7 +207,7 @@ def _around(everything: bytes) -> bytes:
 def test_through_a_real_client(
     collector: Collector, server: FakeOpenAI, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A base URL with a password, headers, an answer's own ids, a refusal's text."""
+    """A password in a URL, headers, response ids and an error's text do not leak."""
     caplog.set_level(logging.DEBUG, "otel_callbacks")
     run = Run(collector, None, emit_event=True)
     model = ChatOpenAI(
@@ -241,7 +241,7 @@ def test_through_a_real_client(
 
 
 def test_a_refused_setting_names_no_password() -> None:
-    """The message has the variable and the value, and not who logs in."""
+    """The message has the variable and the value without user and password."""
     with pytest.raises(SettingError) as refused:
         Settings.from_env({"OTEL_EXPORTER_OTLP_PROTOCOL": f"http://u:{PLANTED}@x"})
     assert PLANTED not in str(refused.value)
@@ -249,7 +249,7 @@ def test_a_refused_setting_names_no_password() -> None:
 
 
 def test_a_pickled_handler_holds_no_answer(collector: Collector) -> None:
-    """What goes to another process is the settings, no runs."""
+    """A pickled handler holds settings and no runs."""
     run = Run(collector, None)
     use(run.handler, SHAPES["key"])
     assert PLANTED.encode() not in pickle.dumps(run.handler)

@@ -139,7 +139,7 @@ SCENARIOS: list[Callable[[Round], None]] = [
 
 @pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda one: one.__name__)
 def test_no_object_stays(scenario: Callable[[Round], None]) -> None:
-    """After twenty more rounds there are as many objects as before, of each kind."""
+    """After twenty more rounds the number of objects of each type is the same."""
     one = Round()
     for _ in range(ROUNDS):
         scenario(one)

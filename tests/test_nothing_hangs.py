@@ -98,7 +98,7 @@ def lose_a_stream(model: FakeChatModel) -> None:
 def test_the_collector_closes_streams_while_an_account_is_used(
     telemetry: Capture, limits: dict[str, int]
 ) -> None:
-    """A lost stream ends, and is settled, on top of a read, a settle or a check."""
+    """A stream can be lost during a read, a settlement or a check of an account."""
     model = FakeChatModel(callbacks=[telemetry.handler])
     read = [
         lambda usage: usage.total_tokens,
@@ -150,7 +150,7 @@ with capture(settings) as telemetry:
 
 @pytest.mark.parametrize("switches", [[], ["sdk_spans"], ["strict"]])
 def test_the_collector_closes_streams_anywhere_in_a_call(switches: list[str]) -> None:
-    """Where a context variable is just being set, too: that was a crash up to 3.11."""
+    """This includes the moment when a context variable is set (a crash up to 3.11)."""
     done = subprocess.run(  # noqa: S603 -- ours
         [sys.executable, "-c", _LOST_IN_A_CALL, *switches],
         check=False,
@@ -162,7 +162,7 @@ def test_the_collector_closes_streams_anywhere_in_a_call(switches: list[str]) ->
 
 
 def test_the_collector_never_calls_a_provider(telemetry: Capture) -> None:
-    """A provider's locks may be held by the code that the collector came on top of."""
+    """The interrupted code may hold the provider's locks."""
     collecting: list[int] = []
     heard: list[bool] = []
 
@@ -201,7 +201,7 @@ def test_the_collector_never_calls_a_provider(telemetry: Capture) -> None:
 def test_a_signal_handler_calls_a_model_on_top_of_a_call(
     telemetry: Capture, limits: dict[str, int]
 ) -> None:
-    """Before whichever line of ours it comes, both calls end and are counted."""
+    """Whichever line it interrupts, both calls end and are counted."""
     model = FakeChatModel(callbacks=[telemetry.handler])
 
     def call() -> None:
@@ -220,7 +220,7 @@ def test_a_signal_handler_calls_a_model_on_top_of_a_call(
 
 
 def test_a_signal_handler_calls_a_model_on_top_of_a_read(telemetry: Capture) -> None:
-    """What it uses is on the account when it returns."""
+    """Usage of the signal handler's call is on the account."""
     model = FakeChatModel(callbacks=[telemetry.handler])
 
     def work() -> None:
@@ -240,7 +240,7 @@ def test_a_signal_handler_calls_a_model_on_top_of_a_read(telemetry: Capture) -> 
 
 
 def test_a_line_of_the_log_where_its_lock_is_held(telemetry: Capture) -> None:
-    """The collector ends a run on top of the app's own log handler."""
+    """A run may end while the app's log handler holds its lock."""
 
     class Lines(queue.SimpleQueue[logging.LogRecord]):
         """Keeps lines, as a `QueueHandler` wants it, and collects garbage meanwhile."""

@@ -94,7 +94,7 @@ def run_script(script: str) -> str:
 
 
 def test_registries_do_not_meet() -> None:
-    """What one registry counts another one does not show."""
+    """A registry does not show what another one counts."""
     tracer_provider, exporter = provider()
     registries = CollectorRegistry(), CollectorRegistry()
     first, _ = (handler(tracer_provider, registry) for registry in registries)
@@ -104,7 +104,7 @@ def test_registries_do_not_meet() -> None:
 
 
 def test_second_handler_on_one_registry() -> None:
-    """It is no conflict of names: both count into one set of series."""
+    """Two handlers on one registry share its series without a name conflict."""
     tracer_provider, exporter = provider()
     registry = CollectorRegistry()
     for _ in range(2):
@@ -118,7 +118,7 @@ def test_second_handler_on_one_registry() -> None:
 
 
 def test_two_handlers_report_one_run_once() -> None:
-    """On the same providers that is one span and one count, and no trouble."""
+    """Two handlers on the same providers make one span and one count."""
     tracer_provider, exporter = provider()
     registry = CollectorRegistry()
     first, second = (handler(tracer_provider, registry) for _ in range(2))
@@ -132,7 +132,7 @@ def test_two_handlers_report_one_run_once() -> None:
 
 
 def test_handler_given_twice_reports_once(telemetry: Capture) -> None:
-    """At the model and at the request, and twice in a list: one span, one count."""
+    """A handler that is passed twice, in any way, makes one span and one count."""
     one = telemetry.handler
     FakeChatModel(usage=USAGE, callbacks=[one, one]).invoke(
         "?", config={"callbacks": [one]}
@@ -144,7 +144,7 @@ def test_handler_given_twice_reports_once(telemetry: Capture) -> None:
 
 
 def test_two_tracer_providers_on_one_registry() -> None:
-    """Each has its span of a run that both report; it is counted once."""
+    """Each tracer provider gets a span, and the run is counted once."""
     (first, one), (second, other) = provider(), provider()
     registry = CollectorRegistry()
     both: list[Any] = [handler(first, registry), handler(second, registry)]
@@ -168,7 +168,7 @@ def test_two_tracer_providers_on_one_registry() -> None:
 
 
 def test_pipeline_is_shared() -> None:
-    """The same providers share table and diagnostics; another has its own."""
+    """The same providers share a table and diagnostics; others have their own."""
     tracer_provider, _ = provider()
     registry = CollectorRegistry()
     first = pipeline(Providers(tracer_provider), registry, STRICT)
@@ -182,7 +182,7 @@ def test_pipeline_is_shared() -> None:
 
 
 def test_other_settings_are_logged_once(caplog: pytest.LogCaptureFixture) -> None:
-    """The first handler's settings stay in force, and one line says so."""
+    """The first handler's settings stay in force, and one line is logged."""
     tracer_provider, _ = provider()
     registry = CollectorRegistry()
     first = pipeline(Providers(tracer_provider), registry, STRICT)
@@ -198,7 +198,7 @@ def test_other_settings_are_logged_once(caplog: pytest.LogCaptureFixture) -> Non
 
 
 def test_name_that_is_taken_is_refused() -> None:
-    """A registry that has a series of our name already says so at the start."""
+    """A registry with a series of the same name is refused at the start."""
     registry = CollectorRegistry()
     Counter("otel_callbacks_tokens", "Somebody else's.", registry=registry)
     with pytest.raises(ValueError, match="otel_callbacks_tokens"):
@@ -206,7 +206,7 @@ def test_name_that_is_taken_is_refused() -> None:
 
 
 def test_defaults_are_the_global_ones(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without arguments it is the process's registry and tracer provider."""
+    """Without arguments the handler uses the global registry and provider."""
     registry = CollectorRegistry()
     monkeypatch.setattr(sinks, "REGISTRY", registry)
     found = pipeline(Providers(), None, STRICT)
@@ -214,7 +214,7 @@ def test_defaults_are_the_global_ones(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_global_provider_may_be_set_later() -> None:
-    """A handler made first uses the provider set afterwards, as does one made then."""
+    """Handlers made before and after the provider is set both use it."""
     printed = run_script(
         """
 from opentelemetry import trace
@@ -241,7 +241,7 @@ print(REGISTRY.get_sample_value("otel_callbacks_open_runs") == 0)
 
 @pytest.mark.slow
 def test_process_that_ends_ends_its_runs() -> None:
-    """What is open at exit is abandoned, before the SDK shuts down."""
+    """Open runs end as abandoned at exit, before the SDK shuts down."""
     printed = run_script(
         """
 import uuid
@@ -266,7 +266,7 @@ handler.on_chain_start({}, "x", run_id=run_id, name="step")
 def test_handler_made_before_the_provider_ends_its_runs(
     monkeypatch: pytest.MonkeyPatch, sdk_spans: str, first_run: str
 ) -> None:
-    """The provider shuts down last, though it was set up last."""
+    """The provider shuts down last even if it was set up last."""
     monkeypatch.setenv("OTEL_CALLBACKS_SDK_SPANS", sdk_spans)
     printed = run_script(
         f"""
@@ -294,7 +294,7 @@ handler.on_chat_model_start({{}}, [["?"]], run_id=call, parent_run_id=root)
 
 
 def test_the_exit_ends_runs_of_a_table_that_is_there() -> None:
-    """What is called at exit closes a table, and does nothing where none is left."""
+    """The exit hook closes an existing table and does nothing without one."""
     tracer_provider, exporter = provider()
     registry = CollectorRegistry()
     one = handler(tracer_provider, registry)
@@ -312,7 +312,7 @@ def test_the_exit_ends_runs_of_a_table_that_is_there() -> None:
 
 
 def test_stepping_out_of_a_plain_run_does_nothing() -> None:
-    """Only a run that stands in for its span was ever current."""
+    """A plain run was never current, so nothing changes."""
     built = pipeline(Providers(provider()[0]), CollectorRegistry(), STRICT)
     run = Run(1, Request("chat", "m"), None)
     built.step_out(run)
@@ -349,7 +349,7 @@ def process() -> Iterator[list[Account]]:
 
 
 def test_settings_give_the_process_a_budget(process: list[Account]) -> None:
-    """It holds in all threads and blocks, and refuses before the call."""
+    """A budget of the process holds in all threads and refuses before the call."""
     settings = Settings(strict=True, budget_calls=1)
     with capture(settings) as telemetry:
         llm = FakeChatModel(usage=USAGE, callbacks=[telemetry.handler])
@@ -363,7 +363,7 @@ def test_settings_give_the_process_a_budget(process: list[Account]) -> None:
 def test_a_second_budget_of_the_process_is_logged(
     process: list[Account], caplog: pytest.LogCaptureFixture
 ) -> None:
-    """The first one's stays in force; the same once more is nothing to say."""
+    """The first budget stays in force; an equal second one logs nothing."""
     with caplog.at_level(logging.DEBUG, "otel_callbacks"):
         for calls in (1, 1, 2):
             with capture(Settings(strict=True, budget_calls=calls)):
@@ -374,7 +374,7 @@ def test_a_second_budget_of_the_process_is_logged(
 
 
 def test_a_ledger_alone_leaves_the_current_span() -> None:
-    """Its runs have no spans, so there is nothing to release at a first chunk."""
+    """Runs of a ledger have no spans, so a first chunk changes nothing."""
     built = sinks.ledger_only(STRICT)
     run = Run(1, Request("chat", "m"), None)
     built.step_out(run)
@@ -437,7 +437,7 @@ WRAPPERS: list[Any] = [Vendor, Bare, Empty, ObjectProxy, Undecided]
 
 @pytest.mark.parametrize("wrap", [*WRAPPERS, Older])
 def test_any_provider_makes_the_spans(wrap: Any) -> None:
-    """Neither a hash nor a weak reference nor the SDK's class is needed."""
+    """A tracer provider needs no hash, no weak references and no SDK class."""
     behind, exporter = provider()
     wrapped = wrap(behind)
     registry = CollectorRegistry()
@@ -451,7 +451,7 @@ def test_any_provider_makes_the_spans(wrap: Any) -> None:
 
 @pytest.mark.parametrize("wrap", WRAPPERS)
 def test_any_meter_provider_takes_the_series(wrap: Any) -> None:
-    """It is asked once, however many handlers there are."""
+    """A meter is requested once, however many handlers there are."""
     reader = InMemoryMetricReader()
     wrapped = wrap(MeterProvider([reader], shutdown_on_exit=False))
     if wrap is Bare:
@@ -473,7 +473,7 @@ def test_any_meter_provider_takes_the_series(wrap: Any) -> None:
 
 @pytest.mark.parametrize("wrap", [Vendor, Empty, ObjectProxy])
 def test_any_registry_shows_the_series(wrap: Any) -> None:
-    """A registry may be wrapped, too."""
+    """A wrapped registry works too."""
     behind = CollectorRegistry()
     registry = wrap(behind)
     for _ in range(2):
@@ -492,7 +492,7 @@ class Failing:
 def test_provider_that_fails_costs_its_own_signal(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """The app goes on, and the series that are left count."""
+    """If a provider fails, the app and the other signals continue."""
     failing: Any = Failing()
     registry = CollectorRegistry()
     made = OTelCallbackHandler(
@@ -511,7 +511,7 @@ def test_provider_that_fails_costs_its_own_signal(
 
 
 def test_registry_that_was_cleared() -> None:
-    """A handler made after that shows the series again."""
+    """After the registry was cleared, a new handler registers the series again."""
     registry = CollectorRegistry()
     tracer_provider, _ = provider()
     for round_ in (1, 2):

@@ -44,14 +44,14 @@ TESTING = [
 
 
 def test_public_names_are_these() -> None:
-    """The package's names are these, sorted, and each is there."""
+    """The package exports exactly these names, sorted."""
     assert otel_callbacks.__all__ == PUBLIC
     assert sorted(PUBLIC) == PUBLIC
     assert all(hasattr(otel_callbacks, name) for name in PUBLIC)
 
 
 def test_names_for_tests_are_these() -> None:
-    """The testing package's names are these, sorted, and each is there."""
+    """The testing package exports exactly these names, sorted."""
     assert testing.__all__ == TESTING
     assert sorted(TESTING) == TESTING
     assert all(hasattr(testing, name) for name in TESTING)
@@ -64,7 +64,7 @@ def test_names_say_what_they_are_for() -> None:
 
 
 def test_types_are_shipped() -> None:
-    """Type checkers are told that the package is typed."""
+    """The package has ``py.typed``."""
     assert resources.files("otel_callbacks").joinpath("py.typed").is_file()
 
 
@@ -95,7 +95,7 @@ def test_command_is_installed() -> None:
 
 
 def test_names_are_imported_when_they_are_asked_for() -> None:
-    """Whatever was imported first, `configure` is the function."""
+    """`configure` is the function, whichever module is imported first."""
     code = (
         "import sys, otel_callbacks\n"
         "assert 'langchain_core' not in sys.modules\n"
@@ -117,7 +117,7 @@ def test_names_are_imported_when_they_are_asked_for() -> None:
 
 
 def test_a_name_is_found_again_after_it_was_taken_away() -> None:
-    """The package's own way to find its names, in this process."""
+    """A removed name is found again by the package's ``__getattr__``."""
     assert otel_callbacks.__version__ == metadata.version("otel-callbacks")
     vars(otel_callbacks).pop("Settings", None)
     assert otel_callbacks.Settings.__name__ == "Settings"

@@ -142,7 +142,7 @@ def test_all_signals_use_chosen_release(release: str) -> None:
 
 
 def test_default_names_are_of_august_2026() -> None:
-    """A newer release of the conventions breaks no dashboard."""
+    """The default names do not change with a newer release of the conventions."""
     sent = _run()
     assert sent.span("chat m")["gen_ai.usage.cache_creation.input_tokens"] == 12
     assert "gen_ai_workflow_duration_seconds" in sent.scraped

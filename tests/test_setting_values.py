@@ -28,7 +28,7 @@ from otel_callbacks._setting_values import (
     ],
 )
 def test_exporters_of_metrics(text: str, value: str) -> None:
-    """OpenTelemetry's variable may hold a list, which says the same as our word."""
+    """A list in OpenTelemetry's variable has the same meaning as our word."""
     assert exporters(text) == value
 
 
@@ -40,20 +40,20 @@ def test_other_exporters_are_refused(text: str) -> None:
 
 
 def test_content_mode_in_any_case() -> None:
-    """The conventions write it large, people often do not."""
+    """The content mode is accepted in upper and lower case."""
     assert content_mode("span_only") == content_mode("SPAN_ONLY") == "SPAN_ONLY"
 
 
 @pytest.mark.parametrize("text", ["0", "-0.01", "nan", "inf", "ten"])
 def test_money_is_above_nothing(text: str) -> None:
-    """A budget of nothing would refuse the first call, so it is a mistake."""
+    """A budget of 0 is refused, because it would refuse every call."""
     with pytest.raises(ValueError):  # noqa: PT011 -- the reader has no message
         money(text)
     assert money("0.01") == 0.01
 
 
 def test_a_reader_may_say_more_than_we_could() -> None:
-    """A reason that a reader gives itself is kept."""
+    """A more specific message of a parser is kept."""
 
     def reader(text: str) -> str:
         variable = "VARIABLE"
@@ -64,7 +64,7 @@ def test_a_reader_may_say_more_than_we_could() -> None:
 
 
 def test_the_forms_of_an_entry() -> None:
-    """Keys, limits, the chain and tags."""
+    """An entry is a key, the chain or a tag, with an optional limit."""
     assert label_choices(" team:20, cost-center ,chain,tag.vip:1,") == (
         LabelChoice("team", "team", limit=20),
         LabelChoice("cost_center", "cost-center"),
@@ -94,7 +94,7 @@ def test_the_forms_of_an_entry() -> None:
     ],
 )
 def test_unbounded_names_are_refused(name: str) -> None:
-    """The message names the variable, the value, the reason and another place."""
+    """The message names the variable, the value, the reason and the alternative."""
     with pytest.raises(
         SettingError, match=r" cannot be a label: it has one value per .*\. Use the "
     ) as e:
@@ -104,7 +104,7 @@ def test_unbounded_names_are_refused(name: str) -> None:
 
 
 def test_secrets_are_refused() -> None:
-    """What may hold what was said is on no signal."""
+    """Keys that may hold prompts or secrets are refused as labels."""
     with pytest.raises(SettingError, match=r"it may hold a secret or"):
         label_choices("api_key")
 
@@ -125,12 +125,12 @@ def test_secrets_are_refused() -> None:
     ],
 )
 def test_wrong_choices_are_refused(text: str, message: str) -> None:
-    """Taken names, no names, wrong limits, too many."""
+    """Used names, empty names, wrong limits and too many labels are refused."""
     with pytest.raises(SettingError, match=message):
         label_choices(text)
 
 
 @pytest.mark.parametrize("name", ["user_tier", "tenant", "feature", "usergroup"])
 def test_bounded_names_are_allowed(name: str) -> None:
-    """A name that only looks like a refused one is none."""
+    """A name that only resembles a refused one is allowed."""
     assert label_choices(name)[0].name == name

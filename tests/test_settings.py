@@ -168,7 +168,7 @@ def test_defaults() -> None:
 
 
 def test_own_environment_is_the_default(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without an argument the process's variables are read."""
+    """Without an argument the variables of the process are read."""
     monkeypatch.setenv("OTEL_CALLBACKS_LABEL_LIMIT", "3")
     assert Settings.from_env().label_limit == 3
 
@@ -235,7 +235,7 @@ def test_wrong_value_is_refused_by_name(
 def test_wrong_argument_is_refused_by_name(
     field: str, value: Any, message: str
 ) -> None:
-    """In code, text that would do in the environment is no number and no flag."""
+    """In code, text is not accepted for a number or a flag."""
     given = {field: value}
     with pytest.raises(SettingError) as refused:
         Settings(**given)
@@ -334,14 +334,14 @@ def test_headers_that_are_none_are_refused_without_their_text(
 def test_headers_are_as_the_exporters_read_them(
     text: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """What passes is nothing that an exporter complains about."""
+    """Accepted headers are accepted by the exporters too."""
     check_sdk_variables({"OTEL_EXPORTER_OTLP_HEADERS": text})
     assert parse_env_headers(text, liberal=True)
     assert caplog.messages == []
 
 
 def test_sampler_of_a_package_is_allowed(monkeypatch: pytest.MonkeyPatch) -> None:
-    """OpenTelemetry's SDK finds it by its entry point."""
+    """A sampler with an entry point is allowed."""
     environ = {"OTEL_TRACES_SAMPLER": "ours"}
     with pytest.raises(SettingError, match="opentelemetry_traces_sampler"):
         check_sdk_variables(environ)
@@ -354,7 +354,7 @@ def test_sampler_of_a_package_is_allowed(monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 def test_settings_are_frozen() -> None:
-    """Nobody changes settings after the start; only keywords make them."""
+    """Settings are frozen and take only keywords."""
     settings = Settings(label_limit=7)
     with pytest.raises(dataclasses.FrozenInstanceError):
         settings.label_limit = 8  # type: ignore[misc]
@@ -367,7 +367,7 @@ def test_settings_are_frozen() -> None:
     "wrong", [{"label_limit": "5"}, {"sdk_disabled": "false"}, {"strict": None}]
 )
 def test_text_is_no_number_in_code(wrong: dict[str, Any]) -> None:
-    """What would do in the environment is refused as an argument of another type."""
+    """Text for a number is accepted in the environment but not in code."""
     with pytest.raises(SettingError):
         Settings(**wrong)
 
@@ -429,7 +429,7 @@ def test_empty_variable_is_not_set_of_sdk_variables(text: str) -> None:
     [(variable, text) for variable, texts, _, _ in OF_THE_SDK for text in texts],
 )
 def test_right_values_of_the_sdk_pass(variable: str, text: str) -> None:
-    """What OpenTelemetry's SDK understands is not refused."""
+    """Values that OpenTelemetry's SDK accepts are not refused."""
     check_sdk_variables({variable: text})
 
 
@@ -444,7 +444,7 @@ def test_right_values_of_the_sdk_pass(variable: str, text: str) -> None:
 def test_wrong_values_of_the_sdk_are_refused(
     variable: str, text: str, allowed: str
 ) -> None:
-    """Where the SDK would silently take its default, the variable is refused."""
+    """A value that the SDK would silently replace by its default is refused."""
     with pytest.raises(SettingError) as refused:
         check_sdk_variables({variable: text})
     assert str(refused.value) == f"{variable}={text.strip()}: must be {allowed}"
@@ -452,7 +452,7 @@ def test_wrong_values_of_the_sdk_are_refused(
 
 @pytest.mark.parametrize("sampler", ["traceidratio", "parentbased_traceidratio"])
 def test_sampler_ratio_is_checked_where_it_counts(sampler: str) -> None:
-    """The ratio must be a share, if a sampler that uses it is chosen."""
+    """The ratio must be from 0 to 1 if the chosen sampler uses it."""
     for text in ("0", "0.25", "1"):
         check_sdk_variables(
             {"OTEL_TRACES_SAMPLER": sampler, "OTEL_TRACES_SAMPLER_ARG": text}

@@ -170,7 +170,7 @@ async def texts(options: dict[str, Any], count: int, _: int) -> str:
 
 @pytest.mark.slow
 def test_each_token_without_sockets(telemetry: Capture) -> None:
-    """Every kind of call and every shape of usage: series, account, fake agree."""
+    """Series, account and fake model agree for every kind of call and usage."""
     chance = random.Random(SEED)  # noqa: S311 -- the same calls each time
 
     async def traffic() -> list[Exchange]:
@@ -245,7 +245,7 @@ def test_each_token_over_sockets(
     chat: Callable[..., Any],
     text: Callable[..., Any],
 ) -> None:
-    """Concurrent calls of ``ChatOpenAI``: the provider's own totals are ours."""
+    """With concurrent ``ChatOpenAI`` calls, the provider's totals equal ours."""
     server.when(lambda _: True, reply_to)
     chance = random.Random(SEED)  # noqa: S311 -- the same calls each time
     whole = [chat(model=name) for name in MODELS]
@@ -319,7 +319,7 @@ def assert_held(usage: TrackedUsage, server: FakeOpenAI, refused: int) -> None:
 def test_concurrent_calls_never_exceed_a_budget(
     chat: Callable[..., Any], server: FakeOpenAI
 ) -> None:
-    """A hundred calls at once in one event loop."""
+    """A hundred concurrent calls in one event loop stay within the budget."""
     llm = budgeted(chat, server)
 
     async def traffic() -> list[Any]:
@@ -335,7 +335,7 @@ def test_concurrent_calls_never_exceed_a_budget(
 def test_threads_never_exceed_a_budget(
     chat: Callable[..., Any], server: FakeOpenAI
 ) -> None:
-    """A hundred calls from twenty plain threads."""
+    """A hundred calls from twenty threads stay within the budget."""
     llm = budgeted(chat, server)
     with (
         track_usage(max_tokens=BUDGET) as usage,

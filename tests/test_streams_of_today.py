@@ -56,7 +56,7 @@ def flowed(telemetry: Capture) -> dict[str, Any]:
 async def test_astream_events(
     telemetry: Capture, server: FakeOpenAI, chat: Callable[..., Any], version: Any
 ) -> None:
-    """LangChain's own tracer beside ours changes nothing."""
+    """LangChain's own tracer does not change our spans."""
     server.script(LONG)
     model = chat(stream_usage=True)
     if version == "v1":
@@ -73,7 +73,7 @@ async def test_astream_events(
 async def test_stream_events_v3(
     telemetry: Capture, server: FakeOpenAI, chat: Callable[..., Any]
 ) -> None:
-    """The protocol's events tell chunks by a callback of their own."""
+    """The third version of events reports chunks by its own callback."""
     server.script(LONG, LONG)
     assert list(chat(stream_usage=True).stream_events("?", version="v3"))
     flowed(telemetry)
@@ -100,7 +100,7 @@ async def test_stream_events_v3(
 def test_stream_modes(
     telemetry: Capture, server: FakeOpenAI, chat: Callable[..., Any], mode: Any
 ) -> None:
-    """The tree is the same, whatever the reader wants to see of it."""
+    """The span tree is the same for each stream mode."""
     server.script(LONG)
     graph = graph_of(chat(stream_usage=True, callbacks=None))
     list(graph.stream(ASK, {"callbacks": [telemetry.handler]}, stream_mode=mode))
@@ -125,7 +125,7 @@ def outcome(telemetry: Capture, name: str) -> str | None:
 def test_a_reader_who_leaves(
     telemetry: Capture, server: FakeOpenAI, chat: Callable[..., Any]
 ) -> None:
-    """The stream that was left is abandoned, the one read to its end is not."""
+    """A stream that is left early is abandoned; one that is read to its end is not."""
     server.script(LONG, LONG)
     stream = chat().stream("?")
     next(stream)
@@ -139,7 +139,7 @@ def test_a_reader_who_leaves(
 async def test_a_reader_who_leaves_in_async_code(
     telemetry: Capture, server: FakeOpenAI, chat: Callable[..., Any]
 ) -> None:
-    """The same, where the event loop closes the stream."""
+    """This also holds if the event loop closes the stream."""
     server.script(LONG)
     stream = chat().astream("?")
     await anext(stream)
@@ -152,7 +152,7 @@ async def test_a_reader_who_leaves_in_async_code(
 async def test_a_reader_who_leaves_a_graph(
     telemetry: Capture, server: FakeOpenAI, chat: Callable[..., Any], way: str
 ) -> None:
-    """The call is given up with the graph that was left, and so is its node."""
+    """The call and its node are abandoned with the graph."""
     server.script(Reply("one two three four five six", chunk_delay=0.05))
     graph = agraph_of(chat(callbacks=None))
     about: Any = {"callbacks": [telemetry.handler]}

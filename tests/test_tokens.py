@@ -123,7 +123,7 @@ def test_several_choices_share_one_usage(
 def test_text_model(
     telemetry: Capture, server: FakeOpenAI, text: Callable[..., Any]
 ) -> None:
-    """A text model's tokens count, too."""
+    """The tokens of a text model count."""
     text().invoke("Roses?")
     assert_to_the_token(telemetry, server, 1)
 
@@ -179,7 +179,7 @@ def test_tools(
 def test_details_are_parts_of_the_totals(
     telemetry: Capture, server: FakeOpenAI, chat: Callable[..., Any]
 ) -> None:
-    """Cached, reasoning and audio tokens are shown and never added."""
+    """Cached, reasoning and audio tokens are parts and never added to the totals."""
     server.script(Reply(usage=Tokens(100, 50, cached=60, reasoning=30, audio_input=7)))
     chat().invoke("Roses?")
     assert_to_the_token(telemetry, server, 1)
@@ -204,7 +204,7 @@ def test_stream_without_usage_is_missing(
     chat: Callable[..., Any],
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """Nothing is guessed: two streams are counted, and one line says what to set."""
+    """Two streams without usage are counted, and one log line names the setting."""
     model = chat(stream_usage=False)
     with caplog.at_level(logging.WARNING, "otel_callbacks"):
         list(model.stream("Roses?"))
@@ -226,7 +226,7 @@ def test_stream_without_usage_is_missing(
 def test_provider_that_says_no_usage(
     telemetry: Capture, server: FakeOpenAI, chat: Callable[..., Any]
 ) -> None:
-    """A plain answer without usage is missing it as well."""
+    """A whole answer without usage counts as missing usage."""
     server.script(Reply(send_usage=False))
     chat().invoke("Roses?")
     assert counted(telemetry) == (0, 0)
@@ -236,7 +236,7 @@ def test_provider_that_says_no_usage(
 def test_cache_hit_is_saved(
     telemetry: Capture, server: FakeOpenAI, chat: Callable[..., Any]
 ) -> None:
-    """What LangChain's cache answers is saved, as many tokens as were spent once."""
+    """A cache hit saves as many tokens as the first call spent."""
     model = chat(cache=InMemoryCache())
     for _ in range(3):
         model.invoke("Roses?")
@@ -268,7 +268,7 @@ def test_error_before_an_answer_costs_nothing(
 def test_failed_structured_output_was_paid(
     telemetry: Capture, server: FakeOpenAI, chat: Callable[..., Any]
 ) -> None:
-    """An answer that does not fit its schema was paid: it counts under error."""
+    """Tokens of an answer that does not fit its schema count as error."""
     server.script(Reply("no bouquet"))
     model = chat().with_structured_output(Bouquet, method="json_schema")
     with pytest.raises(Exception, match="Bouquet"):
@@ -290,7 +290,7 @@ async def test_failed_structured_output_was_paid_in_async_code(
 def test_stream_that_breaks_off(
     telemetry: Capture, server: FakeOpenAI, chat: Callable[..., Any]
 ) -> None:
-    """A stream that breaks before its usage came has none, and is an error."""
+    """A stream that breaks before its usage arrives is an error without usage."""
     server.script(Reply(fault="drop", after_chunks=3))
     with pytest.raises(Exception):  # noqa: B017, PT011 -- the client's own
         list(chat(stream_usage=True).stream("Roses?"))

@@ -85,7 +85,7 @@ def spans(server: FakeOpenAI, script: str, *command: str) -> str:
 @pytest.mark.slow
 @pytest.mark.recent
 def test_an_unchanged_script_gives_the_same_spans(server: FakeOpenAI) -> None:
-    """opentelemetry-instrument in the place of the handler: names, kinds, parents."""
+    """``opentelemetry-instrument`` gives the same names, kinds and parents."""
     program = str(Path(sys.executable).with_name("opentelemetry-instrument"))
     unchanged = SHOWN + "config = {}\n" + SCRIPT + PRINT
     with_handler = SHOWN + EXPLICIT + SCRIPT + PRINT

@@ -23,7 +23,7 @@ PYTHON = os.environ.get("LANGGRAPH_PYTHON", "")
     not PYTHON, reason="langgraph-api is not installed: make langgraph-server"
 )
 def test_langgraph_dev(scene: Scene) -> None:
-    """The lifespan of an app of one's own sends the last calls at SIGTERM."""
+    """The lifespan of a custom app exports the last calls at SIGTERM."""
     graphs = {"shop": f"{APPS / 'graph.py'}:graph"}
     described = {
         "dependencies": [str(APPS)],

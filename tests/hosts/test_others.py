@@ -20,7 +20,7 @@ CALLS = 6
     ("pool", "late"), [("prefork", ""), ("prefork", "yes"), ("solo", "")]
 )
 def test_celery(scene: Scene, pool: str, late: str) -> None:
-    """Each worker process sends its last calls at a warm shutdown."""
+    """Each Celery worker exports its last calls at a warm shutdown."""
     for name in ("queue", "control", "results"):
         (scene.folder / name).mkdir()
     scene.more = {
@@ -59,7 +59,7 @@ print(handler.flush(timeout=60))
 def test_a_notebook_cell_that_is_run_twice(
     scene: Scene, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The second time it is the same handler, and nothing fails."""
+    """A cell that runs twice gets the same handler."""
     for name, value in scene.environment.items():
         monkeypatch.setenv(name, value)
     notebook = nbformat.v4.new_notebook()
@@ -84,7 +84,7 @@ assert not page.exception, page.exception
 
 
 def test_streamlit(scene: Scene) -> None:
-    """A click runs the script again: the same handler."""
+    """A rerun of the script gets the same handler."""
     source = (scene.folder / "page.py", scene.folder / "streamlit_app.py")
     source[0].write_text(PAGE)
     apps = scene.environment["PYTHONPATH"]
@@ -113,7 +113,7 @@ def test_two() -> None:
 
 
 def test_pytest_in_several_processes(scene: Scene) -> None:
-    """Both workers set up at collection; only one of them has the usual port."""
+    """Both workers set up at collection, and only one has the default port."""
     (scene.folder / "test_shop.py").write_text(textwrap.dedent(TESTS))
     scene.run(
         *("-m", "pytest", "-q", "-n", "2", "-p", "no:cacheprovider", "test_shop.py"),

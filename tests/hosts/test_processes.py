@@ -18,7 +18,7 @@ PROTOCOLS = pytest.mark.parametrize("protocol", ["grpc", "http/protobuf"])
 @PROTOCOLS
 @pytest.mark.parametrize("way", ["plain", "fork", "spawn", "executor", "os.fork"])
 def test_children(scene: Scene, way: str, protocol: str) -> None:
-    """Each child's calls are its own, and are there when it has ended."""
+    """Each child exports its own calls before it ends."""
     scene.protocol = protocol
     children = 0 if way == "plain" else 3
     scene.run("-m", "script", way, str(children))
@@ -27,7 +27,7 @@ def test_children(scene: Scene, way: str, protocol: str) -> None:
 
 @pytest.mark.parametrize("way", ["fork", "forkserver", "spawn"])
 def test_children_that_set_up_by_themselves(scene: Scene, way: str) -> None:
-    """They end without `atexit`, and nothing of theirs was there before the fork."""
+    """Children that set up after the fork export without `atexit`."""
     scene.run("-m", "own_children", way, "3")
     scene.check(3, lines=3)
 
@@ -37,7 +37,7 @@ def test_children_that_set_up_by_themselves(scene: Scene, way: str) -> None:
     ("number", "code"), [(signal.SIGTERM, -signal.SIGTERM), (signal.SIGINT, 130)]
 )
 def test_signals(scene: Scene, number: int, code: int, protocol: str) -> None:
-    """The last calls are sent, and the process ends as it would without a handler."""
+    """The last calls are exported, and the process ends as without a handler."""
     scene.protocol = protocol
     scene.start("-m", "script", "signal", "0")
     scene.receiver.wait_for(lambda: "ready" in scene.log())
@@ -47,7 +47,7 @@ def test_signals(scene: Scene, number: int, code: int, protocol: str) -> None:
 
 @PROTOCOLS
 def test_a_process_that_is_frozen(scene: Scene, protocol: str) -> None:
-    """What a function's host does between calls: after a flush nothing is missing."""
+    """A serverless host may freeze the process; after a flush nothing is missing."""
     scene.protocol = protocol
     scene.start("-m", "script", "freeze", "0")
     scene.receiver.wait_for(lambda: "ready" in scene.log())
@@ -61,7 +61,7 @@ def test_a_process_that_is_frozen(scene: Scene, protocol: str) -> None:
 
 
 def test_a_worker_that_nobody_scrapes_says_so(scene: Scene) -> None:
-    """Forked after configure(), with series that are only served."""
+    """A worker that is forked after configure() and only scraped logs a warning."""
     scene.more = {"OTEL_METRICS_EXPORTER": "prometheus"}
     scene.run("-m", "script", "fork", "2")
     said = [line for line in scene.log().splitlines() if "nobody scrapes" in line]
@@ -71,7 +71,7 @@ def test_a_worker_that_nobody_scrapes_says_so(scene: Scene) -> None:
 
 
 def test_a_port_that_was_set_is_refused(scene: Scene) -> None:
-    """By name, at the start."""
+    """The message at the start names the setting."""
     with closing(socket.create_server(("127.0.0.1", 0))) as taken:
         port = taken.getsockname()[1]
         scene.more = {"OTEL_EXPORTER_PROMETHEUS_PORT": str(port)}
@@ -84,7 +84,7 @@ def test_a_port_that_was_set_is_refused(scene: Scene) -> None:
 def test_a_receiver_that_hangs_does_not_hold_the_end_up(
     scene: Scene, protocol: str
 ) -> None:
-    """Every signal has something to send; nothing is answered; one line says it."""
+    """A receiver that never responds delays no exit, and one line is logged."""
     scene.protocol = protocol
     scene.more = {
         "OTEL_INSTRUMENTATION_GENAI_EMIT_EVENT": "true",
@@ -99,7 +99,7 @@ def test_a_receiver_that_hangs_does_not_hold_the_end_up(
 
 @PROTOCOLS
 def test_no_receiver(scene: Scene, protocol: str) -> None:
-    """The script ends by itself, and one line says why nothing arrives."""
+    """Without a receiver the script ends normally, and one line gives the reason."""
     scene.protocol = protocol
     scene.more = {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:9"}
     scene.run("-m", "script", "plain", "0")

@@ -15,7 +15,7 @@ CALLS = 12
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_uvicorn(scene: Scene, number: int) -> None:
-    """One process; it ends by the signal, after the app's lifespan."""
+    """A single process ends by the signal, after the app's lifespan."""
     scene.start("-m", "uvicorn", "fastapi_app:app", "--port", str(scene.port))
     scene.ask(CALLS)
     scene.end(number)
@@ -23,7 +23,7 @@ def test_uvicorn(scene: Scene, number: int) -> None:
 
 
 def test_uvicorn_with_workers(scene: Scene) -> None:
-    """Both workers come up, though only one of them has the usual port."""
+    """Both workers start, and only one has the default port."""
     port = ("--port", str(scene.port))
     scene.start("-m", "uvicorn", "fastapi_app:app", *port, "--workers", "2")
     scene.ask(CALLS)
@@ -32,7 +32,7 @@ def test_uvicorn_with_workers(scene: Scene) -> None:
 
 
 def test_uvicorn_with_reload(scene: Scene) -> None:
-    """The process that watches files does not hold the port."""
+    """The process that watches files does not use the port."""
     port = ("--port", str(scene.port))
     scene.start("-m", "uvicorn", "fastapi_app:app", *port, "--reload")
     scene.ask(CALLS)
@@ -41,7 +41,7 @@ def test_uvicorn_with_reload(scene: Scene) -> None:
 
 
 def test_uvicorn_run(scene: Scene) -> None:
-    """`python app.py` imports the app twice in one process: one handler."""
+    """`python app.py` imports the app twice in one process, with one handler."""
     scene.start("-m", "fastapi_app")
     scene.ask(CALLS)
     scene.end()
@@ -58,7 +58,7 @@ def test_uvicorn_run(scene: Scene) -> None:
     ],
 )
 def test_gunicorn(scene: Scene, how: tuple[str, ...], protocol: str) -> None:
-    """No worker fails to boot, none has to be killed at the end."""
+    """All workers start, and none is killed at the end."""
     scene.protocol = protocol
     bind = ("-b", f"127.0.0.1:{scene.port}")
     scene.start("-m", "gunicorn", "flask_app:app", *bind, *how)
@@ -70,7 +70,7 @@ def test_gunicorn(scene: Scene, how: tuple[str, ...], protocol: str) -> None:
 
 
 def test_flask_with_its_reloader(scene: Scene) -> None:
-    """Flask imports the app in two processes, one of which serves."""
+    """Flask imports the app in two processes, and one of them serves."""
     scene.more = {"OTEL_METRIC_EXPORT_INTERVAL": "500"}
     scene.start("-m", "flask_app")
     scene.ask(CALLS)

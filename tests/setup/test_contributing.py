@@ -18,7 +18,7 @@ _ADDRESS = "https://example.org/someone/otel-callbacks"
 
 
 def test_every_usual_change_names_files_that_exist() -> None:
-    """The table of usual changes has ten rows or more, and no path is of yesterday."""
+    """The table has at least ten rows, and all its paths exist."""
     text = (_ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
     table = text.partition("## Where do I change X?")[2].partition("\n## ")[0]
     rows = [line for line in table.splitlines() if line.startswith("| ")][1:]
@@ -60,7 +60,7 @@ def test_the_index_names_every_page() -> None:
     "file", sorted((_ROOT / ".github").rglob("*.yml")), ids=lambda file: file.stem
 )
 def test_hosted_files_can_be_read(file: Path) -> None:
-    """Each is YAML, and CI does there what it does here."""
+    """The hosted files are valid YAML and run the same commands as CI."""
     content = yaml.safe_load(file.read_text(encoding="utf-8"))
     assert isinstance(content, dict)
     if file.stem == "ci":
@@ -74,7 +74,7 @@ def test_hosted_files_can_be_read(file: Path) -> None:
 
 @pytest.mark.slow
 def test_a_release_leads_to_the_repository(tmp_path: Path) -> None:
-    """In what is uploaded no link of the README is relative, and addresses are set."""
+    """The uploaded README has no relative links, and the project URLs are set."""
     clone = tmp_path / "clone"
     subprocess.run(  # noqa: S603 -- ours
         ["git", "clone", "--quiet", _ROOT, clone],  # noqa: S607

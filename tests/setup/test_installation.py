@@ -134,7 +134,7 @@ def _expected(name: str) -> dict[str, str]:
 def test_newer_releases_change_nothing(
     name: str, future: Future, tmp_path: Path
 ) -> None:
-    """With the pip that this Python brings, each file gives exactly its pins."""
+    """With the bundled pip, each requirements file installs exactly its pins."""
     done = future.run(".ci/install", tmp_path / "venv", name, sys.executable)
     assert done.returncode == 0, done.stderr
     assert dict(_installed(tmp_path / "venv")) == _expected(name)
@@ -142,7 +142,7 @@ def test_newer_releases_change_nothing(
 
 @pytest.mark.parametrize("pip", _PIPS)
 def test_every_pip_installs_the_same(pip: str, future: Future, tmp_path: Path) -> None:
-    """The oldest pip that a supported Python brings does it, and the newest."""
+    """The oldest bundled pip and the newest pip install the same versions."""
     venv = _environment_with(pip, tmp_path / "venv")
     done = future.run(".ci/install", venv, "dev", sys.executable)
     assert done.returncode == 0, done.stderr
@@ -152,7 +152,7 @@ def test_every_pip_installs_the_same(pip: str, future: Future, tmp_path: Path) -
 
 
 def test_the_index_is_a_trap(future: Future, tmp_path: Path) -> None:
-    """Without the flags something newer comes: the index would notice their loss."""
+    """Without the flags pip installs newer versions, so the test would fail."""
     venv = tmp_path / "venv"
     future.run(sys.executable, "-m", "venv", venv)
     pip = (venv / "bin/python", "-m", "pip", "install")
@@ -166,7 +166,7 @@ def test_the_index_is_a_trap(future: Future, tmp_path: Path) -> None:
 
 
 def test_each_install_resolves_nothing() -> None:
-    """Whatever installs says --no-deps, and what is not ours has a hash."""
+    """Each install uses --no-deps, and each foreign package has a hash."""
     files = [*(ROOT / ".ci").iterdir(), *ROOT.glob("tests/**/*.sh")]
     files += [ROOT / "Dockerfile", ROOT / "Makefile", ROOT / "deploy/stack.mk"]
     files += (ROOT / ".github").glob("**/*.yml")

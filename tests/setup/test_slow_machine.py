@@ -41,14 +41,14 @@ def _limits() -> Iterator[tuple[str, float]]:
 
 
 def test_no_limit_is_short() -> None:
-    """What waits for a process, a thread or a call waits at least a minute."""
+    """Each wait for a process, a thread or a call has a limit of at least a minute."""
     # Event.wait(0.02) in a loop is how often something is asked.
     short = [(where, limit) for where, limit in _limits() if 1 <= limit < _LEAST_S]
     assert short == []
 
 
 def test_one_profile_holds_for_every_property() -> None:
-    """Hypothesis neither gives up on a slow example nor on slow drawing."""
+    """Hypothesis has no deadline and no health check for slow data."""
     assert settings.default is not None
     assert settings.default.deadline is None
     assert HealthCheck.too_slow in settings.default.suppress_health_check

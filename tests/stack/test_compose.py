@@ -41,7 +41,7 @@ def services(compose: dict[str, Any]) -> dict[str, dict[str, Any]]:
 
 @pytest.mark.parametrize("name", ["docker-compose.yml", "docker-compose.own-app.yml"])
 def test_the_file_keeps_the_schema(root: Path, name: str) -> None:
-    """Both files are what the compose specification allows."""
+    """Both files are valid by the Compose specification."""
     schema = ["check_jsonschema", "--builtin-schema", "vendor.compose-spec"]
     check = subprocess.run(  # noqa: S603 -- a tool of our own environment
         [sys.executable, "-m", *schema, str(root / name)],
@@ -62,7 +62,7 @@ def test_the_services_are_those_of_the_stack(
 def test_every_image_is_pinned_by_tag_and_digest(
     services: dict[str, dict[str, Any]], settings: dict[str, str]
 ) -> None:
-    """A tag alone may be another image tomorrow."""
+    """A tag alone may point to another image later."""
     pins = {name: value for name, value in settings.items() if name.endswith("_IMAGE")}
     assert [name for name, pin in pins.items() if not _PIN.fullmatch(pin)] == []
     assert services["app"]["build"]["context"] == "."
@@ -85,7 +85,7 @@ def test_the_demo_is_built_from_the_pinned_python(
 
 
 def test_the_demo_is_not_root_and_has_a_health_check(root: Path) -> None:
-    """The image runs under a number, and asks its own /healthz."""
+    """The image runs with a numeric user and checks its own /healthz."""
     dockerfile = (root / "Dockerfile").read_text()
     user = re.findall(r"^USER (\d+):\d+$", dockerfile, re.MULTILINE)
     assert user
@@ -95,7 +95,7 @@ def test_the_demo_is_not_root_and_has_a_health_check(root: Path) -> None:
 
 
 def test_requirements_of_the_image_have_hashes(root: Path) -> None:
-    """Nothing is installed into the image that is not named by its hash."""
+    """Each package that is installed into the image has a hash."""
     dockerfile = (root / "Dockerfile").read_text().replace("\\\n", " ")
     installs = re.findall(r"pip .*?install ([^&\n]*)", dockerfile)
     assert installs
@@ -107,7 +107,7 @@ def test_requirements_of_the_image_have_hashes(root: Path) -> None:
 def test_every_port_is_bound_to_loopback(
     services: dict[str, dict[str, Any]],
 ) -> None:
-    """Nothing of the stack is reachable from another machine."""
+    """No service of the stack is reachable from another machine."""
     ports = [port for service in services.values() for port in service.get("ports", ())]
     assert len(ports) == 6
     assert [port for port in ports if not port.startswith("127.0.0.1:")] == []
@@ -130,7 +130,7 @@ def test_a_service_is_contained(services: dict[str, dict[str, Any]], name: str) 
 def test_a_service_rotates_its_log_and_restarts(
     services: dict[str, dict[str, Any]], name: str
 ) -> None:
-    """A log cannot fill the disk, and a crash is not the end."""
+    """Logs are rotated, and a crashed service restarts."""
     service = services[name]
     assert service["logging"]["driver"] == "json-file"
     assert set(service["logging"]["options"]) == {"max-size", "max-file"}
@@ -141,7 +141,7 @@ def test_a_service_rotates_its_log_and_restarts(
 def test_a_service_has_a_health_check_or_a_reason(
     services: dict[str, dict[str, Any]], name: str
 ) -> None:
-    """`up --wait` knows when each is ready."""
+    """`up --wait` waits for the health check of each service."""
     check = services[name].get("healthcheck")
     assert bool(check) is (name not in _NO_HEALTH_CHECK)
     if check:
@@ -152,7 +152,7 @@ def test_a_service_has_a_health_check_or_a_reason(
 def test_services_wait_for_the_health_of_others(
     services: dict[str, dict[str, Any]],
 ) -> None:
-    """What has a health check is waited for by it."""
+    """A service waits for the health checks of its dependencies."""
     for service in services.values():
         for other, dependency in service.get("depends_on", {}).items():
             expected = "service_healthy"
@@ -178,7 +178,7 @@ def test_go_frees_memory_before_the_kernel_kills(
 def test_volumes_are_named_and_made_writable(
     compose: dict[str, Any], services: dict[str, dict[str, Any]]
 ) -> None:
-    """Every volume belongs to the one service that writes it, before that starts."""
+    """Every volume is owned by the service that writes it before it starts."""
     mounts = {
         name: [m.split(":")[0] for m in service.get("volumes", ()) if m[0] != "."]
         for name, service in services.items()
@@ -197,7 +197,7 @@ def test_volumes_are_named_and_made_writable(
 def test_configurations_are_mounted_for_reading(
     root: Path, services: dict[str, dict[str, Any]]
 ) -> None:
-    """Files of the repository are there, and no container can change them."""
+    """Configuration files are mounted read-only."""
     mounts = [
         mount.split(":")
         for service in services.values()
@@ -213,7 +213,7 @@ def test_configurations_are_mounted_for_reading(
 def test_nobody_administers_grafana_by_default(
     services: dict[str, dict[str, Any]], settings: dict[str, str]
 ) -> None:
-    """Without a password from the environment there is a random one, and viewers."""
+    """Without a set password Grafana has a random one, and visitors are viewers."""
     grafana = services["grafana"]
     environment = grafana["environment"]
     assert environment["GF_AUTH_ANONYMOUS_ORG_ROLE"] == "Viewer"
@@ -227,7 +227,7 @@ def test_nobody_administers_grafana_by_default(
 def test_a_random_password_is_made_only_where_none_is_given(
     services: dict[str, dict[str, Any]],
 ) -> None:
-    """The start script of Grafana, run for real up to its last line."""
+    """Grafana's start script makes a password only if none is set."""
     script = services["grafana"]["entrypoint"][2].replace("$$", "$")
     script = script.replace("exec /run.sh", 'echo "$GF_SECURITY_ADMIN_PASSWORD"')
 
@@ -268,7 +268,7 @@ def test_grafana_fetches_nothing_at_start(
 def test_settings_reach_the_service_and_are_documented(
     root: Path, services: dict[str, dict[str, Any]], service: str, configuration: str
 ) -> None:
-    """Whatever a configuration reads from the environment can be set and looked up."""
+    """Each variable that a configuration reads can be set and is documented."""
     read = set(re.findall(r"\$\{env:(\w+)", (root / configuration).read_text()))
     handed_on = set(services[service]["environment"])
     assert {n for n in read if not _ADDRESSES.fullmatch(n)} <= handed_on
@@ -287,7 +287,7 @@ def test_settings_of_the_compose_file_are_documented(root: Path) -> None:
 
 
 def test_the_second_file_leaves_the_demo_out(root: Path) -> None:
-    """With it, `app` is your own: the demo starts only when asked for."""
+    """With the second file `app` is your own, and the demo starts only on request."""
     second = yaml.safe_load((root / "docker-compose.own-app.yml").read_text())
     assert second["services"]["app"]["profiles"] == ["demo"]
     assert second["services"]["prometheus"]["extra_hosts"] == ["app:host-gateway"]
@@ -296,7 +296,7 @@ def test_the_second_file_leaves_the_demo_out(root: Path) -> None:
 
 
 def test_the_image_is_built_from_little(root: Path) -> None:
-    """What the build may see is listed; everything else stays outside."""
+    """The build context has only the listed files."""
     lines = (root / ".dockerignore").read_text().splitlines()
     rules = [line for line in lines if line and not line.startswith("#")]
     assert rules[0] == "*"

@@ -50,7 +50,7 @@ def panels(dashboards: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
 
 
 def test_the_committed_json_is_what_the_code_says(root: Path) -> None:
-    """The command that writes the dashboards finds nothing to write."""
+    """The committed JSON equals what the code writes."""
     build = root / "deploy" / "grafana" / "build.py"
     check = subprocess.run(  # noqa: S603 -- our own script
         [sys.executable, str(build), "--check"],
@@ -111,7 +111,7 @@ def test_every_panel_explains_itself(panels: dict[str, dict[str, Any]]) -> None:
 def test_titles_are_unique_within_a_dashboard(
     dashboards: dict[str, dict[str, Any]],
 ) -> None:
-    """A title is enough to say which panel is meant."""
+    """A title identifies a panel within its dashboard."""
     for dashboard in dashboards.values():
         titles = [panel["title"] for panel in panels_of(dashboard)]
         assert titles
@@ -119,7 +119,7 @@ def test_titles_are_unique_within_a_dashboard(
 
 
 def test_numbers_and_graphs_have_a_unit(panels: dict[str, dict[str, Any]]) -> None:
-    """A number without a unit is a riddle."""
+    """Each number and graph has a unit."""
     bare = [
         where
         for where, panel in panels.items()
@@ -132,13 +132,13 @@ def test_numbers_and_graphs_have_a_unit(panels: dict[str, dict[str, Any]]) -> No
 def test_expressions_parse(
     panel_expressions: list[Expression], other_expressions: list[Expression]
 ) -> None:
-    """All of them are PromQL; Grafana shows a wrong one as "no data"."""
+    """All expressions are valid PromQL; Grafana shows an invalid one as "no data"."""
     parsed = [one.parsed() for one in (*panel_expressions, *other_expressions)]
     assert len(parsed) > 150
 
 
 def test_no_counter_is_read_raw(panel_expressions: list[Expression]) -> None:
-    """A raw counter is right only until the process that counts restarts."""
+    """Counters are read with a function that handles restarts."""
     raw = [
         expression.where
         for expression in panel_expressions
@@ -151,7 +151,7 @@ def test_no_counter_is_read_raw(panel_expressions: list[Expression]) -> None:
 
 
 def test_windows_follow_the_dashboard(panel_expressions: list[Expression]) -> None:
-    """No expression has a window of its own."""
+    """No expression has a fixed window."""
     windows = {
         window
         for expression in panel_expressions
@@ -163,9 +163,9 @@ def test_windows_follow_the_dashboard(panel_expressions: list[Expression]) -> No
 def test_numbers_of_the_time_range_ask_once(
     panels: dict[str, dict[str, Any]],
 ) -> None:
-    """What sums over the range is an instant query, what goes by steps is not.
+    """Sums over the range are instant queries, and series by steps are not.
 
-    Which ten lines are drawn is decided once, at the end of the range.
+    The ten lines of a graph are chosen once, at the end of the range.
     """
     wrong = [
         where
@@ -180,7 +180,7 @@ def test_numbers_of_the_time_range_ask_once(
 def test_ratios_survive_a_model_that_always_fails(
     panel_expressions: list[Expression],
 ) -> None:
-    """Wherever a subset is divided by its whole, the missing subset counts as 0."""
+    """In a ratio, a missing subset counts as 0."""
     subset = re.compile(r'(?:outcome|error_type|status_code)!?=~?"[^"]*"')
     divided = [
         expression
@@ -192,7 +192,7 @@ def test_ratios_survive_a_model_that_always_fails(
 
 
 def test_latency_has_exemplars(panels: dict[str, dict[str, Any]]) -> None:
-    """Every graph and distribution of seconds shows single traces."""
+    """Every graph and distribution of seconds has exemplars."""
     blind = [
         where
         for where, panel in panels.items()
@@ -206,7 +206,7 @@ def test_latency_has_exemplars(panels: dict[str, dict[str, Any]]) -> None:
 def test_every_query_uses_the_chosen_data_source(
     panels: dict[str, dict[str, Any]],
 ) -> None:
-    """Panels name the variables, so that a dashboard works on any Grafana."""
+    """Panels use the data source variables, so dashboards work on any Grafana."""
     used = {
         (target["datasource"]["type"], target["datasource"]["uid"])
         for panel in panels.values()
@@ -218,7 +218,7 @@ def test_every_query_uses_the_chosen_data_source(
 def test_every_dashboard_has_the_shared_variables(
     dashboards: dict[str, dict[str, Any]],
 ) -> None:
-    """Links from one dashboard to another carry these along."""
+    """Links between dashboards keep the shared variables."""
     shared = [
         *("datasource", "jaeger"),
         *("service", "environment", "version", "instance", "job"),
@@ -233,7 +233,7 @@ def test_every_dashboard_has_the_shared_variables(
 def test_the_services_of_traces_are_the_chosen_ones(
     dashboards: dict[str, dict[str, Any]],
 ) -> None:
-    """Metrics and traces are of one service: the second list follows from the first."""
+    """The list of services of traces depends on the chosen service of metrics."""
     for dashboard in dashboards.values():
         variables = {v["name"]: v for v in dashboard["templating"]["list"]}
         for name in ("environment", "version", "instance", "job", "trace_service"):
@@ -251,7 +251,7 @@ def test_the_services_of_traces_are_the_chosen_ones(
 def test_every_panel_follows_the_variables(
     panels: dict[str, dict[str, Any]],
 ) -> None:
-    """No panel shows other services than the chosen ones; the Collector is one."""
+    """Panels show only the chosen services, except those of the Collector."""
     chosen = re.compile(
         r'instance=~"\$instance"|service_name=~"\$service"|job=~"\$(collector|job)"'
     )
@@ -283,7 +283,7 @@ _OF_NO_CALL: Final = re.compile(
 
 
 def test_no_panel_ignores_a_variable(dashboards: dict[str, dict[str, Any]]) -> None:
-    """What can be chosen narrows every panel whose series have it, or it is hidden."""
+    """A visible variable filters every panel whose series have its label."""
     ignored = set()
     for name, dashboard in dashboards.items():
         shown = {
@@ -337,7 +337,7 @@ def _scale(expression: str) -> tuple[str, bool]:
 
 
 def test_a_graph_has_one_scale(panels: dict[str, dict[str, Any]]) -> None:
-    """Dollars beside calls, or a share beside a rate, cannot be read on one axis."""
+    """One graph has one unit on its axis."""
     graphs = {w: p for w, p in panels.items() if p["type"] == "timeseries"}
     assert len(graphs) > 40
     mixed = [
@@ -384,7 +384,7 @@ _TITLES: Final = (
 
 
 def test_titles_say_what_is_asked(panels: dict[str, dict[str, Any]]) -> None:
-    """A p95 is a p95, a cost is money, and "by model" is split by the model."""
+    """Titles match their expressions: quantile, money and grouping."""
     held = set()
     wrong = []
     for where, panel in panels.items():
@@ -402,7 +402,7 @@ def test_titles_say_what_is_asked(panels: dict[str, dict[str, Any]]) -> None:
 
 
 def test_lines_have_names(panels: dict[str, dict[str, Any]]) -> None:
-    """A legend that Grafana makes up is only right where the reader chose the label."""
+    """Legends are set unless the reader chooses the label."""
     nameless = [
         where
         for where, panel in panels.items()
@@ -414,7 +414,7 @@ def test_lines_have_names(panels: dict[str, dict[str, Any]]) -> None:
 
 
 def test_the_first_screen_answers(dashboards: dict[str, dict[str, Any]]) -> None:
-    """What fails stands under the headline; what is looked up is closed at first."""
+    """Failures are at the top, and details are collapsed."""
     rows = {
         name: [(p["title"], p.get("collapsed", False)) for p in board["panels"]]
         for name, board in dashboards.items()
@@ -437,7 +437,7 @@ def test_the_first_screen_answers(dashboards: dict[str, dict[str, Any]]) -> None
 def test_variables_in_expressions_exist(
     dashboards: dict[str, dict[str, Any]],
 ) -> None:
-    """A variable that a dashboard does not have would stand there as text."""
+    """Every variable in an expression exists in its dashboard."""
     builtin = {"__rate_interval", "__range", "1"}
     for dashboard in dashboards.values():
         declared = {v["name"] for v in dashboard["templating"]["list"]} | builtin
@@ -468,7 +468,7 @@ def test_traces_open_in_jaeger(panels: dict[str, dict[str, Any]]) -> None:
 def test_jaeger_links_to_dashboards_that_exist(
     root: Path, dashboards: dict[str, dict[str, Any]]
 ) -> None:
-    """Addresses in Jaeger's UI name ids and variables of the dashboards."""
+    """Links in Jaeger's UI use existing dashboard ids and variables."""
     text = (root / "deploy" / "jaeger" / "ui.json").read_text()
     assert set(re.findall(r"/d/([\w-]+)", text)) <= set(_UIDS.values())
     variables = {v["name"] for v in dashboards["llm"]["templating"]["list"]}
@@ -505,7 +505,7 @@ def _cannot_be_filled(pattern: dict[str, str]) -> list[str]:
 
 
 def test_jaeger_can_fill_its_links(root: Path) -> None:
-    """Every parameter of a link is one that the page knows for that kind of link."""
+    """Every parameter of a link is available for that kind of link."""
     page = json.loads((root / "deploy" / "jaeger" / "ui.json").read_text())
     assert [_cannot_be_filled(one) for one in page["linkPatterns"]] == [[], [], []]
     broken = {
@@ -522,7 +522,7 @@ def test_jaeger_can_fill_its_links(root: Path) -> None:
 
 
 def test_jaegers_menu_opens_the_monitor_on_model_calls(root: Path) -> None:
-    """Model calls are CLIENT spans; the tab shows SERVER spans unless it is told."""
+    """The menu selects CLIENT spans; the tab shows SERVER spans by default."""
     page = json.loads((root / "deploy" / "jaeger" / "ui.json").read_text())
     urls = [urlsplit(entry["url"]) for entry in page["menu"]]
     (monitor,) = (url for url in urls if url.path == "/monitor")
@@ -535,7 +535,7 @@ def test_jaegers_menu_opens_the_monitor_on_model_calls(root: Path) -> None:
 def test_the_data_sources_know_each_other(
     data_sources: dict[str, dict[str, Any]],
 ) -> None:
-    """Exemplars lead to Jaeger, spans back to Prometheus, by fixed ids."""
+    """Exemplars link to Jaeger, and spans to Prometheus, by fixed ids."""
     assert set(data_sources) == {"prometheus", "jaeger"}
     exemplars = data_sources["prometheus"]["jsonData"]["exemplarTraceIdDestinations"]
     assert {link["name"] for link in exemplars} == {"trace_id"}
@@ -548,7 +548,7 @@ def test_the_data_sources_know_each_other(
 def test_a_table_of_the_busiest_has_no_row_without_its_count(
     panels: dict[str, dict[str, Any]],
 ) -> None:
-    """Further columns know more rows than the first, which is cut to the largest."""
+    """Further columns have no rows beyond those of the first."""
     cut = 0
     tables = (one for one in panels.values() if one["type"] == "table")
     for panel in tables:

@@ -153,21 +153,21 @@ def _derived(rules: list[dict[str, Any]]) -> dict[str, frozenset[str]]:
 def test_dashboards_read_only_what_exists(
     panel_expressions: list[Expression], known: dict[str, frozenset[str]]
 ) -> None:
-    """No panel asks for a series or a label that nobody emits."""
+    """Panels use only series and labels that exist."""
     assert _unknown(panel_expressions, known) == []
 
 
 def test_rules_and_links_read_only_what_exists(
     other_expressions: list[Expression], known: dict[str, frozenset[str]]
 ) -> None:
-    """No alert, recording rule or link asks for what nobody emits."""
+    """Alerts, recording rules and links use only series that exist."""
     assert _unknown(other_expressions, known) == []
 
 
 def test_legends_name_labels_that_the_query_keeps(
     dashboards: dict[str, dict[str, Any]],
 ) -> None:
-    """A legend in braces is a label that its expression groups by."""
+    """A label in a legend is one that its expression groups by."""
     lost = [
         f"{name}: {panel['title']}: {label}"
         for name, dashboard in dashboards.items()
@@ -187,7 +187,7 @@ def test_legends_name_labels_that_the_query_keeps(
 def test_every_series_of_the_code_is_on_a_dashboard(
     series: Series, panel_expressions: list[Expression]
 ) -> None:
-    """What is emitted is shown somewhere, by its own name."""
+    """Every emitted series is on a dashboard."""
     names = set(_known((series,)))
     read = {s.name for expression in panel_expressions for s in expression.selectors()}
     assert names & read
@@ -196,7 +196,7 @@ def test_every_series_of_the_code_is_on_a_dashboard(
 def test_the_choices_of_group_by_are_labels_of_the_cost(
     dashboards: dict[str, dict[str, Any]], known: dict[str, frozenset[str]]
 ) -> None:
-    """Whatever the reader groups the cost by, the cost has."""
+    """The cost has each label that the reader can group by."""
     variables = {v["name"]: v for v in dashboards["spend"]["templating"]["list"]}
     choices = {option["value"] for option in variables["group"]["options"]}
     # One that is chosen elsewhere; Grafana puts the label's name in.
@@ -207,7 +207,7 @@ def test_the_choices_of_group_by_are_labels_of_the_cost(
 def test_the_variable_label_offers_what_apps_chose(
     dashboards: dict[str, dict[str, Any]], known: dict[str, frozenset[str]]
 ) -> None:
-    """Every label of a counter of calls is left out, and no label of an app's own."""
+    """The variable offers the app's own labels and none of the built-in ones."""
     operations = set(known["otel_callbacks_operations_total"])
     for dashboard in dashboards.values():
         variables = {v["name"]: v for v in dashboard["templating"]["list"]}
@@ -222,7 +222,7 @@ def test_the_variable_label_offers_what_apps_chose(
 def test_variables_ask_for_labels_that_exist(
     dashboards: dict[str, dict[str, Any]], known: dict[str, frozenset[str]]
 ) -> None:
-    """The values a reader can choose come from series that exist."""
+    """Variables query series and labels that exist."""
     asked = {
         match.groups()
         for dashboard in dashboards.values()
