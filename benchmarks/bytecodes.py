@@ -1,8 +1,8 @@
-"""What the callbacks of one model call cost in bytecodes, on any machine the same.
+"""Count the bytecodes of the callbacks of one model call.
 
-Python runs a call's callbacks under `sys.settrace`, which counts each bytecode. It says
-less than CPU time does, since one bytecode may be a call into C; but it is the same
-number each time, so a step's before and after can be told on any machine.
+Python runs a call's callbacks under `sys.settrace`, which reports each bytecode. This
+is less precise than CPU time, since one bytecode may call into C, but the number is
+the same on every machine and in every run, so it shows the effect of a change.
 
     python benchmarks/bytecodes.py
     python benchmarks/bytecodes.py --shapes openai --modes sync --parts
@@ -33,11 +33,11 @@ WARM_UP = 200
 MODES = ("sync", "stream", "errors")
 
 Event = tuple[str, tuple[Any, ...], dict[str, Any]]
-"""A callback's name and its arguments, but for the run's id."""
+"""A callback's name and its arguments, without the run id."""
 
 
 class Recorder(BaseCallbackHandler):
-    """Keeps the callbacks of a call."""
+    """Record the callbacks of a call."""
 
     run_inline = True
 
@@ -61,7 +61,7 @@ class Recorder(BaseCallbackHandler):
 
 
 def recorded(shape: str, mode: str) -> list[Event]:
-    """Return the callbacks of one call as LangChain makes them."""
+    """Return the callbacks that LangChain makes for one call."""
     recorder = Recorder()
     model = ShapedModel(shape=shape, fails=mode == "errors", callbacks=[recorder])
     with contextlib.suppress(RuntimeError):
@@ -74,7 +74,7 @@ def recorded(shape: str, mode: str) -> list[Event]:
 
 
 def replay(handler: Any, events: list[Event], calls: int) -> None:
-    """Make the callbacks of so many calls."""
+    """Repeat the callbacks for a number of calls."""
     for _ in range(calls):
         run_id = uuid4()
         for name, args, more in events:
@@ -82,7 +82,7 @@ def replay(handler: Any, events: list[Event], calls: int) -> None:
 
 
 def counted(work: Callable[[], object]) -> Counter[CodeType]:
-    """Return how many bytecodes each function runs."""
+    """Return the number of executed bytecodes by function."""
     found: Counter[CodeType] = Counter()
 
     def trace(frame: Any, event: str, _: object) -> Any:
@@ -105,7 +105,7 @@ def counted(work: Callable[[], object]) -> Counter[CodeType]:
 
 
 def measure(shape: str, mode: str) -> tuple[float, float, Counter[CodeType]]:
-    """Return a call's bytecodes: of the bare span, of ours, and ours by function."""
+    """Return a call's bytecodes: of the bare span, of the handler, and by function."""
     events = recorded(shape, mode)
     sums = []
     found: Counter[CodeType] = Counter()
@@ -115,14 +115,14 @@ def measure(shape: str, mode: str) -> tuple[float, float, Counter[CodeType]]:
         replay(handler, events, WARM_UP)
         scrape()
         found = counted(functools.partial(replay, handler, events, CALLS))
-        # What the calls add to a scrape: all of their way into the series.
+        # Includes the scrape, which folds the calls into the series.
         folded = counted(scrape).total() - counted(scrape).total()
         sums.append((found.total() + folded) / CALLS)
     return sums[0], sums[1], found
 
 
 def parts(functions: Counter[CodeType]) -> Counter[str]:
-    """Add up bytecodes by package of ours; what is called outside has one sum."""
+    """Add up bytecodes by package; everything outside the package is one sum."""
     found: Counter[str] = Counter()
     for code, count in functions.items():
         _, ours, path = code.co_filename.rpartition("/otel_callbacks/")

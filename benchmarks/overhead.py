@@ -1,14 +1,14 @@
-"""What one model call costs with the handler, as a ratio to the least possible.
+"""Measure the cost of one model call with the handler, relative to the least possible.
 
-All contenders run in one process, ten calls each in turn, on models whose answers have
-the shapes of five providers' packages (`shapes`). What is measured is the CPU time of
-all threads, the sum of all turns: a processor that slows down for a moment does so for
-each of them. "Least" is a handler that makes one SDK span of 12 attributes for each
-call and does nothing else. Handlers are given where apps give them: to the model's
+All contenders run in one process, ten calls each in turn, on models with answers in
+the shapes of five providers' packages (`shapes`). The figure is the CPU time of
+all threads, summed over all turns, so a temporarily slow processor affects
+all contenders. "Least" is a handler that makes one SDK span of 12 attributes for each
+call and does nothing else. Handlers are passed where apps pass them: to the model's
 constructor, and with the request. Series are scraped within the measured time. Garbage
-is collected between the rounds, as one contender would pay for the garbage of all.
+is collected between the rounds, so no contender pays for the garbage of another.
 
-Other tracers that are installed take part, too (`other_tracers`).
+Other installed tracers are measured too (`other_tracers`).
 
     make bench
     make bench ARGS="--rounds 60 --modes sync errors --shapes openai gemini"
@@ -54,11 +54,11 @@ if TYPE_CHECKING:
 
     from opentelemetry.trace import Span, Tracer
 
-CALLS = 10  # of a turn
-TURNS = 10  # of a round
+CALLS = 10  # per turn
+TURNS = 10  # per round
 WARM_UP = 2  # rounds that are not counted
-# A scrape is due for so many rounds: before enough calls wait for the background thread
-# to fold them in another contender's turn. In production it has more calls to share it.
+# Rounds per scrape: before enough calls wait for the background thread
+# to fold them in another contender's turn. In production more calls share a scrape.
 SCRAPED = 4
 
 
@@ -112,13 +112,13 @@ Run = Callable[[Any, dict[str, Any]], None]
 
 
 def sync(model: ShapedModel, config: dict[str, Any]) -> None:
-    """One call after another."""
+    """Make calls one by one."""
     for _ in range(CALLS):
         model.invoke("Roses?", config)
 
 
 def gathered(model: ShapedModel, config: dict[str, Any]) -> None:
-    """All calls at once in a loop."""
+    """Make all calls concurrently in an event loop."""
 
     async def main() -> None:
         await asyncio.gather(*(model.ainvoke("Roses?", config) for _ in range(CALLS)))
@@ -127,7 +127,7 @@ def gathered(model: ShapedModel, config: dict[str, Any]) -> None:
 
 
 def streamed(model: ShapedModel, config: dict[str, Any]) -> None:
-    """Streams of fifty chunks, read to their end."""
+    """Read streams of fifty chunks to their end."""
     for _ in range(CALLS):
         for _ in model.stream("Roses?", config):
             pass
@@ -141,7 +141,7 @@ def failing(model: ShapedModel, config: dict[str, Any]) -> None:
 
 
 def agent(graph: Any, config: dict[str, Any]) -> None:
-    """Graphs of five nodes, each of which calls the model once."""
+    """Run graphs of five nodes, each of which calls the model once."""
     for _ in range(CALLS // 5):
         graph.invoke({"text": "Roses?"}, config)
 
@@ -171,7 +171,7 @@ if find_spec("langgraph") is not None:
 
 @contextlib.contextmanager
 def no_garbage() -> Iterator[None]:
-    """Collect garbage before, and none within."""
+    """Collect garbage before the block, and none within it."""
     gc.collect()
     gc.disable()
     try:
@@ -181,14 +181,14 @@ def no_garbage() -> Iterator[None]:
 
 
 def measure(run: Callable[[], object]) -> float:
-    """Return the CPU microseconds of a run, of all threads."""
+    """Return the CPU microseconds of a function in all threads."""
     before = time.process_time_ns()
     run()
     return (time.process_time_ns() - before) / 1000
 
 
 def contenders() -> dict[str, tuple[list[Any], Callable[[], object]]]:
-    """Return who takes part: the handlers, and what a scrape is for them."""
+    """Return the contenders: their handlers and their scrapes."""
     provider = TracerProvider(shutdown_on_exit=False)
     provider.add_span_processor(SpanProcessor())
     registry = CollectorRegistry()
@@ -206,7 +206,7 @@ def contenders() -> dict[str, tuple[list[Any], Callable[[], object]]]:
 def overhead(
     rounds: int, modes: Iterable[str], shapes: Iterable[str]
 ) -> list[dict[str, Any]]:
-    """Return, for each mode, place and shape, what a call costs and each adds."""
+    """Return the cost of a call, and what each handler adds, by mode and shape."""
     table = []
     for mode, place, shape in itertools.product(modes, PLACES, shapes):
         if mode.startswith("agent") and place == PLACES[0]:
@@ -238,7 +238,7 @@ def overhead(
 def _given(
     mode: str, place: str, shape: str, handlers: list[Any]
 ) -> tuple[Any, dict[str, Any]]:
-    """Return what a mode is run on: the model or the graph, and its config."""
+    """Return the model or the graph of a mode, and its config."""
     at_construction = place == PLACES[0]
     model = ShapedModel(
         shape=shape,
@@ -250,7 +250,7 @@ def _given(
 
 
 def growth() -> dict[int, float]:
-    """Return the microseconds of one start and end beside so many open runs."""
+    """Return the microseconds of one start and end with a number of open runs."""
     found = {}
     handler = contenders()["otel_callbacks"][0][0]
     held: list[UUID] = []
@@ -275,7 +275,7 @@ def growth() -> dict[int, float]:
 
 
 def memory() -> dict[str, float]:
-    """Return the kilobytes of one open run, and of the bare SDK span in it."""
+    """Return the kilobytes of one open run and of its bare SDK span."""
     taking_part = contenders()
     found = {}
     for who in ("least", "otel_callbacks"):
@@ -303,7 +303,7 @@ def memory() -> dict[str, float]:
 
 
 def imports() -> dict[str, float]:
-    """Return the CPU seconds of imports, each the least of five fresh processes."""
+    """Return the CPU seconds of imports, each the minimum of five processes."""
     found = {}
     ours, model = "otel_callbacks", "langchain_openai"
     for what in (ours, model, f"{model}, {ours}"):
@@ -323,7 +323,7 @@ def imports() -> dict[str, float]:
 
 
 def ratios(table: list[dict[str, Any]], who: str) -> dict[tuple[str, str], list[float]]:
-    """Return times the least, for each mode and place, by shape."""
+    """Return the ratios to the least, for each mode and place, by shape."""
     found: dict[tuple[str, str], list[float]] = {}
     for row in table:
         if who in row:
@@ -345,7 +345,7 @@ def show(table: list[dict[str, Any]], shapes: list[str]) -> None:
 
 
 def draw(table: list[dict[str, Any]], shapes: list[str], path: str) -> None:
-    """Draw times the least as bars: the worst shape of each mode and place."""
+    """Draw the ratios as bars: the worst shape of each mode and place."""
     pyplot = import_module("matplotlib.pyplot")
     known = {"mode", "place", "shape", "bare", "least"}
     names = [name for name in table[0] if name not in known]

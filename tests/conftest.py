@@ -54,7 +54,7 @@ _ATTACKS = (
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark what takes seconds; refuse a name that xdist could not run."""
+    """Mark slow tests; refuse names that xdist cannot run."""
     for item in items:
         if item.nodeid.startswith(_SLOW):
             item.add_marker(pytest.mark.slow)
@@ -67,13 +67,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def pytest_collection_finish() -> None:
-    """Leave what is imported out of collections: a fixture collects after each test."""
+    """Freeze imported objects, because a fixture collects garbage after each test."""
     gc.collect()
     gc.freeze()
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Note what was skipped; at the end of CI say what was left out, and why."""
+    """Record skipped tests; CI prints them with the reasons at its end."""
     name = os.environ.get("OTEL_CALLBACKS_LEFT_OUT")
     if not name:
         return
@@ -94,7 +94,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 
 @pytest.fixture
 def telemetry() -> Iterator[Capture]:
-    """Fresh providers and registry; afterwards no run is open, no span current."""
+    """Return fresh telemetry; afterwards no run is open and no span is current."""
     with capture() as captured:
         yield captured
         gc.collect()
@@ -106,21 +106,21 @@ def telemetry() -> Iterator[Capture]:
 
 @pytest.fixture(scope="session")
 def running_server() -> Iterator[FakeOpenAI]:
-    """One fake provider for the whole run."""
+    """Return the fake provider of the whole test run."""
     with FakeOpenAI() as server:
         yield server
 
 
 @pytest.fixture
 def server(running_server: FakeOpenAI) -> FakeOpenAI:
-    """Return the fake provider, with nothing left from the test before."""
+    """Return the fake provider, reset for each test."""
     running_server.reset()
     return running_server
 
 
 @pytest.fixture
 def http_spans(telemetry: Capture) -> Iterator[None]:
-    """Make the HTTP client's calls spans, as an app's own instrumentation does."""
+    """Instrument the HTTP client, as an app does."""
     # OpenAI's client moved from httpx to httpx2 with its version 3.
     name = "HTTPX2ClientInstrumentor" if _uses_httpx2() else "HTTPXClientInstrumentor"
     instrumentor = getattr(instrumentation, name)()
@@ -130,7 +130,7 @@ def http_spans(telemetry: Capture) -> Iterator[None]:
 
 
 def _uses_httpx2() -> bool:
-    """Say which HTTP library OpenAI's client calls."""
+    """Return whether OpenAI's client uses httpx2."""
     import openai  # noqa: PLC0415 -- a second of imports
 
     return int(openai.__version__.split(".")[0]) >= 3
@@ -138,7 +138,7 @@ def _uses_httpx2() -> bool:
 
 @pytest.fixture
 def chat(telemetry: Capture, server: FakeOpenAI) -> Callable[..., Any]:
-    """Make a real ``ChatOpenAI`` on the fake provider, with the handler."""
+    """Return a function that makes a ``ChatOpenAI`` for the fake provider."""
     from langchain_openai import ChatOpenAI  # noqa: PLC0415 -- a second of imports
 
     def make(**options: Any) -> ChatOpenAI:
@@ -152,7 +152,7 @@ def chat(telemetry: Capture, server: FakeOpenAI) -> Callable[..., Any]:
 
 @pytest.fixture
 def text(telemetry: Capture, server: FakeOpenAI) -> Callable[..., Any]:
-    """Make a real ``OpenAI`` text model on the fake provider, with the handler."""
+    """Return a function that makes an ``OpenAI`` text model for the fake provider."""
     from langchain_openai import OpenAI  # noqa: PLC0415 -- a second of imports
 
     def make(**options: Any) -> OpenAI:
@@ -166,7 +166,7 @@ def text(telemetry: Capture, server: FakeOpenAI) -> Callable[..., Any]:
 
 @pytest.fixture(scope="session")
 def check_schema() -> Callable[[str, Any], None]:
-    """Hold a value of content against the conventions' schema, read strictly.
+    """Return a strict check of content against the conventions' schema.
 
     The schemas let any object with a type pass as a generic part; here a part of a
     type that they know must be what they say of that type.

@@ -45,7 +45,7 @@ _SERVICES = {
 
 
 class Receiver:
-    """Takes what is exported; a context manager."""
+    """Receive exports; a context manager."""
 
     def __init__(self) -> None:
         self.status = 200
@@ -78,7 +78,7 @@ class Receiver:
         self._thread.join(PATIENCE)
 
     def take(self, signal: str, protocol: str, request: Any) -> None:
-        """Take a request, once it may be answered."""
+        """Record a request when it may be answered."""
         self.release.wait(PATIENCE)
         self.got.append((signal, request))
         self.protocols.append((signal, protocol))
@@ -150,7 +150,7 @@ class Receiver:
 
 
 class _Servicer:
-    """Takes one signal over gRPC."""
+    """Receive one signal over gRPC."""
 
     def __init__(self, receiver: Receiver, signal: str) -> None:
         self._receiver = receiver
@@ -163,7 +163,7 @@ class _Servicer:
 
 
 def _handler(receiver: Receiver) -> type[BaseHTTPRequestHandler]:
-    """Return what takes requests over HTTP."""
+    """Return the HTTP request handler."""
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
@@ -189,7 +189,7 @@ def _handler(receiver: Receiver) -> type[BaseHTTPRequestHandler]:
 
 
 def _text(attributes: Any, key: str) -> str:
-    """Return an attribute that is text."""
+    """Return a string attribute."""
     return next(
         (one.value.string_value for one in attributes if one.key == key),
         "",

@@ -1,6 +1,6 @@
-"""How long tests wait: for a condition, never for a clock to be right.
+"""Waits of tests: for a condition, never for a fixed time.
 
-A machine may be ten times slower than ours. Whatever a test waits for has the one limit
+A machine may be ten times slower than ours. Every wait of a test has the one limit
 of this module, which only a real hang reaches.
 """
 

@@ -1,15 +1,15 @@
 #!/usr/bin/env bash
-# Makes what deploy/kubernetes needs and no repository may hold: a random token, a salt
-# for user names, a certificate authority and the gateway's certificate.
+# Creates the Secrets of deploy/kubernetes: a random token, a salt for user names, a
+# certificate authority and the gateway's certificate.
 #
-#   secrets.sh                 in the namespace otel-callbacks; what is there stays
-#   secrets.sh app NAMESPACE   the token and the authority's certificate for apps there,
-#                              and the label that lets them through the network policy
+#   secrets.sh                 in the namespace otel-callbacks; existing Secrets stay
+#   secrets.sh app NAMESPACE   copies the token and the authority's certificate for apps,
+#                              and sets the label that the network policy requires
 #   secrets.sh dev             also the empty Secrets that overlays/dev mounts
 #
-# With cert-manager or another authority of yours, make the Secret otel-gateway-tls
-# (tls.crt, tls.key, ca.crt) with it instead; this script leaves it alone then. The
-# certificate made here is valid for a year: delete the Secret and run it again.
+# With cert-manager or your own authority, create the Secret otel-gateway-tls (tls.crt,
+# tls.key, ca.crt) with it; this script then keeps that Secret. The certificate of this
+# script is valid for a year; to renew it, delete the Secret and run the script again.
 set -euo pipefail
 
 space=otel-callbacks
@@ -44,7 +44,7 @@ esac
 kubectl apply --server-side -f "$here/base/namespace.yaml"
 
 if ! there secret otel-gateway-token; then
-  # No line end: it would be part of the token.
+  # Without a line end, which would be part of the token.
   openssl rand -hex 32 | tr -d '\n' >"$work/token"
   openssl rand -hex 32 | tr -d '\n' >"$work/user-salt"
   make "$space" secret generic otel-gateway-token \
@@ -67,7 +67,7 @@ if ! there secret otel-gateway-tls; then
 fi
 
 if [ "${1:-}" = dev ]; then
-  # Neither login nor TLS there: the mounts want a Secret all the same.
+  # There is no login and no TLS, but the mounts require the Secrets.
   there secret kafka-client || make "$space" secret generic kafka-client
   there secret opensearch-jaeger || make "$space" secret generic opensearch-jaeger \
     --from-literal=username= --from-literal=password= --from-literal=ca.crt=

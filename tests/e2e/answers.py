@@ -1,4 +1,4 @@
-"""What Jaeger and Prometheus answer, over their public HTTP APIs."""
+"""Clients for the public HTTP APIs of Jaeger and Prometheus."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _NOT_FOUND = 404
 
 
 def get(url: str, **query: str) -> Any:
-    """Return the JSON that a URL answers with.
+    """Return the JSON response of a URL.
 
     Args:
         url: Without its query.
@@ -64,7 +64,7 @@ class Span:
     events: dict[str, dict[str, Any]]
 
     def overlaps(self, other: Span) -> bool:
-        """Return whether both were open at one time.
+        """Return whether two spans were open at the same time.
 
         Args:
             other: Another span.
@@ -73,7 +73,7 @@ class Span:
 
 
 def trace(jaeger: str, trace_id: str) -> list[Span]:
-    """Return a trace's spans as Jaeger's API v3 has them; none if it is unknown.
+    """Return a trace's spans from Jaeger's API v3; none if the trace is unknown.
 
     Args:
         jaeger: The URL of Jaeger's HTTP port.
@@ -130,7 +130,7 @@ def _value(typed: dict[str, Any]) -> Any:
 
 
 def samples(prometheus: str, query: str) -> list[dict[str, Any]]:
-    """Return what a PromQL expression gives now: labels and value of each series.
+    """Return labels and value of each series of a PromQL expression.
 
     Args:
         prometheus: The URL of Prometheus.
@@ -144,7 +144,7 @@ def samples(prometheus: str, query: str) -> list[dict[str, Any]]:
 
 
 def total(prometheus: str, query: str) -> float:
-    """Return the one number that a PromQL expression gives now, 0 if it is empty.
+    """Return the value of a PromQL expression with one series, 0 if it is empty.
 
     Args:
         prometheus: The URL of Prometheus.
@@ -156,7 +156,7 @@ def total(prometheus: str, query: str) -> float:
 
 
 def exemplars(prometheus: str, query: str, since: float, until: float) -> list[str]:
-    """Return the trace ids that the exemplars of a series name.
+    """Return the trace ids in the exemplars of a series.
 
     Args:
         prometheus: The URL of Prometheus.

@@ -1,4 +1,4 @@
-"""Asks a board's variables, panels and links as Grafana and a browser would."""
+"""Query a board's variables, panels and links as Grafana and a browser do."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ _LABEL_NAMES = re.compile(r"label_names\((.+)\)")
 
 @dataclass
 class Answer:
-    """What one panel was answered.
+    """The query results of one panel.
 
     Args:
         panel: The panel's JSON.
-        queries: The expressions as they were asked.
+        queries: The expressions with variables filled in.
         series: For each query the series: labels and (time, value) pairs.
-        traces: What Jaeger found, for tables of traces.
-        trouble: What a server complained of.
+        traces: Traces from Jaeger, for tables of traces.
+        trouble: A server's error.
     """
 
     panel: dict[str, Any]
@@ -56,7 +56,7 @@ class Answer:
 
 
 def panels_of(dashboard: dict[str, Any]) -> list[dict[str, Any]]:
-    """Return the panels that ask, those of closed rows as well."""
+    """Return the panels with queries, including those of collapsed rows."""
     return [
         panel
         for placed in dashboard["panels"]
@@ -66,7 +66,7 @@ def panels_of(dashboard: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 class Board:
-    """One dashboard, asked about one choice of services.
+    """One dashboard, with one choice of services.
 
     Args:
         name: The name of its file.
@@ -93,7 +93,7 @@ class Board:
             self.variables[variable["name"]] = self._of(variable)
 
     def _of(self, variable: dict[str, Any]) -> str:
-        """Return a variable's value as it goes into an expression."""
+        """Return a variable's value for an expression."""
         name = variable["name"]
         if variable["type"] != "query":
             current = variable.get("current") or {}
@@ -110,7 +110,7 @@ class Board:
         return str(variable.get("allValue") or "|".join(map(re.escape, values)))
 
     def _asked(self, query: str) -> list[str]:
-        """Ask for values or names of labels."""
+        """Query values or names of labels."""
         window = {"start": str(self._since), "end": str(self._until)}
         if match := _LABEL_NAMES.fullmatch(query):
             url = f"{self._prometheus}/api/v1/labels"
@@ -124,7 +124,7 @@ class Board:
         return [value for value in found["data"] if value]
 
     def _filled(self, text: str) -> str:
-        """Put variables in, as Grafana does."""
+        """Fill in variables, as Grafana does."""
         width = f"{max(30, int(self._until - self._since))}s"
         # Within a PromQL string a backslash is written as two.
         is_promql = "=~" in text
@@ -140,11 +140,11 @@ class Board:
         return text
 
     def answers(self) -> dict[str, Answer]:
-        """Ask every panel, and return the answers by title."""
+        """Query every panel, and return the results by title."""
         return {panel["title"]: self.ask(panel) for panel in panels_of(self.json)}
 
     def ask(self, panel: dict[str, Any]) -> Answer:
-        """Ask all queries of a panel."""
+        """Run all queries of a panel."""
         answer = Answer(panel)
         for target in panel.get("targets", ()):
             try:
@@ -161,7 +161,7 @@ class Board:
     def _prometheus_says(
         self, query: str, target: dict[str, Any]
     ) -> list[dict[str, Any]]:
-        """Ask once, or step by step."""
+        """Run an instant or a range query."""
         window = {
             "start": str(self._since),
             "end": str(self._until),
@@ -215,7 +215,7 @@ class Board:
         return [trace["traceID"] for trace in found]
 
     def links(self) -> list[str]:
-        """Return the addresses of all links that need no click on a value."""
+        """Return the URLs of all links that need no value."""
         urls = [link["url"] for link in self.json["links"] if link.get("url")]
         for panel in panels_of(self.json):
             urls += [

@@ -18,7 +18,7 @@ _COUNTED = 'traces_span_metrics_calls_total{service_name="compose"} > 0'
 
 
 def main(arguments: list[str]) -> None:
-    """Do what the first argument says.
+    """Run the command in the first argument.
 
     Args:
         arguments: ``send``, or ``find`` and a trace id.

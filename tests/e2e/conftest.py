@@ -32,7 +32,7 @@ def stack(tmp_path_factory: TempPathFactory) -> Iterator[Stack]:
 
 @pytest.fixture
 def own_stack(tmp_path: Path) -> Iterator[Stack]:
-    """A stack of one test's own, nothing started, everything ended afterwards."""
+    """Return a stack for one test, not started; it is stopped afterwards."""
     servers = Stack(tmp_path)
     try:
         yield servers

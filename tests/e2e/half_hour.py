@@ -1,4 +1,4 @@
-"""Runs the shipped demo beside the real servers, and says which alerts fired.
+"""Run the shipped demo beside the real servers, and print which alerts fired.
 
 ```
 make quiet                      # 31 minutes; ARGS="--minutes 5" for less
@@ -28,7 +28,7 @@ _STARTS_SECONDS: Final = 60
 
 
 def main() -> int:
-    """Run the demo, print each alert and how long it stood, and fail if one fired."""
+    """Run the demo, print each alert with its duration, and fail if one fired."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--minutes", type=float, default=31.0)
     minutes = parser.parse_args().minutes
@@ -62,7 +62,7 @@ def main() -> int:
 
 
 def _report(url: str, since: float) -> int:
-    """Print what fired and what was pending, and return whether something fired."""
+    """Print firing and pending alerts, and return whether one fired."""
     window = f"[{int(time.time() - since)}s]"
     calls = samples(url, "sum(otel_callbacks_operations_total)")[0]["value"]
     print(f"{calls:,.0f} operations in {(time.time() - since) / 60:.0f} minutes")  # noqa: T201

@@ -1,4 +1,4 @@
-"""Runs the app that makes one call for each line of its input."""
+"""Run the app that makes one call for each line of its input."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _ENDS_WITHIN = 60
 def one_call_app(
     stack: Stack, exporter: str, **more: str
 ) -> Iterator[Callable[[], None]]:
-    """Run the app, scraped or pushing, and give what makes one call.
+    """Run the app, scraped or pushing, and return a function that makes one call.
 
     Args:
         stack: Where it sends.

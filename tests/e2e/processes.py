@@ -25,7 +25,7 @@ _T = TypeVar("_T")
 
 
 def free_ports(count: int) -> list[int]:
-    """Return ports of the loopback address that nobody listens on.
+    """Return free ports of the loopback address.
 
     Args:
         count: How many; all are different.
@@ -39,16 +39,16 @@ def free_ports(count: int) -> list[int]:
 
 
 def eventually(probe: Callable[[], _T], what: str, within: float = WAIT_S) -> _T:
-    """Return what a probe finds as soon as it finds something.
+    """Poll until a probe returns a true value, and return it.
 
     Args:
-        probe: Called again and again; a false value or an unreachable server means
+        probe: Called repeatedly; a false value or an unreachable server means
             not yet.
-        what: What is waited for, said when it does not come.
+        what: The subject of the message on a timeout.
         within: Seconds.
 
     Raises:
-        AssertionError: It has not come in time; the message holds the last answer.
+        AssertionError: The time is over; the message has the last result.
     """
     deadline = time.monotonic() + within
     last: object = None
@@ -112,10 +112,10 @@ class Server:
             )
 
     def start(self) -> None:
-        """Start the process and wait until it answers.
+        """Start the process and wait until it is healthy.
 
         Raises:
-            AssertionError: It ended or does not answer; the message ends with its log.
+            AssertionError: It ended or is not healthy; the message ends with its log.
         """
         self.launch()
         try:
@@ -141,7 +141,7 @@ class Server:
         return self.log.read_text(errors="replace") if self.log.exists() else ""
 
     def ended(self, within: float = WAIT_S) -> int:
-        """Wait for the process to end by itself and return its exit code.
+        """Wait until the process ends, and return its exit code.
 
         Args:
             within: Seconds.
@@ -158,7 +158,7 @@ class Server:
             raise AssertionError(message) from None
 
     def stop(self) -> None:
-        """Ask the process to end, and end it if it does not."""
+        """Terminate the process, and kill it if it does not end."""
         self._signal(signal.SIGTERM)
         if self._process is not None:
             try:
@@ -167,7 +167,7 @@ class Server:
                 self.kill()
 
     def kill(self) -> None:
-        """End the process at once, as a crash or the kernel would."""
+        """Kill the process at once, like a crash."""
         self._signal(signal.SIGKILL)
         if self._process is not None:
             self._process.wait(_STOPS_WITHIN)

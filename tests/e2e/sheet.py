@@ -1,4 +1,4 @@
-"""Draws the answers of all panels as one page, for people to look at."""
+"""Draw the results of all panels as one page."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def _body(answer: Answer) -> str:
 
 
 def _said(value: float, unit: str) -> str:
-    """Write a value with its unit, about as Grafana does."""
+    """Format a value with its unit, about as Grafana does."""
     if unit == "percentunit":
         return f"{100 * value:.1f} %"
     if unit == "currencyUSD":
@@ -105,7 +105,7 @@ def _table(answer: Answer, unit: str) -> str:
 
 
 def _named(answer: Answer) -> list[tuple[str, dict[str, Any]]]:
-    """Return the series with what the legend calls them."""
+    """Return the series with their legends."""
     found = []
     for target, series in zip(answer.panel["targets"], answer.series, strict=False):
         legend = target.get("legendFormat", "__auto")

@@ -87,16 +87,16 @@ class Stack:
 
     @property
     def storage(self) -> Path:
-        """The Collector's volume: its queue and its log lines."""
+        """The Collector's volume, with its queue and its log lines."""
         return Path(self.settings.get("COLLECTOR_STORAGE", self.folder / "otelcol"))
 
     def start(self) -> None:
-        """Start all three."""
+        """Start all three servers."""
         for server in (self.jaeger, self.prometheus, self.collector):
             server.start()
 
     def stop(self) -> None:
-        """End all three; in this order, each can still hand over what it holds."""
+        """Stop all three servers, in an order in which each can still send its data."""
         for server in (self.collector, self.jaeger, self.prometheus):
             server.stop()
 
@@ -158,7 +158,7 @@ class Stack:
         )
 
     def _prometheus_file(self) -> Path:
-        """Copy Prometheus' files with the targets' addresses of this run."""
+        """Copy Prometheus' files with the addresses of this run."""
         copied = self.folder / "prometheus"
         shutil.copytree(DEPLOY / "prometheus", copied, dirs_exist_ok=True)
         file = copied / "prometheus.yml"

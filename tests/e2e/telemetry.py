@@ -46,7 +46,7 @@ CHAT = {
 
 @contextmanager
 def sending(grpc: str, service: str) -> Iterator[Tracer]:
-    """Give a tracer whose spans have been sent when the block ends.
+    """Yield a tracer whose spans are exported when the block ends.
 
     Args:
         grpc: Host and port of the Collector.
@@ -78,7 +78,7 @@ def chat(tracer: Tracer, **attributes: Any) -> Span:
 
 
 def trace_id(span: Span) -> str:
-    """Return a span's trace id in hex, as Jaeger is asked for it.
+    """Return a span's trace id in hexadecimal.
 
     Args:
         span: Any span.
@@ -88,7 +88,7 @@ def trace_id(span: Span) -> str:
 
 @contextmanager
 def measuring(grpc: str, service: str) -> Iterator[Meter]:
-    """Give a meter whose measurements have been sent when the block ends.
+    """Yield a meter whose measurements are exported when the block ends.
 
     Args:
         grpc: Host and port of the Collector.
@@ -106,7 +106,7 @@ def measuring(grpc: str, service: str) -> Iterator[Meter]:
 
 
 class _Writer:
-    """Sends log records that belong to spans.
+    """Emit log records that belong to spans.
 
     Args:
         logger: From a logger provider.
@@ -138,7 +138,7 @@ class _Writer:
 
 @contextmanager
 def sending_logs(grpc: str, service: str) -> Iterator[_Writer]:
-    """Give a writer whose records have been sent when the block ends.
+    """Yield a writer whose records are exported when the block ends.
 
     Args:
         grpc: Host and port of the Collector.
@@ -154,7 +154,7 @@ def sending_logs(grpc: str, service: str) -> Iterator[_Writer]:
 
 
 class Sender:
-    """Sends spans batch by batch and knows whether the Collector took the last one.
+    """Export spans in batches, and record whether the Collector accepted the last one.
 
     Args:
         grpc: Host and port of the Collector.
@@ -171,7 +171,7 @@ class Sender:
 
     @contextmanager
     def batch(self) -> Iterator[Tracer]:
-        """Give a tracer whose ended spans are sent as one request."""
+        """Yield a tracer whose ended spans are exported as one request."""
         self._finished.clear()
         yield self._tracer
         result = self._exporter.export(self._finished.get_finished_spans())

@@ -1,4 +1,4 @@
-"""The product's whole way: an app with ``configure()``, seen in every server."""
+"""The whole path: an app with ``configure()``, observed in every server."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _OWN = 'job="app"'  # other tests push series of the same names
 
 @dataclass(frozen=True, slots=True)
 class _App:
-    """What the app says it did, and where to look.
+    """The app's report, and the servers' addresses.
 
     Args:
         did: Its report.
@@ -46,7 +46,7 @@ class _App:
     prometheus: str
 
     def trace(self, trace_id: str, spans: int) -> list[Span]:
-        """Return a trace of the app's as soon as Jaeger has all of it."""
+        """Return a trace of the app when Jaeger has all of it."""
 
         def found() -> list[Span]:
             stored = trace(self.jaeger, trace_id)
@@ -97,12 +97,12 @@ def app(stack: Stack) -> Iterator[_App]:
 
 
 def _equal(prometheus: str, query: str, expected: float) -> bool:
-    """Return whether a PromQL expression gives this number now."""
+    """Return whether a PromQL expression has this value now."""
     return total(prometheus, query) == expected
 
 
 def test_three_calls_overlap_with_http_children(app: _App) -> None:
-    """Three chat spans of one trace at one time, each with its own HTTP request."""
+    """Three concurrent chat spans of one trace each have their own HTTP span."""
     for trace_id in app.did["traces"]:
         spans = app.trace(trace_id, 7)
         by_name = {span.name: span for span in spans}
@@ -117,7 +117,7 @@ def test_three_calls_overlap_with_http_children(app: _App) -> None:
 
 
 def test_counters_equal_what_the_results_say(app: _App) -> None:
-    """Tokens and calls in Prometheus are those that the app was told, to the token."""
+    """Tokens and calls in Prometheus equal the app's results exactly."""
     for kind, expected in app.did["tokens"].items():
         query = (
             f'sum(otel_callbacks_tokens_total{{{_OWN}, gen_ai_token_type="{kind}"}})'
@@ -142,7 +142,7 @@ def test_counters_equal_what_the_results_say(app: _App) -> None:
 
 
 def test_exemplar_of_a_call_opens_in_jaeger(app: _App) -> None:
-    """A dot on the latency panel is a trace that Jaeger has, with a model call."""
+    """An exemplar on the latency panel leads to a trace in Jaeger with a model call."""
     series = f"gen_ai_client_operation_duration_seconds_bucket{{{_OWN}}}"
     named = eventually(
         lambda: exemplars(app.prometheus, series, app.began, time.time() + 60),
@@ -155,7 +155,7 @@ def test_exemplar_of_a_call_opens_in_jaeger(app: _App) -> None:
 
 
 def test_failure_is_seen_everywhere(app: _App) -> None:
-    """A refused call: an error span by type only, and a count by class."""
+    """A refused call has an error span with only the type, and a count by class."""
     spans = app.trace(app.did["failed_trace"], 3)
     call = next(span for span in spans if span.name == "chat gpt-4.1-mini")
     assert call.failed
@@ -169,7 +169,7 @@ def test_failure_is_seen_everywhere(app: _App) -> None:
 
 
 def test_recording_rules_have_values(app: _App) -> None:
-    """What dashboards and alerts read is computed from the app's own series."""
+    """Recording rules have values that are computed from the app's series."""
     for rule in (
         "provider_model:otel_callbacks_operations:rate5m",
         "provider_model_type:otel_callbacks_tokens:rate5m",
@@ -180,7 +180,7 @@ def test_recording_rules_have_values(app: _App) -> None:
 
 
 def test_key_and_questions_are_nowhere(app: _App) -> None:
-    """Neither the API key nor a question is in what Jaeger stored."""
+    """Jaeger stores neither the API key nor a question."""
     everything = repr([app.trace(each, 7) for each in app.did["traces"]])
     for secret in ("sk-flower-shop", "婚礼", "last longest", "Peonies"):
         assert secret not in everything

@@ -1,4 +1,4 @@
-"""What panels and rules say of series that are known to the last call.
+"""Panels and rules evaluated on known series.
 
 promtool evaluates the very expressions of the dashboards, with Grafana's variables put
 in, over series that no app has to run for: processes with two kinds of histograms, two
@@ -40,7 +40,7 @@ _CHAT: Final = (
 
 
 def _asked(board: str, title: str, **chosen: str) -> list[str]:
-    """Return a panel's expressions, each variable all but those that are chosen."""
+    """Return a panel's expressions, with all values of variables that are not chosen."""
     found = json.loads((DEPLOY / f"grafana/json/{board}.json").read_text())
     values = _ALL | chosen
     (panel,) = (p for p in panels_of(found) if p["title"] == title)
@@ -61,7 +61,7 @@ def _series(name: str, *labels: str, **more: str) -> str:
 def _holds(
     folder: Path, series: Mapping[str, str], *expected: tuple[str, float | None]
 ) -> None:
-    """Let promtool say what each expression gives after 20 minutes.
+    """Check with promtool the value of each expression after 20 minutes.
 
     Args:
         folder: Where its file goes.
@@ -122,7 +122,7 @@ def _native(count: int) -> str:
 def test_processes_with_both_kinds_of_histograms_are_added(
     tmp_path: Path, board: str, title: str, name: str, labels: str
 ) -> None:
-    """One is scraped with buckets, one pushes native ones: both are counted."""
+    """Classic buckets of one process and native ones of another are added."""
     series = {
         _series(f"{name}_count", labels, job="a", instance="a1"): "0+3x30",
         _series(name, labels, job="b", instance="b1"): _native(4),
@@ -136,7 +136,7 @@ def test_processes_with_both_kinds_of_histograms_are_added(
 
 
 def test_both_releases_of_the_conventions_are_added(tmp_path: Path) -> None:
-    """A process that was restarted with the newest names loses no run of a workflow."""
+    """A process that restarts with the newest names loses no workflow run."""
     of = 'job="a", instance="a1", gen_ai_workflow_name="graph"'
     series = {
         f"gen_ai_workflow_duration_seconds_count{{{of}}}": "0+2x15 _x15",
@@ -148,7 +148,7 @@ def test_both_releases_of_the_conventions_are_added(tmp_path: Path) -> None:
 
 
 def test_a_chosen_label_narrows_what_has_it(tmp_path: Path) -> None:
-    """Money, tokens and calls are the team's; what has no such label is not shown."""
+    """With a chosen team, panels show its cost, tokens and calls only."""
     of = f'{_CHAT}, job="a", instance="a1"'
     roses, tulips = f'{of}, team="roses"', f'{of}, team="tulips"'
     series = {
@@ -196,7 +196,7 @@ def test_a_chosen_label_narrows_what_has_it(tmp_path: Path) -> None:
 
 
 def test_http_requests_are_not_held_against_one_model(tmp_path: Path) -> None:
-    """An HTTP span names no model: with one chosen there is no ratio."""
+    """HTTP spans have no model, so with a chosen model there is no ratio."""
     of = 'service_name="a", span_kind="SPAN_KIND_CLIENT"'
     asked = "traces_span_metrics_calls_total"
     series = {
@@ -223,7 +223,7 @@ def test_http_requests_are_not_held_against_one_model(tmp_path: Path) -> None:
 def test_what_nobody_got_is_not_zero_where_it_is_unknown(
     tmp_path: Path, said: str, wasted: str, share: float | None
 ) -> None:
-    """Eight calls succeeded and one was cancelled, each minute."""
+    """With eight calls and one cancelled per minute, unknown cost is not shown as 0."""
     of = f'{_CHAT}, job="a", instance="a1"'
     series = {
         _series("otel_callbacks_operations_total", of, outcome="ok"): "0+8x30",
@@ -240,7 +240,7 @@ def test_what_nobody_got_is_not_zero_where_it_is_unknown(
 
 @pytest.mark.parametrize("slow", ["buckets", "native"])
 def test_latency_of_both_kinds_is_the_slower_one(tmp_path: Path, slow: str) -> None:
-    """The rule that the alert reads hears of slow calls whichever kind has them."""
+    """The alert's rule sees slow calls in either kind of histogram."""
     name = "gen_ai_client_operation_duration_seconds"
     is_native = slow == "native"
     offset = 6 if is_native else 0

@@ -1,4 +1,4 @@
-"""Every panel of every board, asked in a real run and held against what happened.
+"""Every panel of every board, queried in a real run and compared with the facts.
 
 The demo is scraped and a second app pushes, so each board has two services. With
 BOARDS=FOLDER a sheet of all panels is drawn from the answers.
@@ -69,7 +69,7 @@ _RIGHTLY_EMPTY: Final = {
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """What the run left.
+    """The state after the run.
 
     Args:
         stack: The servers.
@@ -91,7 +91,7 @@ class Run:
 
 
 def _environment(stack: Stack, **more: str) -> dict[str, str]:
-    """Return what an app is started with."""
+    """Return the environment of an app."""
     return {
         **{key: value for key, value in os.environ.items() if "OTEL" not in key},
         "OTEL_EXPORTER_OTLP_ENDPOINT": stack.url("grpc"),
@@ -277,7 +277,7 @@ def test_numbers_are_what_the_provider_recorded(run: Run) -> None:
 
 
 def test_agents_and_tools_are_what_happened(run: Run) -> None:
-    """Runs of agents, tool calls, their failures, and what agents cost."""
+    """Agent runs, tool calls, their failures and the cost of agents are right."""
     real = run.recorded
     agents = run.board("agents", service=_SECOND).answers()
     assert agents["Agents invoked"].value == _about(real["agents"])
@@ -291,7 +291,7 @@ def test_agents_and_tools_are_what_happened(run: Run) -> None:
 
 
 def test_spend_says_what_it_lacks(run: Run) -> None:
-    """By team, prompt and agent; tokens without a price; calls of unknown cost."""
+    """Spend by team, prompt and agent shows unpriced tokens and unknown calls."""
     real = run.recorded
     spend = run.board("spend", service=_SECOND).answers()
     assert spend["Tokens without a price"].value > 0
@@ -317,7 +317,7 @@ def test_spend_says_what_it_lacks(run: Run) -> None:
 def test_the_collector_is_not_added_to_jaeger(
     run: Run, answers: dict[str, Answer]
 ) -> None:
-    """Both have series of the same names; the board counts what the Collector took."""
+    """Both have series of the same names; the board counts only the Collector's."""
     accepted = answers["health: Accepted"]
     assert 'job=~"otel-collector"' in accepted.queries[0]
     url = run.stack.url("prometheus")
@@ -326,7 +326,7 @@ def test_the_collector_is_not_added_to_jaeger(
 
 
 def test_links_lead_to_what_exists(run: Run) -> None:
-    """Boards by their ids, Jaeger's pages with a service that it knows."""
+    """Links use existing board ids and services that Jaeger has."""
     jaeger = run.stack.url("jaeger_http")
     services = set(get(f"{jaeger}/api/services")["data"])
     uids = {run.board(name).json["uid"] for name in _NAMES}
@@ -345,7 +345,7 @@ def test_links_lead_to_what_exists(run: Run) -> None:
 
 
 def test_no_alert_fires_that_nothing_means(run: Run) -> None:
-    """Of the demo none is even pending; the second app fails on purpose."""
+    """The demo causes no pending alert; the second app fails on purpose."""
     url = run.stack.url("prometheus")
     window = f"[{int(time.time() - run.began)}s]"
     seen = [one["labels"] for one in samples(url, f"count_over_time(ALERTS{window})")]

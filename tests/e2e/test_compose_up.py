@@ -11,7 +11,7 @@ pytestmark = pytest.mark.e2e
 
 
 def test_compose_file_comes_up_and_keeps_its_data() -> None:
-    """Healthy services, a trace through all of them, and the same after down and up."""
+    """Services are healthy and pass on a trace, also after down and up."""
     ended = subprocess.run(  # noqa: S603 -- our own script
         [HERE / "compose_up.sh"],
         stdin=subprocess.DEVNULL,

@@ -25,7 +25,7 @@ _TESTS = sorted(_PROMETHEUS.glob("tests/*.test.yml"))
 
 
 def _said(*command: str | Path) -> str:
-    """Run a checker, assert that it is content, and return what it said."""
+    """Run a checker, assert success, and return its output."""
     ended = subprocess.run(  # noqa: S603 -- our own binaries
         [str(part) for part in command],
         capture_output=True,
@@ -49,7 +49,7 @@ def _alerts() -> list[dict[str, Any]]:
 
 
 def test_collector_accepts_its_configuration() -> None:
-    """``otelcol validate`` finds nothing, and warns of nothing."""
+    """``otelcol validate`` reports no error and no warning."""
     said = _said(
         binary("otelcol"), "validate", "--config", DEPLOY / "collector/config.yaml"
     )
@@ -57,12 +57,12 @@ def test_collector_accepts_its_configuration() -> None:
 
 
 def test_jaeger_accepts_its_configuration() -> None:
-    """``jaeger validate`` finds nothing."""
+    """``jaeger validate`` reports no error."""
     _said(binary("jaeger"), "validate", "--config", DEPLOY / "jaeger/config.yaml")
 
 
 def test_prometheus_accepts_its_configuration() -> None:
-    """``promtool check config`` finds nothing, rules included."""
+    """``promtool check config`` reports no error, including the rules."""
     said = _said(binary("promtool"), "check", "config", _PROMETHEUS / "prometheus.yml")
     assert f"SUCCESS: {len(_RULES)} rule files found" in said
 
@@ -81,7 +81,7 @@ def test_alerts_fire_and_stay_silent(file: Path) -> None:
 
 
 def test_every_alert_has_a_case_of_each_kind() -> None:
-    """No alert is without a case that fires and one that stays silent."""
+    """Every alert has a case that fires and one that stays silent."""
     kinds: dict[str, set[bool]] = {rule["alert"]: set() for rule in _alerts()}
     for file in _TESTS:
         for case in yaml.safe_load(file.read_text())["tests"]:
@@ -91,7 +91,7 @@ def test_every_alert_has_a_case_of_each_kind() -> None:
 
 
 def test_every_alert_says_what_to_do() -> None:
-    """Severity, summary, description, and a section of the runbook that exists."""
+    """Every alert has severity, summary, description and a runbook section."""
     runbook = (DEPLOY.parent / "docs/alerts.md").read_text()
     sections = [
         line.removeprefix("## ")

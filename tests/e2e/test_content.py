@@ -54,7 +54,7 @@ _CONTENT = (
 
 
 def _plant(tracer: Tracer) -> Span:
-    """Send a span with a secret in every place that can hold one."""
+    """Send a span with a secret in every place."""
     span = chat(
         tracer,
         **dict.fromkeys(_CONTENT, _SECRET),
@@ -84,7 +84,7 @@ def _plant(tracer: Tracer) -> Span:
 
 
 def _stored(stack: Stack, service: str) -> Stored:
-    """Send the planted span and return what Jaeger has of it."""
+    """Send the planted span and return it from Jaeger."""
     with sending(stack.address("grpc"), service) as tracer:
         sent = _plant(tracer)
     return eventually(
@@ -93,7 +93,7 @@ def _stored(stack: Stack, service: str) -> Stored:
 
 
 def test_nothing_planted_comes_out(stack: Stack) -> None:
-    """No secret, no key and no name is anywhere in what Jaeger stored."""
+    """Jaeger stores no secret, no key and no name."""
     stored = _stored(stack, "planted")
     everything = repr(stored)
     for secret in (_SECRET, "rosa", "4711", "cm9zYQ", "s3cr3t", *_KEYS.values()):
@@ -119,7 +119,7 @@ def test_what_is_no_content_stays(stack: Stack) -> None:
 
 
 def test_users_are_hashed(stack: Stack) -> None:
-    """One user is one value, and not the user's own; a number is hashed too."""
+    """A user id is hashed to one value, also if it is a number."""
     stored = _stored(stack, "hashed")
     assert stored.attributes["user.id"] == hashlib.sha256(b"rosa").hexdigest()
     assert stored.attributes["enduser.id"] == hashlib.sha256(b"4711").hexdigest()
@@ -127,7 +127,7 @@ def test_users_are_hashed(stack: Stack) -> None:
 
 
 def test_switch_lets_content_pass_but_no_keys(tmp_path: Path) -> None:
-    """COLLECTOR_CONTENT=pass opens the wall for content; keys stay masked."""
+    """COLLECTOR_CONTENT=pass lets content through; keys stay masked."""
     stack = Stack(tmp_path, COLLECTOR_CONTENT="pass", COLLECTOR_USER_SALT="salt")
     try:
         stack.jaeger.start()
@@ -145,7 +145,7 @@ def test_switch_lets_content_pass_but_no_keys(tmp_path: Path) -> None:
 
 
 def test_log_lines_hold_ids_and_no_content(stack: Stack) -> None:
-    """Each line is one record with its trace and span; GenAI events lose content."""
+    """Each line has its trace and span ids; GenAI events have no content."""
     with (
         sending(stack.address("grpc"), "logging") as tracer,
         sending_logs(stack.address("grpc"), "logging") as logger,

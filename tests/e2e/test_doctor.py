@@ -1,4 +1,4 @@
-"""The doctor on the real servers: all well, and each of them broken."""
+"""The doctor on the real servers: all healthy, and each one broken."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def _broken(report: dict[str, Any]) -> dict[str, list[str]]:
 
 @contextmanager
 def _demo(stack: Stack) -> Iterator[None]:
-    """Let the demo be the app, its series where Prometheus looks for them."""
+    """Run the demo as the app, with its series at Prometheus' target."""
     demo = Server(
         "demo",
         [sys.executable, "-m", "otel_callbacks.cli", "demo", "--keep-serving"],
@@ -121,7 +121,7 @@ def _protocol(name: str) -> dict[str, str]:
 def test_wrong_protocol_is_named(
     stack: Stack, port: str, ours: str, theirs: str
 ) -> None:
-    """The port of HTTP is given gRPC, and that of gRPC is given HTTP."""
+    """gRPC to the HTTP port and HTTP to the gRPC port are named."""
     report = _examine(
         stack, "--collector", stack.url(port), "--skip=metrics", **_protocol(ours)
     )
@@ -136,7 +136,7 @@ def test_wrong_protocol_is_named(
 
 
 def test_port_of_another_server_is_named(stack: Stack) -> None:
-    """Prometheus takes no traces, and is no Jaeger."""
+    """Prometheus is recognized as neither a Collector nor a Jaeger."""
     other = stack.url("prometheus")
     report = _examine(stack, "--collector", other, "--jaeger", other, "--skip=metrics")
     reasons = _broken(report)
@@ -146,7 +146,7 @@ def test_port_of_another_server_is_named(stack: Stack) -> None:
 
 
 def test_app_that_is_away_breaks_its_two_hops(stack: Stack) -> None:
-    """Nobody serves the series, so Prometheus' target is down."""
+    """Without the app, the series and Prometheus' target are broken."""
     reasons = _broken(_examine(stack))
     assert [*reasons] == ["metrics", "prometheus"]
     assert "connection refused" in reasons["metrics"][0]
@@ -154,7 +154,7 @@ def test_app_that_is_away_breaks_its_two_hops(stack: Stack) -> None:
 
 
 def test_sampler_of_the_sdk_is_named(stack: Stack) -> None:
-    """No trace leaves the app; the servers answer all the same."""
+    """With the sampler off no trace is sent; the other hops still answer."""
     report = _examine(stack, "--skip=metrics", OTEL_TRACES_SAMPLER="always_off")
     assert _broken(report) == {
         "handler": ["sampled away: OTEL_TRACES_SAMPLER=always_off sends no trace"]
@@ -163,7 +163,7 @@ def test_sampler_of_the_sdk_is_named(stack: Stack) -> None:
 
 
 def test_each_server_that_is_stopped_is_named(own_stack: Stack) -> None:
-    """One after another; what stands before and behind it is not blamed."""
+    """Each stopped server is named, and its neighbours are not."""
     own_stack.start()
     for server, hop, port in (
         (own_stack.jaeger, "jaeger", "jaeger_http"),
@@ -180,7 +180,7 @@ def test_each_server_that_is_stopped_is_named(own_stack: Stack) -> None:
 
 
 def test_collector_that_cannot_reach_jaeger_is_named(tmp_path: Path) -> None:
-    """Jaeger is well, and the trace waits in the Collector's queue."""
+    """If the Collector cannot reach Jaeger, the trace waits in its queue."""
     stack = Stack(tmp_path, COLLECTOR_JAEGER_ENDPOINT="127.0.0.1:1")
     try:
         stack.start()
@@ -192,7 +192,7 @@ def test_collector_that_cannot_reach_jaeger_is_named(tmp_path: Path) -> None:
 
 
 def test_sampled_away_is_named(tmp_path: Path) -> None:
-    """Tail sampling keeps no share of the ordinary; its own series say so."""
+    """If tail sampling drops the trace, the Collector's series show it."""
     stack = Stack(tmp_path, COLLECTOR_KEEP_PERCENT="0")
     try:
         stack.start()
@@ -217,7 +217,7 @@ def test_sampled_away_is_named(tmp_path: Path) -> None:
 def test_switch_of_prometheus_is_named(
     tmp_path: Path, missing: str, reason: str
 ) -> None:
-    """Started without one of its two flags."""
+    """A missing flag of Prometheus is named."""
     (flag,) = (flag for flag in PROMETHEUS_FLAGS if missing in flag)
     stack = Stack(tmp_path)
     stack.prometheus._command.remove(flag)

@@ -1,4 +1,4 @@
-"""The first call of a series is on the boards, and the first after a restart, too."""
+"""The first call of a series is on the boards, also after a restart."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def _seen(url: str, job: str, calls: int) -> None:
 def test_one_call_is_seen_and_one_after_a_restart(
     own_stack: Stack, exporter: str, job: str
 ) -> None:
-    """45 cents are spent and 45 are shown, scraped and pushed, twice."""
+    """45 cents are spent and shown, scraped and pushed, before and after a restart."""
     own_stack.start()
     url = own_stack.url("prometheus")
     runs = f'otel_callbacks_open_runs{{job="{job}"}}'

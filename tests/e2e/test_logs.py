@@ -68,7 +68,7 @@ def _records(stack: Stack, trace_id: str) -> Iterator[dict[str, Any]]:
 def test_each_line_names_the_span_it_was_written_in(
     stack: Stack, trace_id: str
 ) -> None:
-    """A tool's lines and a callback's are found by the ids that Jaeger shows."""
+    """Log lines of a tool and a callback have the ids that Jaeger shows."""
 
     def spans() -> dict[str, Span]:
         stored = {span.name: span for span in trace(stack.url("jaeger_http"), trace_id)}

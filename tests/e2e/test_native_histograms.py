@@ -22,7 +22,7 @@ _RULE = "provider_model:gen_ai_client_operation_duration_seconds:p95_5m"
 
 
 def test_boards_read_native_histograms(own_stack: Stack) -> None:
-    """One setting: no buckets are stored, and the panels have their numbers."""
+    """With one setting no buckets are stored, and the panels have their values."""
     own_stack.start()
     since = time.time()
     url = own_stack.url("prometheus")

@@ -1,4 +1,4 @@
-"""What the Collector's queue promises, with the Collector killed under load.
+"""The guarantees of the Collector's queue, with the Collector killed under load.
 
 A request that is in the queue is on disk. Tail sampling holds a trace in memory
 until its root has come and a short wait is over: what is in that window when the
@@ -34,7 +34,7 @@ _FLUSH = 0.5  # from the sampler to the disk
 
 
 class _Load(threading.Thread):
-    """Sends one trace after another and notes when each was acknowledged."""
+    """Send traces one by one, and record when each was acknowledged."""
 
     def __init__(self, sender: Sender) -> None:
         super().__init__(daemon=True)
@@ -52,14 +52,14 @@ class _Load(threading.Thread):
                 self.acknowledged[trace_id(root)] = time.monotonic()
 
     def finish(self) -> None:
-        """Stop sending and wait for the last answer."""
+        """Stop sending and wait for the last response."""
         self._finished.set()
         self.join(WAIT_S)
         assert not self.is_alive()
 
 
 def test_killed_collector_keeps_what_is_in_its_queue(own_stack: Stack) -> None:
-    """Jaeger down, Collector killed under load and restarted, Jaeger up: all there."""
+    """With Jaeger down and the Collector killed and restarted, no trace is lost."""
     stack = own_stack
     stack.collector.start()
     load = _Load(Sender(stack.address("grpc"), "queued"))
@@ -92,7 +92,7 @@ def test_killed_collector_keeps_what_is_in_its_queue(own_stack: Stack) -> None:
 
 
 def test_orderly_stop_loses_nothing(own_stack: Stack) -> None:
-    """A stopped Collector decides and queues what it holds; a new one sends it."""
+    """A stopped Collector queues its traces, and the next one sends them."""
     stack = own_stack
     stack.collector.start()
     sender = Sender(stack.address("grpc"), "stopped")
@@ -111,7 +111,7 @@ def test_orderly_stop_loses_nothing(own_stack: Stack) -> None:
 
 
 def test_metrics_wait_for_prometheus(own_stack: Stack) -> None:
-    """Span metrics of the time when Prometheus was down are there afterwards."""
+    """Span metrics from the time when Prometheus was down arrive afterwards."""
     stack = own_stack
     stack.jaeger.start()
     stack.collector.start()
@@ -125,7 +125,7 @@ def test_metrics_wait_for_prometheus(own_stack: Stack) -> None:
 
 
 def test_series_of_a_clock_that_is_ahead_are_lost_and_counted(own_stack: Stack) -> None:
-    """As docs/kubernetes.md says: refused by Prometheus, told, and not sent again."""
+    """As in docs/kubernetes.md, Prometheus refuses them, and they are counted."""
     stack = own_stack
     stack.prometheus.start()
     stack.collector.start()

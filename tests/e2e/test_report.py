@@ -1,4 +1,4 @@
-"""The commands of money on a real Prometheus that reads a real app."""
+"""The report and reconcile commands on a real Prometheus with a real app."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _MINI = ("chat", "openai", "gpt-4o-mini", "gpt-4o-mini-2024-07-18")
 
 
 class _App:
-    """An app that serves series of spend; each one begins at 0."""
+    """An app that serves the series of spend, each from 0."""
 
     def __init__(self, port: int) -> None:
         registry = CollectorRegistry()
@@ -76,14 +76,14 @@ def _run(*arguments: str) -> tuple[int, Any]:
 
 
 def _total(url: str, since: str) -> Any:
-    """Return the sum since a moment; of an empty Prometheus why not."""
+    """Return the sum since a time, or the reason of a refusal."""
     code, content = _run("report", "--prometheus", url, "--since", since)
     assert code == 0 or "none of our series" in str(content)
     return content["total"]
 
 
 def test_spend_and_gaps_of_a_real_prometheus(own_stack: Stack, tmp_path: Path) -> None:
-    """To the token and the cent: a young counter, and one that began anew."""
+    """Sums of a new and of a reset counter are exact."""
     # Before it there is nothing, and nobody knows what was spent.
     since = datetime.now(UTC).isoformat()
     own_stack.prometheus.start()
@@ -242,7 +242,7 @@ def _written(days: list[float]) -> str:
 
 
 def test_histories_that_mislead(own_stack: Stack) -> None:
-    """Of each day the sum is right, or said to be no proven one."""
+    """The sum of each day is right, or reported as not proven."""
     today = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
     first = today.timestamp() - DAY * 2 * (len(_HISTORIES) + 1)
     days = [first + DAY * 2 * n for n in range(len(_HISTORIES))]

@@ -1,4 +1,4 @@
-"""What Prometheus holds is the same text, whether it is scraped or pushed."""
+"""Prometheus stores the same series, scraped or pushed."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _WHOSE = ("job", "instance", "service_name", "service_instance_id")
 
 @pytest.fixture
 def prometheus(own_stack: Stack) -> Iterator[str]:
-    """A Prometheus that reads an app's /metrics and is given its pushes, too."""
+    """A Prometheus that scrapes an app and receives its pushes."""
     own_stack.start()
     running = subprocess.Popen(  # noqa: S603 -- our own app
         [sys.executable, HERE / "apps/both_ways.py"],
@@ -62,7 +62,7 @@ def prometheus(own_stack: Stack) -> Iterator[str]:
 
 
 def _held(prometheus: str, job: str) -> dict[str, float]:
-    """Return what Prometheus holds of one job: each series as text, and its value."""
+    """Return the series of one job in Prometheus as text, with their values."""
     query = urllib.parse.urlencode({"query": _OURS % job})
     address = f"{prometheus}/api/v1/query?{query}"
     with urllib.request.urlopen(address, timeout=WAIT_S) as answer:  # noqa: S310 -- loopback
@@ -79,7 +79,7 @@ def _held(prometheus: str, job: str) -> dict[str, float]:
 
 
 def _settled(prometheus: str, job: str) -> dict[str, float]:
-    """Return it as soon as every call is in it."""
+    """Return the series when they include every call."""
 
     def found() -> dict[str, float]:
         held = _held(prometheus, job)
@@ -90,7 +90,7 @@ def _settled(prometheus: str, job: str) -> dict[str, float]:
 
 
 def test_scraped_and_pushed_are_the_same_text(prometheus: str) -> None:
-    """Names, label sets, buckets and values: a panel shows both alike."""
+    """Names, labels, buckets and values are equal, scraped and pushed."""
     pushed = _settled(prometheus, "both-ways")
     scraped = _settled(prometheus, "app")
     # Only a scrape tells when a counter began.

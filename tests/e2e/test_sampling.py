@@ -1,4 +1,4 @@
-"""What tail sampling keeps when it keeps no share of the ordinary."""
+"""What tail sampling keeps if it drops all ordinary traces."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def _run(tracer: Tracer, failed: bool = False, **attributes: int) -> Span:  # no
 
 
 def test_errors_slow_and_expensive_are_kept_and_all_are_counted(tmp_path: Path) -> None:
-    """With a share of 0 the ordinary trace goes, the three others stay, metrics too."""
+    """At 0 % ordinary traces are dropped; errors, slow and expensive ones stay."""
     stack = Stack(tmp_path, COLLECTOR_KEEP_PERCENT="0", COLLECTOR_SLOW_MS="1000")
     try:
         stack.start()
@@ -61,7 +61,7 @@ def test_errors_slow_and_expensive_are_kept_and_all_are_counted(tmp_path: Path) 
 
 
 def test_late_root_is_judged_with_its_children(tmp_path: Path) -> None:
-    """A child that ended long before its root waits for it, then both are kept."""
+    """A child that ended long before its root is kept with it."""
     stack = Stack(tmp_path, COLLECTOR_KEEP_PERCENT="0")
     try:
         stack.jaeger.start()

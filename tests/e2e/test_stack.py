@@ -20,7 +20,7 @@ pytestmark = pytest.mark.e2e
 
 
 def test_trace_reaches_jaeger_whole(stack: Stack) -> None:
-    """A root and its children come out as they went in: names, parents, numbers."""
+    """A root and its children keep names, parents and numbers."""
     with sending(stack.address("grpc"), "whole") as tracer:
         root = tracer.start_span("bouquet")
         with api.use_span(root, end_on_exit=True):
@@ -37,7 +37,7 @@ def test_trace_reaches_jaeger_whole(stack: Stack) -> None:
 
 
 def test_span_metrics_count_every_span(stack: Stack) -> None:
-    """Calls by model and status, in the names that Jaeger's Monitor tab asks for."""
+    """Span metrics count calls by model and status, with the Monitor tab's names."""
     with sending(stack.address("grpc"), "counted") as tracer:
         for number in range(5):
             call = chat(tracer)
@@ -65,7 +65,7 @@ def test_span_metrics_count_every_span(stack: Stack) -> None:
 
 
 def test_span_metrics_reach_beyond_two_minutes(stack: Stack) -> None:
-    """A call of 130 seconds falls into a bucket with a bound."""
+    """A call of 130 seconds is in a bucket with an upper bound."""
     with sending(stack.address("grpc"), "slow") as tracer:
         now = time.time_ns()
         tracer.start_span("chat slow", start_time=now - 130 * 10**9).end(now)
@@ -93,7 +93,7 @@ def test_exemplar_of_span_metrics_opens_in_jaeger(stack: Stack) -> None:
 
 
 def test_who_gives_up_does_not_fail(stack: Stack) -> None:
-    """Cancelled spans are no errors of the span metrics, and stay errors in Jaeger."""
+    """Cancelled spans are errors in Jaeger, but not in the span metrics."""
     given_up = ("cancelled", "abandoned", "asyncio.exceptions.CancelledError")
     with sending(stack.address("grpc"), "patient") as tracer:
         for why in (*given_up, "TimeoutError", "RateLimitError"):
@@ -155,7 +155,7 @@ def test_monitor_tab_has_the_truth_in_milliseconds(stack: Stack) -> None:
 
 
 def test_pushed_metrics_have_the_scraped_names(stack: Stack) -> None:
-    """What comes over OTLP is the very series that a scrape of the app gives."""
+    """Pushed metrics have the same series as a scrape of the app."""
     labels = {"gen_ai.request.model": "gpt-4.1", "gen_ai.token.type": "input"}
     with measuring(stack.address("grpc"), "pushed") as meter:
         meter.create_counter("otel_callbacks.tokens", "{token}").add(7, labels)
@@ -210,7 +210,7 @@ def test_alerts_read_series_that_the_servers_have(stack: Stack) -> None:
 
 
 def test_collector_starts_without_a_complaint(stack: Stack) -> None:
-    """No deprecated name and no unknown key is in the configuration."""
+    """The configuration has no deprecated name and no unknown key."""
     said = stack.collector.said()
     assert "deprecat" not in said.lower()
     assert "Everything is ready" in said

@@ -1,4 +1,4 @@
-"""What the servers say when they cannot start or cannot be reached."""
+"""Log lines of servers that cannot start or cannot be reached."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ pytestmark = pytest.mark.e2e
     [("collector", "grpc"), ("jaeger", "jaeger_http"), ("prometheus", "prometheus")],
 )
 def test_taken_port_is_named(own_stack: Stack, server: str, port: str) -> None:
-    """A server whose port is taken ends, and its log says which port."""
+    """A server whose port is in use ends, and its log has the port."""
     host, _, number = own_stack.address(port).partition(":")
     started: Server = getattr(own_stack, server)
     with socket.create_server((host, int(number))):
@@ -50,7 +50,7 @@ def test_unwritable_badger_is_named(own_stack: Stack) -> None:
 
 
 def test_unknown_value_of_a_switch_is_refused(tmp_path: Path) -> None:
-    """A number that is none is refused at the start, by the setting's name."""
+    """An invalid number is refused at the start with the setting's name."""
     stack = Stack(tmp_path, COLLECTOR_KEEP_PERCENT="most")
     stack.collector.launch()
     assert stack.collector.ended() != 0
@@ -58,7 +58,7 @@ def test_unknown_value_of_a_switch_is_refused(tmp_path: Path) -> None:
 
 
 def test_jaeger_down_is_named_by_the_collector(own_stack: Stack) -> None:
-    """The Collector's log names the address that it cannot reach, and it goes on."""
+    """The Collector logs the address that it cannot reach, and continues."""
     own_stack.collector.start()
     sender = Sender(own_stack.address("grpc"), "unheard")
     with sender.batch() as tracer:
@@ -70,7 +70,7 @@ def test_jaeger_down_is_named_by_the_collector(own_stack: Stack) -> None:
 
 
 def test_collector_down_is_named_by_prometheus(own_stack: Stack) -> None:
-    """The target is down, says why, and the alert about it is on its way."""
+    """The target is down with a reason, and its alert is pending."""
     own_stack.prometheus.start()
     url = own_stack.url("prometheus")
 

@@ -3,18 +3,18 @@
 #
 #   fill.sh PINS WHEEL FOLDER [native]
 #
-# PINS is requirements/zero-code.txt, WHEEL a wheel of otel_callbacks. Only the packages
-# of packages.txt go in: what comes with LangChain anyway (pydantic, requests, httpx,
-# langchain_core itself) would hide the app's own. All of it is plain Python, so that
-# one folder serves every Python from 3.11 on, with glibc and musl. "native": protobuf
-# with its compiled part, for glibc; it is built once for all versions of Python.
+# PINS is requirements/zero-code.txt, WHEEL a wheel of otel_callbacks. The folder has only
+# the packages of packages.txt: those that come with LangChain (pydantic, requests, httpx,
+# langchain_core itself) would hide the app's own. All packages are pure Python, so one
+# folder works with every Python from 3.11 on, with glibc and musl. "native" installs
+# protobuf with its compiled part, for glibc; one build works with all Python versions.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 pins=$1 wheel=$2 folder=$3 native=${4:-}
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 
-# The pins of these packages, with their hashes; a list is complete, so --no-deps.
+# The pins of these packages, with their hashes. The list is complete, so --no-deps.
 awk -v names="$here/packages.txt" '
   BEGIN { while ((getline line < names) > 0) wanted[line] = 1 }
   /^[a-z]/ { name = $1; sub(/==.*/, "", name); chosen = name in wanted }

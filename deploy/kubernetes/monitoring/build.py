@@ -65,8 +65,8 @@ def settings() -> str:
     compose = yaml.safe_load((_DEPLOY.parent / "docker-compose.yml").read_text())
     flags = compose["services"]["prometheus"]["command"]
     spec = {
-        # Without them no dot of a graph leads to its trace, and the first call of
-        # every series is on no board.
+        # Without them graphs have no exemplars, and dashboards miss the first call of
+        # every series.
         "enableFeatures": [
             feature
             for flag in flags
