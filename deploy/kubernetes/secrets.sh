@@ -38,7 +38,7 @@ case ${1:-} in
     exit
     ;;
   dev | '') ;;
-  *) sed -n '2,14p' "$0"; exit 2 ;;
+  *) sed -n '2,12p' "$0"; exit 2 ;;
 esac
 
 kubectl apply --server-side -f "$here/base/namespace.yaml"

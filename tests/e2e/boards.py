@@ -151,14 +151,14 @@ class Board:
                 if "expr" in target:
                     query = self._filled(target["expr"])
                     answer.queries.append(query)
-                    answer.series.append(self._prometheus_says(query, target))
+                    answer.series.append(self._prometheus_series(query, target))
                 else:
-                    answer.traces += self._jaeger_says(target)
+                    answer.traces += self._jaeger_traces(target)
             except HTTPError as error:
                 answer.trouble = f"{error} for {target}"
         return answer
 
-    def _prometheus_says(
+    def _prometheus_series(
         self, query: str, target: dict[str, Any]
     ) -> list[dict[str, Any]]:
         """Run an instant or a range query."""
@@ -188,7 +188,7 @@ class Board:
             )
         ]
 
-    def _jaeger_says(self, target: dict[str, Any]) -> list[str]:
+    def _jaeger_traces(self, target: dict[str, Any]) -> list[str]:
         """Search traces as Grafana's data source does."""
         tags = dict(
             one.split("=", 1) for one in target.get("tags", "").split() if "=" in one

@@ -40,7 +40,7 @@ _CHAT: Final = (
 
 
 def _asked(board: str, title: str, **chosen: str) -> list[str]:
-    """Return a panel's expressions, with all values of variables that are not chosen."""
+    """Return a panel's expressions, with all values of other variables."""
     found = json.loads((DEPLOY / f"grafana/json/{board}.json").read_text())
     values = _ALL | chosen
     (panel,) = (p for p in panels_of(found) if p["title"] == title)

@@ -121,7 +121,7 @@ def _protocol(name: str) -> dict[str, str]:
 def test_wrong_protocol_is_named(
     stack: Stack, port: str, ours: str, theirs: str
 ) -> None:
-    """gRPC to the HTTP port and HTTP to the gRPC port are named."""
+    """Sending gRPC to the HTTP port, or HTTP to the gRPC port, is named."""
     report = _examine(
         stack, "--collector", stack.url(port), "--skip=metrics", **_protocol(ours)
     )
