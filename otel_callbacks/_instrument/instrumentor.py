@@ -60,7 +60,7 @@ class OTelCallbacksInstrumentor(BaseInstrumentor):  # type: ignore[misc]
         return ("langchain-core >= 1.0",)
 
     def _instrument(self, **kwargs: Any) -> None:
-        """Instrument with the given providers or the global ones."""
+        """Instrument with the providers in the options or the global ones."""
         providers = {name: kwargs.pop(name, None) for name in _PROVIDERS}
         if unknown := kwargs.keys() - _VARIABLES.keys():
             _logger.warning(
@@ -69,11 +69,11 @@ class OTelCallbacksInstrumentor(BaseInstrumentor):  # type: ignore[misc]
                 ", ".join(sorted(unknown)),
                 ", ".join(_VARIABLES),
             )
-        given = {
+        chosen = {
             _VARIABLES[name]: _as_text(kwargs[name])
             for name in kwargs.keys() & _VARIABLES.keys()
         }
-        settings = Settings.from_env({**os.environ, **given}, ignoring=_NOT_OURS)
+        settings = Settings.from_env({**os.environ, **chosen}, ignoring=_NOT_OURS)
         instrument(
             **providers,
             settings=dataclasses.replace(settings, metrics_exporter="otlp"),

@@ -30,10 +30,10 @@ def _keep_anthropic(made: Any, event: Any) -> None:
     message = made[0] if isinstance(made, tuple) and made else None
     if message is None or getattr(event, "type", None) != "message_start":
         return
-    begun = event.message
-    message.response_metadata.setdefault("id", begun.id)
+    started = event.message
+    message.response_metadata.setdefault("id", started.id)
     # The same place as in an answer that is not streamed.
-    message.response_metadata.setdefault("usage", begun.usage.model_dump())
+    message.response_metadata.setdefault("usage", started.usage.model_dump())
 
 
 class _Method(NamedTuple):

@@ -82,12 +82,12 @@ def configured() -> Configured | None:
         of_parent = mapping(config.get("configurable"))
         if not of_parent or not (outer := ids_of(of_parent)):
             return None
-    given = _own_config()
-    own = outer if given is None else ids_of(mapping(given.get("configurable")))
+    near = _own_config()
+    own = outer if near is None else ids_of(mapping(near.get("configurable")))
     if config:
         return Configured(own, outer, _caller_of(config))
     # At the start of all, or of a batch, whose steps have the config of the batch.
-    return Configured(own, own, _caller_of(given)) if own else None
+    return Configured(own, own, _caller_of(near)) if own else None
 
 
 def _own_config() -> dict[object, object] | None:
@@ -109,7 +109,7 @@ _KNOWN_CODE: dict[int, tuple[bool, CodeType]] = {}
 
 
 def _know_code(frame: FrameType) -> tuple[bool, CodeType]:
-    """Say whether a frame is of a method of LangChain's that has a config."""
+    """Return whether a frame is of a LangChain method with a config."""
     code = frame.f_code
     module = str(frame.f_globals.get("__name__"))
     has_config = "config" in code.co_varnames

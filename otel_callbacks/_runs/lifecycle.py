@@ -133,7 +133,7 @@ class Lifecycle:
             if trouble is not None:
                 self._diagnostics.trouble("request", trouble)
             if captured is not NOTHING:
-                self._tell(captured, run)
+                self._report_content(captured, run)
         except Exception as error:  # noqa: BLE001 -- never into the app
             run = run or self._table.find(run_key(run_id))
             if run is None:
@@ -207,7 +207,7 @@ class Lifecycle:
                 else:
                     captured = self._captured(run, payload)
                     self._table.finish(run, outcome, response, None, captured.content)
-                    self._tell(captured)
+                    self._report_content(captured)
             if trouble is not None:
                 self._diagnostics.trouble("response", trouble)
         except Exception as error:  # noqa: BLE001 -- never into the app
@@ -230,7 +230,7 @@ class Lifecycle:
             outcome = failed.outcome if failed else OK
             captured = self._captured(run, output)
             self._table.finish(run, outcome, None, failed, captured.content)
-            self._tell(captured)
+            self._report_content(captured)
             if trouble is not None:
                 self._diagnostics.trouble("tool_output", trouble)
         except Exception as error:  # noqa: BLE001 -- never into the app
@@ -260,7 +260,7 @@ class Lifecycle:
                 outcome = failed.outcome if failed else OK
                 captured = self._captured(run, partial, error)
                 self._table.finish(run, outcome, response, failed, captured.content)
-                self._tell(captured)
+                self._report_content(captured)
                 trouble = trouble or unread
             if trouble is not None:
                 self._diagnostics.trouble("response", trouble)
@@ -279,7 +279,7 @@ class Lifecycle:
             return NOTHING
         return self._capture.of_end(run.request, run.content, payload, error)
 
-    def _tell(self, captured: Captured, started: Run | None = None) -> None:
+    def _report_content(self, captured: Captured, started: Run | None = None) -> None:
         """Pass a captured call to its agent, and report content that was not read."""
         if started is not None and captured.content is not None:
             copy_to_agent(started)

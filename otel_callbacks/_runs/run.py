@@ -42,9 +42,9 @@ if TYPE_CHECKING:
         tuple[str, ...] | None,
         Usage | None,
     ]
-    """What ended runs add to the sums of their agent: calls, tool calls; of calls of
-    models the model that all asked for, what all said of their requests, the last one's
-    finish reasons, and the tokens spent."""
+    """What ended runs add to the sums of their agent: calls, tool calls; of model
+    calls the common requested model, the common parameters, the last finish reasons
+    and the tokens."""
 
 
 class TaskWatch:
@@ -53,9 +53,11 @@ class TaskWatch:
     __slots__ = ("runs", "task")
 
     def __init__(
-        self, task: asyncio.Task[Any], gone: Callable[[object], None] | None = None
+        self,
+        task: asyncio.Task[Any],
+        on_gc: Callable[[object], None] | None = None,
     ) -> None:
-        self.task = weakref.ref(task, gone)
+        self.task = weakref.ref(task, on_gc)
         self.runs: dict[int, Run] = {}
 
     def is_running(self) -> bool:

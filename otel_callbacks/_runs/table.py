@@ -146,7 +146,7 @@ class RunTable:
                 parent.children[key] = run
             if len(self._open) > self._next_eviction:
                 self._evict()
-            self._tell_start(run)
+            self._notify_start(run)
             run.is_started = True
             if run.lost:  # by another thread, which left its end to this one
                 self._lost.lose(run, run.lost, ABANDONED)
@@ -196,27 +196,27 @@ class RunTable:
             cost = self._price(run.request, response, run.start_ns)
         end = run.end_ns(tick), response, failure, chunks, False, cost.usd, content
         run.ended_as = End(outcome, *end, cost.is_partial)
-        self._tell(run, run.ended_as, keep=True)
+        self._notify_end(run, run.ended_as, keep=True)
 
     def finish_later(self, run_id: object) -> None:
         """Let the thread that ends lost runs finish an interrupted end."""
         if self._ending:
-            begun = self._ending.get(run_key(run_id))
-            if begun is not None and begun[1] == threading.get_ident():
-                begun[0].is_interrupted = True
-                self._lost.later(begun[0])
+            entry = self._ending.get(run_key(run_id))
+            if entry is not None and entry[1] == threading.get_ident():
+                entry[0].is_interrupted = True
+                self._lost.later(entry[0])
 
     def complete(self, run: Run) -> None:
         """Finish an interrupted end for the sinks that it has not reached."""
-        begun = self._ending.get(run.key)
-        if begun is None or begun[0] is not run:
+        entry = self._ending.get(run.key)
+        if entry is None or entry[0] is not run:
             return
         self._open.pop(run.key, None)
         self._leave(run)
         if run.ended_as is None:
             self.finish(run, ABANDONED, failure=_FAILURES[ABANDONED])
             return
-        self._tell(run, run.ended_as)
+        self._notify_end(run, run.ended_as)
 
     def unfinished(self, long_ago: int) -> list[Run]:
         """Return the runs whose end was started and interrupted."""
@@ -294,8 +294,8 @@ class RunTable:
 
     def _begin_end(self, run: Run) -> bool:
         """Remove a run from the table, unless another thread does."""
-        begun = (run, threading.get_ident(), time.perf_counter_ns())
-        if self._ending.setdefault(run.key, begun) is not begun:
+        entry = (run, threading.get_ident(), time.perf_counter_ns())
+        if self._ending.setdefault(run.key, entry) is not entry:
             return False
         if self._open.get(run.key) is not run:  # it has ended in the meantime
             self._ending.pop(run.key, None)
@@ -399,7 +399,7 @@ class RunTable:
             self._sharing.pop(key, None)
         return key
 
-    def _tell_start(self, run: Run) -> None:
+    def _notify_start(self, run: Run) -> None:
         """Notify each sink of a start, once."""
         sinks = self._sinks
         while run.sinks_done < len(sinks):
@@ -414,7 +414,7 @@ class RunTable:
             else:
                 run.sinks_done += 1
 
-    def _tell(self, run: Run, end: End, *, keep: bool = False) -> None:
+    def _notify_end(self, run: Run, end: End, *, keep: bool = False) -> None:
         """Notify each sink of an end, once.
 
         In a garbage collection, the thread notifies the sinks that call the app's
@@ -422,7 +422,7 @@ class RunTable:
         """
         sinks = self._sinks
         if run.sinks_done < len(sinks):
-            self._tell_start(run)
+            self._notify_start(run)
         while (known := run.sinks_done - len(sinks)) < len(sinks):
             sink = sinks[known]
             if sink.is_foreign and is_collecting():

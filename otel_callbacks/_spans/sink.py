@@ -241,7 +241,7 @@ class SpanSink:
             if run.refusal is None:
                 self._note(run, run.parent_run, end)
             if end.response is not None and end.outcome == OK:
-                _tell_interrupt(run.parent_run, end.response)
+                _mark_interrupt(run.parent_run, end.response)
         if type(span) is StepSpan and self._is_trivial(run, span, end):
             span.end_ns = end.end_ns
         elif span.is_recording():
@@ -315,7 +315,7 @@ class SpanSink:
             sums.note_in_agent(parent.of_agent, run, end)
 
 
-def _tell_interrupt(parent: Run, response: Response) -> None:
+def _mark_interrupt(parent: Run, response: Response) -> None:
     """Mark a run whose child was interrupted; a graph itself ends as if done."""
     if semconv.INTERRUPTED in response.attributes:
         parent.interrupted_below = True

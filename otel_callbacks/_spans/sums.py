@@ -98,19 +98,19 @@ _NO_CALLS: Final[AgentTally] = (0, 0, None, None, None, None)
 
 def _add_in_agent(one: AgentTally, other: AgentTally) -> AgentTally:
     """Return the sum of two entries, in their order."""
-    calls, tools, model, asked, reasons, usage = other
+    calls, tools, model, common, reasons, usage = other
     if one[3] is not None:
         # Similar calls of a model share one request.
-        if asked is None or asked is one[3]:
-            asked = one[3]
+        if common is None or common is one[3]:
+            common = one[3]
         else:
-            asked = _in_common(one[3], asked)
+            common = _in_common(one[3], common)
         model = one[2] if model is None or model == one[2] else ""
     return (
         one[0] + calls,
         one[1] + tools,
         model,
-        asked,
+        common,
         one[4] if reasons is None else reasons,
         _both(one[5], usage),
     )
@@ -168,10 +168,10 @@ def agent_attributes(
     registry: semconv.Registry = semconv.REGISTRIES[semconv.DEFAULT_REGISTRY],
 ) -> dict[str, AttributeValue]:
     """Return the attributes of an agent's span about its calls."""
-    _, _, _, asked, reasons, usage = _whole(entries)
-    if asked is None:
+    _, _, _, common, reasons, usage = _whole(entries)
+    if common is None:
         return {}
-    totals: dict[str, AttributeValue] = dict(_in_common(asked, asked))
+    totals: dict[str, AttributeValue] = dict(_in_common(common, common))
     if reasons:
         totals[semconv.RESPONSE_FINISH_REASONS] = reasons
     if usage is not None:

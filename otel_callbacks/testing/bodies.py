@@ -246,12 +246,12 @@ def text_head(exchange: Exchange) -> dict[str, Any]:
 
 def embeddings(exchange: Exchange) -> Body:
     """Return the body of an embeddings response, as numbers or as base64."""
-    asked = exchange.received.json
+    request = exchange.received.json
     vectors = [
-        replies.vector_of(text, asked.get("dimensions"))
+        replies.vector_of(text, request.get("dimensions"))
         for text in exchange.received.prompts
     ]
-    packed = asked.get("encoding_format") == "base64"
+    packed = request.get("encoding_format") == "base64"
     data = [
         {
             "object": "embedding",

@@ -391,8 +391,8 @@ class Received:
         """The question: the last user message, or the first prompt."""
         if "prompt" in self.json:
             return self.prompts[0]
-        asked = [text for role, text in self.messages if role == "user"]
-        return asked[-1] if asked else ""
+        questions = [text for role, text in self.messages if role == "user"]
+        return questions[-1] if questions else ""
 
     @property
     def after_tool(self) -> bool:

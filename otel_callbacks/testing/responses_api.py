@@ -24,10 +24,10 @@ def body(exchange: Exchange) -> Body:
 def stream(exchange: Exchange) -> Body:
     """Return the events of a streamed response; usage is in the last one."""
     whole = _response(exchange)
-    begun = {**whole, "status": "in_progress", "output": [], "usage": None}
+    started = {**whole, "status": "in_progress", "output": [], "usage": None}
     events: list[dict[str, Any]] = [
-        {"type": "response.created", "response": begun},
-        {"type": "response.in_progress", "response": begun},
+        {"type": "response.created", "response": started},
+        {"type": "response.in_progress", "response": started},
     ]
     for place, item in enumerate(whole["output"]):
         if item["type"] == "message":
@@ -121,9 +121,9 @@ def _message_events(item: dict[str, Any]) -> list[dict[str, Any]]:
     at = {"item_id": item["id"], **_MESSAGE_AT}
     part = item["content"][0]
     empty = {**part, "text": ""}
-    begun = {**item, "status": "in_progress", "content": []}
+    started = {**item, "status": "in_progress", "content": []}
     return [
-        {"type": "response.output_item.added", "output_index": 0, "item": begun},
+        {"type": "response.output_item.added", "output_index": 0, "item": started},
         {"type": "response.content_part.added", **at, "part": empty},
         *(
             {"type": "response.output_text.delta", **at, "delta": piece, "logprobs": []}
@@ -143,10 +143,10 @@ def _message_events(item: dict[str, Any]) -> list[dict[str, Any]]:
 def _call_events(place: int, item: dict[str, Any]) -> list[dict[str, Any]]:
     """Return the events of a tool call."""
     at = {"item_id": item["id"], "output_index": place}
-    begun = {**item, "status": "in_progress", "arguments": ""}
+    started = {**item, "status": "in_progress", "arguments": ""}
     kind = "response.function_call_arguments"
     return [
-        {"type": "response.output_item.added", "output_index": place, "item": begun},
+        {"type": "response.output_item.added", "output_index": place, "item": started},
         {"type": f"{kind}.delta", **at, "delta": item["arguments"]},
         {"type": f"{kind}.done", **at, "arguments": item["arguments"]},
         {"type": "response.output_item.done", "output_index": place, "item": item},

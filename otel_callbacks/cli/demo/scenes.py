@@ -79,8 +79,8 @@ async def three_customers(shop: Shop) -> list[Exchange]:
         message: Any = result.generations[0][0].message  # type: ignore[union-attr]
         return _sold(shop, model, question, message)
 
-    asked = zip(models, questions, strict=True)
-    return list(await asyncio.gather(*(serve(*one) for one in asked)))
+    orders = zip(models, questions, strict=True)
+    return list(await asyncio.gather(*(serve(*one) for one in orders)))
 
 
 async def stream(shop: Shop) -> list[Exchange]:
@@ -99,15 +99,15 @@ async def tool_call(shop: Shop) -> list[Exchange]:
     model, question = shop.models[0], shop.chance.choice(list(replies.PRICES))
     llm = shop.model(model).bind_tools([price_of])
     messages = _messages(question)
-    asked = await llm.ainvoke(messages)
-    exchange = _sold(shop, model, question, asked)
-    if not asked.tool_calls:
+    called = await llm.ainvoke(messages)
+    exchange = _sold(shop, model, question, called)
+    if not called.tool_calls:
         return [exchange]
     prices = [
         await price_of.ainvoke(call, config={"callbacks": shop.callbacks})
-        for call in asked.tool_calls
+        for call in called.tool_calls
     ]
-    answer = await llm.ainvoke([*messages, asked, *_results(prices)])
+    answer = await llm.ainvoke([*messages, called, *_results(prices)])
     return [
         Exchange(question, f"price_of() returns {prices[0].text}"),
         _sold(shop, model, question, answer),

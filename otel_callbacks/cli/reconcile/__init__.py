@@ -102,8 +102,8 @@ def theirs(items: Iterable[Item]) -> Counts:
     """Add up the export."""
     counts: Counts = {}
     for item in items:
-        said = (INPUT, item.input_tokens), (OUTPUT, item.output_tokens)
-        for what, value in (*said, (COST, item.cost_usd)):
+        tokens = (INPUT, item.input_tokens), (OUTPUT, item.output_tokens)
+        for what, value in (*tokens, (COST, item.cost_usd)):
             if value is not None:
                 key = item.model, what
                 counts[key] = counts.get(key, 0) + value

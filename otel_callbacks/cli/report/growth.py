@@ -300,7 +300,7 @@ class _Reading:
         covered = self.coverage[since]
         if first.start is not None or _target(key) in covered:
             return _target(key) in covered and not is_gap
-        # Its start time is unknown, but others that came the same way, such as a
+        # Its start time is unknown, but others on the same path, such as a
         # push, were read when the time began.
         return any(
             not one.is_gap(since)
@@ -428,10 +428,10 @@ def _refuse_what_counts_twice(
     for (what, name), copies in _copies(prometheus, window, places).items():
         for one, other in pairwise(sorted(copies)):
             first = max(
-                min(places[place][0] for place in copies[way]) for way in (one, other)
+                min(places[place][0] for place in copies[path]) for path in (one, other)
             )
             last = min(
-                max(places[place][1] for place in copies[way]) for way in (one, other)
+                max(places[place][1] for place in copies[path]) for path in (one, other)
             )
             if last - first <= 2 * window.step:
                 continue
@@ -460,11 +460,11 @@ def _copies(
     for place in places:
         labels = dict(place)
         job, instance = target = _target(place)
-        service, way = named.get(target) or job, "pushed"
+        service, path = named.get(target) or job, "pushed"
         if "exported_job" in labels:
-            service, way = labels["exported_job"], "sent on by a Collector"
+            service, path = labels["exported_job"], "sent on by a Collector"
         elif target in scraped:
-            way = "scraped"
+            path = "scraped"
             copies = found.setdefault(("instance", instance), {})
             copies.setdefault(f"as job {job!r}", []).append(place)
         # A pushed job is the service name, after its namespace, if any.
@@ -473,5 +473,5 @@ def _copies(
                 copies = found.setdefault((name, f"{job} {instance}"), {})
                 copies.setdefault(f"as {name} {labels[name]!r}", []).append(place)
         copies = found.setdefault(("service", service.rpartition("/")[2]), {})
-        copies.setdefault(way, []).append(place)
+        copies.setdefault(path, []).append(place)
     return found

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 CONTENT: Final[frozenset[str]] = frozenset(
     {semconv.SYSTEM_INSTRUCTIONS, semconv.INPUT_MESSAGES, semconv.OUTPUT_MESSAGES}
 )
-"""Attributes that hold what was said."""
+"""Attributes that hold content."""
 
 _SPANS_OF_A_TRACE: Final = 2_000
 _SPANS: Final = 50_000
@@ -79,7 +79,7 @@ class Store:
         self._count = 0
         self._characters = 0
         self.unseen = 0
-        """Traces that made room before anybody asked for those that have ended."""
+        """Traces that were dropped before they were shown."""
         self.version = 0
         self.totals: dict[str, Total] = {}
         """What all calls used since the start, by model."""
