@@ -12,7 +12,7 @@ from otel_callbacks._content.parts import (
     response_part,
     tool_call_part,
 )
-from otel_callbacks._readers.response import REASON_KEYS, once
+from otel_callbacks._readers.response import once, reason_of
 from otel_callbacks._readers.values import has_value, mapping, text
 
 if TYPE_CHECKING:
@@ -30,7 +30,6 @@ _UNFINISHED: Final = "error"
 _UNKNOWN: Final = "unknown"
 """Finish reason where none is reported: the schemas require one."""
 
-_REASON_KEYS: Final = (*REASON_KEYS, "status")
 _SCHEMA_REASONS: Final = {
     "complete": "stop",
     "completed": "stop",
@@ -305,9 +304,7 @@ def finish_reason(generation: object, message: object) -> str:
     """Read the finish reason of a message."""
     info = mapping(getattr(generation, "generation_info", None))
     metadata = mapping(getattr(message, "response_metadata", None))
-    for place in (info, metadata):
-        for key in _REASON_KEYS:
-            if key in place and (found := text(place[key])):
-                reason = once(found).lower()
-                return _SCHEMA_REASONS.get(reason, reason)
-    return _UNKNOWN
+    if not (found := reason_of(metadata, info)):
+        return _UNKNOWN
+    reason = once(found).lower()
+    return _SCHEMA_REASONS.get(reason, reason)

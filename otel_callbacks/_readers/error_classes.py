@@ -8,10 +8,11 @@ provider's package is imported.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+import re
+from typing import TYPE_CHECKING, Any, Final
 
 from otel_callbacks import _semconv as semconv
-from otel_callbacks._readers.values import mapping, text
+from otel_callbacks._readers.values import fields, mapping, text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -97,6 +98,7 @@ _BY_CODE: Final = {
     "model_max_tokens_exceeded": semconv.CONTEXT_LENGTH,
     "content_filter": semconv.CONTENT_FILTER,
     "content_policy_violation": semconv.CONTENT_FILTER,
+    "image_content_policy_violation": semconv.CONTENT_FILTER,
     "responsibleaipolicyviolation": semconv.CONTENT_FILTER,
     "data_inspection_failed": semconv.CONTENT_FILTER,
     "datainspectionfailed": semconv.CONTENT_FILTER,
@@ -160,7 +162,12 @@ _builtin_classes: dict[type, str] = {}
 def class_of(error: BaseException) -> str:
     """Return the class of an error."""
     kind = type(error)
-    if kind.__module__ == "builtins" and not error.__dict__ and not cause_of(error):
+    if (
+        kind.__module__ == "builtins"
+        and not error.__dict__
+        and not cause_of(error)
+        and not _in_answer(error)
+    ):
         # Such an error holds no information beyond its type.
         if kind not in _builtin_classes:
             _builtin_classes[kind] = _own_class(error) or semconv.OTHER
@@ -214,11 +221,29 @@ def _codes(error: BaseException) -> Iterator[object]:
         if attribute == "code" and callable(code):  # grpc.RpcError
             code = _called(code)
         yield code if isinstance(code, str) else read(code, "name")
-    body = mapping(read(error, "body"))
+    body = mapping(read(error, "body")) or _in_answer(error)
     for place in (body, mapping(body.get("error")), _botocore(error, "Error")):
         yield place.get("code")
         yield place.get("type")
         yield place.get("Code")
+
+
+_CODE: Final = re.compile(r"(?:\w+\(code=')?(\w+_\w+)(?:'|: )")
+_LONGEST_CODE: Final = 64
+
+
+def _in_answer(error: BaseException) -> dict[object, object]:
+    """Return the error in an answer, which langchain-openai raises as a ValueError.
+
+    It is a dictionary, an object, or a text that starts with the code.
+    """
+    if type(error) is not ValueError or len(error.args) != 1:
+        return {}
+    said = error.args[0]
+    if type(said) is not str:
+        return fields(said)
+    found = _CODE.match(said[:_LONGEST_CODE])
+    return {"code": found[1]} if found else {}
 
 
 def _called(code: Callable[[], object]) -> object:
@@ -239,8 +264,10 @@ def _by_status(error: BaseException) -> str:
     places = [read(error, attribute) for attribute in _STATUSES]
     places.append(read(read(error, "response"), "status_code"))
     places.append(_botocore(error, "ResponseMetadata").get("HTTPStatusCode"))
+    places.append(_in_answer(error).get("code"))  # OpenRouter's is a status
+    status: Any
     for status in places:
-        if isinstance(status, int):
+        if issubclass(type(status), int):  # the type: a mock's class is its target's
             found = _BY_STATUS.get(status) or _BY_FIRST_DIGIT.get(status // 100)
             if found:
                 return found

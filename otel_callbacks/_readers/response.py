@@ -55,13 +55,16 @@ _ID_KEYS: Final = ("id", "response_id", "responseId")
 _OWN_IDS: Final = ("lc_", "run-")
 """Prefixes of LangChain's ids, which replace missing ids of the provider."""
 
-REASON_KEYS: Final = (
+_REASON_KEYS: Final = (
     "finish_reason",
     "stop_reason",
     "stopReason",
     "done_reason",
     "finishReason",
 )
+_FEEDBACK: Final = "prompt_feedback"
+"""Where langchain-google-genai says why Gemini refused a prompt."""
+
 _STATUSES: Final = ("completed", "incomplete", "failed", "cancelled")
 """Final statuses of OpenAI's Responses API."""
 
@@ -135,7 +138,7 @@ def _only_one(prompts: object) -> _Answer | None:
     return None
 
 
-_INFO_KEYS: Final = (*_MODEL_KEYS, *REASON_KEYS)
+_INFO_KEYS: Final = (*_MODEL_KEYS, *_REASON_KEYS)
 _OUTPUT_KEYS: Final = (*_MODEL_KEYS, _PROVIDER, *(key for key, _ in _OPENAI_KEYS))
 _METADATA_KEYS: Final = (
     *_INFO_KEYS,
@@ -316,22 +319,24 @@ def _reasons(answers: list[_Answer]) -> tuple[str, ...]:
     """Read the finish reasons of all choices, in order."""
     if len(answers) == 1:
         _, metadata, info, is_merged = answers[0]
-        if reason := _reason(metadata, info):
+        if reason := reason_of(metadata, info):
             return (once(reason) if is_merged else reason,)
     reasons = []
     for _, metadata, info, is_merged in answers:
-        if reason := _reason(metadata, info):
+        if reason := reason_of(metadata, info):
             reasons.append(once(reason) if is_merged else reason)
     if not reasons and answers and "choices" in answers[0][1]:
         choices = map(mapping, items(answers[0][1]["choices"]))
-        return tuple(filter(None, (_find(REASON_KEYS, each) for each in choices)))
+        return tuple(filter(None, (_find(_REASON_KEYS, each) for each in choices)))
     return tuple(reasons)
 
 
-def _reason(metadata: dict[object, object], info: dict[object, object]) -> str:
+def reason_of(metadata: dict[object, object], info: dict[object, object]) -> str:
     """Read the finish reason of a choice, as the provider sent it."""
-    if reason := _find(REASON_KEYS, info, metadata):
+    if reason := _find(_REASON_KEYS, info, metadata):
         return reason
+    if _FEEDBACK in metadata:
+        return text(mapping(metadata[_FEEDBACK]).get("block_reason"))
     status = metadata.get("status")
     if status is None or (state := text(status)) not in _STATUSES:
         return ""
@@ -417,9 +422,11 @@ _SEARCHES: Final = "-search-"
 _TOOL_OUTPUTS: Final = "tool_outputs"
 """Where langchain-openai's first output format keeps calls of OpenAI's own tools."""
 _EXTRA_KEYS: Final = (
-    COSTS | _GROUNDING | {"total_cost", "choices", "image", "speed", _SOURCES}
+    COSTS
+    | _GROUNDING
+    | {"total_cost", "choices", "image", "speed", _SOURCES, _FEEDBACK}
 )
-"""Keys that may hold a cost, or something that is billed separately."""
+"""Keys that may hold a cost, something that is billed separately, or a refusal."""
 _OWN_TOOLS: Final = ("web_search", "file_search", "code_interpreter")
 """Tools that OpenAI runs and bills; the type of such a part ends with ``_call``."""
 _CALL: Final = "_call"

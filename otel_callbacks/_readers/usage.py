@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 from otel_callbacks._readers.values import (
     LARGEST_INTEGER,
     count,
+    has_value,
     mapping,
     number,
     text,
@@ -136,12 +137,26 @@ def message_usage(usage_metadata: object, *raw: object) -> Usage | None:
         return None
     read = langchain(usage_metadata)
     if read[0] and read[1]:
-        return read
+        if has_value(usage_metadata.get("input_token_details")):
+            return read
+        return _with_details(read, raw)
     usage = _unless_empty(read)
     if usage is not None and (usage.input_tokens == 0 or usage.output_tokens == 0):
         usage = _without_false_zeros(usage, raw)
         if usage is not None and usage.input_tokens == 0 and usage.output_tokens:
             usage = _with_input(usage, raw)
+    return usage
+
+
+def _with_details(usage: Usage, places: tuple[object, ...]) -> Usage:
+    """Return the provider's own usage with details, if its totals are the same.
+
+    langchain-mistralai leaves out details, and langchain-openai those of Moonshot.
+    """
+    for place in places:
+        found = usage_of(place)
+        if found is not None and found[:2] == usage[:2]:
+            return found
     return usage
 
 
@@ -309,7 +324,7 @@ def openai_chat(raw: _Raw) -> Usage:
     """Read the usage of OpenAI's chat and text completions and compatible APIs.
 
     Azure, Mistral, Groq, DeepSeek, xAI, Fireworks, Perplexity, vLLM and Qwen send
-    this shape; DeepSeek has its own name for cached tokens.
+    this shape; DeepSeek and Moonshot have their own places for cached tokens.
     https://platform.openai.com/docs/api-reference/chat/object
     """
     input_details = mapping(raw.get("prompt_tokens_details"))
@@ -323,7 +338,7 @@ def openai_chat(raw: _Raw) -> Usage:
         inputs,
         _with_thoughts(inputs, outputs, thoughts, raw),
         _detail(input_details, "cached_tokens")
-        or _detail(raw, "prompt_cache_hit_tokens"),
+        or _detail(raw, "prompt_cache_hit_tokens", "cached_tokens"),
         _detail(input_details, "cache_write_tokens", "cache_creation_input_tokens"),
         thoughts,
         *_modalities(input_details, output_details, "_tokens"),

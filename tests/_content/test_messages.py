@@ -227,6 +227,39 @@ def test_reason_is_in_words_of_the_schemas(said: str, expected: str) -> None:
     assert message["finish_reason"] == expected
 
 
+@pytest.mark.parametrize(
+    ("metadata", "expected"),
+    [
+        ({"status": "completed"}, "stop"),
+        ({"status": "incomplete"}, "length"),
+        (
+            {
+                "status": "incomplete",
+                "incomplete_details": {"reason": "max_output_tokens"},
+            },
+            "length",
+        ),
+        (
+            {
+                "status": "incomplete",
+                "incomplete_details": {"reason": "content_filter"},
+            },
+            "content_filter",
+        ),
+        (
+            {"prompt_feedback": {"block_reason": "PROHIBITED_CONTENT"}},
+            "content_filter",
+        ),
+        ({"prompt_feedback": {"block_reason": None}}, "unknown"),
+    ],
+)
+def test_reason_is_that_of_the_span(metadata: Any, expected: str) -> None:
+    """A status has its details, and Gemini says why it refused the prompt."""
+    choice = ChatGeneration(message=AIMessage("R", response_metadata=metadata))
+    (message,) = output_messages(result(choice), Work(), finished=True)
+    assert message["finish_reason"] == expected
+
+
 def test_response_of_text_model_is_message() -> None:
     """A text model has generations without messages."""
     said = result(Generation(text="Roses?"))

@@ -7,6 +7,7 @@ import re
 import socket
 from pathlib import Path
 from typing import Any
+from unittest.mock import MagicMock
 
 import httpx
 import httpx2
@@ -16,6 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from langchain_core import exceptions
 from langchain_openai.chat_models import base
+from openai.types.responses import ResponseError
 
 from otel_callbacks import _semconv as semconv
 from otel_callbacks._readers import error_classes
@@ -189,6 +191,7 @@ class _Status:
         (_own("ResponseError", status_code=404), "bad_request"),
         (_own("ClientResponseError", status=429), "rate_limited"),
         (_own("HTTPError", response=httpx.Response(401)), "auth"),
+        (_own("Odd", status_code=MagicMock(spec=int)), "other"),
         (_own("Odd", code=99, status=True, status_code="429"), "other"),
         (_own("Odd", code=10**30, body="x", response=[]), "other"),
     ],
@@ -196,6 +199,34 @@ class _Status:
 def test_errors_of_other_clients(error: BaseException, expected: str) -> None:
     """Bedrock, Google, Anthropic, Ollama, aiohttp, requests: by code, then status."""
     assert class_of(error) == expected
+
+
+@pytest.mark.parametrize(
+    ("said", "expected"),
+    [
+        # chat completions: OpenRouter's code is a status, others' a word
+        ({"code": 429, "message": "m"}, "rate_limited"),
+        ({"code": 502, "message": "m", "metadata": {}}, "server_error"),
+        ({"code": "context_length_exceeded"}, "context_length"),
+        ({"type": "invalid_request_error", "code": None}, "bad_request"),
+        # the Responses API
+        (ResponseError(code="rate_limit_exceeded", message="m"), "rate_limited"),
+        (str(ResponseError(code="server_error", message="m")), "server_error"),
+        (repr(ResponseError(code="server_error", message="m")), "server_error"),
+        ("server_error: m", "server_error"),
+        ("image_content_policy_violation: m", "content_filter"),
+        # an app's own
+        ("internal: m", "other"),
+        ("see server_error: m", "other"),
+        ("no_such_code: m", "other"),
+        ({"code": "no_such_code"}, "other"),
+        (7, "other"),
+    ],
+)
+def test_error_in_an_answer(said: object, expected: str) -> None:
+    """langchain-openai raises it as a ValueError that holds it."""
+    assert class_of(ValueError(said)) == expected
+    assert class_of(ValueError(said, said)) == "other"
 
 
 def test_cause_is_read_if_error_has_no_class() -> None:

@@ -590,6 +590,7 @@ UNUSUAL: list[tuple[str, Any]] = [
     ("status", "incomplete"),
     ("incomplete_details", {"reason": "max_output_tokens"}),
     ("choices", [{"finish_reason": "stop"}]),
+    ("prompt_feedback", {"block_reason": "SAFETY"}),
     ("object", "response"),
     ("model_provider", "groq"),
     ("cost", 0.5),

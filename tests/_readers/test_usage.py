@@ -496,6 +496,28 @@ def test_langchain_openais_zero_for_missing_number_is_removed(
     assert message_usage(metadata, {}, {"token_usage": told}) == expected
 
 
+CACHED: Any = [
+    {"prompt_tokens_details": {"cached_tokens": 3}},  # langchain-mistralai
+    {"cached_tokens": 3},  # Moonshot
+    {"prompt_cache_hit_tokens": 3},  # DeepSeek
+]
+
+
+@pytest.mark.parametrize("detail", CACHED)
+@pytest.mark.parametrize("more", [{}, {"input_token_details": {}}])
+def test_details_that_a_package_leaves_out(detail: Any, more: Any) -> None:
+    """The provider's own usage has them, if it is of the same call."""
+    reported = {"input_tokens": 5, "output_tokens": 6, "total_tokens": 11, **more}
+    raw = {"prompt_tokens": 5, "completion_tokens": 6, **detail}
+    found = message_usage(reported, {}, {"token_usage": raw})
+    assert found == Usage(5, 6, cache_read=3)
+    # A batch has the sum of its calls there.
+    other = {"token_usage": {**raw, "prompt_tokens": 10}}
+    assert message_usage(reported, other, {}) == Usage(5, 6)
+    said = {**reported, "input_token_details": {"cache_read": 1}}
+    assert message_usage(said, {"token_usage": raw}) == Usage(5, 6, cache_read=1)
+
+
 @pytest.mark.parametrize("metadata", [None, {}, [], "x", {"total_cost": 0}, 3])
 def test_a_message_without_usage(metadata: object) -> None:
     """The mark of LangChain's cache alone is no usage."""

@@ -38,6 +38,13 @@ def ran_with_extensions() -> Ran:
     return run(scripts, OTEL_CALLBACKS_EXTENSIONS="true")["all"]
 
 
+@pytest.fixture(scope="session")
+def ran_latest() -> Ran:
+    """Run all scenarios in one app, with the names of later conventions."""
+    scripts = [("all", _HERE / "measure" / "all_scenarios.py")]
+    return run(scripts, OTEL_CALLBACKS_SEMCONV="latest")["all"]
+
+
 def pytest_terminal_summary(
     terminalreporter: pytest.TerminalReporter, config: pytest.Config
 ) -> None:

@@ -9,7 +9,7 @@ from measure.checker import findings, stricter_findings, wrong_buckets
 from measure.declared import carried, table
 from measure.floors import CHAT, EVENT, FLOORS
 from measure.page import PAGE
-from measure.registry import registry
+from measure.registry import later_registry, registry
 from measure.session import SCENARIOS
 
 if TYPE_CHECKING:
@@ -83,6 +83,19 @@ def test_what_is_ours_says_so(ran_with_extensions: Ran) -> None:
     names = {one.detail for one in found}
     assert any(name.startswith(f"{OURS}.") for name in names)
     assert not [name for name in names if not name.startswith(f"{OURS}.")]
+
+
+def test_nothing_is_found_with_latest_names(ran_latest: Ran) -> None:
+    """Against the later names no rule is broken; the older ones lack the metric."""
+    assert ran_latest.status == 0, ran_latest.errors
+    received = ran_latest.received
+    assert list(received.each_span())
+    assert not findings(later_registry(), received)
+    assert not stricter_findings(later_registry(), received)
+    assert not wrong_buckets(later_registry(), received)
+    (unknown,) = findings(registry(), received)
+    assert unknown.rule == "missing_metric"
+    assert unknown.detail == "gen_ai.invoke_workflow.duration"
 
 
 def test_the_page_shows_what_was_measured(ran: dict[str, Ran]) -> None:

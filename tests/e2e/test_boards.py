@@ -130,6 +130,8 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
             env=_environment(
                 stack,
                 OTEL_METRICS_EXPORTER="otlp",
+                # The demo has the names of the conventions' release.
+                OTEL_CALLBACKS_SEMCONV="latest",
                 OTEL_RESOURCE_ATTRIBUTES="service.version=2,"
                 "deployment.environment.name=test",
                 OTEL_CALLBACKS_LABELS="team,chain,gen_ai.agent.name,"
@@ -282,6 +284,12 @@ def test_agents_and_tools_are_what_happened(run: Run) -> None:
     agents = run.board("agents", service=_SECOND).answers()
     assert agents["Agents invoked"].value == _about(real["agents"])
     assert agents["Tool calls"].value == _about(real["tools"])
+    workflows = agents["Workflows"]
+    assert workflows.column(0, "gen_ai_workflow_name") == {
+        "look": _about(real["workflows"])
+    }
+    everyones = run.board("agents").answers()["Workflows"]
+    assert len(everyones.column(0, "gen_ai_workflow_name")) > 1
     failed = real["failed_tools"] / real["tools"]
     assert agents["Failed tool calls"].value == pytest.approx(failed, abs=0.05)
     assert agents["Retrievals"].value == _about(real["retrievals"])

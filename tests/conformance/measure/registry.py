@@ -199,3 +199,22 @@ def registry() -> Registry:
             for name, file in SCHEMAS.items()
         },
     )
+
+
+@cache
+def later_registry() -> Registry:
+    """Return the conventions with the names that changed after their release."""
+    base, said = registry(), _file("later.yaml")
+    renamed: Mapping[str, str] = said["renamed"]
+
+    def named(by_name: Mapping[str, Any]) -> dict[str, Any]:
+        return {renamed.get(name, name): entry for name, entry in by_name.items()}
+
+    return base._replace(
+        attributes=named(base.attributes) | dict.fromkeys(said["added"], "int"),
+        spans=tuple(
+            span._replace(attributes=named(span.attributes)) for span in base.spans
+        ),
+        metrics=named(base.metrics),
+        events={name: named(declared) for name, declared in base.events.items()},
+    )

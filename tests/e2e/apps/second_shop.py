@@ -19,6 +19,7 @@ from langchain_core.retrievers import BaseRetriever
 from langchain_core.runnables import RunnableLambda
 from langchain_core.tools import tool
 from langchain_openai import ChatOpenAI, OpenAIEmbeddings
+from langgraph.graph import START, StateGraph
 from openai import APIStatusError
 from opentelemetry.instrumentation.httpx import HTTPX2ClientInstrumentor
 from pydantic import SecretStr
@@ -122,6 +123,9 @@ async def _round(provider: FakeOpenAI, number: int) -> None:
     recorded["agents"] += 1
     fallbacks = RunnableLambda(_broken).with_fallbacks([llm()])
     _count(await fallbacks.ainvoke(f"Or else {number}", config))
+    graph = StateGraph(dict).add_sequence([("look", lambda _: {"found": number})])
+    await graph.add_edge(START, "look").compile(name="look").ainvoke({}, config)
+    recorded["workflows"] += 1
     await Shelf().ainvoke(f"Where is {number}?", config)
     recorded["retrievals"] += 1
     embeddings = TracedEmbeddings(
