@@ -239,6 +239,34 @@ def test_a_signal_handler_calls_a_model_on_top_of_a_read(telemetry: Capture) -> 
     in_time(work)
 
 
+@pytest.mark.parametrize("action", ["close", "flush", "scrape"])
+def test_a_signal_handler_ends_on_top_of_a_scrape(
+    telemetry: Capture, action: str
+) -> None:
+    """It holds the lock of the series, and goes on when the handler returns."""
+    model = FakeChatModel(callbacks=[telemetry.handler])
+    queue_of_calls = telemetry.handler._runs._table._sinks[0]._calls  # type: ignore[attr-defined]
+    done: list[int] = []
+
+    def scrape() -> None:
+        telemetry.value("otel_callbacks_open_runs")
+
+    def signalled() -> None:
+        queue_of_calls.write_soon()  # as after a thousand calls
+        model.invoke("Roses?")
+        scrape() if action == "scrape" else getattr(telemetry.handler, action)()
+        done.append(1)
+
+    def work() -> None:
+        line = 1
+        while on_top(line, signalled, scrape):
+            line += 23
+
+    in_time(work)
+    assert len(done) > 20
+    assert telemetry.value("otel_callbacks_operations_total") == len(done)
+
+
 def test_a_line_of_the_log_where_its_lock_is_held(telemetry: Capture) -> None:
     """A run may end while the app's log handler holds its lock."""
 

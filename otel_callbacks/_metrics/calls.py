@@ -7,6 +7,7 @@ locks of OpenTelemetry's or prometheus_client's objects.
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import weakref
 from collections import Counter, deque
@@ -47,7 +48,10 @@ class CallQueue:
         # Called after each fold, to update stores outside this process.
         self.writers: list[Callable[[], None]] = []
         # Held while a fold is read or changed; callbacks never take it.
-        self.lock = threading.Lock()
+        self._lock = threading.RLock()
+        self._is_held = False
+        # Whether work was left to the code that holds the lock.
+        self._is_left = False
         self._fold_at = fold_at
         self._calls: deque[Call] = deque()
         # By id; removed with their provider.
@@ -59,7 +63,8 @@ class CallQueue:
 
     def after_fork(self) -> None:
         """Renew the lock, and drop the calls of the parent process."""
-        self.lock = threading.Lock()
+        self._lock = threading.RLock()
+        self._is_held = False
         self._calls.clear()
         self._counted.clear()
 
@@ -94,21 +99,43 @@ class CallQueue:
         """Let the background thread fold the calls and update other stores."""
         background.put(self._self, None)
 
-    def work(self, _: object) -> None:
-        """Fold all queued calls, and update other stores."""
-        self.fold()
-        for write in self.writers:
-            write()
+    @contextlib.contextmanager
+    def locked(self) -> Iterator[bool]:
+        """Hold the lock; yield whether this thread did not hold it yet.
 
-    def fold(self) -> None:
-        """Fold all queued calls; wait for another thread that folds."""
-        with self.lock:
-            self._fold_all()
+        It does if a signal handler flushes, closes or scrapes in the middle of a
+        scrape. What that leaves undone follows.
+        """
+        with self._lock:
+            is_first = not self._is_held
+            try:
+                self._is_held = True
+                yield is_first
+            finally:
+                if is_first:
+                    self._is_held = False
+        if is_first and self._is_left:
+            self.write_soon()
+
+    def work(self, _: object) -> None:
+        """Update the series, or leave that to the thread that holds the lock."""
+        self._is_left = True
+        if not self._is_held:
+            self._update()
 
     def settle(self) -> None:
         """End lost runs and fold all queued calls: then the series are up to date."""
         background.drain()
-        self.work(None)
+        self._update()
+
+    def _update(self) -> None:
+        """Fold all queued calls, and update other stores."""
+        with self.locked() as is_first:
+            if is_first:
+                self._is_left = False
+                self._fold_all()
+                for write in self.writers:
+                    write()
 
     def about(self, fold: Fold) -> Iterator[Values]:
         """Return the series about the handler itself, with their values."""

@@ -119,19 +119,18 @@ class MultiprocessSink:
         return labels
 
     def _write(self) -> None:
-        """Update the files."""
-        with self._calls.lock:
-            while self._changes:
-                key, labels = self._changes.popleft()
-                before, now = self._shown.pop(key, None), self._open.get(key)
-                if now is not None:
-                    self._shown[key] = now
-                # A run that was open between two writes is shown, too, as 0.
-                for at, change in ((labels, 0), (before, -1), (now, 1)):
-                    if at is not None and self._gauges:
-                        self._change(at, change)
-            if self._counters:
-                self._count()
+        """Update the files, under the lock of the queue."""
+        while self._changes:
+            key, labels = self._changes.popleft()
+            before, now = self._shown.pop(key, None), self._open.get(key)
+            if now is not None:
+                self._shown[key] = now
+            # A run that was open between two writes is shown, too, as 0.
+            for at, change in ((labels, 0), (before, -1), (now, 1)):
+                if at is not None and self._gauges:
+                    self._change(at, change)
+        if self._counters:
+            self._count()
 
     def _change(self, labels: LabelValues, change: int) -> None:
         """Write a change of the number of open runs."""

@@ -69,7 +69,7 @@ class SeriesCollector(Collector):
     def collect(self) -> Iterator[Metric]:
         """Yield all families, up to date."""
         self._calls.settle()
-        with self._calls.lock:
+        with self._calls.locked():
             births = has_created_times()
             families = list(self._store.families(births=births))
             if self._extensions:

@@ -191,7 +191,7 @@ def test_forked_child_leaves_its_parents_runs_to_the_parent() -> None:
     registry = CollectorRegistry()
     sink = MultiprocessSink(calls, LabelLimits(5), registry, extensions=True)
     # In a child the thread is gone that would have written it; here it has to wait.
-    with calls.lock:
+    with calls.locked():
         sink.started(StandIn(1, Request("chat", "m"), None))
         sink.after_fork()
     assert registry.get_sample_value("otel_callbacks_open_runs") == 0

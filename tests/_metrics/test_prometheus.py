@@ -365,18 +365,34 @@ def test_call_never_waits_for_a_scrape() -> None:
     made = queue(registry)
     sink = PrometheusSink(made, Diagnostics())
     run = run_of()
-    with made.lock:
+    with made.locked():
         for _ in range(1_001):
             sink.ended(run, ended(run))
         assert len(made._calls) == 1_001
     assert value(registry, OPERATIONS) == 1_001
 
 
+def test_scrape_in_the_middle_of_a_scrape_leaves_the_calls_to_it() -> None:
+    """As a signal handler does; the outer one may be reading what a fold changes."""
+    registry = CollectorRegistry()
+    made = queue(registry)
+    run = run_of()
+    with made.locked():
+        PrometheusSink(made, Diagnostics()).ended(run, ended(run))
+        assert value(registry, OPERATIONS) == 0
+        made.work(None)
+        assert len(made._calls) == 1
+    wait_until(lambda: not made._calls)
+    assert value(registry, OPERATIONS) == 1
+
+
 def test_forked_child_does_not_wait_for_its_parents_lock() -> None:
     """A lock that a thread of the parent holds is not the child's."""
     registry = CollectorRegistry()
     made = queue(registry)
-    made.lock.acquire()
+    holder = threading.Thread(target=made._lock.acquire)
+    holder.start()
+    holder.join()
     made.after_fork()
     assert value(registry, "otel_callbacks_open_runs") == 0
 
