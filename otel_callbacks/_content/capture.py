@@ -45,7 +45,6 @@ REDACT: Final = "redact"
 _SEPARATE_SYSTEM: Final = frozenset(
     {"anthropic", "aws.bedrock", "gcp.gemini", "gcp.vertex_ai"}
 )
-_INSTRUCTIONS: Final = "instructions"
 _KEYS: Final = re.compile(r"(?i)\b(sk-|bearer\s+)[\w.*-]{6,}")
 """A provider's exception may quote the key that it refused."""
 
@@ -270,7 +269,7 @@ def _instructions(
 ) -> list[Any]:
     """Read the system instructions where they are separate from the messages."""
     parts: list[Any] = []
-    own = mapping(params).get(_INSTRUCTIONS)
+    own = mapping(params).get("instructions")
     if isinstance(own, str) and own:
         parts.append({"type": "text", "content": str.__str__(own)})
     if separate and isinstance(payload, list):

@@ -78,7 +78,6 @@ def _document(document: object, work: Work) -> dict[str, Any]:
 
 
 _KEYS: Final = ("tools", "functions")
-_FUNCTION: Final = "function"
 _SCHEMA_KEYS: Final = (
     "parameters",
     "parametersJsonSchema",
@@ -121,7 +120,7 @@ def _definition(tool: dict[object, object], work: Work) -> dict[str, Any]:
     kind = text(tool.get("type"))
     name = text(inner.get("name"))
     if kind in ("", "custom") and name:
-        kind = _FUNCTION
+        kind = "function"
     if not kind:  # Google's built-in tools are named by their one key
         kind = next((key for key in tool if isinstance(key, str)), "unknown")
     definition: dict[str, Any] = {

@@ -46,7 +46,6 @@ _CLASSES: Final = {
 
 # LangChain packages whose names are not provider names.
 _GENERAL: Final = frozenset({"classic", "community", "core", "experimental", "tests"})
-_PACKAGE: Final = "langchain_"
 
 _DEEPEST: Final = 8
 
@@ -149,7 +148,7 @@ def _provider(kind: type) -> str:
             return _CLASSES[base.__name__]
     for base in kind.__mro__:
         package = base.__module__.split(".")[0]
-        name = package.removeprefix(_PACKAGE)
+        name = package.removeprefix("langchain_")
         if name != package and name not in _GENERAL:
             return name
     return ""

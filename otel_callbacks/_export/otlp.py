@@ -14,7 +14,6 @@ if TYPE_CHECKING:
 
     from otel_callbacks.settings import Settings
 
-_GENERAL_ENDPOINT: Final = "OTEL_EXPORTER_OTLP_ENDPOINT"
 _DEFAULT_TARGETS: Final = {
     "grpc": "http://localhost:4317",
     "http/protobuf": "http://localhost:4318",
@@ -86,7 +85,7 @@ def route(signal: Signal, settings: Settings) -> Route:
     own = os.environ.get(
         f"OTEL_EXPORTER_OTLP_{signal.name.upper()}_ENDPOINT", ""
     ).strip()
-    general = os.environ.get(_GENERAL_ENDPOINT, "").strip()
+    general = os.environ.get("OTEL_EXPORTER_OTLP_ENDPOINT", "").strip()
     target = own or general or _DEFAULT_TARGETS[protocol]
     return Route(signal, protocol, target, bool(own))
 

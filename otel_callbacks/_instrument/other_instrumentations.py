@@ -72,7 +72,6 @@ def _suppressed(run: StandIn | Shared, context: Context) -> Context:
 
 
 _BASE: Final = ("opentelemetry.instrumentation.instrumentor", "BaseInstrumentor")
-_OURS: Final = "otel_callbacks"
 
 SEEN_BY: Final = frozenset(
     {
@@ -130,7 +129,7 @@ def _instrumentors() -> Iterator[str]:
     base = getattr(sys.modules.get(module), name, None)
     for kind in _kinds(base) if base is not None else ():
         parts = kind.__module__.split(".")
-        if parts[0] == _OURS or SEEN_BY.isdisjoint(parts):
+        if parts[0] == "otel_callbacks" or SEEN_BY.isdisjoint(parts):
             continue
         # Instrumentors are singletons; calling the class would create one.
         active = vars(kind).get("_instance")

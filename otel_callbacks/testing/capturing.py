@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
@@ -21,8 +21,6 @@ if TYPE_CHECKING:
 
 Span = dict[str, Any]
 """A span as data: name, kind, status, attributes, parent, ids, times, events, links."""
-
-_INDENT: Final = "  "
 
 
 class Capture:
@@ -162,7 +160,7 @@ def tree_of(spans: Sequence[Span]) -> str:
 
 def _lines(span: Span, spans: Sequence[Span], depth: int) -> Iterator[str]:
     """Yield the lines of a span and its descendants."""
-    yield _INDENT * depth + span["name"]
+    yield "  " * depth + span["name"]
     for child in spans:
         if child["parent_id"] == span["span_id"]:
             yield from _lines(child, spans, depth + 1)

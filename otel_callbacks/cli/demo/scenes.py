@@ -117,14 +117,13 @@ async def tool_call(shop: Shop) -> list[Exchange]:
 @tool
 def in_stock(flower: str) -> str:
     """Return whether a flower is in stock."""
-    if _SOLD_OUT in flower.lower():
+    if "black orchid" in flower.lower():
         message = "no such flower"
         raise ToolException(message)
     return "yes"
 
 
 in_stock.handle_tool_error = True
-_SOLD_OUT: Final = "black orchid"
 _TOOLS: Final = {one.name: one for one in (price_of, in_stock)}
 
 

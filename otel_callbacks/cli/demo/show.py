@@ -42,7 +42,6 @@ _PAUSE_SECONDS: Final = (0.5, 2.5)
 _SCENES_OF_A_ROUND: Final = (2, 5)
 # How often a scene is played in steady traffic; errors are rarer than answers.
 _WEIGHTS: Final = (6, 4, 3, 1, 1, 2, 1, 3, 3)
-_OPEN_RUNS: Final = "otel_callbacks_open_runs"
 
 
 class Played(NamedTuple):
@@ -170,7 +169,7 @@ class _Show:
         limit = time.monotonic() + _SETTLE_SECONDS
         # Only the series shows this.
         value = self._session.registry.get_sample_value
-        while value(_OPEN_RUNS) and time.monotonic() < limit:  # noqa: ASYNC110
+        while value("otel_callbacks_open_runs") and time.monotonic() < limit:  # noqa: ASYNC110
             await asyncio.sleep(_SETTLE_STEP)
 
     def _comparisons(self) -> list[sums.Comparison]:

@@ -21,9 +21,6 @@ if TYPE_CHECKING:
 
 _ALL: Final = "OTEL_EXPORTER_OTLP_"
 _TRACES: Final = "OTEL_EXPORTER_OTLP_TRACES_"
-_METRICS_EXPORTER: Final = "OTEL_METRICS_EXPORTER"
-_LOGS_EXPORTER: Final = "OTEL_LOGS_EXPORTER"
-_HTTP: Final = "http/protobuf"
 _PATH: Final = "/v1/traces"
 _WIDTH: Final = 88
 # A word in capitals, for the user to replace.
@@ -45,7 +42,7 @@ class Backend(NamedTuple):
 
     title: str
     endpoint: str
-    protocol: str = _HTTP
+    protocol: str = "http/protobuf"
     headers: str = ""
     takes: str = "all"
     notes: tuple[str, ...] = ()
@@ -58,9 +55,9 @@ class Backend(NamedTuple):
         found = {f"{prefix}ENDPOINT": self.endpoint, f"{prefix}PROTOCOL": self.protocol}
         if self.headers:
             found[f"{prefix}HEADERS"] = self.headers
-        found[_METRICS_EXPORTER] = "otlp" if self.takes == "all" else "prometheus"
+        found["OTEL_METRICS_EXPORTER"] = "otlp" if self.takes == "all" else "prometheus"
         if self.takes == "traces":
-            found[_LOGS_EXPORTER] = "none"
+            found["OTEL_LOGS_EXPORTER"] = "none"
         return found
 
     def is_at(self, url: str) -> bool:

@@ -31,7 +31,6 @@ STYLES: Final = {
 }
 """Outcome -> the style of its bars."""
 
-_STEP_STYLE: Final = "dim"
 _GUIDE_STYLE: Final = "dim"
 _NAME_AT_MOST: Final = 34
 _NAME_AT_LEAST: Final = 12
@@ -165,7 +164,7 @@ def draw(row: Row, seconds: float, width: int, *, plain: bool = False) -> Line:
             text += pen.left if halves[0] else pen.right
         else:
             text += " "
-    style = _STEP_STYLE if row.kind == "step" else STYLES.get(row.outcome, "")
+    style = "dim" if row.kind == "step" else STYLES.get(row.outcome, "")
     return [(text, style)]
 
 

@@ -27,7 +27,6 @@ EXAMPLE: Final = Usage(1_000_000, 100_000)
 """The tokens of the worked example."""
 
 _NEAR: Final = 5
-_ELSE: Final = "else"
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -157,7 +156,7 @@ def _periods(sold: Sold, at: datetime) -> list[Period]:
 def _when(constraint: Any) -> str:
     """Return the text for the condition of a price."""
     if constraint is None:
-        return _ELSE
+        return "else"
     if (day := getattr(constraint, "start_date", None)) is not None:
         return f"from {day}"
     return f"{constraint.start_time:%H:%M} to {constraint.end_time:%H:%M} UTC"

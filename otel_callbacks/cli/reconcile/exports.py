@@ -42,7 +42,6 @@ _CURRENCIES: Final = ("amount_currency", "currency", "cost_currency")
 _OTHER_COST: Final = re.compile("cost|amount|price|charge|spend|spent")
 _ISO: Final = "start_time_iso"
 _OPENAI: Final = "openai"
-_ANTHROPIC: Final = "anthropic"
 _EMBEDDINGS: Final = frozenset({semconv.EMBEDDINGS})
 _KINDS: Final = {
     "organization.usage.completions.result": semconv.MODEL_OPERATIONS,
@@ -118,7 +117,7 @@ def read_export(path: Path) -> Export:
     if not used:
         _refuse("it holds no usage")
     if is_json:
-        provider = _ANTHROPIC if '"starting_at"' in text else _OPENAI
+        provider = "anthropic" if '"starting_at"' in text else _OPENAI
     else:
         provider = _OPENAI if _ISO in text.partition("\n")[0] else ""
     unused = tuple(item.day for item in items if not item.is_used)
