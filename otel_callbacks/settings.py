@@ -107,6 +107,7 @@ _READ_BY_THE_SDK: Final[Mapping[str, tuple[Parser, str]]] = {
     "OTEL_BLRP_MAX_QUEUE_SIZE": _COUNT,
     "OTEL_BLRP_MAX_EXPORT_BATCH_SIZE": _COUNT,
 }
+_SAMPLER_ARGUMENT: Final = "OTEL_TRACES_SAMPLER_ARG"
 
 
 def check_sdk_variables(
@@ -125,7 +126,7 @@ def check_sdk_variables(
     variables = os.environ if environ is None else environ
     specs = dict(_READ_BY_THE_SDK)
     if variables.get("OTEL_TRACES_SAMPLER", "").endswith("traceidratio"):
-        specs["OTEL_TRACES_SAMPLER_ARG"] = (ratio, "a number from 0 to 1")
+        specs[_SAMPLER_ARGUMENT] = (ratio, "a number from 0 to 1")
     for variable, (parser, allowed) in specs.items():
         text = variables.get(variable, "").strip()
         if text:

@@ -64,6 +64,9 @@ async def test_pieces_can_be_had_without_callbacks() -> None:
     assert [one.text async for one in chat.astream("x") if one.text] == ["ab"]
     assert list(text.stream("x")) == ["a", "b"]
     assert [one async for one in text.astream("x")] == ["a", "b"]
+    # As a model that wraps this one may call it.
+    assert [one.text for one in text._stream("x")] == ["a", "b"]
+    assert [one.text async for one in text._astream("x")] == ["a", "b"]
 
 
 async def test_a_text_model_reports_one_usage_for_all_prompts() -> None:

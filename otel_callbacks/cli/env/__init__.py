@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import re
 import textwrap
+import tomllib
+from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
 from urllib.parse import urlsplit
 
@@ -15,7 +17,7 @@ from otel_callbacks.cli._common import Output
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
     from otel_callbacks.settings import Settings
 
@@ -45,8 +47,8 @@ class Backend(NamedTuple):
     protocol: str = "http/protobuf"
     headers: str = ""
     takes: str = "all"
-    notes: tuple[str, ...] = ()
-    others: tuple[str, ...] = ()
+    notes: Sequence[str] = ()
+    others: Sequence[str] = ()
 
     @property
     def variables(self) -> dict[str, str]:
@@ -68,113 +70,11 @@ class Backend(NamedTuple):
         return netloc in self.others or re.fullmatch(host, netloc) is not None
 
 
-_GRPC_HERE: Final = "http://localhost:4317"
-_BASIC: Final = "Authorization=Basic%20BASE64"
+_FILE: Final = Path(__file__).with_name("backends.toml")
 
 BACKENDS: Final[Mapping[str, Backend]] = {
-    "watch": Backend(
-        "otel-callbacks watch",
-        _GRPC_HERE,
-        "grpc",
-        takes="traces and events",
-        notes=("Start it in another terminal: otel-callbacks watch.",),
-    ),
-    "collector": Backend(
-        "OpenTelemetry Collector",
-        _GRPC_HERE,
-        "grpc",
-        notes=(
-            (
-                "For the stack of `docker compose up`, with Jaeger, Prometheus and "
-                "Grafana, leave OTEL_METRICS_EXPORTER=prometheus."
-            ),
-        ),
-    ),
-    "jaeger": Backend("Jaeger", _GRPC_HERE, "grpc", takes="traces"),
-    "tempo": Backend("Grafana Tempo", _GRPC_HERE, "grpc", takes="traces"),
-    "grafana-cloud": Backend(
-        "Grafana Cloud",
-        "https://otlp-gateway-ZONE.grafana.net/otlp",
-        headers=_BASIC,
-        notes=(
-            "ZONE is your stack's zone, such as prod-eu-west-2.",
-            "BASE64 is `printf %s INSTANCE_ID:TOKEN | base64 -w0`.",
-        ),
-    ),
-    "datadog": Backend(
-        "Datadog",
-        _GRPC_HERE,
-        "grpc",
-        notes=(
-            (
-                "Through the Datadog Agent with its OTLP receiver enabled, "
-                "or a Collector with the datadog exporter."
-            ),
-            (
-                "LLM Observability also accepts spans without an Agent: see its docs "
-                "for your site's endpoint and the header dd-otlp-source=llmobs."
-            ),
-        ),
-    ),
-    "honeycomb": Backend(
-        "Honeycomb",
-        "https://api.honeycomb.io",
-        headers="x-honeycomb-team=KEY",
-        notes=(
-            "In the EU it is https://api.eu1.honeycomb.io.",
-            (
-                "Metrics need a dataset: also set OTEL_EXPORTER_OTLP_METRICS_HEADERS "
-                "to x-honeycomb-team=KEY,x-honeycomb-dataset=NAME."
-            ),
-        ),
-        others=("api.eu1.honeycomb.io",),
-    ),
-    "langfuse": Backend(
-        "Langfuse",
-        f"https://cloud.langfuse.com/api/public/otel{_PATH}",
-        headers=f"{_BASIC},x-langfuse-ingestion-version=4",
-        takes="traces",
-        notes=(
-            "BASE64 is `printf %s PUBLIC_KEY:SECRET_KEY | base64 -w0`.",
-            (
-                "In the US it is https://us.cloud.langfuse.com; self-hosted, "
-                "http://localhost:3000."
-            ),
-        ),
-        others=("us.cloud.langfuse.com", "jp.cloud.langfuse.com"),
-    ),
-    "phoenix": Backend(
-        "Arize Phoenix",
-        f"http://localhost:6006{_PATH}",
-        headers="x-project-name=PROJECT",
-        takes="traces",
-        notes=("Start it with `phoenix serve`.",),
-    ),
-    "mlflow": Backend(
-        "MLflow",
-        f"http://localhost:5000{_PATH}",
-        headers="x-mlflow-experiment-id=ID",
-        takes="traces",
-        notes=(
-            (
-                "Start it with `mlflow server`; its store must be a database such as "
-                "SQLite, the default."
-            ),
-            "ID is the experiment's id: 0 is the default one.",
-        ),
-    ),
-    "signoz": Backend(
-        "SigNoz",
-        "https://ingest.REGION.signoz.cloud:443",
-        headers="signoz-ingestion-key=KEY",
-        notes=("REGION is us, eu or in.",),
-    ),
-    "azure-monitor": Backend(
-        "Azure Monitor",
-        _GRPC_HERE,
-        "grpc",
-        notes=("Through a Collector with the azuremonitor exporter.",),
-    ),
+    name: Backend(**fields)
+    for name, fields in tomllib.loads(_FILE.read_text(encoding="utf-8")).items()
 }
 """Each backend by its name on the command line."""
 
