@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
+import time
 from dataclasses import replace
 from email.message import Message
 from email.utils import formatdate
@@ -122,6 +123,7 @@ def test_interrupt_is_interruption() -> None:
 STATUS = "otel_callbacks.http.status_code"
 WAIT = "otel_callbacks.retry_after"
 REQUEST_ID = "otel_callbacks.provider_request_id"
+TEN_YEARS = 10 * 365 * 24 * 60 * 60
 
 
 def error_with(module: str = "provider", /, **attributes: Any) -> Exception:
@@ -205,6 +207,14 @@ def test_a_real_refusal(
             ),
             {STATUS: 429, WAIT: 2.5},
         ),
+        (
+            error_with(
+                details=[
+                    SimpleNamespace(retry_delay=SimpleNamespace(seconds=2, nanos=None))
+                ],
+            ),
+            {WAIT: 2.0},
+        ),
         (error_with(details=[SimpleNamespace(retry_delay=object())]), {}),
         (error_with(details="?"), {}),
         # botocore.exceptions.ClientError
@@ -244,6 +254,11 @@ def test_a_real_refusal(
         ),
         # A mock says that it is of any class.
         (error_with(status_code=MagicMock(spec=int), code=429), {STATUS: 429}),
+        # The range of statuses
+        (error_with(status_code=100), {STATUS: 100}),
+        (error_with(status_code=599), {STATUS: 599}),
+        (error_with(status_code=99), {}),
+        (error_with(status_code=600), {}),
         # gRPC's codes, booleans and nonsense are no HTTP status
         (error_with(code=lambda: 14, status=True, status_code=7), {}),
     ],
@@ -261,6 +276,8 @@ def test_clients_that_are_not_installed(
         ({"retry-after": "0"}, 0.0),
         ({"retry-after": "2", "retry-after-ms": "1500"}, 1.5),
         ({"retry-after": formatdate(0, usegmt=True)}, 0.0),
+        ({"retry-after": str(TEN_YEARS)}, TEN_YEARS),
+        ({"retry-after": str(TEN_YEARS + 1)}, None),
         ({"retry-after": "-1"}, None),
         ({"retry-after": "nan"}, None),
         ({"retry-after": "inf"}, None),
@@ -278,8 +295,34 @@ def test_retry_after(said: object, wait: float | None) -> None:
 
 def test_retry_after_date() -> None:
     """A date becomes the seconds until then."""
+    tomorrow = formatdate(time.time() + 86_400, usegmt=True)
+    wait = refused(error_with(response=reply({"retry-after": tomorrow})))[WAIT]
+    assert wait == pytest.approx(86_400, abs=600)
     error = error_with(response=reply({"retry-after": "Fri, 01 Jan 2100 00:00:00 GMT"}))
     assert WAIT not in refused(error)  # more than ten years are no answer
+
+
+@pytest.mark.parametrize(
+    ("name", "was_sent"),
+    [
+        ("ReadTimeout", True),
+        ("ReadError", True),
+        ("JSONDecodeError", True),
+        ("ConnectTimeout", False),
+        ("PoolTimeout", False),
+        ("ConnectionRefusedError", False),
+        ("gaierror", False),
+    ],
+)
+def test_a_request_without_a_response_may_have_been_sent(
+    name: str, *, was_sent: bool
+) -> None:
+    """It is spend unless its cause says that nothing was connected."""
+    error = type("APITimeoutError", (TimeoutError,), {})()
+    error.__cause__ = type(name, (OSError,), {})()
+    found = failure(error)
+    assert found is not None
+    assert found.was_sent is was_sent
 
 
 def test_attributes_of_cause_are_read() -> None:
