@@ -325,6 +325,17 @@ def test_a_request_without_a_response_may_have_been_sent(
     assert found.was_sent is was_sent
 
 
+def test_a_connection_error_alone_may_not_have_been_sent() -> None:
+    """Its cause says whether it was."""
+    error = type("APIConnectionError", (ConnectionError,), {})()
+    alone = failure(error)
+    error.__cause__ = type("RemoteProtocolError", (OSError,), {})()
+    caused = failure(error)
+    assert alone is not None
+    assert caused is not None
+    assert (alone.was_sent, caused.was_sent) == (False, True)
+
+
 def test_attributes_of_cause_are_read() -> None:
     """LangChain's error wraps the client's; the outer attributes win."""
     inner = error_with(status_code=503, request_id="req_2")
