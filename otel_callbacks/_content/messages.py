@@ -9,6 +9,7 @@ from otel_callbacks._content.jsonable import plain
 from otel_callbacks._content.parts import (
     Part,
     content_parts,
+    media_part,
     response_part,
     tool_call_part,
 )
@@ -16,7 +17,7 @@ from otel_callbacks._readers.response import once, reason_of
 from otel_callbacks._readers.values import has_value, mapping, text
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from otel_callbacks._content.jsonable import Work
 
@@ -221,6 +222,7 @@ def one_message(raw: object, work: Work) -> Message | None:
             or _calls([extra.get("function_call")]),
             "reasoning_content": extra.get("reasoning_content"),
             "refusal": extra.get("refusal"),
+            "audio": extra.get("audio"),
         },
         work,
     )
@@ -274,7 +276,15 @@ def _parts(raw: dict[Any, Any], work: Work) -> list[Part]:
             if part in calls:
                 continue
         parts.append(part)
-    return parts + calls
+    return [*parts, *_spoken(mapping(raw.get("audio"))), *calls]
+
+
+def _spoken(audio: dict[object, object]) -> Iterator[Part]:
+    """Yield what OpenAI's audio models say, which is beside the content."""
+    if isinstance(transcript := audio.get("transcript"), str) and transcript:
+        yield {"type": "text", "content": str.__str__(transcript)}
+    if (medium := media_part("audio", audio)) is not None:
+        yield medium
 
 
 def _choice(choice: object, work: Work) -> Message:

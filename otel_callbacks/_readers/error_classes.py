@@ -221,11 +221,16 @@ def _codes(error: BaseException) -> Iterator[object]:
         if attribute == "code" and callable(code):  # grpc.RpcError
             code = _called(code)
         yield code if isinstance(code, str) else read(code, "name")
-    body = mapping(read(error, "body")) or _in_answer(error)
-    for place in (body, mapping(body.get("error")), _botocore(error, "Error")):
+    for place in (*_bodies(error), _botocore(error, "Error")):
         yield place.get("code")
         yield place.get("type")
         yield place.get("Code")
+
+
+def _bodies(error: BaseException) -> tuple[dict[object, object], ...]:
+    """Return the body of an error response, and the error in it."""
+    body = mapping(read(error, "body")) or _in_answer(error)
+    return body, mapping(body.get("error"))
 
 
 _CODE: Final = re.compile(r"(?:\w+\(code=')?(\w+_\w+)(?:'|: )")
@@ -264,7 +269,7 @@ def _by_status(error: BaseException) -> str:
     places = [read(error, attribute) for attribute in _STATUSES]
     places.append(read(read(error, "response"), "status_code"))
     places.append(_botocore(error, "ResponseMetadata").get("HTTPStatusCode"))
-    places.append(_in_answer(error).get("code"))  # OpenRouter's is a status
+    places += [body.get("code") for body in _bodies(error)]  # OpenRouter's
     status: Any
     for status in places:
         if issubclass(type(status), int):  # the type: a mock's class is its target's

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -225,6 +226,36 @@ def test_reason_is_in_words_of_the_schemas(said: str, expected: str) -> None:
     )
     (message,) = output_messages(result(choice), Work(), finished=True)
     assert message["finish_reason"] == expected
+
+
+SOUND = {
+    "type": "blob",
+    "modality": "audio",
+    "content": "",
+    "size": 4,
+    "sha256": hashlib.sha256(b"RIFF").hexdigest(),
+}
+
+
+@pytest.mark.parametrize(
+    ("audio", "expected"),
+    [
+        ({"id": "a", "data": "UklGRg==", "transcript": "Roses?"}, [ROSES, SOUND]),
+        ({"transcript": "Roses?"}, [ROSES]),
+        ({"id": "a", "data": "UklGRg==", "transcript": ""}, [SOUND]),
+        ({"id": "a"}, []),
+        ("?", []),
+    ],
+)
+def test_answer_of_an_audio_model(
+    audio: Any, expected: Any, check_schema: Callable[[str, Any], None]
+) -> None:
+    """LangChain keeps it beside the content, which is empty."""
+    said = AIMessage("", additional_kwargs={"audio": audio})
+    for message in (said, {"role": "assistant", "content": None, "audio": audio}):
+        messages, unread = input_messages([message], Work())
+        assert (messages, unread) == ([{"role": "assistant", "parts": expected}], 0)
+        check_schema("gen_ai.input.messages", messages)
 
 
 @pytest.mark.parametrize(

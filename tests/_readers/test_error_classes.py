@@ -191,6 +191,10 @@ class _Status:
         (_own("ResponseError", status_code=404), "bad_request"),
         (_own("ClientResponseError", status=429), "rate_limited"),
         (_own("HTTPError", response=httpx.Response(401)), "auth"),
+        # In a stream, OpenAI's client raises an error without a status.
+        (_own("APIError", body={"code": 429, "message": "m"}), "rate_limited"),
+        (_own("APIError", body={"error": {"code": 502}}), "server_error"),
+        (_own("APIError", body={"code": "429"}, code=None), "other"),
         (_own("Odd", status_code=MagicMock(spec=int)), "other"),
         (_own("Odd", code=99, status=True, status_code="429"), "other"),
         (_own("Odd", code=10**30, body="x", response=[]), "other"),
