@@ -13,6 +13,7 @@ from otel_callbacks import _semconv as semconv
 from otel_callbacks._readers.provider import RESPONSES
 from otel_callbacks._readers.usage import (
     COSTS,
+    has_own_rate,
     message_usage,
     reported_cost,
     total,
@@ -234,7 +235,8 @@ def _is_simple(
 def _has_no_extras(raw: dict[object, object]) -> bool:
     """Return whether Anthropic's usage has nothing that is billed separately."""
     by_age = mapping(raw.get("cache_creation"))
-    return raw.get("server_tool_use") is None and not count(by_age.get(_HOUR))
+    is_plain = raw.get("server_tool_use") is None and not count(by_age.get(_HOUR))
+    return is_plain and not has_own_rate(raw)
 
 
 def _answer(generation: object) -> _Answer:
@@ -390,7 +392,7 @@ def _billed_parts(
         and not isinstance(content, list)
         and inputs.keys().isdisjoint(_BILLED_SEPARATELY)
         and outputs.keys().isdisjoint(_BILLED_SEPARATELY)
-        and metadata.keys().isdisjoint(_GROUNDING)
+        and metadata.keys().isdisjoint(_SAYING_MORE)
         and not (isinstance(more, dict) and _TOOL_OUTPUTS in more)
         and _SOURCES not in mapping(metadata.get("token_usage"))
         and _SEARCHES not in text(metadata.get("model_name"))
@@ -406,11 +408,14 @@ def _billed_parts(
         ("image_output", count(outputs.get("image"))),
         *_tools(raw, metadata, content, mapping(more).get(_TOOL_OUTPUTS)),
         ("fast", int(text(raw.get("speed")) == "fast")),
+        ("rate", int(has_own_rate(raw) or has_own_rate(metadata))),
     )
     return tuple([(kind, amount) for kind, amount in parts if amount])
 
 
 _GROUNDING: Final = frozenset({"grounding_metadata", "groundingMetadata"})
+_SAYING_MORE: Final = _GROUNDING | {"serviceTier", "performanceConfig"}
+_CHUNKS: Final = ("grounding_chunks", "groundingChunks")
 _QUERIES: Final = ("web_search_queries", "webSearchQueries")
 _PER_PROMPT: Final = ("gemini-1", "gemini-2")
 """Gemini 3 bills each query; earlier models bill each prompt with queries.
@@ -423,12 +428,17 @@ _TOOL_OUTPUTS: Final = "tool_outputs"
 """Where langchain-openai's first output format keeps calls of OpenAI's own tools."""
 _EXTRA_KEYS: Final = (
     COSTS
-    | _GROUNDING
+    | _SAYING_MORE
     | {"total_cost", "choices", "image", "speed", _SOURCES, _FEEDBACK}
 )
 """Keys that may hold a cost, something that is billed separately, or a refusal."""
-_OWN_TOOLS: Final = ("web_search", "file_search", "code_interpreter")
+_OWN_TOOLS: Final = (
+    *("web_search", "file_search", "code_interpreter", "image_generation"),
+    "hosted_shell",
+)
 """Tools that OpenAI runs and bills; the type of such a part ends with ``_call``."""
+_OWN_IMAGE: Final = "ig_"
+"""Beginning of the id of an image that OpenAI's tool made, in LangChain's format."""
 _CALL: Final = "_call"
 _MOST_PARTS: Final = 10_000
 """Content parts that are read of a response."""
@@ -445,19 +455,36 @@ def _tools(
     for place in (content, outputs):
         for part in items(place)[:_MOST_PARTS]:
             tool = mapping(part)
-            kind = text(tool.get("type"))
-            if kind == "server_tool_call":
-                own = text(tool.get("name"))
-            else:
-                own = kind[: -len(_CALL)] if kind.endswith(_CALL) else ""
-            if own in called:
+            if (own := _own_tool(tool, text(tool.get("type")))) in called:
                 called[own] += 1
     counted = count(mapping(raw.get("server_tool_use")).get("web_search_requests"))
     called_searches = called.pop("web_search")
     searches = called_searches if counted is None else counted
     yield "web_search", searches or _grounded(metadata)
     yield from called.items()
+    chunks = (
+        chunk
+        for grounding in map(mapping, map(metadata.get, _GROUNDING))
+        for chunk in chain.from_iterable(map(items, map(grounding.get, _CHUNKS)))
+    )
+    yield "maps", int(any(mapping(chunk).get("maps") for chunk in chunks))
     yield "sources", count(mapping(metadata.get("token_usage")).get(_SOURCES)) or 0
+
+
+def _own_tool(part: dict[object, object], kind: str) -> str:
+    """Return the provider's own tool that a part calls; empty if it calls none."""
+    if kind == "server_tool_call":
+        return text(part.get("name"))
+    if kind == "server_tool_use":
+        # Anthropic's; `server_tool_use` of the usage counts its searches.
+        is_code = "code_execution" in text(part.get("name"))
+        return "code_interpreter" if is_code else ""
+    if kind == "image" and text(part.get("id")).startswith(_OWN_IMAGE):
+        return "image_generation"
+    if kind == "shell_call":
+        where = text(mapping(part.get("environment")).get("type"))
+        return "hosted_shell" if where.startswith("container") else ""
+    return kind[: -len(_CALL)] if kind.endswith(_CALL) else ""
 
 
 def _grounded(metadata: dict[object, object]) -> int:

@@ -26,7 +26,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
 COSTS: Final = frozenset(
-    {"cost", "cost_in_usd_ticks", "response_cost", "_hidden_params"}
+    {
+        *("cost", "cost_in_usd_ticks", "estimated_cost", "response_cost"),
+        "_hidden_params",
+    }
 )
 """Keys that may hold a cost; most responses have none of them."""
 
@@ -71,6 +74,8 @@ def _cost(reported: dict[object, object]) -> Decimal | None:
         return _dollars(parts.get("total_cost"))
     if (ticks := number(reported.get("cost_in_usd_ticks"))) is not None:
         return _dollars(EXACT.divide(Decimal(str(ticks)), _TICKS))
+    if (estimated := _dollars(reported.get("estimated_cost"))) is not None:
+        return estimated
     hidden = mapping(reported.get("_hidden_params"))
     return _dollars(reported.get("response_cost", hidden.get("response_cost")))
 
@@ -93,6 +98,26 @@ def _dollars(value: object) -> Decimal | None:
         read = value if is_small else number(value)
         amount = None if read is None else Decimal(str(read))
     return amount if amount is not None and 0 <= amount <= _MOST else None
+
+
+_RATES: Final = (
+    ("inference_geo", "", ("", "global", "not_available")),
+    ("service_tier", "", ("", "standard", "default", "auto", "on_demand")),
+    ("serviceTier", "type", ("", "default")),
+    ("performanceConfig", "latency", ("", "standard")),
+)
+"""Key, the key inside it, if any, and what the standard rate has there.
+https://platform.claude.com/docs/en/build-with-claude/data-residency
+https://docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_Converse.html"""
+
+
+def has_own_rate(place: dict[object, object]) -> bool:
+    """Return whether Anthropic or Bedrock says that a call has another rate."""
+    return any(
+        text(mapping(place.get(key)).get(inside) if inside else place.get(key))
+        not in usual
+        for key, inside, usual in _RATES
+    )
 
 
 _PLACES: Final = (

@@ -306,6 +306,7 @@ def result(metadata: Any, usage: Any = USAGE, output: Any = None) -> LLMResult:
         ({"cost": {"total_cost": 0.03015, "search_queries_cost": 0.015}}, "0.03015"),
         ({"token_usage": COSTS_RAW | {"cost_in_usd_ticks": 37756000}}, "0.0037756"),
         ({"response_cost": 0.0002}, "0.0002"),
+        ({"token_usage": COSTS_RAW | {"estimated_cost": 0.0004}}, "0.0004"),
         ({"_hidden_params": {"response_cost": 2e-05}}, "0.00002"),
         ({"token_usage": COSTS_RAW | {"cost": 0}}, "0"),
         ({"token_usage": COSTS_RAW | {"cost": Decimal("0.5")}}, "0.5"),
@@ -314,7 +315,7 @@ def result(metadata: Any, usage: Any = USAGE, output: Any = None) -> LLMResult:
 def test_cost_of_each_provider_that_reports_it(
     metadata: dict[str, Any], dollars: str
 ) -> None:
-    """OpenRouter, Perplexity, xAI and LiteLLM; a cost of 0 counts."""
+    """OpenRouter, Perplexity, xAI, LiteLLM and DeepInfra; a cost of 0 counts."""
     response = model_response(result(metadata))
     assert response.reported_cost == Decimal(dollars)
     assert response.usage is not None
@@ -338,7 +339,9 @@ def test_upstream_cost_is_added() -> None:
     "value",
     [-0.1, float("nan"), float("inf"), "0.1", True, None, [1], 10**17, 10.0**17],
 )
-@pytest.mark.parametrize("key", ["cost", "response_cost", "cost_in_usd_ticks"])
+@pytest.mark.parametrize(
+    "key", ["cost", "response_cost", "cost_in_usd_ticks", "estimated_cost"]
+)
 def test_invalid_cost_is_none(key: str, value: Any) -> None:
     """NaN, negative, too large, or text."""
     assert model_response(result({key: value})).reported_cost is None

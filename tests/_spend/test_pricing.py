@@ -348,6 +348,20 @@ def bill(
             {"input_tokens": 1_000, "output_tokens": 1_000},
             *({"speed": "fast"}, "0.03", True),
         ),
+        *(
+            (
+                *("claude-opus-4-6", "anthropic"),
+                {"input_tokens": 1_000, "output_tokens": 1_000},
+                *(raw, "0.03", is_partial),
+            )
+            for raw, is_partial in (
+                ({"inference_geo": "us"}, True),
+                ({"inference_geo": "global", "service_tier": "standard"}, False),
+                ({"inference_geo": "not_available"}, False),
+                ({"service_tier": "priority"}, True),
+                ({"inference_geo": ["us"], "service_tier": 7}, False),
+            )
+        ),
         (
             *("gemini-2.5-flash-image", "gcp.gemini"),
             {
@@ -384,6 +398,19 @@ def test_searches_of_openai_are_in_what_it_says() -> None:
     assert cost == Cost(Decimal("0.0125"))
 
 
+IMAGE: Any = {"type": "image_generation_call", "id": "ig_1"}
+
+
+def in_shell(kind: str) -> dict[str, Any]:
+    """Return a call of OpenAI's shell."""
+    return {"type": "shell_call", "environment": {"type": kind}}
+
+
+def of_claude(name: str) -> dict[str, Any]:
+    """Return a call of a tool that Anthropic runs."""
+    return {"type": "server_tool_use", "name": name, "id": "1", "input": {}}
+
+
 SEARCH: Any = {"type": "web_search_call", "status": "completed"}
 OF_BLOCKS: Any = [
     {"type": "server_tool_call", "name": "web_search", "id": "1"},
@@ -401,6 +428,44 @@ OF_BLOCKS: Any = [
         ("gpt-4.1", "openai", [{"type": "file_search_call"}], {}, "0.0045", False),
         ("gpt-4.1", "openai", [{"type": "code_interpreter_call"}], {}, "0.002", True),
         ("gpt-4.1", "openai", [{"type": "function_call"}, "x"], {}, "0.002", False),
+        ("gpt-4.1", "openai", [{"type": "image_generation_call"}], {}, "0.002", True),
+        (
+            *("gpt-4.1", "openai", [{"type": "image", "id": "ig_1", "base64": "x"}]),
+            *({}, "0.002", True),
+        ),
+        ("gpt-4.1", "openai", [{"type": "image", "base64": "x"}], {}, "0.002", False),
+        ("gpt-4.1", "openai", "x", {"tool_outputs": [IMAGE]}, "0.002", True),
+        ("gpt-4.1", "openai", [in_shell("container_reference")], {}, "0.002", True),
+        ("gpt-4.1", "openai", [in_shell("local")], {}, "0.002", False),
+        (
+            *("claude-sonnet-4-5", "anthropic", [of_claude("bash_code_execution")]),
+            *({}, "0.003", True),
+        ),
+        (
+            *("claude-sonnet-4-5", "anthropic", [of_claude("web_fetch")]),
+            *({}, "0.003", False),
+        ),
+        *(
+            ("gemini-2.5-flash", "gcp.gemini", "x", {key: maps}, "0.0003", is_partial)
+            for key, maps, is_partial in (
+                (
+                    "grounding_metadata",
+                    {"grounding_chunks": [{"maps": {"t": 1}}]},
+                    True,
+                ),
+                ("groundingMetadata", {"groundingChunks": [{"maps": {"t": 1}}]}, True),
+                ("grounding_metadata", {"grounding_chunks": [{"maps": None}]}, False),
+            )
+        ),
+        *(
+            ("amazon.nova-pro-v1:0", "aws.bedrock", "x", more, "0.0008", is_partial)
+            for more, is_partial in (
+                ({"serviceTier": {"type": "priority"}}, True),
+                ({"serviceTier": {"type": "default"}}, False),
+                ({"performanceConfig": {"latency": "optimized"}}, True),
+                ({"performanceConfig": {"latency": "standard"}}, False),
+            )
+        ),
         ("gpt-4.1", "openai", [{**OF_BLOCKS[0], "name": ["x"]}], {}, "0.002", False),
         (
             *("grok-4", "x_ai", "x"),
