@@ -12,7 +12,7 @@ import json
 import math
 import re
 from datetime import UTC, datetime
-from itertools import pairwise
+from itertools import pairwise, product
 from statistics import median
 from typing import TYPE_CHECKING, Final, NamedTuple
 
@@ -50,6 +50,7 @@ _SILENCE: Final = 300
 """Seconds without a value that are usual where a Prometheus begins anew."""
 _ANY_OF_OURS: Final = '{__name__=~"otel_callbacks_.+"'
 _REPLICAS: Final = ("replica", "prometheus_replica", "receive_replica")
+_FEW: Final = 100  # Two apps may have the same values while they are this small.
 _CHOICES: Final = {
     *("job", "instance", "exported_job", "exported_instance"),
     *_REPLICAS,
@@ -326,6 +327,21 @@ class _Reading:
                     found[place] = min(first, *inside), max(last, *inside)
         return found
 
+    def is_same(self, one: Labels, other: Labels) -> bool:
+        """Return whether counters are the same within 1 %, as those of one app are."""
+        last: dict[Labels, dict[object, float]] = {one: {}, other: {}}
+        for name, histories in self.histories.items():
+            for key, points in histories.items():
+                place = tuple(item for item in key if item[0] in _CHOICES)
+                if place in last and points:
+                    rest = name, tuple(item for item in key if item not in place)
+                    last[place][rest] = points[max(points)]
+        first, second = last.values()
+        is_same = first.keys() == second.keys() and sum(first.values()) >= _FEW
+        return is_same and all(
+            math.isclose(first[k], second[k], rel_tol=0.01) for k in first
+        )
+
 
 def _merge(found: Histories, more: Histories) -> None:
     """Add points to histories."""
@@ -425,7 +441,7 @@ def _refuse_what_counts_twice(
     places = reading.times()
     if len(places) <= 1:
         return
-    for (what, name), copies in _copies(prometheus, window, places).items():
+    for (what, name), copies in _copies(prometheus, window, reading).items():
         for one, other in pairwise(sorted(copies)):
             first = max(
                 min(places[place][0] for place in copies[path]) for path in (one, other)
@@ -448,7 +464,7 @@ def _refuse_what_counts_twice(
 
 
 def _copies(
-    prometheus: Prometheus, window: _Window, places: Iterable[Labels]
+    prometheus: Prometheus, window: _Window, reading: _Reading
 ) -> dict[tuple[str, str], dict[str, list[Labels]]]:
     """Return how the series of each service and instance reach Prometheus."""
     length = f"[{math.ceil(window.until - window.since)}s]"
@@ -457,7 +473,8 @@ def _copies(
     scraped = {_target(key) for key in up}
     named = {_target(key): dict(key).get("service_name", "") for key in info}
     found: dict[tuple[str, str], dict[str, list[Labels]]] = {}
-    for place in places:
+    paths: dict[str, list[Labels]] = {}
+    for place in reading.times():
         labels = dict(place)
         job, instance = target = _target(place)
         service, path = named.get(target) or job, "pushed"
@@ -467,11 +484,17 @@ def _copies(
             path = "scraped"
             copies = found.setdefault(("instance", instance), {})
             copies.setdefault(f"as job {job!r}", []).append(place)
-        # A pushed job is the service name, after its namespace, if any.
         for name in _REPLICAS:
             if name in labels:
                 copies = found.setdefault((name, f"{job} {instance}"), {})
                 copies.setdefault(f"as {name} {labels[name]!r}", []).append(place)
+        # A pushed job is the service name, after its namespace, if any.
         copies = found.setdefault(("service", service.rpartition("/")[2]), {})
         copies.setdefault(path, []).append(place)
+        paths.setdefault(path, []).append(place)
+    for one, other in product(paths.get("scraped", ()), paths.get("pushed", ())):
+        if reading.is_same(one, other):
+            jobs = f"{_target(one)[0]} and {_target(other)[0]}"
+            both = {"scraped": [one], "pushed": [other]}
+            found["jobs with the same values,", jobs] = both
     return found

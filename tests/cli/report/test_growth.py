@@ -303,10 +303,29 @@ def test_a_service_is_named_by_its_target_info() -> None:
         (tokens(**PUSHED), samples),
         ({"__name__": "up", **web}, samples),
     ]
-    assert grown(read(*series)) == (200_000, 0, 0)
+    other = every(60, START - HOUR, END + HOUR, lambda time: at_noon(time) * 1.5)
+    apart = [series[0], (tokens(**PUSHED), other), series[2]]
+    assert grown(read(*apart)) == (250_000, 0, 0)
+    series[1] = apart[1]
     series.append(({"__name__": "target_info", **web, "service_name": "shop"}, samples))
     with pytest.raises(SourceError, match="'shop'"):
         read(*series)
+
+
+def test_one_app_as_two_jobs_is_known_by_its_values() -> None:
+    """Without target_info, nothing else says that they are one; small values do not."""
+    web = {"job": "web", "instance": "a:9464"}
+    samples = every(60, START - HOUR, END + HOUR, at_noon)
+    later = every(45, START - HOUR, END, lambda time: at_noon(time - 30))
+    up = {"__name__": "up", **web}, samples
+    for pushed in (samples, later):
+        series = (tokens(**web), samples), (tokens(**PUSHED), pushed), up
+        with pytest.raises(SourceError, match="same values, 'web and flowers/shop'"):
+            read(*series)
+    two = (tokens(**web, model="a"), samples), (tokens(**PUSHED, model="b"), samples)
+    assert grown(read(*two, up)) == (200_000, 0, 0)
+    few = [(at, value / 100_000) for at, value in samples]
+    assert grown(read((tokens(**web), few), (tokens(**PUSHED), few), up)) == (2, 0, 0)
 
 
 def test_one_way_after_the_other_is_no_doubt() -> None:
