@@ -166,6 +166,7 @@ def _simple_response(answer: _Answer, output: dict[object, object]) -> Response 
     fields_read = (
         is_merged,
         not info,  # so that no value of the output stands for one of the info
+        _FEEDBACK in metadata and reason_of(metadata, info),
         *map(metadata.get, _METADATA_KEYS),
         *(map(info.get, _INFO_KEYS) if info else ()),
         *(map(output.get, _OUTPUT_KEYS) if output else ()),
@@ -427,11 +428,9 @@ _SEARCHES: Final = "-search-"
 _TOOL_OUTPUTS: Final = "tool_outputs"
 """Where langchain-openai's first output format keeps calls of OpenAI's own tools."""
 _EXTRA_KEYS: Final = (
-    COSTS
-    | _SAYING_MORE
-    | {"total_cost", "choices", "image", "speed", _SOURCES, _FEEDBACK}
+    COSTS | _SAYING_MORE | {"total_cost", "choices", "image", "speed", _SOURCES}
 )
-"""Keys that may hold a cost, something that is billed separately, or a refusal."""
+"""Keys that may hold a cost, or something that is billed separately."""
 _OWN_TOOLS: Final = (
     *("web_search", "file_search", "code_interpreter", "image_generation"),
     "hosted_shell",

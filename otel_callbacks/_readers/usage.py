@@ -179,7 +179,7 @@ def _with_details(usage: Usage, places: tuple[object, ...]) -> Usage:
     langchain-mistralai leaves out details, and langchain-openai those of Moonshot.
     """
     for place in places:
-        found = usage_of(place)
+        found = usage_of(place) if place else None
         if found is not None and found[:2] == usage[:2]:
             return found
     return usage
