@@ -69,6 +69,30 @@ async def test_more_graphs_at_once_than_the_limit() -> None:
         assert len(telemetry.spans) == 600
 
 
+async def test_a_limit_holds_again_after_more_live_work_than_it_allows() -> None:
+    """Runs whose tasks have ended are abandoned when more runs start."""
+    with capture(Settings(strict=True, run_limit=20)) as telemetry:
+        handler = telemetry.handler
+        go = asyncio.Event()
+        ids = []  # without its id, a run would be forgotten
+
+        async def start(*, wait: bool) -> None:
+            ids.append(uuid4())
+            handler.on_chat_model_start({}, [["?"]], run_id=ids[-1])
+            if wait:
+                await go.wait()
+
+        live = [asyncio.create_task(start(wait=True)) for _ in range(60)]
+        while telemetry.value("otel_callbacks_open_runs") < 60:
+            await asyncio.sleep(0)
+        go.set()
+        await asyncio.gather(*live)
+        for _ in range(100):
+            await asyncio.create_task(start(wait=False))
+        assert telemetry.value("otel_callbacks_open_runs") <= 21
+        assert telemetry.value(LOST) >= 139
+
+
 def test_tokens_that_come_late_are_in_the_record_of_their_call() -> None:
     """When late tokens arrive, the assumed ones are removed."""
     with capture(Settings(strict=True, run_limit=5)) as telemetry:

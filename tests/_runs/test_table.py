@@ -735,6 +735,8 @@ class Play:
         self.telemetry = telemetry
         self.ids: dict[int, UUID] = {}
         self.payloads: dict[UUID, Any] = {}
+        # As callers do: a payload at the address of a freed one would be the same one.
+        self.kept: list[Any] = []
         self.starts = 0
 
     def step(self, event: str, kind: str, slot: int, parent: int | None) -> None:
@@ -769,6 +771,7 @@ class Play:
         is_new = newest is None or newest.origin != id(payload)
         if is_new or event == "other":
             payload = [object()]
+            self.kept.append(payload)
             self.starts += 1
         self.payloads[run_id] = payload
         wrapped = [payload] if kind in {"chat", "llm"} else payload
