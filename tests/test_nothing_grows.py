@@ -13,6 +13,8 @@ from uuid import uuid4
 import pytest
 from langchain_core.messages import HumanMessage
 from langchain_core.runnables import RunnableLambda
+from opentelemetry.sdk.metrics import MeterProvider
+from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 from opentelemetry.sdk.trace import TracerProvider
 from prometheus_client import CollectorRegistry
 
@@ -48,6 +50,14 @@ class Round:
     def provider(self) -> None:
         """Call with a tracer provider that is then dropped."""
         MODEL.invoke("?", {"callbacks": [self.handler()]})
+
+    def meter_provider(self) -> None:
+        """Push a call with a meter provider that is then dropped."""
+        reader = InMemoryMetricReader()
+        provider = MeterProvider([reader], shutdown_on_exit=False)
+        MODEL.invoke("?", {"callbacks": [self.handler(meter_provider=provider)]})
+        assert "otel_callbacks.open_runs" in str(reader.get_metrics_data())
+        provider.shutdown()
 
     def own_registry(self) -> None:
         """Call with a registry that is then dropped."""
@@ -126,6 +136,7 @@ class Round:
 
 SCENARIOS: list[Callable[[Round], None]] = [
     Round.provider,
+    Round.meter_provider,
     Round.own_registry,
     Round.two_tables,
     Round.two_tables_refused,
@@ -148,3 +159,30 @@ def test_no_object_stays(scenario: Callable[[Round], None]) -> None:
         scenario(one)
     more = one.kept() - before
     assert {kind: n for kind, n in more.items() if n >= ROUNDS} == {}
+
+
+def test_a_kept_reader_still_pushes() -> None:
+    """Calls are pushed as long as a reader exists, also when its provider is dropped.
+
+    The provider of another handler on the same registry ends in between.
+    """
+    one, reader = Round(), InMemoryMetricReader()
+    provider: Any = MeterProvider([reader], shutdown_on_exit=False)
+    config: Any = {"callbacks": [one.handler(meter_provider=provider)]}
+    seen = []
+    for _ in range(3):
+        MODEL.invoke("?", config)
+        one.meter_provider()
+        provider = None
+        gc.collect()
+        seen.append(_pushed(reader, "otel_callbacks.operations"))
+    assert seen == [2, 4, 6]
+
+
+def _pushed(reader: InMemoryMetricReader, name: str) -> float:
+    """Return the sum of a pushed counter."""
+    data: Any = reader.get_metrics_data()
+    metrics = data.resource_metrics[0].scope_metrics[0].metrics
+    points = [one.data.data_points for one in metrics if one.name == name]
+    total: float = sum(point.value for point in points[0])
+    return total

@@ -56,6 +56,8 @@ class CallQueue:
         self._calls: deque[Call] = deque()
         # By id; removed with their provider.
         self._tables: dict[int, weakref.ref[RunTable]] = {}
+        # By id; each is kept by its meter provider, and removed with it.
+        self._pushed: dict[int, weakref.ref[Fold]] = {}
         # By key: for runs that are in several tables, the run that is counted.
         self._counted: dict[int, object] = {}
         self._self = weakref.ref(self)
@@ -78,6 +80,12 @@ class CallQueue:
         key = id(table)
         tables = self._tables
         tables[key] = weakref.ref(table, lambda _: tables.pop(key, None))
+
+    def push(self, fold: Fold) -> None:
+        """Fold the calls for a meter provider too, as long as the fold exists."""
+        key = id(fold)
+        pushed = self._pushed
+        pushed[key] = weakref.ref(fold, lambda _: pushed.pop(key, None))
 
     def is_counted_by_another(self, run: StandIn) -> bool:
         """Return whether a starting run is already counted by another table."""
@@ -158,9 +166,11 @@ class CallQueue:
     def _fold_all(self) -> None:
         """Fold all queued calls, under the lock."""
         calls = self._calls
+        pushed = [fold_ref() for fold_ref in list(self._pushed.values())]
+        folds = [*self.folds, *(fold for fold in pushed if fold is not None)]
         while calls:
             call = calls.popleft()
-            for fold in self.folds:
+            for fold in folds:
                 try:
                     fold.add(call)
                 except Exception as error:  # noqa: BLE001 -- the others must be shown

@@ -233,7 +233,7 @@ class Meters:
         kept = store if self._extensions else ConventionsOnly(store, OwnStore())
         fold = Fold(kept, limits, names, self._registry)
         self._sources.append((weakref.ref(calls), fold))
-        calls.folds.append(fold)
+        calls.push(fold)
 
     def start_anew(self, provider: MeterProvider) -> None:
         """Start at zero with another provider, in a forked child."""

@@ -221,9 +221,9 @@ def test_starting_anew_begins_at_nothing() -> None:
 def test_money_is_a_double() -> None:
     """What is spent is pushed as a number, from decimals."""
     pushed = Pushed()
-    fold_at = pushed.handler._runs._table._sinks[0]._calls.folds  # type: ignore[attr-defined]
-    for fold in fold_at:
-        fold._cost.at(("",) * 10).add(Decimal("0.1"), None)
+    calls = pushed.handler._runs._table._sinks[0]._calls  # type: ignore[attr-defined]
+    for fold_ref in calls._pushed.values():
+        fold_ref()._cost.at(("",) * 10).add(Decimal("0.1"), None)
     values = [
         value
         for (name, _), value in pushed.samples().items()
