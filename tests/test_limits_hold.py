@@ -360,6 +360,31 @@ def test_a_stream_that_goes_on_keeps_what_it_reserved(
     assert (usage.total_tokens, usage.refused) == (45, 1)
 
 
+@pytest.mark.parametrize("steps", ["stream", "transform", "a chain"])
+def test_a_plain_stream_in_a_task_keeps_what_it_reserved(
+    chat: Callable[..., Any], server: FakeOpenAI, steps: str
+) -> None:
+    """A held stream of sync code goes on although its task makes another call."""
+    server.when(lambda _: True, Reply("rose " * 40, usage=Tokens(5, 40)))
+    llm = chat(max_tokens=60, stream_usage=True)
+
+    async def traffic() -> None:
+        if steps == "stream":
+            stream = llm.stream("Roses?")
+        elif steps == "transform":
+            stream = llm.transform(iter(["Roses?"]))
+        else:
+            stream = (RunnableLambda(str) | llm).stream("Roses?")
+        next(stream)
+        with pytest.raises(BudgetExceeded):
+            llm.invoke("Roses?")
+        list(stream)
+
+    with track_usage(max_tokens=100) as usage:
+        asyncio.run(traffic())
+    assert (usage.total_tokens, usage.refused) == (45, 1)
+
+
 def test_a_batch_that_is_refused_leaves_nothing_reserved_or_spent(
     chat: Callable[..., Any], server: FakeOpenAI
 ) -> None:

@@ -89,7 +89,7 @@ _RANDOM: Final = 0.75
 """Tokens of a letter or digit in a random string."""
 
 _PAGES: Final = re.compile(rb"/Type\s*/Page\b")
-_TEXTS: Final = re.compile(r"text|json|csv|xml|yaml|html|markdown")
+_TEXTS: Final = re.compile(r"text|json|csv|xml|yaml|html|markdown|\b(?:txt|md)\b")
 _RUNS: Final = re.compile(r"[A-Za-z0-9+/_-]{40,}")
 _CAPITALS: Final = re.compile(r"[A-Z]{2,}")
 _PIECES: Final = re.compile(r"[A-Z]?[a-z]+|[A-Z]+")
@@ -302,14 +302,18 @@ def _part(part: dict[Any, Any], images: _Images) -> _Parts:
 
 def _file(part: dict[Any, Any], kind: str) -> _Parts:
     """Estimate a file by its text, else by its pages."""
+    document = part.get("document")  # Bedrock's
+    part = document if isinstance(document, dict) else part
     inner = part.get("source", part.get("file"))
     inner = inner if isinstance(inner, dict) else {}
     for place in (part, inner):
-        if isinstance(place.get("text"), str) or text(place.get("type")) in _PLAIN:
+        is_plain = isinstance(place.get("text"), str) or "content" in place
+        if is_plain or text(place.get("type")) in _PLAIN:
             return _value(place)
     data = _longest(part)
     size = _size(data)
-    kind = f"{kind} {text(inner.get('media_type'))} {data[:40]!r}"
+    names = (inner.get("media_type"), inner.get("filename"), part.get("format"))
+    kind = f"{kind} {' '.join(map(text, names))} {data[:40]!r}"
     if _TEXTS.search(kind):
         return _Parts(media=max(size / _BYTES_OF_TEXT, IMAGE))
     # One that is named by an id or an address has a page at least.
@@ -363,6 +367,7 @@ _SCHEMAS: Final = (
     *("tools", "functions", "response_format", "text", "format", "toolConfig"),
     *("tool_config", "output_config", "output_format", "ls_structured_output_format"),
     *("instructions", "prediction", "system", "system_instruction", "extra_body"),
+    *("documents", "prompt", "response_schema", "response_json_schema", "guided_json"),
 )
 """Parameters that hold schemas or texts, which count as text of the prompt."""
 

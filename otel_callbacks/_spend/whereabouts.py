@@ -20,6 +20,7 @@ _MODELS: Final = "language_models"
 """Part of the path of the files in which LangChain calls a model."""
 
 _MOST_FRAMES: Final = 200
+_STREAM: Final = inspect.CO_ASYNC_GENERATOR | inspect.CO_GENERATOR
 
 
 class Whereabouts:
@@ -42,6 +43,7 @@ class Whereabouts:
         if task is None:
             return None
         generators = set()
+        is_stepped = False
         is_plain: bool | None = None
         frame: FrameType | None = sys._getframe(1)  # noqa: SLF001 -- no other way
         left = _MOST_FRAMES
@@ -50,8 +52,9 @@ class Whereabouts:
             code = frame.f_code
             if code.co_flags & inspect.CO_ASYNC_GENERATOR:
                 generators.add(id(frame))
+            is_stepped |= bool(code.co_flags & _STREAM)
             if is_plain is None and _MODELS in code.co_filename:
-                is_plain = not generators
+                is_plain = not is_stepped
             frame = frame.f_back
         return cls(task, frozenset(generators), is_plain=bool(is_plain))
 

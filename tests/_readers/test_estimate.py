@@ -41,6 +41,9 @@ def counted(kind: str) -> int:
     return max(count for name, count in COUNTS[kind].items() if name != "text")  # type: ignore[no-any-return]
 
 
+FILE: Final = "the price of a rose today, 12.50 " * 3_000
+
+
 @pytest.mark.parametrize("kind", COUNTS)
 def test_real_tokenizers_count_no_more(kind: str) -> None:
     """The estimate of each kind of text is above each count, but not far above."""
@@ -189,7 +192,11 @@ def test_parts_of_a_message(part: Any, least: int, most: int) -> None:
 
 @pytest.mark.parametrize(
     "name",
-    ["instructions", "prediction", "system", "system_instruction", "extra_body"],
+    [
+        *("instructions", "prediction", "system", "system_instruction", "extra_body"),
+        *("documents", "prompt", "response_schema", "response_json_schema"),
+        "guided_json",
+    ],
 )
 @pytest.mark.parametrize("value", ["roses " * 500, {"content": ["roses " * 500]}])
 def test_texts_beside_the_messages_count(name: str, value: object) -> None:
@@ -213,6 +220,21 @@ def test_texts_beside_the_messages_count(name: str, value: object) -> None:
 def test_name_reasoning_and_function_calls_of_message_count(message: Any) -> None:
     """A name, the model's reasoning, and calls of old functions."""
     assert 1_000 <= prompt_estimate([message]).tokens <= 3_000
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        {"document": {"format": "txt", "source": {"text": FILE}}},
+        {"document": {"format": "txt", "source": {"content": [{"text": FILE}]}}},
+        {"document": {"format": "csv", "source": {"bytes": FILE.encode()}}},
+        {"document": {"format": "md", "source": {"bytes": FILE.encode()}}},
+        {"type": "file", "file": {"filename": "a.md", "file_data": FILE}},
+    ],
+)
+def test_a_text_file_counts_as_text_whoever_names_its_kind(document: Any) -> None:
+    """Bedrock names a format, OpenAI a file; pages of a PDF would be too few."""
+    assert prompt_estimate([HumanMessage([document])]).tokens > len(FILE) / 3
 
 
 def test_tool_calls_of_the_history_count() -> None:
