@@ -365,11 +365,20 @@ def _longest(part: object, depth: int = 3) -> str | bytes:
 
 _SCHEMAS: Final = (
     *("tools", "functions", "response_format", "text", "format", "toolConfig"),
-    *("tool_config", "output_config", "output_format", "ls_structured_output_format"),
-    *("instructions", "prediction", "system", "system_instruction", "extra_body"),
-    *("documents", "prompt", "response_schema", "response_json_schema", "guided_json"),
+    *("tool_config", "output_config", "output_format", "response_schema"),
+    *("response_json_schema", "ls_structured_output_format", "guided_json"),
 )
-"""Parameters that hold schemas or texts, which count as text of the prompt."""
+"""Parameters that hold tools or schemas."""
+
+_SETTINGS: Final = frozenset(
+    {
+        *("_type", "model", "model_name", "model_id", "stop", "stop_sequences", "user"),
+        *("metadata", "labels", "logit_bias", "safety_settings", "stream_options"),
+        *("extra_headers", "default_headers", "extra_query", "default_query"),
+        *("thinking", "reasoning", "tool_choice", "include", "timeout"),
+    }
+)
+"""Parameters that the model does not read; any other may be a part of the prompt."""
 
 _KEPT: Final = 64
 _known: dict[int, tuple[object, _Parts]] = {}
@@ -377,16 +386,19 @@ _known: dict[int, tuple[object, _Parts]] = {}
 
 
 def _schemas(parameters: object) -> _Parts:
-    """Estimate the tools and the output schemas in the parameters."""
+    """Estimate the tools, the output schemas and the texts in the parameters."""
     found = NOTHING
     if not isinstance(parameters, dict):
         return found
-    for name in _SCHEMAS:
-        value = parameters.get(name)
-        if value is not None and name in parameters:
-            found = found.plus(_remembered(value))
+    has_schemas = False
+    for name, value in parameters.items():
+        if type(name) is str and name in _SCHEMAS and value is not None:
+            has_schemas = True
+        elif name in _SETTINGS or not isinstance(value, dict | list | tuple | str):
+            continue
+        found = found.plus(_remembered(value))
     kind = parameters.get("_type")
-    if found is not NOTHING and isinstance(kind, str) and "openai" not in kind:
+    if has_schemas and isinstance(kind, str) and "openai" not in kind:
         found = found.plus(_Parts(schemas=TOOL_PROMPT))
     return found
 

@@ -195,7 +195,8 @@ def test_parts_of_a_message(part: Any, least: int, most: int) -> None:
     [
         *("instructions", "prediction", "system", "system_instruction", "extra_body"),
         *("documents", "prompt", "response_schema", "response_json_schema"),
-        "guided_json",
+        *("guided_json", "suffix", "mcp_servers", "additional_model_request_fields"),
+        *("model_kwargs", "a_parameter_of_tomorrow"),
     ],
 )
 @pytest.mark.parametrize("value", ["roses " * 500, {"content": ["roses " * 500]}])
@@ -205,6 +206,14 @@ def test_texts_beside_the_messages_count(name: str, value: object) -> None:
     asked = {"_type": "openai-chat", name: value}
     more = prompt_estimate([HumanMessage("x")], asked).tokens - little
     assert 1_000 <= more <= 1_100
+
+
+@pytest.mark.parametrize("name", ["stop", "metadata", "extra_headers", "logit_bias"])
+def test_parameters_that_the_model_does_not_read_are_not_estimated(name: str) -> None:
+    """Stop sequences, headers and the like cost no tokens."""
+    alone = prompt_estimate([HumanMessage("x")], {"_type": "anthropic-chat"})
+    with_more = {"_type": "anthropic-chat", name: ["roses " * 500]}
+    assert prompt_estimate([HumanMessage("x")], with_more) == alone
 
 
 @pytest.mark.parametrize(
