@@ -184,8 +184,15 @@ def test_every_label_of_a_tool(telemetry: Capture) -> None:
     assert telemetry.value(OPERATIONS, gen_ai_operation_name="execute_tool") == 1
 
 
-def test_every_label_of_an_agent(telemetry: Capture) -> None:
-    """An agent is known by its name; its calls and those below them are counted."""
+@pytest.mark.parametrize(
+    ("models", "label"),
+    [(("m", "m"), "m"), (("m", "n"), ""), (("", ""), "")],
+    ids=["one-model", "two-models", "unknown-model"],
+)
+def test_every_label_of_an_agent(
+    telemetry: Capture, models: tuple[str, ...], label: str
+) -> None:
+    """An agent is known by its name and its only model; its calls are counted."""
     agent, step = uuid4(), uuid4()
     handler = telemetry.handler
     about = {"ls_integration": "langchain_create_agent", "lc_agent_name": "florist"}
@@ -193,20 +200,24 @@ def test_every_label_of_an_agent(telemetry: Capture) -> None:
     handler.on_chain_start(
         {}, "x", run_id=step, parent_run_id=agent, name="step", tags=["graph:step:1"]
     )
-    for number in range(2):
+    for name in models:
         model = uuid4()
         handler.on_chat_model_start(
-            {}, [[str(number)]], run_id=model, parent_run_id=step
+            {},
+            [["?"]],
+            run_id=model,
+            parent_run_id=step,
+            metadata={"ls_model_name": name},
         )
         handler.on_llm_error(ValueError("no"), run_id=model)
     handler.on_chain_end("y", run_id=step)
     handler.on_chain_end("y", run_id=agent)
-    name = {"gen_ai_agent_name": "florist"}
+    agent_labels = {"gen_ai_agent_name": "florist"}
     assert labels_of(telemetry, "gen_ai_invoke_agent_duration_seconds_count") == [
-        {**name, "gen_ai_request_model": "", "error_type": ""}
+        {**agent_labels, "gen_ai_request_model": label, "error_type": ""}
     ]
     calls = "gen_ai_invoke_agent_inference_calls_sum"
-    assert labels_of(telemetry, calls) == [name]
+    assert labels_of(telemetry, calls) == [agent_labels]
     assert telemetry.value(calls) == 2
     assert telemetry.value("gen_ai_invoke_agent_tool_calls_sum") == 0
     assert telemetry.value("gen_ai_invoke_agent_tool_calls_count") == 1
