@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
+from uuid import uuid4
 
 import pytest
 from opentelemetry.sdk.metrics import MeterProvider
@@ -146,6 +147,27 @@ def test_whole_numbers_are_whole() -> None:
     }
     assert kinds["gen_ai.client.token.usage"] is int
     assert kinds["gen_ai.client.operation.duration"] is float
+
+
+def test_only_the_port_is_a_number() -> None:
+    """A model or a team with a number for a name stays a text."""
+    pushed = Pushed(Settings(strict=True, labels="team"))
+    pushed.handler.on_chat_model_start(
+        {},
+        [["?"]],
+        run_id=(run_id := uuid4()),
+        metadata={"ls_model_name": "405", "ls_provider": "openai", "team": "7"},
+        invocation_params={"_type": "openai-chat", "base_url": "http://host:80/v1"},
+    )
+    pushed.handler.on_llm_error(ValueError("no"), run_id=run_id)
+    found = {
+        name: value
+        for _, point in pushed.points()
+        for name, value in point.attributes.items()
+    }
+    assert found["gen_ai.request.model"] == "405"
+    assert found["team"] == "7"
+    assert found["server.port"] == 80
 
 
 def test_exemplars_are_the_calls() -> None:
