@@ -127,7 +127,7 @@ def test_wrong_protocol_is_named(
     )
     assert _broken(report) == {
         "collector": [
-            f"wrong protocol on the port: {stack.address(port)} speaks {theirs}, we "
+            f"wrong protocol on the port: {stack.address(port)} speaks {theirs}, not "
             + ours
         ]
     }
