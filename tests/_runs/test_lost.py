@@ -197,6 +197,13 @@ def test_time_limit_counts_from_the_last_sign_of_life() -> None:
     table.lost.close()
 
 
+def test_the_time_limit_is_checked_four_times_within_it() -> None:
+    """A silent run stays open for a quarter of the limit too long at most."""
+    table = Table(time_limit=400)
+    assert table.lost.interval == 100
+    table.lost.close()
+
+
 def test_lost_runs_that_are_remembered_are_bounded(table: Table) -> None:
     """As long as an id lives, its end may come; of the others a few are kept."""
     ids = [uuid4() for _ in range(1_500)]

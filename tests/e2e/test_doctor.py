@@ -163,7 +163,7 @@ def test_sampler_of_the_sdk_is_named(stack: Stack) -> None:
 
 
 def test_each_server_that_is_stopped_is_named(own_stack: Stack) -> None:
-    """Each stopped server is named, and its neighbours are not."""
+    """Each stopped server is named, and the running ones are not."""
     own_stack.start()
     for server, hop, port in (
         (own_stack.jaeger, "jaeger", "jaeger_http"),
