@@ -33,6 +33,11 @@ class Address:
     tls: bool
     login: str = ""
 
+    @property
+    def where(self) -> str:
+        """The host and the port."""
+        return f"{self.host}:{self.port}"
+
 
 def address(variable: str, url: str) -> Address:
     """Parse a URL, which may include a user and a password."""

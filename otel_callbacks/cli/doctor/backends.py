@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any, Final
 
-from otel_callbacks.cli.doctor.probe import Server, Trouble
+from otel_callbacks.cli.doctor.probe import LOGIN_NEEDED, Server, Trouble, finding
 
 if TYPE_CHECKING:
     from otel_callbacks.cli._http import Address
@@ -48,24 +48,9 @@ def check_jaeger(
     if seen >= wanted:
         return f"the trace, with its {seen} spans"
     if seen:
-        reason = f"only {seen} of {wanted} spans of the trace have arrived"
-        remedy = (
-            "Look for refused or failed spans in the logs of the Collector and Jaeger."
-        )
-        raise Trouble(reason, remedy)
-    finding = evidence.why_missing(sent, at_last=True)
-    if finding is not None:
-        raise Trouble(finding.reason, finding.remedy)
-    reason = (
-        f"the Collector accepted the trace, but {sent.ago:.0f} s later Jaeger does not "
-        "have it"
-    )
-    remedy = (
-        "Sampled away (COLLECTOR_KEEP_PERCENT), still waiting for the decision "
-        "(COLLECTOR_DECISION_WAIT_AFTER_ROOT; raise --timeout), or the Collector "
-        "cannot reach Jaeger: `docker compose logs otel-collector` shows which."
-    )
-    raise Trouble(reason, remedy)
+        raise Trouble(finding("spans_missing", seen=seen, wanted=wanted))
+    why = evidence.why_missing(sent, at_last=True)
+    raise Trouble(why or finding("trace_missing", seconds=sent.ago))
 
 
 def _recognise(server: Server) -> None:
@@ -114,11 +99,7 @@ def check_grafana(check: Check, address: Address) -> str:
     if not isinstance(health, dict) or "database" not in health:
         raise server.unrecognised(answer)
     if health["database"] != "ok":
-        check.trouble(
-            f"its database is unhealthy: {health['database']}",
-            "Check `docker compose logs grafana`, and whether its volume is full or "
-            "read-only.",
-        )
+        check.troubles.append(finding("grafana_database", health=health["database"]))
     well = [uid for uid in SOURCES if _is_well(check, server, uid)]
     version = f"version {health['version']}" if "version" in health else "answers"
     return ", ".join([version, *(f"data source {uid}" for uid in well)])
@@ -131,25 +112,14 @@ def _is_well(check: Check, server: Server, uid: str) -> bool:
         return True
     found = answer.json()
     message = found.get("message", "") if isinstance(found, dict) else ""
-    if server.needs_login(answer):
-        check.caution(
-            f"the data source {uid} cannot be checked without a login "
-            f"(HTTP {answer.status})",
-            server.login_remedy(),
-        )
+    words = {"uid": uid, "status": answer.status, "option": server.option}
+    if answer.status in LOGIN_NEEDED:
+        check.caution(finding("source_login", **words))
     elif answer.status == _UNHEALTHY:
-        check.trouble(
-            f"the data source {uid} is unhealthy: {message}",
-            f"Check whether Grafana can reach it. Its URL is inside Grafana's network: "
-            f"http://{uid}:... in deploy/grafana/provisioning/datasources.",
-        )
+        check.troubles.append(finding("source_unhealthy", message=message, **words))
     else:
-        check.trouble(
-            f"there is no data source with the uid {uid} (HTTP {answer.status} "
-            f"{message})".replace(" )", ")"),
-            "Mount deploy/grafana/provisioning into /etc/grafana/provisioning, and "
-            "check `docker compose logs grafana` for its plugins.",
-        )
+        words["answer"] = f"HTTP {answer.status} {message}".strip()
+        check.troubles.append(finding("no_source", **words))
     return False
 
 
@@ -168,34 +138,17 @@ def check_metrics(check: Check, address: Address) -> str:
     try:
         answer = server.get("", accept=_ACCEPT)
     except Trouble as trouble:
-        if "refused" not in trouble.finding.reason:
+        if not trouble.finding.reason.startswith("connection refused"):
             raise
-        remedy = (
-            "Start the app: configure() serves them on OTEL_EXPORTER_PROMETHEUS_HOST "
-            "and _PORT. Otherwise give the address, --metrics URL, or --skip metrics."
-        )
-        raise Trouble(trouble.finding.reason, remedy) from trouble
+        raise Trouble(finding("app_refused", where=address.where)) from trouble
     if answer.status != _OK:
         raise server.unrecognised(answer)
     families = set(_FAMILY.findall(answer.text))
     if not families:
-        reason = "it responds, but has none of our series"
-        remedy = (
-            "Check whether it is another app's port. Otherwise it serves another "
-            "registry than the handler's: OTelCallbackHandler(registry=...)."
-        )
-        raise Trouble(reason, remedy)
+        raise Trouble(finding("no_series"))
     exemplars = len(_EXEMPLAR.findall(answer.text))
     if not (answer.headers.get("Content-Type") or "").startswith(_OPEN_METRICS):
-        check.caution(
-            "it responds in the old text format, which has no exemplars",
-            "Serve it with prometheus_client's make_asgi_app, make_wsgi_app or "
-            "start_http_server, which negotiate the format.",
-        )
+        check.caution(finding("old_format"))
     elif not exemplars:
-        check.caution(
-            "no exemplars: no point of a graph links to its trace yet",
-            "They appear with the first model call whose span is sampled; never in "
-            "prometheus_client's multiprocess mode, where metrics go over OTLP.",
-        )
+        check.caution(finding("no_exemplars"))
     return f"{len(families)} of our series, {exemplars} exemplars"

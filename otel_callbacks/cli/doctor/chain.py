@@ -19,7 +19,7 @@ from prometheus_client import CollectorRegistry
 
 from otel_callbacks import _semconv as semconv
 from otel_callbacks._instrument.other_instrumentations import LANGSMITH, SEEN_BY
-from otel_callbacks.cli.doctor.probe import Trouble
+from otel_callbacks.cli.doctor.probe import Trouble, finding
 from otel_callbacks.handler import OTelCallbackHandler
 from otel_callbacks.testing.capturing import spans_as_data
 from otel_callbacks.testing.fake_models import FakeChatModel
@@ -35,8 +35,6 @@ SERVICE: Final = "otel-callbacks-doctor"
 """``service.name`` of the fake chain. Always the same, and so is its model's name:
 a new one each time would be a new series each time."""
 
-_SAMPLER: Final = "OTEL_TRACES_SAMPLER"
-_RATIO: Final = "OTEL_TRACES_SAMPLER_ARG"
 _NEVER: Final = frozenset({"always_off", "parentbased_always_off"})
 _USAGE: Final = UsageMetadata(input_tokens=3, output_tokens=2, total_tokens=5)
 
@@ -81,12 +79,7 @@ def run_chain(
     spans = exporter.get_finished_spans()
     if not _is_whole(spans):
         names = ", ".join(span.name for span in spans) or "no spans"
-        reason = f"for a chain with a model call, the handler made {names}"
-        remedy = (
-            "Read the log lines of otel_callbacks above; OTEL_CALLBACKS_STRICT=1 in "
-            "a test of the app raises the errors that are only logged here."
-        )
-        raise Trouble(reason, remedy)
+        raise Trouble(finding("no_spans", names=names))
     return spans
 
 
@@ -100,29 +93,18 @@ def _check_switches(
 ) -> None:
     """Report settings that prevent the export of an app's spans."""
     if settings.sdk_disabled:
-        reason = "OTEL_SDK_DISABLED=true: telemetry is switched off"
-        raise Trouble(reason, "Unset OTEL_SDK_DISABLED.")
+        raise Trouble(finding("sdk_disabled"))
     if settings.traces_exporter != "otlp":
-        reason = (
-            f"OTEL_TRACES_EXPORTER={settings.traces_exporter}: spans are not sent to "
-            "a Collector"
-        )
-        raise Trouble(reason, "Unset OTEL_TRACES_EXPORTER, or set it to otlp.")
-    sampler = environ.get(_SAMPLER, "").strip()
-    ratio = float(environ.get(_RATIO, "").strip() or 1)
+        raise Trouble(finding("not_exported", exporter=settings.traces_exporter))
+    sampler = environ.get("OTEL_TRACES_SAMPLER", "").strip()
+    ratio = float(environ.get("OTEL_TRACES_SAMPLER_ARG", "").strip() or 1)
     ratio = ratio if sampler.endswith("traceidratio") else 1.0
-    if sampler in _NEVER or ratio == 0:
-        reason = f"sampled away: {_SAMPLER}={sampler} sends no trace"
-        if ratio == 0:
-            reason = f"sampled away: {_SAMPLER}={sampler} with {_RATIO}=0 sends none"
-        remedy = f"Unset {_SAMPLER}, and leave sampling to the Collector."
-        raise Trouble(reason, remedy)
+    if ratio == 0:
+        raise Trouble(finding("sampler_zero", sampler=sampler))
+    if sampler in _NEVER:
+        raise Trouble(finding("sampler_off", sampler=sampler))
     if ratio < 1:
-        check.caution(
-            f"{_SAMPLER}={sampler}: only {ratio:.0%} of traces are sent; the doctor's "
-            "own is always sent",
-            f"Unset {_SAMPLER} if the Collector samples: it keeps every error.",
-        )
+        check.caution(finding("sampler_ratio", sampler=sampler, ratio=ratio))
 
 
 def _is_whole(spans: Sequence[ReadableSpan]) -> bool:
@@ -142,7 +124,6 @@ _TRACERS: Final = {
     "openlit": "OpenLIT",
     "traceloop.sdk": "OpenLLMetry",
 }
-_TWICE: Final = "each model call makes two spans, and its tokens are counted twice"
 
 
 def look_for_others(
@@ -171,18 +152,9 @@ def look_for_others(
         if variables.get(name, "").lower() == "true"
     ]
     if active:
-        check.caution(
-            f"two instrumentations are active: {_joined(active)} beside ours; {_TWICE}",
-            "Keep one: uninstall the other, or list it in "
-            "OTEL_PYTHON_DISABLED_INSTRUMENTATIONS.",
-        )
+        check.caution(finding("two_active", names=_joined(active)))
     if idle:
-        check.caution(
-            f"another instrumentation is installed: {_joined(idle)}; if an app "
-            f"activates it beside ours, {_TWICE}",
-            "Uninstall it, or do not activate it (`opentelemetry-instrument` activates "
-            "all but OTEL_PYTHON_DISABLED_INSTRUMENTATIONS).",
-        )
+        check.caution(finding("two_installed", names=_joined(idle)))
 
 
 def _joined(names: list[str]) -> str:

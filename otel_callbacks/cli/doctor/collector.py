@@ -19,6 +19,7 @@ from otel_callbacks.cli.doctor.probe import (
     Sent,
     Trouble,
     connect,
+    finding,
     plain_text_trouble,
     speaks_tls,
 )
@@ -31,9 +32,6 @@ if TYPE_CHECKING:
     from otel_callbacks.cli._http import Address
     from otel_callbacks.cli.doctor.examination import Addresses
     from otel_callbacks.cli.doctor.probe import Check
-
-# The package has no types.
-
 
 _METHOD: Final = "/opentelemetry.proto.collector.trace.v1.TraceService/Export"
 _PATH: Final = "/v1/traces"
@@ -118,32 +116,20 @@ def _over_http(
 
 
 _OPTION: Final = "--collector"
-_RIGHT_PATH: Final = (
-    "OTEL_EXPORTER_OTLP_ENDPOINT is the base URL, such as http://127.0.0.1:4318; the "
-    f"exporter appends {_PATH}. OTEL_EXPORTER_OTLP_TRACES_ENDPOINT is used unchanged, "
-    f"so it must include {_PATH}."
-)
 _OTHER: Final = {"grpc": "http/protobuf", "http/protobuf": "grpc"}
 _PORTS: Final = {"grpc": 4317, "http/protobuf": 4318}
 _AUTHORITIES: Final = (
     "OTEL_EXPORTER_OTLP_TRACES_CERTIFICATE",
     "OTEL_EXPORTER_OTLP_CERTIFICATE",
 )
-# Response -> reason and remedy.
+# Response -> the finding. An empty request does not reach the memory limiter.
 _REFUSALS: Final = (
     (
         ("UNAUTHENTICATED", "PERMISSION_DENIED", "HTTP 401", "HTTP 403"),
-        "the Collector requires a login",
-        "Set OTEL_EXPORTER_OTLP_HEADERS, such as authorization=Bearer%20TOKEN.",
+        "collector_login",
     ),
-    (
-        ("RESOURCE_EXHAUSTED", "HTTP 429", "HTTP 503"),
-        "the Collector is overloaded: its memory limiter or its queue is full",
-        (
-            "Check its log, otelcol_receiver_refused_spans_total and "
-            "otelcol_exporter_queue_size: does it reach Jaeger and Prometheus?"
-        ),
-    ),
+    (("RESOURCE_EXHAUSTED", "HTTP 429", "HTTP 503"), "overloaded"),
+    (("",), "spans_refused"),
 )
 
 
@@ -160,7 +146,8 @@ def send(
         finally:
             exporter.shutdown()
     if result is not SpanExportResult.SUCCESS:
-        raise _refused(reply)
+        name = next(n for signs, n in _REFUSALS if reply.detail.startswith(signs))
+        raise Trouble(finding(name, detail=reply.detail))
     return Sent(spans, trace_id(spans), at, wall)
 
 
@@ -178,20 +165,13 @@ def handshake(check: Check, addresses: Addresses, protocol: str) -> Reply:
     if reply.speaks:
         return reply
     if path != _PATH and ask(address, protocol, seconds, authorities).takes:
-        doubled = "the path is doubled" if path.count(_PATH) > 1 else "wrong path"
-        reason = f"{doubled}: {reply.detail} at {path}, but OTLP is accepted at {_PATH}"
-        raise Trouble(reason, _RIGHT_PATH)
+        name = "doubled_path" if path.count(_PATH) > 1 else "wrong_path"
+        raise Trouble(finding(name, detail=reply.detail, path=path))
     other = _OTHER[protocol]
-    where = f"{address.host}:{address.port}"
+    words = {"where": address.where, "protocol": protocol, "port": _PORTS[protocol]}
     if ask(address, other, seconds, authorities).speaks:
-        reason = f"wrong protocol on the port: {where} speaks {other}, not {protocol}"
-        remedy = (
-            f"Set OTEL_EXPORTER_OTLP_PROTOCOL={other}, or use the port for "
-            f"{protocol}: {_PORTS[protocol]} by default."
-        )
-        raise Trouble(reason, remedy)
-    reason = f"the server on {where} does not speak OTLP ({reply.detail})"
-    raise Trouble(reason, f"Is it the Collector's port? {_OPTION} URL.")
+        raise Trouble(finding("wrong_protocol", other=other, **words))
+    raise Trouble(finding("no_otlp", detail=reply.detail, option=_OPTION, **words))
 
 
 def _exporter(addresses: Addresses, protocol: str, seconds: float) -> SpanExporter:
@@ -210,21 +190,6 @@ def _exporter(addresses: Addresses, protocol: str, seconds: float) -> SpanExport
     if url and not url.endswith("/v1/traces"):
         url = f"{url}/v1/traces"
     return Http(endpoint=url, timeout=seconds)
-
-
-def _refused(reply: Reply) -> Trouble:
-    """Return the reason why the Collector refused the spans."""
-    for signs, reason, remedy in _REFUSALS:
-        if reply.detail.startswith(signs):
-            return Trouble(f"{reason} ({reply.detail})", remedy)
-    # An empty request does not reach the memory limiter.
-    reason = "the Collector responds, but refuses the spans"
-    remedy = (
-        "Check whether its memory limiter or its queue is full (its log; "
-        "otelcol_receiver_refused_spans_total; otelcol_exporter_queue_size). "
-        "Otherwise check OTEL_EXPORTER_OTLP_HEADERS and _COMPRESSION."
-    )
-    return Trouble(f"{reason} ({reply.detail})", remedy)
 
 
 @contextmanager

@@ -20,7 +20,7 @@ from otel_callbacks.cli.doctor import backends as doctor_backends
 from otel_callbacks.cli.doctor import chain as doctor_chain
 from otel_callbacks.cli.doctor import collector as doctor_collector
 from otel_callbacks.cli.doctor import prometheus as doctor_prometheus
-from otel_callbacks.cli.doctor.probe import Check, Deadline, Hop, Report, Sent, Trouble
+from otel_callbacks.cli.doctor.probe import Check, Deadline, Finding, Hop, Report, Sent
 from otel_callbacks.cli.doctor.prometheus import Evidence
 
 if TYPE_CHECKING:
@@ -177,10 +177,8 @@ class Examination:
         check = Check(self._deadline, self._sent)
         began = time.monotonic()
         saw = ""
-        try:
+        with check.going_on():
             saw = look(check)
-        except Trouble as trouble:
-            check.troubles.append(trouble.finding)
         state: State = "reached"
         if check.troubles:
             state = "broken"
@@ -207,7 +205,7 @@ class Examination:
         protocol = self.settings.protocol_of("traces")
         url = self.addresses.collector.url
         for reason, remedy in backends.troubles(url, self.settings, os.environ):
-            check.caution(reason, remedy)
+            check.caution(Finding(reason, remedy))
         names = backends.at(url)
         here = f"; as for {', '.join(names)}" if names else ""
         if not self._spans:

@@ -7,15 +7,17 @@ import re
 import socket
 import ssl
 import time
-from contextlib import closing
+import tomllib
+from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass, field
 from email.utils import parsedate_to_datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal, TypeVar
 
 from otel_callbacks.cli._http import FAILURES, Answer, get
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from opentelemetry.sdk.trace import ReadableSpan
 
@@ -26,6 +28,13 @@ State = Literal["reached", "answers", "broken", "skipped"]
 it has troubles; it was left out."""
 
 
+_FILE: Final = Path(__file__).with_name("findings.toml")
+FINDINGS: Final[dict[str, dict[str, str]]] = tomllib.loads(
+    _FILE.read_text(encoding="utf-8")
+)
+"""The texts of all findings by name."""
+
+
 @dataclass(frozen=True, slots=True)
 class Finding:
     """A fault and its remedy."""
@@ -34,12 +43,18 @@ class Finding:
     remedy: str
 
 
+def finding(name: str, /, **words: object) -> Finding:
+    """Return a finding of ``findings.toml``, with its words filled in."""
+    text = FINDINGS[name]
+    return Finding(text["reason"].format(**words), text["remedy"].format(**words))
+
+
 class Trouble(Exception):  # noqa: N818 -- not an error of the doctor's
     """A hop cannot be followed any further."""
 
-    def __init__(self, reason: str, remedy: str) -> None:
-        super().__init__(reason)
-        self.finding = Finding(reason, remedy)
+    def __init__(self, finding: Finding) -> None:
+        super().__init__(finding.reason)
+        self.finding = finding
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,38 +93,23 @@ class Report:
         return json.dumps(data, indent=2, ensure_ascii=False) + "\n"
 
 
-_START: Final = (
-    "Start it (`docker compose up --wait`; `docker compose ps` shows what runs), or "
-    "give its address: {option} URL."
-)
-
-
 def connect(
     address: Address, option: str, seconds: float, authorities: str | None = None
 ) -> None:
     """Open and close a connection, over TLS for an https address."""
-    where = f"{address.host}:{address.port}"
-    start = _START.format(option=option)
+    words = {"where": address.where, "option": option}
     try:
         plain = socket.create_connection((address.host, address.port), seconds)
     except socket.gaierror as error:
-        reason = f"DNS cannot resolve {address.host} ({error.strerror})"
-        remedy = (
-            f"Check the name: {option} URL. Names of Compose services "
-            "(otel-collector, jaeger) resolve only inside the Compose network; "
-            "outside it, use 127.0.0.1."
-        )
-        raise Trouble(reason, remedy) from error
+        cause = finding("dns", host=address.host, error=error.strerror, option=option)
+        raise Trouble(cause) from error
     except ConnectionRefusedError as error:
-        reason = f"connection refused: nothing listens on {where}"
-        raise Trouble(reason, start) from error
+        raise Trouble(finding("refused", **words)) from error
     except TimeoutError as error:
-        reason = f"no connection to {where} within {seconds:.0f} s"
-        remedy = f"Check for a firewall and that the host is up; else {option} URL."
-        raise Trouble(reason, remedy) from error
+        raise Trouble(finding("timeout", seconds=seconds, **words)) from error
     except OSError as error:
-        reason = f"no connection to {where}: {error.strerror or error}"
-        raise Trouble(reason, start) from error
+        cause = finding("no_connection", error=error.strerror or error, **words)
+        raise Trouble(cause) from error
     with closing(plain):
         if address.tls:
             _check_certificate(plain, address, option, authorities)
@@ -132,40 +132,26 @@ def speaks_tls(address: Address, seconds: float) -> bool:
 
 def plain_text_trouble(address: Address, option: str) -> Trouble:
     """Return the trouble of plain text sent to a server that requires TLS."""
-    reason = f"TLS mismatch: {address.host}:{address.port} speaks TLS, not plain text"
-    return Trouble(reason, f"Use https:// in its address: {option} URL.")
+    return Trouble(finding("only_tls", where=address.where, option=option))
 
 
 def _check_certificate(
     plain: socket.socket, address: Address, option: str, authorities: str | None
 ) -> None:
     """Do the TLS handshake, or raise the reason of its failure."""
-    where = f"{address.host}:{address.port}"
     try:
         context = ssl.create_default_context(cafile=authorities)
     except OSError as error:
-        reason = f"the certificates of {authorities} cannot be read ({error.strerror})"
-        remedy = "Check OTEL_EXPORTER_OTLP_CERTIFICATE: a file in PEM."
-        raise Trouble(reason, remedy) from error
+        cause = finding("authorities", file=authorities, error=error.strerror)
+        raise Trouble(cause) from error
     try:
         context.wrap_socket(plain, server_hostname=address.host).close()
     except ssl.SSLCertVerificationError as error:
-        reason = f"TLS: the certificate of {where} is not trusted: " + (
-            error.verify_message
-        )
-        remedy = (
-            "Set the certificate authority's file: OTEL_EXPORTER_OTLP_CERTIFICATE "
-            "for the Collector, SSL_CERT_FILE for the other servers. Use the host name "
-            "in the certificate."
-        )
-        raise Trouble(reason, remedy) from error
+        cause = finding("untrusted", where=address.where, error=error.verify_message)
+        raise Trouble(cause) from error
     except OSError as error:
-        reason = f"TLS mismatch: {where} does not speak TLS ({error})"
-        remedy = (
-            f"Use http:// in its address: {option} URL. An OTLP address without "
-            "a scheme is TLS unless OTEL_EXPORTER_OTLP_INSECURE=true."
-        )
-        raise Trouble(reason, remedy) from error
+        cause = finding("no_tls", where=address.where, error=error, option=option)
+        raise Trouble(cause) from error
 
 
 _T = TypeVar("_T")
@@ -176,7 +162,7 @@ _SKEW_SECONDS: Final = 5.0
 # Responses of Go's servers and nginx to plain text on a TLS port.
 _WANTS_TLS: Final = re.compile("HTTP request (to an HTTPS server|was sent to HTTPS)")
 _NOT_READY: Final = frozenset({502, 503, 504})
-_LOGIN_NEEDED: Final = (401, 403)
+LOGIN_NEEDED: Final = frozenset({401, 403})
 
 
 class Deadline:
@@ -232,13 +218,16 @@ class Check:
     troubles: list[Finding] = field(default_factory=list)
     cautions: list[Finding] = field(default_factory=list)
 
-    def trouble(self, reason: str, remedy: str) -> None:
-        """Add a fault that breaks the hop, and continue."""
-        self.troubles.append(Finding(reason, remedy))
+    @contextmanager
+    def going_on(self) -> Iterator[None]:
+        """Add the trouble that ends this part of the check, and continue after it."""
+        try:
+            yield
+        except Trouble as trouble:
+            self.troubles.append(trouble.finding)
 
-    def caution(self, reason: str, remedy: str) -> None:
-        """Add a warning that does not break the hop."""
-        finding = Finding(reason, remedy)
+    def caution(self, finding: Finding) -> None:
+        """Add a warning that does not break the hop, once."""
         if finding not in self.cautions:
             self.cautions.append(finding)
 
@@ -247,8 +236,8 @@ class Server:
     """A server with an HTTP API."""
 
     def __init__(self, name: str, address: Address, check: Check) -> None:
-        self._name = name
-        self._option = f"--{name}"
+        self.name = name
+        self.option = f"--{name}"
         self._address = address
         self._check = check
 
@@ -261,46 +250,39 @@ class Server:
         except FAILURES as error:
             raise self._why(error) from error
         if not self._address.tls and _WANTS_TLS.search(answer.text[:500]):
-            raise plain_text_trouble(self._address, self._option)
+            raise plain_text_trouble(self._address, self.option)
         self._compare_clocks(answer.headers.get("Date"), (began + time.time()) / 2)
         return answer
 
-    def needs_login(self, answer: Answer) -> bool:
-        """Return whether a response requires a login."""
-        return answer.status in _LOGIN_NEEDED
-
-    def login_remedy(self) -> str:
-        """Return the remedy for a missing login."""
-        return f"Give user and password: {self._option} http://USER:PASSWORD@HOST."
-
     def unrecognised(self, answer: Answer) -> Trouble:
         """Return the trouble of an unexpected server at the address."""
-        if self.needs_login(answer):
-            reason = f"HTTP {answer.status}: it requires a login"
-            return Trouble(reason, self.login_remedy())
-        reason = f"the server there is not {self._name} (HTTP {answer.status})"
-        remedy = f"Give the address of {self._name}: {self._option} URL."
-        if answer.status in _NOT_READY:
-            reason = f"HTTP {answer.status}: it is not ready, or behind a broken proxy"
-            remedy = f"Wait, or check `docker compose logs {self._name}`."
-        return Trouble(reason, remedy)
+        kind = "other_server"
+        if answer.status in LOGIN_NEEDED:
+            kind = "login"
+        elif answer.status in _NOT_READY:
+            kind = "not_ready"
+        words = {"status": answer.status, "name": self.name, "option": self.option}
+        return Trouble(finding(kind, **words))
 
     def _why(self, error: Exception) -> Trouble:
         """Return the trouble of a failed request."""
         seconds = self._check.deadline.request
         try:
-            connect(self._address, self._option, seconds)
+            connect(self._address, self.option, seconds)
         except Trouble as trouble:
             return trouble
         if not self._address.tls and speaks_tls(self._address, seconds):
-            return plain_text_trouble(self._address, self._option)
+            return plain_text_trouble(self._address, self.option)
         cause = getattr(error, "reason", error)
-        if isinstance(cause, (TimeoutError, ssl.SSLError)):
-            reason = f"it accepted the connection, but did not respond ({cause})"
-        else:
-            reason = f"it does not speak HTTP ({type(cause).__name__}: {cause})"
-        remedy = f"Check the port ({self._option} URL), then its log."
-        return Trouble(reason, remedy)
+        is_silent = isinstance(cause, (TimeoutError, ssl.SSLError))
+        return Trouble(
+            finding(
+                "no_response" if is_silent else "no_http",
+                kind=type(cause).__name__,
+                error=cause,
+                option=self.option,
+            )
+        )
 
     def _compare_clocks(self, date: str | None, ours: float) -> None:
         """Add a warning if the server's clock differs."""
@@ -312,8 +294,4 @@ class Server:
         skew = theirs + 0.5 - ours
         if abs(skew) > _SKEW_SECONDS:
             side = "ahead of" if skew > 0 else "behind"
-            self._check.caution(
-                f"clock skew: its clock is {abs(skew):.0f} s {side} this machine's",
-                "Synchronize both clocks (NTP): spans and samples are sorted and "
-                "searched by time, and Prometheus refuses samples from the future.",
-            )
+            self._check.caution(finding("clock_skew", seconds=abs(skew), side=side))

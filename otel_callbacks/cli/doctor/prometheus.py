@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
 from otel_callbacks.cli.doctor.chain import SERVICE
-from otel_callbacks.cli.doctor.probe import Check, Finding, Server, Trouble
+from otel_callbacks.cli.doctor.probe import Check, Server, Trouble, finding
 
 if TYPE_CHECKING:
     from otel_callbacks.cli._http import Address, Answer
-    from otel_callbacks.cli.doctor.probe import Deadline, Sent
+    from otel_callbacks.cli.doctor.probe import Deadline, Finding, Sent
 
 _OK: Final = 200
 _MINUTE: Final = 60.0
@@ -69,7 +69,6 @@ def _data_of(answer: Answer) -> Any:
 
 # The doctor's own spans in the span metrics.
 _CALLS: Final = f'sum(traces_span_metrics_calls_total{{service_name="{SERVICE}"}})'
-_EXEMPLAR_STORAGE: Final = "exemplar-storage"
 _DURATIONS: Final = (
     '{__name__=~"traces_span_metrics_duration_(milli)?seconds_bucket",'
     f'service_name="{SERVICE}"}}'
@@ -92,14 +91,16 @@ def check_prometheus(
     exemplars, receives = _switches(check, prometheus)
     saw = []
     if metrics is not None:
-        saw.append(_app(check, prometheus, metrics))
+        with check.going_on():
+            saw.append(_app(check, prometheus, metrics))
     if span_metrics and check.sent is not None and receives:
-        saw.append(
-            _span_metrics(
-                check, prometheus, check.sent, calls_before, exemplars=exemplars
+        with check.going_on():
+            saw.append(
+                _span_metrics(
+                    check, prometheus, check.sent, calls_before, exemplars=exemplars
+                )
             )
-        )
-    return ", ".join(filter(None, saw)) or "answers"
+    return ", ".join(saw) or "answers"
 
 
 def _switches(check: Check, prometheus: Prometheus) -> tuple[bool, bool]:
@@ -109,21 +110,15 @@ def _switches(check: Check, prometheus: Prometheus) -> tuple[bool, bool]:
         # Mimir, Thanos and others expose no flags.
         return True, True
     features = flags.get("enable-feature", "")
-    exemplars = _EXEMPLAR_STORAGE in features
+    exemplars = "exemplar-storage" in features
     if not exemplars:
-        check.trouble(
-            "no exemplar storage: no point of a graph links to its trace",
-            f"Start Prometheus with --enable-feature={_EXEMPLAR_STORAGE}.",
-        )
+        check.troubles.append(finding("no_exemplar_storage"))
     receives = (
         flags.get("web.enable-otlp-receiver") == "true"
         or "otlp-write-receiver" in features
     )
     if not receives:
-        check.trouble(
-            "the OTLP receiver is off: it refuses span metrics and pushed metrics",
-            "Start Prometheus with --web.enable-otlp-receiver.",
-        )
+        check.troubles.append(finding("no_otlp_receiver"))
     return exemplars, receives
 
 
@@ -134,30 +129,15 @@ def _app(check: Check, prometheus: Prometheus, metrics: Address) -> str:
     part.poll(lambda: _is_decided(_active(prometheus), before, metrics.port) or None)
     targets = _on(metrics.port, _active(prometheus))
     if not targets:
-        check.trouble(
-            f"no target has port {metrics.port}: nobody scrapes the app",
-            "Add it to a file under deploy/prometheus/targets; docs/stack.md explains "
-            "how. Prometheus' /targets lists what is scraped.",
-        )
-        return ""
+        raise Trouble(finding("no_target", port=metrics.port))
     up = [target for target in targets if target["health"] == "up"]
     if not up:
         error = targets[0]["lastError"] or "it has not been scraped yet"
-        check.trouble(
-            f"the target {targets[0]['scrapeUrl']} is down: {error}",
-            "Check that the app runs and listens where Prometheus can reach it. A "
-            "container cannot reach 127.0.0.1 of this machine; set "
-            "OTEL_EXPORTER_PROMETHEUS_HOST=172.17.0.1 or 0.0.0.0.",
-        )
-        return ""
+        url = targets[0]["scrapeUrl"]
+        raise Trouble(finding("target_down", url=url, error=error))
     count = part.poll(lambda: _series(prometheus, up) or None)
     if count is None:
-        check.trouble(
-            f"the target {up[0]['scrapeUrl']} is up, but has none of our series",
-            "Check whether it is another app's port, and look for "
-            "metric_relabel_configs that drop otel_callbacks_* and gen_ai_*.",
-        )
-        return ""
+        raise Trouble(finding("target_without_series", url=up[0]["scrapeUrl"]))
     return f"{count:.0f} series of the app"
 
 
@@ -229,29 +209,12 @@ def _span_metrics(
         return True if calls and calls != calls_before else None
 
     if not check.deadline.poll(probe):
-        _explain(check, prometheus, sent)
-        return ""
+        if prometheus.value(_QUEUE):
+            raise Trouble(finding("span_metrics_queued"))
+        raise Trouble(finding("no_span_metrics", seconds=sent.ago))
     if exemplars and not named():
-        check.caution(
-            "the trace has span metrics, but no exemplar names it",
-            "Enable exemplars in the Collector's span_metrics connector.",
-        )
+        check.caution(finding("no_exemplar_of_trace"))
     return f"span metrics of the trace after {sent.ago:.1f} s"
-
-
-def _explain(check: Check, prometheus: Prometheus, sent: Sent) -> None:
-    """Report why the span metrics are missing."""
-    if prometheus.value(_QUEUE):
-        check.trouble(
-            "span metrics wait in the Collector's queue: it cannot reach Prometheus",
-            "Check COLLECTOR_PROMETHEUS_URL, and `docker compose logs otel-collector`.",
-        )
-        return
-    check.trouble(
-        f"no span metrics of the trace {sent.ago:.0f} s later",
-        "They arrive every COLLECTOR_SPAN_METRICS_INTERVAL (15s): raise --timeout. If "
-        "the Collector has no span_metrics connector: --skip span-metrics.",
-    )
 
 
 _TAIL_SAMPLING: Final = "otelcol_processor_tail_sampling"
@@ -287,18 +250,10 @@ class Evidence:
         # All traces since then have been dropped, among them this one.
         certain = dropped >= received and self._value(_READ_AT) > sent.wall
         if dropped > 0 and (certain or at_last):
-            return Finding(
-                "sampled away: since the trace was sent, the Collector's tail sampling "
-                f"has dropped {dropped:.0f} of {max(received, dropped):.0f} traces",
-                "This is fine if intended: errors, slow and expensive traces are kept. "
-                "Otherwise raise COLLECTOR_KEEP_PERCENT.",
-            )
+            received = max(received, dropped)
+            return finding("sampled_away", dropped=dropped, received=received)
         if at_last and self._value(_TRACES_QUEUE) > 0:
-            return Finding(
-                "the trace waits in the Collector's queue: it cannot reach Jaeger",
-                "Check COLLECTOR_JAEGER_ENDPOINT, and `docker compose logs "
-                "otel-collector`. Nothing is lost until the queue is full.",
-            )
+            return finding("trace_queued")
         return None
 
     def _value(self, query: str) -> float:

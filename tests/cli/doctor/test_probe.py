@@ -4,12 +4,14 @@ import json
 import socket
 import time
 from contextlib import closing
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 from loopback_servers import CERTIFICATE, Page, Receiver, Web, closed_port
 
 from otel_callbacks.cli._http import Address, address
+from otel_callbacks.cli.doctor import probe
 from otel_callbacks.cli.doctor.probe import (
     Check,
     Deadline,
@@ -23,8 +25,6 @@ from otel_callbacks.cli.doctor.probe import (
 )
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from otel_callbacks.cli.doctor.probe import Answer
 
 
@@ -168,11 +168,12 @@ def test_deadlines_are_never_negative() -> None:
 
 def test_findings_are_kept_in_order_and_cautions_once(check: Check) -> None:
     """Two requests to one server do not say the same twice."""
-    check.trouble("a", "b")
-    check.trouble("c", "d")
-    check.caution("e", "f")
-    check.caution("e", "f")
-    assert check.troubles == [Finding("a", "b"), Finding("c", "d")]
+    for name in ("a", "c"):
+        with check.going_on():
+            raise Trouble(Finding(name, "b"))
+    check.caution(Finding("e", "f"))
+    check.caution(Finding("e", "f"))
+    assert check.troubles == [Finding("a", "b"), Finding("c", "b")]
     assert json.dumps([one.reason for one in check.cautions]) == '["e"]'
 
 
@@ -306,8 +307,15 @@ def test_cautions_break_nothing() -> None:
     assert Report("d", "m", "", 1, _HOPS[:1]).broken == ()
 
 
+def test_every_text_is_used() -> None:
+    """By its name, in a check; what no check finds needs no text."""
+    folder = Path(probe.__file__).parent
+    code = "".join(path.read_text("utf-8") for path in folder.glob("*.py"))
+    assert [name for name in probe.FINDINGS if f'"{name}"' not in code] == []
+
+
 def test_trouble_says_its_reason() -> None:
     """In a traceback, too."""
-    trouble = Trouble("gone", "get it back")
+    trouble = Trouble(Finding("gone", "get it back"))
     assert str(trouble) == "gone"
     assert trouble.finding == Finding("gone", "get it back")
