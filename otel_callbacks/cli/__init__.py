@@ -5,24 +5,20 @@ from __future__ import annotations
 import argparse
 import io
 import sys
+import tomllib
 from importlib import import_module
 from importlib.metadata import version
-from typing import TYPE_CHECKING, Final
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from otel_callbacks.cli._common import TYPES
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from types import ModuleType
 
 _PACKAGE: Final = "otel-callbacks"
-COMMANDS: Final = {
-    "demo": "run a sample app and show its traces and tokens; no key, no Docker",
-    "watch": "show your app's traces as they end; no Docker, no account",
-    "env": "print the variables that send to a backend such as Jaeger or Langfuse",
-    "doctor": "send a fake chain through the stack and find the broken hop",
-    "prices": "print a model's known prices and their start dates",
-    "report": "print the spending by model, outcome and label",
-    "reconcile": "compare the counters with a provider's usage export",
-}
-"""Each command and its help text; a command's module is imported on use."""
+_FILE: Final = Path(__file__).with_name("options.toml")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -31,25 +27,51 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")
     words = sys.argv[1:] if arguments is None else list(arguments)
-    parser = argparse.ArgumentParser(
-        prog="otel-callbacks",
-        description="Show, check and report the telemetry of LangChain apps."
-        " Each command has its own --help.",
-    )
-    parser.add_argument(
-        "--version", action="version", version=f"otel-callbacks {version(_PACKAGE)}"
-    )
-    commands = parser.add_subparsers(title="commands", metavar="COMMAND")
-    for name, text in COMMANDS.items():
-        command = commands.add_parser(name, help=text)
-        if name in words:
-            module = import_module(f"{__name__}.{name}")
-            module.add_to(command)
-            command.add_argument("--no-color", action="store_true", help="no colours")
-            command.set_defaults(run=module.run)
+    parser = parser_for(words)
     parsed = parser.parse_args(words)
     if "run" not in parsed:
         parser.print_help()
         return 0
     code: int = parsed.run(parsed)
     return code
+
+
+def parser_for(words: Sequence[str]) -> argparse.ArgumentParser:
+    """Return the parser of a command line; only a command in it is imported."""
+    parser = argparse.ArgumentParser(
+        prog=_PACKAGE,
+        description="Show, check and report the telemetry of LangChain apps."
+        " Each command has its own --help.",
+    )
+    parser.add_argument(
+        "--version", action="version", version=f"{_PACKAGE} {version(_PACKAGE)}"
+    )
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND")
+    for name, fields in tomllib.loads(_FILE.read_text(encoding="utf-8")).items():
+        command = commands.add_parser(name, help=fields["help"])
+        if name in words:
+            module = import_module(f"{__name__}.{name}")
+            command.description = fields["description"]
+            _add(command, fields["arguments"], module)
+            command.add_argument("--no-color", action="store_true", help="no colours")
+            command.set_defaults(run=module.run)
+    return parser
+
+
+def _add(
+    command: argparse.ArgumentParser,
+    arguments: dict[str, dict[str, Any]],
+    module: ModuleType,
+) -> None:
+    """Add the arguments of a command."""
+    types = {**TYPES, **getattr(module, "TYPES", {})}
+    groups: dict[str, Any] = {}
+    for name, fields in arguments.items():
+        where: Any = command
+        if group := fields.pop("group", ""):
+            if group not in groups:
+                groups[group] = command.add_mutually_exclusive_group()
+            where = groups[group]
+        if "type" in fields:
+            fields["type"] = types[fields["type"]]
+        where.add_argument(name, **fields)

@@ -15,7 +15,9 @@ import textwrap
 import unicodedata
 from datetime import UTC, datetime, timedelta
 from itertools import starmap, zip_longest
-from typing import TYPE_CHECKING, Final, NamedTuple, TextIO, TypeVar
+from math import inf
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, TextIO, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -31,6 +33,7 @@ _UNITS: Final = {
     "w": timedelta(weeks=1),
 }
 _LONGEST: Final = timedelta(days=3660)
+_DAY: Final = 24 * 3600
 _WIDEST: Final = 120
 _GAP: Final = "  "
 _NARROWEST: Final = 8
@@ -100,6 +103,20 @@ def moment(text: str, now: datetime | None = None) -> datetime:
         raise argparse.ArgumentTypeError(message) from None
     return found.replace(tzinfo=UTC) if found.tzinfo is None else found.astimezone(UTC)
 
+
+TYPES: Final[dict[str, Callable[[str], Any]]] = {
+    "int": int,
+    "moment": moment,
+    "path": Path,
+    "percent": within(float, lambda part: 0 <= part < inf, "a number from 0 on"),
+    "port": within(int, range(65_536).__contains__, "a port, 0 to 65535"),
+    "positive": within(int, lambda number: number > 0, "a whole number from 1 on"),
+    "seconds": within(
+        float, lambda number: 0 < number <= _DAY, "seconds, above 0 and at most a day"
+    ),
+    "whole": within(int, lambda number: number >= 0, "a whole number from 0 on"),
+}
+"""What reads the text of an argument, by its name in ``options.toml``."""
 
 # Names come from anywhere: codes that move the cursor, set the window's title or turn
 # the direction of writing are shown and not obeyed.

@@ -7,7 +7,8 @@ from importlib.metadata import version
 
 import pytest
 
-from otel_callbacks.cli import COMMANDS, main
+from otel_callbacks.cli import main
+from otel_callbacks.cli.env import BACKENDS
 
 
 def test_without_a_command_the_help_is_printed(
@@ -65,7 +66,9 @@ def test_the_version_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr().out == f"otel-callbacks {version('otel-callbacks')}\n"
 
 
-@pytest.mark.parametrize("command", COMMANDS)
+@pytest.mark.parametrize(
+    "command", ["demo", "watch", "env", "doctor", "prices", "report", "reconcile"]
+)
 def test_each_command_has_its_options(
     command: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -73,3 +76,10 @@ def test_each_command_has_its_options(
     with pytest.raises(SystemExit):
         main([command, "--help"])
     assert "--no-color" in capsys.readouterr().out
+
+
+def test_each_backend_can_be_named(capsys: pytest.CaptureFixture[str]) -> None:
+    """The choices of `env` are the backends of its table."""
+    with pytest.raises(SystemExit):
+        main(["env", "--help"])
+    assert f"one of: {', '.join(BACKENDS)}" in " ".join(capsys.readouterr().out.split())

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
 
 from otel_callbacks._setting_values import SettingError
-from otel_callbacks.cli._common import Output, refuse, within
+from otel_callbacks.cli._common import Output, refuse
 
 if TYPE_CHECKING:
     import argparse
@@ -15,98 +15,21 @@ if TYPE_CHECKING:
     from otel_callbacks.cli.doctor.probe import Finding, Hop, Report
 
 
-class Stage(NamedTuple):
-    """A hop of the chain."""
-
-    name: str
-    help: str = ""
-    """The help of the option for its address; empty without one."""
-    default: str = ""
-    """Its address in ``docker-compose.yml``, unless the environment names it."""
-    follows: bool = False
-    """Whether the trace is followed to this hop."""
-
-
-STAGES: Final = (
-    Stage("handler"),
-    Stage(
-        "collector",
-        "where spans are sent (default: OTEL_EXPORTER_OTLP_ENDPOINT, else "
-        "http://127.0.0.1:4317, or 4318 for http/protobuf)",
-        follows=True,
-    ),
-    Stage("jaeger", "Jaeger", "http://127.0.0.1:16686", follows=True),
-    Stage(
-        "metrics",
-        "the app's series (default: OTEL_EXPORTER_PROMETHEUS_HOST and _PORT, else "
-        "http://127.0.0.1:9464/metrics)",
-    ),
-    Stage("prometheus", "Prometheus", "http://127.0.0.1:9090", follows=True),
-    Stage("grafana", "Grafana", "http://127.0.0.1:3000"),
-)
+HOPS: Final = ("handler", "collector", "jaeger", "metrics", "prometheus", "grafana")
 """The hops, in the order of the chain."""
 
-_BROKEN: Final = 1
-_INTERRUPTED: Final = 130
 _PART: Final = "span-metrics"
 """A part of Prometheus' hop that can be skipped separately."""
 
-_SKIPPABLE: Final = (*(one.name for one in STAGES if one.help), _PART)
-_SECONDS: Final = 60.0
-_NAME_CELLS: Final = max(len(one.name) for one in STAGES)
+_BROKEN: Final = 1
+_INTERRUPTED: Final = 130
+_NAME_CELLS: Final = max(map(len, HOPS))
 _SIGNS: Final = {
     "reached": ("✓", "+", "green"),
     "answers": ("○", "o", "yellow"),
     "broken": ("✗", "x", "bold red"),
     "skipped": ("-", "-", "dim"),
 }
-
-
-_DAY: Final = 24 * 3600
-_seconds = within(
-    float, lambda number: 0 < number <= _DAY, "seconds, above 0 and at most a day"
-)
-
-
-def add_to(parser: argparse.ArgumentParser) -> None:
-    """Add the command's options."""
-    parser.description = (
-        "Send a fake chain through the handler, the Collector, Jaeger, "
-        "Prometheus and Grafana. Report for each hop whether the chain arrived, and "
-        "if not, why and what to do. Exit code 0: all hops work; 1: a hop is broken; "
-        "2: wrong usage or an invalid setting."
-    )
-    for one in STAGES:
-        if one.help:
-            default = f" (default: {one.default})" if one.default else ""
-            parser.add_argument(
-                f"--{one.name}", metavar="URL", help=f"{one.help}{default}"
-            )
-    which = parser.add_mutually_exclusive_group()
-    which.add_argument(
-        "--skip",
-        metavar="HOP",
-        action="append",
-        default=[],
-        choices=_SKIPPABLE,
-        help=f"skip a hop; repeatable: {', '.join(_SKIPPABLE)}",
-    )
-    which.add_argument(
-        "--only",
-        metavar="HOP",
-        action="append",
-        default=[],
-        choices=_SKIPPABLE,
-        help="check only the handler and this hop; repeatable",
-    )
-    parser.add_argument(
-        "--timeout",
-        metavar="SECONDS",
-        type=_seconds,
-        default=_SECONDS,
-        help=f"time limit for all checks (default: {_SECONDS:.0f})",
-    )
-    parser.add_argument("--json", action="store_true", help="print JSON, for scripts")
 
 
 def run(options: argparse.Namespace) -> int:
@@ -135,7 +58,7 @@ def _report(options: argparse.Namespace) -> Report:
     settings = Settings.from_env()
     check_sdk_variables()
     if options.only:
-        options.skip = [name for name in _SKIPPABLE if name not in options.only]
+        options.skip = {*HOPS[1:], _PART} - {*options.only}
     examination = Examination(
         addresses(options, settings, os.environ),
         settings,

@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 from otel_callbacks._setting_values import SettingError
 from otel_callbacks.cli import env as backends
 from otel_callbacks.cli._http import Address, address
-from otel_callbacks.cli.doctor import STAGES
+from otel_callbacks.cli.doctor import HOPS
 from otel_callbacks.cli.doctor import backends as doctor_backends
 from otel_callbacks.cli.doctor import chain as doctor_chain
 from otel_callbacks.cli.doctor import collector as doctor_collector
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
 
     from opentelemetry.sdk.trace import ReadableSpan
 
-    from otel_callbacks.cli.doctor import Stage
     from otel_callbacks.cli.doctor.probe import State
     from otel_callbacks.settings import Settings
 
@@ -73,9 +72,8 @@ def addresses(
         path=_path(options.collector, environ),
         metrics=_metrics(options.metrics, options.skip, settings),
         **{
-            name: address(f"--{name}", getattr(options, name) or default)
-            for name, _, default, _ in STAGES
-            if default
+            name: address(f"--{name}", getattr(options, name))
+            for name in ("jaeger", "prometheus", "grafana")
         },
     )
 
@@ -123,6 +121,8 @@ def _metrics(option: str | None, skip: list[str], settings: Settings) -> Address
     return address("--metrics", f"http://{host}:{settings.metrics_port}/metrics")
 
 
+# The hops to which the trace is followed.
+_FOLLOWED: Final = frozenset({"collector", "jaeger", "prometheus"})
 # Prometheus and Grafana also need a part of the time.
 _JAEGERS_SHARE: Final = 0.5
 
@@ -153,9 +153,9 @@ class Examination:
         address = None if "prometheus" in self.skip else self.addresses.prometheus
         self._evidence = Evidence(address, self._deadline)
         hops = []
-        for stage in STAGES:
-            begins(stage.name)
-            hop = self._hop(stage)
+        for name in HOPS:
+            begins(name)
+            hop = self._hop(name)
             ended(hop)
             hops.append(hop)
         trace = self._sent.trace_id if self._sent else ""
@@ -163,9 +163,8 @@ class Examination:
         service = doctor_chain.SERVICE
         return Report(service, self._instance, trace, seconds, tuple(hops))
 
-    def _hop(self, stage: Stage) -> Hop:
+    def _hop(self, name: str) -> Hop:
         """Check one hop, or skip it."""
-        name = stage.name
         address = getattr(self.addresses, name, None)
         url = address.url if address else ""
         if name in self.skip:
@@ -182,7 +181,7 @@ class Examination:
         state: State = "reached"
         if check.troubles:
             state = "broken"
-        elif stage.follows and self._sent is None:
+        elif name in _FOLLOWED and self._sent is None:
             state = "answers"
         return Hop(
             name=name,

@@ -79,21 +79,6 @@ BACKENDS: Final[Mapping[str, Backend]] = {
 """Each backend by its name on the command line."""
 
 
-def add_to(parser: argparse.ArgumentParser) -> None:
-    """Add the command's options."""
-    parser.description = (
-        "Print the variables that send spans to a backend, to paste or to "
-        'evaluate: eval "$(otel-callbacks env jaeger)". Replace the words in '
-        "capitals, then check with `otel-callbacks doctor --only collector`."
-    )
-    parser.add_argument(
-        "backend",
-        metavar="BACKEND",
-        choices=BACKENDS,
-        help=f"one of: {', '.join(BACKENDS)}",
-    )
-
-
 def run(options: argparse.Namespace) -> int:
     """Print the variables for one backend."""
     out = Output(color=not options.no_color)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from otel_callbacks._setting_values import SettingError
 from otel_callbacks._spend.price_file import VARIABLE, PriceFile
-from otel_callbacks.cli._common import Column, Output, moment, refuse
+from otel_callbacks.cli._common import Column, Output, refuse
 
 if TYPE_CHECKING:
     import argparse
@@ -20,31 +20,6 @@ if TYPE_CHECKING:
 
 _UNKNOWN: Final = 1
 _LONGEST_REMARK: Final = 300
-
-
-def add_to(parser: argparse.ArgumentParser) -> None:
-    """Add the command's options."""
-    parser.description = (
-        "Print all prices of a model, in US dollars per million tokens. Works "
-        "offline. Exit code 0: found; 1: not found; 2: wrong usage."
-    )
-    parser.add_argument("model", metavar="MODEL", help="the provider's name for it")
-    parser.add_argument(
-        "--provider",
-        metavar="NAME",
-        default="",
-        help="one provider only, such as openai or aws.bedrock",
-    )
-    parser.add_argument(
-        "--at",
-        metavar="DATE",
-        type=moment,
-        help="the date of the example (default: now)",
-    )
-    parser.add_argument(
-        "--prices", metavar="FILE", help=f"your own prices (default: {VARIABLE})"
-    )
-    parser.add_argument("--json", action="store_true", help="print JSON, for scripts")
 
 
 def run(options: argparse.Namespace) -> int:

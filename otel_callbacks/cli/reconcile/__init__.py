@@ -6,15 +6,13 @@ import json
 import re
 import sys
 from datetime import UTC, datetime, timedelta
-from math import inf
-from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from otel_callbacks import _semconv as semconv
 from otel_callbacks._setting_values import SettingError
-from otel_callbacks.cli._common import Column, Output, refuse, within
+from otel_callbacks.cli import report
+from otel_callbacks.cli._common import Column, Output, refuse
 from otel_callbacks.cli.reconcile.exports import ExportError, read_export
-from otel_callbacks.cli.report import add_match, dollars, doubts
 from otel_callbacks.cli.report import spending as source
 from otel_callbacks.cli.report.growth import read_prometheus, require_ours
 from otel_callbacks.cli.report.spending import (
@@ -37,6 +35,9 @@ if TYPE_CHECKING:
 
     from otel_callbacks.cli.reconcile.exports import Export, Item
     from otel_callbacks.cli.report.spending import Sample
+
+TYPES: Final = report.TYPES
+"""What reads the text of this command's arguments."""
 
 SERIES: Final = (source.TOKENS, source.COST)
 """What is compared."""
@@ -156,48 +157,8 @@ def _undated(name: str) -> str:
 
 
 _GAP: Final = 1
-_PERCENT: Final = 1.0
 _DAY: Final = timedelta(days=1)
 _ALL: Final = "all"
-
-
-_percent = within(float, lambda part: 0 <= part < inf, "a number from 0 on")
-
-
-def add_to(parser: argparse.ArgumentParser) -> None:
-    """Add the command's options."""
-    parser.description = (
-        "Compare tokens and cost by model and day with an export: "
-        "OpenAI's usage or costs, as JSON from its API or CSV from its pages, "
-        "Anthropic's as JSON, or any CSV with date, model, input_tokens, "
-        "output_tokens, cost. Exit code 0: equal within the tolerance; 1: "
-        "different, or the counters are incomplete; 2: cannot read."
-    )
-    parser.add_argument("file", metavar="FILE", type=Path, help="the export")
-    where = parser.add_mutually_exclusive_group()
-    where.add_argument(
-        "--metrics",
-        metavar="URL",
-        help=f"the app's series, without days (default: {METRICS_URL})",
-    )
-    where.add_argument(
-        "--prometheus", metavar="URL", help="read a Prometheus, day by day"
-    )
-    parser.add_argument(
-        "--provider",
-        metavar="NAME",
-        help="compare only calls of this provider (default: that of the export, "
-        "or all)",
-    )
-    add_match(parser)
-    parser.add_argument(
-        "--tolerance",
-        metavar="PERCENT",
-        type=_percent,
-        default=_PERCENT,
-        help=f"differences up to this count as equal (default: {_PERCENT:g})",
-    )
-    parser.add_argument("--json", action="store_true", help="print JSON, for scripts")
 
 
 def run(options: argparse.Namespace) -> int:
@@ -292,7 +253,7 @@ def _days(options: argparse.Namespace, export: Export) -> Compared:
         warnings=tuple(dict.fromkeys(text for read in reads for text in read.warnings)),
         silences=merged(one for read in reads for one in read.silences),
     )
-    return Compared(found, [*remarks, *doubts(everything)], everything.is_proven)
+    return Compared(found, [*remarks, *report.doubts(everything)], everything.is_proven)
 
 
 def _as_json(compared: Compared, tolerance: float) -> str:
@@ -334,7 +295,7 @@ def _print(out: Output, compared: Compared, tolerance: float) -> None:
         before = place
         numbers = one.ours, one.theirs, one.difference
         written = [
-            dollars(value) if one.what == COST else f"{round(value):,}"
+            report.dollars(value) if one.what == COST else f"{round(value):,}"
             for value in numbers
         ]
         percent = f"{one.percent:+.2f}" if one.theirs else "not theirs"

@@ -40,58 +40,26 @@ _NAMED: Final = 3
 _LABEL: Final = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*")
 
 
-def add_to(parser: argparse.ArgumentParser) -> None:
-    """Add the command's options."""
-    parser.description = (
-        "Read an app's /metrics, or a Prometheus, and print calls, "
-        "tokens and cost by model and outcome. Exit code 0: the sums are "
-        "complete; 1: more may have been spent, see the last lines; 2: cannot read."
-    )
-    parser.add_argument(
-        "url",
-        metavar="URL",
-        nargs="?",
-        help=f"the app's series (default: {METRICS_URL})",
-    )
-    add_times(parser)
-    add_match(parser)
-    parser.add_argument(
-        "--by",
-        metavar="LABELS",
-        type=_labels,
-        default=(),
-        help="also group by these labels, such as team,feature",
-    )
-    form = parser.add_mutually_exclusive_group()
-    form.add_argument("--csv", action="store_true", help="print CSV, without a total")
-    form.add_argument("--json", action="store_true", help="print JSON, for scripts")
+def _matchers(text: str) -> tuple[Matcher, ...]:
+    """Parse label matchers."""
+    try:
+        return matchers(text)
+    except ValueError:
+        message = f'{text!r} are no matchers such as job="shop",team=~"a|b"'
+        raise argparse.ArgumentTypeError(message) from None
 
 
-def add_times(parser: argparse.ArgumentParser) -> None:
-    """Add the options for a Prometheus and a period."""
-    parser.add_argument(
-        "--prometheus", metavar="URL", help="read a period from a Prometheus"
-    )
-    parser.add_argument(
-        "--since",
-        metavar="TIME",
-        type=moment,
-        help=f"with --prometheus: 24h, 7d, 2026-11-01 (default: {_SINCE})",
-    )
-    parser.add_argument(
-        "--until", metavar="TIME", type=moment, help="like --since (default: now)"
-    )
+def _labels(text: str) -> tuple[str, ...]:
+    """Parse label names, separated by commas."""
+    names = tuple(name.strip() for name in text.split(","))
+    if not all(_LABEL.fullmatch(name) for name in names):
+        message = f"{text!r} is no list of labels such as team,feature"
+        raise argparse.ArgumentTypeError(message)
+    return names
 
 
-def add_match(parser: argparse.ArgumentParser) -> None:
-    """Add the option that selects series."""
-    parser.add_argument(
-        "--match",
-        metavar="MATCHERS",
-        type=_matchers,
-        default=(),
-        help='only series with these labels, as in PromQL: \'job="shop",team=~"a|b"\'',
-    )
+TYPES: Final = {"matchers": _matchers, "labels": _labels}
+"""What reads the text of this command's arguments."""
 
 
 def run(options: argparse.Namespace) -> int:
@@ -133,24 +101,6 @@ def _read(options: argparse.Namespace) -> Read:
     if not read.samples:
         require_ours(options.prometheus, since, until, options.match)
     return read
-
-
-def _matchers(text: str) -> tuple[Matcher, ...]:
-    """Parse label matchers."""
-    try:
-        return matchers(text)
-    except ValueError:
-        message = f'{text!r} are no matchers such as job="shop",team=~"a|b"'
-        raise argparse.ArgumentTypeError(message) from None
-
-
-def _labels(text: str) -> tuple[str, ...]:
-    """Parse label names, separated by commas."""
-    names = tuple(name.strip() for name in text.split(","))
-    if not all(_LABEL.fullmatch(name) for name in names):
-        message = f"{text!r} is no list of labels such as team,feature"
-        raise argparse.ArgumentTypeError(message)
-    return names
 
 
 _HEADS: Final = {

@@ -7,7 +7,7 @@ import threading
 from typing import TYPE_CHECKING, Final
 
 from otel_callbacks._setting_values import SettingError
-from otel_callbacks.cli._common import Column, Output, missing, refuse, within
+from otel_callbacks.cli._common import Column, Output, missing, refuse
 
 if TYPE_CHECKING:
     import argparse
@@ -18,49 +18,9 @@ if TYPE_CHECKING:
 
 _LOOPBACK: Final = frozenset({"127.0.0.1", "localhost", "::1"})
 _STEP_SECONDS: Final = 0.2
-_KEEP: Final = 200
 _TRACES_AT_ONCE: Final = 10
 _ROWS_AT_MOST: Final = 60
 _REFUSALS_AT_MOST: Final = 20
-
-
-_port = within(int, range(65_536).__contains__, "a port, 0 to 65535")
-
-
-_positive = within(int, lambda number: number > 0, "a whole number from 1 on")
-
-
-def add_to(parser: argparse.ArgumentParser) -> None:
-    """Add the command's options."""
-    parser.description = (
-        "Receive OTLP (traces, and events with content) on this machine "
-        "and show each trace when it ends. For development: only the latest traces "
-        "are kept, in memory. To keep traces, use Jaeger."
-    )
-    parser.add_argument(
-        "--html", action="store_true", help="also serve a live web page"
-    )
-    parser.add_argument(
-        "--host",
-        metavar="HOST",
-        default="127.0.0.1",
-        help="the address to listen on (default: 127.0.0.1, this machine only)",
-    )
-    for name, port in (("http", 4318), ("grpc", 4317)):
-        parser.add_argument(
-            f"--{name}-port",
-            metavar="PORT",
-            type=_port,
-            default=port,
-            help=f"the port for OTLP over {name}; 0 for a free one (default: {port})",
-        )
-    parser.add_argument(
-        "--keep",
-        metavar="N",
-        type=_positive,
-        default=_KEEP,
-        help=f"the number of traces to keep in memory (default: {_KEEP})",
-    )
 
 
 def run(options: argparse.Namespace) -> int:

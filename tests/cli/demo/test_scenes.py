@@ -111,9 +111,13 @@ async def test_a_model_may_answer_without_a_tool_call(
 
 @pytest.mark.parametrize("name", ["too-long", "hung-up"])
 async def test_an_unexpected_success_is_counted_as_one(
-    provider: FakeOpenAI, telemetry: Capture, name: str
+    provider: FakeOpenAI,
+    telemetry: Capture,
+    monkeypatch: pytest.MonkeyPatch,
+    name: str,
 ) -> None:
     """The sums still match."""
+    monkeypatch.setattr(demo_scenes, "_PATIENCE_SECONDS", 60)
     provider.when(lambda _: True, lambda _: demo_provider.Reply("Yes."))
     shop = _shop(provider, telemetry)
     await _BY_NAME[name].play(shop)

@@ -1,20 +1,18 @@
 from __future__ import annotations
 
-import argparse
 from argparse import Namespace
 from typing import TYPE_CHECKING
 
 import pytest
 
 from otel_callbacks import SettingError, Settings
+from otel_callbacks.cli import parser_for
 from otel_callbacks.cli._http import Address, address
-from otel_callbacks.cli.doctor import STAGES
+from otel_callbacks.cli.doctor import HOPS
 from otel_callbacks.cli.doctor.examination import Examination, addresses
 
 if TYPE_CHECKING:
     from loopback_servers import FakeStack
-
-NAMES = [one.name for one in STAGES]
 
 
 def _examination(stack: FakeStack, *skip: str) -> Examination:
@@ -37,8 +35,8 @@ def test_hops_are_told_as_they_go(stack: FakeStack) -> None:
     report = _examination(stack).report(
         lambda name: said.append(f"{name}?"), lambda hop: said.append(f"{hop.name}!")
     )
-    assert said == [f"{name}{sign}" for name in NAMES for sign in "?!"]
-    assert [hop.name for hop in report.hops] == NAMES
+    assert said == [f"{name}{sign}" for name in HOPS for sign in "?!"]
+    assert tuple(hop.name for hop in report.hops) == HOPS
     assert report.broken == ()
 
 
@@ -71,8 +69,8 @@ def test_jaeger_may_have_all_the_time(stack: FakeStack) -> None:
 
 def _options(**values: object) -> Namespace:
     """Return what a command line without options says, but for some."""
-    names = ("collector", "jaeger", "metrics", "prometheus", "grafana")
-    return Namespace(**{**dict.fromkeys(names), "skip": [], **values})
+    options = parser_for(["doctor"]).parse_args(["doctor"])
+    return Namespace(**{**vars(options), **values})
 
 
 def test_defaults_are_those_of_the_compose_file() -> None:
@@ -206,27 +204,13 @@ def test_spans_go_to_the_path_that_the_exporter_takes(
     option: str | None, environ: dict[str, str], path: str
 ) -> None:
     """It adds the signal's path to the base, and to nothing else."""
-    options = argparse.Namespace(
-        collector=option,
-        jaeger=None,
-        metrics=None,
-        prometheus=None,
-        grafana=None,
-        skip=["metrics"],
-    )
+    options = _options(collector=option, skip=["metrics"])
     assert addresses(options, Settings(), environ).path == path
 
 
 def test_an_http_address_without_a_scheme_is_refused() -> None:
     """The exporter over HTTP cannot send there at all."""
-    options = argparse.Namespace(
-        collector=None,
-        jaeger=None,
-        metrics=None,
-        prometheus=None,
-        grafana=None,
-        skip=["metrics"],
-    )
+    options = _options(collector=None, skip=["metrics"])
     environ = {"OTEL_EXPORTER_OTLP_ENDPOINT": "otel-collector:4318"}
     with pytest.raises(SettingError, match="a URL with its scheme: http://otel-c"):
         addresses(options, Settings(protocol="http/protobuf"), environ)
