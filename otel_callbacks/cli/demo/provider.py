@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping
+import tomllib
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from otel_callbacks.testing import FakeOpenAI, Reply, Tokens, ToolCall, answer_to
@@ -16,77 +17,17 @@ if TYPE_CHECKING:
     from otel_callbacks.testing import Received
     from otel_callbacks.testing.replies import Answer
 
-# ruff: noqa: RUF001 -- Chinese text has Chinese punctuation
-
-
-Replies = Mapping[str, str]
-"""Answers by question."""
-
-SHOPKEEPER: Final = (
-    "You work in a flower shop. Answer in the customer's language, in one sentence."
-)
-ASKED: Final[Replies] = {
-    "玫瑰花束多少钱？": "红玫瑰十二枝，一百九十九元。",
-    "Which flowers are in season?": "Peonies and sweet peas, until the end of June.",
-    "送到中环要多久？": "两小时内送到，满三百元免运费。",
-    "Do lilies need much light?": "Bright light, but no sun at noon.",
-    "牡丹什么时候开？": "四月下旬到五月，花期约二十天。",
-    "What goes well with sunflowers?": "Thistles, eucalyptus and a little grass.",
-}
-"""Everyday questions."""
-POEMS: Final[Replies] = {
-    "写一句关于郁金香的诗。": "春风捧起郁金香，一杯霞光不肯放。",
-    "One line about tulips, please.": "Tulips hold up small cups of morning.",
-    "A line for a wedding card?": "May every year bloom like this first day.",
-}
-"""Questions with a streamed answer."""
-PRICES: Final[Replies] = {
-    "一束红玫瑰多少钱？": "一束红玫瑰二十九欧元。",
-    "How much is a bunch of tulips?": "A bunch of tulips is 19 euros.",
-}
-"""Questions that need a tool call."""
-BUSY: Final[Replies] = {
-    "今天还有向日葵吗？": "还有十枝，给您留着。",
-    "Any sunflowers left today?": "Ten stems, and they are yours.",
-}
-"""Questions whose first attempt gets a 429."""
-IMPATIENT: Final[Replies] = {
-    "请推荐二十种婚礼用花。": "玫瑰、牡丹、芍药……",
-    "List twenty wedding flowers.": "Roses, peonies, ranunculus ...",
-}
-"""Questions of customers who cancel."""
-REPEATED: Final[Replies] = {
-    "几点关门？": "晚上八点，周日六点。",
-    "When do you close?": "At eight, on Sundays at six.",
-}
-"""Questions for the cache."""
-TOO_LONG: Final = ("Here is the whole herbarium:", "这是整本花卉图鉴：")
+_FILE: Final = Path(__file__).with_name("answers.toml")
+_TEXTS: Final = tomllib.loads(_FILE.read_text(encoding="utf-8"))
+INSTRUCTIONS: Final[str] = _TEXTS.pop("instructions")
+"""The system message of each call."""
+TOO_LONG: Final[list[str]] = _TEXTS.pop("too_long")
 """Beginnings of prompts that are too long."""
-
-ORDERS: Final[Replies] = {
-    "我要一束红玫瑰，有货吗？": "红玫瑰二十九欧元，有货。",
-    "A bunch of tulips, if you have some.": "Tulips are 19 euros, and there are some.",
-    "Black orchids for Friday, please.": "There are no black orchids; lilies are 24.",
+ANSWERS: Final[dict[str, dict[str, str]]] = _TEXTS
+"""Kind of question -> answers by question."""
+_ANSWER_TO: Final = {
+    question: answer for group in ANSWERS.values() for question, answer in group.items()
 }
-"""Orders for an agent, which calls tools for price and stock."""
-CARE: Final[Replies] = {
-    "百合怎么养护？": "明亮散射光，水少量多次。",
-    "How do I keep tulips fresh?": "Cold water, a fresh cut, and no fruit beside them.",
-}
-"""Questions answered by retrieval."""
-
-ANSWERS: Final[Replies] = {
-    **ASKED,
-    **POEMS,
-    **PRICES,
-    **BUSY,
-    **IMPATIENT,
-    **REPEATED,
-    **ORDERS,
-    **CARE,
-}
-"""All questions and their answers."""
-
 
 # Model -> shortest and longest time to the first byte, in seconds.
 _SECONDS: Final = {
@@ -127,7 +68,7 @@ def teach(provider: FakeOpenAI, seed: int) -> None:
         return Reply(tool_calls=calls, delay=_seconds(received, seed))
 
     def never(received: Received) -> Reply:
-        return Reply(delay=_NEVER_SECONDS, text=ANSWERS[received.text])
+        return Reply(delay=_NEVER_SECONDS, text=_ANSWER_TO[received.text])
 
     too_long = Reply.failing(
         400,
@@ -141,9 +82,9 @@ def teach(provider: FakeOpenAI, seed: int) -> None:
         lambda received: calling(received, "price_of"),
     )
     answers: tuple[tuple[Iterable[str], Answer], ...] = (
-        (BUSY, busy),
-        (IMPATIENT, never),
-        (ORDERS, lambda received: calling(received, "price_of", "in_stock")),
+        (ANSWERS["busy"], busy),
+        (ANSWERS["impatient"], never),
+        (ANSWERS["orders"], lambda received: calling(received, "price_of", "in_stock")),
         (TOO_LONG, too_long),
     )
     for questions, answer in answers:
@@ -154,7 +95,7 @@ def teach(provider: FakeOpenAI, seed: int) -> None:
 def _usual(received: Received, seed: int) -> Reply:
     """Answer a question after the model's usual delay."""
     chance = _chance(received, seed)
-    text = ANSWERS.get(received.text) or answer_to(received.text)
+    text = _ANSWER_TO.get(received.text) or answer_to(received.text)
     reasoning = 0
     if received.model in _REASONING:
         reasoning = chance.randint(*_REASONING[received.model])

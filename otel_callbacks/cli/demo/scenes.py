@@ -20,8 +20,7 @@ from langchain_core.runnables import RunnableLambda, RunnableParallel
 from langchain_core.tools import ToolException, tool
 from openai import APIStatusError
 
-from otel_callbacks.cli.demo import provider as demo_provider
-from otel_callbacks.cli.demo import provider as replies
+from otel_callbacks.cli.demo import provider
 
 if TYPE_CHECKING:
     import random
@@ -53,6 +52,10 @@ class Shop(NamedTuple):
     till: Till
     chance: random.Random
 
+    def question(self, kind: str) -> str:
+        """Return a question of a kind."""
+        return self.chance.choice([*provider.ANSWERS[kind]])
+
 
 class Scene(NamedTuple):
     """One kind of call."""
@@ -66,12 +69,12 @@ class Scene(NamedTuple):
 @tool
 def price_of(flower: str) -> str:
     """Look up what a bunch of flowers costs, in euros."""
-    return f"{demo_provider.price_of(flower)} EUR"
+    return f"{provider.price_of(flower)} EUR"
 
 
 async def three_customers(shop: Shop) -> list[Exchange]:
     """Answer three customers at once."""
-    questions = shop.chance.sample(list(replies.ASKED), _CUSTOMERS)
+    questions = shop.chance.sample([*provider.ANSWERS["asked"]], _CUSTOMERS)
     models = [shop.models[place % len(shop.models)] for place in range(_CUSTOMERS)]
 
     async def serve(model: str, question: str) -> Exchange:
@@ -85,7 +88,7 @@ async def three_customers(shop: Shop) -> list[Exchange]:
 
 async def stream(shop: Shop) -> list[Exchange]:
     """Stream an answer."""
-    model, question = shop.models[0], shop.chance.choice(list(replies.POEMS))
+    model, question = shop.models[0], shop.question("poems")
     whole = AIMessageChunk(content="")
     async for chunk in shop.model(model, stream_usage=True).astream(
         _messages(question)
@@ -96,7 +99,7 @@ async def stream(shop: Shop) -> list[Exchange]:
 
 async def tool_call(shop: Shop) -> list[Exchange]:
     """Let the model call a tool for the price."""
-    model, question = shop.models[0], shop.chance.choice(list(replies.PRICES))
+    model, question = shop.models[0], shop.question("prices")
     llm = shop.model(model).bind_tools([price_of])
     messages = _messages(question)
     called = await llm.ainvoke(messages)
@@ -129,7 +132,7 @@ _TOOLS: Final = {one.name: one for one in (price_of, in_stock)}
 
 async def agent(shop: Shop) -> list[Exchange]:
     """Let an agent take an order: it calls tools until it can answer."""
-    model, question = shop.models[0], shop.chance.choice(list(replies.ORDERS))
+    model, question = shop.models[0], shop.question("orders")
     llm = shop.model(model).bind_tools(list(_TOOLS.values()))
     exchanges = []
 
@@ -167,12 +170,12 @@ class Leaflets(BaseRetriever):
     ) -> list[Document]:
         """Return the leaflet for a question."""
         del run_manager
-        return [Document(replies.CARE.get(query, "Fresh water every day."))]
+        return [Document(provider.ANSWERS["care"].get(query, "Fresh water every day."))]
 
 
 async def retrieval(shop: Shop) -> list[Exchange]:
     """Answer from retrieved documents."""
-    model, question = shop.models[0], shop.chance.choice(list(replies.CARE))
+    model, question = shop.models[0], shop.question("care")
     exchanges = []
 
     async def ask(found: dict[str, Any]) -> str:
@@ -189,14 +192,14 @@ async def retrieval(shop: Shop) -> list[Exchange]:
 
 async def retry(shop: Shop) -> list[Exchange]:
     """Retry after a 429."""
-    model, question = shop.models[0], shop.chance.choice(list(replies.BUSY))
+    model, question = shop.models[0], shop.question("busy")
     llm = shop.model(model, max_retries=2)
     return [_sold(shop, model, question, await llm.ainvoke(_messages(question)))]
 
 
 async def cancelled(shop: Shop) -> list[Exchange]:
     """Cancel a call that takes too long."""
-    model, question = shop.models[-1], shop.chance.choice(list(replies.IMPATIENT))
+    model, question = shop.models[-1], shop.question("impatient")
     call = shop.model(model).ainvoke(_messages(question))
     try:
         answer = await asyncio.wait_for(call, _PATIENCE_SECONDS)
@@ -208,7 +211,7 @@ async def cancelled(shop: Shop) -> list[Exchange]:
 
 async def cache_hit(shop: Shop) -> list[Exchange]:
     """Ask the same question twice, with LangChain's own cache."""
-    model, question = shop.models[0], shop.chance.choice(list(replies.REPEATED))
+    model, question = shop.models[0], shop.question("repeated")
     llm = shop.model(model, cache=InMemoryCache())
     first = await llm.ainvoke(_messages(question))
     again = await llm.ainvoke(_messages(question))
@@ -220,7 +223,7 @@ async def cache_hit(shop: Shop) -> list[Exchange]:
 
 async def failing(shop: Shop) -> list[Exchange]:
     """Send a prompt that is too long."""
-    model, start = shop.models[0], shop.chance.choice(replies.TOO_LONG)
+    model, start = shop.models[0], shop.chance.choice(provider.TOO_LONG)
     question = f"{start} …"
     try:
         answer = await shop.model(model).ainvoke(
@@ -251,7 +254,7 @@ MODELS: Final = ("gpt-4o-mini", "gpt-5-mini", "qwen-plus")
 
 def _messages(question: str) -> list[BaseMessage]:
     """Return the messages for a question."""
-    return [SystemMessage(replies.SHOPKEEPER), HumanMessage(question)]
+    return [SystemMessage(provider.INSTRUCTIONS), HumanMessage(question)]
 
 
 def _results(results: list[Any]) -> list[ToolMessage]:

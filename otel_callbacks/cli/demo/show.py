@@ -174,9 +174,8 @@ class _Show:
 
     def _comparisons(self) -> list[sums.Comparison]:
         """Compare the counters with the results."""
-        registry = self._session.registry
-        counters, costs = sums.counted(registry), sums.costs(registry)
-        return sums.compared(counters, self._till.sums, costs)
+        counters = sums.counted(self._session.registry)
+        return sums.compared(counters, self._till.sums)
 
     def _check(self) -> bool:
         """Print the sums and return whether they agree."""
@@ -289,7 +288,7 @@ def print_tokens(out: Console, comparisons: Sequence[Comparison]) -> None:
             one.model,
             Text(OUTCOMES.get(one.outcome, one.outcome), style),
             *one.numbers,
-            f"{one.cost:.6f}" if one.cost else "",
+            f"{one.counters.cost:.6f}" if one.counters.cost else "",
             Text("saved, not spent" if one.outcome == "cache_hit" else "", "dim"),
         )
     out.print(table)
@@ -315,8 +314,8 @@ def print_verdict(
     out.print(Text.assemble("Sum check: ", " = ".join(parts), "  ", sign))
     for one in comparisons:
         if not one.equal:
-            line = f"  {one.model} {one.outcome}: {one.counters} is not {one.results}"
-            out.print(Text(line, "red"))
+            sides = f"{one.counters[:3]} is not {one.results[:3]}"
+            out.print(Text(f"  {one.model} {one.outcome}: {sides}", "red"))
 
 
 def print_addresses(

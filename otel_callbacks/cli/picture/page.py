@@ -204,7 +204,7 @@ def _tokens(comparisons: Sequence[Comparison]) -> str:
         f'<td><i class="dot {escape(one.outcome)}"></i>'
         f"{escape(OUTCOMES.get(one.outcome, one.outcome))}</td>"
         + "".join(f"<td>{number}</td>" for number in one.numbers)
-        + (f"<td>${one.cost:.6f}</td>" if one.cost else "<td></td>")
+        + (f"<td>${cost:.6f}</td>" if (cost := one.counters.cost) else "<td></td>")
         + f"<td>{'equal' if one.equal else 'NOT equal'}</td></tr>\n"
         for one in comparisons
     )

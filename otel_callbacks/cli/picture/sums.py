@@ -12,7 +12,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from prometheus_client import CollectorRegistry
-    from prometheus_client.samples import Sample
 
     from otel_callbacks.testing import Tokens
 
@@ -20,49 +19,54 @@ _MODEL: Final = catalogue.label(semconv.REQUEST_MODEL)
 _OPERATION: Final = catalogue.label(semconv.OPERATION_NAME)
 _TOKEN_TYPE: Final = catalogue.label(semconv.TOKEN_TYPE)
 
+# Series -> the field of `Sum`; a token type is the name of its field.
+_FIELDS: Final = {
+    catalogue.OPERATIONS.name: "calls",
+    catalogue.TOKENS.name: "",
+    catalogue.TOKENS_SAVED.name: "",
+    catalogue.COST.name: "cost",
+    catalogue.COST_SAVED.name: "cost",
+}
 _UNFINISHED: Final = frozenset({"cancelled", "abandoned"})
 _ORDER: Final = {outcome: place for place, outcome in enumerate(OUTCOMES)}
 
 
 class Sum(NamedTuple):
-    """Calls and their tokens."""
+    """Calls with their tokens and US dollars."""
 
     calls: int = 0
     input: int = 0
     output: int = 0
+    cost: float = 0.0
 
-    def plus(self, calls: int = 0, input_: int = 0, output: int = 0) -> Sum:
-        """Return the sum with more calls and tokens."""
-        return Sum(self.calls + calls, self.input + input_, self.output + output)
+    def plus(self, **more: float) -> Sum:
+        """Return the sum with more of some fields."""
+        return self._replace(
+            **{name: getattr(self, name) + number for name, number in more.items()}
+        )
 
 
 Sums = dict[tuple[str, str], Sum]
 """Sums by requested model and outcome."""
 
-Costs = dict[tuple[str, str], float]
-"""US dollars by requested model and outcome."""
-
-_NO_COSTS: Final[Costs] = {}
-
 
 class Comparison(NamedTuple):
-    """Counters, results and cost of one model and one outcome."""
+    """Counters and results of one model and one outcome."""
 
     model: str
     outcome: str
     counters: Sum
     results: Sum
-    cost: float = 0.0
 
     @property
     def equal(self) -> bool:
-        """Whether counters and results are equal."""
-        return self.counters == self.results
+        """Whether counters and results have the same calls and tokens."""
+        return self.counters[:3] == self.results[:3]
 
     @property
     def numbers(self) -> tuple[str, ...]:
         """Calls and tokens as text; unreported ones are unknown."""
-        calls, input_tokens, output_tokens = self.counters
+        calls, input_tokens, output_tokens, _ = self.counters
         known = input_tokens or output_tokens or self.outcome not in _UNFINISHED
         tokens = (input_tokens, output_tokens)
         return f"{calls:,}", *(f"{one:,}" if known else "unknown" for one in tokens)
@@ -81,40 +85,33 @@ class Till:
         tokens = usage or {}
         key = (model, outcome)
         self.sums[key] = self.sums.get(key, Sum()).plus(
-            1, tokens.get("input_tokens", 0), tokens.get("output_tokens", 0)
+            calls=1,
+            input=tokens.get("input_tokens", 0),
+            output=tokens.get("output_tokens", 0),
         )
 
 
 def counted(registry: CollectorRegistry) -> Sums:
-    """Read the counters of model calls; cache hits count their saved tokens."""
+    """Read the counters of model calls; cache hits count what they saved."""
     sums: Sums = {}
-    for family in registry.collect():
-        for sample in family.samples:
-            if sample.labels.get(_OPERATION) in semconv.MODEL_OPERATIONS:
-                _add(sums, sample)
+    for sample in (one for family in registry.collect() for one in family.samples):
+        labels = sample.labels
+        is_call = labels.get(_OPERATION) in semconv.MODEL_OPERATIONS
+        # A series of zeros is no row.
+        if not is_call or sample.name not in _FIELDS or not sample.value:
+            continue
+        field = _FIELDS[sample.name] or labels[_TOKEN_TYPE]
+        number = sample.value if field == "cost" else int(sample.value)
+        outcome = labels.get(semconv.LABEL_OUTCOME) or labels[semconv.LABEL_REASON]
+        key = labels[_MODEL], outcome
+        sums[key] = sums.get(key, Sum()).plus(**{field: number})
     return sums
 
 
-def costs(registry: CollectorRegistry) -> Costs:
-    """Read the counters of costs, spent and saved."""
-    found: Costs = {}
-    for family in registry.collect():
-        for sample in family.samples:
-            if sample.name in {catalogue.COST.name, catalogue.COST_SAVED.name}:
-                key = (sample.labels[_MODEL], _outcome(sample))
-                found[key] = found.get(key, 0.0) + sample.value
-    return found
-
-
-def compared(
-    counters: Sums, results: Sums, costs: Mapping[tuple[str, str], float] = _NO_COSTS
-) -> list[Comparison]:
+def compared(counters: Sums, results: Sums) -> list[Comparison]:
     """Compare the counters with the results."""
-    none = Sum()
     return [
-        Comparison(
-            *key, counters.get(key, none), results.get(key, none), costs.get(key, 0.0)
-        )
+        Comparison(*key, counters.get(key, Sum()), results.get(key, Sum()))
         for key in sorted(
             {*counters, *results},
             key=lambda key: (key[0], _ORDER.get(key[1], len(_ORDER))),
@@ -135,24 +132,3 @@ def spent(sums: Sums) -> dict[str, tuple[int, int]]:
 def sent(usage: Mapping[str, Tokens]) -> dict[str, tuple[int, int]]:
     """Return input and output tokens by model, as the fake provider sent them."""
     return {model: (tokens.input, tokens.output) for model, tokens in usage.items()}
-
-
-def _outcome(sample: Sample) -> str:
-    """Return the outcome of calls, or the reason of a saving."""
-    labels = sample.labels
-    return labels.get(semconv.LABEL_OUTCOME) or labels[semconv.LABEL_REASON]
-
-
-def _add(sums: Sums, sample: Sample) -> None:
-    """Add one sample to the sums."""
-    labels, number = sample.labels, int(sample.value)
-    if sample.name == catalogue.OPERATIONS.name:
-        key, more = (labels[_MODEL], labels[semconv.LABEL_OUTCOME]), (number, 0, 0)
-    elif sample.name in {catalogue.TOKENS.name, catalogue.TOKENS_SAVED.name}:
-        key = (labels[_MODEL], _outcome(sample))
-        is_input = labels[_TOKEN_TYPE] == semconv.INPUT
-        more = (0, number, 0) if is_input else (0, 0, number)
-    else:
-        return
-    if number:  # a series of zeros is no row
-        sums[key] = sums.get(key, Sum()).plus(*more)

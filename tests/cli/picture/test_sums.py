@@ -13,8 +13,16 @@ def test_counters_of_real_calls_are_read_by_model_and_outcome() -> None:
         call = {"callbacks": [telemetry.handler]}
         FakeChatModel(model_name="a", usage=_USAGE, **call).batch(["x", "y"])
         FakeChatModel(model_name="b", **call).invoke("x")
+        priced = {"model_name": "gpt-4o-mini", "provider": "openai", **call}
+        FakeChatModel(usage=_USAGE, **priced).invoke("x")
         counted = sums.counted(telemetry.registry)
-    assert counted == {("a", "ok"): Sum(2, 14, 6), ("b", "ok"): Sum(1)}
+        cost = telemetry.value("otel_callbacks_cost_usd_total")
+    assert counted == {
+        ("a", "ok"): Sum(2, 14, 6),
+        ("b", "ok"): Sum(1),
+        ("gpt-4o-mini", "ok"): Sum(1, 7, 3, cost),
+    }
+    assert cost > 0
 
 
 def test_the_till_adds_up_results() -> None:
@@ -28,13 +36,13 @@ def test_the_till_adds_up_results() -> None:
 
 def test_comparisons_include_rows_missing_on_either_side() -> None:
     """They are sorted by model and outcome, with unknown outcomes last."""
-    counters = {("b", "ok"): Sum(1, 2, 3), ("a", "strange"): Sum(1)}
+    counters = {("b", "ok"): Sum(1, 2, 3, 0.5), ("a", "strange"): Sum(1)}
     results = {("b", "ok"): Sum(1, 2, 3), ("a", "error"): Sum(1)}
     compared = sums.compared(counters, results)
     assert compared == [
         Comparison("a", "error", Sum(), Sum(1)),
         Comparison("a", "strange", Sum(1), Sum()),
-        Comparison("b", "ok", Sum(1, 2, 3), Sum(1, 2, 3)),
+        Comparison("b", "ok", Sum(1, 2, 3, 0.5), Sum(1, 2, 3)),
     ]
     assert [one.equal for one in compared] == [False, False, True]
 
