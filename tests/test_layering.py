@@ -19,6 +19,7 @@ CALLBACK_LINES = 12
 
 LEAVES = {
     "_background",
+    "_data",
     "_diagnostics",
     "_records",
     "_semconv",
@@ -27,14 +28,15 @@ LEAVES = {
 # Package or module -> the others that it may import. The order is that of the house,
 # from the ground up: nothing imports what stands below it in this table.
 ARROWS: dict[str, set[str]] = {
+    "_data": set(),
     "_records": set(),
     "_semconv": set(),
     "_setting_values": {"_semconv"},
     "_background": set(),
     "_diagnostics": {"_background"},
     "settings": {"_semconv", "_setting_values"},
-    "_readers": {"_records", "_semconv", "_setting_values"},
-    "_content": {"_readers", "_records", "_semconv"},
+    "_readers": {"_data", "_records", "_semconv", "_setting_values"},
+    "_content": {"_data", "_readers", "_records", "_semconv"},
     "_spend": LEAVES,
     "_runs": {*LEAVES, "_content", "_readers", "_spend", "settings"},
     "_spans": {*LEAVES, "_content", "_runs"},

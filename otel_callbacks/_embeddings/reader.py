@@ -31,19 +31,6 @@ _ADDRESS_KEYS: Final = (
     "region_name",
     "location",
 )
-_CLASSES: Final = {
-    "AzureOpenAIEmbeddings": "azure",
-    "BedrockEmbeddings": "amazon_bedrock",
-    "CohereEmbeddings": "cohere",
-    "GoogleGenerativeAIEmbeddings": "google_genai",
-    "MistralAIEmbeddings": "mistralai",
-    "OllamaEmbeddings": "ollama",
-    "OpenAIEmbeddings": "openai",
-    "VertexAIEmbeddings": "google_vertexai",
-    "WatsonxEmbeddings": "ibm",
-}
-"""A class -> ``ls_provider``, as LangChain's chat models name the same provider."""
-
 # LangChain packages whose names are not provider names.
 _GENERAL: Final = frozenset({"classic", "community", "core", "experimental", "tests"})
 
@@ -102,7 +89,7 @@ class EmbeddingsStart(NamedTuple):
 def embeddings_request(model: object) -> Request:
     """Read the request from an embeddings model, before the call."""
     name = next(filter(None, (text(getattr(model, k, "")) for k in _MODEL_KEYS)), "")
-    provider = provider_name(_provider(type(model)), None, "")
+    provider = _provider(type(model))
     arguments: dict[object, object] = {}
     for key in _ADDRESS_KEYS:
         if value := text(getattr(model, key, "")):
@@ -144,13 +131,13 @@ def embeddings_response(reported: tuple[list[Answer], Any]) -> Response:
 def _provider(kind: type) -> str:
     """Return the provider's name for a class or one of its bases."""
     for base in kind.__mro__:
-        if base.__name__ in _CLASSES:
-            return _CLASSES[base.__name__]
+        if known := provider_name("", "", base.__name__):
+            return known
     for base in kind.__mro__:
         package = base.__module__.split(".")[0]
         name = package.removeprefix("langchain_")
         if name != package and name not in _GENERAL:
-            return name
+            return provider_name(name, "", "")
     return ""
 
 

@@ -12,6 +12,7 @@ import re
 from typing import Final, NamedTuple
 from urllib.parse import urlsplit
 
+from otel_callbacks._data import by_item, data_beside
 from otel_callbacks._readers.values import has_value, mapping, text
 
 CHAT_COMPLETIONS: Final = "chat_completions"
@@ -76,108 +77,23 @@ def asks_for_responses(params: dict[object, object]) -> bool:
     )
 
 
-OPENAI: Final = "openai"
-ANTHROPIC: Final = "anthropic"
-AZURE_OPENAI: Final = "azure.ai.openai"
-AZURE_INFERENCE: Final = "azure.ai.inference"
-BEDROCK: Final = "aws.bedrock"
-COHERE: Final = "cohere"
-DEEPSEEK: Final = "deepseek"
-GEMINI: Final = "gcp.gemini"
-GROQ: Final = "groq"
-MISTRAL: Final = "mistral_ai"
-MOONSHOT: Final = "moonshot_ai"
-PERPLEXITY: Final = "perplexity"
-VERTEX: Final = "gcp.vertex_ai"
-WATSONX: Final = "ibm.watsonx.ai"
-XAI: Final = "x_ai"
-
-OPENAI_PROVIDERS: Final = frozenset({OPENAI, AZURE_OPENAI})
+OPENAI_PROVIDERS: Final = frozenset({"openai", "azure.ai.openai"})
 """Providers whose spans carry ``openai.*`` attributes."""
 
-_NAMES: Final = {
-    "amazon_bedrock": BEDROCK,
-    "anthropic_bedrock": BEDROCK,
-    "aws": BEDROCK,
-    "azure": AZURE_OPENAI,
-    "azure_ai": AZURE_INFERENCE,
-    "azure_openai": AZURE_OPENAI,
-    "azureaichatcompletionsmodel": AZURE_INFERENCE,
-    "azureaiopenaiapichatmodel": AZURE_INFERENCE,
-    "bedrock": BEDROCK,
-    "bedrock_converse": BEDROCK,
-    "bedrockconverse": BEDROCK,
-    "google_anthropic_vertex": VERTEX,
-    "google_genai": GEMINI,
-    "google_vertexai": VERTEX,
-    "googlegenerativeai": GEMINI,
-    "ibm": WATSONX,
-    "mistral": MISTRAL,
-    "mistralai": MISTRAL,
-    "moonshot": MOONSHOT,
-    "vertexai": VERTEX,
-    "watsonx": WATSONX,
-    "xai": XAI,
-}
-"""``ls_provider`` in a run's metadata -> ``gen_ai.provider.name``."""
+_BEDROCK: Final = "aws.bedrock"
+_VERTEX: Final = "gcp.vertex_ai"
 
-_TYPES: Final = {
-    "amazon_bedrock": BEDROCK,
-    "amazon_bedrock_chat": BEDROCK,
-    "amazon_bedrock_converse_chat": BEDROCK,
-    "anthropic-chat": ANTHROPIC,
-    "anthropic-llm": ANTHROPIC,
-    "azure": AZURE_OPENAI,
-    "azure-openai-chat": AZURE_OPENAI,
-    "chat-deepseek": DEEPSEEK,
-    "chat-google-generative-ai": GEMINI,
-    "chat-ollama": "ollama",
-    "cohere": COHERE,
-    "cohere-chat": COHERE,
-    "fireworks-chat": "fireworks",
-    "google_gemini": GEMINI,
-    "groq-chat": GROQ,
-    "IBM watsonx.ai": WATSONX,
-    "mistralai-chat": MISTRAL,
-    "moonshot-chat": MOONSHOT,
-    "ollama-llm": "ollama",
-    "openai": OPENAI,
-    "openai-chat": OPENAI,
-    "perplexitychat": PERPLEXITY,
-    "tongyi": "dashscope",
-    "vertexai": VERTEX,
-    "xai-chat": XAI,
-}
-"""``_type`` in the invocation parameters -> ``gen_ai.provider.name``."""
+_PROVIDERS: Final = data_beside(__file__)
 
-_CLASSES: Final = {
-    "AzureChatOpenAI": AZURE_OPENAI,
-    "AzureOpenAI": AZURE_OPENAI,
-    "BedrockLLM": BEDROCK,
-    "ChatAnthropic": ANTHROPIC,
-    "ChatBedrock": BEDROCK,
-    "ChatBedrockConverse": BEDROCK,
-    "ChatCohere": COHERE,
-    "ChatDeepSeek": DEEPSEEK,
-    "ChatFireworks": "fireworks",
-    "ChatGoogleGenerativeAI": GEMINI,
-    "ChatGroq": GROQ,
-    "ChatMistralAI": MISTRAL,
-    "ChatOllama": "ollama",
-    "ChatOpenAI": OPENAI,
-    "ChatPerplexity": PERPLEXITY,
-    "ChatTongyi": "dashscope",
-    "ChatVertexAI": VERTEX,
-    "ChatWatsonx": WATSONX,
-    "ChatXAI": XAI,
-    "GoogleGenerativeAI": GEMINI,
-    "OllamaLLM": "ollama",
-    "OpenAI": OPENAI,
-    "Tongyi": "dashscope",
-    "VertexAI": VERTEX,
-    "WatsonxLLM": WATSONX,
-}
-"""A model's class -> ``gen_ai.provider.name``."""
+
+def _by(key: str) -> dict[str, str]:
+    """Return the provider for each value that a key has in ``provider.toml``."""
+    return by_item({name: facts.get(key, ()) for name, facts in _PROVIDERS.items()})
+
+
+_NAMES: Final = _by("names")
+_TYPES: Final = _by("types")
+_CLASSES: Final = _by("classes")
 
 
 def class_name(serialized: object) -> str:
@@ -197,11 +113,11 @@ def provider_name(ls_provider: object, model_type: object, class_: str) -> str:
     return _TYPES.get(text(model_type)) or _CLASSES.get(class_, "")
 
 
-HTTPS_PORT: Final = 443
-_PORTS: Final = {"http": 80, "https": HTTPS_PORT, "ws": 80, "wss": HTTPS_PORT}
+_HTTPS_PORT: Final = 443
+_PORTS: Final = {"http": 80, "https": _HTTPS_PORT, "ws": 80, "wss": _HTTPS_PORT}
 _LONGEST_URL: Final = 4096
 
-UNKNOWN: Final = ("", 0)
+_UNKNOWN: Final = ("", 0)
 """No known address, which is better than a wrong one."""
 
 _ARGUMENTS: Final = (
@@ -237,39 +153,17 @@ class _Server(NamedTuple):
 
     variables: tuple[str, ...] = ()
     host: str = ""
-    port: int = HTTPS_PORT
+    port: int = _HTTPS_PORT
 
 
 _SERVERS: Final = {
-    OPENAI: _Server(("OPENAI_API_BASE", "OPENAI_BASE_URL"), "api.openai.com"),
-    AZURE_OPENAI: _Server(("AZURE_OPENAI_ENDPOINT", "OPENAI_API_BASE")),
-    AZURE_INFERENCE: _Server(("AZURE_AI_ENDPOINT", "AZURE_INFERENCE_ENDPOINT")),
-    ANTHROPIC: _Server(
-        ("ANTHROPIC_API_URL", "ANTHROPIC_BASE_URL"), "api.anthropic.com"
-    ),
-    COHERE: _Server(("CO_API_URL",), "api.cohere.com"),
-    DEEPSEEK: _Server(("DEEPSEEK_API_BASE",), "api.deepseek.com"),
-    GEMINI: _Server(("GOOGLE_GEMINI_BASE_URL",), "generativelanguage.googleapis.com"),
-    GROQ: _Server(("GROQ_API_BASE", "GROQ_BASE_URL"), "api.groq.com"),
-    MISTRAL: _Server(("MISTRAL_BASE_URL", "MISTRAL_API_BASE"), "api.mistral.ai"),
-    MOONSHOT: _Server(("MOONSHOT_API_BASE",), "api.moonshot.ai"),
-    PERPLEXITY: _Server((), "api.perplexity.ai"),
-    VERTEX: _Server(("GOOGLE_VERTEX_BASE_URL",)),
-    WATSONX: _Server(("WATSONX_URL",)),
-    XAI: _Server((), "api.x.ai"),
-    BEDROCK: _Server(("AWS_ENDPOINT_URL_BEDROCK_RUNTIME", "AWS_ENDPOINT_URL")),
-    "dashscope": _Server(
-        ("DASHSCOPE_HTTP_BASE_URL", "DASHSCOPE_API_BASE"), "dashscope.aliyuncs.com"
-    ),
-    "fireworks": _Server(("FIREWORKS_API_BASE",), "api.fireworks.ai"),
-    "huggingface": _Server((), "router.huggingface.co"),
-    "nvidia": _Server(("NVIDIA_BASE_URL",), "integrate.api.nvidia.com"),
-    "ollama": _Server(("OLLAMA_HOST",), "127.0.0.1", 11434),
-    "openrouter": _Server(("OPENROUTER_API_BASE",), "openrouter.ai"),
-    "together": _Server(("TOGETHER_API_BASE",), "api.together.xyz"),
+    name: _Server(
+        tuple(facts.get("variables", ())),
+        facts.get("host", ""),
+        facts.get("port", _HTTPS_PORT),
+    )
+    for name, facts in _PROVIDERS.items()
 }
-"""``gen_ai.provider.name`` -> its client's variables, in order, and default host."""
-
 _NO_SERVER: Final = _Server()
 
 
@@ -300,29 +194,29 @@ def server_of(provider: str, arguments: dict[object, object]) -> tuple[str, int]
 def _split(url: object, port: int) -> tuple[str, int]:
     """Return host and port of a URL, with or without a scheme."""
     if not isinstance(url, str) or len(url) > _LONGEST_URL:
-        return UNKNOWN
+        return _UNKNOWN
     url = url.strip()
     try:
         parts = urlsplit(url if "://" in url else f"//{url}")
         host, explicit = parts.hostname, parts.port
     except ValueError:
-        return UNKNOWN
+        return _UNKNOWN
     if not host:
-        return UNKNOWN
+        return _UNKNOWN
     return text(host), explicit or _PORTS.get(parts.scheme, port)
 
 
 def _regional(provider: str, arguments: dict[object, object]) -> tuple[str, int]:
     """Return host and port of a provider with regional hosts."""
-    if provider == BEDROCK:
+    if provider == _BEDROCK:
         region = (
             text(arguments.get("region_name"))
             or text(os.environ.get("AWS_REGION"))
             or text(os.environ.get("AWS_DEFAULT_REGION"))
         )
         if region:
-            return f"bedrock-runtime.{region}.amazonaws.com", HTTPS_PORT
-    if provider == VERTEX and (location := text(arguments.get("location"))):
+            return f"bedrock-runtime.{region}.amazonaws.com", _HTTPS_PORT
+    if provider == _VERTEX and (location := text(arguments.get("location"))):
         prefix = "" if location == "global" else f"{location}-"
-        return f"{prefix}aiplatform.googleapis.com", HTTPS_PORT
-    return UNKNOWN
+        return f"{prefix}aiplatform.googleapis.com", _HTTPS_PORT
+    return _UNKNOWN

@@ -10,6 +10,7 @@ from datetime import UTC, datetime, time, timedelta
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+from otel_callbacks._data import by_item, data_beside
 from otel_callbacks._records import EXACT
 from otel_callbacks._spend import rates
 from otel_callbacks._spend.rates import Rates
@@ -20,80 +21,23 @@ if TYPE_CHECKING:
 
     from otel_callbacks._spend.rates import Tiers
 
-_PROVIDERS: Final = {
-    "anthropic": "anthropic",
-    "aws.bedrock": "aws",
-    "azure.ai.inference": "azure",
-    "azure.ai.openai": "azure",
-    "baseten": "baseten",
-    "cerebras": "cerebras",
-    "cloudflare": "cloudflare",
-    "cohere": "cohere",
-    "databricks": "databricks",
-    "deepseek": "deepseek",
-    "fireworks": "fireworks",
-    "gcp.gemini": "google",
-    "gcp.gen_ai": "google",
-    "gcp.vertex_ai": "google",
-    "groq": "groq",
-    "minimax": "minimax",
-    "mistral_ai": "mistral",
-    "moonshot_ai": "moonshotai",
-    "novita": "novita",
-    "openai": "openai",
-    "openrouter": "openrouter",
-    "perplexity": "perplexity",
-    "together": "together",
-    "voyageai": "voyageai",
-    "x_ai": "x-ai",
-    "zai": "zai",
-    "zhipuai": "zhipuai",
+_TABLES: Final = data_beside(__file__)
+_PROVIDERS: Final = by_item(_TABLES["names"]) | {
+    name: name for name in _TABLES["same"]["names"]
 }
 """``gen_ai.provider.name`` -> the provider's id in genai-prices."""
 
-_PREFIXES: Final = {
-    "azure_ai": "azure",
-    "bedrock": "aws",
-    "bedrock_converse": "aws",
-    "cohere_chat": "cohere",
-    "fireworks_ai": "fireworks",
-    "gemini": "google",
-    "mistralai": "mistral",
-    "moonshot": "moonshotai",
-    "together_ai": "together",
-    "vertex_ai": "google",
-    "voyage": "voyageai",
-    "xai": "x-ai",
-}
-"""Model prefix of LiteLLM and other proxies -> the id in genai-prices; other prefixes
-are ids themselves. https://docs.litellm.ai/docs/providers"""
+_PREFIXES: Final = by_item(_TABLES["prefixes"])
+"""A model's prefix -> the id in genai-prices; other prefixes are ids themselves."""
+
+_HOSTS: Final = by_item(_TABLES["hosts"])
+"""The ending of a host -> the id in genai-prices."""
+
+_NO_SELLERS: Final = frozenset(_TABLES["unknown"]["hosts"])
+"""Hosts with prices of their own."""
 
 _HUGGING_FACE: Final = "router.huggingface.co"
 """Its model names end with the provider: ``meta-llama/Llama-3.3-70B-Instruct:groq``."""
-
-_HOSTS: Final = (
-    (".cloud.databricks.com", "databricks"),
-    (".azuredatabricks.net", "databricks"),
-    (".gcp.databricks.com", "databricks"),
-    ("api.cloudflare.com", "cloudflare"),
-    ("api.together.ai", "together"),
-    (".api.openai.com", "openai"),
-    (".api.x.ai", "x-ai"),
-)
-"""Ending of a host -> provider; the list has these by path only, or not at all."""
-
-_NO_SELLERS: Final = frozenset(
-    {
-        *("integrate.api.nvidia.com", "dashscope.aliyuncs.com"),
-        *("dashscope-intl.aliyuncs.com", "dashscope-us.aliyuncs.com"),
-        *("api.deepinfra.com", "api.sambanova.ai", "api.hyperbolic.xyz"),
-        *("api.studio.nebius.ai", "api.tokenfactory.nebius.com"),
-        *("api.siliconflow.com", "api.siliconflow.cn", "api.scaleway.ai"),
-        *("llm.chutes.ai", "api.friendli.ai", "inference.api.nscale.com"),
-        _HUGGING_FACE,
-    }
-)
-"""Hosts with their own prices, which the list does not have."""
 
 _BEDROCK: Final = re.compile(r"bedrock[-.].*\.(?:amazonaws\.com|api\.aws)$")
 """Bedrock's hosts: of a region, FIPS, OpenAI's API, and endpoints of a VPC."""
@@ -311,7 +255,7 @@ def _by_address(
         return _named(snapshot, f"huggingface_{model.rpartition(':')[2]}")
     if _BEDROCK.search(host):
         return _named(snapshot, "aws")
-    for ending, name in _HOSTS:
+    for ending, name in _HOSTS.items():
         if host.endswith(ending):
             return _named(snapshot, name)
     url = f"https://{host}" + (f":{port}" if port not in {0, _HTTPS} else "")

@@ -20,9 +20,7 @@ from langchain_openai.chat_models import base
 from openai.types.responses import ResponseError
 
 from otel_callbacks import _semconv as semconv
-from otel_callbacks._readers import error_classes
-from otel_callbacks._readers.error_classes import class_of
-from otel_callbacks._readers.errors import REQUEST_ID_HEADERS
+from otel_callbacks._readers.errors import _TABLES, REQUEST_ID_HEADERS, class_of
 
 REQUEST = httpx.Request("POST", "http://127.0.0.1/v1/chat/completions")
 
@@ -306,20 +304,20 @@ def test_page_matches_tables() -> None:
     rows = re.findall(r"^\| `(\w+)` \| (.+) \| (.+) \| (.+) \|$", page, re.MULTILINE)
     assert {row[0] for row in rows} == set(semconv.ERROR_CLASSES)
     by_name = {
-        **error_classes._LAST_BY_NAME,
-        **error_classes._BY_NAME,
-        **error_classes._BY_LANGCHAIN,
+        **_TABLES["last_names"],
+        **_TABLES["names"],
+        **_TABLES["langchain"],
     }
     for found, names, codes, statuses in rows:
         for name in re.findall(r"`(\w+)`", names):
             assert by_name.get(name, found) == found, name
             assert name in by_name or found in {"cancelled", "abandoned", "other"}
         for code in re.findall(r"`(\w+)`", codes):
-            assert error_classes._BY_CODE[code] == found
+            assert _TABLES["codes"][code] == found
         for status in re.findall(r"\b\d{3}\b", statuses):
-            assert error_classes._BY_STATUS[int(status)] == found
+            assert _TABLES["statuses"][int(status)] == found
     told = {int(each) for *_, said in rows for each in re.findall(r"\b\d{3}\b", said)}
-    assert told == set(error_classes._BY_STATUS)
+    assert told == set(_TABLES["statuses"])
 
 
 def test_the_page_names_every_header_that_is_read() -> None:
