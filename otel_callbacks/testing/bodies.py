@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 EVENT_STREAM: Final = "text/event-stream; charset=utf-8"
 _DONE: Final = b"data: [DONE]\n\n"
+_BROKEN: Final = b'data: {"id": "chatcmpl-\n\n'
 
 
 def event(data: Mapping[str, Any], name: str = "") -> bytes:
@@ -104,30 +105,18 @@ def _choice(index: int, delta: dict[str, Any], reason: str | None) -> dict[str, 
 
 
 class Body(NamedTuple):
-    """A response body on the wire.
-
-    Args:
-        content_type: The header's value.
-        pieces: The pieces, in the order of sending.
-        tokens: The usage in one of the pieces, or None.
-        usage_at: The index of that piece.
-    """
+    """A response body on the wire, in the pieces that are sent."""
 
     content_type: str
     pieces: tuple[bytes, ...]
     tokens: Tokens | None = None
     usage_at: int = 0
+    """The index of the piece with the usage."""
 
 
 @dataclass(frozen=True, slots=True)
 class Exchange:
-    """A request, its reply and the running number for ids.
-
-    Args:
-        received: The request.
-        reply: The reply to send.
-        number: The request's place in the order of requests, from 1.
-    """
+    """A request, its reply and its running number, from 1, for ids."""
 
     received: Received
     reply: Reply
@@ -287,6 +276,15 @@ def plain(body: Mapping[str, Any], tokens: Tokens | None) -> Body:
     raw = json.dumps(body).encode()
     half = len(raw) // 2
     return Body("application/json", (raw[:half], raw[half:]), tokens, usage_at=1)
+
+
+def broken(body: Body, at: int) -> Body:
+    """Return a body with truncated JSON, in a piece of a stream."""
+    if body.content_type == EVENT_STREAM:
+        pieces = (*body.pieces[:at], _BROKEN, *body.pieces[at + 1 :])
+    else:
+        pieces = (body.pieces[0], b"")
+    return body._replace(pieces=pieces, tokens=None)
 
 
 def usage_of(tokens: Tokens) -> dict[str, Any]:

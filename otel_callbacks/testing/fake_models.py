@@ -38,21 +38,13 @@ class _Behaviour(BaseModel):
     model_config = ConfigDict(arbitrary_types_allowed=True)
 
     answer: str = "Twelve red roses."
-    """The text of every answer."""
     usage: UsageMetadata | None = None
-    """The tokens that every call reports; none when None."""
     chunks: int = 3
-    """Into how many pieces a stream cuts the answer."""
     delay: float = 0.0
-    """Seconds before a call answers, and before each piece of a stream."""
     error: BaseException | None = None
-    """Raised instead of an answer."""
     error_after: int = 0
-    """How many pieces of a stream come before the error does."""
     model_name: str = "fake-model"
-    """``ls_model_name``, what ``gen_ai.request.model`` shows."""
     provider: str = "fake"
-    """``ls_provider``, what ``gen_ai.provider.name`` is made of."""
 
     def _get_ls_params(
         self, stop: list[str] | None = None, **kwargs: Any
@@ -99,41 +91,26 @@ class FakeChatModel(_Behaviour, BaseChatModel):
     """
 
     tool_calls: list[ToolCall] = []
-    """The tool calls of every answer."""
 
     @property
     def _llm_type(self) -> str:
         """Return LangChain's name for this kind of model."""
         return "otel-callbacks-fake-chat"
 
-    def _generate(
-        self,
-        messages: list[BaseMessage],
-        stop: list[str] | None = None,
-        run_manager: CallbackManagerForLLMRun | None = None,
-        **kwargs: Any,
-    ) -> ChatResult:
+    def _generate(self, messages: list[BaseMessage], *_: Any, **__: Any) -> ChatResult:
         """Answer in the caller's thread."""
         time.sleep(self.delay)
         return self._result()
 
     async def _agenerate(
-        self,
-        messages: list[BaseMessage],
-        stop: list[str] | None = None,
-        run_manager: AsyncCallbackManagerForLLMRun | None = None,
-        **kwargs: Any,
+        self, messages: list[BaseMessage], *_: Any, **__: Any
     ) -> ChatResult:
         """Answer in the caller's event loop."""
         await asyncio.sleep(self.delay)
         return self._result()
 
     def _stream(
-        self,
-        messages: list[BaseMessage],
-        stop: list[str] | None = None,
-        run_manager: CallbackManagerForLLMRun | None = None,
-        **kwargs: Any,
+        self, messages: list[BaseMessage], *_: Any, **__: Any
     ) -> Iterator[ChatGenerationChunk]:
         """Stream the answer."""
         for chunk in self._message_chunks():
@@ -141,11 +118,7 @@ class FakeChatModel(_Behaviour, BaseChatModel):
             yield chunk
 
     async def _astream(
-        self,
-        messages: list[BaseMessage],
-        stop: list[str] | None = None,
-        run_manager: AsyncCallbackManagerForLLMRun | None = None,
-        **kwargs: Any,
+        self, messages: list[BaseMessage], *_: Any, **__: Any
     ) -> AsyncIterator[ChatGenerationChunk]:
         """Stream the answer in the caller's event loop."""
         for chunk in self._message_chunks():
@@ -190,24 +163,12 @@ class FakeTextModel(_Behaviour, BaseLLM):
         """Return LangChain's name for this kind of model."""
         return "otel-callbacks-fake-text"
 
-    def _generate(
-        self,
-        prompts: list[str],
-        stop: list[str] | None = None,
-        run_manager: CallbackManagerForLLMRun | None = None,
-        **kwargs: Any,
-    ) -> LLMResult:
+    def _generate(self, prompts: list[str], *_: Any, **__: Any) -> LLMResult:
         """Answer all prompts in the caller's thread."""
         time.sleep(self.delay)
         return self._result(prompts)
 
-    async def _agenerate(
-        self,
-        prompts: list[str],
-        stop: list[str] | None = None,
-        run_manager: AsyncCallbackManagerForLLMRun | None = None,
-        **kwargs: Any,
-    ) -> LLMResult:
+    async def _agenerate(self, prompts: list[str], *_: Any, **__: Any) -> LLMResult:
         """Answer all prompts in the caller's event loop."""
         await asyncio.sleep(self.delay)
         return self._result(prompts)

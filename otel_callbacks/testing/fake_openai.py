@@ -7,11 +7,12 @@ import json
 import threading
 from collections import deque
 from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final, Self
 
 from otel_callbacks.testing import bodies, responses_api
 from otel_callbacks.testing.bodies import Body, Exchange
-from otel_callbacks.testing.replies import Answer, Match, Received, Script, Tokens
+from otel_callbacks.testing.replies import Answer, Match, Received, Reply, Tokens
 
 if TYPE_CHECKING:
     from starlette.requests import Request
@@ -53,8 +54,9 @@ class FakeOpenAI:
 
     def __init__(self, *, port: int = 0, keep: int = 10_000) -> None:
         self._port = port
-        self._script = Script()
         self._lock = threading.Lock()
+        self._queue: deque[Answer] = deque()
+        self._rules: list[tuple[Match, deque[Answer]]] = []
         self._requests: deque[Received] = deque(maxlen=keep)
         self._numbers = itertools.count(1)
         self._usage: dict[str, Tokens] = {}
@@ -121,10 +123,11 @@ class FakeOpenAI:
         Args:
             replies: One for each request, in order; may be functions of a request.
         """
-        self._script.add(*replies)
+        with self._lock:
+            self._queue.extend(replies)
 
     def when(self, match: Match, *replies: Answer) -> None:
-        """Add a rule for matching requests, also concurrent ones.
+        """Add a rule for matching requests; the newest matching rule is used.
 
         Args:
             match: A part of the question (the last user message or the prompt), a
@@ -134,12 +137,17 @@ class FakeOpenAI:
         Raises:
             ValueError: There is no reply.
         """
-        self._script.when(match, *replies)
+        if not replies:
+            message = "when() needs at least one reply"
+            raise ValueError(message)
+        with self._lock:
+            self._rules.insert(0, (match, deque(replies)))
 
     def reset(self) -> None:
         """Remove requests, usage, rules and the queue; number from 1 again."""
-        self._script.clear()
         with self._lock:
+            self._queue.clear()
+            self._rules.clear()
             self._requests.clear()
             self._usage.clear()
             self._numbers = itertools.count(1)
@@ -207,9 +215,10 @@ class FakeOpenAI:
                 body = bodies.failure(exchange)
             else:
                 body = (make_stream if received.stream else make)(exchange)
-            return Delivery(
-                body, reply, self._counter(received.model), self._running().close
-            )
+            if reply.fault == "broken_json":
+                body = bodies.broken(body, reply.after_chunks)
+            count = partial(self._count, received.model)
+            return Delivery(body, reply, count, self._running().close)
 
         return answer
 
@@ -223,13 +232,24 @@ class FakeOpenAI:
         with self._lock:
             self._requests.append(received)
             number = next(self._numbers)
-        return Exchange(received, self._script.reply(received), number)
+        return Exchange(received, self._reply(received), number)
 
-    def _counter(self, model: str) -> Callable[[Tokens], None]:
-        """Return a function that adds tokens to a model's sum."""
+    def _reply(self, received: Received) -> Reply:
+        """Return the reply of a matching rule, of the queue, or the default."""
+        with self._lock:
+            for match, replies in self._rules:
+                if (
+                    match(received)
+                    if callable(match)
+                    else match == received.model or match in received.text
+                ):
+                    answer = replies[0] if len(replies) == 1 else replies.popleft()
+                    break
+            else:
+                answer = self._queue.popleft() if self._queue else Reply()
+        return answer(received) if callable(answer) else answer
 
-        def add(tokens: Tokens) -> None:
-            with self._lock:
-                self._usage[model] = self._usage.get(model, Tokens()) + tokens
-
-        return add
+    def _count(self, model: str, tokens: Tokens) -> None:
+        """Add tokens to a model's sum."""
+        with self._lock:
+            self._usage[model] = self._usage.get(model, Tokens()) + tokens

@@ -5,10 +5,9 @@ from __future__ import annotations
 import hashlib
 import math
 import re
-import threading
-from collections import deque
 from collections.abc import Callable
-from dataclasses import KW_ONLY, dataclass, field, fields
+from dataclasses import KW_ONLY, astuple, dataclass, field
+from operator import add
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 
 if TYPE_CHECKING:
@@ -60,12 +59,7 @@ class Tokens:
         return self.input + self.output
 
     def __add__(self, other: Tokens) -> Tokens:
-        return Tokens(
-            *(
-                getattr(self, one.name) + getattr(other, one.name)
-                for one in fields(self)
-            )
-        )
+        return Tokens(*map(add, astuple(self), astuple(other)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,59 +160,6 @@ Match: TypeAlias = str | Callable[["Received"], bool]
 
 Answer: TypeAlias = Reply | Callable[["Received"], Reply]
 """A reply, or how to make one for a request."""
-
-
-class Script:
-    """Rules first, then the queue, then the default reply; thread-safe."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._queue: deque[Answer] = deque()
-        self._rules: list[tuple[Match, deque[Answer]]] = []
-
-    def add(self, *replies: Answer) -> None:
-        """Queue replies for the next requests that no rule matches."""
-        with self._lock:
-            self._queue.extend(replies)
-
-    def when(self, match: Match, *replies: Answer) -> None:
-        """Add a rule for certain requests; the newest matching rule is used.
-
-        Args:
-            match: A part of the question, a whole model name, or a predicate.
-            replies: Used one after another; the last one repeats.
-
-        Raises:
-            ValueError: There is no reply.
-        """
-        if not replies:
-            message = "when() needs at least one reply"
-            raise ValueError(message)
-        with self._lock:
-            self._rules.insert(0, (match, deque(replies)))
-
-    def clear(self) -> None:
-        """Remove the queue and the rules."""
-        with self._lock:
-            self._queue.clear()
-            self._rules.clear()
-
-    def reply(self, received: Received) -> Reply:
-        """Choose the reply for a request and remove it from its queue."""
-        answer = self._next(received)
-        return answer(received) if callable(answer) else answer
-
-    def _next(self, received: Received) -> Answer:
-        """Return the next reply of a matching rule, of the queue, or the default."""
-        with self._lock:
-            for match, replies in self._rules:
-                if (
-                    match(received)
-                    if callable(match)
-                    else match == received.model or match in received.text
-                ):
-                    return replies[0] if len(replies) == 1 else replies.popleft()
-            return self._queue.popleft() if self._queue else Reply()
 
 
 _CJK: Final = "\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af\uf900-\ufaff"
@@ -353,9 +294,10 @@ class Received:
 
     @property
     def wants_usage(self) -> bool:
-        """Whether the response has usage; streams need an option for it."""
+        """Whether the response has usage; streams of completions need an option."""
         options = self.json.get("stream_options") or {}
-        return not self.stream or bool(options.get("include_usage"))
+        is_asked = not self.stream or bool(options.get("include_usage"))
+        return is_asked or self.path.endswith("/responses")
 
     @property
     def traceparent(self) -> str:

@@ -6,19 +6,21 @@ Source: https://platform.openai.com/docs/api-reference/responses
 from __future__ import annotations
 
 import time
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from otel_callbacks.testing import bodies as streams
 from otel_callbacks.testing import replies
 from otel_callbacks.testing.bodies import Body, Exchange, plain
-from otel_callbacks.testing.replies import Tokens
+
+if TYPE_CHECKING:
+    from otel_callbacks.testing.replies import Tokens
 
 _MESSAGE_AT: Final = {"output_index": 0, "content_index": 0}
 
 
 def body(exchange: Exchange) -> Body:
     """Return the body of a response."""
-    return plain(_response(exchange), _tokens(exchange))
+    return plain(_response(exchange), exchange.tokens([_text(exchange)]))
 
 
 def stream(exchange: Exchange) -> Body:
@@ -40,23 +42,14 @@ def stream(exchange: Exchange) -> Body:
         for number, one in enumerate(events)
     )
     usage_at = len(pieces) - 1
-    return Body(streams.EVENT_STREAM, pieces, _tokens(exchange), usage_at)
+    return Body(
+        streams.EVENT_STREAM, pieces, exchange.tokens([_text(exchange)]), usage_at
+    )
 
 
 def _text(exchange: Exchange) -> str:
     """Return the answer's text."""
     return exchange.texts([exchange.received.text])[0]
-
-
-def _tokens(exchange: Exchange) -> Tokens | None:
-    """Return the usage; this API always sends it in streams."""
-    if not exchange.reply.send_usage:
-        return None
-    calls = [call["function"]["arguments"] for call in exchange.tool_calls()]
-    return exchange.reply.usage or Tokens(
-        exchange.received.prompt_tokens,
-        sum(map(replies.count_tokens, [_text(exchange), *calls])),
-    )
 
 
 def _response(exchange: Exchange) -> dict[str, Any]:
@@ -83,7 +76,7 @@ def _response(exchange: Exchange) -> dict[str, Any]:
                 "content": [part],
             }
         )
-    tokens = _tokens(exchange)
+    tokens = exchange.tokens([_text(exchange)])
     return {
         "id": exchange.response_id("resp_"),
         "object": "response",

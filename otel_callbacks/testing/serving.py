@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import threading
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, cast
 
 import uvicorn
@@ -23,74 +24,57 @@ if TYPE_CHECKING:
     from otel_callbacks.testing.bodies import Body
     from otel_callbacks.testing.replies import Reply, Tokens
 
-_BROKEN: Final = b'{"id": "chatcmpl-'
 
-
+@dataclass(frozen=True, slots=True)
 class Delivery:
     """An ASGI application that sends one body, with the options of its reply."""
 
-    def __init__(
-        self,
-        body: Body,
-        reply: Reply,
-        on_usage: Callable[[Tokens], None],
-        close: Callable[[Scope, bool], None],
-    ) -> None:
-        self._body = _broken(body, reply) if reply.fault == "broken_json" else body
-        self._reply = reply
-        self._on_usage = on_usage
-        self._close = close
+    body: Body
+    reply: Reply
+    on_usage: Callable[[Tokens], None]
+    close: Callable[[Scope, bool], None]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Send the body to the client of a request."""
         # The body has been read, so the next message is the disconnect.
         disconnect = asyncio.ensure_future(receive())
         try:
-            if not await _left(disconnect, self._reply.delay):
+            if not await _left(disconnect, self.reply.delay):
                 await self._send(scope, send, disconnect)
         finally:
             disconnect.cancel()
 
     async def _send(self, scope: Scope, send: Send, disconnect: Future[Any]) -> None:
         """Send the pieces until the end, the fault or the client's disconnect."""
-        stops = self._reply.fault in {"hang", "drop", "cut"}
-        for index, piece in enumerate(self._body.pieces):
-            if stops and index == self._reply.after_chunks:
+        stops = self.reply.fault in {"hang", "drop", "cut"}
+        for index, piece in enumerate(self.body.pieces):
+            if stops and index == self.reply.after_chunks:
                 break
             if index == 0:
                 await send(self._head())
-            elif await _left(disconnect, self._reply.chunk_delay):
+            elif await _left(disconnect, self.reply.chunk_delay):
                 return
-            if index == self._body.usage_at and self._body.tokens is not None:
-                self._on_usage(self._body.tokens)
+            if index == self.body.usage_at and self.body.tokens is not None:
+                self.on_usage(self.body.tokens)
             await send({"type": "http.response.body", "body": piece, "more_body": True})
-        if self._reply.fault in {"hang", "drop"}:
-            if self._reply.fault == "drop":
-                self._close(scope, self._reply.after_chunks == 0)
+        if self.reply.fault in {"hang", "drop"}:
+            if self.reply.fault == "drop":
+                self.close(scope, self.reply.after_chunks == 0)
             await disconnect
         else:
             await send({"type": "http.response.body", "body": b"", "more_body": False})
 
     def _head(self) -> dict[str, object]:
         """Return the message with status and headers."""
-        headers = {"content-type": self._body.content_type, **self._reply.headers}
+        headers = {"content-type": self.body.content_type, **self.reply.headers}
         # Clients keep connections after their event loop (langchain-openai caches
         # clients for ever), so a test would end with an open socket.
         headers["connection"] = "close"
-        if self._body.content_type == "application/json":
-            headers["content-length"] = str(sum(map(len, self._body.pieces)))
+        if self.body.content_type == "application/json":
+            headers["content-length"] = str(sum(map(len, self.body.pieces)))
         raw = [(name.encode(), value.encode()) for name, value in headers.items()]
-        status = self._reply.status
+        status = self.reply.status
         return {"type": "http.response.start", "status": status, "headers": raw}
-
-
-def _broken(body: Body, reply: Reply) -> Body:
-    """Return the body with truncated JSON in the requested piece."""
-    if len(body.pieces) == 2:  # noqa: PLR2004 -- the two halves of a plain body
-        return body._replace(pieces=(body.pieces[0], b""), tokens=None)
-    at = reply.after_chunks
-    pieces = (*body.pieces[:at], b"data: " + _BROKEN + b"\n\n", *body.pieces[at + 1 :])
-    return body._replace(pieces=pieces, tokens=None)
 
 
 async def _left(disconnect: Future[Any], seconds: float) -> bool:

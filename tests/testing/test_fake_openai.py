@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any
 import httpx
 import openai
 import pytest
+from langchain_core.messages import ToolMessage
 from langchain_openai import ChatOpenAI
 from waiting import WAIT_S
 
-from otel_callbacks.testing import FakeOpenAI, Received, Reply, Tokens
+from otel_callbacks.testing import FakeOpenAI, Received, Reply, Tokens, answer_to
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -278,3 +279,54 @@ def test_the_trace_context_is_read_from_its_header() -> None:
     """W3C's header, or nothing."""
     assert _received({}, traceparent="00-a-b-01").traceparent == "00-a-b-01"
     assert _received({}).traceparent == ""
+
+
+def _texts(server: FakeOpenAI, *questions: str, model: str = "m") -> list[str]:
+    """Return the answers to questions."""
+    return [_chat(server, model=model).invoke(one).text for one in questions]
+
+
+def test_the_queue_is_used_up_and_then_comes_the_usual_reply(
+    server: FakeOpenAI,
+) -> None:
+    """Scripted replies are used in order, one for each request."""
+    server.script(Reply("one"), lambda received: Reply(received.text))
+    assert _texts(server, "a", "b", "c") == ["one", "b", answer_to("c")]
+
+
+def test_rules_match_question_model_or_predicate(server: FakeOpenAI) -> None:
+    """A rule has one of three kinds of match."""
+    server.when("tulip", Reply("by question"))
+    server.when("gpt-4o", Reply("by model"))
+    server.when(lambda received: received.after_tool, Reply("by predicate"))
+    assert _texts(server, "Any tulips?", "x") == ["by question", answer_to("x")]
+    assert _texts(server, "x", model="gpt-4o") == ["by model"]
+    assert _texts(server, "x", model="gpt-4o-mini") == [answer_to("x")]
+    result = ToolMessage("29 EUR", tool_call_id="1")
+    assert _chat(server).invoke([result]).text == "by predicate"
+
+
+def test_a_rule_comes_before_the_queue_and_its_last_reply_stays(
+    server: FakeOpenAI,
+) -> None:
+    """A rule's replies are used one after another; the last one repeats."""
+    server.script(Reply("queued"))
+    server.when("rose", Reply("first"), Reply("then"))
+    assert _texts(server, *["rose"] * 3) == ["first", "then", "then"]
+    assert _texts(server, "lily") == ["queued"]
+
+
+def test_the_newest_rule_wins_and_all_can_be_forgotten(server: FakeOpenAI) -> None:
+    """A test may override the rules of a fixture."""
+    server.script(Reply("queued"))
+    server.when("rose", Reply("old"))
+    server.when("rose", Reply("new"))
+    assert _texts(server, "rose") == ["new"]
+    server.reset()
+    assert _texts(server, "rose") == [answer_to("rose")]
+
+
+def test_a_rule_without_a_reply_is_refused(server: FakeOpenAI) -> None:
+    """It could never reply."""
+    with pytest.raises(ValueError, match="at least one reply"):
+        server.when("rose")

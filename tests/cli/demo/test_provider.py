@@ -14,7 +14,7 @@ def _reply(question: str, model: str = "gpt-4o-mini", **fields: Any) -> Reply:
     demo_provider.teach(provider, seed=7)
     messages = [{"role": "user", "content": question}, *fields.pop("further", [])]
     json = {"model": model, "messages": messages, **fields}
-    return provider._script.reply(Received.of("/v1/chat/completions", json, headers))
+    return provider._reply(Received.of("/v1/chat/completions", json, headers))
 
 
 def test_the_same_seed_gives_the_same_answer() -> None:
