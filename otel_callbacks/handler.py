@@ -29,7 +29,6 @@ from otel_callbacks._readers.steps import (
 )
 from otel_callbacks._records import Refusal, Request
 from otel_callbacks._runs.lifecycle import Lifecycle
-from otel_callbacks._runs.run import run_key
 from otel_callbacks.settings import Settings
 
 if TYPE_CHECKING:
@@ -114,7 +113,7 @@ class OTelCallbackHandler(BaseCallbackHandler):
         self.diagnostics = built.diagnostics
         self._redact = redact
         self._runs = Lifecycle(built, redact)
-        self._find = built.table.find
+        self._ticks = built.table.ticks
 
     @property
     def raise_error(self) -> bool:  # type: ignore[override]
@@ -191,15 +190,12 @@ class OTelCallbackHandler(BaseCallbackHandler):
     ) -> None:
         """Record the time of a chunk; the first one releases the current span."""
         try:
-            key = run_id.int if type(run_id) is UUID else run_key(run_id)
-            run = self._find(key)
-            if run is not None:
-                if (chunks := run.chunks) is not None:
-                    chunks.append(_tick())
-                else:
-                    self._runs.first_chunk(run)
-        except Exception as error:  # noqa: BLE001 -- never into the app
-            self._runs.trouble("chunk", error)
+            if type(run_id) is UUID:
+                self._ticks[run_id.int](_tick())
+                return
+        except Exception:  # noqa: BLE001, S110 -- the first one; read in full below
+            pass
+        self._runs.chunk(run_id)
 
     def on_stream_event(self, event: Any, *, run_id: UUID, **_: Any) -> None:
         """Record the time of a chunk of ``stream_events(version="v3")``."""

@@ -117,7 +117,7 @@ class _LedgerHandler(OTelCallbackHandler):
         built = ledger_only(self.settings)
         self.diagnostics = built.diagnostics
         self._runs = Lifecycle(built)
-        self._find = built.table.find
+        self._ticks = built.table.ticks
 
 
 class _Hook:

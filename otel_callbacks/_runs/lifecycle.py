@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import functools
 import time
-from array import array
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
 
 from otel_callbacks import _semconv as semconv
@@ -175,11 +174,19 @@ class Lifecycle:
         values: Any = start
         return self._request(type(values)(*map(plain, values)))
 
-    def first_chunk(self, run: Run) -> None:
-        """Record the first chunk of a stream, and release the current span."""
-        # Eight bytes a chunk: a process may hold thousands of long streams open.
-        run.chunks = array("q", (_tick(),))
-        self._step_out(run)
+    def chunk(self, run_id: object) -> None:
+        """Record a chunk; the first one of a stream releases the current span."""
+        try:
+            run = self._table.find(run_key(run_id))
+            if run is None:
+                return
+            if run.chunks is None:
+                self._table.stream(run)
+                self._step_out(run)
+            else:
+                run.chunks.append(_tick())
+        except Exception as error:  # noqa: BLE001 -- never into the app
+            self.trouble("chunk", error)
 
     def end(
         self,

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import threading
 import time
+from array import array
 from collections import OrderedDict
 from typing import TYPE_CHECKING, Final
 
@@ -99,8 +100,9 @@ class RunTable:
         self._ending: dict[int, tuple[Run, int, int]] = {}
         # For an id that open runs share: the keys of all but the first, in order.
         self._sharing: dict[int, list[int]] = {}
-        # The dictionary's own method, as it is called for each chunk of a stream.
         self.find = self._open.get
+        # What to call with the time of a chunk, for each open stream by its key.
+        self.ticks: dict[int, Callable[[int], None]] = {}
         self._duplicates = DuplicateReports()
         self._lost = LostRuns(self, time_limit=time_limit, counts=lost)
         watch_collections()
@@ -160,6 +162,14 @@ class RunTable:
             self._lost.withdraw(run)
             raise
         return run
+
+    def stream(self, run: Run) -> None:
+        """Record the first chunk of a run."""
+        # Eight bytes a chunk: a process may hold thousands of long streams open.
+        run.chunks = array("q", (time.perf_counter_ns(),))
+        self.ticks[run.key] = run.chunks.append
+        if not run.open:  # ended in the meantime, by another thread
+            self.ticks.pop(run.key, None)
 
     def take(self, run_id: object, *, is_call: bool | None = None) -> Run | None:
         """Remove a run from the table because its end was reported.
@@ -279,6 +289,7 @@ class RunTable:
             run.ref = None
             self._duplicates.expect(run.key, run.reports)
         self._open.clear()
+        self.ticks.clear()
         self._sharing.clear()
         self._ending.clear()
         self._lost.after_fork()
@@ -332,6 +343,8 @@ class RunTable:
     def _leave(self, run: Run) -> None:
         """Remove a run's links to the table, its parent, its id and its task."""
         run.open = False
+        if run.chunks is not None:
+            self.ticks.pop(run.key, None)
         if not run.lost:
             run.ref = None
         if run.watch is not None:

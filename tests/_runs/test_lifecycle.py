@@ -182,7 +182,7 @@ def test_first_chunk_is_noted_and_lets_go(life: Life) -> None:
     run_id = uuid4()
     run = life.start(run_id)
     before = time.perf_counter_ns()
-    life.runs.first_chunk(run)
+    life.runs.chunk(run_id)
     assert run.chunks is not None
     assert before <= run.chunks[0] <= time.perf_counter_ns()
     assert life.stepped_out == [run]
@@ -519,3 +519,24 @@ def test_nothing_is_estimated_without_a_budget() -> None:
     with pytest.raises(BudgetExceeded):
         runs.start(Given(), UNREAD, uuid4(), None, "Two red roses")
     assert refusing.expected == [None]
+
+
+def test_chunk_of_a_run_that_another_thread_ends_leaves_nothing(life: Life) -> None:
+    """A run that ends while its first chunk is recorded is not kept as a stream."""
+    run_id = uuid4()
+    run = life.start(run_id)
+    life.runs.end(run_id)
+    life.table.stream(run)
+    assert life.table.ticks == {}
+
+
+def test_chunk_is_found_by_any_id_of_the_run(life: Life) -> None:
+    """A chunk of an id that is no UUID is recorded, and each table forgets its end."""
+    run_id = uuid4()
+    run = life.start(run_id)
+    for _ in range(3):
+        life.runs.chunk(str(run_id))
+    assert len(run.chunks or ()) == 3
+    assert [*life.table.ticks] == [run_id.int]
+    life.runs.end(run_id)
+    assert life.table.ticks == {}
