@@ -91,6 +91,14 @@ class RunTable:
         lost: Counts | None = None,
     ) -> None:
         self._sinks = tuple(sinks)
+        # What to call, and the value of `Run.sinks_done` after it.
+        self._on_start = [
+            (done, sink.started, sink) for done, sink in enumerate(self._sinks, 1)
+        ]
+        self._on_end = [
+            (done, sink.ended, sink)
+            for done, sink in enumerate(self._sinks, len(self._sinks) + 1)
+        ]
         self._diagnostics = diagnostics
         self._factory = factory
         self._price = price
@@ -315,10 +323,6 @@ class RunTable:
         self._leave(run)
         return True
 
-    def _forget(self, run: Run) -> None:
-        """Record that an end is finished."""
-        self._ending.pop(run.key, None)
-
     def _evict(self) -> None:
         """End the runs beyond the limit that seem lost.
 
@@ -414,18 +418,17 @@ class RunTable:
 
     def _notify_start(self, run: Run) -> None:
         """Notify each sink of a start, once."""
-        sinks = self._sinks
-        while run.sinks_done < len(sinks):
-            sink = sinks[run.sinks_done]
+        for done, started, sink in self._on_start:
+            if run.sinks_done >= done:
+                continue
             try:
-                sink.started(run)
+                started(run)
             except _FOR_LATER:
                 raise
             except Exception as error:  # noqa: BLE001 -- one sink must not stop another
-                run.sinks_done += 1
+                run.sinks_done = done
                 self._diagnostics.trouble(sink.name, error)
-            else:
-                run.sinks_done += 1
+            run.sinks_done = done
 
     def _notify_end(self, run: Run, end: End, *, keep: bool = False) -> None:
         """Notify each sink of an end, once.
@@ -433,23 +436,24 @@ class RunTable:
         In a garbage collection, the thread notifies the sinks that call the app's
         providers.
         """
-        sinks = self._sinks
-        if run.sinks_done < len(sinks):
+        if run.sinks_done < len(self._sinks):
             self._notify_start(run)
-        while (known := run.sinks_done - len(sinks)) < len(sinks):
-            sink = sinks[known]
-            if sink.is_foreign and is_collecting():
+        in_collection = is_collecting()
+        for done, ended, sink in self._on_end:
+            if run.sinks_done >= done:
+                continue
+            if in_collection and sink.is_foreign:
                 run.is_interrupted = True
                 self._lost.later(run)
                 return
             try:
-                sink.ended(run, end)
+                ended(run, end)
             except Exception as error:
                 if keep and isinstance(error, _FOR_LATER):
                     raise
                 self._diagnostics.trouble(sink.name, error)
-            run.sinks_done += 1
-        self._forget(run)
+            run.sinks_done = done
+        self._ending.pop(run.key, None)
 
     def _end_without_run(self, key: int) -> None:
         """Count an end that is neither a second report nor a lost run's late end."""
