@@ -90,8 +90,9 @@ class Usage(NamedTuple):
     image_output: int = 0
 
 
-DETAILS: Final = Usage._fields[2:7]
+WITH_SERIES: Final = slice(2, 7)
 """The details that have series; the others are on spans only."""
+DETAILS: Final = Usage._fields[WITH_SERIES]
 
 
 class Estimate(NamedTuple):

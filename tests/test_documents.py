@@ -21,6 +21,7 @@ from otel_callbacks._events import EventSink
 from otel_callbacks._export.otlp import LOGS, METRICS, TRACES
 from otel_callbacks._metrics.prometheus import PrometheusSink
 from otel_callbacks._metrics.series import BASE, SERIES, series_of
+from otel_callbacks._records import DETAILS
 from otel_callbacks._runs.lost import REASONS
 from otel_callbacks._spans.sink import SpanSink
 from otel_callbacks.settings import (
@@ -186,31 +187,35 @@ def _example() -> tuple[int, str]:
 def test_the_table_has_every_series_and_no_other() -> None:
     """Series, types and labels are exactly those of the code."""
     rows = _rows(_page("series.md"), "series")
-    told = [(name, row[1], _labels(row[2])) for row in rows for name in _names([row])]
+    documented = [
+        (name, row[1], _labels(row[2])) for row in rows for name in _names([row])
+    ]
 
-    assert told == [(series.name, series.kind, series.labels) for series in SERIES]
+    assert documented == [
+        (series.name, series.kind, series.labels) for series in SERIES
+    ]
 
 
 def test_the_readme_names_series_that_exist() -> None:
     """Its short table has existing series with their types."""
     text = (_ROOT / "README.md").read_text(encoding="utf-8")
-    told = [(_names([row])[0], row[1]) for row in _rows(text, "series")]
+    documented = [(_names([row])[0], row[1]) for row in _rows(text, "series")]
 
-    assert 5 <= len(told) <= 8
-    assert set(told) <= {(series.name, series.kind) for series in SERIES}
+    assert 5 <= len(documented) <= 8
+    assert set(documented) <= {(series.name, series.kind) for series in SERIES}
 
 
 def test_the_architecture_draws_the_house_as_it_is() -> None:
     """Its table has each package and root module, from the bottom layer up."""
-    told = _names(_rows(_page("architecture.md"), "package"))
+    documented = _names(_rows(_page("architecture.md"), "package"))
     house = {
         path.stem
         for path in _PACKAGE.iterdir()
         if (path.suffix == ".py" or (path / "__init__.py").exists())
     }
 
-    assert set(told) == house - {"__init__"}
-    assert [name for name in told if name in ARROWS] == [
+    assert set(documented) == house - {"__init__"}
+    assert [name for name in documented if name in ARROWS] == [
         name for name in ARROWS if name != "__init__"
     ]
 
@@ -255,48 +260,55 @@ def test_no_page_names_a_series_that_does_not_exist() -> None:
     assert set(named) <= samples | labels
 
 
-def test_every_reason_of_a_lost_run_is_told() -> None:
+def test_every_reason_of_a_lost_run_is_documented() -> None:
     """The table of reasons has all of them, and no other."""
     rows = _rows(_page("series.md"), "`reason`")
 
     assert sorted(_names(rows)) == sorted(REASONS)
 
 
-def test_every_place_of_a_failure_is_told() -> None:
+def test_every_place_of_a_failure_is_documented() -> None:
     """The table of places has every value of the label ``where``, and no other."""
     rows = _rows(_page("series.md"), "`where`")
 
     assert sorted(_names(rows)) == sorted(_where())
 
 
-def test_every_error_class_is_told() -> None:
-    """The row of ``error_class`` has the complete closed set, in its order."""
+@pytest.mark.parametrize(
+    ("label", "values"),
+    [("error_class", semconv.ERROR_CLASSES), ("detail", DETAILS)],
+    ids=["error_class", "detail"],
+)
+def test_every_value_of_a_closed_set_is_documented(
+    label: str, values: tuple[str, ...]
+) -> None:
+    """The row of a label has the complete set of its values."""
     rows = _rows(_page("series.md"), "label")
-    told = next(row[1] for row in rows if row[0] == "`error_class`")
+    documented = next(row[1] for row in rows if row[0] == f"`{label}`")
 
-    assert tuple(_CODE.findall(told)) == semconv.ERROR_CLASSES
+    assert sorted(_CODE.findall(documented)) == sorted(values)
 
 
 def test_the_tables_have_every_span_attribute_and_no_other() -> None:
     """Every attribute that the package writes is in one table row, once."""
-    told = _names(_rows(_page("spans.md"), "attribute"))
+    documented = _names(_rows(_page("spans.md"), "attribute"))
 
-    assert sorted(told) == sorted(_span_attributes())
+    assert sorted(documented) == sorted(_span_attributes())
 
 
 def test_the_tables_have_every_setting_with_its_default() -> None:
     """Variables, defaults and field names are exactly those of `Settings`."""
     rows = [row for row in _rows(_page("settings.md"), "variable") if len(row) == 4]
-    told = {tuple(_CODE.findall(cell)[0] for cell in row[:3]) for row in rows}
+    documented = {tuple(_CODE.findall(cell)[0] for cell in row[:3]) for row in rows}
 
-    assert told == {
+    assert documented == {
         (field.metadata["variable"], _shown(field.default), field.name)
         for field in dataclasses.fields(Settings)
     }
-    assert len(rows) == len(told)
+    assert len(rows) == len(documented)
 
 
-def test_the_variables_of_the_sdk_that_we_check_are_told() -> None:
+def test_the_validated_variables_of_the_sdk_are_documented() -> None:
     """The table of OpenTelemetry's own variables has all that are validated."""
     rows = [row for row in _rows(_page("settings.md"), "variable") if len(row) == 2]
 
