@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from decimal import Context, Decimal
+from operator import itemgetter
 from typing import Any, Final, Literal, NamedTuple, Protocol, TypeAlias
 
 AttributeValue: TypeAlias = str | bool | int | float | tuple[str, ...]
@@ -90,9 +91,9 @@ class Usage(NamedTuple):
     image_output: int = 0
 
 
-WITH_SERIES: Final = slice(2, 7)
-"""The details that have series; the others are on spans only."""
-DETAILS: Final = Usage._fields[WITH_SERIES]
+with_series: Final = itemgetter(slice(2, 7))
+"""Selects the details that have series; the others are on spans only."""
+DETAILS: Final[tuple[str, ...]] = with_series(Usage._fields)
 
 
 class Estimate(NamedTuple):

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias, TypeVar
 from otel_callbacks import _semconv as semconv
 from otel_callbacks._metrics import series as catalogue
 from otel_callbacks._metrics.store import Bounded
-from otel_callbacks._records import CACHE_HIT, DETAILS, WITH_SERIES
+from otel_callbacks._records import CACHE_HIT, DETAILS, with_series
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -239,8 +239,9 @@ class Fold:
                 total.add(count, trace)
                 if tokens.usage is not None:
                     tokens.usage[position].observe(count, trace)
-        if tokens.usage is not None and any(usage[WITH_SERIES]):
-            for detail, count in zip(DETAILS, usage[WITH_SERIES], strict=True):
+        details = with_series(usage)
+        if tokens.usage is not None and any(details):
+            for detail, count in zip(DETAILS, details, strict=True):
                 if count:
                     labels = (*states.base, detail, outcome, *states.chosen)
                     self._details.at(labels).add(count, trace)
