@@ -7,31 +7,28 @@ of a kind of calls are looked up once.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias, TypeVar
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias
 
 from otel_callbacks import _semconv as semconv
 from otel_callbacks._metrics import series as catalogue
-from otel_callbacks._metrics.store import Bounded
+from otel_callbacks._metrics.store import Family, own_states
 from otel_callbacks._records import CACHE_HIT, DETAILS, with_series
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
     from decimal import Decimal
 
     from otel_callbacks._metrics.series import Series
     from otel_callbacks._metrics.store import (
         CounterState,
-        Family,
         HistogramState,
         LabelLimits,
         LabelValues,
-        MoneyState,
-        Store,
+        States,
         Trace,
     )
     from otel_callbacks._records import Usage
-
-_State = TypeVar("_State")
 
 _SECONDS: Final = 1e-9
 _CACHE: Final = "cache_hit"
@@ -91,41 +88,21 @@ class _Tokens(NamedTuple):
     """None for tokens that were saved."""
 
 
+@dataclass(slots=True)
 class _States:
     """The states of one kind of calls."""
 
-    __slots__ = (
-        "base",
-        "chosen",
-        "cost",
-        "duration",
-        "labels",
-        "operations",
-        "overflowed",
-        "tokens",
-        "unpriced",
-    )
-
-    def __init__(
-        self,
-        base: LabelValues,
-        chosen: LabelValues,
-        overflowed: tuple[str, ...],
-        operations: CounterState,
-        duration: HistogramState,
-        labels: LabelValues,
-    ) -> None:
-        self.base = base
-        self.chosen = chosen
-        # The label values of the operation's own histogram.
-        self.labels = labels
-        self.overflowed = overflowed
-        self.operations = operations
-        self.duration = duration
-        # Created when first used: a tool has no tokens, and needs no series of zeros.
-        self.tokens: _Tokens | None = None
-        self.cost: MoneyState | None = None
-        self.unpriced: CounterState | None = None
+    base: LabelValues
+    chosen: LabelValues
+    overflowed: tuple[str, ...]
+    operations: CounterState
+    duration: HistogramState
+    labels: LabelValues
+    """The label values of the operation's own histogram."""
+    # Made when first used: a tool has no tokens, and needs no series of zeros.
+    tokens: _Tokens | None = None
+    cost: CounterState | None = None
+    unpriced: CounterState | None = None
 
 
 class Fold:
@@ -133,44 +110,49 @@ class Fold:
 
     def __init__(
         self,
-        store: Store,
+        states: States,
         limits: LabelLimits,
         names: tuple[str, ...] = (),
         registry: semconv.Registry = catalogue.REGISTRY,
+        *,
+        extensions: bool = True,
     ) -> None:
         self.limits = limits
         self._names = names
+        self.families: list[Family] = []
 
-        def kept(
-            keep: Callable[[Series], Family[_State]], series: Series
-        ) -> Bounded[_State]:
-            return Bounded(series, keep(series), limits)
+        def kept(series: Series) -> Family:
+            if series in catalogue.SPEND:
+                series = series.with_labels(names)
+            is_exported = extensions or not series.is_ours
+            new = (states if is_exported else own_states)(series)
+            family = Family(series, new, limits)
+            if is_exported:
+                self.families.append(family)
+            return family
 
-        self._usage = kept(store.histograms, catalogue.TOKEN_USAGE)
-        self._duration = kept(store.histograms, catalogue.OPERATION_DURATION)
-        self._first_chunk = kept(store.histograms, catalogue.TIME_TO_FIRST_CHUNK)
-        self._per_chunk = kept(store.histograms, catalogue.TIME_PER_OUTPUT_CHUNK)
-        self._tool = kept(store.histograms, catalogue.TOOL_DURATION)
-        self._agent = kept(store.histograms, catalogue.AGENT_DURATION)
-        self._agent_calls = kept(store.histograms, catalogue.AGENT_CALLS)
-        self._agent_tool_calls = kept(store.histograms, catalogue.AGENT_TOOL_CALLS)
-        workflow = catalogue.workflow_duration(registry)
-        self._workflow = kept(store.histograms, workflow)
-        # Operations with a duration histogram of their own, and its series.
+        self._usage = kept(catalogue.TOKEN_USAGE)
+        self._duration = kept(catalogue.OPERATION_DURATION)
+        self._first_chunk = kept(catalogue.TIME_TO_FIRST_CHUNK)
+        self._per_chunk = kept(catalogue.TIME_PER_OUTPUT_CHUNK)
+        # Operations with a duration histogram of their own.
         self._own = {
-            semconv.EXECUTE_TOOL: (self._tool, catalogue.TOOL_DURATION),
-            semconv.INVOKE_AGENT: (self._agent, catalogue.AGENT_DURATION),
-            semconv.INVOKE_WORKFLOW: (self._workflow, workflow),
+            semconv.EXECUTE_TOOL: kept(catalogue.TOOL_DURATION),
+            semconv.INVOKE_AGENT: kept(catalogue.AGENT_DURATION),
         }
-        self._tokens = kept(store.counters, catalogue.TOKENS.with_labels(names))
-        self._details = kept(store.counters, catalogue.TOKEN_DETAILS.with_labels(names))
-        self._saved = kept(store.counters, catalogue.TOKENS_SAVED.with_labels(names))
-        self._cost = kept(store.amounts, catalogue.COST.with_labels(names))
-        self._cost_saved = kept(store.amounts, catalogue.COST_SAVED.with_labels(names))
-        self._operations = kept(store.counters, catalogue.OPERATIONS.with_labels(names))
-        self._documents = kept(store.counters, catalogue.DOCUMENTS)
-        self._unpriced = kept(store.counters, catalogue.UNPRICED)
-        self._partly_priced = kept(store.counters, catalogue.PARTLY_PRICED)
+        self._agent_calls = kept(catalogue.AGENT_CALLS)
+        self._agent_tool_calls = kept(catalogue.AGENT_TOOL_CALLS)
+        workflow = kept(catalogue.workflow_duration(registry))
+        self._own[semconv.INVOKE_WORKFLOW] = workflow
+        self._tokens = kept(catalogue.TOKENS)
+        self._details = kept(catalogue.TOKEN_DETAILS)
+        self._saved = kept(catalogue.TOKENS_SAVED)
+        self._cost = kept(catalogue.COST)
+        self._cost_saved = kept(catalogue.COST_SAVED)
+        self._operations = kept(catalogue.OPERATIONS)
+        self._documents = kept(catalogue.DOCUMENTS)
+        self._unpriced = kept(catalogue.UNPRICED)
+        self._partly_priced = kept(catalogue.PARTLY_PRICED)
         self._kinds: dict[Kind, _States] = {}
         self.usage_missing = 0
         # Label sets for which the gauge of calls in flight shows 0 when none is open.
@@ -304,9 +286,9 @@ class Fold:
                 labels, more = self.limits.bound(catalogue.DOCUMENTS.labels, values)
                 overflowed += more
         else:
-            labels, more = self.limits.bound(own[1].labels[:-1], values)
+            labels, more = self.limits.bound(own.series.labels[:-1], values)
             overflowed += more
-            duration = own[0].at(labels + errors)
+            duration = own.at(labels + errors)
         states = self._kinds[kind] = _States(
             base,
             chosen,

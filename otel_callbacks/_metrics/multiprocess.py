@@ -9,6 +9,7 @@ https://prometheus.github.io/client_python/multiprocess/
 from __future__ import annotations
 
 from collections import deque
+from functools import partial
 from operator import sub
 from typing import TYPE_CHECKING, Any, Final
 
@@ -18,10 +19,9 @@ from prometheus_client.registry import Collector
 from otel_callbacks._background import call_after_fork
 from otel_callbacks._metrics import series as catalogue
 from otel_callbacks._metrics.fold import Fold
-from otel_callbacks._metrics.store import ConventionsOnly, OwnStore
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from decimal import Decimal
 
     from prometheus_client import CollectorRegistry
@@ -61,12 +61,16 @@ class MultiprocessSink:
     ) -> None:
         # First, because a registry calls its collectors in order.
         registry.register(UpToDate(calls))
-        plain = PlainStore(registry)
-        store = plain if extensions else ConventionsOnly(plain, OwnStore())
         self._calls = calls
-        self._fold = Fold(store, limits, names, semconv_registry)
+        self._fold = Fold(
+            partial(_states, registry),
+            limits,
+            names,
+            semconv_registry,
+            extensions=extensions,
+        )
         self._counters = {
-            series.name: plain.counters(series)
+            series.name: _metric(registry, series)
             for series in catalogue.ABOUT
             if extensions and series.kind == "counter"
         }
@@ -149,7 +153,7 @@ class MultiprocessSink:
                 new = count - self._written.get(at, 0)
                 if new:
                     self._written[at] = count
-                    self._counters[series.name].at(labels).add(new, None)
+                    _child(self._counters[series.name], labels).inc(new)
 
 
 class UpToDate(Collector):
@@ -168,47 +172,30 @@ class UpToDate(Collector):
         return iter(())
 
 
-class PlainStore:
-    """Keeps series as metrics of prometheus_client."""
-
-    def __init__(self, registry: CollectorRegistry) -> None:
-        self._registry = registry
-
-    def counters(self, series: Series) -> _Family:
-        """Keep a counter."""
-        return _Family(
-            Counter(series.name, series.help, series.labels, registry=self._registry)
-        )
-
-    amounts = counters
-
-    def histograms(self, series: Series) -> _Family:
-        """Keep a histogram."""
-        return _Family(
-            Histogram(
-                series.name,
-                series.help,
-                series.labels,
-                buckets=series.buckets,
-                registry=self._registry,
-            )
-        )
+def _metric(registry: CollectorRegistry, series: Series) -> Any:
+    """Return a new counter or histogram of prometheus_client."""
+    if series.kind == "counter":
+        return Counter(series.name, series.help, series.labels, registry=registry)
+    return Histogram(
+        series.name,
+        series.help,
+        series.labels,
+        buckets=series.buckets,
+        registry=registry,
+    )
 
 
-class _Family:
-    """The label sets of one metric of prometheus_client."""
+def _child(metric: Any, labels: LabelValues) -> Any:
+    """Return one label set of a metric."""
+    return metric.labels(*labels) if labels else metric
 
-    def __init__(self, metric: Any) -> None:
-        self._metric = metric
-        self._states: dict[LabelValues, _State] = {}
 
-    def at(self, labels: LabelValues) -> _State:
-        """Return the state of a label set, and create it on first use."""
-        found = self._states.get(labels)
-        if found is None:
-            child = self._metric.labels(*labels) if labels else self._metric
-            found = self._states[labels] = _State(child)
-        return found
+def _states(
+    registry: CollectorRegistry, series: Series
+) -> Callable[[LabelValues], _State]:
+    """Return what makes the state of a label set."""
+    metric = _metric(registry, series)
+    return lambda labels: _State(_child(metric, labels))
 
 
 class _State:

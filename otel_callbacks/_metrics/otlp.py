@@ -12,7 +12,7 @@ import weakref
 from collections import Counter
 from importlib.metadata import version
 from operator import sub
-from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Final
 
 from opentelemetry import metrics, trace
 from opentelemetry.context import Context
@@ -22,7 +22,6 @@ from otel_callbacks import _semconv as semconv
 from otel_callbacks._metrics import series as catalogue
 from otel_callbacks._metrics.fold import Fold
 from otel_callbacks._metrics.series import ATTRIBUTES
-from otel_callbacks._metrics.store import ConventionsOnly, OwnStore
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -55,21 +54,6 @@ def _is_port(name: str, value: str) -> bool:
     return name == _PORT and value.isdecimal()
 
 
-class _Contexts:
-    """The contexts of exemplars; the observations of one call share a context."""
-
-    def __init__(self) -> None:
-        self._trace: Trace | None = None
-        self._context = _NOWHERE
-
-    def of(self, trace_: Trace | None) -> Context:
-        """Return a context in which a call's span is the current one."""
-        if trace_ is not self._trace:
-            self._trace = trace_
-            self._context = _NOWHERE if trace_ is None else _context(trace_)
-        return self._context
-
-
 def _context(trace_: Trace) -> Context:
     """Return a context in which a sampled span is the current one."""
     flags = trace.TraceFlags(trace.TraceFlags.SAMPLED)
@@ -82,8 +66,10 @@ class _Instrument:
 
     def __init__(self, series: Series) -> None:
         self.series = series
-        self.contexts = _Contexts()
         self.made: Any = None
+        # The observations of one call share a context.
+        self._trace: Trace | None = None
+        self._context = _NOWHERE
 
     def use(self, meter: Meter) -> None:
         """Create the instrument."""
@@ -98,105 +84,42 @@ class _Instrument:
                 explicit_bucket_boundaries_advisory=self.series.buckets,
             )
 
+    def context_of(self, trace_: Trace | None) -> Context:
+        """Return a context in which a call's span is the current one."""
+        if trace_ is not self._trace:
+            self._trace = trace_
+            self._context = _NOWHERE if trace_ is None else _context(trace_)
+        return self._context
+
 
 class _State:
     """One label set of an instrument."""
 
-    __slots__ = ("_attributes", "_instrument", "_whole")
+    __slots__ = ("_attributes", "_instrument", "_is_whole")
 
     def __init__(self, instrument: _Instrument, labels: LabelValues) -> None:
         self._instrument = instrument
         self._attributes = attributes_of(instrument.series, labels)
-        self._whole = instrument.series.is_whole
-
-
-class _Count(_State):
-    """One label set of a counter."""
-
-    __slots__ = ()
+        self._is_whole = instrument.series.is_whole
 
     def add(self, value: float | Decimal, trace_: Trace | None) -> None:
         """Add to the counter; OTLP has only doubles for amounts of money."""
         one = self._instrument
         amount = value if isinstance(value, int) else float(value)
-        one.made.add(amount, self._attributes, one.contexts.of(trace_))
-
-
-class _Distribution(_State):
-    """One label set of a histogram."""
-
-    __slots__ = ()
+        one.made.add(amount, self._attributes, one.context_of(trace_))
 
     def observe(self, value: float, trace_: Trace | None) -> None:
         """Observe one value."""
         one = self._instrument
-        seen = int(value) if self._whole else value
-        one.made.record(seen, self._attributes, one.contexts.of(trace_))
+        seen = int(value) if self._is_whole else value
+        one.made.record(seen, self._attributes, one.context_of(trace_))
 
     def observe_gaps(self, ticks: Sequence[int], trace_: Trace | None) -> None:
         """Observe the seconds between successive clock readings."""
-        context = self._instrument.contexts.of(trace_)
+        context = self._instrument.context_of(trace_)
         record, attributes = self._instrument.made.record, self._attributes
         for gap in map(sub, ticks[1:], ticks):
             record(gap * _SECONDS, attributes, context)
-
-
-_Kept = TypeVar("_Kept", _Count, _Distribution)
-
-
-class _Family(Generic[_Kept]):
-    """The label sets of one instrument."""
-
-    def __init__(
-        self, instrument: _Instrument, state: type[_Kept], store: MeterStore
-    ) -> None:
-        self._instrument = instrument
-        self._state: type[_Kept] = state
-        self._store = store
-        self._states: dict[LabelValues, _Kept] = {}
-
-    def at(self, labels: LabelValues) -> _Kept:
-        """Return the state of a label set, and create it on first use."""
-        found = self._states.get(labels)
-        if found is None:
-            found = self._states[labels] = self._state(self._instrument, labels)
-            self._store.is_young = True
-        return found
-
-
-class MeterStore:
-    """Keeps series as instruments of a meter."""
-
-    def __init__(self) -> None:
-        self._instruments: list[_Instrument] = []
-        self.is_young = False
-        """Whether a label set was added since the last read."""
-        # `use` comes before the first series.
-        self._meter: Any = None
-
-    def use(self, meter: Meter) -> None:
-        """Create all current and future instruments with this meter."""
-        self._meter = meter
-        self.is_young = True
-        for instrument in self._instruments:
-            instrument.use(meter)
-
-    def counters(self, series: Series) -> _Family[_Count]:
-        """Keep a counter."""
-        return _Family(self._of(series), _Count, self)
-
-    amounts = counters
-
-    def histograms(self, series: Series) -> _Family[_Distribution]:
-        """Keep a histogram."""
-        return _Family(self._of(series), _Distribution, self)
-
-    def _of(self, series: Series) -> _Instrument:
-        """Return the instrument of a series."""
-        instrument = _Instrument(series)
-        instrument.use(self._meter)
-        self._instruments.append(instrument)
-        return instrument
 
 
 _SCOPE: Final = "otel_callbacks"
@@ -216,22 +139,24 @@ class Meters:
     ) -> None:
         self._extensions = extensions
         self._registry = registry
-        self._store = MeterStore()
+        self._instruments: list[_Instrument] = []
+        # Whether a label set was added since the last read.
+        self._is_young = False
         self._sources: list[tuple[weakref.ref[CallQueue], Fold]] = []
         # The counts of the parent process at the fork.
         self._before: dict[str, Counter[LabelValues]] = {}
         self._now: dict[str, Counter[LabelValues]] = {}
         # The number of label sets of each series.
         self._sets: dict[str, int] = {}
-        self._meter(provider)
+        self._meter = self._use(provider)
 
     def attach(
         self, calls: CallQueue, limits: LabelLimits, names: tuple[str, ...] = ()
     ) -> None:
         """Add the calls of a queue."""
-        store = self._store
-        kept = store if self._extensions else ConventionsOnly(store, OwnStore())
-        fold = Fold(kept, limits, names, self._registry)
+        fold = Fold(
+            self._states, limits, names, self._registry, extensions=self._extensions
+        )
         self._sources.append((weakref.ref(calls), fold))
         calls.push(fold)
 
@@ -242,10 +167,22 @@ class Meters:
             one.name: sums[one.name] for one in catalogue.ABOUT if _grows(one)
         }
         self._sets.clear()
-        self._meter(provider)
+        self._meter = self._use(provider)
 
-    def _meter(self, provider: MeterProvider) -> None:
-        """Create all instruments."""
+    def _states(self, series: Series) -> Callable[[LabelValues], _State]:
+        """Return what makes the state of a label set."""
+        instrument = _Instrument(series)
+        instrument.use(self._meter)
+        self._instruments.append(instrument)
+
+        def new(labels: LabelValues) -> _State:
+            self._is_young = True
+            return _State(instrument, labels)
+
+        return new
+
+    def _use(self, provider: MeterProvider) -> Meter:
+        """Create all instruments, and return their meter."""
         meter = metrics.get_meter(
             _SCOPE, version("otel-callbacks"), provider, semconv.SCHEMA_URL
         )
@@ -258,7 +195,10 @@ class Meters:
             )
             observers = [self._observer(series)]
             make(series.metric, observers, series.metric_unit, series.help)
-        self._store.use(meter)
+        self._is_young = True
+        for instrument in self._instruments:
+            instrument.use(meter)
+        return meter
 
     def _observer(
         self, series: Series
@@ -289,9 +229,9 @@ class Meters:
         """
         if len(values) > self._sets.get(series.name, 0):
             self._sets[series.name] = len(values)
-            self._store.is_young = True
-        if series is catalogue.ABOUT[-1] and self._store.is_young:
-            self._store.is_young = False
+            self._is_young = True
+        if series is catalogue.ABOUT[-1] and self._is_young:
+            self._is_young = False
             time.sleep(_TICK_SECONDS)
 
     def _settle(self) -> None:

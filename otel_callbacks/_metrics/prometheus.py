@@ -15,11 +15,11 @@ from otel_callbacks._background import once
 from otel_callbacks._metrics import series as catalogue
 from otel_callbacks._metrics.fold import Fold
 from otel_callbacks._metrics.store import (
-    ConventionsOnly,
-    OwnStore,
     birth,
     empty,
     has_created_times,
+    metric_of,
+    own_states,
     shown,
 )
 from otel_callbacks._records import OK
@@ -59,11 +59,9 @@ class SeriesCollector(Collector):
         self._calls = calls
         self._series = catalogue.series_of(registry)
         self._extensions = extensions
-        self._store = OwnStore()
         # Creation times of the label sets that are counted elsewhere.
         self._born: dict[str, dict[LabelValues, float]] = {}
-        store = self._store if extensions else ConventionsOnly(self._store, OwnStore())
-        self._fold = Fold(store, limits, names, registry)
+        self._fold = Fold(own_states, limits, names, registry, extensions=extensions)
         calls.folds.append(self._fold)
 
     def collect(self) -> Iterator[Metric]:
@@ -71,7 +69,10 @@ class SeriesCollector(Collector):
         self._calls.settle()
         with self._calls.locked():
             births = has_created_times()
-            families = list(self._store.families(births=births))
+            families = [
+                metric_of(family.series, family.states, births=births)
+                for family in self._fold.families
+            ]
             if self._extensions:
                 for series, values in self._calls.about(self._fold):
                     born = self._born.setdefault(series.name, {})

@@ -43,6 +43,11 @@ class Series(NamedTuple):
         """Whether the series is not in the conventions."""
         return self.metric.startswith("otel_callbacks.")
 
+    @property
+    def is_money(self) -> bool:
+        """Whether the series counts US dollars."""
+        return self.metric_unit == "{USD}"
+
     def with_labels(self, names: tuple[str, ...]) -> Series:
         """Return the series with the app's additional labels."""
         return self._replace(labels=(*self.labels, *names))

@@ -1,7 +1,8 @@
-"""The stores of series that `Fold` adds to, one for each way of export.
+"""The label sets of the series that `Fold` adds to, and their limits.
 
-Our own for scrapes (``OwnStore``), OpenTelemetry's instruments for pushes (``otlp``),
-or prometheus_client's metrics for several processes (``multiprocess``).
+A label set has a state for each way of export: our own for scrapes (below),
+OpenTelemetry's instruments for pushes (``otlp``), or prometheus_client's metrics for
+several processes (``multiprocess``).
 """
 
 from __future__ import annotations
@@ -9,9 +10,10 @@ from __future__ import annotations
 import time
 from bisect import bisect_left, bisect_right
 from collections import Counter
+from collections.abc import Callable
 from decimal import Context, Decimal
 from operator import sub
-from typing import TYPE_CHECKING, Final, Generic, Protocol, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Protocol, TypeAlias
 
 from prometheus_client import Counter as PlainCounter
 from prometheus_client.core import (
@@ -27,7 +29,7 @@ from otel_callbacks import _semconv as semconv
 from otel_callbacks._metrics.series import label
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from otel_callbacks._metrics.series import Series
 
@@ -41,6 +43,9 @@ _MONEY: Final = Context(prec=50, traps=[])
 Trace: TypeAlias = tuple[int, int, int]
 """What an exemplar points to: trace id, span id, Unix time in nanoseconds. A plain
 tuple, as one is made for each call and few are ever shown."""
+
+
+LabelValues: TypeAlias = tuple[str, ...]
 
 
 def _exemplar(trace: Trace, value: float) -> Exemplar:
@@ -145,107 +150,51 @@ class Distribution:
         self.sum += (ticks[-1] - ticks[0]) * _SECONDS
 
 
-_Count = TypeVar("_Count", Count, Amount)
+def own_states(series: Series) -> Callable[[LabelValues], Any]:
+    """Return what makes a state that is kept in this process."""
+    if series.kind == "histogram":
+        return lambda _: Distribution(series.buckets)
+    kept = Amount if series.is_money else Count
+    return lambda _: kept()
 
 
-class Counters(Generic[_Count]):
-    """One counter family."""
-
-    __slots__ = ("_counts", "_new", "series")
-
-    def __init__(self, series: Series, new: Callable[[], _Count]) -> None:
-        self.series = series
-        self._new: Callable[[], _Count] = new
-        self._counts: dict[LabelValues, _Count] = {}
-
-    def at(self, labels: LabelValues) -> _Count:
-        """Return the state of a label set, and create it on first use."""
-        found = self._counts.get(labels)
-        if found is None:
-            found = self._counts[labels] = self._new()
-        return found
-
-    def family(self, *, births: bool = False) -> Metric:
-        """Return the family as prometheus_client's metric."""
-        family = CounterMetricFamily(
-            self.series.name, self.series.help, labels=self.series.labels
-        )
-        for labels, count in self._counts.items():
-            last = float(count.last)
-            exemplar = _exemplar(count.trace, last) if count.trace else None
-            born = count.born if births else None
-            family.add_metric(labels, float(count.value), born, exemplar=exemplar)
-        return family
+def metric_of(
+    series: Series, states: Mapping[LabelValues, Any], *, births: bool
+) -> Metric:
+    """Return the states of a series as prometheus_client's metric."""
+    if series.kind == "histogram":
+        return _histogram(series, states, births=births)
+    family = CounterMetricFamily(series.name, series.help, labels=series.labels)
+    count: Count | Amount
+    for labels, count in states.items():
+        exemplar = _exemplar(count.trace, float(count.last)) if count.trace else None
+        born = count.born if births else None
+        family.add_metric(labels, float(count.value), born, exemplar=exemplar)
+    return family
 
 
-class Histograms:
-    """One histogram family."""
-
-    __slots__ = ("_names", "_states", "series")
-
-    def __init__(self, series: Series) -> None:
-        self.series = series
-        bounds = (*series.buckets, float("inf"))
-        self._names = [str(floatToGoString(b)) for b in bounds]  # type: ignore[no-untyped-call]
-        self._states: dict[LabelValues, Distribution] = {}
-
-    def at(self, labels: LabelValues) -> Distribution:
-        """Return the state of a label set, and create it on first use."""
-        found = self._states.get(labels)
-        if found is None:
-            found = self._states[labels] = Distribution(self.series.buckets)
-        return found
-
-    def family(self, *, births: bool = False) -> Metric:
-        """Return the family as prometheus_client's metric."""
-        family = HistogramMetricFamily(
-            self.series.name,
-            self.series.help,
-            labels=self.series.labels,
-            unit=self.series.unit,
-        )
-        for labels, state in self._states.items():
-            count = 0
-            buckets: list[tuple[str, float, Exemplar | None]] = []
-            for bucket, name in enumerate(self._names):
-                count += state.counts[bucket]
-                seen = state.exemplars.get(bucket)
-                exemplar = _exemplar(seen[1], seen[0]) if seen else None
-                buckets.append((name, count, exemplar))
-            family.add_metric(labels, buckets, state.sum)  # type: ignore[arg-type]
-            if births:
-                named = dict(zip(self.series.labels, labels, strict=True))
-                family.add_sample(f"{self.series.name}_created", named, state.born)
-        return family
-
-
-class OwnStore:
-    """Keeps families in this process, for a collector."""
-
-    def __init__(self) -> None:
-        self._families: list[Counters[Count] | Counters[Amount] | Histograms] = []
-
-    def counters(self, series: Series) -> Counters[Count]:
-        """Keep a counter."""
-        family = Counters(series, Count)
-        self._families.append(family)
-        return family
-
-    def amounts(self, series: Series) -> Counters[Amount]:
-        """Keep a counter of money."""
-        family = Counters(series, Amount)
-        self._families.append(family)
-        return family
-
-    def histograms(self, series: Series) -> Histograms:
-        """Keep a histogram."""
-        family = Histograms(series)
-        self._families.append(family)
-        return family
-
-    def families(self, *, births: bool = False) -> Iterator[Metric]:
-        """Yield the families in the order of their creation."""
-        return (family.family(births=births) for family in self._families)
+def _histogram(
+    series: Series, states: Mapping[LabelValues, Distribution], *, births: bool
+) -> Metric:
+    """Return the states of a histogram as prometheus_client's metric."""
+    bounds = (*series.buckets, float("inf"))
+    names = [str(floatToGoString(bound)) for bound in bounds]  # type: ignore[no-untyped-call]
+    family = HistogramMetricFamily(
+        series.name, series.help, labels=series.labels, unit=series.unit
+    )
+    for labels, state in states.items():
+        count = 0
+        buckets: list[tuple[str, float, Exemplar | None]] = []
+        for bucket, name in enumerate(names):
+            count += state.counts[bucket]
+            seen = state.exemplars.get(bucket)
+            exemplar = _exemplar(seen[1], seen[0]) if seen else None
+            buckets.append((name, count, exemplar))
+        family.add_metric(labels, buckets, state.sum)  # type: ignore[arg-type]
+        if births:
+            named = dict(zip(series.labels, labels, strict=True))
+            family.add_sample(f"{series.name}_created", named, state.born)
+    return family
 
 
 def shown(
@@ -286,8 +235,6 @@ _CLOSED: Final = frozenset(
     }
 )
 SERIES_LIMIT: Final = 10_000
-
-LabelValues = tuple[str, ...]
 
 
 class LabelLimits:
@@ -341,21 +288,11 @@ class LabelLimits:
         )
 
 
-_State_co = TypeVar("_State_co", covariant=True)
-
-
 class CounterState(Protocol):
-    """One label set of a counter."""
+    """One label set of a counter: of things, or of US dollars."""
 
-    def add(self, value: float, trace: Trace | None, /) -> None:
-        """Add a number of things."""
-
-
-class MoneyState(Protocol):
-    """One label set of a counter of US dollars."""
-
-    def add(self, value: Decimal, trace: Trace | None, /) -> None:
-        """Add an amount."""
+    def add(self, value: Any, trace: Trace | None, /) -> None:
+        """Add a number or an amount."""
 
 
 class HistogramState(Protocol):
@@ -368,72 +305,29 @@ class HistogramState(Protocol):
         """Observe the seconds between readings of a clock in nanoseconds."""
 
 
-class Family(Protocol[_State_co]):
-    """The label sets of one series."""
-
-    def at(self, labels: LabelValues, /) -> _State_co:
-        """Return the state of a label set, the same one each time."""
+States: TypeAlias = Callable[["Series"], Callable[[LabelValues], Any]]
+"""Takes a series, and returns what makes the state of a new label set."""
 
 
-_State = TypeVar("_State")
+class Family:
+    """The label sets of one series, with a limit on their number."""
 
-
-class Bounded(Generic[_State]):
-    """A family with a limit on its label sets, which label limits do not bound."""
-
-    __slots__ = ("_family", "_limits", "_series", "_states")
+    __slots__ = ("_limits", "_new", "series", "states")
 
     def __init__(
-        self, series: Series, family: Family[_State], limits: LabelLimits
+        self, series: Series, new: Callable[[LabelValues], Any], limits: LabelLimits
     ) -> None:
-        self._series = series
-        self._family = family
+        self.series = series
+        self._new = new
         self._limits = limits
-        self._states: dict[LabelValues, _State] = {}
+        self.states: dict[LabelValues, Any] = {}
 
-    def at(self, labels: LabelValues) -> _State:
-        """Return the state of a label set, or of the overflow label set."""
-        found = self._states.get(labels)
-        if found is not None:
-            return found
-        if len(self._states) < self._limits.series_limit:
-            found = self._states[labels] = self._family.at(labels)
-            return found
-        return self._family.at(self._limits.beyond(self._series, labels))
-
-
-class Store(Protocol):
-    """Keeps series, one family for each."""
-
-    def counters(self, series: Series, /) -> Family[CounterState]:
-        """Keep a counter."""
-
-    def amounts(self, series: Series, /) -> Family[MoneyState]:
-        """Keep a counter of US dollars."""
-
-    def histograms(self, series: Series, /) -> Family[HistogramState]:
-        """Keep a histogram."""
-
-
-class ConventionsOnly:
-    """A store that exports only the series of the conventions."""
-
-    def __init__(self, store: Store, nowhere: Store) -> None:
-        self._store = store
-        self._nowhere = nowhere
-
-    def counters(self, series: Series) -> Family[CounterState]:
-        """Keep a counter."""
-        return self._of(series).counters(series)
-
-    def amounts(self, series: Series) -> Family[MoneyState]:
-        """Keep a counter of US dollars."""
-        return self._of(series).amounts(series)
-
-    def histograms(self, series: Series) -> Family[HistogramState]:
-        """Keep a histogram."""
-        return self._of(series).histograms(series)
-
-    def _of(self, series: Series) -> Store:
-        """Return the store of a series."""
-        return self._nowhere if series.is_ours else self._store
+    def at(self, labels: LabelValues) -> Any:
+        """Return the state of a label set, or of the one for those beyond the limit."""
+        found = self.states.get(labels)
+        if found is None and len(self.states) >= self._limits.series_limit:
+            labels = self._limits.beyond(self.series, labels)
+            found = self.states.get(labels)
+        if found is None:
+            found = self.states[labels] = self._new(labels)
+        return found

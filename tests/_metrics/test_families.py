@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from array import array
+from decimal import Decimal
 from itertools import accumulate
 from typing import TYPE_CHECKING, Any
 
@@ -13,14 +14,15 @@ from hypothesis import strategies as st
 from prometheus_client import disable_created_metrics, enable_created_metrics
 from prometheus_client.core import Exemplar
 
-from otel_callbacks._metrics.series import Series
+from otel_callbacks._metrics.series import COST, Series
 from otel_callbacks._metrics.store import (
-    Count,
-    Counters,
     Distribution,
-    Histograms,
+    Family,
+    LabelLimits,
     empty,
     has_created_times,
+    metric_of,
+    own_states,
     shown,
 )
 
@@ -34,6 +36,16 @@ HISTOGRAM = Series("wait", "histogram", "s", "Waiting.", ("shop",), (0.5, 1.0))
 GAUGE = Series("open", "gauge", "{shop}", "Open.", ("shop",))
 
 
+def family_of(series: Series) -> Family:
+    """Return a family without label sets, kept in this process."""
+    return Family(series, own_states(series), LabelLimits(10))
+
+
+def written(family: Family, *, births: bool = False) -> Metric:
+    """Return a family as it is written out."""
+    return metric_of(family.series, family.states, births=births)
+
+
 def samples(family: Metric) -> list[tuple[str, dict[str, str], float, Any]]:
     """Return a family's samples as plain tuples."""
     return [(one.name, one.labels, one.value, one.exemplar) for one in family.samples]
@@ -41,11 +53,11 @@ def samples(family: Metric) -> list[tuple[str, dict[str, str], float, Any]]:
 
 def test_counter_adds_up() -> None:
     """Each label set adds up for itself; without a trace there is no exemplar."""
-    counters = Counters(COUNTER, Count)
+    counters = family_of(COUNTER)
     counters.at(("red",)).add(2, None)
     counters.at(("red",)).add(3, None)
     counters.at(("white",)).add(1, None)
-    family = counters.family()
+    family = written(counters)
     assert (family.name, family.type, family.documentation) == (
         "roses",
         "counter",
@@ -59,22 +71,22 @@ def test_counter_adds_up() -> None:
 
 def test_counter_points_to_the_last_sampled_part() -> None:
     """The exemplar is the last addition that had a trace, with its own value."""
-    counters = Counters(COUNTER, Count)
+    counters = family_of(COUNTER)
     counters.at(("red",)).add(2, TRACE)
     counters.at(("red",)).add(3, None)
-    assert samples(counters.family()) == [
+    assert samples(written(counters)) == [
         ("roses_total", {"colour": "red"}, 5, Exemplar(IDS, 2, 1.5))
     ]
 
 
 def test_histogram_sorts_into_buckets() -> None:
     """Bounds belong to their bucket, counts are cumulative, infinity holds all."""
-    histograms = Histograms(HISTOGRAM)
+    histograms = family_of(HISTOGRAM)
     state = histograms.at(("here",))
     for value in (0.5, 0.6, 7.0):
         state.observe(value, None)
     assert histograms.at(("here",)) is state
-    family = histograms.family()
+    family = written(histograms)
     assert (family.name, family.type, family.unit) == (
         "wait_seconds",
         "histogram",
@@ -92,13 +104,13 @@ def test_histogram_sorts_into_buckets() -> None:
 
 def test_each_bucket_points_to_its_last_sampled_value() -> None:
     """An exemplar stands on the bucket of its value, the newest one."""
-    histograms = Histograms(HISTOGRAM)
+    histograms = family_of(HISTOGRAM)
     state = histograms.at(("here",))
     state.observe(0.1, TRACE)
     state.observe(0.2, TRACE)
     state.observe(0.3, None)
     state.observe(9.0, TRACE)
-    exemplars = [one.exemplar for one in histograms.family().samples[:3]]
+    exemplars = [one.exemplar for one in written(histograms).samples[:3]]
     assert exemplars == [Exemplar(IDS, 0.2, 1.5), None, Exemplar(IDS, 9.0, 1.5)]
 
 
@@ -153,14 +165,14 @@ def test_gauge_and_counter_take_values_from_elsewhere() -> None:
 def test_label_sets_have_created_times() -> None:
     """Prometheus adds a zero there; it is before the scrape that shows them first."""
     before = time.time() - 1
-    counters, histograms = Counters(COUNTER, Count), Histograms(HISTOGRAM)
+    counters, histograms = family_of(COUNTER), family_of(HISTOGRAM)
     counters.at(("red",)).add(2, None)
     histograms.at(("here",)).observe(1, None)
     elsewhere = shown(COUNTER, {("red",): 4}, {("red",): before})
     now = time.time()
     for family, name in (
-        (counters.family(births=True), "roses_created"),
-        (histograms.family(births=True), "wait_seconds_created"),
+        (written(counters, births=True), "roses_created"),
+        (written(histograms, births=True), "wait_seconds_created"),
         (elsewhere, "roses_created"),
     ):
         (created,) = (one for one in family.samples if one.name == name)
@@ -181,3 +193,11 @@ def test_empty_family_has_name_and_no_samples() -> None:
     """A registry's check of names needs no values."""
     family = empty(COUNTER)
     assert (family.name, family.type, family.samples) == ("roses", "counter", [])
+
+
+def test_money_is_exact() -> None:
+    """A hundred dimes of a cent are one cent, which floats would miss."""
+    cost = family_of(COST).at(())
+    for _ in range(100):
+        cost.add(Decimal("0.0001"), None)
+    assert cost.value == Decimal("0.01")

@@ -175,14 +175,15 @@ def test_a_start_that_is_interrupted_is_not_in_flight(
     def interrupt(*_: object) -> None:
         raise KeyboardInterrupt
 
-    with capture(Settings(strict=True)) as telemetry:
-        for sink in (LedgerSink, MultiprocessSink):
-            with monkeypatch.context() as patched:
-                patched.setattr(sink, "started", interrupt)
+    for sink in (LedgerSink, MultiprocessSink):
+        # Before the handler is made: a table binds the methods of its sinks.
+        with monkeypatch.context() as patched:
+            patched.setattr(sink, "started", interrupt)
+            with capture(Settings(strict=True)) as telemetry:
                 with pytest.raises(KeyboardInterrupt):
                     telemetry.handler.on_chat_model_start({}, [["?"]], run_id=uuid4())
-        assert telemetry.value("otel_callbacks_operations_in_flight") == 0
-        assert telemetry.value("otel_callbacks_open_runs") == 0
+                assert telemetry.value("otel_callbacks_operations_in_flight") == 0
+                assert telemetry.value("otel_callbacks_open_runs") == 0
 
 
 def test_forked_child_leaves_its_parents_runs_to_the_parent() -> None:

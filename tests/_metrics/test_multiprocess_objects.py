@@ -9,8 +9,6 @@ from prometheus_client import CollectorRegistry
 
 from otel_callbacks import OTelCallbackHandler, Settings
 from otel_callbacks._metrics import wiring
-from otel_callbacks._metrics.multiprocess import PlainStore
-from otel_callbacks._metrics.series import TOKENS
 from otel_callbacks.testing import FakeChatModel
 
 if TYPE_CHECKING:
@@ -55,11 +53,3 @@ def test_conventions_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     sums = values(monkeypatch, extensions=False)
     assert not [name for name in sums if name.startswith("otel_callbacks")]
     assert sums["gen_ai_client_token_usage_sum"] == 20
-
-
-def test_a_label_set_has_one_object() -> None:
-    """Each series is asked of prometheus_client once."""
-    family = PlainStore(CollectorRegistry()).counters(TOKENS)
-    labels = ("x",) * len(TOKENS.labels)
-    assert family.at(labels) is family.at(labels)
-    assert family.at(labels) is not family.at(("y", *labels[1:]))
