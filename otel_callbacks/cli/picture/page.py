@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from html import escape
 from pathlib import Path
+from string import Template
 from typing import TYPE_CHECKING, Any, Final
 
 from otel_callbacks import _semconv as semconv
@@ -16,44 +17,23 @@ if TYPE_CHECKING:
     from otel_callbacks.cli.picture.sums import Comparison
     from otel_callbacks.cli.picture.timeline import Row, Timeline
 
-STYLE: Final = Path(__file__).with_name("page.css").read_text(encoding="utf-8")
-
-
+_HERE: Final = Path(__file__).parent
+STYLE: Final = (_HERE / "page.css").read_text(encoding="utf-8")
 _TICKS: Final = 4
 _CONTENT: Final = frozenset(
     {semconv.SYSTEM_INSTRUCTIONS, semconv.INPUT_MESSAGES, semconv.OUTPUT_MESSAGES}
-)
-_HEAD: Final = """\
-<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta name="color-scheme" content="light dark">
-<meta http-equiv="Content-Security-Policy"
- content="default-src 'none'; style-src 'unsafe-inline'">
-<title>Traces of the flower shop</title>
-<style>
-"""
-_INTRODUCTION: Final = (
-    "Each line is a span, each box one trace with its own time scale. "
-    "Open a line with Enter or a click to see its attributes."
 )
 
 
 def page(timelines: Sequence[Timeline], comparisons: Sequence[Comparison]) -> str:
     """Return the page's HTML."""
-    parts = [
-        _HEAD,
-        STYLE,
-        "</style>\n</head>\n<body>\n<main>\n<h1>Traces of the flower shop</h1>\n",
-        f"<p>{escape(_INTRODUCTION)}</p>\n",
-        legend(),
-        *map(trace, timelines),
-        _tokens(comparisons),
-        "</main>\n</body>\n</html>\n",
-    ]
-    return "".join(parts)
+    template = Template((_HERE / "page.html").read_text(encoding="utf-8"))
+    return template.substitute(
+        style=STYLE,
+        legend=legend(),
+        traces="".join(map(trace, timelines)),
+        tokens="".join(map(_tokens, comparisons)),
+    )
 
 
 def legend() -> str:
@@ -197,21 +177,13 @@ def _details(row: Row) -> Iterator[str]:
         yield f"<div><dt>{escape(name)}</dt><dd>{escape(text)}</dd></div>"
 
 
-def _tokens(comparisons: Sequence[Comparison]) -> str:
-    """Return the table of tokens by model and outcome."""
-    rows = "".join(
+def _tokens(one: Comparison) -> str:
+    """Return the row of one model and outcome in the table of tokens."""
+    cost = f"${one.counters.cost:.6f}" if one.counters.cost else ""
+    numbers = "".join(f"<td>{number}</td>" for number in (*one.numbers, cost))
+    return (
         f"<tr><td>{escape(one.model)}</td>"
         f'<td><i class="dot {escape(one.outcome)}"></i>'
         f"{escape(OUTCOMES.get(one.outcome, one.outcome))}</td>"
-        + "".join(f"<td>{number}</td>" for number in one.numbers)
-        + (f"<td>${cost:.6f}</td>" if (cost := one.counters.cost) else "<td></td>")
-        + f"<td>{'equal' if one.equal else 'NOT equal'}</td></tr>\n"
-        for one in comparisons
-    )
-    return (
-        "<section><header><h2>Tokens by model and outcome</h2></header>\n"
-        '<div class="scroll"><table><thead><tr><th>model</th><th>outcome</th>'
-        "<th>calls</th><th>input</th><th>output</th><th>cost</th>"
-        "<th>counters and results</th></tr></thead>\n"
-        f"<tbody>{rows}</tbody></table></div></section>\n"
+        f"{numbers}<td>{'equal' if one.equal else 'NOT equal'}</td></tr>\n"
     )

@@ -113,6 +113,12 @@ def lines(
             yield _fitted(line, width, pad=False)
 
 
+def draw_on(out: Output, timeline: Timeline) -> None:
+    """Write one trace in the width of an output."""
+    for line in lines([timeline], out.width, plain=out.ascii_only):
+        out.parts(line)
+
+
 def _tail(row: _Cells, sizes: Sequence[int]) -> list[tuple[str, bool]]:
     """Return the texts after a bar, and whether each is the note.
 
@@ -268,6 +274,4 @@ class WaterfallExporter(SpanExporter):
         self._traces += 1
         self._seconds += timeline.seconds
         self._calls += timeline.calls[: _CALLS - len(self._calls)]
-        out = self._output()
-        for line in lines([timeline], out.width, plain=out.ascii_only):
-            out.parts(line)
+        draw_on(self._output(), timeline)

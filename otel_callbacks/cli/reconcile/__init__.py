@@ -33,8 +33,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from datetime import date
 
+    from prometheus_client.samples import Sample
+
     from otel_callbacks.cli.reconcile.exports import Export, Item
-    from otel_callbacks.cli.report.spending import Sample
 
 TYPES: Final = report.TYPES
 """What reads the text of this command's arguments."""
@@ -88,10 +89,10 @@ def ours(
         if operations is not None and labels.get(OPERATION) not in operations:
             continue
         model = labels.get(RESPONSE_MODEL) or labels.get(REQUEST_MODEL) or ""
-        if sample.series == source.TOKENS:
+        if sample.name == source.TOKENS:
             is_input = labels.get(TOKEN_TYPE) == semconv.INPUT
             key = model, INPUT if is_input else OUTPUT
-        elif sample.series == source.COST:
+        elif sample.name == source.COST:
             key = model, COST
         else:
             continue
@@ -171,6 +172,8 @@ def run(options: argparse.Namespace) -> int:
             f"{options.file}: {error}. Export OpenAI's usage as CSV or JSON, or write "
             "a CSV with the columns date, model, input_tokens, output_tokens, cost.",
         )
+    if options.provider is None:
+        options.provider = export.provider
     compare = _sums if options.prometheus is None else _days
     try:
         compared = compare(options, export)
@@ -196,11 +199,6 @@ class Compared(NamedTuple):
     """Whether our side has all that was counted."""
 
 
-def _provider(options: argparse.Namespace, export: Export) -> str:
-    """Return the provider whose calls are compared; empty for all."""
-    return export.provider if options.provider is None else options.provider
-
-
 def _sums(options: argparse.Namespace, export: Export) -> Compared:
     """Compare with an app's series, which have no days."""
     days = export.days
@@ -217,7 +215,7 @@ def _sums(options: argparse.Namespace, export: Export) -> Compared:
         f"{days[0]} to {days[-1]}: only their sums are compared. --prometheus URL "
         "compares days."
     )
-    our = ours(read.samples, _provider(options, export), export.operations)
+    our = ours(read.samples, options.provider, export.operations)
     return Compared(gaps(None, our, theirs(export.items)), [remark])
 
 
@@ -233,7 +231,7 @@ def _days(options: argparse.Namespace, export: Export) -> Compared:
         )
         reads.append(read)
         their = theirs(item for item in export.items if item.day == day)
-        our = ours(read.samples, _provider(options, export), export.operations)
+        our = ours(read.samples, options.provider, export.operations)
         found += gaps(day, our, their, whole)
     until = since + _DAY
     if not any(read.samples for read in reads):

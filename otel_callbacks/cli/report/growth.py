@@ -7,7 +7,6 @@ process was reset. An increase that a gap hides is in no sum; the report names t
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import math
 import re
@@ -16,12 +15,13 @@ from itertools import pairwise, product
 from statistics import median
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from prometheus_client.samples import Sample
+
 from otel_callbacks.cli.report.spending import (
     SPEND,
     STARTED,
     Prometheus,
     Read,
-    Sample,
     SourceError,
     merged,
     selector,
@@ -89,22 +89,15 @@ class _Window(NamedTuple):
         return [self.since, *([self.until] if self.until < self.now - _MINUTE else [])]
 
 
-@dataclasses.dataclass(slots=True)
-class _Coverage:
-    """The times around an end at which a target was scraped."""
-
-    times: set[float] = dataclasses.field(default_factory=set)
-
-    def is_gap(self, end: float) -> bool:
-        """Return whether the last value before an end is older than usual."""
-        times = sorted(self.times)
-        before = [time for time in times if time <= end]
-        after = [time for time in times if time > end]
-        if not before or not after:
-            return True
-        usual = [b - a for side in (before, after) for a, b in pairwise(side)]
-        most = 3 * max(median(usual) if usual else _MINUTE, _MINUTE)
-        return after[0] - before[-1] > most
+def _is_gap(end: float, times: Iterable[float]) -> bool:
+    """Return whether the last of some times before an end is older than usual."""
+    before = sorted(time for time in times if time <= end)
+    after = sorted(time for time in times if time > end)
+    if not before or not after:
+        return True
+    usual = [b - a for side in (before, after) for a, b in pairwise(side)]
+    most = 3 * max(median(usual) if usual else _MINUTE, _MINUTE)
+    return after[0] - before[-1] > most
 
 
 def _longest(times: Iterable[float]) -> float:
@@ -151,7 +144,8 @@ class _Reading:
         self.created: dict[str, Histories] = {}
         self.processes: dict[Target, Points] = {}
         self.silences: list[Silence] = []
-        self.coverage: dict[float, dict[Target, _Coverage]] = {
+        # The times around an end at which a target was scraped.
+        self.coverage: dict[float, dict[Target, set[float]]] = {
             end: {} for end in window.ends
         }
         # Values more than an hour before the start, or more than an hour after the end.
@@ -196,8 +190,7 @@ class _Reading:
             last = min(end + _HOUR, window.now)
             near = ask(series, end - _HOUR, last, _MINUTE)
             for key, points in near.items():
-                covered = self.coverage[end].setdefault(_target(key), _Coverage())
-                covered.times.update(points)
+                self.coverage[end].setdefault(_target(key), set()).update(points)
             _merge(found, near)
         return found
 
@@ -292,8 +285,8 @@ class _Reading:
 
     def _is_gap(self, end: float, key: Labels) -> bool:
         """Return whether an end of the period lies in a gap of a counter's target."""
-        covered = self.coverage.get(end, {}).get(_target(key))
-        return end in self.coverage and (covered is None or covered.is_gap(end))
+        times = self.coverage.get(end, {}).get(_target(key), ())
+        return end in self.coverage and _is_gap(end, times)
 
     def _is_new(self, key: Labels, first: _Point, *, is_gap: bool) -> bool:
         """Return whether a counter without a value before the period started in it."""
@@ -304,8 +297,8 @@ class _Reading:
         # Its start time is unknown, but others on the same path, such as a
         # push, were read when the time began.
         return any(
-            not one.is_gap(since)
-            for target, one in covered.items()
+            not _is_gap(since, times)
+            for target, times in covered.items()
             if target not in self.processes
         )
 

@@ -19,6 +19,8 @@ from otel_callbacks.cli._http import FAILURES, address, get
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
+    from prometheus_client.samples import Sample
+
     from otel_callbacks.cli._http import Address, Answer
 
     Labels = tuple[tuple[str, str], ...]
@@ -59,14 +61,6 @@ def merged(silences: Iterable[Silence]) -> tuple[Silence, ...]:
     return tuple(found)
 
 
-class Sample(NamedTuple):
-    """One value of one series."""
-
-    series: str
-    labels: Mapping[str, str]
-    value: float
-
-
 class Read(NamedTuple):
     """The values of a source, and whether they are complete."""
 
@@ -100,7 +94,7 @@ def read_metrics(url: str, chosen: Sequence[Matcher] = ()) -> Read:
         for family in text_string_to_metric_families(text):
             for one in family.samples:
                 if one.name in SPEND and all(m.holds(one.labels) for m in chosen):
-                    found.append(Sample(one.name, one.labels, one.value))
+                    found.append(one)
                 elif one.name == STARTED:
                     started = datetime.fromtimestamp(one.value, UTC)
     except (ValueError, KeyError, IndexError):
@@ -108,7 +102,7 @@ def read_metrics(url: str, chosen: Sequence[Matcher] = ()) -> Read:
         raise SourceError(message) from None
     broken = next((one for one in found if not math.isfinite(one.value)), None)
     if broken is not None:
-        message = f"{where.url} says {broken.value} of {broken.series}: that is no sum"
+        message = f"{where.url} says {broken.value} of {broken.name}: that is no sum"
         raise SourceError(message)
     if not found and "otel_callbacks" not in text:
         message = f"{where.url} has none of our series. {remedy}"
@@ -349,7 +343,7 @@ def _number(sample: Sample) -> str:
     operation = sample.labels.get(OPERATION)
     if operation is not None and operation not in _PAID:
         return ""
-    if sample.series == TOKENS:
+    if sample.name == TOKENS:
         return f"{sample.labels.get(TOKEN_TYPE, semconv.OUTPUT)}_tokens"
     return {
         TOKENS_SAVED: "saved_tokens",
@@ -357,4 +351,4 @@ def _number(sample: Sample) -> str:
         COST_SAVED: "saved_usd",
         OPERATIONS: "calls",
         UNPRICED_TOKENS: "unpriced_tokens",
-    }[sample.series]
+    }[sample.name]

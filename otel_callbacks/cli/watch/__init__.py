@@ -155,19 +155,11 @@ class View:
         heads = ("calls", "input", "output", "cost, $")
         columns += [Column(head, right=True) for head in heads]
         self._out.line()
-        self._out.table(
-            columns,
-            [
-                [
-                    model,
-                    f"{one.calls:,}",
-                    f"{one.input:,}",
-                    f"{one.output:,}",
-                    f"{one.dollars:.6f}",
-                ]
-                for model, one in totals
-            ],
-        )
+        rows = [
+            [model, *(f"{number:,}" for number in one[:3]), f"{one.dollars:.6f}"]
+            for model, one in totals
+        ]
+        self._out.table(columns, rows)
 
     def _trace(self, timeline: Timeline) -> None:
         """Show one trace; of a long one, the first lines."""
@@ -175,9 +167,7 @@ class View:
 
         self._out.line()
         short = timeline._replace(rows=timeline.rows[:_ROWS_AT_MOST])
-        plain = self._out.ascii_only
-        for line in waterfall.lines([short], self._out.width, plain=plain):
-            self._out.parts(line)
+        waterfall.draw_on(self._out, short)
         if (more := len(timeline.rows) - _ROWS_AT_MOST) > 0:
             self._out.line(f"... and {more} more spans.", "dim")
         self._out.line(timeline.sentence, indent=2)

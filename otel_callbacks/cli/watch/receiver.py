@@ -11,6 +11,7 @@ import socket
 import threading
 import zlib
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Self
 
@@ -20,13 +21,8 @@ from google.protobuf.json_format import MessageToJson, ParseDict, ParseError  # 
 from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 from google.rpc.status_pb2 import Status  # type: ignore[import-untyped]
 from opentelemetry.proto.collector.logs.v1 import logs_service_pb2 as logs
-from opentelemetry.proto.collector.logs.v1 import logs_service_pb2_grpc as logs_grpc
 from opentelemetry.proto.collector.metrics.v1 import metrics_service_pb2 as metrics
-from opentelemetry.proto.collector.metrics.v1 import (
-    metrics_service_pb2_grpc as metrics_grpc,
-)
 from opentelemetry.proto.collector.trace.v1 import trace_service_pb2 as traces
-from opentelemetry.proto.collector.trace.v1 import trace_service_pb2_grpc as traces_grpc
 from starlette.applications import Starlette
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
@@ -89,18 +85,21 @@ class Receiver:
         routes: Sequence[BaseRoute] = (),
         refused: Callable[[str], None] = lambda _: None,
     ) -> None:
-        self._take: dict[str, tuple[Any, Any, Callable[[Any], str]]] = {
+        self._take: dict[str, tuple[str, Any, Any, Callable[[Any], str]]] = {
             "/v1/traces": (
+                "trace.v1.TraceService",
                 traces.ExportTraceServiceRequest,
                 traces.ExportTraceServiceResponse,
                 self._take_spans,
             ),
             "/v1/logs": (
+                "logs.v1.LogsService",
                 logs.ExportLogsServiceRequest,
                 logs.ExportLogsServiceResponse,
                 self._take_logs,
             ),
             "/v1/metrics": (
+                "metrics.v1.MetricsService",
                 metrics.ExportMetricsServiceRequest,
                 metrics.ExportMetricsServiceResponse,
                 lambda _: "",
@@ -154,22 +153,22 @@ class Receiver:
             ("grpc.max_receive_message_length", LARGEST),
         ]
         server = grpc.server(ThreadPoolExecutor(4), options=options)
-        for (_, answer, take), add in zip(
-            self._take.values(),
-            (
-                traces_grpc.add_TraceServiceServicer_to_server,
-                logs_grpc.add_LogsServiceServicer_to_server,
-                metrics_grpc.add_MetricsServiceServicer_to_server,
-            ),
-            strict=True,
-        ):
-            add(_Servicer(answer, take), server)  # type: ignore[no-untyped-call]
+        for name, kind, answer, take in self._take.values():
+            export = grpc.unary_unary_rpc_method_handler(
+                partial(_export_over_grpc, answer, take),
+                request_deserializer=kind.FromString,
+                response_serializer=answer.SerializeToString,
+            )
+            service = grpc.method_handlers_generic_handler(
+                f"opentelemetry.proto.collector.{name}", {"Export": export}
+            )
+            server.add_generic_rpc_handlers((service,))
         named = f"[{host}]" if ":" in host else host
         return server, server.add_insecure_port(f"{named}:{port}")
 
     async def _export(self, request: Request) -> Response:
         """Handle one export over HTTP."""
-        kind, answer, take = self._take[request.url.path]
+        _, kind, answer, take = self._take[request.url.path]
         media = request.headers.get("content-type", "").partition(";")[0].strip()
         try:
             body = await _body(request)
@@ -223,16 +222,11 @@ class Receiver:
         return ""
 
 
-class _Servicer:
-    """Handles exports over gRPC, for any signal."""
-
-    def __init__(self, answer: Any, take: Callable[[Any], str]) -> None:
-        self._answer = answer
-        self._take = take
-
-    def Export(self, request: Any, _context: Any) -> Message:  # noqa: N802 -- gRPC's
-        """Handle one export."""
-        return _answer(self._answer, self._take(request))
+def _export_over_grpc(
+    answer: Any, take: Callable[[Any], str], request: Any, _: Any
+) -> Message:
+    """Handle one export over gRPC."""
+    return _answer(answer, take(request))
 
 
 def _answer(kind: Any, rejected: str) -> Message:

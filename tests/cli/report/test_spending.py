@@ -4,11 +4,11 @@ from datetime import UTC, datetime
 
 import pytest
 from prometheus_client import CollectorRegistry, Gauge
+from prometheus_client.samples import Sample
 from report_servers import answering, serving, spend_of_a_day
 
 from otel_callbacks._setting_values import SettingError
 from otel_callbacks.cli.report.spending import (
-    Sample,
     SourceError,
     matchers,
     read_metrics,
@@ -69,7 +69,7 @@ def test_an_apps_series() -> None:
     Gauge("process_start_time_seconds", "x", registry=registry).set(1_763_600_000)
     with serving(registry) as url:
         read = read_metrics(url)
-    assert {sample.series for sample in read.samples} >= {TOKENS}
+    assert {sample.name for sample in read.samples} >= {TOKENS}
     assert read.since == datetime.fromtimestamp(1_763_600_000, UTC)
     assert read.until is None
 
