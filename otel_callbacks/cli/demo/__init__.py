@@ -14,7 +14,6 @@ if TYPE_CHECKING:
 _NEEDED: Final = (
     "langchain_openai",
     "opentelemetry.instrumentation.httpx",
-    "rich",
     "starlette",
     "uvicorn",
 )

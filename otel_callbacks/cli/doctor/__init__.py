@@ -70,17 +70,9 @@ def _report(options: argparse.Namespace) -> Report:
         sys.stdout.write(report.as_json())
         return report
     out = Output(color=not options.no_color)
-    report = examination.report(
-        lambda name: waiting(out, name), lambda hop: print_hop(out, hop)
-    )
+    report = examination.report(out.waiting, lambda hop: print_hop(out, hop))
     verdict(out, report)
     return report
-
-
-def waiting(out: Output, name: str) -> None:
-    """Print the current hop on a terminal; its result overwrites the line."""
-    if out.is_terminal:
-        out.overwritten(f"  {name} ...")
 
 
 def print_hop(out: Output, seen: Hop) -> None:
