@@ -20,13 +20,14 @@ from otel_callbacks import _semconv as semconv
 from otel_callbacks._background import background
 from otel_callbacks._pipeline import Providers, ledger_only, pipeline
 from otel_callbacks._readers.request import ModelStart
-from otel_callbacks._readers.response import is_chunk, model_response
+from otel_callbacks._readers.response import model_response
 from otel_callbacks._readers.steps import (
     ChainStart,
     RetrieverStart,
     ToolStart,
     retriever_response,
 )
+from otel_callbacks._readers.values import is_chunk
 from otel_callbacks._records import Refusal, Request
 from otel_callbacks._runs.lifecycle import Lifecycle
 from otel_callbacks.settings import Settings

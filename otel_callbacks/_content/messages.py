@@ -13,8 +13,8 @@ from otel_callbacks._content.parts import (
     response_part,
     tool_call_part,
 )
-from otel_callbacks._readers.response import once, reason_of
-from otel_callbacks._readers.values import has_value, mapping, text
+from otel_callbacks._readers.response import reason_of
+from otel_callbacks._readers.values import has_value, mapping, once, text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

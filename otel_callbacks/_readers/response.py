@@ -6,41 +6,39 @@ generation's info, or in ``llm_output``.
 
 from __future__ import annotations
 
-from itertools import chain
+from itertools import chain, product
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
+
+from langchain_core.outputs import ChatGeneration
 
 from otel_callbacks import _semconv as semconv
 from otel_callbacks._readers.provider import RESPONSES
 from otel_callbacks._readers.usage import (
     COSTS,
+    OLLAMA,
+    PLACES,
+    SHAPES,
     has_own_rate,
     message_usage,
     reported_cost,
+    simple_usage,
     total,
     usage_of,
 )
-from otel_callbacks._readers.values import count, items, mapping, text
-from otel_callbacks._records import NO_ATTRIBUTES, Response
+from otel_callbacks._readers.values import (
+    count,
+    first_text,
+    items,
+    mapping,
+    once,
+    text,
+)
+from otel_callbacks._records import NO_ATTRIBUTES, Response, Usage
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from otel_callbacks._records import Attributes, AttributeValue, Usage
-
-# The events of ``stream_events(version="v3")`` with output; the others mark the start
-# and end of a message and its blocks, at the same moments.
-_CHUNK: Final = "content-block-delta"
-
-
-def is_chunk(event: Any) -> bool:
-    """Return whether a protocol event holds output of the model."""
-    return isinstance(event, dict) and text(event.get("event")) == _CHUNK
-
-
-def first_of(batch: Any) -> object:
-    """Return the payload of a start: LangChain wraps each prompt in a new list."""
-    return batch[0] if isinstance(batch, list) and batch else batch
-
+    from otel_callbacks._records import Attributes, AttributeValue
 
 # The response of most failed calls.
 _NO_RESPONSE: Final = Response()
@@ -79,7 +77,6 @@ _OPENAI_KEYS: Final = (
 )
 
 _HTTP_OK: Final = 200
-_SHORTEST_WORD: Final = 3
 
 _NOTHING: Final[dict[object, object]] = {}
 
@@ -88,15 +85,18 @@ _Answer: TypeAlias = "tuple[object, dict[object, object], dict[object, object], 
 """A generation's message, the message's metadata, the generation's info, and whether
 it was merged from a stream's chunks. A plain tuple, for speed: each call makes one."""
 
+_Known: TypeAlias = "tuple[str | None, tuple[str, ...], Attributes]"
+"""A model, finish reasons and attributes."""
+
 _NO_ANSWER: Final[_Answer] = (None, _NOTHING, _NOTHING, False)
 
 
 def model_response(result: object) -> Response:
     """Read the response of a model call that has ended or failed."""
-    output = mapping(getattr(result, "llm_output", None))
-    only = _only_one(getattr(result, "generations", None))
-    if only is not None and (simple := _simple_response(only, output)) is not None:
+    simple = _simple_response(result)
+    if simple is not None:
         return simple
+    output = mapping(getattr(result, "llm_output", None))
     prompts = [
         [_answer(each) for each in generations]
         for generations in items(getattr(result, "generations", None))
@@ -108,8 +108,8 @@ def model_response(result: object) -> Response:
     message, metadata, info, is_merged = answers[0] if answers else _NO_ANSWER
     # A text model's llm_output holds the requested model.
     named = _NOTHING if message is None else output
-    model = _find(_MODEL_KEYS, metadata, info, named)
-    identifier = _find(_ID_KEYS, metadata, output, info)
+    model = first_text(_MODEL_KEYS, metadata, info, named)
+    identifier = first_text(_ID_KEYS, metadata, output, info)
     reported = getattr(message, "usage_metadata", None)
     cached = not output and _is_cached(reported)
     return Response(
@@ -130,15 +130,6 @@ def model_response(result: object) -> Response:
     )
 
 
-def _only_one(prompts: object) -> _Answer | None:
-    """Return the only answer to the only prompt, as mostly."""
-    if type(prompts) is list and len(prompts) == 1:
-        choices: Any = prompts[0]
-        if type(choices) is list and len(choices) == 1:
-            return _answer(choices[0])
-    return None
-
-
 _INFO_KEYS: Final = (*_MODEL_KEYS, *_REASON_KEYS)
 _OUTPUT_KEYS: Final = (*_MODEL_KEYS, _PROVIDER, *(key for key, _ in _OPENAI_KEYS))
 _METADATA_KEYS: Final = (
@@ -148,21 +139,47 @@ _METADATA_KEYS: Final = (
 )
 """Keys of model, finish reasons and attributes, in each place."""
 
-_known: dict[tuple[object, ...], tuple[str, tuple[str, ...], Attributes]] = {}
+_known: dict[tuple[object, ...], _Known] = {}
 """Values of these keys -> the model, finish reasons and attributes read from them;
 each model has few combinations."""
 _KNOWN_AT_MOST: Final = 1_000
 _LONGEST: Final = 256
-_COMPARABLE: Final = frozenset({str, bool, type(None)})
-_DICTIONARY: Final = frozenset({dict})
-# Half the time of calling the class.
-_new: Final = tuple.__new__
+# By their ids: a class's metaclass may forbid hashing or comparing.
+_COMPARABLE: Final = frozenset(map(id, (str, bool, type(None))))
+_OPTIONAL: Final = frozenset(map(id, (dict, type(None))))
+_USUAL_TYPES: Final = frozenset(
+    (*map(id, (dict, dict, dict, str)), *more) for more in product(_OPTIONAL, repeat=2)
+)
+"""Ids of the types of metadata, usage, ``additional_kwargs``, content, info, output."""
+_DETAILS: Final = ("input_token_details", "output_token_details")
+_USAGES: Final = ("token_usage", "usage")
+_MAY_HAVE_DETAILS: Final = frozenset((*PLACES, *(key for key, _ in SHAPES))) - OLLAMA
+"""Keys of usages that may have details if LangChain's own has none."""
+_OTHER: Final = Usage()
+"""Stands for a usage that has to be read in full."""
+_new: Final = tuple.__new__  # half the time of calling the class
 
 
-def _simple_response(answer: _Answer, output: dict[object, object]) -> Response | None:
-    """Read the common case: one message with usage and nothing billed separately."""
-    message, metadata, info, is_merged = answer
-    reported = getattr(message, "usage_metadata", None)
+def _simple_response(result: Any) -> Response | None:
+    """Read the common case: one message with usage and nothing billed separately.
+
+    In doubt it returns None, and the response is read in full.
+    """
+    try:
+        prompts, output = result.generations, result.llm_output
+        if type(prompts) is not list or type(prompts[0]) is not list:
+            return None
+        ((generation,),) = prompts
+        message, info = generation.message, generation.generation_info
+        metadata, reported = message.response_metadata, message.usage_metadata
+        more = message.additional_kwargs
+        read = metadata, reported, more, message.content, info, output
+    except (AttributeError, IndexError, ValueError):
+        return None
+    if (*map(id, map(type, read)),) not in _USUAL_TYPES or "body" in metadata:
+        return None
+    is_merged = type(generation) is not ChatGeneration and _is_merged(generation)
+    info, output = info or _NOTHING, output or _NOTHING
     fields_read = (
         is_merged,
         not info,  # so that no value of the output stands for one of the info
@@ -171,65 +188,71 @@ def _simple_response(answer: _Answer, output: dict[object, object]) -> Response 
         *(map(info.get, _INFO_KEYS) if info else ()),
         *(map(output.get, _OUTPUT_KEYS) if output else ()),
     )
-    if (
-        type(reported) is not dict
-        or not _COMPARABLE.issuperset(map(type, fields_read))
-        or not _is_simple(message, reported, metadata, output)
+    if _TOOL_OUTPUTS in more or not (
+        _COMPARABLE.issuperset(map(id, map(type, fields_read)))
     ):
         return None
+    answer = message, metadata, info, is_merged
     known = _known.get(fields_read)
     if known is None:
-        model = _find(_MODEL_KEYS, metadata, info, output)
-        known = (
-            once(model) if is_merged else model,
-            _reasons([answer]),
-            _attributes(metadata, output),
-        )
-        if all(len(word) <= _LONGEST for word in fields_read if type(word) is str):
-            if len(_known) >= _KNOWN_AT_MOST:
-                _known.clear()
-            _known[fields_read] = known
-    model, reasons, attributes = known
-    if _SEARCHES in model:
+        known = _know(fields_read, answer, output)
+    usage = _simple_usage(answer, reported, output) if known[0] is not None else _OTHER
+    if usage is _OTHER:
         return None
-    identifier = _find(_ID_KEYS, metadata, output, info)
+    identifier = metadata.get("id")
+    if type(identifier) is str and identifier:
+        identifier = text(identifier)
+    else:
+        identifier = first_text(_ID_KEYS, metadata, output, info)
     if identifier.startswith(_OWN_IDS):
         identifier = ""
-    usage = message_usage(reported, output, metadata) or _usage([[answer]], output)
+    model, reasons, attributes = known
     values = model, identifier, reasons, usage, True, False, attributes
-    return _new(Response, (*values, None, _NOT_BILLED, 0))
+    return _new(Response, (*values, None, (), 0))
 
 
-def _is_simple(
-    message: object,
-    reported: dict[object, object],
-    metadata: dict[object, object],
-    output: dict[object, object],
-) -> bool:
-    """Return whether a message has no cost, no cache hit and nothing billed separately.
-
-    In doubt it returns False, and the response is read in full.
-    """
-    inputs: Any = reported.get("input_token_details", _NOTHING)
-    raw: Any = metadata.get("usage", _NOTHING)
-    parts: tuple[Any, ...] = (
-        reported,
-        inputs,
-        reported.get("output_token_details", _NOTHING),
-        metadata.get("token_usage", _NOTHING),
-        raw,
-        output.get("token_usage", _NOTHING),
-        output.get("usage", _NOTHING),
+def _know(
+    fields_read: tuple[object, ...], answer: _Answer, output: dict[object, object]
+) -> _Known:
+    """Read what depends on these fields; no model if it may bill its searches."""
+    _, metadata, info, is_merged = answer
+    model = first_text(_MODEL_KEYS, metadata, info, output)
+    known: _Known = (
+        None if _SEARCHES in model else once(model) if is_merged else model,
+        _reasons([answer]),
+        _attributes(metadata, output),
     )
-    more = getattr(message, "additional_kwargs", _NOTHING)
+    if all(len(word) <= _LONGEST for word in fields_read if type(word) is str):
+        if len(_known) >= _KNOWN_AT_MOST:
+            _known.clear()
+        _known[fields_read] = known
+    return known
+
+
+def _simple_usage(
+    answer: _Answer, reported: dict[object, object], output: dict[object, object]
+) -> Usage | None:
+    """Read the usage; `_OTHER` if it has a cost, a cache hit or more that is billed."""
+    metadata = answer[1]
+    parts: list[Any] = [
+        *map(reported.get, _DETAILS),
+        *map(metadata.get, _USAGES),
+        *map(output.get, _USAGES),
+    ]
+    if not _OPTIONAL.issuperset(map(id, map(type, parts))) or not (
+        _EXTRA_KEYS.isdisjoint(chain(metadata, output, reported, *filter(None, parts)))
+    ):
+        return _OTHER
+    inputs, outputs, _, raw, *_ = parts
+    if (raw and not _has_no_extras(raw)) or (
+        inputs and _HOUR in inputs and count(inputs[_HOUR])
+    ):
+        return _OTHER
+    usage = None
+    if inputs or _MAY_HAVE_DETAILS.isdisjoint(chain(metadata, output)):
+        usage = simple_usage(reported, inputs or _NOTHING, outputs or _NOTHING)
     return (
-        _DICTIONARY.issuperset(map(type, parts))
-        and _EXTRA_KEYS.isdisjoint(chain(metadata, output, *parts))
-        and (_HOUR not in inputs or not count(inputs[_HOUR]))
-        and (not raw or _has_no_extras(raw))
-        and type(getattr(message, "content", None)) is str
-        and type(more) is dict
-        and _TOOL_OUTPUTS not in more
+        usage or message_usage(reported, output, metadata) or _usage([[answer]], output)
     )
 
 
@@ -243,25 +266,17 @@ def _has_no_extras(raw: dict[object, object]) -> bool:
 def _answer(generation: object) -> _Answer:
     """Return a generation's message, metadata and info, and whether it is merged."""
     message = getattr(generation, "message", None)
-    metadata: Any = getattr(message, "response_metadata", None)
-    if type(metadata) is not dict:
-        metadata = mapping(metadata)
+    metadata = mapping(getattr(message, "response_metadata", None))
     if "body" in metadata and count(metadata.get("status_code")) == _HTTP_OK:
         # langchain-openai could not parse this response, which is billed all the same.
         metadata = mapping(metadata["body"])
     info = mapping(getattr(generation, "generation_info", None))
-    return message, metadata, info, type(generation).__name__[-5:] == "Chunk"
+    return message, metadata, info, _is_merged(generation)
 
 
-def _find(keys: tuple[str, ...], *places: dict[object, object]) -> str:
-    """Return the first text under one of the keys, searching place after place."""
-    for place in places:
-        if place:
-            for key in keys:
-                value = place.get(key)
-                if value is not None and (found := text(value)):
-                    return found
-    return ""
+def _is_merged(generation: object) -> bool:
+    """Return whether a generation was merged from a stream's chunks."""
+    return type(generation).__name__.endswith("Chunk")
 
 
 def _is_cached(usage: object) -> bool:
@@ -320,23 +335,19 @@ def _metadata_usage(answers: list[_Answer]) -> Usage | None:
 
 def _reasons(answers: list[_Answer]) -> tuple[str, ...]:
     """Read the finish reasons of all choices, in order."""
-    if len(answers) == 1:
-        _, metadata, info, is_merged = answers[0]
-        if reason := reason_of(metadata, info):
-            return (once(reason) if is_merged else reason,)
     reasons = []
     for _, metadata, info, is_merged in answers:
         if reason := reason_of(metadata, info):
             reasons.append(once(reason) if is_merged else reason)
     if not reasons and answers and "choices" in answers[0][1]:
         choices = map(mapping, items(answers[0][1]["choices"]))
-        return tuple(filter(None, (_find(_REASON_KEYS, each) for each in choices)))
+        return tuple(filter(None, (first_text(_REASON_KEYS, each) for each in choices)))
     return tuple(reasons)
 
 
 def reason_of(metadata: dict[object, object], info: dict[object, object]) -> str:
     """Read the finish reason of a choice, as the provider sent it."""
-    if reason := _find(_REASON_KEYS, info, metadata):
+    if reason := first_text(_REASON_KEYS, info, metadata):
         return reason
     if _FEEDBACK in metadata:
         return text(mapping(metadata[_FEEDBACK]).get("block_reason"))
@@ -347,19 +358,11 @@ def reason_of(metadata: dict[object, object], info: dict[object, object]) -> str
     return text(details.get("reason")) or state
 
 
-def once(value: str) -> str:
-    """Return one copy of a value that LangChain concatenated from several chunks."""
-    period = (value + value).find(value, 1)
-    return value[:period] if period >= _SHORTEST_WORD else value
-
-
 def _attributes(
     metadata: dict[object, object], output: dict[object, object]
 ) -> Attributes:
     """Read the attributes that only OpenAI has."""
-    provider = metadata.get(_PROVIDER)
-    if type(provider) is not str or not provider:
-        provider = text(provider) or text(output.get(_PROVIDER))
+    provider = text(metadata.get(_PROVIDER)) or text(output.get(_PROVIDER))
     if provider and provider not in _OPENAI:
         return NO_ATTRIBUTES
     attributes: dict[str, AttributeValue] = {}
@@ -374,7 +377,6 @@ def _attributes(
 
 _HOUR: Final = "ephemeral_1h_input_tokens"
 _BILLED_SEPARATELY: Final = frozenset({_HOUR, "image"})
-_NOT_BILLED: Final[tuple[tuple[str, int], ...]] = ()
 
 
 def _billed_parts(
@@ -398,7 +400,7 @@ def _billed_parts(
         and _SOURCES not in mapping(metadata.get("token_usage"))
         and _SEARCHES not in text(metadata.get("model_name"))
     ):
-        return _NOT_BILLED  # the common case
+        return ()  # the common case
     parts = (
         (
             "cache_write_1h",

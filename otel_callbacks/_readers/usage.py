@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import itertools
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any, Final, TypeAlias
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 from otel_callbacks._readers.values import (
     LARGEST_INTEGER,
@@ -120,7 +120,7 @@ def has_own_rate(place: dict[object, object]) -> bool:
     )
 
 
-_PLACES: Final = (
+PLACES: Final = (
     "token_usage",
     "usage",
     "usage_metadata",
@@ -145,7 +145,7 @@ def usage_of(payload: object, depth: int = _DEEPEST) -> Usage | None:
         if key in raw:
             return _unless_empty(read(raw))
     if depth:
-        for place in _PLACES:
+        for place in PLACES:
             inner = raw.get(place)
             if isinstance(inner, dict) and (usage := usage_of(inner, depth - 1)):
                 return usage
@@ -225,8 +225,8 @@ def _without_false_zeros(usage: Usage, places: tuple[object, ...]) -> Usage | No
 def total(usages: Iterable[Usage | None]) -> Usage | None:
     """Add up the usages of several calls."""
     known = [usage for usage in usages if usage is not None]
-    if len(known) <= 1:
-        return known[0] if known else None
+    if not known:
+        return None
     inputs, outputs, *details = zip(*known, strict=True)
     return Usage(_sum(*inputs), _sum(*outputs), *map(sum, details))
 
@@ -268,11 +268,25 @@ def _sum(*parts: int | None) -> int | None:
     return sum(known) if known else None
 
 
-# Half the time of calling the class.
-_plain: Final = tuple.__new__
+_plain: Final = tuple.__new__  # half the time of calling the class
 _NO_DETAILS: Final = Usage()[2:]
-_NONE: Final[_Raw] = {}
-_INTEGER: Final = frozenset({int})
+_INTEGERS: Final = frozenset({id(int)})
+
+
+def simple_usage(raw: _Raw, inputs: _Raw, outputs: _Raw) -> Usage | None:
+    """Read LangChain's usage with totals if all details are 0, as mostly."""
+    read, written = raw.get("input_tokens"), raw.get("output_tokens")
+    details = (*inputs.values(), *outputs.values())
+    if (
+        type(read) is int
+        and type(written) is int
+        and 0 < read <= LARGEST_INTEGER
+        and 0 < written <= LARGEST_INTEGER
+        and _INTEGERS.issuperset(map(id, map(type, details)))
+        and not any(details)
+    ):
+        return _plain(Usage, (read, written, *_NO_DETAILS))
+    return None
 
 
 def langchain(raw: _Raw) -> Usage:
@@ -280,21 +294,9 @@ def langchain(raw: _Raw) -> Usage:
 
     https://reference.langchain.com/python/langchain_core/messages/#langchain_core.messages.ai.UsageMetadata
     """
-    inputs: Any = raw.get("input_tokens")
-    outputs: Any = raw.get("output_tokens")
-    if (
-        type(inputs) is not int
-        or type(outputs) is not int
-        or not (0 <= inputs <= LARGEST_INTEGER and 0 <= outputs <= LARGEST_INTEGER)
-    ):
-        inputs, outputs = count(inputs), count(outputs)
-    input_details: _Raw = raw.get("input_token_details", _NONE)  # type: ignore[assignment]
-    output_details: _Raw = raw.get("output_token_details", _NONE)  # type: ignore[assignment]
-    if type(input_details) is not dict or type(output_details) is not dict:
-        input_details, output_details = mapping(input_details), mapping(output_details)
-    details = (*input_details.values(), *output_details.values())
-    if _INTEGER.issuperset(map(type, details)) and not any(details):
-        return _plain(Usage, (inputs, outputs, *_NO_DETAILS))
+    inputs, outputs = count(raw.get("input_tokens")), count(raw.get("output_tokens"))
+    input_details = mapping(raw.get("input_token_details"))
+    output_details = mapping(raw.get("output_token_details"))
     read, write, reasoning = _detail_keys(input_details, output_details)
     thoughts = count(output_details.get(reasoning)) or 0
     return Usage(
@@ -470,11 +472,11 @@ def watsonx(raw: _Raw) -> Usage:
 
     https://cloud.ibm.com/apidocs/watsonx-ai#text-generation
     """
-    return Usage(
-        count(raw.get("input_token_count")), count(raw.get("generated_token_count"))
-    )
+    inputs, outputs = raw.get("input_token_count"), raw.get("generated_token_count")
+    return Usage(count(inputs), count(outputs))
 
 
+OLLAMA: Final = frozenset({"prompt_eval_count", "eval_count"})
 SHAPES: Final[tuple[tuple[str, Callable[[_Raw], Usage]], ...]] = (
     ("prompt_tokens", openai_chat),
     ("completion_tokens", openai_chat),
@@ -492,8 +494,7 @@ SHAPES: Final[tuple[tuple[str, Callable[[_Raw], Usage]], ...]] = (
     ("outputTokens", bedrock),
     ("inputTokenCount", bedrock),
     ("outputTokenCount", bedrock),
-    ("prompt_eval_count", ollama),
-    ("eval_count", ollama),
+    *((key, ollama) for key in OLLAMA),
     ("generated_token_count", watsonx),
 )
 """A key of a shape, and its reader; the first key that is present decides."""

@@ -184,6 +184,41 @@ def items(value: object) -> list[object] | tuple[object, ...]:
     return ()
 
 
+def first_text(keys: tuple[str, ...], *places: dict[object, object]) -> str:
+    """Return the first text under one of the keys, searching place after place."""
+    for place in places:
+        if place:
+            for key in keys:
+                value = place.get(key)
+                if value is not None and (found := text(value)):
+                    return found
+    return ""
+
+
+_SHORTEST_WORD: Final = 3
+
+
+def once(value: str) -> str:
+    """Return one copy of a value that LangChain concatenated from several chunks."""
+    period = (value + value).find(value, 1)
+    return value[:period] if period >= _SHORTEST_WORD else value
+
+
+# The events of ``stream_events(version="v3")`` with output; the others mark the start
+# and end of a message and its blocks, at the same moments.
+_CHUNK: Final = "content-block-delta"
+
+
+def is_chunk(event: Any) -> bool:
+    """Return whether a protocol event holds output of the model."""
+    return isinstance(event, dict) and text(event.get("event")) == _CHUNK
+
+
+def first_of(batch: Any) -> object:
+    """Return the payload of a start: LangChain wraps each prompt in a new list."""
+    return batch[0] if isinstance(batch, list) and batch else batch
+
+
 _SIMPLE: Final = frozenset(map(id, (str, int, float, bool, type(None), UUID, Decimal)))
 _CONVERSIONS: Final[tuple[tuple[type, Callable[[Any], object]], ...]] = (
     (str, str.__str__),

@@ -15,9 +15,9 @@ from otel_callbacks._content.capture import NOTHING, Capture, copy_to_agent
 from otel_callbacks._readers.errors import failure, interruption
 from otel_callbacks._readers.estimate import output_tokens, prompt_estimate
 from otel_callbacks._readers.labels import add_labels
-from otel_callbacks._readers.response import first_of, model_response
+from otel_callbacks._readers.response import model_response
 from otel_callbacks._readers.steps import configured, enclosing_run_id, tool_failed
-from otel_callbacks._readers.values import plain
+from otel_callbacks._readers.values import first_of, plain
 from otel_callbacks._records import CACHE_HIT, ERROR, OK, Failure, Request, Response
 from otel_callbacks._runs.run import run_key
 from otel_callbacks._setting_values import label_choices

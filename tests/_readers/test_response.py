@@ -21,11 +21,8 @@ from langchain_openai import ChatOpenAI, OpenAI
 from pydantic import BaseModel, ValidationError
 
 from otel_callbacks._readers import response as response_module
-from otel_callbacks._readers.response import (
-    first_of,
-    is_chunk,
-    model_response,
-)
+from otel_callbacks._readers.response import model_response
+from otel_callbacks._readers.values import first_of, is_chunk
 from otel_callbacks._records import Response, Usage
 
 if TYPE_CHECKING:
