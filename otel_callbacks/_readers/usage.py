@@ -94,8 +94,7 @@ def _dollars(value: object) -> Decimal | None:
         amount = Decimal(value) if value.is_finite() else None
     else:
         # The double's shortest decimal form, not its exact binary value.
-        is_small = type(value) is int and value <= _MOST
-        read = value if is_small else number(value)
+        read = number(value)
         amount = None if read is None else Decimal(str(read))
     return amount if amount is not None and 0 <= amount <= _MOST else None
 

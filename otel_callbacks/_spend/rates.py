@@ -101,10 +101,10 @@ class Rates:
         self._has_output = free or OUTPUT in prices
         amounts = [amount for tiers in prices.values() for _, amount in tiers]
         places = max((-_exponent(amount) for amount in amounts), default=0)
-        self._scale = -(max(places, 0) + _PER_MILLION)
+        self._scale = -(places + _PER_MILLION)
         starts = {above for tiers in prices.values() for above, _ in tiers}
         self._bands = tuple(
-            self._band(above, max(places, 0))
+            self._band(above, places)
             for above in sorted(starts | {_ALWAYS}, reverse=True)
         )
 
@@ -152,7 +152,7 @@ class Rates:
 
     def _beside(self, kind: str, amount: int, usage: Usage) -> Decimal:
         """Return the cost of a part beyond the cost of its whole."""
-        above = max((usage.input_tokens or 0) - 1, 0)
+        above = (usage.input_tokens or 1) - 1
         rate = _at(self.prices[kind], above)
         whole = BILLED.get(kind)
         if whole is not None:

@@ -214,6 +214,12 @@ def test_missing_total_is_none(shape: str) -> None:
     assert getattr(usage_shapes, shape)({}) == Usage(None, None)
 
 
+def test_reasoning_without_a_total_is_added_to_nothing() -> None:
+    """A sum of all tokens does not say where they belong."""
+    raw = {"prompt_tokens": 3, "reasoning_tokens": 2, "total_tokens": 5}
+    assert usage_of(raw) == Usage(3, None, reasoning=2)
+
+
 def test_anthropics_writes_are_known_by_age_too() -> None:
     """The sum may be missing if the ages are reported."""
     raw = {
@@ -250,6 +256,17 @@ def test_invalid_numbers_are_none(raw: dict[object, object]) -> None:
         usage = read(raw)
         assert all(part is None or type(part) is int for part in usage)
         assert all(part is None or part >= 0 for part in usage)
+
+
+@pytest.mark.parametrize("details", [{}, {"input_token_details": {"audio": 2}}])
+@pytest.mark.parametrize("wrong", [None, True, "4", 1.5, -1, 2**53 + 1])
+def test_one_wrong_total_of_a_message_is_missing(wrong: Any, details: Any) -> None:
+    """The other one is read, and so are the details."""
+    audio = 2 if details else 0
+    raw = {"input_tokens": wrong, "output_tokens": 5, **details}
+    assert message_usage(raw) == Usage(None, 5, audio_input=audio)
+    raw = {"input_tokens": 5, "output_tokens": wrong, **details}
+    assert message_usage(raw) == Usage(5, None, audio_input=audio)
 
 
 @pytest.mark.parametrize(
@@ -320,6 +337,13 @@ def test_cost_of_each_provider_that_reports_it(
     assert response.reported_cost == Decimal(dollars)
     assert response.usage is not None
     assert response.usage.output_tokens == 14
+
+
+@pytest.mark.parametrize("value", [1_000_000, 1_000_000.0, Decimal(1_000_000)])
+def test_a_call_costs_a_million_dollars_at_most(value: Any) -> None:
+    """More is a number in another unit."""
+    assert reported_cost(None, {"cost": value}) == 1_000_000
+    assert reported_cost(None, {"cost": value + 1}) is None
 
 
 def test_upstream_cost_is_added() -> None:
@@ -474,7 +498,10 @@ def test_one_invalid_number_does_not_lose_the_other() -> None:
 
 
 def test_cyclic_payload_is_bounded() -> None:
-    """Depth is bounded."""
+    """Depth is bounded: three dictionaries around a usage are looked into."""
+    deep = {"meta": {"usage": {"tokens": USAGE_SUMS_OPENAI}}}
+    assert usage_of(deep) == Usage(3, 4)
+    assert usage_of({"meta": deep}) is None
     payload: dict[str, Any] = {}
     payload["usage"] = payload["meta"] = payload
     assert usage_of(payload) is None
@@ -488,6 +515,8 @@ def test_cyclic_payload_is_bounded() -> None:
         ({"prompt_tokens": None, "completion_tokens": 6}, (0, 6), Usage(None, 6)),
         ({"prompt_tokens": 5, "completion_tokens": 0}, (5, 0), Usage(5, 0)),
         ({"prompt_tokens": 0, "completion_tokens": 6}, (0, 6), Usage(None, 6)),
+        ({"prompt_tokens": 5}, (5, 0), Usage(5, None)),
+        ({"completion_tokens": 6}, (0, 6), Usage(None, 6)),
         ({"other": 1}, (0, 0), Usage(0, 0)),
     ],
 )
@@ -515,8 +544,9 @@ def test_details_that_a_package_leaves_out(detail: Any, more: Any) -> None:
     found = message_usage(reported, {}, {"token_usage": raw})
     assert found == Usage(5, 6, cache_read=3)
     # A batch has the sum of its calls there.
-    other = {"token_usage": {**raw, "prompt_tokens": 10}}
-    assert message_usage(reported, other, {}) == Usage(5, 6)
+    for tokens in (4, 10):
+        other = {"token_usage": {**raw, "prompt_tokens": tokens}}
+        assert message_usage(reported, other, {}) == Usage(5, 6)
     said = {**reported, "input_token_details": {"cache_read": 1}}
     assert message_usage(said, {"token_usage": raw}) == Usage(5, 6, cache_read=1)
 
