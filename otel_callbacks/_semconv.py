@@ -141,7 +141,6 @@ TEXT_COMPLETION: Final = "text_completion"
 EXECUTE_TOOL: Final = "execute_tool"
 RETRIEVAL: Final = "retrieval"
 EMBEDDINGS: Final = "embeddings"
-CREATE_AGENT: Final = "create_agent"
 INVOKE_AGENT: Final = "invoke_agent"
 INVOKE_WORKFLOW: Final = "invoke_workflow"
 MODEL_OPERATIONS: Final = frozenset({CHAT, TEXT_COMPLETION})

@@ -14,6 +14,7 @@ from typing import Any, Final, NamedTuple
 from urllib.parse import urlsplit
 
 from otel_callbacks import _semconv as semconv
+from otel_callbacks._data import data_beside
 
 CONTENT_MODES: Final = ("NO_CONTENT", "SPAN_ONLY", "EVENT_ONLY", "SPAN_AND_EVENT")
 _BOTH: Final = (frozenset({"both"}), frozenset({"otlp", "prometheus"}))
@@ -191,31 +192,7 @@ _ALLOWED: Final = (
     "limit of distinct values (team:20)"
 )
 
-_ON_SPANS: Final = "it has one value per {0}. Use the span attribute {1}."
-_PERSON: Final = _ON_SPANS.format("user", "user.id")
-_SESSION: Final = _ON_SPANS.format("session", "session.id")
-_CONVERSATION: Final = _ON_SPANS.format("conversation", "gen_ai.conversation.id")
-_REQUEST: Final = "it has one value per request. Use the trace id."
-_CREDENTIAL: Final = "it may hold a secret or what a user wrote."
-# Matched against lower-case names with only letters and digits.
-_REFUSED: Final = (
-    (r"(end)?users?(id|uid|name|key|hash|mail|email)?", _PERSON),
-    (r"(uid|login|account|customer|member)(id|name)?", _PERSON),
-    (r"(e?mail|phone|telephone)(address|number)?", _PERSON),
-    (r"(client|remote|source|user)?ip(address|addr)?|remoteaddr(ess)?", _PERSON),
-    (r"device(id)?|cookie(id)?|fingerprint", _PERSON),
-    (r"session.*|sid", _SESSION),
-    (r"(thread|conversation|chat|dialogu?e).*", _CONVERSATION),
-    (r"message(id|uuid)?", _REQUEST),
-    (r"(request|trace|correlation|traceparent).*", _REQUEST),
-    (r"(parent|root|lsrun|langsmith)?runid|(parent)?spanid", _REQUEST),
-    (r"(job|task|event|document|order|ticket|invocation)(id|uuid)", _REQUEST),
-    (r"(uu|gu|ul)id|id|nonce|hash", _REQUEST),
-    (r"(time|date|timestamp|datetime|createdat|now)", _REQUEST),
-    (r"(langgraph)?checkpoint.*|langgraph(step|path|triggers)", _REQUEST),
-    (r"(prompt|question|query|input|output|answer)s?(text)?", _CREDENTIAL),
-    (r".*(apikey|password|secret|credential|authorization|accesstoken)", _CREDENTIAL),
-)
+_REFUSED: Final = data_beside(__file__)
 # Prometheus' own labels, and the labels that the series of spend already have.
 _USED: Final = frozenset(
     {
@@ -301,7 +278,7 @@ def _limit(entry: str, number: str) -> int:
 def _refuse(entry: str, key: str) -> None:
     """Raise for a key with unbounded or private values, and name the alternative."""
     plain = re.sub("[^a-z0-9]", "", key.lower())
-    for pattern, why in _REFUSED:
-        if re.fullmatch(pattern, plain):
-            reason = f"{key} cannot be a label: {why}"
+    for kind in _REFUSED.values():
+        if any(re.fullmatch(name, plain) for name in kind["names"]):
+            reason = f"{key} cannot be a label: {kind['reason']}"
             raise SettingError(VARIABLE, entry, reason=reason)

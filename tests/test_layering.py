@@ -31,7 +31,7 @@ ARROWS: dict[str, set[str]] = {
     "_data": set(),
     "_records": set(),
     "_semconv": set(),
-    "_setting_values": {"_semconv"},
+    "_setting_values": {"_data", "_semconv"},
     "_background": set(),
     "_diagnostics": {"_background"},
     "settings": {"_semconv", "_setting_values"},

@@ -110,7 +110,7 @@ _NUMBERS: Final[dict[str, Callable[[], float]]] = {
     r"An image counts ([\d,]+) tokens": lambda: estimate.IMAGE,
     r"\((\d+) with OpenAI's `detail: low`": lambda: estimate.SMALL_IMAGE,
     r"up to ([\d,]+) for small OpenAI models": lambda: max(
-        most for _, most, _ in estimate._IMAGES
+        most for most, _ in estimate._TABLES["images"].values()
     ),
     r"a second of audio (\d+)": lambda: estimate.SECOND_OF_AUDIO,
     r"of video (\d+)": lambda: estimate.SECOND_OF_VIDEO,

@@ -23,7 +23,6 @@ ALLOWED = {
     "_export/ends.py:_on_sigterm": "the process ends; a thread sends, for seconds",
     "_export/providers.py:_end": "the process ends: until its deadline",
     "_export/providers.py:_flush": "an app flushes, or the process ends",
-    "_export/sender.py:wait": "who has asked for a flush, until its deadline",
     "_export/sender.py:_work": "the thread itself waits for work",
     "_export/sender.py:join": "the process ends: until its deadline",
     "_export/sender.py:_stop": "the process ends: until its deadline",
@@ -38,7 +37,7 @@ ALLOWED = {
     "_instrument/switch.py:instrument": "an app switches it on",
     "_instrument/switch.py:uninstrument": "an app switches it off",
 }
-WAITS = {"acquire", "wait", "join", "sleep"}
+WAITS = {"acquire", "wait", "join", "result", "sleep"}
 
 
 def waits(node: ast.AST) -> bool:

@@ -127,7 +127,6 @@ _KEPT: Final = frozenset(
         "server_tool_call_response",
     }
 )
-_NO_SCORE: Final = (int, float, bool, type(None))
 
 
 class Cut(NamedTuple):

@@ -13,6 +13,7 @@ from otel_callbacks._content.parts import (
     response_part,
     tool_call_part,
 )
+from otel_callbacks._data import by_item, data_beside
 from otel_callbacks._readers.response import reason_of
 from otel_callbacks._readers.values import has_value, mapping, once, text
 
@@ -31,38 +32,9 @@ _UNFINISHED: Final = "error"
 _UNKNOWN: Final = "unknown"
 """Finish reason where none is reported: the schemas require one."""
 
-_SCHEMA_REASONS: Final = {
-    "complete": "stop",
-    "completed": "stop",
-    "end_turn": "stop",
-    "eos": "stop",
-    "eos_token": "stop",
-    "stop_sequence": "stop",
-    "incomplete": "length",
-    "error_limit": "length",
-    "max_tokens": "length",
-    "max_output_tokens": "length",
-    "model_context_window_exceeded": "length",
-    "model_length": "length",
-    "tool_calls": "tool_call",
-    "tool_use": "tool_call",
-    "function_call": "tool_call",
-    "safety": "content_filter",
-    "blocklist": "content_filter",
-    "error_toxic": "content_filter",
-    "image_safety": "content_filter",
-    "prohibited_content": "content_filter",
-    "recitation": "content_filter",
-    "spii": "content_filter",
-    "refusal": "content_filter",
-    "guardrail_intervened": "content_filter",
-    "content_filtered": "content_filter",
-    "failed": "error",
-    "malformed_function_call": "error",
-    "malformed_model_output": "error",
-    "malformed_tool_use": "error",
-}
-"""A provider's reason in lower case -> the schemas' reason; others stay."""
+_TABLES: Final = data_beside(__file__)
+_SCHEMA_REASONS: Final = by_item(_TABLES["finish_reasons"])
+_ROLES: Final = by_item(_TABLES["roles"])
 
 
 def messages_in(inputs: object, work: Work) -> tuple[list[Message], int]:
@@ -137,19 +109,6 @@ Message: TypeAlias = dict[str, Any]
 SYSTEM: Final = "system"
 _ASSISTANT: Final = "assistant"
 _TOOL: Final = "tool"
-_ROLES: Final = {
-    "human": "user",
-    "ai": _ASSISTANT,
-    "model": _ASSISTANT,
-    "function": _TOOL,
-    "HumanMessageChunk": "user",
-    "AIMessageChunk": _ASSISTANT,
-    "SystemMessageChunk": SYSTEM,
-    "ToolMessageChunk": _TOOL,
-    "FunctionMessageChunk": _TOOL,
-}
-"""A LangChain message type or shorthand -> the conventions' role; others stay."""
-
 _REMOVE: Final = "remove"
 _VALUES_PER_MESSAGE: Final = 4
 """A role, a part, its type and its content."""

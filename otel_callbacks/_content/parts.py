@@ -18,6 +18,7 @@ from otel_callbacks._content.jsonable import (
     split_data_url,
     without_credentials,
 )
+from otel_callbacks._data import by_item, data_beside
 from otel_callbacks._readers.values import has_value, mapping, text
 
 if TYPE_CHECKING:
@@ -25,30 +26,10 @@ if TYPE_CHECKING:
 
     from otel_callbacks._content.jsonable import Work
 
-SERVER_CALLS: Final = (
-    "server_tool_call",
-    "server_tool_call_chunk",
-    "server_tool_use",
-    "mcp_tool_use",
-    "mcp_call",
-    "web_search_call",
-    "file_search_call",
-    "code_interpreter_call",
-    "computer_call",
-    "executable_code",
-)
-"""Types of blocks that call a server tool."""
-
-SERVER_RESULTS: Final = (
-    "server_tool_result",
-    "code_execution_result",
-    "web_search_tool_result",
-    "web_fetch_tool_result",
-    "code_execution_tool_result",
-    "bash_code_execution_tool_result",
-    "mcp_tool_result",
-)
-"""Types of blocks that hold a server tool's result."""
+_TABLES: Final = data_beside(__file__)
+_TYPES: Final = by_item(_TABLES["types"])
+_BY_KEY: Final = by_item(_TABLES["keys"])
+_MEDIA: Final[dict[str, list[str]]] = _TABLES["media"]
 
 
 def server_call(kind: str, block: dict[object, object], work: Work) -> dict[str, Any]:
@@ -79,56 +60,8 @@ def server_result(kind: str, block: dict[object, object], work: Work) -> dict[st
     return part
 
 
-_TEXTS: Final = ("text", "input_text", "output_text", "text-plain", "plain_text")
 _TEXT_KEYS: Final = ("text", "content", "data")
-_REASONING: Final = ("reasoning", "thinking", "reasoning_content")
 _REASONING_KEYS: Final = ("reasoning", "thinking", "text", "content")
-_TOOL_CALLS: Final = (
-    "tool_call",
-    "tool_call_chunk",
-    "invalid_tool_call",
-    "tool_use",
-    "function_call",
-    "custom_tool_call",
-)
-_TOOL_RESULTS: Final = (
-    "tool_result",
-    "tool_call_response",
-    "function_call_output",
-    "function_response",
-)
-_MEDIA: Final = (
-    "image",
-    "image_url",
-    "input_image",
-    "image_generation_call",
-    "audio",
-    "input_audio",
-    "output_audio",
-    "video",
-    "video_url",
-    "file",
-    "input_file",
-    "document",
-    "media",
-)
-# Bedrock's Converse API and Google's parts have one key instead of a type.
-_BY_KEY: Final = {
-    "toolUse": "tool_use",
-    "toolResult": "tool_result",
-    "reasoningContent": "reasoning",
-    "functionCall": "function_call",
-    "functionResponse": "function_response",
-    "executableCode": "executable_code",
-    "codeExecutionResult": "code_execution_result",
-    "inlineData": "media",
-    "fileData": "media",
-    "image": "image",
-    "video": "video",
-    "document": "document",
-    "audio": "audio",
-    "text": "text",
-}
 _NOISE: Final = frozenset({"index", "cache_control", "signature", "encrypted_content"})
 """Keys without meaning in a generic part."""
 
@@ -189,11 +122,11 @@ def _block_parts(block: object, work: Work) -> Iterator[Part]:
     if not kind:
         key = next((key for key in _BY_KEY if key in fields), "")
         kind = _BY_KEY.get(key, "unknown")
-        fields = fields if kind in _TEXTS else mapping(fields.get(key)) or fields
+        fields = fields if kind == "text" else mapping(fields.get(key)) or fields
     if kind == "non_standard" and isinstance(fields.get("value"), dict):
         yield from _block_parts(fields["value"], work)
         return
-    read = _READERS.get(kind)
+    read = _READERS.get(_TYPES.get(kind, ""))
     part = read(kind, fields, work) if read is not None else None
     yield part if part is not None else _generic(kind, fields, work)
 
@@ -261,7 +194,7 @@ def _generic(kind: str, block: dict[object, object], work: Work) -> Part:
     copied = plain(kept, work)
     fields = copied if isinstance(copied, dict) else {"content": MORE}
     # A part with a type of the schemas must have its fields, which this one lacks.
-    name = kind if kind not in _READERS and kind not in _RESERVED else f"other_{kind}"
+    name = kind if kind not in _TYPES and kind not in _RESERVED else f"other_{kind}"
     return {**fields, "type": name}
 
 
@@ -269,64 +202,24 @@ _RESERVED: Final = frozenset(
     {"blob", "uri", "tool_call_response", "server_tool_call_response"}
 )
 _READERS: Final[dict[str, Callable[[str, dict[object, object], Work], Part | None]]] = {
-    **dict.fromkeys(_TEXTS, lambda _, block, __: _of_text("text", block, _TEXT_KEYS)),
-    **dict.fromkeys(_REASONING, _reasoning),
-    **dict.fromkeys(_TOOL_CALLS, lambda _, block, work: tool_call_part(block, work)),
-    **dict.fromkeys(_TOOL_RESULTS, _tool_result),
-    **dict.fromkeys(SERVER_CALLS, server_call),
-    **dict.fromkeys(SERVER_RESULTS, server_result),
-    **dict.fromkeys(_MEDIA, _medium),
+    "text": lambda _, block, __: _of_text("text", block, _TEXT_KEYS),
+    "reasoning": _reasoning,
+    "tool_call": lambda _, block, work: tool_call_part(block, work),
+    "tool_result": _tool_result,
+    "server_call": server_call,
+    "server_result": server_result,
+    "image": _medium,
+    "audio": _medium,
+    "video": _medium,
+    "file": _medium,
     # The schemas have no part for it.
     "refusal": lambda kind, block, _: _of_text(kind, block, ("refusal",)),
     "compaction": _compaction,
 }
-"""A block's type -> its reader, which returns None if the block lacks the fields of
-its type."""
+"""The readers of blocks; one returns None if a block lacks the fields of its type."""
 
-
-_MODALITIES: Final = {
-    "image": "image",
-    "image_url": "image",
-    "input_image": "image",
-    "image_generation_call": "image",
-    "audio": "audio",
-    "input_audio": "audio",
-    "output_audio": "audio",
-    "video": "video",
-    "video_url": "video",
-}
-"""A block's type -> its modality; other blocks with data are documents."""
-
-_MIME_MODALITIES: Final = ("image", "audio", "video")
-_DATA_KEYS: Final = (
-    "base64",
-    "data",
-    "bytes",
-    "file_data",
-    "b64_json",
-    "result",
-    "image_base64",
-)
-_URL_KEYS: Final = ("url", "uri", "file_uri", "fileUri", "image_url", "file_url")
-_FILE_KEYS: Final = ("file_id", "fileId")
-_MIME_KEYS: Final = ("mime_type", "mimeType", "media_type")
-_NESTED_KEYS: Final = (
-    "source",
-    "image_url",
-    "input_audio",
-    "video_url",
-    "file",
-    "audio",
-    "image",
-    "video",
-    "document",
-    "inline_data",
-    "inlineData",
-    "file_data",
-    "fileData",
-    "bytes",
-)
-"""Keys under which providers nest a medium's fields."""
+_MODALITIES: Final = ("image", "audio", "video")
+"""Other blocks with data are documents, unless their MIME type tells more."""
 
 _DEEPEST: Final = 3
 
@@ -334,18 +227,19 @@ _DEEPEST: Final = 3
 def media_part(kind: str, block: dict[object, object]) -> dict[str, Any] | None:
     """Read a medium: by its URL, its file id or its data."""
     places = _places(block, _DEEPEST)
-    mime = _text_of(places, _MIME_KEYS)
-    form = _text_of(places, ("format",))
-    medium = _Medium(_MODALITIES.get(kind, ""), mime, form)
+    mime = _text_of(places, _MEDIA["mime"])
+    form = _text_of(places, ["format"])
+    known = _TYPES.get(kind, "")
+    medium = _Medium(known if known in _MODALITIES else "", mime, form)
     for place in places:
-        for key in _URL_KEYS:
+        for key in _MEDIA["url"]:
             url = place.get(key)
             if isinstance(url, str) and url:
                 return _by_url(url, medium)
-        for key in _FILE_KEYS:
+        for key in _MEDIA["file"]:
             if name := text(place.get(key)):
                 return {"type": "file", **medium.head(), "file_id": name}
-        for key in _DATA_KEYS:
+        for key in _MEDIA["data"]:
             data = place.get(key)
             if isinstance(data, str | bytes | bytearray) and data:
                 if isinstance(data, str) and data.startswith("data:"):
@@ -367,7 +261,7 @@ class _Medium:
         """Return the fields that all parts of media have."""
         mime = mime or self.mime
         kind = mime.partition("/")[0]
-        known = kind if kind in _MIME_MODALITIES else "document"
+        known = kind if kind in _MODALITIES else "document"
         head = {"modality": self.modality or known}
         return {"mime_type": mime, **head} if mime else head
 
@@ -386,13 +280,13 @@ def _places(block: dict[object, object], depth: int) -> list[dict[object, object
     """Return the dictionaries that may hold the medium's fields."""
     places = [block]
     if depth:
-        for key in _NESTED_KEYS:
+        for key in _MEDIA["nested"]:
             if isinstance(block.get(key), dict):
                 places += _places(mapping(block[key]), depth - 1)
     return places
 
 
-def _text_of(places: list[dict[object, object]], keys: tuple[str, ...]) -> str:
+def _text_of(places: list[dict[object, object]], keys: list[str]) -> str:
     """Return the first text under one of the keys."""
     for place in places:
         for key in keys:

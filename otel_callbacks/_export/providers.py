@@ -5,8 +5,10 @@ from __future__ import annotations
 import copy
 import os
 import sys
+import threading
 import time
 import weakref
+from concurrent import futures
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final
 from uuid import uuid4
@@ -65,47 +67,40 @@ _OF_THE_API: Final = (
 )
 
 
-class SpanQueue(SpanProcessor):
-    """Puts ended spans on a queue."""
+class _Queue:
+    """A processor of the SDK that puts what ends on a sender's queue."""
 
     def __init__(self, sender: QueueSender) -> None:
         self._sender = sender
         self._put = sender.put
+
+    def shutdown(self) -> None:
+        """Export all that is queued, and end."""
+        _end([self._sender], PATIENCE)
+
+    def force_flush(self, timeout_millis: int = 30_000) -> bool:
+        """Return whether all that is queued was accepted in time."""
+        return _flush([self._sender], timeout_millis / 1e3)
+
+
+class SpanQueue(_Queue, SpanProcessor):
+    """Puts ended spans on a queue."""
 
     def on_end(self, span: ReadableSpan) -> None:
         """Queue an ended span."""
         if span.context is not None and span.context.trace_flags.sampled:
             self._put(span)
 
-    def shutdown(self) -> None:
-        """Export all that is queued, and end."""
-        _end([self._sender], PATIENCE)
 
-    def force_flush(self, timeout_millis: int = 30_000) -> bool:
-        """Return whether all that is queued was accepted in time."""
-        return _flush([self._sender], timeout_millis / 1e3)
-
-
-class LogQueue(sdk_logs.LogRecordProcessor):
+class LogQueue(_Queue, sdk_logs.LogRecordProcessor):
     """Puts emitted events on a queue."""
-
-    def __init__(self, sender: QueueSender) -> None:
-        self._sender = sender
 
     def on_emit(self, log_record: Any) -> None:
         """Queue an event without its context, which may be large."""
         kept = copy.copy(log_record)
         kept.log_record = copy.copy(log_record.log_record)
         kept.log_record.context = otel_context.Context()
-        self._sender.put(kept)
-
-    def shutdown(self) -> None:
-        """Export all that is queued, and end."""
-        _end([self._sender], PATIENCE)
-
-    def force_flush(self, timeout_millis: int = 30_000) -> bool:
-        """Return whether all that is queued was accepted in time."""
-        return _flush([self._sender], timeout_millis / 1e3)
+        self._put(kept)
 
 
 class PushSender(Sender):
@@ -293,11 +288,9 @@ class Exports:
 
 def _flush(senders: Sequence[Sender], timeout: float) -> bool:
     """Flush all senders concurrently; return whether everything was accepted."""
-    deadline = time.monotonic() + timeout
     flushes = [sender.request_flush() for sender in senders]
-    # A list: `all` would not wait for the flushes behind a failed one.
-    accepted = [flush.wait(deadline) for flush in flushes]
-    return all(accepted)
+    ended, waiting = futures.wait(flushes, min(timeout, threading.TIMEOUT_MAX))
+    return not waiting and all(flush.result() for flush in ended)
 
 
 def _end(senders: Sequence[Sender], patience: float) -> None:

@@ -14,6 +14,8 @@ import threading
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Final
 
+from otel_callbacks._data import data_beside
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
@@ -35,71 +37,7 @@ _HTTP_CODE: Final = re.compile(r"(?:code: |http2 header with status: )(\d{3})")
 _HTTP_PHRASE: Final = re.compile(r"transient error ([a-z ]+) encountered")
 _HTTP_CODES: Final = {status.phrase.lower(): int(status) for status in HTTPStatus}
 _SIGNAL_PATH: Final = re.compile(r"/v1/(?:traces|metrics|logs)\b")
-_TOO_LARGE: Final = (
-    "the request is too large: lower OTEL_BSP_MAX_EXPORT_BATCH_SIZE or "
-    "OTEL_CALLBACKS_CONTENT_LIMIT"
-)
-_OTHER_PROTOCOL: Final = (
-    "what listens there does not speak {protocol}: gRPC usually has port 4317, HTTP "
-    "4318 (OTEL_EXPORTER_OTLP_PROTOCOL)"
-)
-# The first match wins; {protocol}, {signal} and {tls} are filled in.
-_SIGNS: Final = (
-    (("max_request_size", "larger than max", "message length too large"), _TOO_LARGE),
-    (("connection refused",), "the connection is refused: nothing listens there"),
-    (
-        (
-            "name or service not known",
-            "name resolution",
-            "nodename nor servname",
-            "no address associated",
-            "getaddrinfo",
-            "dns resolution failed",
-            "domain name not found",
-            "nameresolutionerror",
-        ),
-        "its host name cannot be resolved (DNS)",
-    ),
-    (
-        (
-            "http1.x server",
-            "badstatusline",
-            "remote end closed connection",
-            "connection reset by peer",
-            "connection aborted",
-            "failed parsing",
-            "socket closed",
-        ),
-        _OTHER_PROTOCOL,
-    ),
-    (
-        ("ssl", "tls", "certificate", "handshake"),
-        "no TLS connection can be made{tls}",
-    ),
-    (
-        ("deadline_exceeded", "timed out", "deadline exceeded"),
-        "the receiver does not answer in time{tls}",
-    ),
-    # The only line where no time is left for a second try.
-    (("due to timeout",), "the receiver cannot be reached, or does not answer in time"),
-    (("unimplemented",), "the receiver does not accept {signal} over gRPC"),
-    (
-        ("unauthenticated", "permission_denied"),
-        "the receiver requires a key: set it in OTEL_EXPORTER_OTLP_HEADERS",
-    ),
-)
-_HINTS: Final = {
-    400: "the receiver cannot read the request; is this an OTLP endpoint?",
-    401: "set the key in OTEL_EXPORTER_OTLP_HEADERS",
-    403: "set the key in OTEL_EXPORTER_OTLP_HEADERS",
-    404: "the receiver has no such path",
-    405: "this path does not accept OTLP",
-    413: _TOO_LARGE,
-    415: "the receiver expects another protocol; set OTEL_EXPORTER_OTLP_PROTOCOL",
-    429: "the receiver limits the rate",
-    502: "a proxy stands there, and does not reach the receiver",
-    503: "the receiver is overloaded, or not ready",
-}
+_TABLES: Final = data_beside(__file__)
 
 _here: Final = threading.local()
 _open: Final[set[object]] = set()
@@ -171,8 +109,9 @@ def why(lines: list[str], to: Route) -> str:
     phrase = _HTTP_PHRASE.search(text)
     if phrase is not None and phrase[1] in _HTTP_CODES:
         return _http_reason(_HTTP_CODES[phrase[1]], to)
-    for signs, reason in _SIGNS:
-        if any(sign in text for sign in signs):
+    for sign in _TABLES["signs"]:
+        if any(part in text for part in sign["texts"]):
+            reason: str = sign["reason"]
             return reason.format(
                 protocol=to.protocol, signal=to.signal.name, tls=_tls_hint(to)
             )
@@ -192,8 +131,8 @@ def _http_reason(code: int, to: Route) -> str:
         phrase = f" {HTTPStatus(code).phrase}"
     except ValueError:
         phrase = ""
-    hint = f": {_HINTS[code]}" if code in _HINTS else ""
-    return f"HTTP status {code}{phrase}{hint}"
+    hint = _TABLES["statuses"].get(str(code))
+    return f"HTTP status {code}{phrase}{f': {hint}' if hint else ''}"
 
 
 def _tls_hint(to: Route) -> str:

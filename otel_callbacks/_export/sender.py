@@ -14,6 +14,7 @@ import threading
 import time
 from abc import ABC, abstractmethod
 from collections import deque
+from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
@@ -41,25 +42,6 @@ _NOT_TRACED: Final = otel_context.set_value(
 _logger: Final = logging.getLogger("otel_callbacks")
 
 
-class Flush:
-    """A request to a sender to export everything, and its result."""
-
-    def __init__(self) -> None:
-        self._done = threading.Event()
-        self._ok = False
-
-    def finish(self, *, ok: bool) -> None:
-        """Set the result and wake the waiting threads."""
-        self._ok = ok
-        self._done.set()
-
-    def wait(self, deadline: float) -> bool:
-        """Return whether everything was accepted before the deadline."""
-        remaining = max(deadline - time.monotonic(), 0.0)
-        self._done.wait(min(remaining, threading.TIMEOUT_MAX))
-        return self._ok
-
-
 class Sender(ABC):
     """Exports in a thread of its own, and counts lost items."""
 
@@ -75,26 +57,22 @@ class Sender(ABC):
         self._interval = interval
         self._make = make or to.exporter
         self.closed = False
-        self._reset()
+        self.after_fork()
         open_filter(self)
         call_after_fork(self)
 
-    def _reset(self) -> None:
-        """Set the initial state: no thread, no connection, no counts."""
+    def after_fork(self) -> None:
+        """Set the initial state; the thread and the items are the parent process's."""
         self._exporter: Any = None
         self._thread: threading.Thread | None = None
         # `put` never blocks, even in a signal handler or a finalizer.
-        self._orders: queue.SimpleQueue[Flush | None] = queue.SimpleQueue()
+        self._orders: queue.SimpleQueue[Future[bool] | None] = queue.SimpleQueue()
         self._is_logged = False
         self._in_hand = 0
         self._failing = False
         self._failed_at = 0.0
         self._lost = 0
         self._lines: list[str] = []
-
-    def after_fork(self) -> None:
-        """Reset; the state belongs to the parent process."""
-        self._reset()
 
     # -- overridden by subclasses ------------------------------------------------
 
@@ -125,7 +103,7 @@ class Sender(ABC):
         """Export at intervals and on request, until the end."""
         orders = self._orders
         while True:
-            order: Flush | None = None
+            order: Future[bool] | None = None
             with contextlib.suppress(queue.Empty):
                 order = orders.get(timeout=self._interval)
             self._is_logged = False
@@ -134,7 +112,7 @@ class Sender(ABC):
             self._turn()
             if order is not None:
                 lost, self._lost = self._lost, 0
-                order.finish(ok=not lost)
+                order.set_result(not lost)
             if is_last:
                 return
 
@@ -216,11 +194,11 @@ class Sender(ABC):
 
     # -- flush and the end -------------------------------------------------------
 
-    def request_flush(self) -> Flush:
-        """Request a flush without waiting, so that senders flush concurrently."""
-        order = Flush()
+    def request_flush(self) -> Future[bool]:
+        """Request a flush; its result is whether everything was accepted."""
+        order: Future[bool] = Future()
         if self.closed:
-            order.finish(ok=not self._lost)
+            order.set_result(not self._lost)
             return order
         self.start()
         self._orders.put(order)
@@ -283,9 +261,9 @@ class QueueSender(Sender):
         self._variable = variable
         super().__init__(to, diagnostics, interval, make)
 
-    def _reset(self) -> None:
+    def after_fork(self) -> None:
         """Start with an empty queue, too."""
-        super()._reset()
+        super().after_fork()
         self._items: deque[Any] = deque()
 
     def put(self, item: Any) -> None:

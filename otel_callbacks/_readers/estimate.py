@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from langchain_core.messages import BaseMessage
 
+from otel_callbacks._data import data_beside
 from otel_callbacks._readers.values import fields, text
 from otel_callbacks._records import Estimate
 
@@ -41,18 +42,6 @@ https://platform.openai.com/docs/guides/images-vision"""
 SECOND_OF_AUDIO: Final = 32
 """Tokens of a second of audio at Gemini; OpenAI's are 10.
 https://ai.google.dev/gemini-api/docs/audio"""
-
-_IMAGES: Final = (
-    ("gpt-4o-mini", 48_169, 2_833),
-    ("gpt-4.1-nano", 3_779, 3_779),
-    ("gpt-5-nano", 3_779, 3_779),
-    ("o4-mini", 2_642, 2_642),
-    ("gpt-4.1-mini", 2_489, 2_489),
-    ("gpt-5-mini", 2_489, 2_489),
-)
-"""Models whose images cost more: at most, and with detail ``low``. Eight tiles of
-5,667 tokens and 2,833; 1,536 patches, times 2.46, 1.72 and 1.62.
-https://platform.openai.com/docs/guides/images-vision#calculating-costs"""
 
 PAGE: Final = 4_600
 """Tokens of a PDF page: 3,000 for its text, and one image.
@@ -99,51 +88,17 @@ _GAPS: Final = re.compile(
     r"\r?\n[\r\n]{0,11} {0,16}| {2,64}| $|\t{1,8}|[\r\x0b\x0c\x00-\x08\x0e-\x1f\x7f]"
 )
 
-_FOLLOWERS: Final = (
-    "abcdfghijklmnopqrstuvwy aeilorsuy aehiklorstuz adegilorstuz "
-    "abcdefghijklmnpqrstuvwxyz aefilnortu aeghiorsu adeilortuwz abcdefgijlmnoprstvwxz "
-    "aenopsuv aceklnosuw abdeilnoqstuy abdeilmopsu acdefgiklnostuvyz "
-    "abcdefgjklmnoprstuvwz aefhilnoprstuy u abcdeghijklmnorstuvyz acehijopstuyz "
-    "aceghikloprstuvwy abcdefghijklmnpqrstuvz aeior aehinos ept dhnopst cdeiowyz"
-)
-"""For each letter, a to z, the letters that follow it in European languages."""
-
+_TABLES: Final = data_beside(__file__)
 _RARE_PAIRS: Final = frozenset(
     letter + other
-    for letter, followers in zip(ascii_lowercase, _FOLLOWERS.split(), strict=True)
+    for letter, followers in zip(
+        ascii_lowercase, _TABLES["followers"].split(), strict=True
+    )
     for other in ascii_lowercase
     if other not in followers
 )
 _RARE: Final = 0.95
 """Extra tokens for each rare pair of letters."""
-
-_WEIGHTS: Final = (
-    (0x024F, 1.7),  # Latin with accents
-    (0x036F, 2.4),  # phonetic letters, accents of their own
-    (0x03FF, 1.3),  # Greek
-    (0x052F, 1.1),  # Cyrillic
-    (0x058F, 2.3),  # Armenian
-    (0x07FF, 1.5),  # Hebrew, Arabic
-    (0x097F, 2.0),  # Devanagari
-    (0x0DFF, 2.6),  # the other Indic scripts
-    (0x0E7F, 2.0),  # Thai
-    (0x1DFF, 3.3),  # Lao, Tibetan, Georgian, Ethiopic, Khmer
-    (0x200F, 3.0),
-    (0x2027, 1.0),  # dashes, quotation marks
-    (0x2FFF, 3.0),
-    (0x30FF, 1.5),  # kana, Chinese punctuation
-    (0x4DFF, 3.0),
-    (0x9FFF, 2.2),  # Chinese characters
-    (0xABFF, 3.0),
-    (0xD7A3, 2.0),  # Hangul
-    (0xFEFF, 3.0),
-    (0xFF5E, 2.0),  # full-width letters and punctuation
-    (0xFFFF, 3.0),
-    (0x1EFFF, 4.0),  # old scripts, letters of mathematics
-    (0x1F9FF, 3.0),  # emoji
-    (0x10FFFF, 4.0),
-)
-"""The last character of a range -> tokens of each; at most its bytes in UTF-8."""
 
 _MIDDLE: Final = 2.0
 _HEAVY: Final = 3.0
@@ -241,9 +196,9 @@ def _images(parameters: object) -> _Images:
         return _USUAL
     name = parameters.get("model", parameters.get("model_name"))
     if isinstance(name, str):
-        for model, usual, low in _IMAGES:
+        for model, tokens in _TABLES["images"].items():
             if model in name:
-                return _Images(usual, low)
+                return _Images(*tokens)
     kind = parameters.get("_type")
     # Only OpenAI's models have the detail.
     is_openai = not isinstance(kind, str) or "openai" in kind
@@ -363,22 +318,8 @@ def _longest(part: object, depth: int = 3) -> str | bytes:
     return ""
 
 
-_SCHEMAS: Final = (
-    *("tools", "functions", "response_format", "text", "format", "toolConfig"),
-    *("tool_config", "output_config", "output_format", "response_schema"),
-    *("response_json_schema", "ls_structured_output_format", "guided_json"),
-)
-"""Parameters that hold tools or schemas."""
-
-_SETTINGS: Final = frozenset(
-    {
-        *("_type", "model", "model_name", "model_id", "stop", "stop_sequences", "user"),
-        *("metadata", "labels", "logit_bias", "safety_settings", "stream_options"),
-        *("extra_headers", "default_headers", "extra_query", "default_query"),
-        *("thinking", "reasoning", "tool_choice", "include", "timeout"),
-    }
-)
-"""Parameters that the model does not read; any other may be a part of the prompt."""
+_SCHEMAS: Final = frozenset(_TABLES["schemas"])
+_SETTINGS: Final = frozenset(_TABLES["settings"])
 
 _KEPT: Final = 64
 _known: dict[int, tuple[object, _Parts]] = {}
@@ -481,7 +422,7 @@ def _others(text: str) -> tuple[float, float, float]:
         if letter <= "\x7f":
             continue
         point = ord(letter)
-        weight = next(weight for last, weight in _WEIGHTS if point <= last)
+        weight = next(weight for last, weight in _TABLES["weights"] if point <= last)
         if weight < _MIDDLE:
             light += weight * count
         elif weight < _HEAVY:

@@ -10,8 +10,6 @@ import pytest
 
 from otel_callbacks._content.jsonable import Work
 from otel_callbacks._content.parts import (
-    SERVER_CALLS,
-    SERVER_RESULTS,
     content_parts,
     media_part,
     response_part,
@@ -242,11 +240,6 @@ def test_server_tool_result() -> None:
             "content": [{"url": "u"}],
         },
     }
-
-
-def test_types_of_calls_and_results_are_disjoint() -> None:
-    """No type of block is both a call and a result."""
-    assert not set(SERVER_CALLS) & set(SERVER_RESULTS)
 
 
 RAW = b"a rose"
