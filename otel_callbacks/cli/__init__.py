@@ -11,13 +11,15 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from otel_callbacks.cli._common import TYPES
+from otel_callbacks._setting_values import SettingError
+from otel_callbacks.cli._common import TYPES, Refusal
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from types import ModuleType
 
 _PACKAGE: Final = "otel-callbacks"
+_INTERRUPTED: Final = 130
 _FILE: Final = Path(__file__).with_name("options.toml")
 
 
@@ -29,10 +31,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     words = sys.argv[1:] if arguments is None else list(arguments)
     parser = parser_for(words)
     parsed = parser.parse_args(words)
-    if "run" not in parsed:
+    if parsed.command is None:
         parser.print_help()
         return 0
-    code: int = parsed.run(parsed)
+    try:
+        code: int = parsed.run(parsed)
+    except KeyboardInterrupt:
+        return _INTERRUPTED
+    except (Refusal, SettingError) as error:
+        sys.stderr.write(f"{_PACKAGE} {parsed.command}: {error}\n")
+        return error.code if isinstance(error, Refusal) else 2
     return code
 
 
@@ -46,7 +54,9 @@ def parser_for(words: Sequence[str]) -> argparse.ArgumentParser:
     parser.add_argument(
         "--version", action="version", version=f"{_PACKAGE} {version(_PACKAGE)}"
     )
-    commands = parser.add_subparsers(title="commands", metavar="COMMAND")
+    commands = parser.add_subparsers(
+        title="commands", metavar="COMMAND", dest="command"
+    )
     for name, fields in tomllib.loads(_FILE.read_text(encoding="utf-8")).items():
         command = commands.add_parser(name, help=fields["help"])
         if name in words:

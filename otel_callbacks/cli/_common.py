@@ -22,9 +22,6 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, TextIO, TypeVar
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
-CANNOT: Final = 2
-"""The exit code for wrong usage."""
-
 _AGO: Final = re.compile(r"(\d{1,6})([mhdw])")
 _UNITS: Final = {
     "m": timedelta(minutes=1),
@@ -49,14 +46,16 @@ _CODES: Final = {
 }
 
 
-def refuse(command: str, why: str, code: int = CANNOT) -> int:
-    """Write the reason of a refusal to standard error, and return the exit code."""
-    sys.stderr.write(f"otel-callbacks {command}: {why}\n")
-    return code
+class Refusal(Exception):  # noqa: N818 -- what the command says, not an error in it
+    """A command cannot do what it is told; the message says why and what to do."""
+
+    def __init__(self, why: str, code: int = 2) -> None:
+        super().__init__(why)
+        self.code = code
 
 
-def missing(*modules: str) -> str:
-    """Return the refusal for modules of the extra that are missing, if any."""
+def require(*modules: str) -> None:
+    """Refuse to run without the modules of the extra."""
     names = []
     for module in modules:
         try:
@@ -64,8 +63,9 @@ def missing(*modules: str) -> str:
         except (ModuleNotFoundError, ValueError):
             is_there = False
         names += [] if is_there else [module]
-    remedy = 'not found: pip install "otel-callbacks[demo]"'
-    return f"{', '.join(names)} {remedy}" if names else ""
+    if names:
+        why = f'{", ".join(names)} not found: pip install "otel-callbacks[demo]"'
+        raise Refusal(why)
 
 
 _N = TypeVar("_N", int, float)

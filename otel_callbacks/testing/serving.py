@@ -101,7 +101,8 @@ class ThreadedServer:
     """
 
     def __init__(self, app: ASGIApp, *, host: str = "127.0.0.1", port: int = 0) -> None:
-        self._socket = socket.create_server((host, port))
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        self._socket = socket.create_server((host, port), family=family)
         self.host = host
         self.port: int = self._socket.getsockname()[1]
         config = uvicorn.Config(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Final
 
-from otel_callbacks.cli._common import missing, refuse
+from otel_callbacks.cli._common import Refusal, require
 
 if TYPE_CHECKING:
     import argparse
@@ -21,23 +21,17 @@ _NEEDED: Final = (
 
 def run(options: argparse.Namespace) -> int:
     """Run the demo."""
-    if refusal := _refusal(options):
-        return refuse("demo", refusal)
+    require(*_NEEDED)
+    if options.real and not os.environ.get("OPENAI_API_KEY", "").strip():
+        why = (
+            "--real calls the provider: set OPENAI_API_KEY, and OPENAI_BASE_URL "
+            "if it is not OpenAI's own"
+        )
+        raise Refusal(why)
+    if options.html and not options.html.absolute().parent.is_dir():
+        why = f"--html {options.html}: there is no folder {options.html.parent}"
+        raise Refusal(why)
     # Imported here because it needs the extra and is slow to import.
     from otel_callbacks.cli.demo.show import show  # noqa: PLC0415
 
     return show(options)
-
-
-def _refusal(options: argparse.Namespace) -> str:
-    """Return why the demo cannot run, or an empty string."""
-    if why := missing(*_NEEDED):
-        return why
-    if options.real and not os.environ.get("OPENAI_API_KEY", "").strip():
-        return (
-            "--real calls the provider: set OPENAI_API_KEY, and OPENAI_BASE_URL "
-            "if it is not OpenAI's own"
-        )
-    if options.html and not options.html.absolute().parent.is_dir():
-        return f"--html {options.html}: there is no folder {options.html.parent}"
-    return ""

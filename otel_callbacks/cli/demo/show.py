@@ -10,9 +10,9 @@ import signal
 import time
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from otel_callbacks import SettingError, configure
 from otel_callbacks import _semconv as semconv
-from otel_callbacks.cli._common import Column, Output, refuse
+from otel_callbacks import configure
+from otel_callbacks.cli._common import Column, Output
 from otel_callbacks.cli.demo import scenes as demo_scenes
 from otel_callbacks.cli.demo.scenes import SCENES, Exchange, Scene, Shop
 from otel_callbacks.cli.demo.session import SERVICE, Session, session
@@ -53,16 +53,13 @@ def show(
 ) -> int:
     """Play the demo and return the exit code."""
     out = out or Output(color=not options.no_color)
-    try:
-        with session(
-            real=options.real,
-            keep_serving=options.keep_serving,
-            seed=options.seed,
-            set_up=set_up,
-        ) as running:
-            return asyncio.run(_Show(options, out, running).play())
-    except SettingError as error:
-        return refuse("demo", str(error))
+    with session(
+        real=options.real,
+        keep_serving=options.keep_serving,
+        seed=options.seed,
+        set_up=set_up,
+    ) as running:
+        return asyncio.run(_Show(options, out, running).play())
 
 
 class _Show:

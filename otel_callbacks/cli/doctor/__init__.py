@@ -6,8 +6,7 @@ import os
 import sys
 from typing import TYPE_CHECKING, Final
 
-from otel_callbacks._setting_values import SettingError
-from otel_callbacks.cli._common import Output, refuse
+from otel_callbacks.cli._common import Output
 
 if TYPE_CHECKING:
     import argparse
@@ -22,7 +21,6 @@ _PART: Final = "span-metrics"
 """A part of Prometheus' hop that can be skipped separately."""
 
 _BROKEN: Final = 1
-_INTERRUPTED: Final = 130
 _NAME_CELLS: Final = max(map(len, HOPS))
 _SIGNS: Final = {
     "reached": ("✓", "+", "green"),
@@ -33,17 +31,6 @@ _SIGNS: Final = {
 
 
 def run(options: argparse.Namespace) -> int:
-    """Examine the stack."""
-    try:
-        report = _report(options)
-    except SettingError as error:
-        return refuse("doctor", str(error))
-    except KeyboardInterrupt:
-        return _INTERRUPTED
-    return _BROKEN if report.broken else 0
-
-
-def _report(options: argparse.Namespace) -> Report:
     """Examine the stack and print the report."""
     # Imported here because these are slow to import.
     from otel_callbacks.cli.doctor.examination import (  # noqa: PLC0415
@@ -68,11 +55,11 @@ def _report(options: argparse.Namespace) -> Report:
     if options.json:
         report = examination.report()
         sys.stdout.write(report.as_json())
-        return report
+        return _BROKEN if report.broken else 0
     out = Output(color=not options.no_color)
     report = examination.report(out.waiting, lambda hop: print_hop(out, hop))
     verdict(out, report)
-    return report
+    return _BROKEN if report.broken else 0
 
 
 def print_hop(out: Output, seen: Hop) -> None:

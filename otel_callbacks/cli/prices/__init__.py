@@ -8,9 +8,8 @@ import sys
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
-from otel_callbacks._setting_values import SettingError
 from otel_callbacks._spend.price_file import VARIABLE, PriceFile
-from otel_callbacks.cli._common import Column, Output, refuse
+from otel_callbacks.cli._common import Column, Output, Refusal
 
 if TYPE_CHECKING:
     import argparse
@@ -29,10 +28,7 @@ def run(options: argparse.Namespace) -> int:
 
     at = options.at or datetime.now(UTC)
     path = options.prices or os.environ.get(VARIABLE, "").strip()
-    try:
-        own = PriceFile.read(path)
-    except SettingError as error:
-        return refuse("prices", str(error))
+    own = PriceFile.read(path)
     found = find(options.model, options.provider, at, own)
     if options.json:
         content = [_as_dict(one) for one in found]
@@ -44,7 +40,7 @@ def run(options: argparse.Namespace) -> int:
             f"no known price for {options.model!r}{where} ({source()}). Similar names: "
             f"{like}. Set its price in a file: --prices FILE or {VARIABLE}."
         )
-        return refuse("prices", why, _UNKNOWN)
+        raise Refusal(why, _UNKNOWN)
     if not options.json:
         _print(Output(color=not options.no_color), found, at)
     return 0

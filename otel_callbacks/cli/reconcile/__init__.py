@@ -9,9 +9,8 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from otel_callbacks import _semconv as semconv
-from otel_callbacks._setting_values import SettingError
 from otel_callbacks.cli import report
-from otel_callbacks.cli._common import Column, Output, refuse
+from otel_callbacks.cli._common import Column, Output, Refusal
 from otel_callbacks.cli.reconcile.exports import ExportError, read_export
 from otel_callbacks.cli.report import spending as source
 from otel_callbacks.cli.report.growth import read_prometheus, require_ours
@@ -23,7 +22,6 @@ from otel_callbacks.cli.report.spending import (
     RESPONSE_MODEL,
     TOKEN_TYPE,
     Read,
-    SourceError,
     merged,
     read_metrics,
 )
@@ -167,21 +165,18 @@ def run(options: argparse.Namespace) -> int:
     try:
         export = read_export(options.file)
     except ExportError as error:
-        return refuse(
-            "reconcile",
+        why = (
             f"{options.file}: {error}. Export OpenAI's usage as CSV or JSON, or write "
-            "a CSV with the columns date, model, input_tokens, output_tokens, cost.",
+            "a CSV with the columns date, model, input_tokens, output_tokens, cost."
         )
+        raise Refusal(why) from None
     if options.provider is None:
         options.provider = export.provider
     compare = _sums if options.prometheus is None else _days
-    try:
-        compared = compare(options, export)
-    except (SourceError, SettingError) as error:
-        return refuse("reconcile", str(error))
+    compared = compare(options, export)
     if not compared.gaps:
-        what = "and our series hold nothing to compare: all is 0"
-        return refuse("reconcile", f"{options.file} {what}")
+        why = f"{options.file} and our series hold nothing to compare: all is 0"
+        raise Refusal(why)
     beyond = [one for one in compared.gaps if abs(one.percent) > options.tolerance]
     if options.json:
         sys.stdout.write(_as_json(compared, options.tolerance))
@@ -209,7 +204,7 @@ def _sums(options: argparse.Namespace, export: Export) -> Compared:
             f"the process started{since}, after the export's last day {days[-1]}, so "
             "its /metrics hold nothing of that time. --prometheus URL knows it."
         )
-        raise SourceError(message)
+        raise Refusal(message)
     remark = (
         f"/metrics counts since the process started{since}, the export is of "
         f"{days[0]} to {days[-1]}: only their sums are compared. --prometheus URL "

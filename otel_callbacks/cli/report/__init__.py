@@ -14,14 +14,12 @@ import sys
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
-from otel_callbacks._setting_values import SettingError
-from otel_callbacks.cli._common import Column, Output, moment, refuse
+from otel_callbacks.cli._common import Column, Output, Refusal, moment
 from otel_callbacks.cli.report.growth import read_prometheus, require_ours
 from otel_callbacks.cli.report.spending import (
     METRICS_URL,
     NUMBERS,
     UNPRICED,
-    SourceError,
     matchers,
     read_metrics,
     spend,
@@ -64,10 +62,7 @@ TYPES: Final = {"matchers": _matchers, "labels": _labels}
 
 def run(options: argparse.Namespace) -> int:
     """Print the spending."""
-    try:
-        read = _read(options)
-    except (SourceError, SettingError) as error:
-        return refuse("report", str(error))
+    read = _read(options)
     rows = spend(read.samples, options.by)
     if options.json:
         sys.stdout.write(as_json(rows, options.by, read))
@@ -87,16 +82,16 @@ def _read(options: argparse.Namespace) -> Read:
             message = (
                 "--since and --until need --prometheus URL: /metrics knows no times."
             )
-            raise SourceError(message)
+            raise Refusal(message)
         return read_metrics(options.url or METRICS_URL, options.match)
     if options.url:
         message = "Say either the URL of /metrics or --prometheus URL, not both."
-        raise SourceError(message)
+        raise Refusal(message)
     until = options.until or datetime.now(UTC)
     since = options.since or moment(_SINCE, until)
     if since >= until:
         message = f"--since {since:%Y-%m-%d %H:%M} is not before --until."
-        raise SourceError(message)
+        raise Refusal(message)
     read = read_prometheus(options.prometheus, since, until, matchers=options.match)
     if not read.samples:
         require_ours(options.prometheus, since, until, options.match)

@@ -17,12 +17,12 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from prometheus_client.samples import Sample
 
+from otel_callbacks.cli._common import Refusal
 from otel_callbacks.cli.report.spending import (
     SPEND,
     STARTED,
     Prometheus,
     Read,
-    SourceError,
     merged,
     selector,
 )
@@ -424,7 +424,7 @@ def require_ours(
             f"{since:%Y-%m-%d %H:%M} to {until:%Y-%m-%d %H:%M} UTC, so nothing is known"
             " of what was spent. otel-callbacks doctor says where they are lost."
         )
-        raise SourceError(message)
+        raise Refusal(message)
 
 
 def _refuse_what_counts_twice(
@@ -453,7 +453,7 @@ def _refuse_what_counts_twice(
                 f"{one} and {other}, so each call would count twice. Say which "
                 f"ones count: --match '{label}={json.dumps(ours.get(label, ''))}'"
             )
-            raise SourceError(message)
+            raise Refusal(message)
 
 
 def _copies(

@@ -14,6 +14,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from otel_callbacks import _semconv as semconv
 from otel_callbacks._metrics.series import label
+from otel_callbacks.cli._common import Refusal
 from otel_callbacks.cli._http import FAILURES, address, get
 
 if TYPE_CHECKING:
@@ -41,10 +42,6 @@ _SECONDS: Final = 30.0
 _TEXT: Final = "text/plain;version=0.0.4, application/json;q=0.5"
 _FIRST_ERROR: Final = 400
 STARTED: Final = "process_start_time_seconds"
-
-
-class SourceError(Exception):
-    """Spend cannot be read; the message has the source and the remedy."""
 
 
 Silence = tuple[float, float]
@@ -99,14 +96,14 @@ def read_metrics(url: str, chosen: Sequence[Matcher] = ()) -> Read:
                     started = datetime.fromtimestamp(one.value, UTC)
     except (ValueError, KeyError, IndexError):
         message = f"{where.url} does not answer with series. {remedy}"
-        raise SourceError(message) from None
+        raise Refusal(message) from None
     broken = next((one for one in found if not math.isfinite(one.value)), None)
     if broken is not None:
         message = f"{where.url} says {broken.value} of {broken.name}: that is no sum"
-        raise SourceError(message)
+        raise Refusal(message)
     if not found and "otel_callbacks" not in text:
         message = f"{where.url} has none of our series. {remedy}"
-        raise SourceError(message)
+        raise Refusal(message)
     return Read(tuple(found), started)
 
 
@@ -177,23 +174,23 @@ def selector(chosen: Iterable[Matcher]) -> str:
 
 
 def fetch(where: Address, path: str, query: dict[str, str], remedy: str) -> Answer:
-    """Return the data of a response, or raise `SourceError` with the reason."""
+    """Return the data of a response, or raise `Refusal` with the reason."""
     try:
         answer = get(where, path, query, accept=_TEXT, seconds=_SECONDS)
     except FAILURES as error:
         reason = getattr(error, "reason", None) or error
         message = f"{where.url} does not answer: {reason}. {remedy}"
-        raise SourceError(message) from None
+        raise Refusal(message) from None
     if answer.status < _FIRST_ERROR:
         return answer
     refusal = answer.json()
     if isinstance(refusal, dict) and isinstance(refusal.get("error"), str):
         # It is a Prometheus, which refuses the query.
         message = f"{where.url} answers {answer.status}: {refusal['error']}"
-        raise SourceError(message)
+        raise Refusal(message)
     text = answer.text[:200].strip() or responses.get(answer.status, "no reason")
     message = f"{where.url} answers {answer.status}: {text}. {remedy}"
-    raise SourceError(message)
+    raise Refusal(message)
 
 
 _REMEDY: Final = "Say where Prometheus is: --prometheus URL."
@@ -245,7 +242,7 @@ class Prometheus:
             }
         except (ValueError, KeyError, TypeError, AttributeError):
             message = f"{self.url} does not answer as a Prometheus does. {_REMEDY}"
-            raise SourceError(message) from None
+            raise Refusal(message) from None
         return found
 
     def _number(self, value: Any, query: str) -> float:
@@ -253,7 +250,7 @@ class Prometheus:
         number = float(value)
         if not math.isfinite(number):
             message = f"{self.url} answers {value} to {query}, which is no sum"
-            raise SourceError(message)
+            raise Refusal(message)
         return number
 
 

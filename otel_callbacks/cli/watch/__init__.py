@@ -6,8 +6,7 @@ import signal
 import threading
 from typing import TYPE_CHECKING, Final
 
-from otel_callbacks._setting_values import SettingError
-from otel_callbacks.cli._common import Column, Output, missing, refuse
+from otel_callbacks.cli._common import Column, Output, require
 
 if TYPE_CHECKING:
     import argparse
@@ -25,8 +24,7 @@ _REFUSALS_AT_MOST: Final = 20
 
 def run(options: argparse.Namespace) -> int:
     """Watch until Ctrl-C or SIGTERM; return 0, or 2 if the start fails."""
-    if why := missing("starlette", "uvicorn"):
-        return refuse("watch", why)
+    require("starlette", "uvicorn")
     stop = threading.Event()
     before = {
         number: signal.signal(number, lambda *_: stop.set())
@@ -34,8 +32,6 @@ def run(options: argparse.Namespace) -> int:
     }
     try:
         return watch(options, Output(color=not options.no_color), stop)
-    except SettingError as error:
-        return refuse("watch", str(error))
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
@@ -140,7 +136,7 @@ class View:
             so_far = "; ".join(
                 f"{model} {one.calls:,} {'call' if one.calls == 1 else 'calls'}, "
                 f"{one.input:,} in, {one.output:,} out, "
-                f"${one.dollars:.6f}"
+                f"${one.cost:.6f}"
                 for model, one in sorted(self._store.totals.items())
             )
             self._out.line(f"So far: {so_far}", "dim", indent=8)
@@ -156,7 +152,7 @@ class View:
         columns += [Column(head, right=True) for head in heads]
         self._out.line()
         rows = [
-            [model, *(f"{number:,}" for number in one[:3]), f"{one.dollars:.6f}"]
+            [model, *(f"{number:,}" for number in one[:3]), f"{one.cost:.6f}"]
             for model, one in totals
         ]
         self._out.table(columns, rows)

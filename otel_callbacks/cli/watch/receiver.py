@@ -7,8 +7,6 @@ from __future__ import annotations
 
 import base64
 import json
-import socket
-import threading
 import zlib
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -16,7 +14,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Self
 
 import grpc  # type: ignore[import-untyped]
-import uvicorn
 from google.protobuf.json_format import MessageToJson, ParseDict, ParseError  # type: ignore[import-untyped]
 from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 from google.rpc.status_pb2 import Status  # type: ignore[import-untyped]
@@ -31,6 +28,7 @@ from starlette.routing import Route
 from otel_callbacks._setting_values import SettingError
 from otel_callbacks.cli.picture.page import STYLE, legend, trace
 from otel_callbacks.cli.watch.store import CONTENT
+from otel_callbacks.testing.serving import ThreadedServer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -107,19 +105,6 @@ class Receiver:
         }
         self._store = store
         self._refused = refused
-        family = socket.AF_INET6 if ":" in host else socket.AF_INET
-        try:
-            self._socket = socket.create_server((host, http_port), family=family)
-        except OSError as error:
-            allowed = f"a free port of {host} ({error.strerror})"
-            raise SettingError(_HTTP_PORT, http_port, allowed) from error
-        self.http_port = int(self._socket.getsockname()[1])
-        try:
-            self._grpc, self.grpc_port = self._grpc_server(host, grpc_port)
-        except RuntimeError as error:
-            self._socket.close()
-            allowed = f"a free port of {host}"
-            raise SettingError(_GRPC_PORT, grpc_port, allowed) from error
         app = Starlette(
             routes=[
                 *routes,
@@ -127,24 +112,27 @@ class Receiver:
             ],
             exception_handlers={404: self._unknown},
         )
-        config = uvicorn.Config(
-            app, ws="none", log_config=None, lifespan="off", timeout_graceful_shutdown=1
-        )
-        self._server = uvicorn.Server(config)
-        self._thread = threading.Thread(
-            target=self._server.run, args=([self._socket],), daemon=True
-        )
+        try:
+            self._http = ThreadedServer(app, host=host, port=http_port)
+        except OSError as error:
+            allowed = f"a free port of {host} ({error.strerror})"
+            raise SettingError(_HTTP_PORT, http_port, allowed) from error
+        self.http_port = self._http.port
+        try:
+            self._grpc, self.grpc_port = self._grpc_server(host, grpc_port)
+        except RuntimeError as error:
+            self._http.stop()
+            allowed = f"a free port of {host}"
+            raise SettingError(_GRPC_PORT, grpc_port, allowed) from error
 
     def __enter__(self) -> Self:
         self._grpc.start()
-        self._thread.start()
+        self._http.start()
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._server.should_exit = True
         self._grpc.stop(None).wait(_JOIN_SECONDS)
-        self._thread.join(_JOIN_SECONDS)
-        self._socket.close()
+        self._http.stop()
 
     def _grpc_server(self, host: str, port: int) -> tuple[Any, int]:
         """Return the gRPC server and its port."""

@@ -5,11 +5,12 @@ from __future__ import annotations
 import threading
 import time
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final
 
 from genai_prices import Usage, calc_price
 
 from otel_callbacks import _semconv as semconv
+from otel_callbacks.cli.picture.sums import Sum
 from otel_callbacks.cli.picture.timeline import Timeline, timelines
 
 if TYPE_CHECKING:
@@ -27,15 +28,6 @@ _SPANS: Final = 50_000
 _CHARACTERS: Final = 256 * 1024 * 1024
 _BATCH_SECONDS: Final = 0.5
 _QUIET_SECONDS: Final = 3.0
-
-
-class Total(NamedTuple):
-    """The sums of one model's calls."""
-
-    calls: int = 0
-    input: int = 0
-    output: int = 0
-    dollars: float = 0.0
 
 
 class _Trace:
@@ -81,7 +73,7 @@ class Store:
         self.unseen = 0
         """Traces that were dropped before they were shown."""
         self.version = 0
-        self.totals: dict[str, Total] = {}
+        self.totals: dict[str, Sum] = {}
         """What all calls used since the start, by model."""
 
     def add(self, spans: Iterable[Span]) -> None:
@@ -174,15 +166,11 @@ class Store:
         row = timelines([span])[0].rows[0]
         if row.kind != "model":
             return
-        spent = row.outcome != "cache_hit"
-        of_call = row.tokens or (0, 0)
-        before = self.totals.get(row.model, Total())
-        self.totals[row.model] = Total(
-            before.calls + 1,
-            before.input + of_call[0] * spent,
-            before.output + of_call[1] * spent,
-            before.dollars + (row.cost or 0.0) * spent,
-        )
+        total = self.totals.get(row.model, Sum()).plus(calls=1)
+        if row.outcome != "cache_hit":
+            used, made = row.tokens or (0, 0)
+            total = total.plus(input=used, output=made, cost=row.cost or 0.0)
+        self.totals[row.model] = total
 
     def _make_room(self) -> None:
         """Drop the oldest traces beyond the limits."""

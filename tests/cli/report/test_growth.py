@@ -9,8 +9,9 @@ from prometheus_of_samples import every, prometheus
 from report_servers import answering
 
 from otel_callbacks.cli import main
+from otel_callbacks.cli._common import Refusal
 from otel_callbacks.cli.report.growth import read_prometheus
-from otel_callbacks.cli.report.spending import Read, SourceError, matchers
+from otel_callbacks.cli.report.spending import Read, matchers
 
 if TYPE_CHECKING:
     from prometheus_of_samples import Samples
@@ -265,7 +266,7 @@ def test_replicas_that_are_not_merged(label: str) -> None:
     """Two that read the same app count each call twice."""
     samples = every(60, START - HOUR, END + HOUR, at_noon)
     series = [(tokens(**{label: one}), samples) for one in "ab"]
-    with pytest.raises(SourceError, match=f"twice, as {label} 'a' and as {label} 'b'"):
+    with pytest.raises(Refusal, match=f"twice, as {label} 'a' and as {label} 'b'"):
         read(*series, up())
 
 
@@ -287,7 +288,7 @@ def test_one_app_in_two_ways_is_refused(other: dict[str, str], why: str) -> None
     up = {"__name__": "up", **SHOP}
     series += [(up, samples), ({**up, "job": "again"}, samples)]
     with prometheus(series) as url:
-        with pytest.raises(SourceError, match=why) as caught:
+        with pytest.raises(Refusal, match=why) as caught:
             read_prometheus(url, SINCE, UNTIL, [TOKENS])
         chosen = matchers(str(caught.value).partition("--match '")[2][:-1])
         found = read_prometheus(url, SINCE, UNTIL, [TOKENS], chosen)
@@ -308,7 +309,7 @@ def test_a_service_is_named_by_its_target_info() -> None:
     assert grown(read(*apart)) == (250_000, 0, 0)
     series[1] = apart[1]
     series.append(({"__name__": "target_info", **web, "service_name": "shop"}, samples))
-    with pytest.raises(SourceError, match="'shop'"):
+    with pytest.raises(Refusal, match="'shop'"):
         read(*series)
 
 
@@ -320,7 +321,7 @@ def test_one_app_as_two_jobs_is_known_by_its_values() -> None:
     up = {"__name__": "up", **web}, samples
     for pushed in (samples, later):
         series = (tokens(**web), samples), (tokens(**PUSHED), pushed), up
-        with pytest.raises(SourceError, match="same values, 'web and flowers/shop'"):
+        with pytest.raises(Refusal, match="same values, 'web and flowers/shop'"):
             read(*series)
     two = (tokens(**web, model="a"), samples), (tokens(**PUSHED, model="b"), samples)
     assert grown(read(*two, up)) == (200_000, 0, 0)
@@ -369,7 +370,7 @@ def test_what_is_no_prometheus(text: str) -> None:
     """Another server behind the address."""
     with (
         answering(lambda _: (200, text)) as (url, _),
-        pytest.raises(SourceError, match="does not answer as a Prometheus does"),
+        pytest.raises(Refusal, match="does not answer as a Prometheus does"),
     ):
         read_prometheus(url, SINCE, UNTIL)
 
@@ -380,7 +381,7 @@ def test_what_is_no_number_is_no_sum(number: str) -> None:
     content = {"data": {"result": [{"metric": {}, "value": [0, number]}]}}
     with (
         answering(lambda _: (200, json.dumps(content))) as (url, _),
-        pytest.raises(SourceError, match="which is no sum"),
+        pytest.raises(Refusal, match="which is no sum"),
     ):
         read_prometheus(url, SINCE, UNTIL)
 

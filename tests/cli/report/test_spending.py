@@ -8,8 +8,8 @@ from prometheus_client.samples import Sample
 from report_servers import answering, serving, spend_of_a_day
 
 from otel_callbacks._setting_values import SettingError
+from otel_callbacks.cli._common import Refusal
 from otel_callbacks.cli.report.spending import (
-    SourceError,
     matchers,
     read_metrics,
     selector,
@@ -84,7 +84,7 @@ def test_an_app_that_has_made_no_call() -> None:
 
 def test_another_apps_series() -> None:
     """The message names the missing series."""
-    with serving(CollectorRegistry()) as url, pytest.raises(SourceError, match="none"):
+    with serving(CollectorRegistry()) as url, pytest.raises(Refusal, match="none"):
         read_metrics(url)
 
 
@@ -100,7 +100,7 @@ def test_a_response_without_metrics(status: int, text: str, why: str) -> None:
     """The message has the address, the response and the remedy."""
     with (
         answering(lambda _: (status, text)) as (url, _),
-        pytest.raises(SourceError, match=why) as caught,
+        pytest.raises(Refusal, match=why) as caught,
     ):
         read_metrics(url)
     assert str(caught.value).startswith(url)
@@ -109,7 +109,7 @@ def test_a_response_without_metrics(status: int, text: str, why: str) -> None:
 
 def test_nothing_listens() -> None:
     """The message names a refused connection."""
-    with pytest.raises(SourceError, match="Connection refused"):
+    with pytest.raises(Refusal, match="Connection refused"):
         read_metrics("http://127.0.0.1:9/metrics")
     with pytest.raises(SettingError, match="a URL such as"):
         read_metrics("metrics")
@@ -118,7 +118,7 @@ def test_nothing_listens() -> None:
 def test_a_login_is_sent_and_never_shown() -> None:
     """A password in the URL is a header."""
     with answering(lambda _: (403, "no")) as (url, asked):
-        with pytest.raises(SourceError) as caught:
+        with pytest.raises(Refusal) as caught:
             read_metrics(url.replace("://", "://rose:thorn@"))
         assert asked[0][1] == "Basic cm9zZTp0aG9ybg=="
     assert "thorn" not in str(caught.value)
@@ -153,5 +153,5 @@ def test_a_number_that_is_none(number: str) -> None:
     """``nan`` would equal every export."""
     registry = CollectorRegistry()
     Gauge("otel_callbacks_tokens_total", "x", registry=registry).set(float(number))
-    with serving(registry) as url, pytest.raises(SourceError, match="that is no sum"):
+    with serving(registry) as url, pytest.raises(Refusal, match="that is no sum"):
         read_metrics(url)

@@ -4,8 +4,9 @@ from typing import Any
 
 import pytest
 
+from otel_callbacks.cli.picture.sums import Sum
 from otel_callbacks.cli.watch import store as watch_store
-from otel_callbacks.cli.watch.store import Store, Total
+from otel_callbacks.cli.watch.store import Store
 
 
 def _span(
@@ -71,7 +72,7 @@ def test_totals_count_each_span_once() -> None:
     call = _call("a", otel_callbacks__cost_usd=0.5)
     store.add([call, call, _span("root")])
     store.add([call, _call("b", otel_callbacks__outcome="cache_hit")])
-    assert store.totals == {"gpt-4o-mini": Total(2, 1000, 10, 0.5)}
+    assert store.totals == {"gpt-4o-mini": Sum(2, 1000, 10, 0.5)}
 
 
 def test_calls_of_others_get_known_prices() -> None:
@@ -96,7 +97,7 @@ def test_a_call_that_is_sent_again_keeps_its_price() -> None:
     assert timeline is not None
     (row,) = timeline.rows
     assert row.cost == pytest.approx(0.000156)
-    assert store.totals["gpt-4o-mini"] == Total(1, 1000, 10, row.cost)
+    assert store.totals["gpt-4o-mini"] == Sum(1, 1000, 10, row.cost)
 
 
 def test_long_texts_make_room(monkeypatch: pytest.MonkeyPatch) -> None:
