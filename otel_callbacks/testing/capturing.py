@@ -14,7 +14,7 @@ from prometheus_client import CollectorRegistry
 from otel_callbacks._background import background
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Sequence
 
     from otel_callbacks import OTelCallbackHandler
     from otel_callbacks.settings import Settings
@@ -142,9 +142,12 @@ def spans_as_data(spans: Sequence[ReadableSpan]) -> list[Span]:
     Args:
         spans: The SDK's ended spans.
     """
-    names = {_span_id(span): span.name for span in spans}
     ordered = sorted(spans, key=lambda span: span.start_time or 0)
-    return [_as_data(span, names) for span in ordered]
+    found = [_as_data(span) for span in ordered]
+    names = {span["span_id"]: span["name"] for span in found}
+    for span in found:
+        span["parent"] = names.get(span["parent_id"])
+    return found
 
 
 def tree_of(spans: Sequence[Span]) -> str:
@@ -166,9 +169,8 @@ def _lines(span: Span, spans: Sequence[Span], depth: int) -> Iterator[str]:
             yield from _lines(child, spans, depth + 1)
 
 
-def _as_data(span: ReadableSpan, names: Mapping[str, str]) -> Span:
-    """Return one span as a dictionary."""
-    parent_id = f"{span.parent.span_id:016x}" if span.parent else None
+def _as_data(span: ReadableSpan) -> Span:
+    """Return one span as a dictionary, without its parent's name."""
     context = span.get_span_context()
     return {
         "name": span.name,
@@ -176,10 +178,10 @@ def _as_data(span: ReadableSpan, names: Mapping[str, str]) -> Span:
         "status": span.status.status_code.name,
         "status_description": span.status.description,
         "attributes": dict(span.attributes or {}),
-        "parent": names.get(parent_id or ""),
+        "parent": None,
         "trace_id": f"{context.trace_id:032x}" if context else "",
-        "span_id": _span_id(span),
-        "parent_id": parent_id,
+        "span_id": f"{context.span_id:016x}" if context else "",
+        "parent_id": f"{span.parent.span_id:016x}" if span.parent else None,
         "start_ns": span.start_time,
         "end_ns": span.end_time,
         "events": [
@@ -194,9 +196,3 @@ def _as_data(span: ReadableSpan, names: Mapping[str, str]) -> Span:
             for link in span.links
         ],
     }
-
-
-def _span_id(span: ReadableSpan) -> str:
-    """Return a span's id in hexadecimal."""
-    context = span.get_span_context()
-    return f"{context.span_id:016x}" if context else ""

@@ -5,9 +5,11 @@ from __future__ import annotations
 import hashlib
 import math
 import re
+import tomllib
 from collections.abc import Callable
 from dataclasses import KW_ONLY, astuple, dataclass, field
 from operator import add
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 
 if TYPE_CHECKING:
@@ -21,15 +23,8 @@ Fault = Literal["", "hang", "drop", "cut", "broken_json"]
 ``broken_json``: that piece is not valid JSON.
 """
 
-# Status -> type, code and message of the error body, in the words of the OpenAI API:
-# https://platform.openai.com/docs/guides/error-codes
-_ERRORS: Final = {
-    400: ("invalid_request_error", "invalid_value", "Invalid value in the request."),
-    401: ("invalid_request_error", "invalid_api_key", "Incorrect API key provided."),
-    403: ("invalid_request_error", "forbidden", "Not allowed for this project."),
-    404: ("invalid_request_error", "model_not_found", "The model does not exist."),
-    429: ("requests", "rate_limit_exceeded", "Rate limit reached for requests."),
-}
+_FILE: Final = Path(__file__).with_name("replies.toml")
+_TEXTS: Final = tomllib.loads(_FILE.read_text(encoding="utf-8"))
 _SERVER_ERROR: Final = ("server_error", "server_error", "The server had an error.")
 
 
@@ -140,7 +135,9 @@ class Reply:
                 ``retry-after`` (whole seconds) and ``retry-after-ms``.
             delay: Seconds before the first byte.
         """
-        kind, usual_code, usual_message = _ERRORS.get(status, _SERVER_ERROR)
+        kind, usual_code, usual_message = _TEXTS["errors"].get(
+            str(status), _SERVER_ERROR
+        )
         headers: dict[str, str] = {}
         if retry_after is not None:
             headers = {
@@ -168,40 +165,6 @@ _IS_CJK: Final = re.compile(rf"[{_CJK}]")
 
 TOKENS_PER_MESSAGE: Final = 3
 """What each message of a prompt costs beside its text."""
-
-_ANSWERS: Final = (
-    "Twelve red roses, 29 euros, delivered by noon.",
-    "Peonies are in season until June; a bunch of ten costs 18 euros.",
-    "Take white lilies with eucalyptus, and keep them out of the sun.",
-    "Tulips last longest in cold water; change it every second day.",
-    "A bouquet of sunflowers and thistles, 24 euros, ready in an hour.",
-)
-# ruff: noqa: RUF001 -- Chinese text has Chinese punctuation
-_CHINESE_ANSWERS: Final = (
-    "红玫瑰十二枝，一百九十九元，中午前送到。",
-    "牡丹花期到六月，十枝一束，一百二十元。",
-    "推荐白百合配尤加利叶，请放在阴凉处。",
-    "郁金香用凉水养得最久，每两天换一次水。",
-    "向日葵花束一百六十八元，一小时后可取。",
-)
-
-# Requested short name -> response model:
-# https://platform.openai.com/docs/models
-_DATED: Final = {
-    "gpt-3.5-turbo": "gpt-3.5-turbo-0125",
-    "gpt-3.5-turbo-instruct": "gpt-3.5-turbo-instruct:20230824-v2",
-    "gpt-4o": "gpt-4o-2024-08-06",
-    "gpt-4o-mini": "gpt-4o-mini-2024-07-18",
-    "gpt-4.1": "gpt-4.1-2025-04-14",
-    "gpt-4.1-mini": "gpt-4.1-mini-2025-04-14",
-    "gpt-4.1-nano": "gpt-4.1-nano-2025-04-14",
-    "gpt-5": "gpt-5-2025-08-07",
-    "gpt-5-mini": "gpt-5-mini-2025-08-07",
-    "gpt-5-nano": "gpt-5-nano-2025-08-07",
-    "o3": "o3-2025-04-16",
-    "o4-mini": "o4-mini-2025-04-16",
-}
-
 _DIMENSIONS: Final = 16
 
 
@@ -234,13 +197,15 @@ def answer_to(question: str, choice: int = 0) -> str:
         question: The last user message, or the prompt.
         choice: The index among the ``n`` choices, from 0.
     """
-    answers = _CHINESE_ANSWERS if _IS_CJK.search(question) else _ANSWERS
+    answers: list[str] = _TEXTS[
+        "cjk_answers" if _IS_CJK.search(question) else "answers"
+    ]
     return answers[(_number(question) + choice) % len(answers)]
 
 
 def dated(model: str) -> str:
     """Return the response model for a requested model."""
-    return _DATED.get(model, model)
+    return str(_TEXTS["dated"].get(model, model))
 
 
 def vector_of(text: str, dimensions: int | None = None) -> list[float]:
