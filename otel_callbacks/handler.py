@@ -181,10 +181,10 @@ class OTelCallbackHandler(BaseCallbackHandler):
 
     def on_llm_new_token(
         self,
-        token: Any,
+        token: object,
         *,
         run_id: UUID,
-        chunk: Any = None,
+        chunk: object = None,
         parent_run_id: UUID | None = None,
         tags: list[str] | None = None,
         **_: Any,
@@ -198,7 +198,7 @@ class OTelCallbackHandler(BaseCallbackHandler):
             pass
         self._runs.chunk(run_id)
 
-    def on_stream_event(self, event: Any, *, run_id: UUID, **_: Any) -> None:
+    def on_stream_event(self, event: object, *, run_id: UUID, **_: Any) -> None:
         """Record the time of a chunk of ``stream_events(version="v3")``."""
         try:
             if is_chunk(event):
@@ -206,7 +206,7 @@ class OTelCallbackHandler(BaseCallbackHandler):
         except Exception as error:  # noqa: BLE001 -- never into the app
             self._runs.trouble("chunk", error)
 
-    def on_llm_end(self, response: Any, *, run_id: UUID, **_: Any) -> None:
+    def on_llm_end(self, response: object, *, run_id: UUID, **_: Any) -> None:
         """End a model run with its response."""
         self._runs.end(run_id, model_response, response)
 
@@ -215,7 +215,7 @@ class OTelCallbackHandler(BaseCallbackHandler):
         error: BaseException,
         *,
         run_id: UUID,
-        response: Any = None,
+        response: object = None,
         **_: Any,
     ) -> None:
         """End a model run with an error, and with the tokens used until then."""
@@ -226,7 +226,7 @@ class OTelCallbackHandler(BaseCallbackHandler):
     def on_chain_start(
         self,
         serialized: dict[str, Any] | None,
-        inputs: Any,
+        inputs: object,
         *,
         run_id: UUID,
         parent_run_id: UUID | None = None,
@@ -247,7 +247,7 @@ class OTelCallbackHandler(BaseCallbackHandler):
         )
         self._runs.start(start, _STEP, run_id, parent_run_id, inputs)
 
-    def on_chain_end(self, outputs: Any, *, run_id: UUID, **_: Any) -> None:
+    def on_chain_end(self, outputs: object, *, run_id: UUID, **_: Any) -> None:
         """End a chain run."""
         self._runs.end(run_id, None, outputs)
 
@@ -279,7 +279,7 @@ class OTelCallbackHandler(BaseCallbackHandler):
         )
         self._runs.start(start, _TOOL, run_id, parent_run_id, input_str, inputs)
 
-    def on_tool_end(self, output: Any, *, run_id: UUID, **_: Any) -> None:
+    def on_tool_end(self, output: object, *, run_id: UUID, **_: Any) -> None:
         """End a tool run; an error that the tool handled is an error on its span."""
         self._runs.end_tool(run_id, output)
 
@@ -305,7 +305,7 @@ class OTelCallbackHandler(BaseCallbackHandler):
         )
         self._runs.start(start, _RETRIEVAL, run_id, parent_run_id, query)
 
-    def on_retriever_end(self, documents: Any, *, run_id: UUID, **_: Any) -> None:
+    def on_retriever_end(self, documents: object, *, run_id: UUID, **_: Any) -> None:
         """End a retriever run."""
         self._runs.end(run_id, retriever_response, documents)
 
