@@ -144,13 +144,12 @@ _known: dict[tuple[object, ...], _Known] = {}
 each model has few combinations."""
 _KNOWN_AT_MOST: Final = 1_000
 _LONGEST: Final = 256
-# By their ids: a class's metaclass may forbid hashing or comparing.
-_COMPARABLE: Final = frozenset(map(id, (str, bool, type(None))))
-_OPTIONAL: Final = frozenset(map(id, (dict, type(None))))
+_COMPARABLE: Final = frozenset((str, bool, type(None)))
+_OPTIONAL: Final = frozenset((dict, type(None)))
 _USUAL_TYPES: Final = frozenset(
-    (*map(id, (dict, dict, dict, str)), *more) for more in product(_OPTIONAL, repeat=2)
+    (dict, dict, dict, str, *more) for more in product(_OPTIONAL, repeat=2)
 )
-"""Ids of the types of metadata, usage, ``additional_kwargs``, content, info, output."""
+"""Types of metadata, usage, ``additional_kwargs``, content, info, output."""
 _DETAILS: Final = ("input_token_details", "output_token_details")
 _USAGES: Final = ("token_usage", "usage")
 _MAY_HAVE_DETAILS: Final = frozenset((*PLACES, *(key for key, _ in SHAPES))) - OLLAMA
@@ -176,7 +175,7 @@ def _simple_response(result: Any) -> Response | None:
         read = metadata, reported, more, message.content, info, output
     except (AttributeError, IndexError, ValueError):
         return None
-    if (*map(id, map(type, read)),) not in _USUAL_TYPES or "body" in metadata:
+    if (*map(type, read),) not in _USUAL_TYPES or "body" in metadata:
         return None
     is_merged = type(generation) is not ChatGeneration and _is_merged(generation)
     info, output = info or _NOTHING, output or _NOTHING
@@ -188,9 +187,7 @@ def _simple_response(result: Any) -> Response | None:
         *(map(info.get, _INFO_KEYS) if info else ()),
         *(map(output.get, _OUTPUT_KEYS) if output else ()),
     )
-    if _TOOL_OUTPUTS in more or not (
-        _COMPARABLE.issuperset(map(id, map(type, fields_read)))
-    ):
+    if _TOOL_OUTPUTS in more or not (_COMPARABLE.issuperset(map(type, fields_read))):
         return None
     answer = message, metadata, info, is_merged
     known = _known.get(fields_read)
@@ -239,7 +236,7 @@ def _simple_usage(
         *map(metadata.get, _USAGES),
         *map(output.get, _USAGES),
     ]
-    if not _OPTIONAL.issuperset(map(id, map(type, parts))) or not (
+    if not _OPTIONAL.issuperset(map(type, parts)) or not (
         _EXTRA_KEYS.isdisjoint(chain(metadata, output, reported, *filter(None, parts)))
     ):
         return _OTHER

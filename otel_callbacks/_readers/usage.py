@@ -269,7 +269,7 @@ def _sum(*parts: int | None) -> int | None:
 
 _plain: Final = tuple.__new__  # half the time of calling the class
 _NO_DETAILS: Final = Usage()[2:]
-_INTEGERS: Final = frozenset({id(int)})
+_INTEGER: Final = frozenset({int})
 
 
 def simple_usage(raw: _Raw, inputs: _Raw, outputs: _Raw) -> Usage | None:
@@ -281,7 +281,7 @@ def simple_usage(raw: _Raw, inputs: _Raw, outputs: _Raw) -> Usage | None:
         and type(written) is int
         and 0 < read <= LARGEST_INTEGER
         and 0 < written <= LARGEST_INTEGER
-        and _INTEGERS.issuperset(map(id, map(type, details)))
+        and _INTEGER.issuperset(map(type, details))
         and not any(details)
     ):
         return _plain(Usage, (read, written, *_NO_DETAILS))
