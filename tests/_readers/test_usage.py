@@ -215,9 +215,27 @@ def test_missing_total_is_none(shape: str) -> None:
 
 
 def test_reasoning_without_a_total_is_added_to_nothing() -> None:
-    """A sum of all tokens does not say where they belong."""
+    """Only a sum of all three shows that it is no part of the output."""
     raw = {"prompt_tokens": 3, "reasoning_tokens": 2, "total_tokens": 5}
     assert usage_of(raw) == Usage(3, None, reasoning=2)
+    raw = {"completion_tokens": 3, "reasoning_tokens": 2, "total_tokens": 5}
+    assert usage_of(raw) == Usage(None, 3, reasoning=2)
+    raw["prompt_tokens"] = 5
+    for whole, outputs in ((9, 3), (10, 5), (11, 3)):
+        found = usage_of(raw | {"total_tokens": whole})
+        assert found == Usage(5, outputs, reasoning=2)
+
+
+@pytest.mark.parametrize("tier", ["priority", "flex"])
+def test_a_tier_in_the_details_of_input_or_output_renames_all(tier: str) -> None:
+    """langchain-openai writes the tier's details beside its total."""
+    inputs = {tier: 9, f"{tier}_cache_read": 4}
+    outputs = {tier: 9, f"{tier}_reasoning": 3}
+    raw = {"input_tokens": 9, "output_tokens": 9}
+    expected = Usage(9, 9, cache_read=4)
+    assert usage_of(raw | {"input_token_details": inputs}) == expected
+    expected = Usage(9, 9, reasoning=3)
+    assert usage_of(raw | {"output_token_details": outputs}) == expected
 
 
 def test_anthropics_writes_are_known_by_age_too() -> None:
