@@ -211,6 +211,9 @@ def _changes(session: str, tests: _Tests, share: float) -> Iterator[Change]:
         if REPLACED.match(name) and name not in SUFFICIENT:
             continue
         module = str(spec.module_path)
+        # Always the same ones.
+        if random.Random(f"{module}{spec}").random() >= share:  # noqa: S311
+            continue
         source, tree, whole, outside = _original(module)
         code = mutate_code(source, get_operator(name)(), spec.occurrence)
         try:
@@ -227,9 +230,6 @@ def _changes(session: str, tests: _Tests, share: float) -> Iterator[Change]:
         )
         if not local and "BitOr" in name:
             continue  # an alias of types
-        # Always the same ones.
-        if random.Random(f"{module}{place}{spec}").random() >= share:  # noqa: S311
-            continue
         diff = list(difflib.ndiff(source.splitlines(), code.splitlines()))
         old, new = (
             " ".join(line[2:].strip() for line in diff if line.startswith(sign))

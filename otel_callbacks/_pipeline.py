@@ -216,9 +216,14 @@ def ledger_only(settings: Settings, *, for_process: bool = False) -> Pipeline:
         _open_process_account(settings, diagnostics)
     price = Pricing(diagnostics, settings.prices, is_logged=False).cost
     sink = LedgerSink(price, diagnostics, Counts(), has_spans=False)
-    return Pipeline(
-        RunTable((sink,), diagnostics, price=price), diagnostics, _stay, settings
+    table = RunTable(
+        (sink,),
+        diagnostics,
+        price=price,
+        time_limit=settings.run_time_limit,
+        size_limit=settings.run_limit,
     )
+    return Pipeline(table, diagnostics, _stay, settings)
 
 
 def _stay(run: Run) -> None:

@@ -86,8 +86,8 @@ class RunTable:
         *,
         factory: Callable[[int, Request, Run | None], Run] = Run,
         price: Price = no_price,
-        time_limit: float = 3600.0,
-        size_limit: int = 20_000,
+        time_limit: float,
+        size_limit: int,
         lost: Counts | None = None,
     ) -> None:
         self._sinks = tuple(sinks)

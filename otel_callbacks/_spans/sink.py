@@ -158,12 +158,12 @@ class SpanSink:
         self,
         tracer: trace.Tracer,
         *,
-        extensions: bool = True,
-        content: bool = False,
-        sdk_spans: bool = False,
-        shortest_step: float | None = None,
-        registry: semconv.Registry = semconv.REGISTRIES[semconv.DEFAULT_REGISTRY],
-        set_up: Callable[[], None] | None = None,
+        extensions: bool,
+        content: bool,
+        sdk_spans: bool,
+        shortest_step: float | None,
+        registry: semconv.Registry,
+        set_up: Callable[[], None],
     ) -> None:
         self._maker = SpanMaker(tracer, sdk_spans=sdk_spans, set_up=set_up)
         self._shortest_ns = int((shortest_step or 0) * 1e9)

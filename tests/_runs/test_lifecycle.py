@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
     from otel_callbacks._runs.run import Run
 
+LIMITS: Any = {"time_limit": 3600, "size_limit": 20_000}
 READ = Request("chat", "gpt-4o-mini")
 UNREAD = Request("chat", "")
 USAGE = {"input_tokens": 3, "output_tokens": 4, "total_tokens": 7}
@@ -72,7 +73,7 @@ class Life:
     def __init__(self, *, strict: bool = False) -> None:
         self.diagnostics = Diagnostics(strict=strict)
         self.sink = Recorder()
-        self.table = RunTable((self.sink,), self.diagnostics)
+        self.table = RunTable((self.sink,), self.diagnostics, **LIMITS)
         self.stepped_out: list[Run] = []
         settings = Settings(strict=strict)
         built = Pipeline(
@@ -493,7 +494,7 @@ class Refusing:
 def test_refused_run_ends_and_the_app_is_told() -> None:
     """The refusal goes into the app after the run has ended as failed."""
     sinks = Recorder(), Refusing()
-    table = RunTable(sinks, Diagnostics(strict=True))
+    table = RunTable(sinks, Diagnostics(strict=True), **LIMITS)
     settings = Settings(strict=True)
     runs = Lifecycle(
         Pipeline(table, Diagnostics(strict=True), lambda _: None, settings)
@@ -513,7 +514,7 @@ def test_nothing_is_estimated_without_a_budget() -> None:
     """Who has no limit does not pay for one."""
     refusing = Refusing()
     diagnostics = Diagnostics(strict=True)
-    table = RunTable((refusing,), diagnostics)
+    table = RunTable((refusing,), diagnostics, **LIMITS)
     built = Pipeline(table, diagnostics, lambda _: None, Settings(strict=True))
     runs = Lifecycle(built)
     with pytest.raises(BudgetExceeded):

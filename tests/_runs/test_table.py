@@ -94,6 +94,7 @@ class Bench:
 def bench(*sinks: Recorder, strict: bool = True, **options: Any) -> Bench:
     """Return a table whose last sink records."""
     diagnostics, sink = Diagnostics(strict=strict), Recorder()
+    options = {"time_limit": 3600, "size_limit": 20_000, **options}
     return Bench(RunTable((*sinks, sink), diagnostics, **options), sink, diagnostics)
 
 
@@ -839,7 +840,7 @@ def test_room_that_others_make_is_room() -> None:
         def ended(self, run: Run, end: Any) -> None:
             """Take the end."""
 
-    table = RunTable((Told(),), Diagnostics(strict=True), size_limit=1)
+    table = RunTable((Told(),), Diagnostics(strict=True), time_limit=60, size_limit=1)
     table._open = Changing()
     ids = [uuid4(), uuid4()]
     for number, run_id in enumerate(ids):

@@ -28,6 +28,7 @@ from pydantic import SecretStr
 
 from otel_callbacks import OTelCallbackHandler, Settings
 from otel_callbacks._records import End, Request, Response, Usage
+from otel_callbacks._semconv import DEFAULT_REGISTRY, REGISTRIES
 from otel_callbacks._spans import current
 from otel_callbacks._spans.current import StandIn
 from otel_callbacks._spans.sink import MOST_THREADS, SpanSink, Threads
@@ -68,6 +69,19 @@ def answered(server: FakeOpenAI, **more: Any) -> dict[str, Any]:
         "otel_callbacks.cost_usd": 4.8e-06,
         **more,
     }
+
+
+def span_sink(telemetry: Capture) -> SpanSink:
+    """Return a sink that is not part of a pipeline."""
+    return SpanSink(
+        telemetry.tracer_provider.get_tracer("app"),
+        extensions=True,
+        content=False,
+        sdk_spans=False,
+        shortest_step=None,
+        registry=REGISTRIES[DEFAULT_REGISTRY],
+        set_up=lambda: None,
+    )
 
 
 def reply(tokens: Tokens | None = None) -> Reply:
@@ -583,7 +597,7 @@ def test_waiting_context_in_use(
     """Where the waiting task's context cannot be entered the span starts here."""
     in_use = contextvars.copy_context()
     monkeypatch.setattr(current, "waiting_context", lambda: in_use)
-    sink = SpanSink(telemetry.tracer_provider.get_tracer("app"))
+    sink = span_sink(telemetry)
     run = StandIn(1, Request("text_completion", "m"), None)
 
     def work() -> None:
@@ -598,7 +612,7 @@ def test_waiting_context_in_use(
 
 def test_late_end_is_no_second_span(telemetry: Capture) -> None:
     """The span of a run that was given up has ended already."""
-    sink = SpanSink(telemetry.tracer_provider.get_tracer("app"))
+    sink = span_sink(telemetry)
     run = StandIn(1, Request("chat", "m"), None)
 
     def work() -> None:
@@ -615,7 +629,7 @@ def test_late_end_is_no_second_span(telemetry: Capture) -> None:
 
 def test_usage_that_is_half_known(telemetry: Capture) -> None:
     """A total that the provider did not say is not there; nor is a detail of none."""
-    sink = SpanSink(telemetry.tracer_provider.get_tracer("app"))
+    sink = span_sink(telemetry)
     for number, usage in enumerate((Usage(5, None), Usage(None, 4, cache_write=2))):
         run = StandIn(number, Request("chat", f"m{number}"), None)
 

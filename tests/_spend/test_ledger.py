@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from otel_callbacks import OTelCallbackHandler, Settings
 from otel_callbacks._diagnostics import Counts, Diagnostics
 from otel_callbacks._records import (
     NO_ATTRIBUTES,
@@ -304,3 +305,14 @@ def test_a_batch_that_was_never_started_whole_is_forgotten(
         sink.ended(run, End("ok", 1, ok))
     assert not ledger._batches
     assert account.read()[0].calls == 3
+
+
+def test_limits_of_open_runs_hold_without_telemetry() -> None:
+    """A stream that nobody reads is lost, and spent, with the SDK disabled, too."""
+    settings = Settings(sdk_disabled=True, run_limit=1, strict=True)
+    handler = OTelCallbackHandler(settings=settings)
+    with track_usage() as usage:
+        streams = [FakeChatModel().stream("?", {"callbacks": [handler]}) for _ in "abc"]
+        for stream in streams:
+            next(stream)
+        assert {k: v.calls for k, v in usage.by_outcome.items()} == {"abandoned": 2}
