@@ -89,16 +89,7 @@ _END_SECONDS: Final = 2.5
 
 
 class ThreadedServer:
-    """Serves an ASGI application until it is stopped.
-
-    Args:
-        app: The application.
-        host: The address to listen on.
-        port: The port to listen on; 0 for a free one.
-
-    Raises:
-        OSError: The port is in use.
-    """
+    """Serves an ASGI application until it is stopped; port 0 is a free one."""
 
     def __init__(self, app: ASGIApp, *, host: str = "127.0.0.1", port: int = 0) -> None:
         family = socket.AF_INET6 if ":" in host else socket.AF_INET

@@ -14,7 +14,10 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 from report_servers import serving, spend_of_a_day  # importable by the line above
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
+    from contextlib import AbstractContextManager
+
+    from prometheus_client import CollectorRegistry
 
 
 @pytest.fixture(autouse=True)
@@ -32,3 +35,9 @@ def metrics() -> Iterator[str]:
     """Serve an app's series and return their URL."""
     with serving(spend_of_a_day()) as url:
         yield url
+
+
+@pytest.fixture
+def serve() -> Callable[[CollectorRegistry], AbstractContextManager[str]]:
+    """Return what serves an app's series at a URL."""
+    return serving

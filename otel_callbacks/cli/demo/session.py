@@ -6,7 +6,7 @@ import importlib.util
 import os
 import socket
 import time
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
@@ -16,9 +16,8 @@ from opentelemetry.instrumentation import httpx as httpx_instrumentation
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from prometheus_client import CollectorRegistry, make_asgi_app
-from starlette.applications import Starlette
 from starlette.responses import JSONResponse
-from starlette.routing import Route
+from starlette.routing import Route, Router
 
 from otel_callbacks import SettingError, Settings, configure
 from otel_callbacks.cli.demo import provider as demo_provider
@@ -31,7 +30,6 @@ if TYPE_CHECKING:
     from opentelemetry.sdk.trace import TracerProvider
     from starlette.requests import Request
     from starlette.responses import Response
-    from starlette.types import Receive, Scope, Send
 
     from otel_callbacks import ConfiguredHandler
     from otel_callbacks.testing import Span
@@ -163,17 +161,6 @@ def _instrument(cleanup: ExitStack, provider: TracerProvider) -> None:
 _STUCK_SECONDS: Final = 120.0
 
 
-class _Series:
-    """Serves the series; a class, because starlette wraps functions."""
-
-    def __init__(self, registry: CollectorRegistry) -> None:
-        self._app = make_asgi_app(registry)
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Handle a scrape."""
-        await self._app(scope, receive, send)
-
-
 class HealthPage:
     """Serves the series, and a health check of the traffic."""
 
@@ -181,11 +168,9 @@ class HealthPage:
         self._rounds = 0
         self._beat = time.monotonic()
         self._ends = True
-        routes = [
-            Route("/healthz", self._healthz),
-            Route("/metrics", _Series(registry)),
-        ]
-        self._server = ThreadedServer(Starlette(routes=routes), host=host, port=port)
+        routes = [Route("/healthz", self._healthz)]
+        app = Router(routes, default=make_asgi_app(registry))
+        self._server = ThreadedServer(app, host=host, port=port)
         self._server.start()
 
     @property
@@ -235,17 +220,13 @@ def exporting(settings: Settings, environ: Mapping[str, str] | None = None) -> S
 
 def answers(host: str, port: int) -> bool:
     """Return whether something listens on a port."""
-    try:
-        with closing(socket.create_connection((host, port), _SECONDS)):
-            return True
-    except OSError:
-        return False
+    with suppress(OSError), closing(socket.create_connection((host, port), _SECONDS)):
+        return True
+    return False
 
 
 def is_free(host: str, port: int) -> bool:
     """Return whether a port is free."""
-    try:
-        with closing(socket.create_server((host, port))):
-            return True
-    except OSError:
-        return False
+    with suppress(OSError), closing(socket.create_server((host, port))):
+        return True
+    return False

@@ -30,17 +30,7 @@ _PLACEHOLDER: Final = re.compile(r"(?<![A-Za-z])[A-Z]{2,}[0-9]*(?![A-Za-z])")
 
 
 class Backend(NamedTuple):
-    """A backend that receives spans.
-
-    Args:
-        title: Its name.
-        endpoint: The URL; with the traces path if it accepts only traces.
-        protocol: The protocol that it accepts.
-        headers: The value of the variable for headers.
-        takes: The signals: ``traces``, ``traces and events``, or ``all``.
-        notes: Further instructions, one sentence each.
-        others: Its other hosts.
-    """
+    """A backend that receives spans: an entry of ``backends.toml``."""
 
     title: str
     endpoint: str
@@ -114,11 +104,7 @@ def at(url: str) -> list[str]:
 def troubles(
     url: str, settings: Settings, environ: Mapping[str, str]
 ) -> Iterator[tuple[str, str]]:
-    """Yield settings that do not fit the one backend at an address.
-
-    Yields:
-        The fault and the remedy.
-    """
+    """Yield faults in the settings for the one backend at an address, with remedies."""
     names = at(url)
     if len(names) != 1:
         return

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import dataclasses
 import difflib
 from datetime import date
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from genai_prices import __version__
 from genai_prices.data_snapshot import get_snapshot
@@ -29,8 +28,7 @@ EXAMPLE: Final = Usage(1_000_000, 100_000)
 _NEAR: Final = 5
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class Period:
+class Period(NamedTuple):
     """Prices that apply, or applied, under one condition."""
 
     when: str
@@ -38,8 +36,7 @@ class Period:
     now: bool = False
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class Found:
+class Found(NamedTuple):
     """One model at one provider."""
 
     provider: str
@@ -79,21 +76,16 @@ def source() -> str:
 def _own(model: str, provider: str, at: datetime, own: PriceFile) -> list[Found]:
     """Find the user's prices for a model, at any server."""
     chosen = own.find(provider, "", 0, model, at)
-    periods = [
-        Period(", ".join(filter(None, words)) or "always", rates, rates is chosen)
-        for words, rates in (
-            (
-                (
-                    "" if entry.since == ALWAYS else f"from {entry.since}",
-                    entry.server and f"at {entry.server}",
-                    entry.provider and f"of {entry.provider}",
-                ),
-                entry.rates,
+    periods = []
+    for entry in own.entries:
+        if entry.names(model):
+            words = (
+                "" if entry.since == ALWAYS else f"from {entry.since}",
+                entry.server and f"at {entry.server}",
+                entry.provider and f"of {entry.provider}",
             )
-            for entry in own.entries
-            if entry.names(model)
-        )
-    ]
+            when = ", ".join(filter(None, words)) or "always"
+            periods.append(Period(when, entry.rates, entry.rates is chosen))
     if not periods:
         return []
     cost = None if chosen is None else chosen.cost(EXAMPLE)

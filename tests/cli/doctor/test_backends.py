@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from loopback_servers import FakeStack, Page, Pages, Web, closed_port, success
-from prometheus_client import CollectorRegistry, Counter, start_http_server
+from prometheus_client import CollectorRegistry, Counter
 from waiting import WAIT_S
 
 from otel_callbacks import Settings
@@ -22,7 +22,12 @@ from otel_callbacks.cli.doctor.prometheus import Evidence
 from otel_callbacks.testing import FakeChatModel, capture
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+    from contextlib import AbstractContextManager
+
     from otel_callbacks.cli.doctor.probe import Check
+
+    Serve = Callable[[CollectorRegistry], AbstractContextManager[str]]
 
 _NEW = "/api/v3/traces/"
 _OLD = "/api/traces/"
@@ -198,54 +203,39 @@ def test_another_server_is_not_grafana(check: Check, stack: FakeStack) -> None:
             _grafana_look(check, stack)
 
 
-def _metrics_look(check: Check, port: int) -> str:
-    """Check an app's series."""
-    return check_metrics(check, address("", f"http://127.0.0.1:{port}/metrics"))
-
-
-def _metrics_why(check: Check, port: int) -> Finding:
+def _metrics_why(check: Check, url: str) -> Finding:
     """Return the trouble."""
     with pytest.raises(Trouble) as caught:
-        _metrics_look(check, port)
+        check_metrics(check, address("", url))
     return caught.value.finding
 
 
-def test_app_with_a_call_is_well(check: Check) -> None:
+def test_app_with_a_call_is_well(check: Check, serve: Serve) -> None:
     """Its series and its exemplars are there, as prometheus_client serves them."""
     with capture() as telemetry:
         FakeChatModel(callbacks=[telemetry.handler]).invoke("Roses?")
-        server, thread = start_http_server(0, "127.0.0.1", telemetry.registry)
-        saw = _metrics_look(check, server.server_port)
-        server.shutdown()
-        server.server_close()
-        thread.join()
+        with serve(telemetry.registry) as url:
+            saw = check_metrics(check, address("", url))
     assert not saw.startswith("0 of our series")
     assert not saw.endswith(" 0 exemplars")
     assert check.cautions == []
 
 
-def test_app_before_its_first_call_is_cautioned(check: Check) -> None:
+def test_app_before_its_first_call_is_cautioned(check: Check, serve: Serve) -> None:
     """There are series, but no exemplar yet."""
-    with capture() as telemetry:
-        server, thread = start_http_server(0, "127.0.0.1", telemetry.registry)
-        assert _metrics_look(check, server.server_port).endswith(" 0 exemplars")
-        server.shutdown()
-        server.server_close()
-        thread.join()
+    with capture() as telemetry, serve(telemetry.registry) as url:
+        assert check_metrics(check, address("", url)).endswith(" 0 exemplars")
     (caution,) = check.cautions
     assert caution.reason.startswith("no exemplars")
     assert "multiprocess" in caution.remedy
 
 
-def test_another_app_is_named(check: Check) -> None:
+def test_another_app_is_named(check: Check, serve: Serve) -> None:
     """It has series, but none of this library."""
     registry = CollectorRegistry()
     Counter("flowers", "Sold.", registry=registry)
-    server, thread = start_http_server(0, "127.0.0.1", registry)
-    found = _metrics_why(check, server.server_port)
-    server.shutdown()
-    server.server_close()
-    thread.join()
+    with serve(registry) as url:
+        found = _metrics_why(check, url)
     assert found.reason == "it responds, but has none of our series"
     assert "registry=" in found.remedy
 
@@ -254,7 +244,10 @@ def test_old_text_format_is_cautioned(check: Check) -> None:
     """It cannot carry exemplars."""
     page = Page("# TYPE otel_callbacks_open_runs gauge\n")
     with Web({"/metrics": page}) as web:
-        assert _metrics_look(check, web.port) == "1 of our series, 0 exemplars"
+        assert (
+            check_metrics(check, address("", f"{web.url}/metrics"))
+            == "1 of our series, 0 exemplars"
+        )
     assert [one.reason for one in check.cautions] == [
         "it responds in the old text format, which has no exemplars"
     ]
@@ -262,10 +255,12 @@ def test_old_text_format_is_cautioned(check: Check) -> None:
 
 def test_app_that_is_away_is_named(check: Check) -> None:
     """With what serves the series; a page that is missing is another matter."""
-    found = _metrics_why(check, closed_port())
+    found = _metrics_why(check, f"http://127.0.0.1:{closed_port()}/metrics")
     assert found.reason.startswith("connection refused")
     assert found.remedy.startswith("Start the app: configure() serves them")
     with Web() as web:
-        assert "is not metrics (HTTP 404)" in _metrics_why(check, web.port).reason
+        assert "is not metrics (HTTP 404)" in _metrics_why(check, web.url).reason
     with Web(tls=True) as web:
-        assert _metrics_why(check, web.port).reason.startswith("TLS mismatch")
+        assert _metrics_why(check, web.url.replace("https", "http")).reason.startswith(
+            "TLS mismatch"
+        )

@@ -1,10 +1,9 @@
 from __future__ import annotations
 
 import json
-import urllib.error
-import urllib.request
 from typing import TYPE_CHECKING, Any
 
+import httpx
 import pytest
 from waiting import WAIT_S
 
@@ -45,14 +44,8 @@ class Running:
     def get(self, path: str, **headers: str) -> tuple[int, str, Any]:
         """Return status, text and headers of a page."""
         url = f"http://127.0.0.1:{self.receiver.http_port}{path}"
-        request = urllib.request.Request(url, headers=headers)
-        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-        try:
-            with opener.open(request, timeout=WAIT_S) as answer:
-                return answer.status, answer.read().decode(), answer.headers
-        except urllib.error.HTTPError as error:
-            with error:
-                return error.code, error.read().decode(), error.headers
+        answer = httpx.get(url, headers=headers, timeout=WAIT_S, trust_env=False)
+        return answer.status_code, answer.text, answer.headers
 
 
 @pytest.fixture
