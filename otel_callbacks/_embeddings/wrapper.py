@@ -78,36 +78,21 @@ class TracedEmbeddings(Embeddings):
 
     def embed_documents(self, texts: list[str]) -> list[list[float]]:
         """Embed texts."""
-        return called(
-            self._handler,
-            self.inner,
-            lambda inner, texts: inner.embed_documents(texts),
-            texts,
-        )
+        function = self.inner.embed_documents
+        return called(self._handler, self.inner, function, texts)
 
     def embed_query(self, text: str) -> list[float]:
         """Embed one text."""
-        return called(
-            self._handler, self.inner, lambda inner, text: inner.embed_query(text), text
-        )
+        return called(self._handler, self.inner, self.inner.embed_query, text)
 
     async def aembed_documents(self, texts: list[str]) -> list[list[float]]:
         """Embed texts."""
-        return await acalled(
-            self._handler,
-            self.inner,
-            lambda inner, texts: inner.aembed_documents(texts),
-            texts,
-        )
+        function = self.inner.aembed_documents
+        return await acalled(self._handler, self.inner, function, texts)
 
     async def aembed_query(self, text: str) -> list[float]:
         """Embed one text."""
-        return await acalled(
-            self._handler,
-            self.inner,
-            lambda inner, text: inner.aembed_query(text),
-            text,
-        )
+        return await acalled(self._handler, self.inner, self.inner.aembed_query, text)
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__") or name == "inner":
@@ -125,9 +110,9 @@ def called(
     """Call embeddings in a span."""
     # One call of the app is one span: embed_query may call embed_documents.
     if answers.get() is not None:
-        return function(model, *args, **kwargs)
+        return function(*args, **kwargs)
     with _Call(handler, model, args) as call:
-        call.vectors = vectors = function(model, *args, **kwargs)
+        call.vectors = vectors = function(*args, **kwargs)
     return vectors
 
 
@@ -140,9 +125,9 @@ async def acalled(
 ) -> _T:
     """Call async embeddings in a span."""
     if answers.get() is not None:
-        return await function(model, *args, **kwargs)
+        return await function(*args, **kwargs)
     with _Call(handler, model, args) as call:
-        call.vectors = vectors = await function(model, *args, **kwargs)
+        call.vectors = vectors = await function(*args, **kwargs)
     return vectors
 
 
@@ -184,7 +169,7 @@ _wrapped: Final[list[tuple[type, str, Any]]] = []
 def wrap_embeddings(handler: OTelCallbackHandler) -> None:
     """Wrap each embeddings class, including those imported later."""
     Everywhere.handler = handler
-    for kind in _kinds(Embeddings):
+    for kind in subclasses(Embeddings):
         _wrap(kind)
     setattr(Embeddings, _MADE, classmethod(_made))
 
@@ -207,10 +192,10 @@ def _made(kind: type, /, **options: Any) -> None:
     _wrap(kind)
 
 
-def _kinds(kind: type) -> set[type]:
+def subclasses(kind: type) -> set[type]:
     """Return all subclasses, at any depth."""
     here: list[type] = type.__subclasses__(kind)
-    return {*here, *(below for one in here for below in _kinds(one))}
+    return {*here, *(below for one in here for below in subclasses(one))}
 
 
 def _wrap(kind: type) -> None:
@@ -234,7 +219,8 @@ def _within_span(original: Any) -> Any:
             # Wrappers such as a cache do not call a provider themselves.
             if handler is None or held(self) is not None:
                 return await original(self, *args, **kwargs)
-            return await acalled(handler, self, original, *args, **kwargs)
+            bound = functools.partial(original, self)
+            return await acalled(handler, self, bound, *args, **kwargs)
 
         return later
 
@@ -243,6 +229,6 @@ def _within_span(original: Any) -> Any:
         handler = Everywhere.handler
         if handler is None or held(self) is not None:
             return original(self, *args, **kwargs)
-        return called(handler, self, original, *args, **kwargs)
+        return called(handler, self, functools.partial(original, self), *args, **kwargs)
 
     return now

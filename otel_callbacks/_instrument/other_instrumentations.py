@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any, Final
 from opentelemetry.context import Context
 
 from otel_callbacks import _semconv as semconv
+from otel_callbacks._data import data_beside
+from otel_callbacks._embeddings.wrapper import subclasses
 from otel_callbacks._spans import current as current_span
 
 if TYPE_CHECKING:
@@ -73,27 +75,7 @@ def _suppressed(run: StandIn | Shared, context: Context) -> Context:
 
 _BASE: Final = ("opentelemetry.instrumentation.instrumentor", "BaseInstrumentor")
 
-SEEN_BY: Final = frozenset(
-    {
-        "anthropic",
-        "bedrock",
-        "botocore",
-        "cohere",
-        "google_genai",
-        "google_generativeai",
-        "groq",
-        "langchain",
-        "langgraph",
-        "litellm",
-        "mistralai",
-        "ollama",
-        "openai",
-        "openai_v2",
-        "together",
-        "vertexai",
-        "watsonx",
-    }
-)
+SEEN_BY: Final = frozenset(data_beside(__file__)["instruments"])
 """The part of a module's name that says what an instrumentation instruments."""
 
 LANGSMITH: Final = ("LANGSMITH_OTEL_ENABLED", "LANGCHAIN_OTEL_ENABLED")
@@ -127,7 +109,7 @@ def _instrumentors() -> Iterator[str]:
     """Yield the active instrumentors of model calls."""
     module, name = _BASE
     base = getattr(sys.modules.get(module), name, None)
-    for kind in _kinds(base) if base is not None else ():
+    for kind in subclasses(base) if base is not None else ():
         parts = kind.__module__.split(".")
         if parts[0] == "otel_callbacks" or SEEN_BY.isdisjoint(parts):
             continue
@@ -135,10 +117,3 @@ def _instrumentors() -> Iterator[str]:
         active = vars(kind).get("_instance")
         if getattr(active, "is_instrumented_by_opentelemetry", False):
             yield kind.__module__
-
-
-def _kinds(kind: Any) -> Iterator[Any]:
-    """Yield all subclasses, at any depth."""
-    for below in kind.__subclasses__():
-        yield below
-        yield from _kinds(below)

@@ -16,7 +16,7 @@ from otel_callbacks._metrics.store import Family, own_states
 from otel_callbacks._records import CACHE_HIT, DETAILS, with_series
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from decimal import Decimal
 
     from otel_callbacks._metrics.series import Series
@@ -80,6 +80,10 @@ US dollars, if known, and whether more is billed than these. Plain tuples, as th
 made on the path of a call."""
 
 
+NewFold: TypeAlias = "Callable[[States], Fold]"
+"""Takes a way of export, and returns a fold that adds to its states."""
+
+
 class _Tokens(NamedTuple):
     """The states of the tokens of one kind of calls."""
 
@@ -118,6 +122,8 @@ class Fold:
         extensions: bool = True,
     ) -> None:
         self.limits = limits
+        self.registry = registry
+        self.extensions = extensions
         self._names = names
         self.families: list[Family] = []
 

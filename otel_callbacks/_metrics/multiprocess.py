@@ -18,7 +18,6 @@ from prometheus_client.registry import Collector
 
 from otel_callbacks._background import call_after_fork
 from otel_callbacks._metrics import series as catalogue
-from otel_callbacks._metrics.fold import Fold
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -28,10 +27,10 @@ if TYPE_CHECKING:
     from prometheus_client.core import Metric
 
     from otel_callbacks._metrics.calls import CallQueue
+    from otel_callbacks._metrics.fold import NewFold
     from otel_callbacks._metrics.series import Series
-    from otel_callbacks._metrics.store import LabelLimits, LabelValues, Trace
+    from otel_callbacks._metrics.store import LabelValues, Trace
     from otel_callbacks._records import End
-    from otel_callbacks._semconv import Registry
     from otel_callbacks._spans.current import StandIn
 
 _SECONDS: Final = 1e-9
@@ -50,25 +49,13 @@ class MultiprocessSink:
     is_foreign: Final = False
 
     def __init__(
-        self,
-        calls: CallQueue,
-        limits: LabelLimits,
-        registry: CollectorRegistry,
-        *,
-        extensions: bool,
-        names: tuple[str, ...] = (),
-        semconv_registry: Registry = catalogue.REGISTRY,
+        self, calls: CallQueue, new_fold: NewFold, registry: CollectorRegistry
     ) -> None:
         # First, because a registry calls its collectors in order.
         registry.register(UpToDate(calls))
         self._calls = calls
-        self._fold = Fold(
-            partial(_states, registry),
-            limits,
-            names,
-            semconv_registry,
-            extensions=extensions,
-        )
+        self._fold = new_fold(partial(_states, registry))
+        extensions = self._fold.extensions
         self._counters = {
             series.name: _metric(registry, series)
             for series in catalogue.ABOUT

@@ -20,7 +20,6 @@ from opentelemetry.metrics import Observation
 
 from otel_callbacks import _semconv as semconv
 from otel_callbacks._metrics import series as catalogue
-from otel_callbacks._metrics.fold import Fold
 from otel_callbacks._metrics.series import ATTRIBUTES
 
 if TYPE_CHECKING:
@@ -31,8 +30,9 @@ if TYPE_CHECKING:
     from opentelemetry.util.types import AttributeValue
 
     from otel_callbacks._metrics.calls import CallQueue
+    from otel_callbacks._metrics.fold import Fold, NewFold
     from otel_callbacks._metrics.series import Series
-    from otel_callbacks._metrics.store import LabelLimits, LabelValues, Trace
+    from otel_callbacks._metrics.store import LabelValues, Trace
 
 _SECONDS: Final = 1e-9
 # An empty context: the context of the thread that folds belongs to no call.
@@ -130,15 +130,8 @@ _TICK_SECONDS: Final = 0.002
 class Meters:
     """The series of one meter provider."""
 
-    def __init__(
-        self,
-        provider: MeterProvider,
-        *,
-        extensions: bool,
-        registry: semconv.Registry = catalogue.REGISTRY,
-    ) -> None:
+    def __init__(self, provider: MeterProvider, *, extensions: bool) -> None:
         self._extensions = extensions
-        self._registry = registry
         self._instruments: list[_Instrument] = []
         # Whether a label set was added since the last read.
         self._is_young = False
@@ -150,13 +143,9 @@ class Meters:
         self._sets: dict[str, int] = {}
         self._meter = self._use(provider)
 
-    def attach(
-        self, calls: CallQueue, limits: LabelLimits, names: tuple[str, ...] = ()
-    ) -> None:
+    def attach(self, calls: CallQueue, new_fold: NewFold) -> None:
         """Add the calls of a queue."""
-        fold = Fold(
-            self._states, limits, names, self._registry, extensions=self._extensions
-        )
+        fold = new_fold(self._states)
         self._sources.append((weakref.ref(calls), fold))
         calls.push(fold)
 

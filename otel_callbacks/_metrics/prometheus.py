@@ -12,8 +12,7 @@ from prometheus_client.registry import Collector
 
 from otel_callbacks import _semconv as semconv
 from otel_callbacks._background import once
-from otel_callbacks._metrics import series as catalogue
-from otel_callbacks._metrics.fold import Fold
+from otel_callbacks._metrics.series import series_of
 from otel_callbacks._metrics.store import (
     birth,
     empty,
@@ -33,8 +32,8 @@ if TYPE_CHECKING:
 
     from otel_callbacks._diagnostics import Diagnostics
     from otel_callbacks._metrics.calls import CallQueue
-    from otel_callbacks._metrics.fold import Kind
-    from otel_callbacks._metrics.store import LabelLimits, LabelValues, Trace
+    from otel_callbacks._metrics.fold import Kind, NewFold
+    from otel_callbacks._metrics.store import LabelValues, Trace
     from otel_callbacks._records import End, Request
     from otel_callbacks._runs.run import Run
     from otel_callbacks._spans.current import StandIn
@@ -47,21 +46,11 @@ _SAMPLED: Final = int(trace.TraceFlags.SAMPLED)
 class SeriesCollector(Collector):
     """All our series of one registry."""
 
-    def __init__(
-        self,
-        calls: CallQueue,
-        limits: LabelLimits,
-        *,
-        extensions: bool,
-        names: tuple[str, ...] = (),
-        registry: semconv.Registry = catalogue.REGISTRY,
-    ) -> None:
+    def __init__(self, calls: CallQueue, new_fold: NewFold) -> None:
         self._calls = calls
-        self._series = catalogue.series_of(registry)
-        self._extensions = extensions
         # Creation times of the label sets that are counted elsewhere.
         self._born: dict[str, dict[LabelValues, float]] = {}
-        self._fold = Fold(own_states, limits, names, registry, extensions=extensions)
+        self._fold = new_fold(own_states)
         calls.folds.append(self._fold)
 
     def collect(self) -> Iterator[Metric]:
@@ -73,7 +62,7 @@ class SeriesCollector(Collector):
                 metric_of(family.series, family.states, births=births)
                 for family in self._fold.families
             ]
-            if self._extensions:
+            if self._fold.extensions:
                 for series, values in self._calls.about(self._fold):
                     born = self._born.setdefault(series.name, {})
                     born.update(dict.fromkeys(values.keys() - born.keys(), birth()))
@@ -84,8 +73,8 @@ class SeriesCollector(Collector):
         """Yield the families without values, for the registry's check of names."""
         return (
             empty(series)
-            for series in self._series
-            if self._extensions or not series.is_ours
+            for series in series_of(self._fold.registry)
+            if self._fold.extensions or not series.is_ours
         )
 
 

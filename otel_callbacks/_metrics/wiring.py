@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 from opentelemetry import metrics
 
 from otel_callbacks._metrics.calls import FOLD_AT, CallQueue
+from otel_callbacks._metrics.fold import Fold
 from otel_callbacks._metrics.multiprocess import MultiprocessSink, is_multiprocess
 from otel_callbacks._metrics.otlp import Meters
 from otel_callbacks._metrics.prometheus import PrometheusSink, SeriesCollector
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from prometheus_client import CollectorRegistry
 
     from otel_callbacks._diagnostics import Diagnostics
+    from otel_callbacks._metrics.store import States
     from otel_callbacks._records import Sink
     from otel_callbacks._setting_values import LabelChoice
     from otel_callbacks.settings import Settings
@@ -47,12 +49,14 @@ class ByIdentity(Generic[_Value]):
         """Set an object's value."""
         key = id(owner)
         entries = self._entries
+        ref: Callable[[], Any]
         try:
-            ref: Callable[[], Any] = weakref.ref(
-                owner, lambda _: entries.pop(key, None)
-            )
-        except TypeError:
-            ref = _Kept(owner)
+            ref = weakref.ref(owner, lambda _: entries.pop(key, None))
+        except TypeError:  # it does not support them
+
+            def ref() -> object:
+                return owner
+
         entries[key] = (ref, value)
 
     def pop(self, owner: object) -> _Value | None:
@@ -61,18 +65,6 @@ class ByIdentity(Generic[_Value]):
         if value is not None:
             del self._entries[id(owner)]
         return value
-
-
-class _Kept:
-    """A strong reference to an object that does not support weak ones."""
-
-    __slots__ = ("_owner",)
-
-    def __init__(self, owner: object) -> None:
-        self._owner = owner
-
-    def __call__(self) -> object:
-        return self._owner
 
 
 _meters: ByIdentity[Meters] = ByIdentity()
@@ -119,28 +111,12 @@ class SeriesWiring:
 
     def _show(self, registry: CollectorRegistry) -> None:
         """Register the series."""
-        extensions, names = self._settings.extensions, self._names
-        limits = self._limits()
         if is_multiprocess():
-            sink = MultiprocessSink(
-                self.calls,
-                limits,
-                registry,
-                extensions=extensions,
-                names=names,
-                semconv_registry=self._settings.registry,
-            )
+            sink = MultiprocessSink(self.calls, self._new_fold, registry)
             self.sinks.append(sink)
-            return
-        collector = SeriesCollector(
-            self.calls,
-            limits,
-            extensions=extensions,
-            names=names,
-            registry=self._settings.registry,
-        )
-        registry.register(collector)
-        self._collector = collector
+        else:
+            self._collector = SeriesCollector(self.calls, self._new_fold)
+            registry.register(self._collector)
 
     def _push(self, provider: MeterProvider) -> None:
         """Add the series to a meter provider, once."""
@@ -152,24 +128,26 @@ class SeriesWiring:
         self._of_global |= is_global
         meters = _meters.get(provider)
         if meters is None:
-            settings = self._settings
             try:
-                meters = Meters(
-                    provider,
-                    extensions=settings.extensions,
-                    registry=settings.registry,
-                )
+                meters = Meters(provider, extensions=self._settings.extensions)
             except Exception as error:  # noqa: BLE001 -- the app's own provider
                 self._diagnostics.trouble("meter_provider", error)
                 return
             _meters.put(provider, meters)
-        meters.attach(self.calls, self._limits(), self._names)
+        meters.attach(self.calls, self._new_fold)
 
-    def _limits(self) -> LabelLimits:
-        """Return new limits without values."""
+    def _new_fold(self, states: States) -> Fold:
+        """Return a fold of this registry's series."""
         settings = self._settings
-        return LabelLimits(
+        limits = LabelLimits(
             settings.label_limit, self._own, settings.series_limit, self._log_full
+        )
+        return Fold(
+            states,
+            limits,
+            self._names,
+            settings.registry,
+            extensions=settings.extensions,
         )
 
     def _log_full(self, series: str) -> None:

@@ -87,12 +87,6 @@ class LostRuns:
         self.interval = time_limit / 4
         self.is_watched = False
 
-    @property
-    def counts(self) -> dict[str, int]:
-        """The number of lost runs by reason."""
-        counted = {reason: int(n) for (reason,), n in self._counts.read().items()}
-        return dict.fromkeys(REASONS, 0) | counted
-
     def watch(self, run: Run, run_id: object) -> None:
         """Watch a run for signs that it is lost."""
         try:

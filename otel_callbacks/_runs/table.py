@@ -276,10 +276,6 @@ class RunTable:
         """Return the open runs, oldest first."""
         return list(self._open.values())
 
-    def lost_counts(self) -> dict[str, int]:
-        """Return how many runs were lost for each reason."""
-        return self._lost.counts
-
     def settle(self) -> None:
         """End all runs known to be lost, so that a scrape shows them as ended."""
         self._lost.settle()

@@ -11,6 +11,7 @@ import itertools
 import logging
 import sys
 from contextvars import ContextVar
+from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias
 
@@ -74,37 +75,22 @@ class Call(NamedTuple):
         return {**fields, "cost_usd": self.cost_usd}
 
 
+@dataclass(slots=True, eq=False)
 class Totals:
     """Sums over calls. Calls answered by a cache count as saved, not as spent."""
 
-    __slots__ = (
-        "assumed_cost",
-        "assumed_tokens",
-        "calls",
-        "cost",
-        "details",
-        "input_tokens",
-        "output_tokens",
-        "partly_priced_calls",
-        "saved_cost",
-        "saved_tokens",
-        "unknown_calls",
-        "unpriced_tokens",
-    )
-
-    def __init__(self) -> None:
-        self.calls = 0
-        self.input_tokens = 0
-        self.output_tokens = 0
-        self.details = dict.fromkeys(DETAILS, 0)
-        self.cost = Decimal(0)
-        self.saved_tokens = 0
-        self.saved_cost = Decimal(0)
-        self.unpriced_tokens = 0
-        self.partly_priced_calls = 0
-        self.unknown_calls = 0
-        self.assumed_tokens = 0
-        self.assumed_cost = Decimal(0)
+    calls: int = 0
+    input_tokens: int = 0
+    output_tokens: int = 0
+    details: dict[str, int] = field(default_factory=lambda: dict.fromkeys(DETAILS, 0))
+    cost: Decimal = Decimal(0)
+    saved_tokens: int = 0
+    saved_cost: Decimal = Decimal(0)
+    unpriced_tokens: int = 0
+    partly_priced_calls: int = 0
+    unknown_calls: int = 0
+    assumed_tokens: int = 0
+    assumed_cost: Decimal = Decimal(0)
 
     def add(self, call: Call, *, late: bool = False) -> None:
         """Add a call; a late one was added before, without its tokens."""
@@ -207,10 +193,6 @@ class Account:
 
     No thread waits for another one: entries are folded in the order in which they were
     added, so each thread that folds them gets the same results.
-
-    Args:
-        limits: The limits, if any.
-        sums: The sums to start from.
     """
 
     __slots__ = ("__weakref__", "_tally", "closed", "limits", "warned")
@@ -247,21 +229,13 @@ class Account:
         """Reserve what a call may spend, and set the decision on the reservation.
 
         The caller keeps the reservation even if this is interrupted, to release it.
-
-        Args:
-            reservation: The reservation.
         """
         if self.limits is not None:
             self._tally.add(reservation)
             self._tally.read()
 
     def release(self, held: Reservation, *, is_sent: bool = False) -> None:
-        """Release what a call has reserved.
-
-        Args:
-            held: Its reservation.
-            is_sent: The call was sent: its input stays reserved until its end.
-        """
+        """Release what a call has reserved; if it was sent, all but its input."""
         self._tally.extend(self._released(held, is_sent=is_sent))
 
     def settle(
@@ -274,12 +248,8 @@ class Account:
     ) -> None:
         """Put a call on the account and release what it has reserved, atomically.
 
-        Args:
-            call: The call.
-            held: Its reservation.
-            late: The call is already on the account; this adds its tokens.
-            ticket: An iterator that this advances by one. If it is exhausted, the call
-                is already on the account.
+        A late call is already on the account; this adds its tokens. The call is added
+        only if its ticket, an iterator, has an item left.
         """
         ended = itertools.compress((_Ended(call, late),), ticket or once())
         released = () if held is None else self._released(held)

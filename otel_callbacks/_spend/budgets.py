@@ -134,15 +134,7 @@ NOTHING: Final = Amounts()
 
 
 class Reservation:
-    """A request to reserve amounts on an account, and the account's decision.
-
-    Args:
-        asked: The amounts that the call may spend.
-        least: The smallest amounts to grant if less is left; by default `asked`.
-        sent: The part that is spent once the call is sent; released at its end.
-        is_priced: Whether the price of the call is known.
-        is_final: Whether a refusal is counted.
-    """
+    """A request to reserve amounts on an account, and the account's decision."""
 
     __slots__ = (
         "_grant",
@@ -164,9 +156,12 @@ class Reservation:
         is_final: bool = True,
     ) -> None:
         self.asked = asked
+        # The smallest amounts to grant if less is left.
         self.least = asked if least is None else least
+        # The part that is spent once the call is sent; released at its end.
         self.sent = sent
         self.is_priced = is_priced
+        # Whether a refusal is counted.
         self.is_final = is_final
         # The limit that this exceeds. Then nothing is reserved, unless the account only
         # warns.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from functools import partial
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
@@ -20,6 +21,7 @@ from otel_callbacks import BudgetExceeded, Settings, track_usage
 from otel_callbacks._diagnostics import Diagnostics
 from otel_callbacks._metrics import wiring
 from otel_callbacks._metrics.calls import CallQueue
+from otel_callbacks._metrics.fold import Fold
 from otel_callbacks._metrics.multiprocess import MultiprocessSink, is_multiprocess
 from otel_callbacks._metrics.store import LabelLimits
 from otel_callbacks._records import Request
@@ -190,7 +192,7 @@ def test_forked_child_leaves_its_parents_runs_to_the_parent() -> None:
     """What was open in the parent is not open in the child."""
     calls = CallQueue(Diagnostics())
     registry = CollectorRegistry()
-    sink = MultiprocessSink(calls, LabelLimits(5), registry, extensions=True)
+    sink = MultiprocessSink(calls, partial(Fold, limits=LabelLimits(5)), registry)
     # In a child the thread is gone that would have written it; here it has to wait.
     with calls.locked():
         sink.started(StandIn(1, Request("chat", "m"), None))

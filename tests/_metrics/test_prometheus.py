@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+from functools import partial
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
@@ -25,9 +26,11 @@ from otel_callbacks import OTelCallbackHandler
 from otel_callbacks._background import once
 from otel_callbacks._diagnostics import Diagnostics
 from otel_callbacks._metrics.calls import CallQueue
+from otel_callbacks._metrics.fold import Fold
 from otel_callbacks._metrics.prometheus import PrometheusSink, SeriesCollector
 from otel_callbacks._metrics.store import LabelLimits
 from otel_callbacks._records import End, Request, Response, Usage
+from otel_callbacks._runs.lost import REASONS
 from otel_callbacks._spans.current import StandIn
 from otel_callbacks.settings import Settings
 from otel_callbacks.testing import FakeChatModel, Reply, Tokens, capture
@@ -66,7 +69,7 @@ def queue(
 ) -> CallQueue:
     """Return a queue of calls that a registry shows."""
     calls = CallQueue(Diagnostics(strict=strict))
-    made = SeriesCollector(calls, LabelLimits(limit), extensions=True)
+    made = SeriesCollector(calls, partial(Fold, limits=LabelLimits(limit)))
     if registry is not None:
         registry.register(made)
     return calls
@@ -546,3 +549,13 @@ def test_threads_lose_no_call() -> None:
         thread.join()
     assert value(registry, OPERATIONS) == 10_000
     assert value(registry, "otel_callbacks_tokens_total") == 10_000
+
+
+@pytest.mark.parametrize("reason", REASONS)
+def test_each_reason_of_lost_runs_starts_at_zero(reason: str) -> None:
+    """Rates begin at zero."""
+    registry = CollectorRegistry()
+    kept = queue(registry)
+    labels = {"reason": reason}
+    assert registry.get_sample_value("otel_callbacks_runs_lost_total", labels) == 0
+    del kept

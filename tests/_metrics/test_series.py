@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import pytest
 from prometheus_client import CollectorRegistry
 
 from otel_callbacks._diagnostics import Diagnostics
 from otel_callbacks._metrics import series as catalogue
 from otel_callbacks._metrics.calls import CallQueue
+from otel_callbacks._metrics.fold import Fold
 from otel_callbacks._metrics.prometheus import SeriesCollector
 from otel_callbacks._metrics.store import LabelLimits
 
@@ -116,7 +119,9 @@ def test_label_is_written_as_prometheus_does() -> None:
 def test_collector_shows_what_the_table_says(*, extensions: bool) -> None:
     """Described and collected families are those of the table, in both modes."""
     calls = CallQueue(Diagnostics())
-    collector = SeriesCollector(calls, LabelLimits(10), extensions=extensions)
+    collector = SeriesCollector(
+        calls, partial(Fold, limits=LabelLimits(10), extensions=extensions)
+    )
     CollectorRegistry().register(collector)
     expected = [
         (series.name.removesuffix("_total"), series.kind, series.unit)

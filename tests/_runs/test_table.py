@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from waiting import WAIT_S
 
-from otel_callbacks._diagnostics import Diagnostics
+from otel_callbacks._diagnostics import Counts, Diagnostics
 from otel_callbacks._records import (
     ABANDONED,
     CANCELLED,
@@ -89,13 +89,16 @@ class Bench:
     table: RunTable
     sink: Recorder
     diagnostics: Diagnostics
+    lost: Counts
 
 
 def bench(*sinks: Recorder, strict: bool = True, **options: Any) -> Bench:
     """Return a table whose last sink records."""
-    diagnostics, sink = Diagnostics(strict=strict), Recorder()
-    options = {"time_limit": 3600, "size_limit": 20_000, **options}
-    return Bench(RunTable((*sinks, sink), diagnostics, **options), sink, diagnostics)
+    diagnostics, sink, lost = Diagnostics(strict=strict), Recorder(), Counts()
+    options = {"time_limit": 3600, "size_limit": 20_000, "lost": lost, **options}
+    return Bench(
+        RunTable((*sinks, sink), diagnostics, **options), sink, diagnostics, lost
+    )
 
 
 def test_sinks_get_start_and_end() -> None:
@@ -203,7 +206,7 @@ def test_only_a_weak_reference_to_the_id_is_kept() -> None:
     one.table.settle()
     assert len(one.table) == 0
     assert one.sink.outcomes() == [("gpt-4o-mini", "abandoned", "forgotten")]
-    assert one.table.lost_counts()["forgotten"] == 1
+    assert one.lost.read()["forgotten",] == 1
 
 
 def test_sink_that_fails_stops_no_other(caplog: pytest.LogCaptureFixture) -> None:
@@ -267,7 +270,7 @@ def test_start_with_the_id_of_an_open_run_replaces_it(
             one.table.start(run_id, None, REQUEST, origin)
     assert len(one.table) == 1
     assert one.sink.outcomes() == [("gpt-4o-mini", "abandoned", "replaced")] * 2
-    assert one.table.lost_counts()["replaced"] == 2
+    assert one.lost.read()["replaced",] == 2
     assert one.diagnostics.counts() == {"duplicate_start": 2}
     assert len(caplog.records) == 1
     run = one.table.take(run_id)
@@ -432,7 +435,7 @@ def test_run_that_another_thread_loses_while_it_starts() -> None:
     run = one.table.start(uuid4(), None, REQUEST)
     assert one.sink.starts == [run]
     assert one.sink.outcomes() == [("gpt-4o-mini", "abandoned", "forgotten")]
-    assert one.table.lost_counts()["forgotten"] == 1
+    assert one.lost.read()["forgotten",] == 1
 
 
 def test_a_late_end_that_fails_in_one_sink_reaches_the_others() -> None:
@@ -579,7 +582,7 @@ def test_an_id_without_weak_references_is_kept_itself() -> None:
     assert not one.table.is_lost("id 0")
     assert not one.table.is_lost("id 1")
     assert one.table.is_lost("id 2")
-    assert one.table.lost_counts()["size_limit"] == 1_002
+    assert one.lost.read()["size_limit",] == 1_002
 
 
 def test_the_oldest_loss_that_another_thread_forgets_is_forgotten_once() -> None:
@@ -684,7 +687,7 @@ def test_close_ends_all_and_the_table_works_on() -> None:
     one.table.close()
     one.table.close()
     assert one.sink.outcomes() == [("gpt-4o-mini", "abandoned", "closed")] * 3
-    assert one.table.lost_counts()["closed"] == 3
+    assert one.lost.read()["closed",] == 3
     again = uuid4()
     one.table.start(again, None, REQUEST)
     assert len(one.table) == 1
