@@ -125,7 +125,8 @@ class Exchange:
     @property
     def model(self) -> str:
         """The response model."""
-        return self.reply.model or replies.dated(self.received.model)
+        requested = self.received.model
+        return self.reply.model or str(replies.TEXTS["dated"].get(requested, requested))
 
     def response_id(self, prefix: str) -> str:
         """Return the response id."""

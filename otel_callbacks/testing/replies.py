@@ -24,7 +24,7 @@ Fault = Literal["", "hang", "drop", "cut", "broken_json"]
 """
 
 _FILE: Final = Path(__file__).with_name("replies.toml")
-_TEXTS: Final = tomllib.loads(_FILE.read_text(encoding="utf-8"))
+TEXTS: Final = tomllib.loads(_FILE.read_text(encoding="utf-8"))
 _SERVER_ERROR: Final = ("server_error", "server_error", "The server had an error.")
 
 
@@ -135,7 +135,7 @@ class Reply:
                 ``retry-after`` (whole seconds) and ``retry-after-ms``.
             delay: Seconds before the first byte.
         """
-        kind, usual_code, usual_message = _TEXTS["errors"].get(
+        kind, usual_code, usual_message = TEXTS["errors"].get(
             str(status), _SERVER_ERROR
         )
         headers: dict[str, str] = {}
@@ -168,18 +168,13 @@ TOKENS_PER_MESSAGE: Final = 3
 _DIMENSIONS: Final = 16
 
 
-def tokens_of(text: str) -> list[str]:
-    """Split a text into the fake server's tokens."""
-    return _TOKEN.findall(text)
-
-
 def count_tokens(text: str) -> int:
     """Count the tokens of a text, as the fake server does.
 
     Args:
         text: Any text.
     """
-    return len(tokens_of(text))
+    return len(_TOKEN.findall(text))
 
 
 def pieces_of(text: str) -> list[str]:
@@ -197,15 +192,8 @@ def answer_to(question: str, choice: int = 0) -> str:
         question: The last user message, or the prompt.
         choice: The index among the ``n`` choices, from 0.
     """
-    answers: list[str] = _TEXTS[
-        "cjk_answers" if _IS_CJK.search(question) else "answers"
-    ]
+    answers: list[str] = TEXTS["cjk_answers" if _IS_CJK.search(question) else "answers"]
     return answers[(_number(question) + choice) % len(answers)]
-
-
-def dated(model: str) -> str:
-    """Return the response model for a requested model."""
-    return str(_TEXTS["dated"].get(model, model))
 
 
 def vector_of(text: str, dimensions: int | None = None) -> list[float]:

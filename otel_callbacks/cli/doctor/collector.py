@@ -8,8 +8,9 @@ import os
 import ssl
 import time
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import grpc  # type: ignore[import-untyped]
 from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
@@ -88,24 +89,18 @@ def _over_http(
     address: Address, seconds: float, authorities: str | None, path: str
 ) -> Reply:
     """Send an empty export over HTTP."""
-    connection: http.client.HTTPConnection
+    open_to: Any = http.client.HTTPConnection
     if address.tls:
         context = ssl.create_default_context(cafile=authorities)
-        connection = http.client.HTTPSConnection(
-            address.host, address.port, timeout=seconds, context=context
-        )
-    else:
-        connection = http.client.HTTPConnection(
-            address.host, address.port, timeout=seconds
-        )
+        open_to = partial(http.client.HTTPSConnection, context=context)
+    connection = open_to(address.host, address.port, timeout=seconds)
     try:
         connection.request("POST", path, b"", _TYPE)
         answer = connection.getresponse()
         body = answer.read(200).decode(errors="replace").strip()
     except (OSError, http.client.HTTPException) as error:
-        return Reply(
-            speaks=False, takes=False, detail=f"{type(error).__name__}: {error}"
-        )
+        detail = f"{type(error).__name__}: {error}"
+        return Reply(speaks=False, takes=False, detail=detail)
     finally:
         connection.close()
     detail = f"HTTP {answer.status} {answer.reason}"

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 _HERE: Final = Path(__file__).parent
 STYLE: Final = (_HERE / "page.css").read_text(encoding="utf-8")
+LEGEND: Final = (_HERE / "legend.html").read_text(encoding="utf-8")
+"""The shapes of bars, and the colours of outcomes."""
 _TICKS: Final = 4
 _CONTENT: Final = frozenset(
     {semconv.SYSTEM_INSTRUCTIONS, semconv.INPUT_MESSAGES, semconv.OUTPUT_MESSAGES}
@@ -30,29 +32,10 @@ def page(timelines: Sequence[Timeline], comparisons: Sequence[Comparison]) -> st
     template = Template((_HERE / "page.html").read_text(encoding="utf-8"))
     return template.substitute(
         style=STYLE,
-        legend=legend(),
+        legend=LEGEND,
         traces="".join(map(trace, timelines)),
         tokens="".join(map(_tokens, comparisons)),
     )
-
-
-def legend() -> str:
-    """Return the legend of shapes and colours."""
-    shapes = "".join(
-        f'<li><i class="bar {kind}"></i>{name}</li>'
-        for kind, name in (
-            ("step", "app"),
-            ("model", "model"),
-            ("tool", "tool"),
-            ("http", "HTTP"),
-            ("waiting", "before the first chunk"),
-        )
-    )
-    outcomes = "".join(
-        f'<li><i class="dot {outcome}"></i>{name}</li>'
-        for outcome, name in OUTCOMES.items()
-    )
-    return f'<ul class="legend">{shapes}</ul>\n<ul class="legend">{outcomes}</ul>\n'
 
 
 def trace(timeline: Timeline) -> str:

@@ -266,16 +266,6 @@ TOKEN_TYPE: Final = label(semconv.TOKEN_TYPE)
 OPERATION: Final = label(semconv.OPERATION_NAME)
 _PAID: Final = semconv.BILLED_OPERATIONS
 
-NUMBERS: Final = (
-    "calls",
-    "input_tokens",
-    "output_tokens",
-    "cost_usd",
-    "saved_tokens",
-    "saved_usd",
-    "unpriced_tokens",
-)
-
 
 @dataclasses.dataclass(slots=True)
 class Spend:
@@ -301,6 +291,7 @@ class Spend:
         setattr(self, name, getattr(self, name) + value)
 
 
+NUMBERS: Final = tuple(field.name for field in dataclasses.fields(Spend))
 UNPRICED: Final = "unpriced"
 """Stands for an outcome where the tokens without a price are: these say none."""
 

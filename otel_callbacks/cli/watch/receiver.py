@@ -26,7 +26,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from otel_callbacks._setting_values import SettingError
-from otel_callbacks.cli.picture.page import STYLE, legend, trace
+from otel_callbacks.cli.picture.page import LEGEND, STYLE, trace
 from otel_callbacks.cli.watch.store import CONTENT
 from otel_callbacks.testing.serving import ThreadedServer
 
@@ -339,7 +339,7 @@ _HEADERS: Final = {
 def page_routes(store: Store, *, any_host: bool) -> Sequence[Route]:
     """Return the routes of the page: traces with a search, one trace as a waterfall."""
     html = (_HERE / "live.html").read_text(encoding="utf-8")
-    html = html.replace("/* STYLE */", STYLE).replace("<!-- LEGEND -->", legend())
+    html = html.replace("/* STYLE */", STYLE).replace("<!-- LEGEND -->", LEGEND)
     script = (_HERE / "live.js").read_text(encoding="utf-8")
 
     async def index(_: Request) -> Response:

@@ -88,7 +88,7 @@ class Store:
     ) -> None:
         """Add the content of a span's log event."""
         with self._lock:
-            trace = self._trace(trace_id)
+            trace = self._traces.setdefault(trace_id, _Trace())
             if len(trace.content) < _SPANS_OF_A_TRACE:
                 self._weigh(trace, trace.content.get(span_id), captured)
                 trace.content[span_id] = dict(captured)
@@ -124,16 +124,9 @@ class Store:
         found = [one for one in found if all(word in one["search"] for word in words)]
         return sorted(found, key=lambda one: str(one["started"]), reverse=True)
 
-    def _trace(self, trace_id: str) -> _Trace:
-        """Return a trace, a new one if it is unknown."""
-        trace = self._traces.get(trace_id)
-        if trace is None:
-            trace = self._traces[trace_id] = _Trace()
-        return trace
-
     def _add(self, span: Span) -> None:
         """Add one span to its trace."""
-        trace = self._trace(span["trace_id"])
+        trace = self._traces.setdefault(span["trace_id"], _Trace())
         self._touch(trace)
         if span["parent_id"] is None:
             trace.complete = True

@@ -12,7 +12,7 @@ from contextlib import closing
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, NamedTuple, Self
+from typing import Any, NamedTuple, Self
 from urllib.parse import parse_qsl, urlsplit
 
 import grpc  # type: ignore[import-untyped]
@@ -21,9 +21,6 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
     ExportTraceServiceResponse,
 )
 from waiting import WAIT_S
-
-if TYPE_CHECKING:
-    from types import TracebackType
 
 CERTIFICATE = Path(__file__).with_name("loopback.pem")
 SERVICE = "opentelemetry.proto.collector.trace.v1.TraceService"
@@ -104,12 +101,7 @@ class Web:
         self._thread.start()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.stop()
 
     def stop(self) -> None:
@@ -178,12 +170,7 @@ class Receiver:
         self._server.start()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.stop()
 
     def stop(self) -> None:
@@ -278,12 +265,7 @@ class FakeStack:
         self.receiver.__enter__()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         for web in (self.jaeger, self.metrics, self.prometheus, self.grafana):
             web.stop()
         self.receiver.stop()

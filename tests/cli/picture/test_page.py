@@ -10,7 +10,7 @@ import pytest
 
 from otel_callbacks.cli.picture.page import page, trace
 from otel_callbacks.cli.picture.sums import Comparison, Sum
-from otel_callbacks.cli.picture.timeline import timelines
+from otel_callbacks.cli.picture.timeline import OUTCOMES, timelines
 
 _MARKUP = "<script>alert('花')</script>"
 
@@ -98,6 +98,12 @@ def test_light_and_dark_schemes() -> None:
     """The page follows the reader's setting."""
     assert "prefers-color-scheme: dark" in _page()
     assert 'content="light dark"' in _page()
+
+
+def test_the_legend_has_each_outcome() -> None:
+    """In the words of the terminal's legend."""
+    for outcome, name in OUTCOMES.items():
+        assert f'<i class="dot {outcome}"></i>{name}</li>' in _page()
 
 
 def test_the_table_shows_differences_of_counters_and_results() -> None:
