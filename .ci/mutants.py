@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import ast
 import contextlib
-import copy
 import difflib
 import functools
 import gc
@@ -122,8 +121,8 @@ class _Behaviour(ast.NodeTransformer):
         return ast.Pass() if hidden else self.generic_visit(node)
 
 
-def _behaviour(tree: ast.Module, *, bodies: bool = True) -> str:
-    return ast.dump(_Behaviour(bodies=bodies).visit(copy.deepcopy(tree)))
+def _behaviour(code: str, *, bodies: bool = True) -> str:
+    return ast.dump(_Behaviour(bodies=bodies).visit(ast.parse(code)))
 
 
 def _place(tree: ast.Module, line: int) -> tuple[str, range]:
@@ -162,9 +161,13 @@ class _Tests:
         }
         self._seconds = json.loads(Path(data + ".times").read_text())
 
+    @functools.cache  # noqa: B019 -- there is one for the whole run
+    def _by_line(self, module: str) -> dict[int, list[str]]:
+        return self._data.contexts_by_lineno(self._files[module])
+
     def reaching(self, module: str, lines: Iterable[int] | None) -> tuple[str, ...]:
         """Return the tests that reach any of the lines, or any line, the best first."""
-        by_line = self._data.contexts_by_lineno(self._files[module])
+        by_line = self._by_line(module)
         wanted = by_line if lines is None else lines
         names = {
             name.rpartition("|")[0] for line in wanted for name in by_line.get(line, ())
@@ -190,7 +193,7 @@ class _Tests:
 
     def at_import(self, module: str, lines: Iterable[int]) -> bool:
         """Return whether importing the module runs any of the lines."""
-        by_line = self._data.contexts_by_lineno(self._files[module])
+        by_line = self._by_line(module)
         return any("" in by_line.get(line, ()) for line in lines)
 
 
@@ -198,7 +201,7 @@ class _Tests:
 def _original(module: str) -> tuple[str, ast.Module, str, str]:
     source = Path(module).read_text(encoding="utf-8")
     tree = ast.parse(source)
-    return source, tree, _behaviour(tree), _behaviour(tree, bodies=False)
+    return source, tree, _behaviour(source), _behaviour(source, bodies=False)
 
 
 def _changes(session: str, tests: _Tests, share: float) -> Iterator[Change]:
@@ -217,16 +220,15 @@ def _changes(session: str, tests: _Tests, share: float) -> Iterator[Change]:
         source, tree, whole, outside = _original(module)
         code = mutate_code(source, get_operator(name)(), spec.occurrence)
         try:
-            changed = ast.parse(code)
+            result = module, _behaviour(code)
         except SyntaxError:
             continue
-        result = module, _behaviour(changed)
         if result in seen or result[1] == whole:
             continue
         seen.add(result)
         place, lines = _place(tree, spec.start_pos[0])
         local = not tests.at_import(module, lines) and (
-            _behaviour(changed, bodies=False) == outside
+            _behaviour(code, bodies=False) == outside
         )
         if not local and "BitOr" in name:
             continue  # an alias of types
@@ -372,6 +374,7 @@ class _Report:
         for block in text.strip().split("\n\n") if text else ():
             place, old, *new, _reason = block.split("\n")
             self._equivalent |= {f"{place}\n{old}\n{line}" for line in new}
+        self._unseen = set(self._equivalent)
         self._counts: dict[str, Counter[str]] = defaultdict(Counter)
         self._started = time.monotonic()
 
@@ -380,6 +383,7 @@ class _Report:
     ) -> None:
         """Test one change and print it if it survives."""
         if str(change) in self._equivalent:
+            self._unseen.discard(str(change))
             outcome = "equivalent"
         else:
             expected = sum(map(self._tests.seconds, change.tests))
@@ -395,6 +399,9 @@ class _Report:
         for module, counts in sorted(self._counts.items()):
             figures = ", ".join(f"{v} {k}" for k, v in sorted(counts.items()))
             self.say(f"{module}: {sum(counts.values())} changes, {figures}")
+        for change in sorted(self._unseen):
+            if change.partition(" ")[0] in self._counts:
+                self.say("", "is listed as equivalent, and was not made:", change)
         seconds = time.monotonic() - self._started
         self.say(f"{seconds / 60:.0f} minutes")
 

@@ -149,15 +149,15 @@ class Reservation:
     def __init__(
         self,
         asked: Amounts,
-        least: Amounts | None = None,
-        sent: Amounts = NOTHING,
+        least: Amounts,
+        sent: Amounts,
         *,
-        is_priced: bool = True,
-        is_final: bool = True,
+        is_priced: bool,
+        is_final: bool,
     ) -> None:
         self.asked = asked
         # The smallest amounts to grant if less is left.
-        self.least = asked if least is None else least
+        self.least = least
         # The part that is spent once the call is sent; released at its end.
         self.sent = sent
         self.is_priced = is_priced

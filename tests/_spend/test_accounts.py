@@ -28,11 +28,16 @@ CALL = Call("chat", "openai", "gpt-4o", "ok", Usage(10, 4), Decimal("0.5"), 1.0)
 LOST = CALL._replace(outcome="abandoned", usage=None, cost=None, span_id="0a")
 
 
+def wanted(asked: Amounts, sent: Amounts = NOTHING) -> Reservation:
+    """Return a reservation of all that is asked for, at a known price."""
+    return Reservation(asked, asked, sent, is_priced=True, is_final=True)
+
+
 def reserve(account: Account, asked: Amounts) -> BudgetExceeded | None:
     """Ask an account, and return what limit that goes beyond."""
-    wanted = Reservation(asked)
-    account.reserve(wanted)
-    return wanted.exceeded
+    reservation = wanted(asked)
+    account.reserve(reservation)
+    return reservation.exceeded
 
 
 LANGCHAIN = logging.getLogger("langchain_core.callbacks.manager")
@@ -41,7 +46,7 @@ LANGCHAIN = logging.getLogger("langchain_core.callbacks.manager")
 def test_without_limits_nothing_is_reserved() -> None:
     """An account that only counts never refuses."""
     account = Account()
-    asked = Reservation(Amounts(10**9))
+    asked = wanted(Amounts(10**9))
     account.reserve(asked)
     assert (asked.exceeded, asked.granted) == (None, NOTHING)
     account.release(asked)
@@ -52,7 +57,7 @@ def test_without_limits_nothing_is_reserved() -> None:
 def test_reservations_add_up_until_the_limit() -> None:
     """Calls under way count as spent; what is released may be asked for again."""
     account = Account(Limits(tokens=100))
-    first = Reservation(Amounts(60, calls=1))
+    first = wanted(Amounts(60, calls=1))
     account.reserve(first)
     assert first.exceeded is None
     refused = reserve(account, Amounts(60, calls=1))
@@ -60,7 +65,7 @@ def test_reservations_add_up_until_the_limit() -> None:
     assert (refused.reserved, refused.asked, account.refused) == (60, 60, 1)
     for _ in range(2):  # once, however often it is tried
         account.release(first)
-    second = Reservation(Amounts(60, calls=1), sent=Amounts(15, calls=1))
+    second = wanted(Amounts(60, calls=1), sent=Amounts(15, calls=1))
     account.reserve(second)
     account.release(second, is_sent=True)
     assert (second.exceeded, account.reserved) == (None, Amounts(15, calls=1))
@@ -83,7 +88,7 @@ def test_a_reservation_that_is_cut_short_holds_nothing(
     def interrupt(*_: object) -> None:
         raise error
 
-    cut_short = Reservation(Amounts(30))
+    cut_short = wanted(Amounts(30))
     with monkeypatch.context() as patched:
         patched.setattr(Limits, "exceeded", interrupt)
         with pytest.raises(error):
