@@ -65,7 +65,7 @@ _log: Final = _Log()
 _log_ref: Final = weakref.ref(_log)
 
 # One line for each place and kind, with a limit of kinds for each place: error classes
-# that are created for each error fill no memory, and no place silences another.
+# that are created for each error fill no memory, and no place suppresses another.
 _MOST_KINDS: Final = 1_000
 
 

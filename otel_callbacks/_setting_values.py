@@ -41,7 +41,7 @@ class SettingError(ValueError):
         value: The value that is refused. In the message, headers are hidden, and the
             user and the password of a URL.
         allowed: What the value must be, such as ``a whole number above 0``.
-        reason: What is wrong and what to do, where ``allowed`` cannot say it.
+        reason: What is wrong and what to do, where ``allowed`` cannot express it.
     """
 
     def __init__(
@@ -261,7 +261,7 @@ def _choice(entry: str) -> LabelChoice:
     own = key.removeprefix(_TAG)
     _refuse(entry, own)
     if name in _USED or name.startswith(("gen_ai", "otel_callbacks", "service")):
-        reason = f"{name} is taken by a label that exists. Use another metadata key."
+        reason = f"{name} is the name of another label. Use another metadata key."
         raise SettingError(VARIABLE, entry, reason=reason)
     return LabelChoice(name, "" if key == CHAIN else own, is_tag, limit)
 

@@ -447,7 +447,7 @@ def _line(name: str, totals: Totals) -> str:
         text += f" and a part of {totals.partly_priced_calls} calls without a price"
     if totals.unknown_calls:
         text += (
-            f"; {totals.unknown_calls} calls did not say what they used, at least "
+            f"; {totals.unknown_calls} calls reported no usage, at least "
             f"{totals.assumed_tokens:,} tokens"
         )
     if totals.saved_tokens:

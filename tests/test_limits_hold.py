@@ -217,7 +217,7 @@ def test_unknown_is_not_zero(chat: Callable[..., Any], server: FakeOpenAI) -> No
     assert (usage.call_count, usage.unknown_calls) == (50, 50)
     assert usage.total_tokens == 0
     assert usage.assumed_tokens >= 50 * 5
-    assert "; 50 calls did not say what they used, at least" in str(usage)
+    assert "; 50 calls reported no usage, at least" in str(usage)
     assert usage.to_dict()["unknown_calls"] == 50
     with track_usage(max_tokens=100) as usage:
         until_refused(lambda: list(llm.stream("Roses?")))

@@ -112,9 +112,9 @@ def test_secrets_are_refused() -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("outcome", "outcome is taken"),
-        ("gen_ai.request.model", "gen_ai_request_model is taken"),
-        ("le", "le is taken"),
+        ("outcome", "outcome is the name of another"),
+        ("gen_ai.request.model", "gen_ai_request_model is the name of another"),
+        ("le", "le is the name of another"),
         ("1st", "starts with a letter"),
         ("花", "starts with a letter"),
         ("team:0", "a whole number from 1"),

@@ -239,7 +239,7 @@ def _parts(raw: dict[Any, Any], work: Work) -> list[Part]:
 
 
 def _spoken(audio: dict[object, object]) -> Iterator[Part]:
-    """Yield what OpenAI's audio models say, which is beside the content."""
+    """Yield the speech of OpenAI's audio models, which is beside the content."""
     if isinstance(transcript := audio.get("transcript"), str) and transcript:
         yield {"type": "text", "content": str.__str__(transcript)}
     if (medium := media_part("audio", audio)) is not None:

@@ -219,7 +219,7 @@ _READERS: Final[dict[str, Callable[[str, dict[object, object], Work], Part | Non
 """The readers of blocks; one returns None if a block lacks the fields of its type."""
 
 _MODALITIES: Final = ("image", "audio", "video")
-"""Other blocks with data are documents, unless their MIME type tells more."""
+"""Other blocks with data are documents, unless their MIME type is more specific."""
 
 _DEEPEST: Final = 3
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 _logger = logging.getLogger(__name__)
 
 _PROVIDERS: Final = ("tracer_provider", "meter_provider", "logger_provider")
-# Read by the distro that sets up the SDK; it knows more exporters and protocols than
+# Read by the distro that sets up the SDK; it has more exporters and protocols than
 # `configure`.
 _NOT_OURS: Final = frozenset(
     {

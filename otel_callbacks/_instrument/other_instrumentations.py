@@ -20,14 +20,14 @@ if TYPE_CHECKING:
     from otel_callbacks._spans.current import Shared, StandIn
 
 FLAG: Final = "suppress_language_model_instrumentation"
-"""Asked for by OpenLLMetry's: anything true silences them."""
+"""Read by OpenLLMetry's: anything true switches them off."""
 
 _UTIL: Final = "opentelemetry.util.genai.invocation"
 _DATA: Final = {
     "opentelemetry.genai.client.inference.context": "InferenceData",
     "opentelemetry.genai.client.embedding.context": "EmbeddingData",
 }
-"""Asked for by OpenTelemetry's: an object of this class there silences them."""
+"""Read by OpenTelemetry's: an object of this class there switches them off."""
 
 
 def suppress_others(*, on: bool) -> None:
@@ -76,7 +76,7 @@ def _suppressed(run: StandIn | Shared, context: Context) -> Context:
 _BASE: Final = ("opentelemetry.instrumentation.instrumentor", "BaseInstrumentor")
 
 SEEN_BY: Final = frozenset(data_beside(__file__)["instruments"])
-"""The part of a module's name that says what an instrumentation instruments."""
+"""Parts of module names of instrumentations of model calls."""
 
 LANGSMITH: Final = ("LANGSMITH_OTEL_ENABLED", "LANGCHAIN_OTEL_ENABLED")
 """What langsmith's client reads to send LangChain's runs as spans."""

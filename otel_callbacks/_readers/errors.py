@@ -346,10 +346,10 @@ def _in_answer(error: BaseException) -> dict[object, object]:
     """
     if type(error) is not ValueError or len(error.args) != 1:
         return {}
-    said = error.args[0]
-    if type(said) is not str:
-        return fields(said)
-    found = _CODE.match(said[:_LONGEST_CODE])
+    message = error.args[0]
+    if type(message) is not str:
+        return fields(message)
+    found = _CODE.match(message[:_LONGEST_CODE])
     return {"code": found[1]} if found else {}
 
 

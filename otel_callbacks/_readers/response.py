@@ -62,7 +62,7 @@ _REASON_KEYS: Final = (
     "finishReason",
 )
 _FEEDBACK: Final = "prompt_feedback"
-"""Where langchain-google-genai says why Gemini refused a prompt."""
+"""Where langchain-google-genai puts the reason why Gemini refused a prompt."""
 
 _STATUSES: Final = ("completed", "incomplete", "failed", "cancelled")
 """Final statuses of OpenAI's Responses API."""

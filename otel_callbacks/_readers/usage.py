@@ -111,7 +111,7 @@ https://docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_Converse.htm
 
 
 def has_own_rate(place: dict[object, object]) -> bool:
-    """Return whether Anthropic or Bedrock says that a call has another rate."""
+    """Return whether Anthropic or Bedrock reports another rate for a call."""
     return any(
         text(mapping(place.get(key)).get(inside) if inside else place.get(key))
         not in usual

@@ -208,7 +208,7 @@ class Run:
         self.interrupted_below = False
         # The number of sinks that have its start, plus the number that have its end.
         self.sinks_done = 0
-        # Taken in the same step that counts its end.
+        # Claimed in the same step that counts its end.
         self.once = once()
         self.reports = 1
         self.origin: object = None

@@ -286,7 +286,7 @@ class Shared(Delegate):
 
 RUNS: Final[frozenset[type]] = frozenset({StandIn, OpenStandIn})
 STAND_INS: Final = RUNS | {Shared}
-"""Looked for by `type`: `isinstance` asks a stand-in for its span's class first."""
+"""Found by `type`: `isinstance` reads the class of a stand-in's span first."""
 
 
 def span_in(context: Context) -> Any:

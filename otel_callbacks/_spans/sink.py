@@ -328,7 +328,7 @@ def _is_step(run: Run) -> bool:
 
 def _finish(span: Any, attributes: dict[str, AttributeValue], end: End) -> None:
     """End a span with its last attributes."""
-    # Without a description: messages may hold content, and `error.type` says the type.
+    # Without a description: messages may hold content, and `error.type` has the type.
     failed = end.failure is not None
     if type(span) in _OWN:
         span.finish(attributes, end.end_ns, failed=failed)

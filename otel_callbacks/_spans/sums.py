@@ -64,7 +64,7 @@ _IN_COMMON: Final = (
     semconv.REQUEST_CHOICE_COUNT,
     semconv.OUTPUT_TYPE,
 )
-"""Said of the agent where all its calls say the same."""
+"""On an agent's span if all its calls have the same value."""
 
 
 def note_in_agent(entries: list[AgentTally], run: Run, end: End) -> None:

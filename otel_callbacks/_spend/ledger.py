@@ -250,14 +250,18 @@ class LedgerSink:
     def _reserve(self, charge: Charge) -> bool:
         """Reserve on each account, or on none if one of them refuses."""
         run = charge.owner
-        asked, least, is_priced = self._requested(charge)
+        requested, least, is_priced = self._requested(charge)
         for position, account in enumerate(charge.on):
             if account.limits is None:
                 continue
             refuses = account.limits.on_exceed != WARN
             for is_final in (False, True):  # pragma: no branch -- it breaks
                 reservation = Reservation(
-                    asked, least, charge.sent, is_priced=is_priced, is_final=is_final
+                    requested,
+                    least,
+                    charge.sent,
+                    is_priced=is_priced,
+                    is_final=is_final,
                 )
                 charge.reserved[position] = reservation
                 account.reserve(reservation)

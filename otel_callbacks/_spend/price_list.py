@@ -45,7 +45,7 @@ _BEDROCK: Final = re.compile(r"bedrock[-.].*\.(?:amazonaws\.com|api\.aws)$")
 _REGIONAL: Final = re.compile(
     r"[a-z0-9]+(?:\.api\.(?:openai\.com|x\.ai)|-api\.together\.ai)"
 )
-"""Hosts of one region, which bill more than the list says: OpenAI, xAI, Together.
+"""Hosts of one region, which bill more than the list price: OpenAI, xAI, Together.
 https://developers.openai.com/api/docs/guides/data-residency"""
 _VERTEX_REGION: Final = "-aiplatform.googleapis.com"
 """Ending of Vertex AI's hosts of one region, where Claude costs more."""
@@ -105,7 +105,7 @@ class Sold(NamedTuple):
     name: str = ""
     """The requested name; only this name marks a free variant."""
     is_regional: bool = False
-    """Whether its server bills more than the list says."""
+    """Whether its server bills more than the list price."""
 
     def prices(self, at: datetime, tier: str, *, is_fast: bool = False) -> ModelPrice:
         """Return the prices at a time."""
@@ -191,7 +191,7 @@ def sold(
 
 
 def _is_regional(host: str, model: str) -> bool:
-    """Return whether a server of one region bills more than the list says."""
+    """Return whether a server of one region bills more than the list price."""
     return bool(_REGIONAL.fullmatch(host)) or (
         host.endswith(_VERTEX_REGION) and _CLAUDE in model
     )

@@ -46,8 +46,8 @@ _CODES: Final = {
 }
 
 
-class Refusal(Exception):  # noqa: N818 -- what the command says, not an error in it
-    """A command cannot do what it is told; the message says why and what to do."""
+class Refusal(Exception):  # noqa: N818 -- a result of the command, no error in it
+    """A command cannot run; the message has the reason and what to do."""
 
     def __init__(self, why: str, code: int = 2) -> None:
         super().__init__(why)

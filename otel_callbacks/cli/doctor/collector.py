@@ -189,7 +189,7 @@ def _exporter(addresses: Addresses, protocol: str, seconds: float) -> SpanExport
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Silence the exporters' log lines, which the doctor reports itself."""
+    """Suppress the exporters' log lines, which the doctor reports itself."""
     before = logging.root.manager.disable
     logging.disable(logging.CRITICAL)
     try:

@@ -54,7 +54,7 @@ class Gap(NamedTuple):
     """A number of the counters, and the same number of the export."""
 
     day: date | None
-    """None where we know no days."""
+    """None where the days are not known."""
     model: str
     what: str
     ours: float
@@ -202,7 +202,7 @@ def _sums(options: argparse.Namespace, export: Export) -> Compared:
     if read.since is not None and read.since.date() > days[-1]:
         message = (
             f"the process started{since}, after the export's last day {days[-1]}, so "
-            "its /metrics hold nothing of that time. --prometheus URL knows it."
+            "its /metrics have nothing from that time. Use --prometheus URL."
         )
         raise Refusal(message)
     remark = (

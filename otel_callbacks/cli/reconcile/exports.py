@@ -64,7 +64,7 @@ class Item(NamedTuple):
 
     day: date
     model: str
-    """Empty where the export does not tell models apart."""
+    """Empty where the export has no models."""
     input_tokens: int | None = None
     output_tokens: int | None = None
     cost_usd: float | None = None
@@ -82,9 +82,9 @@ class Export(NamedTuple):
 
     items: tuple[Item, ...]
     provider: str = ""
-    """Who counted, and nothing of others; empty where nobody says."""
+    """The only provider in the export; empty if the export does not name it."""
     unused: tuple[date, ...] = ()
-    """Days of which it says that nothing was used."""
+    """Days that it reports without usage."""
 
     @property
     def operations(self) -> frozenset[str] | None:
@@ -172,7 +172,7 @@ def _of_result(day: date, result: Mapping[str, Any]) -> Item:
     if amount is None:
         kind = str(result.get("object") or "")
         if kind and kind not in _KINDS:
-            _refuse(f"it holds {kind}, which no callback of LangChain tells of")
+            _refuse(f"it holds {kind}, which LangChain does not report")
         inputs, outputs = _whole(result["input_tokens"]), result.get("output_tokens")
         is_text = kind not in _KINDS and outputs is not None
         counted = _KINDS.get(kind, semconv.MODEL_OPERATIONS if is_text else _EMBEDDINGS)

@@ -79,13 +79,11 @@ def _read(options: argparse.Namespace) -> Read:
     """Read the app's series, or query Prometheus."""
     if options.prometheus is None:
         if options.since or options.until:
-            message = (
-                "--since and --until need --prometheus URL: /metrics knows no times."
-            )
+            message = "--since and --until need --prometheus URL: /metrics has no past."
             raise Refusal(message)
         return read_metrics(options.url or METRICS_URL, options.match)
     if options.url:
-        message = "Say either the URL of /metrics or --prometheus URL, not both."
+        message = "Give either the URL of /metrics or --prometheus URL, not both."
         raise Refusal(message)
     until = options.until or datetime.now(UTC)
     since = options.since or moment(_SINCE, until)

@@ -421,8 +421,8 @@ def require_ours(
         where = f" that match {selector(matchers)}" if matchers else ""
         message = (
             f"{prometheus.url} has none of our series{where} from "
-            f"{since:%Y-%m-%d %H:%M} to {until:%Y-%m-%d %H:%M} UTC, so nothing is known"
-            " of what was spent. otel-callbacks doctor says where they are lost."
+            f"{since:%Y-%m-%d %H:%M} to {until:%Y-%m-%d %H:%M} UTC, so the spend"
+            " is unknown. otel-callbacks doctor finds where they are lost."
         )
         raise Refusal(message)
 
@@ -450,8 +450,8 @@ def _refuse_what_counts_twice(
             )
             message = (
                 f"the series of {what} {name!r} reach {prometheus.url} twice, "
-                f"{one} and {other}, so each call would count twice. Say which "
-                f"ones count: --match '{label}={json.dumps(ours.get(label, ''))}'"
+                f"{one} and {other}, so each call would count twice. Choose the "
+                f"ones to count: --match '{label}={json.dumps(ours.get(label, ''))}'"
             )
             raise Refusal(message)
 

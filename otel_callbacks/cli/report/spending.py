@@ -70,7 +70,7 @@ class Read(NamedTuple):
     unknown: tuple[Sample, ...] = ()
     """What may fall in the time, or not, and is in no sample."""
     warnings: tuple[str, ...] = ()
-    """What the server says of its answers, such as that they are partial."""
+    """Warnings in the server's responses, such as that they are partial."""
     silences: tuple[Silence, ...] = ()
     """The times in which nothing was read, of all or of a process that ended."""
 
@@ -83,7 +83,7 @@ class Read(NamedTuple):
 def read_metrics(url: str, chosen: Sequence[Matcher] = ()) -> Read:
     """Read an app's series: the spend since its process started."""
     where = address("URL", url)
-    remedy = "Start the app, or say where its /metrics is, or --prometheus URL."
+    remedy = "Start the app, or give the URL of its /metrics, or --prometheus URL."
     text = fetch(where, "", {}, remedy).text
     found: list[Sample] = []
     started = None
@@ -99,7 +99,9 @@ def read_metrics(url: str, chosen: Sequence[Matcher] = ()) -> Read:
         raise Refusal(message) from None
     broken = next((one for one in found if not math.isfinite(one.value)), None)
     if broken is not None:
-        message = f"{where.url} says {broken.value} of {broken.name}: that is no sum"
+        message = (
+            f"{where.url} has {broken.value} for {broken.name}, which is not a sum"
+        )
         raise Refusal(message)
     if not found and "otel_callbacks" not in text:
         message = f"{where.url} has none of our series. {remedy}"
@@ -193,7 +195,7 @@ def fetch(where: Address, path: str, query: dict[str, str], remedy: str) -> Answ
     raise Refusal(message)
 
 
-_REMEDY: Final = "Say where Prometheus is: --prometheus URL."
+_REMEDY: Final = "Give the address of Prometheus: --prometheus URL."
 
 
 class Prometheus:
@@ -293,7 +295,7 @@ class Spend:
 
 NUMBERS: Final = tuple(field.name for field in dataclasses.fields(Spend))
 UNPRICED: Final = "unpriced"
-"""Stands for an outcome where the tokens without a price are: these say none."""
+"""Replaces the outcome of tokens without a price, whose series has none."""
 
 Key = tuple[str, ...]
 """Model, outcome, and the values of further labels."""

@@ -1,5 +1,5 @@
 "use strict";
-// Asks once a second for what is new; texts are set as text, never as HTML. The one
+// Fetches new traces once a second; texts are set as text, never as HTML. The one
 // fragment that is set as HTML comes escaped from the server, and no script runs in it.
 const list = document.getElementById("list");
 const search = document.getElementById("search");
@@ -69,20 +69,20 @@ async function show() {
 }
 
 async function refresh() {
-  const asked = search.value;
+  const entered = search.value;
   try {
-    const query = new URLSearchParams({ search: asked, version });
+    const query = new URLSearchParams({ search: entered, version });
     const answer = await fetch(`api/traces?${query}`);
     if (answer.status === 200) {
       const found = await answer.json();
-      if (asked !== search.value) return;
+      if (entered !== search.value) return;
       ({ version, traces } = found);
       const focused = document.activeElement?.hash;
       list.replaceChildren(...traces.map(item));
       for (const link of list.querySelectorAll("a")) {
         if (link.hash === focused) link.focus();
       }
-      const none = asked ? "No trace matches." : "Waiting for calls.";
+      const none = entered ? "No trace matches." : "Waiting for calls.";
       const count = traces.length === 1 ? "1 trace" : `${traces.length} traces`;
       state.textContent = traces.length ? count : none;
       await show();

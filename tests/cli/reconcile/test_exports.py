@@ -147,7 +147,7 @@ def test_any_csv_file(tmp_path: Path) -> None:
         (b"date,input_tokens,spend\n2026-11-01,3,1\n", "in the column 'spend'"),
         (
             page({"object": "organization.usage.images.result", "images": 2}).encode(),
-            "holds organization.usage.images.result, which no callback",
+            "holds organization.usage.images.result, which LangChain",
         ),
         (b"date,cost\n1926-11-01,1\n2026-11-01,1\n", "which is too long"),
         (page({"x": 1}).encode(), "no usage export that is known"),

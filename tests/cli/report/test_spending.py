@@ -153,5 +153,5 @@ def test_a_number_that_is_none(number: str) -> None:
     """``nan`` would equal every export."""
     registry = CollectorRegistry()
     Gauge("otel_callbacks_tokens_total", "x", registry=registry).set(float(number))
-    with serving(registry) as url, pytest.raises(Refusal, match="that is no sum"):
+    with serving(registry) as url, pytest.raises(Refusal, match="not a sum"):
         read_metrics(url)
