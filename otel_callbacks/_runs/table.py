@@ -9,6 +9,7 @@ import time
 from array import array
 from collections import OrderedDict
 from typing import TYPE_CHECKING, Final
+from uuid import UUID
 
 from otel_callbacks import _semconv as semconv
 from otel_callbacks._background import call_after_fork, is_collecting, watch_collections
@@ -122,7 +123,10 @@ class RunTable:
         A start is reported twice if a run has two handlers of ours, or one twice. Then
         the payload is the same object.
         """
-        run = self._newest(run_key(run_id))
+        key = run_id.int if type(run_id) is UUID else run_key(run_id)
+        if not self._sharing and key not in self._open:
+            return False
+        run = self._newest(key)
         if run is None or run.origin != origin or _is_beside(run):
             return False
         run.reports += 1
@@ -138,7 +142,7 @@ class RunTable:
         expected: Estimate | None = None,
     ) -> Run:
         """Add a run to the table and notify the sinks."""
-        key = run_key(run_id)
+        key = run_id.int if type(run_id) is UUID else run_key(run_id)
         parent = None if parent_id is None else self._newest(run_key(parent_id))
         if key in self._open:
             key = self._key_beside(key, parent)
@@ -184,10 +188,12 @@ class RunTable:
 
         If several share the id, it is the newest that is, or is not, a model call.
         """
-        key = run_key(run_id)
-        if key in self._sharing and self._duplicates.is_expected(key):
-            return None
-        run = self._newest(key, is_call=is_call)
+        key = run_id.int if type(run_id) is UUID else run_key(run_id)
+        run = self._open.get(key)
+        if self._sharing:
+            if key in self._sharing and self._duplicates.is_expected(key):
+                return None
+            run = self._newest(key, is_call=is_call)
         if run is None or not self._begin_end(run):
             self._end_without_run(key)
             return None

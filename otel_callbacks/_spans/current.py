@@ -329,6 +329,10 @@ def parent_of(run: StandIn, context: Context, current: Any) -> trace.Span:
 
 _known_runtime: object = None
 _holds: bool = True
+# Of OpenTelemetry's own runtime, the methods of its context variable: the functions
+# that lead there take as long as the rest of making a span current.
+current_context: Callable[[], Context] = otel_context.get_current
+_attach: Callable[[Context], object] = otel_context.attach
 
 
 def holds_what_is_attached() -> bool:
@@ -337,11 +341,16 @@ def holds_what_is_attached() -> bool:
     A vendor's runtime context may translate a context and never detach it. Then all
     requests of a thread would join the first one's trace.
     """
-    global _known_runtime, _holds  # noqa: PLW0603 -- one probe for each runtime
+    # One probe for each runtime.
+    global _known_runtime, _holds, current_context, _attach  # noqa: PLW0603
     runtime = getattr(otel_context, "_RUNTIME_CONTEXT", None)
     if runtime is not _known_runtime:
         plain = type(runtime) is ContextVarsRuntimeContext
         _holds = plain or contextvars.Context().run(_probe, runtime)
+        current_context, _attach = otel_context.get_current, otel_context.attach
+        variable = getattr(runtime, "_current_context", None)
+        if plain and type(variable) is contextvars.ContextVar:
+            current_context, _attach = variable.get, variable.set
         _known_runtime = runtime
     return _holds
 
@@ -373,24 +382,24 @@ def attach(span: StandIn | Shared, context: Context, outer: Any) -> None:
     else:
         span.outside, span.outside_run = outer, context.get(RUN_KEY)
     span.outer = outer
-    if not holds_what_is_attached():
+    if not _holds:
         return
     span.before = context
     span.attached = _with(span, span, context)
     if decorate is not None:
         span.attached = decorate(span, span.attached)
-    otel_context.attach(span.attached)
+    _attach(span.attached)
 
 
 def put_back(span: StandIn | Shared) -> None:
     """Restore the previous context, if the stand-in is still current."""
-    context = otel_context.get_current()
+    context = current_context()
     if context is span.attached:
-        otel_context.attach(span.before)
+        _attach(span.before)
     elif trace.get_current_span(context) is span:
         # Keep what the app has added to the context since.
         run = span.before.get(RUN_KEY)
-        otel_context.attach(_with(span.outer, run, context))
+        _attach(_with(span.outer, run, context))
 
 
 def _with(span: trace.Span, run: object, context: Context) -> Context:

@@ -9,7 +9,6 @@ import contextlib
 import json
 from typing import TYPE_CHECKING, Any, Final
 
-from opentelemetry import context as otel_context
 from opentelemetry import trace
 from opentelemetry.sdk import trace as sdk
 from opentelemetry.trace import Link
@@ -199,7 +198,8 @@ class SpanSink:
 
     def _start(self, run: StandIn) -> None:
         """Start the span as a child of the right one, then attach the stand-in."""
-        context = otel_context.get_current()
+        current_span.holds_what_is_attached()  # or another runtime is used since
+        context = current_span.current_context()
         request = run.request
         current = current_span.span_in(context)
         parent = current_span.parent_of(run, context, current)

@@ -76,6 +76,7 @@ class Rates:
         "_bands",
         "_has_input",
         "_has_output",
+        "_is_whole",
         "_scale",
         "free",
         "included",
@@ -97,6 +98,7 @@ class Rates:
         self.included = frozenset(included)
         self.free = free
         self.known = frozenset(prices)
+        self._is_whole = not is_partial and CACHED_AUDIO not in prices
         self._has_input = free or INPUT in prices
         self._has_output = free or OUTPUT in prices
         amounts = [amount for tiers in prices.values() for _, amount in tiers]
@@ -119,6 +121,8 @@ class Rates:
             if input_tokens > band.above:
                 break
         total = input_tokens * band.input + output_tokens * band.output + band.per_call
+        if not any(usage[2:7]):  # as mostly
+            return Decimal(total).scaleb(self._scale, EXACT)
         if usage.cache_read or usage.cache_write or usage.audio_input:
             if not self._is_part(usage, PARTS_OF_INPUT, input_tokens):
                 return None
@@ -137,7 +141,7 @@ class Rates:
     ) -> tuple[Decimal | None, bool]:
         """Return the cost with items billed beside usage, and if it is partial."""
         cost = self.cost(usage)
-        if cost is None or self.free:
+        if cost is None or self.free or (not billed and self._is_whole):
             return cost, False
         is_partial = self.is_partial or (
             CACHED_AUDIO in self.known and bool(usage.cache_read and usage.audio_input)
