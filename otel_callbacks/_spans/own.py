@@ -24,6 +24,7 @@ from opentelemetry.attributes import BoundedAttributes
 from opentelemetry.sdk import trace as sdk
 from opentelemetry.sdk.trace import sampling as sdk_sampling
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SimpleSpanProcessor
+from opentelemetry.sdk.trace.id_generator import RandomIdGenerator
 from opentelemetry.sdk.version import __version__ as sdk_version
 from opentelemetry.trace import Status, StatusCode
 
@@ -60,6 +61,11 @@ _FLAGS: Final = tuple(
     for sampled in (trace.TraceFlags.DEFAULT, trace.TraceFlags.SAMPLED)
 )
 
+_new: Final = tuple.__new__  # a third of the time of calling the class
+_SAMPLE: Final = (1, 2, False, *_FLAGS[1][:1], _NO_STATE)
+_IS_KNOWN_TUPLE: Final = tuple(trace.SpanContext(*_SAMPLE)) == (*_SAMPLE, True)
+"""Whether a valid span's context is the tuple that is made here without its checks."""
+
 
 def is_tested(version: str) -> bool:
     """Return whether this version of the SDK is tested."""
@@ -80,10 +86,12 @@ class OwnSpan(trace.Span):
         "kind_now",
         "name_now",
         "parent_context",
-        "real",
         "start_ns",
         "tracer",
     )
+
+    real: sdk.Span | None = None
+    """The SDK's span, once it is needed."""
 
     def __init__(
         self,
@@ -103,8 +111,6 @@ class OwnSpan(trace.Span):
         self.attributes_now = attributes
         self.start_ns = start_ns
         self.end_ns: int | None = None
-        # A dictionary, as two threads may create the SDK's span at once.
-        self.real: dict[str, sdk.Span] = {}
 
     @property  # type: ignore[misc]
     def __class__(self) -> type:  # read by isinstance, for the current span
@@ -152,7 +158,10 @@ class OwnSpan(trace.Span):
 
     def as_sdk_span(self) -> sdk.Span:
         """Return the SDK's span with the data of this one, always the same object."""
-        return self.real.get("span") or self.real.setdefault("span", self._made())
+        if self.real is None:
+            # In one step, as two threads may create the SDK's span at once.
+            vars(self).setdefault("real", self._made())
+        return self.real  # type: ignore[return-value]
 
     def resolve(self) -> sdk.Span:
         """Return the SDK's span, for properties that only it has."""
@@ -188,7 +197,7 @@ class OwnSpan(trace.Span):
     ) -> None:
         """End the span; the attributes may be its own dictionary, extended."""
         tracer: Any = self.tracer
-        span = self.real.get("span")
+        span = self.real
         if span is not None:
             span.set_attributes(attributes)
         else:
@@ -411,12 +420,14 @@ def _start(
         if len(sampled.attributes) != len(held):
             # A sampler may remove or add attributes.
             held.update(BoundedAttributes(None, sampled.attributes))
-    own = trace.SpanContext(
-        trace_id,
-        ids.generate_span_id(),
-        is_remote=False,
-        trace_flags=_FLAGS[is_sampled][bool(is_random)],
-        trace_state=state,
+    flags = _FLAGS[is_sampled][bool(is_random)]
+    span_id = ids.generate_span_id()
+    own = (
+        _new(trace.SpanContext, (trace_id, span_id, False, flags, state, True))
+        if type(ids) is RandomIdGenerator and _IS_KNOWN_TUPLE
+        else trace.SpanContext(
+            trace_id, span_id, is_remote=False, trace_flags=flags, trace_state=state
+        )
     )
     if not is_recording:
         return trace.NonRecordingSpan(own)

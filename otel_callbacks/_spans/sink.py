@@ -6,6 +6,7 @@ https://github.com/open-telemetry/semantic-conventions-genai
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
 from typing import TYPE_CHECKING, Any, Final
 
@@ -136,6 +137,12 @@ def _add_response(
         sums.add_usage(attributes, usage, registry)
 
 
+@functools.lru_cache(1_000)
+def _name(operation: str, target: str) -> str:
+    """Return the name of a span, the same object for open runs of the same model."""
+    return f"{operation} {target}".strip() or "run"
+
+
 _USUAL_TIER: Final = "default"
 _OWN: Final[frozenset[type]] = frozenset({OwnSpan, StepSpan})
 _KNOWN: Final = _OWN | {
@@ -207,7 +214,7 @@ class SpanSink:
         if run.refusal is not None:  # no call is made: nothing leaves this process
             attributes = {**attributes, **run.refusal.attributes}
         run.span = self._maker.start(
-            f"{request.operation} {request.target}".strip() or "run",
+            _name(request.operation, request.target),
             context
             if parent is current
             else trace.set_span_in_context(parent, context),
@@ -272,7 +279,7 @@ class SpanSink:
         """Return the attributes of an `OwnSpan` that can be extended in place."""
         if (
             type(span) in _OWN
-            and not span.real
+            and span.real is None
             and self._extensions
             and self._maker.limits is NO_LIMITS
         ):
