@@ -6,25 +6,21 @@ import asyncio
 import contextlib
 import gc
 import sys
-import time
 from itertools import chain
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 import pytest
-from chaos.attacks import traced
 from langchain_core.messages import AIMessage
 from langchain_core.outputs import ChatGeneration, LLMResult
 from langchain_core.runnables import RunnableLambda
+from lines import PACKAGE, interrupted_at
 from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor
 
-import otel_callbacks
 from otel_callbacks import BudgetExceeded, Settings, _pipeline, track_usage
 from otel_callbacks._background import background
 from otel_callbacks._instrument import switch
 from otel_callbacks._runs import lifecycle
-from otel_callbacks._runs.run import Run
 from otel_callbacks._runs.table import RunTable
 from otel_callbacks._spans.sink import SpanSink
 from otel_callbacks._spend.budgets import NOTHING, Limits
@@ -38,7 +34,6 @@ if TYPE_CHECKING:
 USAGE: Any = {"input_tokens": 3, "output_tokens": 2, "total_tokens": 5}
 TOKENS = "otel_callbacks_tokens_total"
 LOST = "otel_callbacks_runs_lost_total"
-PACKAGE = str(Path(otel_callbacks.__file__).parent)
 
 
 def answer() -> LLMResult:
@@ -127,31 +122,6 @@ def test_a_limit_takes_leaves_first_and_their_tokens_count() -> None:
         assert telemetry.value("otel_callbacks_errors_total") == 0
 
 
-def interrupted_at(
-    line: int,
-    error: BaseException,
-    work: Callable[[], object],
-    within: str = PACKAGE,
-) -> bool:
-    """Do work and raise before its n-th line of ours; say if it came to that."""
-    seen = 0
-
-    def step(_: FrameType, event: str, __: object) -> Any:
-        nonlocal seen
-        if event == "line":
-            seen += 1
-            if seen == line:
-                raise error
-        return step
-
-    def enter(frame: FrameType, *_: object) -> Any:
-        return step if frame.f_code.co_filename.startswith(within) else None
-
-    with contextlib.suppress(type(error)):
-        traced(enter, work)
-    return seen >= line
-
-
 # Python says of what interrupts a finalizer that it is ignored.
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 @pytest.mark.parametrize("error", [KeyboardInterrupt, MemoryError, SystemExit])
@@ -168,7 +138,6 @@ def test_an_interrupt_at_any_line_leaves_nothing_open(
         gc.collect()
         telemetry.handler.close()
         assert telemetry.value("otel_callbacks_open_runs") == 0
-        assert not telemetry.handler._runs._table._ending
         spans = len(telemetry.spans)
         assert spans <= calls + 1
         with track_usage() as usage:
@@ -356,22 +325,3 @@ def test_a_forked_child_makes_handlers() -> None:
         before = held.lock
         held.after_fork()
         assert held.lock is not before
-
-
-def test_a_start_that_was_interrupted_long_ago_is_ended() -> None:
-    """If the interrupt was not recorded, the age of the start shows it."""
-    with capture(Settings()) as telemetry:
-        run_id = uuid4()
-        telemetry.handler.on_chain_start({}, "?", run_id=run_id, name="step")
-        table = telemetry.handler._runs._table
-        (run,) = table.open_runs()
-        run.is_started, run.start_tick = False, 0
-        assert not table.end_lost(run, "abandoned")
-        table._lost.lose(run, "forgotten", "abandoned")
-        assert table._lost.recall(run.key) is None
-        table._lost.look()
-        assert run.is_started
-        table._lost.work(Run(1, run.request, None))
-        run.tick = time.perf_counter_ns()
-        telemetry.handler.on_chain_end("x", run_id=run_id)
-        assert [one["name"] for one in telemetry.spans] == ["step"]

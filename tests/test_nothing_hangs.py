@@ -10,27 +10,23 @@ import subprocess
 import sys
 import threading
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 import pytest
-from chaos.attacks import traced
+from lines import on_top
 from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor
 from waiting import wait_until
 
-import otel_callbacks
 from otel_callbacks import track_usage
 from otel_callbacks.testing import FakeChatModel
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from types import FrameType
 
     from otel_callbacks.testing import Capture
 
 DEADLINE = 120.0
-PACKAGE = str(Path(otel_callbacks.__file__).parent)
 
 
 def in_time(work: Callable[[], object]) -> None:
@@ -61,28 +57,6 @@ def collector_after(allocations: int) -> Iterator[None]:
         yield
     finally:
         gc.set_threshold(*before)
-
-
-def on_top(line: int, action: Callable[[], object], work: Callable[[], object]) -> bool:
-    """Do work, and something else before its n-th line of ours; say if it came to that.
-
-    As a signal handler does, and without waiting for a signal at the right moment.
-    """
-    seen = 0
-
-    def step(_: FrameType, event: str, __: object) -> Any:
-        nonlocal seen
-        if event == "line":
-            seen += 1
-            if seen == line:
-                action()
-        return step
-
-    def enter(frame: FrameType, *_: object) -> Any:
-        return step if frame.f_code.co_filename.startswith(PACKAGE) else None
-
-    traced(enter, work)
-    return seen >= line
 
 
 def lose_a_stream(model: FakeChatModel) -> None:

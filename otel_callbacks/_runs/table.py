@@ -310,9 +310,6 @@ class RunTable:
     def __iter__(self) -> Iterator[Run]:
         return iter(self.open_runs())
 
-    def __contains__(self, key: object) -> bool:
-        return key in self._open
-
     def _begin_end(self, run: Run) -> bool:
         """Remove a run from the table, unless another thread does."""
         entry = (run, threading.get_ident(), time.perf_counter_ns())
