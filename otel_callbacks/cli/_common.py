@@ -179,12 +179,11 @@ class Output:
         for one in others:
             self._write(one, style)
 
-    def waiting(self, name: str) -> None:
-        """Write on a terminal what runs; the next line overwrites it."""
-        if self.is_terminal:
-            self._file.write(f"  {name} ...\r")
-            self._file.flush()
-            self._erase = "\x1b[K"
+    def overwritten(self, text: str) -> None:
+        """Write a line that the next one overwrites; for terminals only."""
+        self._file.write(f"{text}\r")
+        self._file.flush()
+        self._erase = "\x1b[K"
 
     def parts(self, parts: Iterable[tuple[str, str]]) -> None:
         """Write one line of texts, each in its style."""
@@ -192,7 +191,7 @@ class Output:
             (" ".join(text.translate(_CODES_OF_TERMINALS).splitlines()), style)
             for text, style in parts
         ]
-        self._write("".join(starmap(self._styled, plain)).rstrip(), "")
+        self._file.write("".join(starmap(self._styled, plain)).rstrip() + "\n")
 
     def table(
         self,

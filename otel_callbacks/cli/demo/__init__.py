@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 _NEEDED: Final = (
     "langchain_openai",
     "opentelemetry.instrumentation.httpx",
+    "rich",
     "starlette",
     "uvicorn",
 )

@@ -10,9 +10,15 @@ import signal
 import time
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from rich.cells import set_cell_size
+from rich.console import Console
+from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.rule import Rule
+from rich.table import Table
+from rich.text import Text
+
 from otel_callbacks import _semconv as semconv
 from otel_callbacks import configure
-from otel_callbacks.cli._common import Column, Output
 from otel_callbacks.cli.demo import scenes as demo_scenes
 from otel_callbacks.cli.demo.scenes import SCENES, Exchange, Scene, Shop
 from otel_callbacks.cli.demo.session import SERVICE, Session, session
@@ -48,11 +54,11 @@ class Played(NamedTuple):
 
 def show(
     options: argparse.Namespace,
-    out: Output | None = None,
+    console: Console | None = None,
     set_up: Callable[..., ConfiguredHandler] = configure,
 ) -> int:
     """Play the demo and return the exit code."""
-    out = out or Output(color=not options.no_color)
+    out = console or Console(no_color=options.no_color or None, highlight=False)
     with session(
         real=options.real,
         keep_serving=options.keep_serving,
@@ -66,7 +72,7 @@ class _Show:
     """Plays the rounds in one event loop."""
 
     def __init__(
-        self, options: argparse.Namespace, out: Output, running: Session
+        self, options: argparse.Namespace, out: Console, running: Session
     ) -> None:
         self._options = options
         self._out = out
@@ -94,19 +100,25 @@ class _Show:
         right = self._check()
         print_addresses(self._out, self._session, self._first_trace, self._options)
         if self._options.keep_serving and not self._stop.is_set():
-            self._out.line("Stop with Ctrl-C.", "dim")
+            self._out.print("Stop with Ctrl-C.", style="dim")
             await self._stop.wait()
         return 0 if right and not troubles else 1
 
     async def _first_round(self) -> int:
         """Play each scene once, and draw the traces."""
         played = []
-        for scene in self._scenes:
-            if self._stop.is_set():
-                break
-            self._out.waiting(scene.title)
-            played.append(await self._play(scene))
-            print_scene(self._out, played[-1])
+        columns = (SpinnerColumn(), TextColumn("{task.description}"))
+        with Progress(
+            *columns, TimeElapsedColumn(), console=self._out, transient=True
+        ) as progress:
+            task = progress.add_task("", total=len(self._scenes))
+            for scene in self._scenes:
+                if self._stop.is_set():
+                    break
+                progress.update(task, description=scene.title)
+                played.append(await self._play(scene))
+                print_scene(self._out, played[-1])
+                progress.advance(task)
         await self._settle()
         lines = timelines(self._session.spans())
         self._first_trace = lines[0].trace_id if lines else ""
@@ -189,45 +201,51 @@ class _Show:
                 loop.add_signal_handler(number, self._stop.set)
 
 
+_WIDTH_AT_MOST: Final = 120
 _JAEGER: Final = "http://localhost:16686"
 _TITLE_CELLS: Final = 32
 
 
-def print_title(out: Output, session: Session, *, real: bool) -> None:
+def print_title(out: Console, session: Session, *, real: bool) -> None:
     """Print the provider, and a warning if calls cost money."""
-    where = "the real provider"
     if session.fake is not None:
         where = f"a fake provider on {session.fake.url}: no key, no cost"
-    out.line(f"with {where}", label=("A flower shop ", "bold"))
+    else:
+        where = "the real provider"
+    out.print(Text.assemble(("A flower shop", "bold"), f" with {where}"))
     if real:
-        out.line("This costs a few hundred tokens.", "yellow")
-    out.line()
+        out.print("This costs a few hundred tokens.", style="yellow")
+    out.print()
 
 
-def print_scene(out: Output, played: Played) -> None:
+def print_scene(out: Console, played: Played) -> None:
     """Print the result of one scene."""
     sign, style = ("✗", "bold red") if played.trouble else ("✓", "green")
-    title = f" {played.scene.title:<{_TITLE_CELLS}}{played.seconds:5.2f} s"
-    out.parts(waterfall.fitted([(sign, style), (title, "")], out.width))
+    name = set_cell_size(played.scene.title, _TITLE_CELLS)
+    line = Text.assemble((sign, style), f" {name}{played.seconds:5.2f} s")
+    out.print(line, no_wrap=True, overflow="ellipsis")
     for question, answer in played.exchanges:
-        line = [(f"  {question} ", ""), ("→", "dim"), (f" {answer}", "")]
-        out.parts(waterfall.fitted(line, out.width))
+        text = Text.assemble(f"  {question} ", ("→", "dim"), f" {answer}")
+        out.print(text, no_wrap=True, overflow="ellipsis", crop=True)
     if played.trouble:
-        out.line(f"  {played.trouble}", "red")
+        out.print(Text(f"  {played.trouble}", "red"))
 
 
-def print_traces(out: Output, timelines: Sequence[Timeline]) -> None:
+def print_traces(out: Console, timelines: Sequence[Timeline]) -> None:
     """Print the traces as waterfalls, with a legend."""
-    out.line()
-    out.line("Traces", "bold")
-    waterfall.draw_on(out, timelines)
-    out.line()
-    for line in waterfall.legend(plain=out.ascii_only):
-        out.parts(line)
+    width = min(out.width, _WIDTH_AT_MOST)
+    out.print()
+    out.print(Rule("Traces", align="left", style="dim"), width=width)
+    plain = out.options.ascii_only
+    for line in waterfall.lines(timelines, width, plain=plain):
+        out.print(Text.assemble(*line), no_wrap=True)
+    out.print()
+    for line in waterfall.legend(plain=plain):
+        out.print(Text.assemble(*line), width=width)
 
 
 def print_round_line(
-    out: Output, number: int, played: Sequence[Played], spans: Sequence[Span]
+    out: Console, number: int, played: Sequence[Played], spans: Sequence[Span]
 ) -> None:
     """Print one line for a round of steady traffic."""
     calls = [
@@ -241,35 +259,39 @@ def print_round_line(
     )
     names = ", ".join(one.scene.name for one in played)
     line = f"round {number:<5} {len(calls):>2} calls {tokens:>5} tokens  {names}"
-    out.parts(waterfall.fitted([(line, "")], out.width))
+    out.print(line, no_wrap=True, overflow="ellipsis", markup=False)
     for one in played:
         if one.trouble:
-            out.line(f"  {one.scene.name}: {one.trouble}", "red")
+            out.print(Text(f"  {one.scene.name}: {one.trouble}", "red"))
 
 
-def print_tokens(out: Output, comparisons: Sequence[Comparison]) -> None:
+def print_tokens(out: Console, comparisons: Sequence[Comparison]) -> None:
     """Print the tokens by model and outcome."""
-    out.line()
-    out.line("Tokens by model and outcome", "bold")
-    numbers = ("calls", "input", "output", "cost in $")
-    columns = [Column("model"), Column("outcome")]
-    columns += [*(Column(name, right=True) for name in numbers), Column("")]
-    rows = [
-        [
+    out.print()
+    width = min(out.width, _WIDTH_AT_MOST)
+    out.print(
+        Rule("Tokens by model and outcome", align="left", style="dim"), width=width
+    )
+    table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False)
+    table.add_column("model", no_wrap=True)
+    table.add_column("outcome", no_wrap=True)
+    for name in ("calls", "input", "output", "cost in $"):
+        table.add_column(name, justify="right")
+    table.add_column("")
+    for one in comparisons:
+        style = waterfall.STYLES.get(one.outcome, "")
+        table.add_row(
             one.model,
-            OUTCOMES.get(one.outcome, one.outcome),
+            Text(OUTCOMES.get(one.outcome, one.outcome), style),
             *one.numbers,
             f"{one.counters.cost:.6f}" if one.counters.cost else "",
-            "saved, not spent" if one.outcome == "cache_hit" else "",
-        ]
-        for one in comparisons
-    ]
-    styles = [waterfall.STYLES.get(one.outcome, "") for one in comparisons]
-    out.table(columns, rows, styles)
+            Text("saved, not spent" if one.outcome == "cache_hit" else "", "dim"),
+        )
+    out.print(table)
 
 
 def print_verdict(
-    out: Output,
+    out: Console,
     comparisons: Sequence[Comparison],
     sent: Mapping[str, tuple[int, int]] | None,
     *,
@@ -283,33 +305,35 @@ def print_verdict(
     if sent is not None:
         total = sum(map(sum, sent.values()))
         parts.append(f"sent by the provider {total:,}")
-    sign = ("✓ equal", "green") if right else ("✗ NOT equal", "bold red")
-    out.line()
-    out.parts([(f"Sum check: {' = '.join(parts)}  ", ""), sign])
+    sign = Text("✓ equal", "green") if right else Text("✗ NOT equal", "bold red")
+    out.print()
+    out.print(Text.assemble("Sum check: ", " = ".join(parts), "  ", sign))
     for one in comparisons:
         if not one.equal:
             sides = f"{one.counters[:3]} is not {one.results[:3]}"
-            out.line(f"  {one.model} {one.outcome}: {sides}", "red")
+            out.print(Text(f"  {one.model} {one.outcome}: {sides}", "red"))
 
 
 def print_addresses(
-    out: Output, session: Session, trace_id: str, options: argparse.Namespace
+    out: Console, session: Session, trace_id: str, options: argparse.Namespace
 ) -> None:
     """Print the addresses of the series, the trace and the page."""
-    rows: list[tuple[str, str]] = []
+    table = Table.grid(padding=(0, 2, 0, 0))
+    table.add_column(no_wrap=True, style="bold")
+    table.add_column(overflow="fold")
     if session.metrics_url:
         until = "while this runs (--keep-serving)"
         if options.keep_serving:
             until = "until Ctrl-C; see also /healthz"
-        rows.append(("Prometheus", f"{session.metrics_url}  {until}"))
+        table.add_row("Prometheus", f"{session.metrics_url}  {until}")
         if session.moved:
-            rows.append(("", "on a free port, because the default one is in use"))
-    where = "no Collector found; start the stack with `docker compose up`"
+            table.add_row("", "on a free port, because the default one is in use")
     if session.exports:
         where = f"{_JAEGER}/trace/{trace_id}"
-    rows.append(("Jaeger", where))
+    else:
+        where = "no Collector found; start the stack with `docker compose up`"
+    table.add_row("Jaeger", where)
     if options.html:
-        rows.append(("Page", str(options.html)))
-    out.line()
-    for name, text in rows:
-        out.line(text, indent=12, label=(f"{name:<12}", "bold"))
+        table.add_row("Page", str(options.html))
+    out.print()
+    out.print(table)

@@ -57,9 +57,17 @@ def run(options: argparse.Namespace) -> int:
         sys.stdout.write(report.as_json())
         return _BROKEN if report.broken else 0
     out = Output(color=not options.no_color)
-    report = examination.report(out.waiting, lambda hop: print_hop(out, hop))
+    report = examination.report(
+        lambda name: waiting(out, name), lambda hop: print_hop(out, hop)
+    )
     verdict(out, report)
     return _BROKEN if report.broken else 0
+
+
+def waiting(out: Output, name: str) -> None:
+    """Print the current hop on a terminal; its result overwrites the line."""
+    if out.is_terminal:
+        out.overwritten(f"  {name} ...")
 
 
 def print_hop(out: Output, seen: Hop) -> None:

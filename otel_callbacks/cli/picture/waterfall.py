@@ -103,19 +103,19 @@ def lines(
             yield [(" " * (name + 1), ""), (scale, _GUIDE_STYLE)]
         for row in timeline.rows:
             one = texts[id(row)]
-            line = fitted(one.name, name, pad=True)
+            line = _fitted(one.name, name)
             if bar:
                 line += [(" ", ""), *draw(row, timeline.seconds, bar, plain=plain)]
             style = STYLES.get(row.outcome, "")
             line += [
                 (text, style if is_note else "") for text, is_note in tails[id(row)]
             ]
-            yield fitted(line, width)
+            yield _fitted(line, width, pad=False)
 
 
-def draw_on(out: Output, timelines: Sequence[Timeline]) -> None:
-    """Write traces in the width of an output."""
-    for line in lines(timelines, out.width, plain=out.ascii_only):
+def draw_on(out: Output, timeline: Timeline) -> None:
+    """Write one trace in the width of an output."""
+    for line in lines([timeline], out.width, plain=out.ascii_only):
         out.parts(line)
 
 
@@ -196,8 +196,8 @@ def _name(row: Row, *, plain: bool) -> Line:
     return [(guides, _GUIDE_STYLE), (row.name, style)]
 
 
-def fitted(line: Line, width: int, *, pad: bool = False) -> Line:
-    """Return a line cut, or also padded, to a width."""
+def _fitted(line: Line, width: int, *, pad: bool = True) -> Line:
+    """Return a line cut or padded to a width."""
     fitted: Line = []
     left = width
     for text, style in line:
@@ -274,4 +274,4 @@ class WaterfallExporter(SpanExporter):
         self._traces += 1
         self._seconds += timeline.seconds
         self._calls += timeline.calls[: _CALLS - len(self._calls)]
-        draw_on(self._output(), [timeline])
+        draw_on(self._output(), timeline)

@@ -163,7 +163,7 @@ class View:
 
         self._out.line()
         short = timeline._replace(rows=timeline.rows[:_ROWS_AT_MOST])
-        waterfall.draw_on(self._out, [short])
+        waterfall.draw_on(self._out, short)
         if (more := len(timeline.rows) - _ROWS_AT_MOST) > 0:
             self._out.line(f"... and {more} more spans.", "dim")
         self._out.line(timeline.sentence, indent=2)

@@ -109,7 +109,7 @@ def test_a_missing_extra_is_named(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """The message has the command that installs it."""
-    needed = ("starlette", "no_such_package", "no_such_package.inner")
+    needed = ("rich", "no_such_package", "no_such_package.inner")
     monkeypatch.setattr(demo, "_NEEDED", needed)
     assert main(["demo"]) == 2
     assert capsys.readouterr().err == (

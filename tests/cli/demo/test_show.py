@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any, cast
 import pytest
 from opentelemetry.sdk.trace import TracerProvider
 from prometheus_client import CollectorRegistry
+from rich.cells import cell_len
+from rich.console import Console
 
 from otel_callbacks import ConfiguredHandler, Settings
-from otel_callbacks.cli._common import Output, cells
 from otel_callbacks.cli.demo import provider as demo_provider
 from otel_callbacks.cli.demo import scenes as demo_scenes
 from otel_callbacks.cli.demo import show as demo_show
@@ -65,7 +66,7 @@ def _shown(width: int = 100, **options: object) -> tuple[int, str]:
     }
     code = demo_show.show(
         argparse.Namespace(**{**defaults, **options}),
-        Output(file=file, width=width),
+        Console(file=file, width=width),
         _set_up,
     )
     return code, file.getvalue()
@@ -213,6 +214,16 @@ def test_a_lost_call_does_not_delay_the_end(monkeypatch: pytest.MonkeyPatch) -> 
 _OPTIONS = argparse.Namespace(html=None, keep_serving=False)
 
 
+def _console(width: int = 80) -> Console:
+    """Return a console that writes to memory."""
+    return Console(file=io.StringIO(), width=width, color_system=None)
+
+
+def _text(out: Console) -> str:
+    """Return the output."""
+    return cast("io.StringIO", out.file).getvalue()
+
+
 def _session(**fields: Any) -> Session:
     """Return the printed fields of a session."""
     values = {
@@ -226,57 +237,48 @@ def _session(**fields: Any) -> Session:
 
 def test_long_questions_are_cut_to_the_width() -> None:
     """Each takes one line, in any script."""
-    file = io.StringIO()
-    out = Output(file=file, width=40)
+    out = _console(40)
     exchanges = [Exchange("玫瑰" * 20, "Roses"), Exchange("Roses?", "玫瑰" * 20)]
     demo_show.print_scene(out, Played(SCENES[0], exchanges, 0.5, ""))
-    lines = file.getvalue().splitlines()
+    lines = _text(out).splitlines()
     assert len(lines) == 3
-    assert max(map(cells, lines)) <= 40
+    assert max(map(cell_len, lines)) <= 40
 
 
 def test_addresses_link_to_the_trace() -> None:
     """With a Collector, the link is to the first trace."""
-    file = io.StringIO()
-    out = Output(file=file, width=80)
+    out = _console()
     demo_show.print_addresses(out, _session(exports=True), "abc", _OPTIONS)
-    assert "http://localhost:16686/trace/abc" in file.getvalue()
-    assert "--keep-serving" in file.getvalue()
+    assert "http://localhost:16686/trace/abc" in _text(out)
+    assert "--keep-serving" in _text(out)
 
 
 def test_addresses_without_a_collector_name_the_command_for_one() -> None:
     """A port other than the default is explained."""
-    file = io.StringIO()
-    out = Output(file=file, width=80)
+    out = _console()
     demo_show.print_addresses(out, _session(moved=True), "abc", _OPTIONS)
-    assert "docker compose up" in file.getvalue()
-    assert "default one is in use" in file.getvalue()
+    assert "docker compose up" in _text(out)
+    assert "default one is in use" in _text(out)
 
 
 def test_no_metrics_address_without_metrics() -> None:
     """OTEL_METRICS_EXPORTER=none applies."""
-    file = io.StringIO()
-    out = Output(file=file, width=80)
+    out = _console()
     demo_show.print_addresses(out, _session(metrics_url=""), "abc", _OPTIONS)
-    assert "Prometheus" not in file.getvalue()
+    assert "Prometheus" not in _text(out)
 
 
 def test_a_difference_is_shown_in_full() -> None:
     """Both sums are printed."""
-    file = io.StringIO()
-    out = Output(file=file, width=120)
+    out = _console(120)
     one = Comparison("m", "ok", Sum(1, 2, 3), Sum(1, 2, 4))
     demo_show.print_verdict(out, [one], {"m": (2, 3)}, right=False)
-    assert (
-        "counters 5 = results 6 = sent by the provider 5  ✗ NOT equal"
-        in file.getvalue()
-    )
-    assert "m ok: (1, 2, 3) is not (1, 2, 4)" in file.getvalue()
+    assert "counters 5 = results 6 = sent by the provider 5  ✗ NOT equal" in _text(out)
+    assert "m ok: (1, 2, 3) is not (1, 2, 4)" in _text(out)
 
 
 def test_a_real_provider_is_announced_with_its_cost() -> None:
     """The title warns that calls cost money."""
-    file = io.StringIO()
-    out = Output(file=file, width=80)
+    out = _console()
     demo_show.print_title(out, _session(), real=True)
-    assert "This costs" in file.getvalue()
+    assert "This costs" in _text(out)

@@ -268,6 +268,17 @@ def test_wrong_usage_is_refused(
     assert arguments[0] in capsys.readouterr().err
 
 
+def test_it_works_without_rich(
+    stack: FakeStack,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """The command needs no extra."""
+    monkeypatch.setitem(sys.modules, "rich", None)
+    assert main(["doctor", *stack.options()]) == 0
+    assert "All checked hops work." in capsys.readouterr().out
+
+
 def test_http_protobuf_is_followed_too(
     stack: FakeStack,
     monkeypatch: pytest.MonkeyPatch,
@@ -380,10 +391,10 @@ def test_verdict_names_broken_hops_and_the_trace() -> None:
 def test_terminal_shows_what_is_going_on() -> None:
     """The name of the current hop, which is overwritten later."""
     out = _Screen()
-    out.waiting("jaeger")
+    doctor.waiting(out, "jaeger")
     assert _printed(out) == ""
     out.is_terminal = True
-    out.waiting("jaeger")
+    doctor.waiting(out, "jaeger")
     out.line("a line")
     out.line("another")
     assert _printed(out) == "  jaeger ...\r\x1b[Ka line\nanother\n"

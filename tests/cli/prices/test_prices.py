@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from typing import TYPE_CHECKING
 
 from otel_callbacks.cli import main
@@ -79,6 +80,15 @@ def test_the_users_prices(
     assert main(["prices", "rose-1"]) == 2
     said = capsys.readouterr().err
     assert said.startswith("otel-callbacks prices: OTEL_CALLBACKS_PRICES=")
+
+
+def test_it_works_without_rich(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The command needs no extra."""
+    monkeypatch.setitem(sys.modules, "rich", None)
+    assert main(["prices", "gpt-4o-mini", "--provider", "openai"]) == 0
+    assert "$0.21" in capsys.readouterr().out
 
 
 def test_long_remarks_are_cut(capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -311,6 +312,18 @@ def test_a_wrong_tolerance(wrong: str, capsys: pytest.CaptureFixture[str]) -> No
         main(["reconcile", "usage.csv", f"--tolerance={wrong}"])
     assert caught.value.code == 2
     assert "--tolerance" in capsys.readouterr().err
+
+
+def test_it_works_without_rich(
+    metrics: str,
+    export: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """A slim image has no extra."""
+    monkeypatch.setitem(sys.modules, "rich", None)
+    assert main(["reconcile", str(export), "--metrics", metrics]) == 0
+    assert "All 4 numbers agree" in capsys.readouterr().out
 
 
 DAY = date(2024, 11, 1)

@@ -3,6 +3,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import sys
 from datetime import UTC, datetime
 
 import pytest
@@ -72,6 +73,15 @@ def test_wrong_options(capsys: pytest.CaptureFixture[str]) -> None:
             main(["report", *wrong])
         assert caught.value.code == 2
         assert wrong[1] in capsys.readouterr().err
+
+
+def test_it_works_without_rich(
+    metrics: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The command needs no extra."""
+    monkeypatch.setitem(sys.modules, "rich", None)
+    assert main(["report", metrics]) == 0
+    assert "gpt-4o-mini" in capsys.readouterr().out
 
 
 def test_the_default_address_is_the_one_that_configure_serves() -> None:
