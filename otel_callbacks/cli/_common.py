@@ -239,8 +239,9 @@ class Output:
             self._write(_GAP.join(padded).rstrip(), style)
 
     def _write(self, text: str, style: str) -> None:
-        """Write one line."""
+        """Write one line, at once: a pipe may be somebody's log."""
         self._file.write(f"{self._erase}{self._styled(text, style)}\n")
+        self._file.flush()
         self._erase = ""
 
     def _styled(self, text: str, style: str) -> str:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import argparse
 import io
+import os
 from datetime import UTC, datetime
 
 import pytest
@@ -138,3 +139,15 @@ def test_parts_of_a_line_have_their_own_styles() -> None:
     file = io.StringIO()
     Output(file=file, width=20).parts([("roses ", "bold"), ("red ", "red")])
     assert file.getvalue() == "roses red\n"
+
+
+def test_lines_are_written_at_once() -> None:
+    """The log of a container shows them while the command runs."""
+    reading, writing = os.pipe()
+    os.set_blocking(reading, False)
+    with os.fdopen(writing, "w") as file, os.fdopen(reading, "rb", buffering=0) as pipe:
+        out = Output(file=file, width=20)
+        out.line("roses")
+        out.parts([("tulips", "")])
+        out.table([Column("model")], [])
+        assert pipe.read(99) == b"roses\ntulips\nmodel\n-----\n"

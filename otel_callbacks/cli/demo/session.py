@@ -21,6 +21,7 @@ from starlette.routing import Route, Router
 
 from otel_callbacks import SettingError, Settings, configure
 from otel_callbacks.cli.demo import provider as demo_provider
+from otel_callbacks.cli.env import otlp_variable
 from otel_callbacks.testing import FakeOpenAI, spans_as_data
 from otel_callbacks.testing.serving import ThreadedServer
 
@@ -197,10 +198,6 @@ class HealthPage:
 
 
 _COLLECTORS: Final = {"grpc": 4317, "http/protobuf": 4318}
-_ENDPOINTS: Final = (
-    "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT",
-    "OTEL_EXPORTER_OTLP_ENDPOINT",
-)
 _SECONDS: Final = 0.5
 
 
@@ -210,8 +207,7 @@ def exporting(settings: Settings, environ: Mapping[str, str] | None = None) -> S
     An endpoint that the environment sets is always kept.
     """
     variables = os.environ if environ is None else environ
-    named = any(variables.get(name, "").strip() for name in _ENDPOINTS)
-    if settings.traces_exporter != "otlp" or named:
+    if settings.traces_exporter != "otlp" or otlp_variable(variables, "ENDPOINT"):
         return settings
     if answers("localhost", _COLLECTORS[settings.protocol_of("traces")]):
         return settings

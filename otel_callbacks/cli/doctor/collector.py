@@ -24,6 +24,7 @@ from otel_callbacks.cli.doctor.probe import (
     plain_text_trouble,
     speaks_tls,
 )
+from otel_callbacks.cli.env import otlp_variable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -113,10 +114,6 @@ def _over_http(
 _OPTION: Final = "--collector"
 _OTHER: Final = {"grpc": "http/protobuf", "http/protobuf": "grpc"}
 _PORTS: Final = {"grpc": 4317, "http/protobuf": 4318}
-_AUTHORITIES: Final = (
-    "OTEL_EXPORTER_OTLP_TRACES_CERTIFICATE",
-    "OTEL_EXPORTER_OTLP_CERTIFICATE",
-)
 # Response -> the finding. An empty request does not reach the memory limiter.
 _REFUSALS: Final = (
     (
@@ -149,7 +146,7 @@ def send(
 def handshake(check: Check, addresses: Addresses, protocol: str) -> Reply:
     """Identify the server at the Collector's address, without sending a span."""
     address, path = addresses.collector, addresses.path
-    authorities = next(filter(None, map(os.environ.get, _AUTHORITIES)), None)
+    authorities = otlp_variable(os.environ, "CERTIFICATE") or None
     seconds = check.deadline.request
     connect(address, _OPTION, seconds, authorities)
     reply = ask(address, protocol, seconds, authorities, path)

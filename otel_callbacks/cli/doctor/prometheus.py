@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import time
 from typing import TYPE_CHECKING, Any, Final
-from urllib.parse import urlsplit
 
+from otel_callbacks.cli._http import address
 from otel_callbacks.cli.doctor.chain import SERVICE
 from otel_callbacks.cli.doctor.probe import Check, Server, Trouble, finding
 
@@ -74,7 +74,6 @@ _DURATIONS: Final = (
     f'service_name="{SERVICE}"}}'
 )
 _QUEUE: Final = 'sum(otelcol_exporter_queue_size{data_type="metrics"})'
-_PORTS: Final = {"http": 80, "https": 443}
 
 
 def check_prometheus(
@@ -149,13 +148,11 @@ def _active(prometheus: Prometheus) -> list[dict[str, Any]]:
 
 def _on(port: int, targets: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Return the targets on the app's port; its host name differs in a container."""
-    return [target for target in targets if _port(target["scrapeUrl"]) == port]
-
-
-def _port(url: str) -> int:
-    """Return a URL's port."""
-    parts = urlsplit(url)
-    return parts.port or _PORTS[parts.scheme]
+    return [
+        target
+        for target in targets
+        if address("scrapeUrl", target["scrapeUrl"]).port == port
+    ]
 
 
 def _is_decided(

@@ -121,7 +121,7 @@ def troubles(
     path = urlsplit(url).path or "/" if is_exact else _path(url)
     if protocol == backend.protocol and path != wanted:
         yield f"{backend.title} accepts spans at {wanted}, not at {path}", remedy
-    sent = _headers(_first(environ, "HEADERS"))
+    sent = _headers(otlp_variable(environ, "HEADERS"))
     for header, value in _headers(backend.headers).items():
         if header not in sent:
             yield f"{backend.title} needs the header {header}", remedy
@@ -134,13 +134,13 @@ def troubles(
         ("METRICS", settings.metrics_exporter, backend.takes == "all"),
         ("LOGS", settings.logs_exporter, backend.takes != "traces"),
     ):
-        there = _first(environ, "ENDPOINT", signal)
+        there = otlp_variable(environ, "ENDPOINT", signal)
         if exporter in {"otlp", "both"} and not takes and backend.is_at(there):
             what = f"{signal.lower()} are sent to {backend.title}, which accepts none"
             yield what, remedy
 
 
-def _first(environ: Mapping[str, str], what: str, signal: str = "TRACES") -> str:
+def otlp_variable(environ: Mapping[str, str], what: str, signal: str = "TRACES") -> str:
     """Return the value of a signal's own variable, or of the general one."""
     own = environ.get(f"{_ALL}{signal}_{what}", "").strip()
     return own or environ.get(f"{_ALL}{what}", "").strip()
