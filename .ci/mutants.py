@@ -48,7 +48,7 @@ HEAVY = ("google", "grpc", "httpx", "httpx2", "jsonschema", "langchain",
          "langchain_core", "langchain_openai", "langgraph", "langsmith", "numpy",
          "openai", "opentelemetry", "prometheus_client", "genai_prices", "pydantic",
          "requests", "rich", "starlette", "tiktoken", "uvicorn", "yaml")  # fmt: skip
-FAST = "not slow and not attack and not e2e and not kubernetes and not scale"
+FAST = "not slow and not e2e and not kubernetes and not scale"
 PYTEST = ("-q", "-p", "no:cacheprovider", "-p", "no:randomly", "--basetemp=../tests",
           "-W", "ignore::pytest.PytestAssertRewriteWarning", "-m", FAST)  # fmt: skip
 REPLACED = re.compile("core/Replace(Binary|Comparison)Operator")

@@ -307,7 +307,7 @@ class Forecast:
         factor = max(ratios, default=0) * _MARGIN
         if len(ratios) < _ENOUGH:
             factor = max(factor, 1.0)
-        return max(math.ceil(estimate.tokens * max(factor, _LEAST)), 1)
+        return math.ceil(estimate.tokens * max(factor, _LEAST))
 
     def output_tokens(self, request: Request) -> int | None:
         """Return the most output tokens of a choice so far; None before the first."""

@@ -109,6 +109,15 @@ def test_a_warning_account_lets_through() -> None:
     assert (third.reserved, account.refused) == (2, 0)
 
 
+def test_what_is_assumed_is_spent() -> None:
+    """A call whose usage never gets known takes from what is left."""
+    account = Account(Limits(tokens=100, cost=Decimal(1)))
+    account.settle(LOST._replace(assumed_tokens=60, assumed_cost=Decimal("0.25")))
+    assert reserve(account, Amounts(41)) is not None
+    assert reserve(account, Amounts(0, Decimal("0.76"))) is not None
+    assert reserve(account, Amounts(40, Decimal("0.75"))) is None
+
+
 def test_answers_of_a_cache_are_no_calls_of_a_budget() -> None:
     """A limit of one call stands after any number of cache hits."""
     account = Account(Limits(calls=1))
@@ -148,6 +157,10 @@ def test_sums_go_on_where_records_stop(monkeypatch: pytest.MonkeyPatch) -> None:
         account.settle(CALL)
     totals, _, _, calls = account.read()
     assert (totals.calls, len(calls)) == (3, 2)
+    for number in range(4, 7):
+        account.settle(CALL)
+        totals, _, _, calls = account.read()
+        assert (totals.calls, len(calls)) == (number, 2)
 
 
 def test_a_forked_child_has_reserved_nothing() -> None:

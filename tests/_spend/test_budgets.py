@@ -80,6 +80,9 @@ def test_the_exception_has_all_amounts() -> None:
         "60 of 100 tokens spent, 20 reserved by calls under way, this call may use 30; "
         "the call was not made"
     )
+    assert str(BudgetExceeded("calls", 3, 3, 0, 1)) == (
+        "3 of 3 calls spent, this call may count 1; the call was not made"
+    )
     again = pickle.loads(pickle.dumps(error))  # noqa: S301 -- our own bytes
     assert (again.budget, again.limit, again.spent) == ("tokens", 100, 60)
     assert (again.reserved, again.asked, str(again)) == (20, 30, str(error))
@@ -148,6 +151,14 @@ def test_the_longest_of_the_last_answers_counts() -> None:
     for _ in range(20):
         known.learn(ASK, PROMPT, Usage(None, 4), 1)
     assert known.output_tokens(ASK) == 4
+
+
+def test_models_are_known_apart() -> None:
+    """What one model answers says nothing about another, and makes none forgotten."""
+    known, tulip = Forecast(), ASK._replace(model="tulip")
+    for request, tokens in ((ASK, 4), (tulip, 9), (ASK, 5)):
+        known.learn(request, PROMPT, Usage(None, tokens), 1)
+    assert (known.output_tokens(ASK), known.output_tokens(tulip)) == (5, 9)
 
 
 def test_memory_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
