@@ -142,14 +142,14 @@ class Cut(NamedTuple):
 def cut(name: str, value: Any, limit: int) -> Cut:
     """Cut a value to a limit, and replace binary data with notes."""
     if _size(value, limit) <= limit:
-        whole = _clean(value, limit)
+        whole = _clean(value)
         if size_of(whole) <= limit:
             return Cut(whole)
     length = _length(value)
     room = limit
     for _ in range(_TRIES):
         left, dropped = _fit(name, value, room)
-        left = _clean(left, limit)
+        left = _clean(left)
         if size_of(left) <= limit and has_shape(name, left):
             return Cut(left, length, dropped)
         room //= 2  # escapes and notes took more than estimated
@@ -267,7 +267,7 @@ def _shorten(text: str, most: int) -> str:
     return f"{head}…[+{len(text) - len(head)} characters]"
 
 
-def _clean(value: Any, limit: int) -> Any:
+def _clean(value: Any) -> Any:
     """Copy a value with valid texts, and notes instead of binary data."""
     if isinstance(value, str):
         text = without_data(value)
@@ -277,8 +277,8 @@ def _clean(value: Any, limit: int) -> Any:
             return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
         return text
     if isinstance(value, dict):
-        return {_clean(k, limit): _clean(item, limit) for k, item in value.items()}
-    return [_clean(item, limit) for item in value] if type(value) is list else value
+        return {_clean(key): _clean(item) for key, item in value.items()}
+    return [_clean(item) for item in value] if type(value) is list else value
 
 
 def _prune(value: Any, room: int) -> Any:

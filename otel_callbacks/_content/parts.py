@@ -227,53 +227,46 @@ _DEEPEST: Final = 3
 def media_part(kind: str, block: dict[object, object]) -> dict[str, Any] | None:
     """Read a medium: by its URL, its file id or its data."""
     places = _places(block, _DEEPEST)
-    mime = _text_of(places, _MEDIA["mime"])
-    form = _text_of(places, ["format"])
     known = _TYPES.get(kind, "")
-    medium = _Medium(known if known in _MODALITIES else "", mime, form)
+    modality = known if known in _MODALITIES else ""
+    mime = _text_of(places, _MEDIA["mime"])
+    if not mime and modality and (form := _text_of(places, ["format"])):
+        mime = f"{modality}/{form}"
+    head = _head(modality, mime)
     for place in places:
         for key in _MEDIA["url"]:
             url = place.get(key)
             if isinstance(url, str) and url:
-                return _by_url(url, medium)
+                return _by_url(url, modality, mime)
         for key in _MEDIA["file"]:
             if name := text(place.get(key)):
-                return {"type": "file", **medium.head(), "file_id": name}
+                return {"type": "file", **head, "file_id": name}
         for key in _MEDIA["data"]:
             data = place.get(key)
             if isinstance(data, str | bytes | bytearray) and data:
                 if isinstance(data, str) and data.startswith("data:"):
-                    return _by_url(data, medium)
+                    return _by_url(data, modality, mime)
                 data = data if isinstance(data, str) else bytes(data)
-                return {"type": "blob", **medium.head(), "content": "", **digest(data)}
+                return {"type": "blob", **head, "content": "", **digest(data)}
     return None
 
 
-class _Medium:
-    """The modality and the MIME type of a block's medium."""
-
-    def __init__(self, modality: str, mime: str, form: str) -> None:
-        if not mime and modality and form:
-            mime = f"{modality}/{form}"
-        self.modality, self.mime = modality, mime
-
-    def head(self, mime: str = "") -> dict[str, str]:
-        """Return the fields that all parts of media have."""
-        mime = mime or self.mime
-        kind = mime.partition("/")[0]
-        known = kind if kind in _MODALITIES else "document"
-        head = {"modality": self.modality or known}
-        return {"mime_type": mime, **head} if mime else head
+def _head(modality: str, mime: str) -> dict[str, str]:
+    """Return the fields that all parts of media have."""
+    kind = mime.partition("/")[0]
+    known = kind if kind in _MODALITIES else "document"
+    head = {"modality": modality or known}
+    return {"mime_type": mime, **head} if mime else head
 
 
-def _by_url(url: str, medium: _Medium) -> dict[str, Any]:
+def _by_url(url: str, modality: str, mime: str) -> dict[str, Any]:
     """Read a medium with a URL, which may hold the data itself."""
     inline = split_data_url(url)
     if inline is None:
-        uri = without_credentials(url)
-        return {"type": "uri", **medium.head(), "uri": uri}
-    mime, data = inline
-    return {"type": "blob", **medium.head(text(mime)), "content": "", **digest(data)}
+        return {"type": "uri", **_head(modality, mime), "uri": without_credentials(url)}
+    own, data = inline
+    head = _head(modality, text(own) or mime)
+    return {"type": "blob", **head, "content": "", **digest(data)}
 
 
 def _places(block: dict[object, object], depth: int) -> list[dict[object, object]]:

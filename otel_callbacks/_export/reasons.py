@@ -43,24 +43,18 @@ _here: Final = threading.local()
 _open: Final[set[object]] = set()
 
 
-class _CapturingFilter(logging.Filter):
-    """Captures the lines that are logged in a thread during one of our exports."""
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        """Pass a line to the listener of this thread, and others to the app's log."""
-        listener: Listener | None = getattr(_here, "listener", None)
-        if listener is None or record.levelno < logging.WARNING:
-            return True
-        line = record.getMessage()
-        # Older exporters log only the gRPC status; the handled error has the details.
-        details = getattr(sys.exception(), "details", None)
-        if callable(details):
-            line = f"{line} {details()}"
-        listener(line)
-        return False
-
-
-_filter: Final = _CapturingFilter()
+def _capture(record: logging.LogRecord) -> bool:
+    """Pass a line to the listener of its thread, and others to the app's log."""
+    listener: Listener | None = getattr(_here, "listener", None)
+    if listener is None or record.levelno < logging.WARNING:
+        return True
+    line = record.getMessage()
+    # Older exporters log only the gRPC status; the handled error has the details.
+    details = getattr(sys.exception(), "details", None)
+    if callable(details):
+        line = f"{line} {details()}"
+    listener(line)
+    return False
 
 
 def open_filter(owner: object) -> None:
@@ -68,9 +62,9 @@ def open_filter(owner: object) -> None:
     _open.add(owner)
     for name in _LOGGERS:
         filters = logging.getLogger(name).filters
-        if _filter not in filters:
+        if _capture not in filters:
             # First, because the exporters' own filter drops repeated lines.
-            filters.insert(0, _filter)
+            filters.insert(0, _capture)
 
 
 def close_filter(owner: object) -> None:
@@ -79,7 +73,7 @@ def close_filter(owner: object) -> None:
     if not _open:
         for name in _LOGGERS:
             with contextlib.suppress(ValueError):  # another thread was faster
-                logging.getLogger(name).filters.remove(_filter)
+                logging.getLogger(name).filters.remove(_capture)
 
 
 @contextlib.contextmanager

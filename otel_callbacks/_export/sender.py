@@ -67,7 +67,7 @@ class Sender(ABC):
         self._thread: threading.Thread | None = None
         # `put` never blocks, even in a signal handler or a finalizer.
         self._orders: queue.SimpleQueue[Future[bool] | None] = queue.SimpleQueue()
-        self._is_logged = False
+        self._is_woken = False
         self._in_hand = 0
         self._failing = False
         self._failed_at = 0.0
@@ -106,7 +106,7 @@ class Sender(ABC):
             order: Future[bool] | None = None
             with contextlib.suppress(queue.Empty):
                 order = orders.get(timeout=self._interval)
-            self._is_logged = False
+            self._is_woken = False
             # Read first: items queued before the end are exported in this turn.
             is_last = self.closed
             self._turn()
@@ -127,8 +127,8 @@ class Sender(ABC):
 
     def wake(self) -> None:
         """Request an export soon."""
-        if not self._is_logged:
-            self._is_logged = True
+        if not self._is_woken:
+            self._is_woken = True
             self._orders.put(None)
 
     def export(self, batch: Any, count: int, **more: Any) -> None:

@@ -25,25 +25,16 @@ _logger = logging.getLogger(__name__)
 _PROVIDERS: Final = ("tracer_provider", "meter_provider", "logger_provider")
 # Read by the distro that sets up the SDK; it has more exporters and protocols than
 # `configure`.
+_FIELDS: Final = {field.name: field for field in dataclasses.fields(Settings)}
 _NOT_OURS: Final = frozenset(
-    {
-        "traces_exporter",
-        "metrics_exporter",
-        "logs_exporter",
-        "protocol",
-        "traces_protocol",
-        "metrics_protocol",
-        "logs_protocol",
-        "prometheus_host",
-        "prometheus_port",
-    }
+    name
+    for name in _FIELDS
+    if name.endswith(("_exporter", "protocol")) or name.startswith("prometheus_")
 )
-
-
 _VARIABLES: Final = {
-    field.name: field.metadata["variable"]
-    for field in dataclasses.fields(Settings)
-    if field.name not in _NOT_OURS
+    name: field.metadata["variable"]
+    for name, field in _FIELDS.items()
+    if name not in _NOT_OURS
 }
 
 

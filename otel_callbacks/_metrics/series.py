@@ -290,12 +290,7 @@ SERIES: Final = tuple(one for one in (*globals().values(),) if isinstance(one, S
 ATTRIBUTES: Final = {name: f"{semconv.OURS}{name}" for name in semconv.OUR_LABELS} | {
     label(name): name
     for name in (
-        semconv.OPERATION_NAME,
-        semconv.PROVIDER_NAME,
-        semconv.REQUEST_MODEL,
-        semconv.RESPONSE_MODEL,
-        semconv.SERVER_ADDRESS,
-        semconv.SERVER_PORT,
+        *semconv.CALL_LABELS,
         semconv.ERROR_TYPE,
         semconv.TOKEN_TYPE,
         semconv.AGENT_NAME,

@@ -71,28 +71,8 @@ _THOUSAND: Final = Decimal(1000)
 _DAY: Final = timedelta(days=1)
 _NS: Final = 10**9
 
-_KINDS: Final = {
-    "input_mtok": rates.INPUT,
-    "output_mtok": rates.OUTPUT,
-    "cache_read_mtok": rates.CACHE_READ,
-    "cache_write_mtok": rates.CACHE_WRITE,
-    "output_reasoning_mtok": rates.REASONING,
-    "input_audio_mtok": rates.AUDIO_INPUT,
-    "output_audio_mtok": rates.AUDIO_OUTPUT,
-    "cache_write_1h_mtok": rates.CACHE_WRITE_1H,
-    "input_image_mtok": rates.IMAGE_INPUT,
-    "output_image_mtok": rates.IMAGE_OUTPUT,
-    "cache_audio_read_mtok": rates.CACHED_AUDIO,
-}
-"""genai-prices' keys -> ours. Other keys are for hours, pages and video, which no usage
-reports, and for cached images."""
-
-_COUNTED: Final = {
-    "requests_kcount": rates.PER_CALL,
-    "web_searches_kcount": rates.WEB_SEARCH,
-    "storage_searches_kcount": rates.FILE_SEARCH,
-}
-"""The same for prices per thousand."""
+_KINDS: Final[dict[str, str]] = _TABLES["tokens"]
+_COUNTED: Final[dict[str, str]] = _TABLES["counted"]
 
 _FREE: Final = ":free"
 
