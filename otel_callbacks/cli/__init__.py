@@ -84,4 +84,6 @@ def _add(
             where = groups[group]
         if "type" in fields:
             fields["type"] = types[fields["type"]]
+        if "choices" in fields:
+            fields["choices"] = getattr(module, fields["choices"])
         where.add_argument(name, **fields)

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 HOPS: Final = ("handler", "collector", "jaeger", "metrics", "prometheus", "grafana")
 """The hops, in the order of the chain."""
 
-_PART: Final = "span-metrics"
-"""A part of Prometheus' hop that can be skipped separately."""
+CHECKS: Final = (*HOPS[1:], "span-metrics")
+"""What can be skipped: all hops but the first, and a part of Prometheus' hop."""
 
 _BROKEN: Final = 1
 _NAME_CELLS: Final = max(map(len, HOPS))
@@ -45,7 +45,7 @@ def run(options: argparse.Namespace) -> int:
     settings = Settings.from_env()
     check_sdk_variables()
     if options.only:
-        options.skip = {*HOPS[1:], _PART} - {*options.only}
+        options.skip = {*CHECKS} - {*options.only}
     examination = Examination(
         addresses(options, settings, os.environ),
         settings,
