@@ -121,8 +121,6 @@ class Rates:
             if input_tokens > band.above:
                 break
         total = input_tokens * band.input + output_tokens * band.output + band.per_call
-        if not any(usage[2:7]):  # as mostly
-            return Decimal(total).scaleb(self._scale, EXACT)
         if usage.cache_read or usage.cache_write or usage.audio_input:
             if not self._is_part(usage, PARTS_OF_INPUT, input_tokens):
                 return None
