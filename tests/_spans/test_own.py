@@ -9,8 +9,13 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from langchain_core.documents import Document
+from langchain_core.retrievers import BaseRetriever
 from langchain_core.runnables import RunnableLambda
 from langchain_core.tools import tool
+from langgraph.checkpoint.memory import InMemorySaver
+from langgraph.graph import START, StateGraph
+from langgraph.types import Command, interrupt
 from opentelemetry import context, trace
 from opentelemetry.exporter.otlp.proto.common.trace_encoder import encode_spans
 from opentelemetry.sdk import trace as trace_sdk
@@ -27,9 +32,14 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from opentelemetry.trace import Link, SpanContext, Status, StatusCode, TraceFlags
 from prometheus_client import CollectorRegistry
 
-from otel_callbacks import OTelCallbackHandler, Settings
+from otel_callbacks import (
+    BudgetExceeded,
+    OTelCallbackHandler,
+    Settings,
+    track_usage,
+)
 from otel_callbacks._spans.own import OwnSpan, SpanMaker, is_tested
-from otel_callbacks.testing import FakeChatModel
+from otel_callbacks.testing import FakeChatModel, FakeTextModel
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -39,6 +49,13 @@ if TYPE_CHECKING:
 
 Scenario = "Callable[[OTelCallbackHandler, TracerProvider], None]"
 USAGE = {"input_tokens": 3, "output_tokens": 4, "total_tokens": 7}
+
+
+class _Shelf(BaseRetriever):
+    """A retriever that finds one document."""
+
+    def _get_relevant_documents(self, query: str, **_: Any) -> list[Document]:
+        return [Document(query)]
 
 
 class _Counting(id_generator.IdGenerator):
@@ -56,12 +73,12 @@ class _Counting(id_generator.IdGenerator):
     generate_span_id = _id
 
     def is_trace_id_random(self) -> bool:
-        """Say whether they could be random, so that the flag is compared, too."""
+        """Return whether they could be random, so that the flag is compared, too."""
         return self._is_random
 
 
 def _sent(spans: Sequence[ReadableSpan]) -> list[bytes]:
-    """Return the spans as they are sent, without their times."""
+    """Return the spans as they are sent, without times; attributes have no order."""
     found = []
     for resource in encode_spans(spans).resource_spans:
         for scope in resource.scope_spans:
@@ -69,9 +86,9 @@ def _sent(spans: Sequence[ReadableSpan]) -> list[bytes]:
                 span.start_time_unix_nano = span.end_time_unix_nano = 0
                 for event in span.events:
                     event.time_unix_nano = 0
-                for attribute in list(span.attributes):
-                    if "chunk" in attribute.key:
-                        span.attributes.remove(attribute)
+                kept = [one for one in span.attributes if "chunk" not in one.key]
+                del span.attributes[:]
+                span.attributes.extend(sorted(kept, key=lambda one: one.key))
                 found.append(
                     resource.resource.SerializeToString(deterministic=True)
                     + scope.scope.SerializeToString(deterministic=True)
@@ -135,7 +152,7 @@ def _nested(handler: OTelCallbackHandler, provider: TracerProvider) -> None:
 
     @tool
     def price(flower: str) -> str:
-        """Say a price."""
+        """Return a price."""
         return f"{flower}: 3"
 
     model = FakeChatModel(usage=USAGE)
@@ -161,7 +178,7 @@ def _touched(handler: OTelCallbackHandler, _: TracerProvider) -> None:
         return text
 
     def fail(text: str) -> str:
-        trace.get_current_span().set_status(StatusCode.ERROR, "said by the app")
+        trace.get_current_span().set_status(StatusCode.ERROR, "set by the app")
         raise ValueError(text)
 
     RunnableLambda(touch).invoke("x", {"callbacks": [handler]})
@@ -183,7 +200,65 @@ def _read(handler: OTelCallbackHandler, _: TracerProvider) -> None:
     assert seen[0][3] is None
 
 
-SCENARIOS = [_plain, _async, _failing, _nested, _touched, _read]
+def _texts(handler: OTelCallbackHandler, _: TracerProvider) -> None:
+    """Two prompts of a text model in one batch, and a retriever."""
+    FakeTextModel(callbacks=[handler]).generate(["Roses?", "Tulips?"])
+    _Shelf().invoke("Roses?", {"callbacks": [handler]})
+
+
+def _graph(handler: OTelCallbackHandler, _: TracerProvider) -> None:
+    """A graph that is interrupted and resumed: its second span has a link."""
+    builder: Any = StateGraph(dict)
+    builder.add_node("ask", lambda _: {"answer": interrupt("How many?")})
+    builder.add_edge(START, "ask")
+    graph = builder.compile(checkpointer=InMemorySaver(), name="shop")
+    config: Any = {"callbacks": [handler], "configurable": {"thread_id": "1"}}
+    for message in ({"question": "Roses?"}, Command(resume="10")):
+        graph.invoke(message, config)
+
+
+def _cancelled(handler: OTelCallbackHandler, _: TracerProvider) -> None:
+    """A call that is cancelled while its provider is silent."""
+
+    async def run() -> None:
+        started = asyncio.Event()
+
+        class Hangs(FakeChatModel):
+            """A model that never answers."""
+
+            async def _agenerate(self, *_: Any, **__: Any) -> Any:
+                started.set()
+                await asyncio.Event().wait()
+
+        task = asyncio.create_task(Hangs(callbacks=[handler]).ainvoke("Roses?"))
+        await started.wait()
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
+
+    asyncio.run(run())
+
+
+def _abandoned(handler: OTelCallbackHandler, _: TracerProvider) -> None:
+    """A stream that is open when the handler is closed."""
+    stream = FakeChatModel(usage=USAGE, callbacks=[handler]).stream("Tulips?")
+    next(stream)
+    handler.close()
+
+
+def _refused(handler: OTelCallbackHandler, _: TracerProvider) -> None:
+    """A call that a budget refuses."""
+    model = FakeChatModel(usage=USAGE, callbacks=[handler])
+    with track_usage(max_calls=1):
+        model.invoke("Roses?")
+        with contextlib.suppress(BudgetExceeded):
+            model.invoke("Tulips?")
+
+
+SCENARIOS = [
+    *(_plain, _async, _failing, _nested, _touched, _read),
+    *(_texts, _graph, _cancelled, _abandoned, _refused),
+]
 
 
 class _Choosing(sampling.Sampler):
@@ -221,13 +296,20 @@ LIMITS = {
     "many": SpanLimits(max_span_attributes=100),
     "events": SpanLimits(max_events=1, max_links=0, max_event_attributes=1),
 }
-CONTENT = Settings(strict=True, capture_content="SPAN_AND_EVENT")
+SETTINGS = {
+    "default": Settings(strict=True),
+    "content": Settings(strict=True, capture_content="SPAN_AND_EVENT"),
+    "conventions": Settings(strict=True, extensions=False, semconv="latest"),
+    "labels": Settings(strict=True, labels="team,chain", emit_event=True),
+}
 
 
 @pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda one: one.__name__[1:])
-@pytest.mark.parametrize("settings", [Settings(strict=True), CONTENT], ids=["", "said"])
-def test_what_is_sent_is_the_same(scenario: Any, settings: Settings) -> None:
+@pytest.mark.parametrize("settings", SETTINGS.values(), ids=SETTINGS)
+def test_exported_protobuf_is_the_same(scenario: Any, settings: Settings) -> None:
     """Ids, flags, names, attributes, events, links and status are the SDK's."""
+    if scenario is _graph and settings.capture_content != "NO_CONTENT":
+        pytest.skip("the content of an interrupt has a random id")
     ours = _ran(scenario, sdk_spans=False, settings=settings)
     assert ours
     assert ours == _ran(scenario, sdk_spans=True, settings=settings)
@@ -235,8 +317,10 @@ def test_what_is_sent_is_the_same(scenario: Any, settings: Settings) -> None:
 
 @pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda one: one.__name__[1:])
 @pytest.mark.parametrize("sampler", SAMPLERS)
-def test_samplers_decide_as_ever(scenario: Any, sampler: str) -> None:
-    """Each sampler is asked the same, and its answer has the same effect."""
+def test_exported_protobuf_is_the_same_with_each_sampler(
+    scenario: Any, sampler: str
+) -> None:
+    """A sampler gets the same arguments, and its result has the same effect."""
     if scenario in (_read, _touched) and sampler in {"off", "drops"}:
         scenario = _plain  # the app finds no recording span to touch
     sampled = {"sampler": SAMPLERS[sampler]}
@@ -274,8 +358,8 @@ def test_a_sampler_that_returns_no_attributes_loses_none(*, sdk_spans: bool) -> 
 
 @pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda one: one.__name__[1:])
 @pytest.mark.parametrize("limit", LIMITS)
-def test_limits_hold(scenario: Any, limit: str) -> None:
-    """What the SDK's limits cut and count as dropped is cut and counted."""
+def test_exported_protobuf_is_the_same_within_limits(scenario: Any, limit: str) -> None:
+    """The same attributes, events and links are cut, dropped and counted."""
     limits = {"span_limits": LIMITS[limit]}
     ours = _ran(scenario, sdk_spans=False, **limits)
     assert ours == _ran(scenario, sdk_spans=True, **limits)
@@ -307,10 +391,10 @@ class _Ending(SpanProcessor):
 
 @pytest.mark.parametrize("kind", [_Early, _Ending])
 @pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda one: one.__name__[1:])
-def test_processors_that_look_early_get_the_sdks_span(
+def test_processors_that_read_early_get_the_sdks_span(
     scenario: Any, kind: type[SpanProcessor]
 ) -> None:
-    """They see and change each span as if there were no span of ours."""
+    """They read and change the same spans as with the SDK's tracer."""
     ours = _ran(scenario, sdk_spans=False, processors=[kind()])
     assert ours == _ran(scenario, sdk_spans=True, processors=[kind()])
 
@@ -366,14 +450,14 @@ def test_a_processor_whose_method_was_replaced_is_seen() -> None:
 
 @pytest.fixture
 def spans() -> list[trace.Span]:
-    """Collect what is current inside a step."""
+    """Return a list for the spans that are current inside a step."""
     return []
 
 
-def test_a_late_writer_is_told_by_the_sdk(
+def test_a_late_write_logs_the_sdks_warning(
     spans: list[trace.Span], caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Whoever writes to an ended span of ours hears what the SDK says of its own."""
+    """A write to an ended span of ours logs the warning of the SDK's span."""
 
     def scenario(handler: OTelCallbackHandler, _: TracerProvider) -> None:
         def keep(text: str) -> str:
@@ -397,7 +481,7 @@ def test_a_late_writer_is_told_by_the_sdk(
 
 
 def test_two_threads_get_one_span(spans: list[trace.Span]) -> None:
-    """Whoever comes second to the SDK's span gets the first one's."""
+    """Eight threads that request the SDK's span at once get the same one."""
 
     def scenario(handler: OTelCallbackHandler, _: TracerProvider) -> None:
         def race(text: str) -> str:
@@ -433,13 +517,13 @@ def test_two_threads_get_one_span(spans: list[trace.Span]) -> None:
         ("x", False),
     ],
 )
-def test_only_versions_that_were_seen(version: str, *, expected: bool) -> None:
-    """An SDK that the tests have not seen makes its own spans."""
+def test_only_tested_versions_are_used(version: str, *, expected: bool) -> None:
+    """With an SDK version that was not tested, the SDK makes the spans."""
     assert is_tested(version) is expected
 
 
 def test_a_link_makes_it_the_sdks_span() -> None:
-    """Links have limits of their own, which are the SDK's to keep."""
+    """The SDK applies the limits of links."""
     link = Link(SpanContext(7, 8, is_remote=True))
     provider = TracerProvider(shutdown_on_exit=False)
     maker = SpanMaker(provider.get_tracer("x"))
@@ -449,8 +533,8 @@ def test_a_link_makes_it_the_sdks_span() -> None:
     assert type(maker.start("a", *started, [link], 1)) is not OwnSpan
 
 
-def test_another_multi_processor_and_a_disabled_tracer_are_the_sdks_own() -> None:
-    """Spans that the SDK hands out in threads, or does not make, are not ours."""
+def test_concurrent_processors_and_a_disabled_tracer_use_the_sdk() -> None:
+    """Spans that the SDK passes to threads, or does not make, are not ours."""
     ours = _ran(
         _nested, sdk_spans=False, active_span_processor=ConcurrentMultiSpanProcessor()
     )
@@ -460,13 +544,13 @@ def test_another_multi_processor_and_a_disabled_tracer_are_the_sdks_own() -> Non
         assert _ran(_nested, sdk_spans=False, _tracer_configurator=off) == []
 
 
-def test_ids_that_are_not_random_are_not_called_so() -> None:
+def test_ids_that_are_not_random_have_no_random_flag() -> None:
     """The flag of random trace ids is the id generator's to set."""
     ours = _ran(_nested, sdk_spans=False, is_random=False)
     assert ours == _ran(_nested, sdk_spans=True, is_random=False)
 
 
-def test_a_proxy_is_followed_and_another_tracer_is_asked(
+def test_a_proxy_is_resolved_and_another_tracer_is_used(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """A handler made before the provider has spans of ours once there is one."""
