@@ -313,6 +313,7 @@ def test_pickled_elsewhere_it_goes_on_from_what_was_spent(
         model().invoke("Roses?")
         data = pickle.dumps(usage)
     left = pickle.dumps(usage)
+    # The original lives on, so that its own sums can be compared.
     monkeypatch.setattr(accounting, "_pickled", {})
     before = accounts_in_use()
     there, bound = pickle.loads(data), pickle.loads(data)  # noqa: S301 -- our own bytes

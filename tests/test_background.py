@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import _thread
+import contextlib
+import functools
 import gc
 import os
+import sys
 import threading
 import warnings
 import weakref
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import pytest
-from waiting import wait_until
+from waiting import WAIT_S, wait_until
 
 from otel_callbacks import _background as _tally
 from otel_callbacks import _background as forks
@@ -19,12 +22,16 @@ from otel_callbacks._background import Background, ForkSafeLock, Tally
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
+    from types import FrameType
 
 
 class Looker:
     """Keeps what it does, and in which thread."""
 
+    made: ClassVar[weakref.WeakSet[Looker]] = weakref.WeakSet()
+
     def __init__(self, interval: float = 60.0) -> None:
+        self.made.add(self)
         self.interval = interval
         self.is_watched = False
         self.done: list[tuple[object, str]] = []
@@ -47,9 +54,8 @@ def thread() -> Iterator[Background]:
     """Return a background whose thread has ended after the test."""
     one = Background()
     yield one
-    for ref in one._refs():
-        if (looker := ref()) is not None:
-            one.remove(looker)
+    for looker in list(Looker.made):
+        one.remove(looker)
     one.remove(Looker())  # wakes it where nobody is left, too
     wait_until(lambda: one.thread is None)
 
@@ -104,10 +110,11 @@ def test_it_looks_at_the_clock_again_and_again(thread: Background) -> None:
 def test_interval_is_bounded(thread: Background, asked: float, kept: float) -> None:
     """A tiny time limit causes no busy loop, and a long one no late check."""
     looker, other = Looker(asked), Looker(1_000.0)
-    thread._lookers = {1: weakref.ref(looker), 2: weakref.ref(other)}
+    thread.add(looker)
+    thread.add(other)
+    # A clock would show it, and a slow machine would show another one.
     assert thread._interval() == kept
-    thread._lookers.clear()
-    assert thread._interval() == 5.0
+    assert Background()._interval() == 5.0
 
 
 def test_drain_does_it_in_the_callers_thread(
@@ -115,7 +122,7 @@ def test_drain_does_it_in_the_callers_thread(
 ) -> None:
     """`drain` runs the remaining jobs in the caller's thread."""
     looker = Looker()
-    monkeypatch.setattr(thread, "_start", lambda: None)
+    monkeypatch.setattr(_thread, "start_new_thread", lambda *_: None)
     thread.put(weakref.ref(looker), 1)
     gone = Looker()
     thread.put(weakref.ref(gone), 2)
@@ -123,6 +130,7 @@ def test_drain_does_it_in_the_callers_thread(
     gc.collect()
     thread.drain()
     assert looker.done == [(1, threading.current_thread().name)]
+    thread.after_fork()  # it waits for no thread that never began
 
 
 def test_drain_waits_for_what_is_being_done(thread: Background) -> None:
@@ -148,23 +156,44 @@ def test_no_thread_can_be_had(
     thread: Background, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """If no thread can start, the app continues and the next job tries again."""
-    looker, gone = Looker(), Looker()
+    looker, gone = Looker(), [Looker()]
+    armed: list[bool] = []
+
+    class Drops(Looker):
+        """Lets another one go when it hears that nobody looks."""
+
+        @property
+        def is_watched(self) -> bool:  # type: ignore[override]
+            """Be watched by nobody."""
+            return False
+
+        @is_watched.setter
+        def is_watched(self, is_watched: bool) -> None:  # type: ignore[override]
+            """Let it go."""
+            if armed and not is_watched:
+                gone.clear()
 
     def fail(*_: object) -> None:
         message = "can't start new thread"
         raise RuntimeError(message)
 
+    drops = Drops()
     with monkeypatch.context() as patch:
         patch.setattr(_thread, "start_new_thread", fail)
-        thread._lookers[1] = weakref.ref(gone)
-        del gone
         thread.add(looker)
-    assert thread.thread is None
-    assert not looker.is_watched
+        assert thread.thread is None
+        assert not looker.is_watched
+        thread.add(drops)
+        thread.add(gone[0])
+        armed.append(True)
+        thread.add(looker)
+        assert gone == []
     with monkeypatch.context() as patch:
         patch.setattr(threading.Thread, "start", fail)
+        thread.add(looker)
+        wait_until(lambda: not looker.is_watched)
+        # Coverage does not see the thread that begins it.
         thread._begin(threading.Thread())
-    thread._lookers.clear()
     thread.add(looker)
     thread.put(weakref.ref(looker), 1)
     wait_until(lambda: looker.done)
@@ -204,21 +233,47 @@ def test_it_ends_without_periodic_checks(thread: Background) -> None:
     wait_until(lambda: another.done)
 
 
-def test_a_check_is_added_as_it_ends(thread: Background) -> None:
-    """A check that is added while the thread ends gets a new thread."""
-    looker = Looker()
+def called_back(
+    at: int, events: str, action: Callable[[], object]
+) -> tuple[Callable[..., None], list[bool]]:
+    """Return a profiler that acts at the n-th call of C of the thread's module.
 
-    class Comes(dict[str, threading.Thread]):
-        def pop(self, *_: Any) -> Any:
-            thread._threads = {}
-            thread._lookers[id(looker)] = weakref.ref(looker)
-            return None
+    Unlike a tracer it leaves coverage alone; Python may interrupt after such calls.
+    """
+    left, reached = [at], []
 
-    thread._threads = Comes(thread=threading.current_thread())
-    thread._wake.put(None)
-    thread._run()
-    thread.put(weakref.ref(looker), 1)
-    wait_until(lambda: looker.done)
+    def profiler(frame: FrameType, event: str, _: object) -> None:
+        if event == events and frame.f_code.co_filename == _tally.__file__:
+            left[0] -= 1
+            if left[0] == 0:
+                reached.append(True)
+                action()
+
+    return profiler, reached
+
+
+def test_a_check_is_added_as_it_ends() -> None:
+    """Whichever call of C the thread has just made: a new check has a thread."""
+    at, reached = 0, [True]
+    while reached:
+        thread, worker, looker = Background(), Looker(), Looker()
+        profiler, reached = called_back(
+            at := at + 1,
+            "c_return",
+            functools.partial(thread.add, looker),
+        )
+        threading.setprofile(profiler)
+        try:
+            thread.put(weakref.ref(worker), at)
+            wait_until(lambda: worker.done and (thread.thread is None or reached))  # noqa: B023 -- waits here
+        finally:
+            threading.setprofile(None)  # type: ignore[arg-type]
+        if reached:
+            thread.put(weakref.ref(looker), at)
+            wait_until(lambda: looker.done)  # noqa: B023
+        thread.remove(looker)
+        wait_until(lambda: thread.thread is None)  # noqa: B023
+    assert at > 5
 
 
 def test_a_forked_child_begins_anew(thread: Background) -> None:
@@ -236,14 +291,21 @@ def test_a_forked_child_begins_anew(thread: Background) -> None:
 
 def test_a_collected_object_is_not_checked(thread: Background) -> None:
     """A collected object is skipped while the others are checked."""
-    gone, looker = Looker(), Looker()
-    thread._lookers[0] = weakref.ref(gone)
-    thread._lookers[1] = weakref.ref(looker)
-    del gone
-    gc.collect()
-    thread._look()
-    assert looker.looks == 1
-    thread._lookers.clear()
+    gone = [Looker()]
+
+    class Drops(Looker):
+        """Lets another one go at each look."""
+
+        def look(self) -> None:
+            """Let it go."""
+            gone.clear()
+            super().look()
+
+    drops = Drops(interval=0.0)
+    thread.add(drops)
+    thread.add(gone[0])
+    wait_until(lambda: drops.looks >= 2)
+    assert gone == []
 
 
 class Counter:
@@ -273,6 +335,7 @@ def test_child_is_reset_and_parent_is_not() -> None:
 
 def test_every_object_is_reset_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """Each object is reset once, even if it was registered twice."""
+    # A real child is not measured, and all of this process must not be reset.
     monkeypatch.setattr(forks, "_forkables", weakref.WeakSet())
     first, second = Counter(), Counter()
     for one in (first, second, first):
@@ -281,17 +344,14 @@ def test_every_object_is_reset_once(monkeypatch: pytest.MonkeyPatch) -> None:
     assert (first.times, second.times) == (1, 1)
 
 
-def test_objects_are_held_weakly(monkeypatch: pytest.MonkeyPatch) -> None:
-    """An object without references is collected and not reset."""
-    known: weakref.WeakSet[forks.Forkable] = weakref.WeakSet()
-    monkeypatch.setattr(forks, "_forkables", known)
+def test_objects_are_held_weakly() -> None:
+    """An object without references is collected."""
     counter = Counter()
     forks.call_after_fork(counter)
-    assert len(known) == 1
+    ref = weakref.ref(counter)
     del counter
     gc.collect()
-    assert len(known) == 0
-    forks._in_child()
+    assert ref() is None
 
 
 def test_locks_of_a_child_are_its_own() -> None:
@@ -323,12 +383,20 @@ def test_sums_are_of_all_that_was_added() -> None:
     assert tally.read() == 7
 
 
+class Entry:
+    """What is added, as an object that can be seen to go."""
+
+
 def test_an_unread_log_does_not_grow() -> None:
     """The log is folded at a fixed number of entries."""
-    tally = Tally(0, added)
+    entries: weakref.WeakSet[Entry] = weakref.WeakSet()
+    tally: Tally[Entry, int] = Tally(0, lambda total, more: total + len(more))
     for _ in range(10 * _tally.FOLD_AT + 5):
-        tally.add(1)
-    assert len(tally._log) == 5
+        entry = Entry()
+        entries.add(entry)
+        tally.add(entry)
+    # The last one that was folded is kept.
+    assert len(entries) == 5 + 1
     assert tally.read() == 10 * _tally.FOLD_AT + 5
 
 
@@ -374,65 +442,102 @@ def test_it_may_be_read_while_it_folds(depth: int) -> None:
     tally.add(1)
     tally.read()
     assert tally.read() == 1 + 100 * depth
-    assert not tally._log
+    assert tally.read() == 1 + 100 * depth
 
 
 class Stop(BaseException):
     """An interrupt."""
 
 
-@pytest.mark.parametrize("at", [0, 1, 2])
-def test_an_interrupt_counts_nothing_twice(at: int) -> None:
-    """Folded entries that are still in the log are skipped."""
-    tally = Tally(0, added)
-    for number in (1, 10, 100):
-        tally.add(number)
+def stop() -> None:
+    """Interrupt."""
+    raise Stop
 
-    class Interrupted(type(tally._log)):  # type: ignore[misc]
-        left = at
 
-        def popleft(self) -> object:
-            if not self.left:
+def test_an_interrupt_counts_nothing_twice() -> None:
+    """Wherever Python may interrupt a read: folded entries are skipped."""
+    at, reached = 0, [True]
+    while reached:
+        tally = Tally(0, added)
+        for number in (1, 10, 100):
+            tally.add(number)
+        profiler, reached = called_back(at := at + 1, "c_return", stop)
+        before = sys.getprofile()
+        sys.setprofile(profiler)
+        try:
+            with contextlib.suppress(Stop):
+                tally.read()
+        finally:
+            sys.setprofile(before)
+        tally.add(1_000)
+        assert tally.read() == tally.read() == 1_111
+    assert at > 5
+
+
+class Held:
+    """A tally that another thread folds until it is let go."""
+
+    def __init__(self, *, fails: bool = False) -> None:
+        self.reached, self.release = threading.Event(), threading.Event()
+        self.fails = fails
+        self.tally = Tally(0, self.fold)
+        self.thread = threading.Thread(target=self.read, daemon=True)
+
+    def start(self) -> None:
+        """Let the thread come to the middle of its fold."""
+        self.tally.add(1)
+        self.thread.start()
+        assert self.reached.wait(WAIT_S)
+
+    def read(self) -> None:
+        """Read, in the thread."""
+        with contextlib.suppress(Stop):
+            self.tally.read()
+
+    def fold(self, total: int, entries: Sequence[int]) -> int:
+        """Add numbers up, in the thread when it may."""
+        if threading.current_thread() is self.thread:
+            self.reached.set()
+            assert self.release.wait(WAIT_S)
+            if self.fails:
                 raise Stop
-            self.left -= 1
-            return super().popleft()
+        return added(total, entries)
 
-    tally._log = Interrupted(tally._log)
-    with pytest.raises(Stop):
-        tally.read()
-    tally._log = type(tally._log).__base__(tally._log)  # type: ignore[misc]
-    tally.add(1_000)
-    assert tally.read() == 1_111
-    assert not tally._log
+    def let_go(self) -> None:
+        """Let the thread end."""
+        self.release.set()
+        self.thread.join(WAIT_S)
 
 
 def test_a_read_looks_again_where_another_has_folded() -> None:
-    """After a concurrent fold, a read starts again with consistent sums and log."""
-    tally = Tally(0, added)
-    tally.add(1)
-
-    class Overtaken(type(tally._log)):  # type: ignore[misc]
-        def copy(self) -> object:
-            if overtake:
-                overtake.pop()()
-            return super().copy()
-
-    def fold() -> None:
-        tally._folded = (1, tally._log.popleft())
-        tally.add(10)
-
-    overtake: list[Callable[[], None]] = [fold]
-    tally._log = Overtaken(tally._log)
-    assert tally.read() == 11
+    """Whenever the other one ends its fold, sums and log fit together."""
+    at, reached = 0, [True]
+    while reached:
+        held = Held()
+        held.start()
+        held.tally.add(10)
+        profiler, reached = called_back(at := at + 1, "c_call", held.let_go)
+        before = sys.getprofile()
+        sys.setprofile(profiler)
+        try:
+            assert held.tally.read() == 11
+        finally:
+            sys.setprofile(before)
+        held.let_go()
+        assert held.tally.read() == 11
+    assert at >= 3
 
 
 def test_a_forked_child_folds() -> None:
     """The lock may have been held by a thread that the child does not have."""
-    tally = Tally(0, added)
-    tally.add(1)
-    assert tally._lock.acquire(blocking=False)
-    assert tally.read() == 1
-    assert tally._log
-    tally.after_fork()
-    assert tally.read() == 1
-    assert not tally._log
+    held = Held(fails=True)
+    held.start()
+    assert held.tally.read() == 1
+    held.tally.after_fork()
+    folds: list[int] = []
+    for number in range(3):
+        held.tally.add(number)
+        folds.append(held.tally.read())
+    assert folds == [1, 2, 4]
+    held.let_go()
+    assert held.tally.read() == 4

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import io
 import resource
 import socket
@@ -25,7 +26,7 @@ from otlp_receiver import Receiver
 from prometheus_client import CollectorRegistry, Info, start_http_server
 from waiting import WAIT_S
 
-from otel_callbacks import SettingError, Settings, configure
+from otel_callbacks import OTelCallbackHandler, SettingError, Settings, configure
 from otel_callbacks.testing import FakeChatModel
 
 if TYPE_CHECKING:
@@ -45,8 +46,9 @@ def _no_global_provider(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr(trace, "_TRACER_PROVIDER", None)
     monkeypatch.setattr(trace, "_TRACER_PROVIDER_SET_ONCE", once())
     yield
-    for handler, _ in configuring._configured:
-        handler.close()
+    for one in gc.get_objects():
+        if issubclass(type(one), OTelCallbackHandler):
+            one.close()
 
 
 @pytest.fixture
@@ -274,13 +276,19 @@ def test_flush_where_telemetry_is_off() -> None:
         assert handler.flush()
 
 
+def stop_serving(handler: Any) -> Any:
+    """Return the server without its thread, as a forked child has it."""
+    # A child is not measured, and nothing public ends the thread alone.
+    server, thread = handler._server
+    server.shutdown()
+    thread.join(WAIT_S)
+    return server
+
+
 def test_forked_child_serves_nothing(caplog: pytest.LogCaptureFixture) -> None:
     """The parent keeps the address; the child's first call logs a warning."""
     handler = configure(settings=QUIET, registry=CollectorRegistry())
-    assert handler._server is not None
-    server, thread = handler._server
-    server.shutdown()  # its thread is not in a child
-    thread.join(60)
+    server = stop_serving(handler)
     handler.after_fork()
     assert handler.metrics_url == ""
     assert server.socket.fileno() == -1
@@ -309,9 +317,7 @@ def test_forked_child_that_pushes_is_not_blind(
         prometheus_port=0,
     )
     handler = configure(settings=settings, registry=CollectorRegistry())
-    assert handler._server is not None
-    handler._server[0].shutdown()
-    handler._server[1].join(60)
+    stop_serving(handler)
     handler.after_fork()
     FakeChatModel(usage=USAGE, callbacks=[handler]).invoke("Roses?")
     handler.close()

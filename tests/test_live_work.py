@@ -5,25 +5,36 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
+import os
+import signal
 import sys
+import threading
+import warnings
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 import pytest
+from chaos.attacks import is_all_free
 from langchain_core.messages import AIMessage
 from langchain_core.outputs import ChatGeneration, LLMResult
 from langchain_core.runnables import RunnableLambda
 from lines import PACKAGE, interrupted_at
 from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor
+from prometheus_client import CollectorRegistry
+from waiting import WAIT_S
 
-from otel_callbacks import BudgetExceeded, Settings, _pipeline, track_usage
+from otel_callbacks import (
+    BudgetExceeded,
+    OTelCallbackHandler,
+    Settings,
+    track_usage,
+)
 from otel_callbacks._background import background
-from otel_callbacks._instrument import switch
 from otel_callbacks._runs import lifecycle
 from otel_callbacks._runs.table import RunTable
 from otel_callbacks._spans.sink import SpanSink
-from otel_callbacks._spend.budgets import NOTHING, Limits
+from otel_callbacks._spend.budgets import Limits
 from otel_callbacks._spend.ledger import LedgerSink
 from otel_callbacks.testing import FakeChatModel, capture
 
@@ -162,7 +173,7 @@ def test_an_interrupt_leaves_no_budget_reserved(error: type[BaseException]) -> N
             background.drain()
             assert usage.total_tokens - before in {0, 5}
             before = usage.total_tokens
-            assert usage._account.reserved == NOTHING
+            assert is_all_free(usage)
         assert line > 100
 
 
@@ -181,16 +192,16 @@ def failing_once(error: type[BaseException], function: Any) -> Any:
 @pytest.mark.parametrize("error", [MemoryError, RecursionError, ValueError])
 @pytest.mark.parametrize(
     ("owner", "name"),
-    [(lifecycle, "_placed"), (RunTable, "start"), (LedgerSink, "started")],
+    [(lifecycle, "prompt_estimate"), (RunTable, "start"), (LedgerSink, "started")],
 )
 def test_a_start_that_fails_is_made_all_the_same(
     monkeypatch: pytest.MonkeyPatch, error: type[BaseException], owner: Any, name: str
 ) -> None:
     """Account, series and span have the call, and the failure is counted once."""
+    monkeypatch.setattr(owner, name, failing_once(error, getattr(owner, name)))
     with capture(Settings()) as telemetry, track_usage() as usage:
         model = FakeChatModel(callbacks=[telemetry.handler], usage=USAGE)
         model.invoke("?")
-        monkeypatch.setattr(owner, name, failing_once(error, getattr(owner, name)))
         model.invoke("?")
         assert telemetry.value(TOKENS) == 10
         assert [one["name"] for one in telemetry.spans] == ["chat fake-model"] * 2
@@ -209,13 +220,13 @@ def test_a_limit_stands_where_its_check_or_its_span_fails(
     monkeypatch: pytest.MonkeyPatch, error: type[BaseException], owner: Any, name: str
 ) -> None:
     """The limit is checked again, and its refusal reaches the app."""
+    monkeypatch.setattr(owner, name, failing_once(error, getattr(owner, name)))
     with capture(Settings()) as telemetry, track_usage(max_tokens=10) as usage:
         model = FakeChatModel(callbacks=[telemetry.handler], usage=USAGE)
-        monkeypatch.setattr(owner, name, failing_once(error, getattr(owner, name)))
         with pytest.raises(BudgetExceeded):
             model.invoke("Which roses are red, and which are blue? " * 9)
         assert (usage.call_count, usage.refused) == (0, 1)
-        assert usage._account.reserved == NOTHING
+        assert is_all_free(usage)
         assert telemetry.value("otel_callbacks_open_runs") == 0
 
 
@@ -321,7 +332,31 @@ def test_an_event_that_cannot_be_read_costs_no_run() -> None:
 
 def test_a_forked_child_makes_handlers() -> None:
     """The child renews the locks that a thread of the parent may hold."""
-    for held in (_pipeline._building, switch._switching):
-        before = held.lock
-        held.after_fork()
-        assert held.lock is not before
+    reached, release = threading.Event(), threading.Event()
+
+    class Blocking(CollectorRegistry):
+        """A registry that is slow to take a collector."""
+
+        def register(self, collector: Any) -> None:
+            """Wait, while the lock is held."""
+            reached.set()
+            assert release.wait(WAIT_S)
+            super().register(collector)
+
+    def make(registry: CollectorRegistry) -> OTelCallbackHandler:
+        return OTelCallbackHandler(registry=registry, settings=Settings())
+
+    making = threading.Thread(target=make, args=(Blocking(),), daemon=True)
+    making.start()
+    assert reached.wait(WAIT_S)
+    with warnings.catch_warnings():
+        # From Python 3.12 on it warns where threads run.
+        warnings.simplefilter("ignore", DeprecationWarning)
+        pid = os.fork()
+    if pid == 0:  # pragma: no cover -- measured in the parent only
+        signal.alarm(60)
+        make(CollectorRegistry())
+        os._exit(7)
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 7
+    release.set()
+    making.join(WAIT_S)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import dataclasses
 import gc
 import logging
@@ -153,9 +154,9 @@ def test_two_tracer_providers_on_one_registry() -> None:
     class Looks(FakeChatModel):
         """A model that looks at the series while it is called."""
 
-        def _result(self) -> Any:
+        def _generate(self, *args: Any, **kwargs: Any) -> Any:
             seen.append(value(registry, "otel_callbacks_operations_in_flight"))
-            return super()._result()
+            return super()._generate(*args, **kwargs)
 
     Looks(usage=USAGE, callbacks=both).invoke("?")
     assert [len(finished(exporter)) for exporter in (one, other)] == [1, 1]
@@ -293,22 +294,26 @@ handler.on_chat_model_start({{}}, [["?"]], run_id=call, parent_run_id=root)
     assert sorted(printed.splitlines()) == ["chat: abandoned", "step: abandoned"]
 
 
-def test_the_exit_ends_runs_of_a_table_that_is_there() -> None:
+def test_the_exit_ends_runs_of_a_table_that_is_there(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     """The exit hook closes an existing table and does nothing without one."""
     tracer_provider, exporter = provider()
     registry = CollectorRegistry()
+    hooks: list[Any] = []
+    monkeypatch.setattr(atexit, "register", hooks.append)
     one = handler(tracer_provider, registry)
     built = pipeline(Providers(tracer_provider), registry, STRICT)
     run_id = uuid4()
     one.on_chain_start({}, "x", run_id=run_id, name="step")
     table_ref = weakref.ref(built.table)
-    sinks._close_all()
+    hooks[-1]()
     assert [span.name for span in finished(exporter)] == ["step"]
     assert value(registry, "otel_callbacks_runs_lost_total", reason="closed") == 1
     del one, built, registry, tracer_provider
     gc.collect()
     assert table_ref() is None
-    sinks._close_all()
+    hooks[-1]()
 
 
 def test_stepping_out_of_a_plain_run_does_nothing() -> None:

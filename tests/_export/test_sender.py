@@ -226,6 +226,7 @@ def test_the_oldest_go_where_the_queue_is_full(
 def test_the_queue_may_be_emptied_meanwhile() -> None:
     """Whoever makes room finds that the thread has done it."""
     one = sender(Line())
+    # The thread takes the last one between two steps of `put`.
     one._drop_oldest()
     assert one.diagnostics.counts() == {}
     end(one)
@@ -249,14 +250,13 @@ def test_a_hanging_receiver_does_not_hold_the_end_up(
 
 def test_the_end_is_waited_for_once(caplog: pytest.LogCaptureFixture) -> None:
     """A provider's shutdown asks for it again, of a thread that still hangs."""
-    line = Line("stuck")
+    line, others = Line("stuck"), set(threading.enumerate())
     # As HTTP's does.
     line.shutdown = lambda: None  # type: ignore[method-assign]
     one = sender(line, batch=1)
     one.put(1)
     assert line.busy.wait(PATIENCE)
-    thread = one._thread
-    assert thread is not None
+    (thread,) = set(threading.enumerate()) - others
     end(one, patience=0.05)
     end(one)
     assert thread.is_alive()
@@ -334,12 +334,11 @@ def test_what_an_exporter_logs_after_the_end_is_kept_back(
 ) -> None:
     """Its thread may wake late; no filter stays behind then."""
     before = list(logging.getLogger(EXPORTER).filters)
-    line = Late()
+    line, others = Late(), set(threading.enumerate())
     one = sender(line, batch=1)
     one.put(1)
     assert line.busy.wait(PATIENCE)
-    thread = one._thread
-    assert thread is not None
+    (thread,) = set(threading.enumerate()) - others
     end(one, patience=0.05)
     line.ended.set()
     thread.join(PATIENCE)

@@ -350,6 +350,7 @@ def test_kinds_at_hand_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     for _ in range(2):
         for number in range(5):
             fold.add(call(kind(model=f"m{number}")))
+    # Nothing public shows how much is at hand.
     assert len(fold._kinds) <= 2
     assert value(fold, "otel_callbacks_operations_total") == 10
     assert (

@@ -20,10 +20,10 @@ from prometheus_client.openmetrics.exposition import (
     generate_latest as generate_openmetrics,
 )
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
-from waiting import wait_until
+from waiting import WAIT_S, wait_until
 
 from otel_callbacks import OTelCallbackHandler
-from otel_callbacks._background import once
+from otel_callbacks._background import background, once
 from otel_callbacks._diagnostics import Diagnostics
 from otel_callbacks._metrics.calls import CallQueue
 from otel_callbacks._metrics.fold import Fold
@@ -323,7 +323,7 @@ def test_in_flight_during_a_call(telemetry: Capture) -> None:
     class Looks(FakeChatModel):
         """A model that looks at the series while it is called."""
 
-        def _result(self) -> Any:
+        def _generate(self, *args: Any, **kwargs: Any) -> Any:
             seen.append(
                 (
                     telemetry.value(IN_FLIGHT),
@@ -331,7 +331,7 @@ def test_in_flight_during_a_call(telemetry: Capture) -> None:
                     labels_of(telemetry, IN_FLIGHT),
                 )
             )
-            return super()._result()
+            return super()._generate(*args, **kwargs)
 
     model = Looks(usage=USAGE)
     RunnableLambda(model.invoke, name="step").invoke(
@@ -364,11 +364,14 @@ def test_thousand_calls_are_folded_without_a_scrape() -> None:
     made = queue(registry)
     sink = PrometheusSink(made, Diagnostics())
     run = run_of()
+    folded: list[bool] = []
+    made.writers.append(lambda: folded.append(True))
     for _ in range(999):
         sink.ended(run, ended(run, Response("m", usage=Usage(1, 1))))
-    assert len(made._calls) == 999
+    background.drain()
+    assert not folded
     sink.ended(run, ended(run, Response("m", usage=Usage(1, 1))))
-    wait_until(lambda: not made._calls)
+    wait_until(lambda: folded)
     assert value(registry, OPERATIONS) == 1_000
     assert value(registry, "otel_callbacks_tokens_total") == 2_000
 
@@ -379,10 +382,12 @@ def test_call_never_waits_for_a_scrape() -> None:
     made = queue(registry)
     sink = PrometheusSink(made, Diagnostics())
     run = run_of()
+    folded: list[bool] = []
+    made.writers.append(lambda: folded.append(True))
     with made.locked():
         for _ in range(1_001):
             sink.ended(run, ended(run))
-        assert len(made._calls) == 1_001
+        assert not folded
     assert value(registry, OPERATIONS) == 1_001
 
 
@@ -391,12 +396,14 @@ def test_scrape_in_the_middle_of_a_scrape_leaves_the_calls_to_it() -> None:
     registry = CollectorRegistry()
     made = queue(registry)
     run = run_of()
+    folded: list[bool] = []
+    made.writers.append(lambda: folded.append(True))
     with made.locked():
         PrometheusSink(made, Diagnostics()).ended(run, ended(run))
         assert value(registry, OPERATIONS) == 0
         made.work(None)
-        assert len(made._calls) == 1
-    wait_until(lambda: not made._calls)
+        assert not folded
+    wait_until(lambda: folded)
     assert value(registry, OPERATIONS) == 1
 
 
@@ -404,11 +411,20 @@ def test_forked_child_does_not_wait_for_its_parents_lock() -> None:
     """A lock that a thread of the parent holds is not the child's."""
     registry = CollectorRegistry()
     made = queue(registry)
-    holder = threading.Thread(target=made._lock.acquire)
+    held, release = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        with made.locked():
+            held.set()
+            release.wait(WAIT_S)
+
+    holder = threading.Thread(target=hold, daemon=True)
     holder.start()
-    holder.join()
+    assert held.wait(WAIT_S)
     made.after_fork()
     assert value(registry, "otel_callbacks_open_runs") == 0
+    release.set()
+    holder.join(WAIT_S)
 
 
 def test_fold_that_fails_is_counted(caplog: pytest.LogCaptureFixture) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -74,9 +74,9 @@ def test_calls_in_flight_are_bounded_as_well() -> None:
         class Looks(FakeChatModel):
             """Looks at the series while it is called."""
 
-            def _result(self) -> object:
+            def _generate(self, *args: Any, **kwargs: Any) -> Any:
                 seen.append(telemetry.value("otel_callbacks_operations_in_flight"))
-                return super()._result()
+                return super()._generate(*args, **kwargs)
 
         for number in range(5):
             name = f"model-{number}"

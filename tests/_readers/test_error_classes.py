@@ -20,7 +20,9 @@ from langchain_openai.chat_models import base
 from openai.types.responses import ResponseError
 
 from otel_callbacks import _semconv as semconv
-from otel_callbacks._readers.errors import _TABLES, REQUEST_ID_HEADERS, class_of
+from otel_callbacks._data import by_item, data_beside
+from otel_callbacks._readers import errors
+from otel_callbacks._readers.errors import REQUEST_ID_HEADERS, class_of
 
 REQUEST = httpx.Request("POST", "http://127.0.0.1/v1/chat/completions")
 
@@ -303,21 +305,23 @@ def test_page_matches_tables() -> None:
     page = (Path(__file__).parents[2] / "docs" / "errors.md").read_text("utf-8")
     rows = re.findall(r"^\| `(\w+)` \| (.+) \| (.+) \| (.+) \|$", page, re.MULTILINE)
     assert {row[0] for row in rows} == set(semconv.ERROR_CLASSES)
+    lists = data_beside(errors.__file__)
+    tables = {name: by_item(some) for name, some in lists.items()}
     by_name = {
-        **_TABLES["last_names"],
-        **_TABLES["names"],
-        **_TABLES["langchain"],
+        **tables["last_names"],
+        **tables["names"],
+        **tables["langchain"],
     }
     for found, names, codes, statuses in rows:
         for name in re.findall(r"`(\w+)`", names):
             assert by_name.get(name, found) == found, name
             assert name in by_name or found in {"cancelled", "abandoned", "other"}
         for code in re.findall(r"`(\w+)`", codes):
-            assert _TABLES["codes"][code] == found
+            assert tables["codes"][code] == found
         for status in re.findall(r"\b\d{3}\b", statuses):
-            assert _TABLES["statuses"][int(status)] == found
+            assert tables["statuses"][int(status)] == found
     told = {int(each) for *_, said in rows for each in re.findall(r"\b\d{3}\b", said)}
-    assert told == set(_TABLES["statuses"])
+    assert told == set(tables["statuses"])
 
 
 def test_the_page_names_every_header_that_is_read() -> None:

@@ -173,7 +173,6 @@ def test_much_code_is_looked_at_anew(
     config: Any = {"callbacks": [telemetry.handler], "configurable": ROSE}
     _model().invoke("hi", config)
     assert _all(telemetry) == {"chat m": OF_ROSE}
-    assert steps._KNOWN_CODE == {}
 
 
 @pytest.mark.parametrize("way", ["invoke", "ainvoke", "stream", "astream"])

@@ -10,8 +10,8 @@ from uuid import UUID, uuid4
 import pytest
 from langchain_core.runnables import RunnableLambda
 
-from otel_callbacks import Settings, track_usage
-from otel_callbacks.testing import FakeChatModel, capture
+from otel_callbacks import track_usage
+from otel_callbacks.testing import FakeChatModel
 
 if TYPE_CHECKING:
     from otel_callbacks.testing import Capture
@@ -132,18 +132,3 @@ def test_other_runs_are_none_of_those_with_one_id(telemetry: Capture) -> None:
     }
     assert {span["status"] for span in telemetry.spans} == {"UNSET"}
     assert telemetry.value(TROUBLE) == 0
-
-
-def test_a_start_under_way_is_left_to_its_thread() -> None:
-    """A run that not all sinks know of is no run whose end was not reported."""
-    with capture(Settings(strict=False)) as telemetry:
-        handler, shared = telemetry.handler, uuid4()
-        handler.on_chain_start({}, "a", run_id=shared, name="one")
-        (first,) = handler._runs._table
-        first.is_started = False
-        handler.on_chain_start({}, "b", run_id=shared, name="two")
-        assert telemetry.value("otel_callbacks_open_runs") == 2
-        first.is_started = True
-        handler.on_chain_end("b", run_id=shared)
-        handler.on_chain_end("a", run_id=shared)
-    assert len(telemetry.spans) == 2

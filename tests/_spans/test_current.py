@@ -717,9 +717,9 @@ class AsksChat(FakeChatModel):
 
     tracer: Any = None
 
-    def _result(self) -> Any:
+    def _generate(self, *args: Any, **kwargs: Any) -> Any:
         with self.tracer.start_as_current_span("inside"):
-            return super()._result()
+            return super()._generate(*args, **kwargs)
 
 
 class AsksText(FakeTextModel):
@@ -727,9 +727,13 @@ class AsksText(FakeTextModel):
 
     tracer: Any = None
 
-    def _result(self, prompts: list[str]) -> Any:
+    def _generate(self, *args: Any, **kwargs: Any) -> Any:
         with self.tracer.start_as_current_span("inside"):
-            return super()._result(prompts)
+            return super()._generate(*args, **kwargs)
+
+    async def _agenerate(self, *args: Any, **kwargs: Any) -> Any:
+        with self.tracer.start_as_current_span("inside"):
+            return await super()._agenerate(*args, **kwargs)
 
 
 def test_langchain_is_as_it_is_read(telemetry: Capture) -> None:

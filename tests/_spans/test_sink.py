@@ -516,11 +516,11 @@ def test_span_that_is_not_sampled_writes_nothing() -> None:
     class Asks(FakeChatModel):
         """A model that looks at the current span while it is called."""
 
-        def _result(self) -> Any:
+        def _generate(self, *args: Any, **kwargs: Any) -> Any:
             current.append(trace.get_current_span())
             assert not current[-1].is_recording()
             assert current[-1].get_span_context().is_valid
-            return super()._result()
+            return super()._generate(*args, **kwargs)
 
     Asks(usage=USAGE, callbacks=[handler]).invoke("?")
     assert len(current) == 1

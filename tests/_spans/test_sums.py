@@ -273,12 +273,12 @@ def test_threads_that_add_up_lose_nothing() -> None:
     assert rollup.counts(entries) == (threads * calls, 0)
     said = agent_sums.agent_attributes(entries)
     assert said["gen_ai.usage.output_tokens"] == 2 * threads * calls
-    assert agent_sums._being_added == {}
 
 
 def test_entries_that_another_thread_adds_up_are_left_to_it() -> None:
     """Nobody waits for it; the list is longer for a moment."""
     entries = noted((asked(), None))
+    # Another thread is in the middle of one function, which calls nothing foreign.
     agent_sums._being_added[id(entries)] = object()
     call = Run(1, asked(), None), End(OK, 0)
     for _ in range(50):

@@ -167,4 +167,5 @@ def test_memory_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     known = Forecast()
     for number in range(100):
         known.learn(ASK._replace(model=f"rose-{number}"), PROMPT, Usage(1, 1), 1)
+        # Nothing public shows how much is remembered.
         assert len(known._answers) <= 10
