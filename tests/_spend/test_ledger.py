@@ -317,3 +317,11 @@ def test_limits_of_open_runs_hold_without_telemetry() -> None:
         for stream in streams:
             next(stream)
         assert {k: v.calls for k, v in usage.by_outcome.items()} == {"abandoned": 2}
+
+
+def test_a_record_has_the_duration_of_its_call(telemetry: Capture) -> None:
+    """In seconds."""
+    with track_usage() as usage:
+        FakeChatModel().invoke("?", {"callbacks": [telemetry.handler]})
+    (call,) = usage.calls
+    assert 0 < call.seconds < 600
