@@ -288,7 +288,7 @@ def test_two_starts_with_one_id(
     assert_one_trouble(lenient, caplog, "duplicate_start")
 
 
-def test_end_with_an_id_that_nobody_knows(
+def test_end_with_an_unknown_id(
     lenient: Capture, caplog: pytest.LogCaptureFixture
 ) -> None:
     """An unknown id of any type only causes a log line."""

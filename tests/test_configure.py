@@ -251,7 +251,7 @@ def test_flush_returns_whether_all_arrived(
         receiver.release.set()
 
 
-def test_flush_after_close_knows_of_later_calls(
+def test_flush_after_close_reports_unsent_calls(
     receiver: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Calls after `close()` are not sent, and `flush` returns False."""

@@ -94,7 +94,7 @@ def test_command_is_installed() -> None:
     assert callable(entry.load())
 
 
-def test_names_are_imported_when_they_are_asked_for() -> None:
+def test_names_are_imported_on_first_use() -> None:
     """`configure` is the function, whichever module is imported first."""
     code = (
         "import sys, otel_callbacks\n"

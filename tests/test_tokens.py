@@ -223,7 +223,7 @@ def test_stream_without_usage_is_missing(
         assert not any(key.startswith("gen_ai.usage.") for key in span["attributes"])
 
 
-def test_provider_that_says_no_usage(
+def test_provider_that_reports_no_usage(
     telemetry: Capture, server: FakeOpenAI, chat: Callable[..., Any]
 ) -> None:
     """A whole answer without usage counts as missing usage."""

@@ -126,7 +126,7 @@ def test_what_others_hold_is_found() -> None:
     assert leaf(ring) is ring
 
 
-def test_an_attribute_is_not_asked_for_its_class() -> None:
+def test_an_attribute_is_read_without_its_class() -> None:
     """A proxy may run the app's own code then, and fail outside of its request."""
 
     class Proxy:

@@ -85,7 +85,7 @@ async def test_each_call_is_one_span(
     }
 
 
-def test_tokens_are_what_the_provider_said(
+def test_tokens_are_those_of_the_provider(
     traced: TracedEmbeddings, telemetry: Capture, server: FakeOpenAI
 ) -> None:
     """Several requests of one call are summed, on the series and on the account."""

@@ -275,7 +275,7 @@ def test_the_end_is_waited_for_once(caplog: pytest.LogCaptureFixture) -> None:
         (ValueError("connection refused by a secret"), "no reason is known"),
     ],
 )
-def test_a_connections_error_that_is_raised_tells_the_reason(
+def test_a_raised_connection_error_has_the_reason(
     error: Exception, reason: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Older exporters over HTTP log none; another error's text is no sign of it."""

@@ -175,8 +175,8 @@ async def test_what_an_async_call_leaves_behind_is_inert(
 
 
 @pytest.mark.usefixtures("_silencing")
-def test_what_a_silenced_one_tells_is_taken(telemetry: Capture) -> None:
-    """OpenTelemetry's hand over what they have learned, and ask what they may tell."""
+def test_reports_of_a_suppressed_instrumentation_are_used(telemetry: Capture) -> None:
+    """OpenTelemetry's instrumentations pass on their data, and read what to capture."""
 
     class Telling(FakeChatModel):
         def _generate(self, *args: Any, **kwargs: Any) -> Any:

@@ -20,7 +20,7 @@ def test_prometheus_name_follows_from_type_and_unit() -> None:
     assert Series("a.b", "gauge", "{run}", "x").name == "a_b"
 
 
-def test_what_is_about_the_handler_is_asked_in_order() -> None:
+def test_series_about_the_handler_are_read_in_order() -> None:
     """Calls in flight settle the queue first; the last one ends the collection."""
     assert catalogue.ABOUT[0] is catalogue.IN_FLIGHT
     assert catalogue.ABOUT[-1] is catalogue.OPEN_RUNS

@@ -282,7 +282,7 @@ def test_several_registries_push_together() -> None:
     assert sum(tokens) == 20
 
 
-def test_a_registry_that_is_gone_is_asked_no_more() -> None:
+def test_a_deleted_registry_is_not_read() -> None:
     """The provider outlives it, and goes on."""
     pushed = Pushed()
     reader = pushed.reader

@@ -101,7 +101,7 @@ def test_names_end_as_prometheus_advises() -> None:
         assert series.help.endswith(".")
 
 
-def test_ours_are_told_from_the_conventions() -> None:
+def test_ours_have_our_prefix() -> None:
     """What is ours starts with our name, and nothing of ours squats elsewhere."""
     ours = {series.name for series in catalogue.SERIES if series.is_ours}
     theirs = {series.name for series in catalogue.SERIES if not series.is_ours}
@@ -116,7 +116,7 @@ def test_label_is_written_as_prometheus_does() -> None:
 
 
 @pytest.mark.parametrize("extensions", [True, False], ids=["all", "conventions"])
-def test_collector_shows_what_the_table_says(*, extensions: bool) -> None:
+def test_collector_has_the_families_of_the_table(*, extensions: bool) -> None:
     """Described and collected families are those of the table, in both modes."""
     calls = CallQueue(Diagnostics())
     collector = SeriesCollector(

@@ -364,7 +364,7 @@ def _from_a_thread(step: Callable[[], Any]) -> Any:
         return pool.submit(step).result(60)
 
 
-def test_a_thread_without_a_context_knows_nobody(telemetry: Capture) -> None:
+def test_a_thread_without_a_context_has_no_ids(telemetry: Capture) -> None:
     """A call there is a trace of its own, as any is, and is nobody's."""
     model = _model()
     step: Any = RunnableLambda(

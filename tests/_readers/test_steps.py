@@ -500,7 +500,7 @@ def test_operation(name: str, about: Any, tags: Any, operation: str) -> None:
     assert graph_operation(name, about, tags)[0] == operation
 
 
-def test_an_agent_is_said_by_the_metadata() -> None:
+def test_an_agent_is_detected_by_its_metadata() -> None:
     """LangChain has no place for its id, description and version; inside not known."""
     about: dict[Any, Any] = {
         **AGENT,
@@ -600,7 +600,7 @@ def test_thread() -> None:
 
 
 @pytest.mark.recent
-def test_an_agent_says_what_its_calls_did(
+def test_an_agent_has_the_sums_of_its_calls(
     telemetry: Capture, server: FakeOpenAI, chat: Callable[..., Any]
 ) -> None:
     """An agent that is another one's tool is counted on both; usage is the sum."""

@@ -491,7 +491,7 @@ class Refusing:
         """Need nothing."""
 
 
-def test_refused_run_ends_and_the_app_is_told() -> None:
+def test_refused_run_ends_and_raises_in_the_app() -> None:
     """The refusal goes into the app after the run has ended as failed."""
     sinks = Recorder(), Refusing()
     table = RunTable(sinks, Diagnostics(strict=True), **LIMITS)

@@ -209,7 +209,7 @@ def test_lost_runs_that_are_remembered_are_bounded(table: Table) -> None:
     assert 0 < known <= 1_000
 
 
-async def test_close_tells_cancelled_from_abandoned(table: Table) -> None:
+async def test_close_distinguishes_cancelled_and_abandoned(table: Table) -> None:
     """A run whose task was cancelled, and is not told yet, was cancelled."""
     kept, other = uuid4(), uuid4()
 

@@ -71,7 +71,7 @@ def test_last_sign_of_life_is_the_later_one() -> None:
     assert run.sign_of_life() == run.start_tick + 3
 
 
-def test_reference_tells_which_run_is_forgotten() -> None:
+def test_reference_identifies_the_forgotten_run() -> None:
     """When the id is gone, the callback is given the reference and so its run."""
     forgotten: list[Run] = []
 

@@ -69,7 +69,7 @@ async def test_cancelled_task_gives_up_its_runs() -> None:
     assert watched() == 0
 
 
-async def test_task_that_is_done_says_nothing() -> None:
+async def test_task_that_is_done_reports_nothing() -> None:
     """A task that returns proves nothing about the runs that started in it."""
     owner = Owner()
 
@@ -157,7 +157,7 @@ async def test_tasks_are_held_weakly() -> None:
     assert not watch.is_running()
 
 
-async def test_owner_that_is_gone_is_not_told() -> None:
+async def test_deleted_owner_is_not_notified() -> None:
     """A table that nobody uses goes away, though its tasks still run."""
     owner = Owner()
     told = owner.told

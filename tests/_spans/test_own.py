@@ -213,7 +213,8 @@ def _graph(handler: OTelCallbackHandler, _: TracerProvider) -> None:
     builder.add_edge(START, "ask")
     graph = builder.compile(checkpointer=InMemorySaver(), name="shop")
     config: Any = {"callbacks": [handler], "configurable": {"thread_id": "1"}}
-    for message in ({"question": "Roses?"}, Command(resume="10")):
+    messages: list[Any] = [{"question": "Roses?"}, Command(resume="10")]
+    for message in messages:
         graph.invoke(message, config)
 
 

@@ -80,7 +80,7 @@ def test_cost_is_summed() -> None:
     assert rollup.attributes(entries)["otel_callbacks.cost_usd"] == 0.75
 
 
-def test_a_sum_says_when_a_part_of_it_has_no_price() -> None:
+def test_a_sum_is_marked_if_a_part_has_no_price() -> None:
     """Whole calls by their tokens, and parts of calls; not where all has none."""
     priced = _end(Response(usage=Usage(1_500, 500)))._replace(cost=Decimal("0.0125"))
     unpriced = _end(Response(usage=Usage(15_000, 3_000)))
@@ -163,7 +163,7 @@ def test_tokens_that_one_call_does_not_say_are_those_of_the_other() -> None:
         assert said["gen_ai.usage.output_tokens"] == 2
 
 
-def test_only_what_all_calls_say_is_said() -> None:
+def test_only_values_that_all_calls_share_are_set() -> None:
     """Of two models neither is the agent's."""
     warm: dict[str, Any] = {"gen_ai.request.temperature": 0.7, "gen_ai.request.seed": 1}
     entries = noted((asked(**warm), None), (asked("n", **warm), None))

@@ -391,7 +391,7 @@ def test_parts_with_a_price_of_their_own(
     assert bill(name, provider, usage, raw)[0] == Cost(Decimal(dollars), is_partial)
 
 
-def test_searches_of_openai_are_in_what_it_says() -> None:
+def test_searches_of_openai_are_in_its_metadata() -> None:
     """One for each call of the search."""
     content = [{"type": "web_search_call"}, {"type": "text", "text": "Roses"}]
     usage = {"input_tokens": 1_000, "output_tokens": 0}

@@ -23,7 +23,7 @@ FEWEST_OF_AN_EVENT: Final = 15
 
 
 @pytest.mark.parametrize("scenario", SCENARIOS)
-def test_the_app_runs_and_is_told_nothing(ran: dict[str, Ran], scenario: str) -> None:
+def test_the_app_runs_without_a_log_line(ran: dict[str, Ran], scenario: str) -> None:
     """The app ends well; no warning and no log line of ours is in its way."""
     assert ran[scenario].status == 0, ran[scenario].errors
     assert not ran[scenario].errors
@@ -43,7 +43,7 @@ def test_nothing_is_found(ran: dict[str, Ran], scenario: str) -> None:
 
 
 @pytest.mark.parametrize("scenario", SCENARIOS)
-def test_as_many_declared_attributes_as_asked_for(
+def test_as_many_declared_attributes_as_required(
     ran: dict[str, Ran], scenario: str
 ) -> None:
     """Each signal carries at least the declared attributes that its floor says."""
@@ -75,7 +75,7 @@ def test_every_scenario_has_floors() -> None:
     assert all(EVENT in floors for floors in FLOORS.values() if CHAT in floors)
 
 
-def test_what_is_ours_says_so(ran_with_extensions: Ran) -> None:
+def test_names_of_ours_have_our_prefix(ran_with_extensions: Ran) -> None:
     """With extensions, what the conventions lack starts with our name everywhere."""
     assert ran_with_extensions.status == 0, ran_with_extensions.errors
     found = findings(registry(), ran_with_extensions.received)

@@ -77,7 +77,7 @@ def test_what_is_declared_is_known_of_spans_metrics_and_events() -> None:
     assert counts == [36, 7, 3]
 
 
-def test_the_table_says_what_is_carried_and_what_is_asked_for() -> None:
+def test_the_table_has_present_and_required_attributes() -> None:
     """One line for each signal of each scenario; no floor where none is set."""
     names = frozenset({"gen_ai.operation.name"})
     text = table(registry(), {"one": {CHAT: names, USAGE: names}}, {"one": {CHAT: 14}})

@@ -45,7 +45,7 @@ def test_an_operation_without_a_span_type_has_none() -> None:
     assert registry().span_type("sing", "client") is None
 
 
-def test_every_file_says_where_it_comes_from() -> None:
+def test_every_file_names_its_source() -> None:
     """Facts of others carry their source and licence."""
     files = [*FOLDER.glob("*.yaml"), *FOLDER.glob("schemas/*.json")]
     assert len(files) >= 12

@@ -261,7 +261,7 @@ def test_span_names_without_a_key_are_the_operation() -> None:
         for operation in sorted(one.operations)
     ],
 )
-def test_expected_attributes_are_asked_for(
+def test_expected_attributes_are_required(
     operation: str, kind: str, names: tuple[str, ...]
 ) -> None:
     """Each attribute that is expected of an operation is missed where it is not."""
@@ -379,7 +379,7 @@ def test_one_finding_is_counted_once() -> None:
     assert len(rules_of(without("server.address"), without("server.address"))) == 1
 
 
-def test_other_buckets_are_told() -> None:
+def test_other_buckets_are_reported() -> None:
     """Buckets that are not those advised are told, those of other metrics not."""
     advised = registry().metrics[USAGE].buckets
     right = crafted.histogram(USAGE, "{token}", TOKENS, advised)

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.timeout(300)
 
 
-def test_every_scenario_is_a_script_that_knows_nothing_of_us() -> None:
+def test_every_scenario_is_a_script_without_our_names() -> None:
     """No scenario imports or names this library or OpenTelemetry."""
     assert {path.stem for path in FOLDER.glob("*.py")} == set(SCENARIOS)
     for path in FOLDER.glob("*.py"):
@@ -24,7 +24,7 @@ def test_every_scenario_is_a_script_that_knows_nothing_of_us() -> None:
         assert "opentelemetry" not in text.lower(), path
 
 
-def test_a_tool_is_asked_for_once() -> None:
+def test_a_tool_is_requested_once() -> None:
     """After a tool's result the provider answers, so an agent comes to its end."""
     from langchain_openai import ChatOpenAI  # noqa: PLC0415 -- a second of imports
 

@@ -298,7 +298,7 @@ def test_agents_and_tools_are_what_happened(run: Run) -> None:
     assert spent.column(2, "gen_ai_agent_name")["weigher"] == _about(real["agents"])
 
 
-def test_spend_says_what_it_lacks(run: Run) -> None:
+def test_spend_shows_what_it_lacks(run: Run) -> None:
     """Spend by team, prompt and agent shows unpriced tokens and unknown calls."""
     real = run.recorded
     spend = run.board("spend", service=_SECOND).answers()

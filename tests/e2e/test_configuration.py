@@ -90,7 +90,7 @@ def test_every_alert_has_a_case_of_each_kind() -> None:
     assert {name for name, seen in kinds.items() if seen != {True, False}} == set()
 
 
-def test_every_alert_says_what_to_do() -> None:
+def test_every_alert_has_a_remedy() -> None:
     """Every alert has severity, summary, description and a runbook section."""
     runbook = (DEPLOY.parent / "docs/alerts.md").read_text()
     sections = [

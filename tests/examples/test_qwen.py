@@ -22,7 +22,7 @@ def test_chinese_stays_chinese(ran: Ran) -> None:
     assert "花店  牡丹、芍药，还有刚到的郁金香。" in ran.output  # noqa: RUF001
 
 
-def test_span_says_where_the_call_went(ran: Ran) -> None:
+def test_span_has_the_address_of_the_call(ran: Ran) -> None:
     """The address is that of the base URL, and the model is Qwen."""
     said = ran.spans[0].attributes
     assert said["server.address"] == "127.0.0.1"
@@ -31,7 +31,7 @@ def test_span_says_where_the_call_went(ran: Ran) -> None:
     assert f"server.port               {said['server.port']}" in ran.output
 
 
-def test_usage_is_there_only_if_it_was_asked_for(ran: Ran) -> None:
+def test_usage_is_present_only_if_requested(ran: Ran) -> None:
     """The stream that was not asked for its usage has none, and says so once."""
     asked, not_asked = ran.spans
     assert asked.attributes["gen_ai.usage.output_tokens"] == 15

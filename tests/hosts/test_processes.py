@@ -60,7 +60,7 @@ def test_a_process_that_is_frozen(scene: Scene, protocol: str) -> None:
     scene.check(2, lines=1)
 
 
-def test_a_worker_that_nobody_scrapes_says_so(scene: Scene) -> None:
+def test_a_worker_that_nobody_scrapes_logs_it(scene: Scene) -> None:
     """A worker that is forked after configure() and only scraped logs a warning."""
     scene.more = {"OTEL_METRICS_EXPORTER": "prometheus"}
     scene.run("-m", "script", "fork", "2")

@@ -50,7 +50,7 @@ def test_the_good_manifests_of_the_planted_ones_are_taken(
         api_server.kubectl(*api_server.DRY, "-f", "-", given=rendered(name))
 
 
-def test_definitions_that_do_not_fit_are_named_as_the_page_says(
+def test_definitions_that_do_not_fit_are_named_as_on_the_page(
     api_server: ApiServer,
 ) -> None:
     """Missing in that version, or older than a field that is used."""

@@ -123,7 +123,7 @@ def test_no_secret_is_in_the_repository_and_each_is_in_the_page(name: str) -> No
         assert f"`{each}`" in page
 
 
-def test_what_is_for_development_says_so() -> None:
+def test_parts_for_development_are_marked() -> None:
     """On every resource and in every file of its folder."""
     for each in resources("overlays/dev"):
         assert each["metadata"]["labels"]["otel-callbacks/development-only"] == "true"

@@ -239,7 +239,7 @@ def test_a_killed_sampler_loses_what_it_had_not_decided(
     assert 0 < len(lost) < len(client.sent.of(FAILED)) / 2
 
 
-def test_a_full_disk_is_told_and_the_runbook_brings_all_back(
+def test_a_full_disk_fires_an_alert_and_the_runbook_recovers_all(
     pipeline: Pipeline, client: Client
 ) -> None:
     """Jaeger drops what OpenSearch refuses; reading Kafka again stores it."""

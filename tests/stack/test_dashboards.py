@@ -49,7 +49,7 @@ def panels(dashboards: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
     }
 
 
-def test_the_committed_json_is_what_the_code_says(root: Path) -> None:
+def test_the_committed_json_equals_the_generated_one(root: Path) -> None:
     """The committed JSON equals what the code writes."""
     build = root / "deploy" / "grafana" / "build.py"
     check = subprocess.run(  # noqa: S603 -- our own script
@@ -383,7 +383,7 @@ _TITLES: Final = (
 )
 
 
-def test_titles_say_what_is_asked(panels: dict[str, dict[str, Any]]) -> None:
+def test_titles_match_their_expressions(panels: dict[str, dict[str, Any]]) -> None:
     """Titles match their expressions: quantile, money and grouping."""
     held = set()
     wrong = []

@@ -73,7 +73,7 @@ def test_a_lone_surrogate_is_answered() -> None:
     assert answers.answer_to("\ud800")
 
 
-def test_embeddings_have_length_one_and_the_size_asked_for() -> None:
+def test_embeddings_have_length_one_and_the_requested_size() -> None:
     """A text's vector is the same each time and normalised."""
     vector = answers.vector_of("peony", 8)
     assert len(vector) == 8

@@ -367,7 +367,7 @@ def test_terminal_without_unicode_gets_ascii() -> None:
     assert "-> Start it." in _printed(out)
 
 
-def test_skipped_hop_says_so() -> None:
+def test_skipped_hop_is_marked() -> None:
     """The reason is printed, unless the user skipped it."""
     out = _Screen()
     doctor.print_hop(out, Hop(name="grafana", state="skipped", address="http://g"))
@@ -421,7 +421,7 @@ def test_only_some_hops_are_looked_at(
         ("OTEL_EXPORTER_OTLP_ENDPOINT", "/otlp", "wrong path: HTTP 404"),
     ],
 )
-def test_a_wrong_path_is_told_from_a_wrong_server(
+def test_a_wrong_path_is_not_a_wrong_server(
     variable: str,
     path: str,
     why: str,

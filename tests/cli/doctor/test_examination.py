@@ -29,7 +29,7 @@ def _examination(stack: FakeStack, *skip: str) -> Examination:
     return Examination(where, Settings(), frozenset(skip), 5.0)
 
 
-def test_hops_are_told_as_they_go(stack: FakeStack) -> None:
+def test_hops_are_reported_one_by_one(stack: FakeStack) -> None:
     """Each by its name before it is looked at, and whole when it is over."""
     said: list[str] = []
     report = _examination(stack).report(
@@ -40,7 +40,7 @@ def test_hops_are_told_as_they_go(stack: FakeStack) -> None:
     assert report.broken == ()
 
 
-def test_several_troubles_of_one_hop_are_all_told(stack: FakeStack) -> None:
+def test_several_troubles_of_one_hop_are_all_reported(stack: FakeStack) -> None:
     """Prometheus is asked everything, though its first answer was a trouble."""
     stack.flags = {"enable-feature": "", "web.enable-otlp-receiver": "false"}
     (hop,) = _examination(stack).report().broken
@@ -118,7 +118,7 @@ def test_defaults_are_those_of_the_compose_file() -> None:
         ),
     ],
 )
-def test_collector_is_where_the_environment_says(
+def test_collector_address_is_from_the_environment(
     environ: dict[str, str], expected: str
 ) -> None:
     """By OpenTelemetry's names; without a scheme it is TLS, as in the exporter."""

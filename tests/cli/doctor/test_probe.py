@@ -59,7 +59,7 @@ def test_login_is_sent(check: Check) -> None:
         assert web.requests[0][1]["Authorization"] == "Basic bWU6eW91"
 
 
-def test_this_machine_is_not_asked_through_a_proxy(
+def test_this_machine_is_reached_without_a_proxy(
     check: Check, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A host that is far away is."""
@@ -135,7 +135,7 @@ def test_silent_server_is_named() -> None:
         (418, "the server there is not jaeger (HTTP 418)", "--jaeger URL"),
     ],
 )
-def test_strangers_are_told_apart(
+def test_wrong_servers_are_identified(
     check: Check, status: int, reason: str, remedy: str
 ) -> None:
     """One that requires a login, one that is not ready, and one that is another."""
@@ -314,7 +314,7 @@ def test_every_text_is_used() -> None:
     assert [name for name in probe.FINDINGS if f'"{name}"' not in code] == []
 
 
-def test_trouble_says_its_reason() -> None:
+def test_trouble_has_its_reason() -> None:
     """In a traceback, too."""
     trouble = Trouble(Finding("gone", "get it back"))
     assert str(trouble) == "gone"

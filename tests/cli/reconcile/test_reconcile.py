@@ -129,7 +129,7 @@ def answers(url: str, export: Path, capsys: pytest.CaptureFixture[str]) -> Any:
     return code, rows, content["remarks"]
 
 
-def test_days_are_asked_of_a_prometheus(
+def test_days_are_read_from_a_prometheus(
     export: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Each day by itself, also one that the export lacks."""
@@ -156,7 +156,7 @@ def bucket(day: int, tokens: int | None, **start: object) -> dict[str, object]:
     )
 
 
-def test_days_of_which_an_export_says_that_nothing_was_used(
+def test_days_that_an_export_reports_without_usage(
     export: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """What we counted on the first or the last day of it is a gap."""
@@ -189,7 +189,7 @@ def test_days_of_which_an_export_says_that_nothing_was_used(
             assert code == 0
 
 
-def test_a_day_without_restarts_is_exact_and_one_with_them_is_said(
+def test_a_day_without_restarts_is_exact_and_restarts_are_reported(
     export: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """All parts of a day are added up."""

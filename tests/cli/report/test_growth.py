@@ -68,7 +68,7 @@ def test_a_gap_at_the_start_is_no_growth() -> None:
     assert grown(read((tokens(), samples))) == (100_000, 0, 0)
 
 
-def test_what_a_gap_hides_is_in_no_sum_and_is_said() -> None:
+def test_growth_across_a_gap_is_in_no_sum_and_is_reported() -> None:
     """At the start and at the end nobody knows on which side it was counted."""
 
     def count(time: float) -> float:
@@ -440,7 +440,7 @@ def test_many_gaps_are_not_all_named(capsys: pytest.CaptureFixture[str]) -> None
         assert "2025-03-03 07:01 to 2025-03-03 08:00 and 1 more (UTC)" in text
 
 
-def test_what_a_prometheus_refuses_is_told_as_it_says(
+def test_a_refusal_of_prometheus_is_reported_with_its_reason(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     """Its address is right, so the message does not ask for another."""

@@ -29,7 +29,9 @@ def test_json_and_csv(metrics: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr().out.startswith("model,outcome,calls,input_tokens")
 
 
-def test_a_prometheus_is_asked_for_a_time(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_prometheus_is_queried_for_a_period(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     """The default is the last day."""
     now = datetime.now(UTC).timestamp()
     labels = {"__name__": "otel_callbacks_operations_total", "job": "shop"}
