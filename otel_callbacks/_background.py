@@ -87,11 +87,7 @@ _AT_ONCE: Final = (False,)
 
 
 class Tally(Generic[_Entry, _Sums]):
-    """Sums of entries, in the order in which they were added.
-
-    An addition is one append, which never blocks. A reader folds the entries; of two
-    concurrent readers, one shortens the log.
-    """
+    """Sums of entries: an addition never blocks, and a reader folds them in order."""
 
     __slots__ = ("__weakref__", "_fold", "_folded", "_lock", "_log")
 

@@ -56,10 +56,7 @@ _MOST_VALUES: Final = 20_000
 
 
 class ContentError(Exception):
-    """Content could not be read or redacted: names the exception, not its message.
-
-    The message may quote the content.
-    """
+    """Names an exception without its message, which may quote the content."""
 
 
 class Captured(NamedTuple):
@@ -216,10 +213,7 @@ class Capture:
 
 
 def copy_to_agent(run: Any) -> None:
-    """Copy tools and system instructions from a model call to its agent's run.
-
-    LangChain does not pass them to the agent's own run.
-    """
+    """Copy tools and instructions to the agent's run, to which LangChain gives none."""
     content: Content | None = run.content
     if not content or run.request.operation not in semconv.MODEL_OPERATIONS:
         return

@@ -269,10 +269,7 @@ def _name(key: object) -> str:
 def _object(  # noqa: PLR0911 -- one for each kind of object
     value: object, work: Work, depth: int
 ) -> Any:
-    """Convert an object of a data class; name others by their class alone.
-
-    A client or a model holds its API key.
-    """
+    """Convert an object of a data class; name others, which may hold keys."""
     if isinstance(value, enum.Enum):
         return plain(value.value, work, depth - 1)
     if isinstance(value, _BY_THEIR_TEXT):

@@ -238,10 +238,7 @@ SERIES_LIMIT: Final = 10_000
 
 
 class LabelLimits:
-    """Bounds the values of each label and the label sets of each series.
-
-    Not thread-safe. https://prometheus.io/docs/practices/instrumentation/
-    """
+    """Bounds the values of each label and the label sets of each series."""
 
     def __init__(
         self,

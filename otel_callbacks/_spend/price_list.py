@@ -96,10 +96,7 @@ class Sold(NamedTuple):
 
     @property
     def is_own(self) -> bool:
-        """Return whether the model is not listed by another provider.
-
-        The tiers of another provider do not apply to this one.
-        """
+        """Return whether the provider itself lists the model, with its own tiers."""
         return any(self.model is one for one in self.provider.models)
 
     def rates(self, at: datetime, tier: str, *, is_fast: bool = False) -> Rates:
@@ -125,10 +122,8 @@ class Sold(NamedTuple):
         }
 
     def holds(self, at: datetime) -> tuple[int, int]:
-        """Return a range around a time in which its prices hold, Unix nanoseconds.
-
-        Prices change at midnight, UTC, or at a time of day.
-        """
+        """Return a range around a time in which its prices hold, Unix nanoseconds."""
+        # Prices change at midnight, UTC, or at a time of day.
         midnight = at.replace(hour=0, minute=0, second=0, microsecond=0)
         bounds = [midnight, midnight + _DAY]
         for condition in (*_conditions(self.model), *(self.model.price_variants or ())):
