@@ -480,6 +480,7 @@ class Held:
     def __init__(self, *, fails: bool = False) -> None:
         self.reached, self.release = threading.Event(), threading.Event()
         self.fails = fails
+        self.sizes: list[int] = []
         self.tally = Tally(0, self.fold)
         self.thread = threading.Thread(target=self.read, daemon=True)
 
@@ -496,6 +497,7 @@ class Held:
 
     def fold(self, total: int, entries: Sequence[int]) -> int:
         """Add numbers up, in the thread when it may."""
+        self.sizes.append(len(entries))
         if threading.current_thread() is self.thread:
             self.reached.set()
             assert self.release.wait(WAIT_S)
@@ -539,5 +541,7 @@ def test_a_forked_child_folds() -> None:
         held.tally.add(number)
         folds.append(held.tally.read())
     assert folds == [1, 2, 4]
+    # What is folded leaves the log.
+    assert held.sizes[-2:] == [1, 1]
     held.let_go()
     assert held.tally.read() == 4

@@ -137,6 +137,7 @@ def test_providers_of_the_app_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     for provider in theirs:
         assert is_set_up(provider, type(provider))
         provider.shutdown()
+    # A provider of the process can be set once, so none of these tests may set it.
     monkeypatch.setattr(providers, "_closed", set(theirs))
     second = Exports(Settings(**ALL), None)
     second.start(Diagnostics())
@@ -227,6 +228,7 @@ def test_queue_sizes_are_the_sdks(
     if text is not None:
         monkeypatch.setenv("OTEL_BSP_MAX_QUEUE_SIZE", text)
     exports = started(receiver, monkeypatch)
+    # A full queue would show it, and would need a receiver that hangs.
     (sender,) = exports._senders
     assert isinstance(sender, QueueSender)
     assert (sender._size, sender._batch) == (size, min(size, 512))
@@ -268,6 +270,7 @@ def test_a_push_sender_without_a_provider_sends_nothing(
     """It has no reader yet."""
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", receiver.url())
     push = providers.PushSender(Settings(protocol="http/protobuf"))
+    # No provider uses a sender before it has started.
     providers._end([push], WAIT_S)
     assert receiver.counts() == {}
 

@@ -199,6 +199,7 @@ def test_behind_an_unknown_address(address: str) -> None:
 
 def test_providers_of_the_table_are_known() -> None:
     """A renamed provider of genai-prices would leave its models unpriced."""
+    # An unknown provider has no price, as any other without one.
     assert set(_PROVIDERS.values()) <= {one.id for one in SNAPSHOT.providers}
     assert seller(SNAPSHOT, "openai", "", 0) is not None
 

@@ -80,6 +80,7 @@ def test_a_stop_before_the_start_has_finished_works() -> None:
     """The thread may start late, and still stops."""
     before = set(threading.enumerate())
     server = ThreadedServer(_app)  # type: ignore[arg-type]
+    # The thread cannot be made to start late.
     server._server.end()
     server.start()
     server.stop()

@@ -14,6 +14,7 @@ def _reply(question: str, model: str = "gpt-4o-mini", **fields: Any) -> Reply:
     demo_provider.teach(provider, seed=7)
     messages = [{"role": "user", "content": question}, *fields.pop("further", [])]
     json = {"model": model, "messages": messages, **fields}
+    # Over HTTP the delay of a reply could not be compared.
     return provider._reply(Received.of("/v1/chat/completions", json, headers))
 
 

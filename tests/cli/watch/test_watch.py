@@ -138,6 +138,7 @@ def test_the_usual_ports_need_no_setting(monkeypatch: pytest.MonkeyPatch) -> Non
     file = io.StringIO()
     receiver = argparse.Namespace(http_port=4318, grpc_port=4317)
     options = argparse.Namespace(**{**_OPTIONS, "host": "::1"})
+    # The usual ports may be taken where the tests run.
     watch_command._start(Output(file=file, width=80), options, receiver)  # type: ignore[arg-type]
     assert "send here by default" in file.getvalue()
     assert "http://[::1]:4318" in file.getvalue()
