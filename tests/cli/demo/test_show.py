@@ -177,7 +177,11 @@ def test_ctrl_c_ends_the_first_round_early(monkeypatch: pytest.MonkeyPatch) -> N
     listen = loops.add_signal_handler
 
     def listening(loop: Any, number: int, react: Callable[[], object]) -> None:
-        listen(loop, number, lambda: (react(), arrived.set()))
+        def heard() -> None:
+            react()
+            arrived.set()
+
+        listen(loop, number, heard)
 
     async def play(_: Shop) -> list[Exchange]:
         started.set()
