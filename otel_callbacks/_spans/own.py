@@ -203,6 +203,8 @@ class OwnSpan(trace.Span):
         else:
             held = self.attributes_now
             if attributes is not held:
+                for name in attributes:  # moved to the end, as by the SDK
+                    held.pop(name, None)
                 held.update(attributes)
             if len(held) <= ENOUGH and is_silent(tracer.span_processor):
                 ended = sdk.ReadableSpan(

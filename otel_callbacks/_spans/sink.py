@@ -56,6 +56,8 @@ def end_attributes(
     if end.response is not None:
         _add_response(attributes, run.request, end.response, registry)
     if run.named:
+        for name in run.named:  # the SDK moves an attribute that is set again, too
+            attributes.pop(name, None)
         attributes.update(run.named)
     if end.failure is not None:
         _add_failure(attributes, run, end, end.failure)
