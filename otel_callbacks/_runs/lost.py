@@ -110,13 +110,16 @@ class LostRuns:
         if not run.lost:
             run.lost = reason
             run.tick = time.perf_counter_ns()
-        # Remembered first, because another thread may report the end at this moment.
-        run.outcome = outcome
         is_alive = isinstance(run.ref, RunRef) and run.ref() is not None
         remembered = self._remembered if is_alive else self._recent
-        remembered[run.key] = run
+        is_known = remembered.get(run.key) is run  # lost before, by another thread
+        if not is_known:
+            # Before the end, because another thread may report it at this moment.
+            run.outcome = outcome
+            remembered[run.key] = run
         if not self._table.end_lost(run, outcome):
-            remembered.pop(run.key, None)
+            if not is_known:
+                remembered.pop(run.key, None)
             return
         self._counts.add(reason)
         if len(self._recent) > _REMEMBERED:
@@ -140,10 +143,6 @@ class LostRuns:
     def recall(self, key: int) -> Run | None:
         """Return a lost run, if it is still remembered."""
         return self._remembered.get(key) or self._recent.get(key)
-
-    def settle(self) -> None:
-        """End all runs known to be lost."""
-        self._thread.drain()
 
     def later(self, run: Run) -> None:
         """Let the background thread finish an end."""

@@ -282,10 +282,6 @@ class RunTable:
         """Return the open runs, oldest first."""
         return list(self._open.values())
 
-    def settle(self) -> None:
-        """End all runs known to be lost, so that a scrape shows them as ended."""
-        self._lost.settle()
-
     def close(self) -> None:
         """End all open runs as abandoned; safe to call twice, the table goes on."""
         self._lost.close()

@@ -12,6 +12,7 @@ from uuid import UUID, uuid4
 import pytest
 from waiting import WAIT_S
 
+from otel_callbacks._background import background
 from otel_callbacks._diagnostics import Counts
 from otel_callbacks._records import Request
 from otel_callbacks._runs import lost
@@ -117,7 +118,7 @@ async def test_run_forgotten_in_a_task_is_cancelled(table: Table) -> None:
     table.start(run_id)
     del run_id
     gc.collect()
-    table.lost.settle()
+    background.drain()
     wait_for_end(table)
     assert table.ended == [("run", "cancelled", "forgotten")]
 
@@ -136,12 +137,12 @@ async def test_run_of_a_cancelled_task_is_cancelled(table: Table) -> None:
     with pytest.raises(asyncio.CancelledError):
         await task
     await asyncio.sleep(0)
-    table.lost.settle()
+    background.drain()
     wait_for_end(table)
     assert table.ended == [("run", "cancelled", "task_cancelled")]
     del run_id, task
     gc.collect()
-    table.lost.settle()
+    background.drain()
     assert sum(table.counts.read().values()) == 1
 
 
@@ -191,6 +192,16 @@ def test_the_time_limit_is_checked_four_times_within_it() -> None:
     table.lost.close()
 
 
+def test_a_run_that_is_lost_twice_stays_remembered(table: Table) -> None:
+    """Two threads may notice it; the tokens of a late end are counted all the same."""
+    run_id = uuid4()
+    run = table.start(run_id)
+    for reason in (lost.TIME_LIMIT, lost.SIZE_LIMIT):
+        table.lost.lose(run, reason, "abandoned")
+    assert table.ended == [("run", "abandoned", "time_limit")]
+    assert table.lost.recall(run.key) is run
+
+
 def test_lost_runs_that_are_remembered_are_bounded(table: Table) -> None:
     """As long as an id lives, its end may come; of the others a few are kept."""
     ids = [uuid4() for _ in range(1_500)]
@@ -205,6 +216,7 @@ def test_lost_runs_that_are_remembered_are_bounded(table: Table) -> None:
     for key in keys[:1_001]:
         run = table.start(UUID(int=key), str(key))
         table.lost.lose(run, lost.SIZE_LIMIT, "abandoned")
+    background.drain()  # which ends some of them, as their ids are gone
     known = sum(table.lost.recall(key) is not None for key in keys)
     assert 0 < known <= 1_000
 
