@@ -193,10 +193,10 @@ class OTelCallbackHandler(BaseCallbackHandler):
         try:
             if type(run_id) is UUID:
                 self._ticks[run_id.int](_tick())
-                return
-        except Exception:  # noqa: BLE001, S110 -- the first one; read in full below
-            pass
-        self._runs.chunk(run_id)
+            else:
+                self._runs.chunk(run_id)
+        except Exception:  # noqa: BLE001 -- the first one
+            self._runs.chunk(run_id)
 
     def on_stream_event(self, event: object, *, run_id: UUID, **_: Any) -> None:
         """Record the time of a chunk of ``stream_events(version="v3")``."""

@@ -270,7 +270,9 @@ def stopped(
         pass
     finally:
         before.clear()
-        error.__traceback__ = None  # its frames know the id of the run
+        # Their frames know the id of the run: its own, and those of a KeyError that
+        # was handled at that moment.
+        error.__traceback__ = error.__context__ = None
     return seen >= at
 
 
