@@ -682,10 +682,10 @@ def test_late_tokens_reach_the_series_though_the_accounts_fail(
         assert runs.value(ERRORS, where="ledger") == runs.value(ERRORS) == 1
 
 
-def test_a_forked_child_lets_go_of_its_parents_runs() -> None:
+def test_a_forked_child_drops_its_parents_runs() -> None:
     """Both reports of an end may come in the child, and mean nothing there.
 
-    A real child is not measured, so the table itself is told of the fork here.
+    A real child is not measured, so this test calls what runs in a child after a fork.
     """
     diagnostics = Diagnostics(strict=True)
     table = RunTable((), diagnostics, time_limit=60, size_limit=10)
