@@ -9,7 +9,6 @@ the run, once.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import time
 import weakref
 from collections import OrderedDict
@@ -123,11 +122,6 @@ class LostRuns:
             return
         self._counts.add(reason)
         if len(self._recent) > _REMEMBERED:
-            self._forget_oldest()
-
-    def _forget_oldest(self) -> None:
-        """Drop the oldest remembered run, unless another thread does so."""
-        with contextlib.suppress(KeyError):
             self._recent.popitem(last=False)
 
     def end_descendants(

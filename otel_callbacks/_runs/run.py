@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import contextvars
+import functools
 import hashlib
 import time
 import weakref
@@ -53,11 +54,9 @@ class TaskWatch:
     __slots__ = ("runs", "task")
 
     def __init__(
-        self,
-        task: asyncio.Task[Any],
-        on_gc: Callable[[object], None] | None = None,
+        self, task: asyncio.Task[Any], collected: Callable[[object], object]
     ) -> None:
-        self.task = weakref.ref(task, on_gc)
+        self.task = weakref.ref(task, collected)
         self.runs: dict[int, Run] = {}
 
     def is_running(self) -> bool:
@@ -80,25 +79,17 @@ class TaskWatches:
         task = asyncio.current_task()
         if task is None:
             return None
-        watch = self._watches.get(id(task))
-        # A new task may have the id of a collected one.
-        if watch is None or watch.task() is not task:
-            watch = self._watches[id(task)] = TaskWatch(task, self._gone(id(task)))
+        key = id(task)
+        watch = self._watches.get(key)
+        if watch is None:
+            # A task of a closed loop is never done. In one step of C, so that a new
+            # task with its id never finds its watch.
+            collected = functools.partial(self._watches.pop, key)
+            watch = self._watches[key] = TaskWatch(task, collected)
             # An empty context: the current one would keep its spans alive.
             task.add_done_callback(self._done, context=contextvars.Context())
         watch.runs[run.key] = run
         return watch
-
-    def _gone(self, key: int) -> Callable[[object], None]:
-        """Return a callback that drops a task of a closed loop, which is never done."""
-        watches = self._watches
-
-        def forget(task: object) -> None:
-            watch = watches.get(key)
-            if watch is not None and watch.task is task:
-                watches.pop(key, None)
-
-        return forget
 
     def _done(self, task: asyncio.Task[Any]) -> None:
         """Handle the end of a task: its runs are lost if it was cancelled."""

@@ -125,28 +125,14 @@ async def test_outside_a_task_nothing_is_watched() -> None:
     assert watched() == 0
 
 
-async def test_task_with_the_id_of_one_that_is_gone() -> None:
-    """A watch that another task has left behind is not taken for this one's."""
-    owner = Owner()
-    task = asyncio.current_task()
-    other = asyncio.create_task(asyncio.sleep(0))
-    assert task is not None
-    # The id of a task that is gone cannot be had at will.
-    left = owner.watches._watches[id(task)] = TaskWatch(other)
-    watch = owner.watches.watch(a_run(1))
-    assert watch is not left
-    assert watch is not None
-    assert watch.task() is task
-    assert left.runs == {}
-    await other
-
-
 async def test_tasks_are_held_weakly() -> None:
-    """A watch does not keep the task, nor the ids of its runs, alive."""
-    task = asyncio.create_task(asyncio.sleep(0))
-    watch = TaskWatch(task)
+    """A watch does not keep the task alive."""
+    owner = Owner()
+    task = asyncio.create_task(start_and_wait(owner, 1))
+    await asyncio.sleep(0)
+    (watch,) = watches_of_all()
     assert watch.is_running()
-    await task
+    await cancel(task)
     assert not watch.is_running()
     ref = weakref.ref(task)
     del task
@@ -211,20 +197,3 @@ def test_task_of_a_closed_loop_is_forgotten() -> None:
     gc.collect()
     assert watched() == 0
     assert owner.told == []
-
-
-def test_watch_of_a_new_task_stays() -> None:
-    """A task that goes takes the watch of no other one that has its id by now."""
-    owner = Owner()
-    # The id of a task that is gone cannot be had at will.
-    forget = owner.watches._gone(1)
-    forget(object())
-
-    class Watch:
-        """Of another task."""
-
-        task = None
-
-    owner.watches._watches[1] = Watch()  # type: ignore[assignment]
-    forget(object())
-    assert 1 in owner.watches._watches
