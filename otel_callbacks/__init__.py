@@ -13,7 +13,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
-    from otel_callbacks._embeddings.wrapper import TracedEmbeddings
+    from otel_callbacks._instrument.embeddings import TracedEmbeddings
     from otel_callbacks._instrument.switch import instrument, uninstrument
     from otel_callbacks._setting_values import SettingError
     from otel_callbacks.accounting import BudgetExceeded, TrackedUsage, track_usage
@@ -41,7 +41,7 @@ _HOME: Final = {
     "OTelCallbackHandler": "handler",
     "SettingError": "_setting_values",
     "Settings": "settings",
-    "TracedEmbeddings": "_embeddings.wrapper",
+    "TracedEmbeddings": "_instrument.embeddings",
     "TrackedUsage": "accounting",
     "configure": "configure",
     "instrument": "_instrument.switch",

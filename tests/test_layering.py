@@ -55,12 +55,11 @@ ARROWS: dict[str, set[str]] = {
     },
     "handler": {*LEAVES, "_content", "_pipeline", "_readers", "_runs", "settings"},
     "configure": {*LEAVES, "_content", "_export", "handler", "settings"},
-    "_embeddings": {*LEAVES, "_readers", "_spans", "handler"},
     "_instrument": {
         *LEAVES,
         "_content",
-        "_embeddings",
         "_pipeline",
+        "_readers",
         "_runs",
         "_spans",
         "_spend",
@@ -69,7 +68,6 @@ ARROWS: dict[str, set[str]] = {
     },
     "accounting": {"_instrument", "_spend"},
     "__init__": {
-        "_embeddings",
         "_instrument",
         "_setting_values",
         "accounting",
@@ -82,7 +80,6 @@ ARROWS: dict[str, set[str]] = {
 OUTSIDE = {
     "opentelemetry.sdk": {"_export", "_spans", "configure", "testing", "cli"},
     "opentelemetry": {
-        "_embeddings",
         "_events",
         "_export",
         "_instrument",
@@ -98,7 +95,6 @@ OUTSIDE = {
     "prometheus_client": {"_metrics", "_pipeline", "configure", "testing", "cli"},
     "langchain_core": {
         "_content",
-        "_embeddings",
         "_instrument",
         "_readers",
         "handler",

@@ -10,7 +10,7 @@ from opentelemetry.context import Context
 
 from otel_callbacks import _semconv as semconv
 from otel_callbacks._data import data_beside
-from otel_callbacks._embeddings.wrapper import subclasses
+from otel_callbacks._instrument.embeddings import subclasses
 from otel_callbacks._spans import current as current_span
 
 if TYPE_CHECKING:

@@ -16,12 +16,12 @@ from typing import TYPE_CHECKING, Any, Final
 from langchain_core.tracers.context import register_configure_hook
 
 from otel_callbacks._background import ForkSafeLock
-from otel_callbacks._embeddings.wrapper import unwrap_embeddings, wrap_embeddings
+from otel_callbacks._instrument.embeddings import unwrap_embeddings, wrap_embeddings
+from otel_callbacks._instrument.methods import STREAMS
 from otel_callbacks._instrument.other_instrumentations import (
     suppress_others,
     warn_of_others,
 )
-from otel_callbacks._instrument.stream_ids import unwrap_streams, wrap_streams
 from otel_callbacks._pipeline import ledger_only
 from otel_callbacks._runs.lifecycle import Lifecycle
 from otel_callbacks._setting_values import YES_OR_NO, flag, read_setting
@@ -136,7 +136,8 @@ class _Hook:
         """Return the handler that LangChain adds, if any."""
         if self.instrumenting is not None:
             # The app may have imported more packages since then.
-            wrap_streams()
+            for method in STREAMS:
+                method.wrap()
             if not self.is_warned:
                 self.is_warned = True
                 warn_of_others(self.instrumenting.diagnostics)
@@ -168,7 +169,8 @@ def instrument_with(handler: OTelCallbackHandler | None) -> None:
     _hook.instrumenting = handler
     suppress_others(on=handler is not None)
     if handler is None:
-        unwrap_streams()
+        for method in STREAMS:
+            method.unwrap()
         _hook.is_warned = False
 
 

@@ -12,15 +12,14 @@ import pytest
 from langchain_core.embeddings import Embeddings
 from openai.resources.embeddings import Embeddings as Client
 
-from otel_callbacks._embeddings.reader import (
+from otel_callbacks._instrument.embeddings import (
+    CLIENTS,
     Answer,
+    EmbeddingsStart,
     answers,
-    embeddings_request,
     embeddings_response,
     held,
     leaf,
-    unwrap_clients,
-    wrap_clients,
 )
 from otel_callbacks._records import Usage
 
@@ -28,6 +27,18 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from otel_callbacks.testing import FakeOpenAI
+
+
+def _wrap() -> None:
+    """Wrap the methods of OpenAI's clients."""
+    for method in CLIENTS:
+        method.wrap()
+
+
+def _unwrap() -> None:
+    """Restore the methods of OpenAI's clients."""
+    for method in CLIENTS:
+        method.unwrap()
 
 
 class Plain(Embeddings):
@@ -63,7 +74,7 @@ def of_package(package: str, name: str = "Vectors") -> type[Plain]:
 )
 def test_the_provider_comes_from_the_class(kind: type[Plain], provider: str) -> None:
     """By a table, else by the package that LangChain's providers have each."""
-    request = embeddings_request(kind(model="m"))
+    request = EmbeddingsStart(kind(model="m"), None, None).read()
     assert request.provider.replace(".ai.openai", "") == provider
 
 
@@ -72,7 +83,7 @@ def test_the_address_is_the_one_that_the_client_asks() -> None:
     client = SimpleNamespace(_client=SimpleNamespace(base_url="http://10.0.0.7:81/v1"))
     kind = of_package("langchain_openai.base", "OpenAIEmbeddings")
     asked = kind(model="m", client=client)
-    assert embeddings_request(asked).attributes == {
+    assert EmbeddingsStart(asked, None, None).read().attributes == {
         "gen_ai.operation.name": "embeddings",
         "gen_ai.provider.name": "openai",
         "gen_ai.request.model": "m",
@@ -80,12 +91,12 @@ def test_the_address_is_the_one_that_the_client_asks() -> None:
         "server.port": 81,
     }
     elsewhere = kind(model="m", openai_api_base="http://10.0.0.8/v1")
-    assert embeddings_request(elsewhere).server_address == "10.0.0.8"
+    assert EmbeddingsStart(elsewhere, None, None).read().server_address == "10.0.0.8"
 
 
 def test_nothing_is_made_up() -> None:
     """Embeddings that say nothing of themselves are an operation without a name."""
-    request = embeddings_request(Plain())
+    request = EmbeddingsStart(Plain(), None, None).read()
     assert request.attributes == {"gen_ai.operation.name": "embeddings"}
     response = embeddings_response(([], None))
     assert (response.usage, response.attributes) == (None, {})
@@ -145,12 +156,12 @@ ASKED: dict[str, Any] = {"model": "text-embedding-3-small", "input": ["Tulips."]
 @pytest.fixture
 def noted() -> Iterator[list[Answer]]:
     """Note the answers of this test."""
-    wrap_clients()
+    _wrap()
     found: list[Answer] = []
     before = answers.set(found)
     yield found
     answers.reset(before)
-    unwrap_clients()
+    _unwrap()
 
 
 async def test_answers_are_noted(noted: list[Answer], server: FakeOpenAI) -> None:
@@ -166,41 +177,41 @@ async def test_answers_are_noted(noted: list[Answer], server: FakeOpenAI) -> Non
 
 def test_outside_of_a_span_nothing_is_noted(server: FakeOpenAI) -> None:
     """The method then does what it did."""
-    wrap_clients()
+    _wrap()
     with openai.OpenAI(base_url=server.base_url, api_key="sk-test") as client:
         assert client.embeddings.create(**ASKED).usage.prompt_tokens > 0
     assert answers.get() is None
-    unwrap_clients()
+    _unwrap()
 
 
 def test_it_is_undone(monkeypatch: pytest.MonkeyPatch) -> None:
     """Twice is once; what others have put around it since stays."""
-    unwrap_clients()
+    _unwrap()
     original = vars(Client)["create"]
-    wrap_clients()
+    _wrap()
     wrapped = vars(Client)["create"]
-    wrap_clients()
+    _wrap()
     assert vars(Client)["create"] is wrapped
-    unwrap_clients()
-    unwrap_clients()
+    _unwrap()
+    _unwrap()
     assert vars(Client)["create"] is original
     others = functools.partialmethod(original)
     monkeypatch.setattr(Client, "create", others)
-    unwrap_clients()
+    _unwrap()
     assert vars(Client)["create"] is others
 
 
 def test_without_the_client(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing is imported for it."""
     monkeypatch.delitem(sys.modules, "openai.resources.embeddings")
-    wrap_clients()
-    unwrap_clients()
+    _wrap()
+    _unwrap()
     assert "openai.resources.embeddings" not in sys.modules
 
 
 def test_a_wrapper_with_our_mark_stays(monkeypatch: pytest.MonkeyPatch) -> None:
     """functools.wraps copies the mark; what carries it only so is somebody else's."""
-    wrap_clients()
+    _wrap()
     ours = vars(Client)["create"]
 
     @functools.wraps(ours)
@@ -208,7 +219,7 @@ def test_a_wrapper_with_our_mark_stays(monkeypatch: pytest.MonkeyPatch) -> None:
         return ours(*args, **kwargs)
 
     monkeypatch.setattr(Client, "create", theirs)
-    unwrap_clients()
+    _unwrap()
     assert vars(Client)["create"] is theirs
     monkeypatch.undo()
-    unwrap_clients()
+    _unwrap()

@@ -15,13 +15,13 @@ from langchain_openai import OpenAIEmbeddings
 from opentelemetry import trace
 
 from otel_callbacks import OTelCallbackHandler, Settings, TracedEmbeddings, track_usage
-from otel_callbacks._embeddings.reader import unwrap_clients
-from otel_callbacks._embeddings.wrapper import (
+from otel_callbacks._instrument import switch
+from otel_callbacks._instrument.embeddings import (
+    CLIENTS,
     innermost_run_id,
     unwrap_embeddings,
     wrap_embeddings,
 )
-from otel_callbacks._instrument import switch
 from otel_callbacks.testing import Reply
 
 if TYPE_CHECKING:
@@ -305,7 +305,8 @@ async def test_nothing_is_left_behind(server: FakeOpenAI, telemetry: Capture) ->
         Embeddings as Client,
     )
 
-    unwrap_clients()
+    for method in CLIENTS:
+        method.unwrap()
     before = dict(vars(OpenAIEmbeddings)), vars(Client)["create"]
     own = vars(Both)["embed_query"]
     switch.instrument_with(telemetry.handler)

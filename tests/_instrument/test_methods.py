@@ -1,4 +1,4 @@
-"""The response id of a stream, which langchain-openai drops."""
+"""Methods of other packages that are wrapped, and what streams then keep."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 from langchain_core.messages import AIMessageChunk
 from langchain_openai.chat_models.base import BaseChatOpenAI
 
-from otel_callbacks._instrument.stream_ids import unwrap_streams, wrap_streams
+from otel_callbacks._instrument.methods import STREAMS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -22,12 +22,24 @@ NAME = "chat gpt-4o-mini"
 METHOD = "_convert_chunk_to_generation_chunk"
 
 
+def _wrap() -> None:
+    """Wrap the methods that are imported."""
+    for method in STREAMS:
+        method.wrap()
+
+
+def _unwrap() -> None:
+    """Restore the methods."""
+    for method in STREAMS:
+        method.unwrap()
+
+
 @pytest.fixture
 def _wrapped() -> Iterator[None]:
     """Wrap the method for one test."""
-    assert wrap_streams()
+    _wrap()
     yield
-    unwrap_streams()
+    _unwrap()
 
 
 @pytest.mark.usefixtures("_wrapped")
@@ -59,39 +71,39 @@ def test_without_it_there_is_none(chat: Callable[..., Any], telemetry: Capture) 
 def test_it_is_undone() -> None:
     """Twice is once."""
     original = vars(BaseChatOpenAI)[METHOD]
-    assert wrap_streams()
+    _wrap()
     wrapped = vars(BaseChatOpenAI)[METHOD]
     assert wrapped is not original
-    assert wrap_streams()
+    _wrap()
     assert vars(BaseChatOpenAI)[METHOD] is wrapped
     # A chunk that LangChain makes no message of stays none.
     assert wrapped(
         object.__new__(BaseChatOpenAI), {"type": "content.delta"}, Any, {}
     ) is (None)
-    unwrap_streams()
-    unwrap_streams()
+    _unwrap()
+    _unwrap()
     assert vars(BaseChatOpenAI)[METHOD] is original
 
 
 def test_without_langchain_openai(monkeypatch: pytest.MonkeyPatch) -> None:
     """It is not imported for it, and asked for again later."""
     monkeypatch.delitem(sys.modules, "langchain_openai.chat_models.base")
-    assert not wrap_streams()
-    unwrap_streams()
+    _wrap()
+    _unwrap()
 
 
 def test_another_langchain_openai(monkeypatch: pytest.MonkeyPatch) -> None:
     """Where the method is gone, nothing is left to be done."""
     monkeypatch.delattr(BaseChatOpenAI, METHOD)
-    assert wrap_streams()
-    unwrap_streams()
+    _wrap()
+    _unwrap()
 
 
 @pytest.mark.parametrize("first", [True, False])
 def test_what_others_wrap_stays(monkeypatch: pytest.MonkeyPatch, first: bool) -> None:  # noqa: FBT001 -- a parameter
     """Another instrumentation's wrapper is neither taken for ours nor taken away."""
     if not first:
-        assert wrap_streams()
+        _wrap()
     below = vars(BaseChatOpenAI)[METHOD]
 
     @functools.wraps(below)
@@ -99,12 +111,12 @@ def test_what_others_wrap_stays(monkeypatch: pytest.MonkeyPatch, first: bool) ->
         return below(*args, **kwargs)
 
     monkeypatch.setattr(BaseChatOpenAI, METHOD, theirs)
-    assert wrap_streams()
+    _wrap()
     assert (vars(BaseChatOpenAI)[METHOD] is theirs) is not first
-    unwrap_streams()
+    _unwrap()
     assert vars(BaseChatOpenAI)[METHOD] is theirs
     monkeypatch.undo()
-    unwrap_streams()
+    _unwrap()
 
 
 class Dumped:
@@ -134,7 +146,7 @@ def test_anthropics_first_event_is_kept(monkeypatch: pytest.MonkeyPatch) -> None
     first = types.SimpleNamespace(type="message_start", message=begun)
     model: Any = ChatAnthropic()
     make = "_make_message_chunk_from_anthropic_event"
-    assert wrap_streams()
+    _wrap()
     try:
         message, _ = getattr(model, make)(first)
         assert message.response_metadata == {
@@ -146,6 +158,6 @@ def test_anthropics_first_event_is_kept(monkeypatch: pytest.MonkeyPatch) -> None
             message, _ = getattr(model, make)(other)
             assert kind == "ping" or message.response_metadata == {}
     finally:
-        unwrap_streams()
+        _unwrap()
     message, _ = getattr(model, make)(first)
     assert message.response_metadata == {}
