@@ -16,7 +16,7 @@ from otel_callbacks.testing import replies
 from otel_callbacks.testing.replies import Reply, Tokens
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping
 
     from otel_callbacks.testing.replies import Received
 
@@ -29,79 +29,6 @@ def event(data: Mapping[str, Any], name: str = "") -> bytes:
     """Return one server-sent event."""
     head = f"event: {name}\n" if name else ""
     return f"{head}data: {json.dumps(data)}\n\n".encode()
-
-
-def streamed_chat(exchange: Exchange) -> Body:
-    """Return the stream of a chat completion: one chunk for each token.
-
-    Usage is in a last chunk without choices, if requested.
-    """
-    head = chat_head(exchange, "chat.completion.chunk")
-    texts = exchange.texts([exchange.received.text])
-    choices = [
-        choice
-        for index, text in enumerate(texts)
-        for choice in _chat_choices(exchange, index, text)
-    ]
-    return _stream(head, choices, exchange.tokens(texts))
-
-
-def streamed_text(exchange: Exchange) -> Body:
-    """Return the stream of a text completion: one chunk for each token."""
-    texts = exchange.texts(exchange.received.prompts)
-    choices = [
-        {"index": index, "text": piece, "logprobs": None, "finish_reason": reason}
-        for index, text in enumerate(texts)
-        for piece, reason in [
-            *((piece, None) for piece in replies.pieces_of(text)),
-            ("", exchange.finish_reason()),
-        ]
-    ]
-    return _stream(text_head(exchange), choices, exchange.tokens(texts))
-
-
-def _stream(
-    head: Mapping[str, Any], choices: list[dict[str, Any]], tokens: Tokens | None
-) -> Body:
-    """Return chunks with choices, then the usage, then the closing line."""
-    chunks = [{**head, "choices": [choice]} for choice in choices]
-    if tokens is not None:
-        chunks = [{**chunk, "usage": None} for chunk in chunks]
-        chunks.append({**head, "choices": [], "usage": usage_of(tokens)})
-    pieces = (*map(event, chunks), _DONE)
-    return Body(EVENT_STREAM, pieces, tokens, usage_at=len(chunks) - 1)
-
-
-def _chat_choices(
-    exchange: Exchange, index: int, text: str
-) -> Iterator[dict[str, Any]]:
-    """Yield one answer as choices of chunks."""
-    deltas: list[dict[str, Any]] = [{"role": "assistant", "content": ""}]
-    deltas += [{"content": piece} for piece in replies.pieces_of(text)]
-    for place, call in enumerate(exchange.tool_calls()):
-        deltas += _tool_deltas(place, call)
-    for delta in deltas:
-        yield _choice(index, delta, None)
-    yield _choice(index, {}, exchange.finish_reason())
-
-
-def _tool_deltas(place: int, call: dict[str, Any]) -> list[dict[str, Any]]:
-    """Return a tool call in three pieces: its name, then its arguments in halves."""
-    arguments = call["function"]["arguments"]
-    half = len(arguments) // 2
-    name = {"name": call["function"]["name"], "arguments": ""}
-    first = {"index": place, "id": call["id"], "type": "function", "function": name}
-    rest = [
-        {"index": place, "function": {"arguments": piece}}
-        for piece in (arguments[:half], arguments[half:])
-    ]
-    return [{"tool_calls": [one]} for one in (first, *rest)]
-
-
-def _choice(index: int, delta: dict[str, Any], reason: str | None) -> dict[str, Any]:
-    """Return one choice of a chunk."""
-    choice = {"index": index, "delta": delta, "logprobs": None}
-    return {**choice, "finish_reason": reason}
 
 
 class Body(NamedTuple):
@@ -175,63 +102,209 @@ class Exchange:
         )
 
 
+class _Answer(NamedTuple):
+    """The fields of one choice: of the whole one, and of each piece of a stream."""
+
+    whole: dict[str, Any]
+    pieces: list[dict[str, Any]]
+
+
 def chat(exchange: Exchange) -> Body:
-    """Return the body of a chat completion."""
+    """Return a chat completion, whole or as one chunk for each token."""
     texts = exchange.texts([exchange.received.text])
-    calls = {"tool_calls": exchange.tool_calls()} if exchange.reply.tool_calls else {}
-    tokens = exchange.tokens(texts)
-    choices = [
-        {
-            "index": index,
-            "message": {
-                "role": "assistant",
-                "content": text or None,
-                "refusal": None,
-                **calls,
-            },
-            "logprobs": None,
-            "finish_reason": exchange.finish_reason(),
-        }
-        for index, text in enumerate(texts)
-    ]
-    return plain({**chat_head(exchange, "chat.completion"), "choices": choices}, tokens)
-
-
-def chat_head(exchange: Exchange, kind: str) -> dict[str, Any]:
-    """Return the first fields of a chat completion and of each of its chunks."""
-    return {
+    calls = exchange.tool_calls()
+    message: dict[str, Any] = {"role": "assistant", "refusal": None}
+    if calls:
+        message["tool_calls"] = calls
+    answers = []
+    for text in texts:
+        deltas: list[dict[str, Any]] = [{"role": "assistant", "content": ""}]
+        deltas += [{"content": piece} for piece in replies.pieces_of(text)]
+        for place, call in enumerate(calls):
+            deltas += _tool_deltas(place, call)
+        whole = {"message": {**message, "content": text or None}}
+        answers.append(_Answer(whole, [{"delta": one} for one in (*deltas, {})]))
+    head = {
         "id": exchange.response_id("chatcmpl-"),
-        "object": kind,
-        "created": int(time.time()),
-        "model": exchange.model,
+        "object": f"chat.completion{'.chunk' * exchange.received.stream}",
         "service_tier": exchange.reply.service_tier,
         "system_fingerprint": exchange.reply.system_fingerprint,
     }
+    return _completion(exchange, head, answers, exchange.tokens(texts))
 
 
 def text(exchange: Exchange) -> Body:
-    """Return the body of a text completion: one usage for all prompts."""
+    """Return a text completion, whole or as one chunk for each token."""
     texts = exchange.texts(exchange.received.prompts)
-    choices = [
-        {
-            "index": index,
-            "text": text,
-            "logprobs": None,
-            "finish_reason": exchange.finish_reason(),
-        }
-        for index, text in enumerate(texts)
+    answers = [
+        _Answer(
+            {"text": text},
+            [{"text": piece} for piece in (*replies.pieces_of(text), "")],
+        )
+        for text in texts
     ]
-    return plain({**text_head(exchange), "choices": choices}, exchange.tokens(texts))
+    head = {"id": exchange.response_id("cmpl-"), "object": "text_completion"}
+    return _completion(exchange, head, answers, exchange.tokens(texts))
 
 
-def text_head(exchange: Exchange) -> dict[str, Any]:
-    """Return the first fields of a text completion and of each of its chunks."""
+def _completion(
+    exchange: Exchange,
+    head: Mapping[str, Any],
+    answers: list[_Answer],
+    tokens: Tokens | None,
+) -> Body:
+    """Return answers with one usage: a stream's is in a last chunk without choices."""
+    head = {**head, "created": int(time.time()), "model": exchange.model}
+    reason = exchange.finish_reason()
+    usual = {"logprobs": None, "finish_reason": None}
+    if not exchange.received.stream:
+        choices = [
+            {**usual, **answer.whole, "index": index, "finish_reason": reason}
+            for index, answer in enumerate(answers)
+        ]
+        usage = {} if tokens is None else {"usage": usage_of(tokens)}
+        return plain({**head, "choices": choices, **usage}, tokens)
+    chunks = []
+    for index, answer in enumerate(answers):
+        pieces = [{**usual, **piece, "index": index} for piece in answer.pieces]
+        pieces[-1]["finish_reason"] = reason
+        chunks += [{**head, "choices": [piece]} for piece in pieces]
+    if tokens is not None:
+        chunks = [{**chunk, "usage": None} for chunk in chunks]
+        chunks.append({**head, "choices": [], "usage": usage_of(tokens)})
+    sent = (*map(event, chunks), _DONE)
+    return Body(EVENT_STREAM, sent, tokens, usage_at=len(chunks) - 1)
+
+
+def _tool_deltas(place: int, call: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return a tool call in three pieces: its name, then its arguments in halves."""
+    arguments = call["function"]["arguments"]
+    half = len(arguments) // 2
+    first = {**call, "function": {**call["function"], "arguments": ""}}
+    rest = [
+        {"function": {"arguments": piece}}
+        for piece in (arguments[:half], arguments[half:])
+    ]
+    return [{"tool_calls": [{"index": place, **one}]} for one in (first, *rest)]
+
+
+def response(exchange: Exchange) -> Body:
+    """Return a response of the Responses API; a stream's usage is in its last event."""
+    tokens = exchange.tokens([_text(exchange)])
+    whole = _response(exchange, tokens)
+    if not exchange.received.stream:
+        return plain(whole, tokens)
+    started = {**whole, "status": "in_progress", "output": [], "usage": None}
+    events: list[dict[str, Any]] = [
+        {"type": "response.created", "response": started},
+        {"type": "response.in_progress", "response": started},
+    ]
+    for place, item in enumerate(whole["output"]):
+        is_message = item["type"] == "message"
+        empty: dict[str, Any] = {"content": []} if is_message else {"arguments": ""}
+        began = {**item, "status": "in_progress", **empty}
+        events += [
+            {
+                "type": "response.output_item.added",
+                "output_index": place,
+                "item": began,
+            },
+            *(_message_events(item) if is_message else _call_events(place, item)),
+            {"type": "response.output_item.done", "output_index": place, "item": item},
+        ]
+    events.append({"type": "response.completed", "response": whole})
+    pieces = tuple(
+        event({**one, "sequence_number": number}, one["type"])
+        for number, one in enumerate(events)
+    )
+    return Body(EVENT_STREAM, pieces, tokens, usage_at=len(pieces) - 1)
+
+
+def _text(exchange: Exchange) -> str:
+    """Return the answer's text."""
+    return exchange.texts([exchange.received.text])[0]
+
+
+def _response(exchange: Exchange, tokens: Tokens | None) -> dict[str, Any]:
+    """Return the whole response object."""
+    number = exchange.number
+    output: list[dict[str, Any]] = [
+        {
+            "type": "function_call",
+            "id": f"fc_flower{number:06d}_{index}",
+            "call_id": call["id"],
+            "status": "completed",
+            **call["function"],
+        }
+        for index, call in enumerate(exchange.tool_calls())
+    ]
+    if not output:
+        part = {"type": "output_text", "text": _text(exchange), "annotations": []}
+        output.append(
+            {
+                "type": "message",
+                "id": f"msg_flower{number:06d}",
+                "status": "completed",
+                "role": "assistant",
+                "content": [part],
+            }
+        )
     return {
-        "id": exchange.response_id("cmpl-"),
-        "object": "text_completion",
-        "created": int(time.time()),
+        "id": exchange.response_id("resp_"),
+        "object": "response",
+        "created_at": int(time.time()),
+        "status": "completed",
+        "error": None,
+        "incomplete_details": None,
+        "instructions": None,
+        "metadata": {},
         "model": exchange.model,
+        "output": output,
+        "parallel_tool_calls": True,
+        "service_tier": exchange.reply.service_tier,
+        "temperature": 1.0,
+        "tool_choice": "auto",
+        "tools": exchange.received.json.get("tools", []),
+        "top_p": 1.0,
+        "usage": None if tokens is None else _usage_of_response(tokens),
     }
+
+
+def _usage_of_response(tokens: Tokens) -> dict[str, Any]:
+    """Return the ``usage`` of a response."""
+    return {
+        "input_tokens": tokens.input,
+        "input_tokens_details": {"cached_tokens": tokens.cached},
+        "output_tokens": tokens.output,
+        "output_tokens_details": {"reasoning_tokens": tokens.reasoning},
+        "total_tokens": tokens.total,
+    }
+
+
+def _message_events(item: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return the events of a text message, between its start and its end."""
+    at = {"item_id": item["id"], "output_index": 0, "content_index": 0}
+    part = item["content"][0]
+    kind = "response.output_text"
+    return [
+        {"type": "response.content_part.added", **at, "part": {**part, "text": ""}},
+        *(
+            {"type": f"{kind}.delta", **at, "delta": piece, "logprobs": []}
+            for piece in replies.pieces_of(part["text"])
+        ),
+        {"type": f"{kind}.done", **at, "text": part["text"], "logprobs": []},
+        {"type": "response.content_part.done", **at, "part": part},
+    ]
+
+
+def _call_events(place: int, item: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return the events of a tool call, between its start and its end."""
+    at = {"item_id": item["id"], "output_index": place}
+    kind = "response.function_call_arguments"
+    return [
+        {"type": f"{kind}.delta", **at, "delta": item["arguments"]},
+        {"type": f"{kind}.done", **at, "arguments": item["arguments"]},
+    ]
 
 
 def embeddings(exchange: Exchange) -> Body:
@@ -255,25 +328,21 @@ def embeddings(exchange: Exchange) -> Body:
         }
         for index, vector in enumerate(vectors)
     ]
-    tokens = exchange.tokens([])
-    head = {"object": "list", "model": exchange.model, "data": data}
-    if tokens is None:
-        return plain(head, None)
-    usage = {"prompt_tokens": tokens.input, "total_tokens": tokens.input}
-    return plain({**head, "usage": usage}, tokens)
+    body: dict[str, Any] = {"object": "list", "model": exchange.model, "data": data}
+    if (tokens := exchange.tokens([])) is not None:
+        body["usage"] = {"prompt_tokens": tokens.input, "total_tokens": tokens.input}
+    return plain(body, tokens)
 
 
 def failure(exchange: Exchange) -> Body:
     """Return the body of an error."""
     kind, code, message = exchange.reply.error
     error = {"message": message, "type": kind, "param": None, "code": code}
-    return plain({"error": error}, None)
+    return plain({"error": error})
 
 
-def plain(body: Mapping[str, Any], tokens: Tokens | None) -> Body:
+def plain(body: Mapping[str, Any], tokens: Tokens | None = None) -> Body:
     """Return a JSON body in two halves, so that a fault can occur between them."""
-    if tokens is not None and "usage" not in body:
-        body = {**body, "usage": usage_of(tokens)}
     raw = json.dumps(body).encode()
     half = len(raw) // 2
     return Body("application/json", (raw[:half], raw[half:]), tokens, usage_at=1)

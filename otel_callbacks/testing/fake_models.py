@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from abc import abstractmethod
 from typing import TYPE_CHECKING, Any
 
 from langchain_core.language_models import BaseChatModel, BaseLLM, LangSmithParams
@@ -25,11 +26,6 @@ from pydantic import BaseModel, ConfigDict
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
-
-    from langchain_core.callbacks import (
-        AsyncCallbackManagerForLLMRun,
-        CallbackManagerForLLMRun,
-    )
 
 
 class _Behaviour(BaseModel):
@@ -56,17 +52,55 @@ class _Behaviour(BaseModel):
             ls_model_type="chat" if isinstance(self, BaseChatModel) else "llm",
         )
 
-    def pieces(self) -> list[str]:
-        """Return the answer in pieces of about equal length."""
-        size = max(1, -(-len(self.answer) // max(1, self.chunks)))
-        starts = range(0, len(self.answer), size)
-        return [self.answer[start : start + size] for start in starts]
+    def _generate(self, *asked: Any, **_: Any) -> Any:
+        """Answer in the caller's thread."""
+        time.sleep(self.delay)
+        return self._result(asked[0])
 
-    def fail(self, sent: int | None = None) -> None:
+    async def _agenerate(self, *asked: Any, **_: Any) -> Any:
+        """Answer in the caller's event loop."""
+        await asyncio.sleep(self.delay)
+        return self._result(asked[0])
+
+    def _stream(self, *_: Any, run_manager: Any = None, **__: Any) -> Iterator[Any]:
+        """Stream the answer; of a chat model, LangChain reports the tokens itself."""
+        for chunk in self._chunks():
+            time.sleep(self.delay)
+            if run_manager is not None and isinstance(self, BaseLLM):
+                run_manager.on_llm_new_token(chunk.text)
+            yield chunk
+
+    async def _astream(
+        self, *_: Any, run_manager: Any = None, **__: Any
+    ) -> AsyncIterator[Any]:
+        """Stream the answer in the caller's event loop."""
+        for chunk in self._chunks():
+            await asyncio.sleep(self.delay)
+            if run_manager is not None and isinstance(self, BaseLLM):
+                await run_manager.on_llm_new_token(chunk.text)
+            yield chunk
+
+    def _chunks(self) -> Iterator[Any]:
+        """Yield the answer in pieces of about equal length, or raise the error."""
+        size = max(1, -(-len(self.answer) // max(1, self.chunks)))
+        for sent, start in enumerate(range(0, len(self.answer), size)):
+            self._fail(sent)
+            end = start + size
+            yield self._chunk(self.answer[start:end], last=end >= len(self.answer))
+
+    def _fail(self, sent: int | None = None) -> None:
         """Raise the error, if it is due."""
         if self.error is not None and sent in {None, self.error_after}:
             # Without the traceback of earlier calls, which would grow with each call.
             raise self.error.with_traceback(None)
+
+    @abstractmethod
+    def _result(self, asked: Any) -> Any:
+        """Return the whole answer, or raise the error."""
+
+    @abstractmethod
+    def _chunk(self, piece: str, *, last: bool) -> Any:
+        """Return one piece of a stream."""
 
 
 class FakeChatModel(_Behaviour, BaseChatModel):
@@ -97,51 +131,19 @@ class FakeChatModel(_Behaviour, BaseChatModel):
         """Return LangChain's name for this kind of model."""
         return "otel-callbacks-fake-chat"
 
-    def _generate(self, messages: list[BaseMessage], *_: Any, **__: Any) -> ChatResult:
-        """Answer in the caller's thread."""
-        time.sleep(self.delay)
-        return self._result()
-
-    async def _agenerate(
-        self, messages: list[BaseMessage], *_: Any, **__: Any
-    ) -> ChatResult:
-        """Answer in the caller's event loop."""
-        await asyncio.sleep(self.delay)
-        return self._result()
-
-    def _stream(
-        self, messages: list[BaseMessage], *_: Any, **__: Any
-    ) -> Iterator[ChatGenerationChunk]:
-        """Stream the answer."""
-        for chunk in self._message_chunks():
-            time.sleep(self.delay)
-            yield chunk
-
-    async def _astream(
-        self, messages: list[BaseMessage], *_: Any, **__: Any
-    ) -> AsyncIterator[ChatGenerationChunk]:
-        """Stream the answer in the caller's event loop."""
-        for chunk in self._message_chunks():
-            await asyncio.sleep(self.delay)
-            yield chunk
-
-    def _result(self) -> ChatResult:
+    def _result(self, asked: list[BaseMessage]) -> ChatResult:
         """Return the whole answer, or raise the error."""
-        self.fail()
+        self._fail()
         message = AIMessage(
             self.answer, usage_metadata=self.usage, tool_calls=self.tool_calls
         )
         return ChatResult(generations=[ChatGeneration(message=message)])
 
-    def _message_chunks(self) -> Iterator[ChatGenerationChunk]:
-        """Yield the pieces, the last one with the usage, or raise the error."""
-        pieces = self.pieces()
-        for sent, piece in enumerate(pieces):
-            self.fail(sent)
-            last = sent == len(pieces) - 1
-            usage = self.usage if last else None
-            message = AIMessageChunk(content=piece, usage_metadata=usage)
-            yield ChatGenerationChunk(message=message)
+    def _chunk(self, piece: str, *, last: bool) -> ChatGenerationChunk:
+        """Return one piece of a stream, the last one with the usage."""
+        usage = self.usage if last else None
+        message = AIMessageChunk(content=piece, usage_metadata=usage)
+        return ChatGenerationChunk(message=message)
 
 
 class FakeTextModel(_Behaviour, BaseLLM):
@@ -163,49 +165,9 @@ class FakeTextModel(_Behaviour, BaseLLM):
         """Return LangChain's name for this kind of model."""
         return "otel-callbacks-fake-text"
 
-    def _generate(self, prompts: list[str], *_: Any, **__: Any) -> LLMResult:
-        """Answer all prompts in the caller's thread."""
-        time.sleep(self.delay)
-        return self._result(prompts)
-
-    async def _agenerate(self, prompts: list[str], *_: Any, **__: Any) -> LLMResult:
-        """Answer all prompts in the caller's event loop."""
-        await asyncio.sleep(self.delay)
-        return self._result(prompts)
-
-    def _stream(
-        self,
-        prompt: str,
-        stop: list[str] | None = None,
-        run_manager: CallbackManagerForLLMRun | None = None,
-        **kwargs: Any,
-    ) -> Iterator[GenerationChunk]:
-        """Stream the answer; text models report no usage in streams."""
-        for sent, piece in enumerate(self.pieces()):
-            self.fail(sent)
-            time.sleep(self.delay)
-            if run_manager is not None:
-                run_manager.on_llm_new_token(piece)
-            yield GenerationChunk(text=piece)
-
-    async def _astream(
-        self,
-        prompt: str,
-        stop: list[str] | None = None,
-        run_manager: AsyncCallbackManagerForLLMRun | None = None,
-        **kwargs: Any,
-    ) -> AsyncIterator[GenerationChunk]:
-        """Stream the answer in the caller's event loop."""
-        for sent, piece in enumerate(self.pieces()):
-            self.fail(sent)
-            await asyncio.sleep(self.delay)
-            if run_manager is not None:
-                await run_manager.on_llm_new_token(piece)
-            yield GenerationChunk(text=piece)
-
-    def _result(self, prompts: list[str]) -> LLMResult:
+    def _result(self, asked: list[str]) -> LLMResult:
         """Return an answer for each prompt, or raise the error."""
-        self.fail()
+        self._fail()
         output: dict[str, Any] = {"model_name": self.model_name}
         if self.usage is not None:
             output["token_usage"] = {
@@ -213,5 +175,9 @@ class FakeTextModel(_Behaviour, BaseLLM):
                 "completion_tokens": self.usage["output_tokens"],
                 "total_tokens": self.usage["total_tokens"],
             }
-        generations = [[Generation(text=self.answer)] for _ in prompts]
+        generations = [[Generation(text=self.answer)] for _ in asked]
         return LLMResult(generations=generations, llm_output=output)
+
+    def _chunk(self, piece: str, *, last: bool) -> GenerationChunk:
+        """Return one piece of a stream, in which text models report no usage."""
+        return GenerationChunk(text=piece)

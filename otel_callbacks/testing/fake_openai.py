@@ -6,29 +6,27 @@ import itertools
 import json
 import threading
 from collections import deque
-from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final, Self
+from typing import TYPE_CHECKING, Final, Self
 
-from otel_callbacks.testing import bodies, responses_api
+from otel_callbacks.testing import bodies
 from otel_callbacks.testing.bodies import Body, Exchange
 from otel_callbacks.testing.replies import Answer, Match, Received, Reply, Tokens
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
     from starlette.requests import Request
     from starlette.responses import Response
-    from starlette.types import ASGIApp, Receive, Scope, Send
+    from starlette.types import ASGIApp
 
     from otel_callbacks.testing.serving import ThreadedServer
 
-_Make = Callable[[Exchange], Body]
-
-# Path -> the functions for a plain body and a stream.
-_ROUTES: Final[Mapping[str, tuple[_Make, _Make]]] = {
-    "/v1/chat/completions": (bodies.chat, bodies.streamed_chat),
-    "/v1/completions": (bodies.text, bodies.streamed_text),
-    "/v1/embeddings": (bodies.embeddings, bodies.embeddings),
-    "/v1/responses": (responses_api.body, responses_api.stream),
+_ROUTES: Final[Mapping[str, Callable[[Exchange], Body]]] = {
+    "/v1/chat/completions": bodies.chat,
+    "/v1/completions": bodies.text,
+    "/v1/embeddings": bodies.embeddings,
+    "/v1/responses": bodies.response,
 }
 _FIRST_ERROR: Final = 400
 
@@ -195,32 +193,22 @@ class FakeOpenAI:
         async def healthz(_: Request) -> Response:
             return JSONResponse({"status": "ok"})
 
-        routes = [
-            Route(path, self._endpoint(*make), methods=["POST"])
-            for path, make in _ROUTES.items()
-        ]
+        routes = [Route(path, self._answer, methods=["POST"]) for path in _ROUTES]
         return Starlette(routes=[*routes, Route("/healthz", healthz)])
 
-    def _endpoint(
-        self, make: _Make, make_stream: _Make
-    ) -> Callable[[Request], Awaitable[Any]]:
-        """Return the handler of one route."""
+    async def _answer(self, request: Request) -> ASGIApp:
+        """Return what sends the reply to a request."""
         from otel_callbacks.testing.serving import Delivery  # noqa: PLC0415
 
-        async def answer(request: Request) -> Callable[[Scope, Receive, Send], Any]:
-            content = await request.body()
-            exchange = self._exchange(request.url.path, content, request.headers)
-            received, reply = exchange.received, exchange.reply
-            if reply.status >= _FIRST_ERROR:
-                body = bodies.failure(exchange)
-            else:
-                body = (make_stream if received.stream else make)(exchange)
-            if reply.fault == "broken_json":
-                body = bodies.broken(body, reply.after_chunks)
-            count = partial(self._count, received.model)
-            return Delivery(body, reply, count, self._running().close)
-
-        return answer
+        path = request.url.path
+        exchange = self._exchange(path, await request.body(), request.headers)
+        reply = exchange.reply
+        make = bodies.failure if reply.status >= _FIRST_ERROR else _ROUTES[path]
+        body = make(exchange)
+        if reply.fault == "broken_json":
+            body = bodies.broken(body, reply.after_chunks)
+        count = partial(self._count, exchange.received.model)
+        return Delivery(body, reply, count, self._running().close)
 
     def _exchange(self, path: str, body: bytes, headers: Mapping[str, str]) -> Exchange:
         """Record a request and choose its reply."""
