@@ -5,37 +5,145 @@ from __future__ import annotations
 import gc
 import threading
 import tracemalloc
-from decimal import Context, Decimal, FloatOperation, Inexact, localcontext
+from decimal import Context, FloatOperation, Inexact, localcontext
 from itertools import count
-from typing import TYPE_CHECKING, Any
-from uuid import uuid4
+from typing import TYPE_CHECKING, Any, NamedTuple
+from uuid import UUID, uuid4
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
+from langchain_core.messages import AIMessage
+from langchain_core.outputs import ChatGeneration, LLMResult
 
-from otel_callbacks._records import OK, End, Request, Response, Usage
-from otel_callbacks._runs.run import Run
-from otel_callbacks._spans import sums as agent_sums
-from otel_callbacks._spans import sums as rollup
+from otel_callbacks._spans import sums
+from otel_callbacks.testing import capture
 
 if TYPE_CHECKING:
-    from otel_callbacks._runs.run import AgentTally, Tally
+    from collections.abc import Iterator
+
     from otel_callbacks.testing import Capture
 
+AGENT = {"ls_integration": "langchain_create_agent"}
+CALLS = "gen_ai_invoke_agent_inference_calls_sum"
+TOOL_CALLS = "gen_ai_invoke_agent_tool_calls_sum"
+OUTPUT = "gen_ai.usage.output_tokens"
+SUMS = ("gen_ai.", "otel_callbacks.")
 
-def _end(response: Response | None) -> End:
-    """Return the end of a run that gave this back."""
-    return End(OK, 0, response)
+
+class Answer(NamedTuple):
+    """What a model's call gives back."""
+
+    input_tokens: int | None = None
+    output_tokens: int | None = None
+    cache_read: int = 0
+    cache_write: int = 0
+    reasons: tuple[str, ...] = ()
+    is_cached: bool = False
+    cost: float | None = None
+
+    def result(self) -> LLMResult:
+        """Return it as LangChain does."""
+        details = {
+            "cached_tokens": self.cache_read,
+            "cache_write_tokens": self.cache_write,
+        }
+        known = {
+            "prompt_tokens": self.input_tokens,
+            "completion_tokens": self.output_tokens,
+            "prompt_tokens_details": details,
+            "cost": self.cost,
+        }
+        usage = {name: value for name, value in known.items() if value is not None}
+        more: dict[str, Any] = {}
+        if self.is_cached:
+            tokens = self.input_tokens or 0, self.output_tokens or 0
+            more["usage_metadata"] = {
+                "input_tokens": tokens[0],
+                "output_tokens": tokens[1],
+                "total_tokens": sum(tokens),
+                "total_cost": 0,
+            }
+        answers: list[Any] = [
+            ChatGeneration(
+                message=AIMessage("", response_metadata={"finish_reason": one}, **more)
+            )
+            for one in self.reasons or [None]
+        ]
+        output = None if self.is_cached else {"token_usage": usage}
+        return LLMResult(generations=[answers], llm_output=output)
 
 
-def test_model_calls_and_tokens_are_summed() -> None:
+class Tree:
+    """A run, and the runs that end below it."""
+
+    def __init__(
+        self, telemetry: Capture, *, agent: str = "", parent: UUID | None = None
+    ) -> None:
+        self.handler, self.telemetry = telemetry.handler, telemetry
+        self.root, self.name = uuid4(), agent or "root"
+        self.handler.on_chain_start(
+            {},
+            {},
+            run_id=self.root,
+            parent_run_id=parent,
+            name=self.name,
+            metadata={**AGENT, "lc_agent_name": agent} if agent else {},
+        )
+
+    def call(self, answer: Answer | None = None, model: str = "m", **more: Any) -> None:
+        """Call a model; it fails without an answer."""
+        run_id = uuid4()
+        self.handler.on_chat_model_start(
+            {},
+            [["?"]],
+            run_id=run_id,
+            parent_run_id=self.root,
+            invocation_params={"model": model, **more},
+        )
+        if answer is None:
+            self.handler.on_llm_error(ValueError("no"), run_id=run_id)
+        else:
+            self.handler.on_llm_end(answer.result(), run_id=run_id)
+
+    def tool(self) -> None:
+        """Call a tool."""
+        run_id = uuid4()
+        self.handler.on_tool_start(
+            {"name": "t"}, "x", run_id=run_id, parent_run_id=self.root
+        )
+        self.handler.on_tool_end("y", run_id=run_id)
+
+    def end(self) -> dict[str, Any]:
+        """End the run and return the sums on its span."""
+        self.handler.on_chain_end({}, run_id=self.root)
+        (span,) = (one for one in self.telemetry.spans if self.name in one["name"])
+        sums = {k: v for k, v in span["attributes"].items() if k.startswith(SUMS)}
+        for name in ("gen_ai.operation.name", "gen_ai.agent.name"):
+            sums.pop(name, None)
+        return sums
+
+
+@pytest.fixture
+def tree(telemetry: Capture) -> Tree:
+    """Return a chain."""
+    return Tree(telemetry)
+
+
+@pytest.fixture
+def agent(telemetry: Capture) -> Iterator[Tree]:
+    """Return an agent below a chain, so that the roll-up is not on its span."""
+    outer = Tree(telemetry)
+    yield Tree(telemetry, agent="florist", parent=outer.root)
+    outer.end()
+
+
+def test_model_calls_and_tokens_are_summed(tree: Tree) -> None:
     """Calls count one each, tokens are added, tools are counted apart."""
-    entries: list[Tally] = []
-    rollup.note(entries, "chat", _end(Response(usage=Usage(10, 5, cache_read=4))))
-    rollup.note(entries, "text_completion", _end(Response(usage=Usage(1, 2))))
-    rollup.note(entries, "execute_tool", _end(None))
-    assert rollup.attributes(entries) == {
+    tree.call(Answer(10, 5, cache_read=4))
+    tree.call(Answer(1, 2))
+    tree.tool()
+    assert tree.end() == {
         "otel_callbacks.calls": 2,
         "otel_callbacks.tool_calls": 1,
         "otel_callbacks.input_tokens": 11,
@@ -43,106 +151,100 @@ def test_model_calls_and_tokens_are_summed() -> None:
     }
 
 
-def test_calls_without_tokens_count() -> None:
+def test_calls_without_tokens_count(tree: Tree) -> None:
     """A call that failed, said no usage or half of it, is a call all the same."""
-    entries: list[Tally] = []
-    rollup.note(entries, "chat", _end(None))
-    rollup.note(entries, "chat", _end(Response()))
-    rollup.note(entries, "chat", _end(Response(usage=Usage(None, 3))))
-    assert entries == [
-        (1, 0, 0, 0, 0, 0, 0),
-        (1, 0, 0, 0, 0, 0, 0),
-        (1, 0, 0, 3, 0, 3, 0),
-    ]
+    tree.call(None)
+    tree.call(Answer())
+    tree.call(Answer(None, 3))
+    assert tree.end() == {
+        "otel_callbacks.calls": 3,
+        "otel_callbacks.tool_calls": 0,
+        "otel_callbacks.input_tokens": 0,
+        "otel_callbacks.output_tokens": 3,
+    }
 
 
-def test_cache_hits_spend_no_tokens() -> None:
+def test_cache_hits_spend_no_tokens(tree: Tree) -> None:
     """What LangChain's cache answered is a call, but no tokens."""
-    entries: list[Tally] = []
-    rollup.note(entries, "chat", _end(Response(usage=Usage(10, 5), cache_hit=True)))
-    assert entries == [(1, 0, 0, 0, 0, 0, 0)]
+    tree.call(Answer(10, 5, is_cached=True))
+    assert tree.end() == {
+        "otel_callbacks.calls": 1,
+        "otel_callbacks.tool_calls": 0,
+        "otel_callbacks.input_tokens": 0,
+        "otel_callbacks.output_tokens": 0,
+    }
 
 
-def test_chains_and_retrievals_do_not_count() -> None:
+def test_chains_and_retrievals_do_not_count(tree: Tree) -> None:
     """Only calls of models and tools are summed."""
-    entries: list[Tally] = []
-    rollup.note(entries, "", _end(None))
-    rollup.note(entries, "retrieval", _end(Response()))
-    assert entries == []
+    handler, step, retrieval = tree.handler, uuid4(), uuid4()
+    handler.on_chain_start({}, {}, run_id=step, parent_run_id=tree.root, name="step")
+    handler.on_chain_end({}, run_id=step)
+    handler.on_retriever_start({}, "?", run_id=retrieval, parent_run_id=tree.root)
+    handler.on_retriever_end([], run_id=retrieval)
+    assert tree.end() == {}
 
 
-def test_cost_is_summed() -> None:
-    """Only where the price of a call is known."""
-    entries: list[Tally] = []
-    rollup.note(entries, "chat", _end(Response())._replace(cost=Decimal("0.25")))
-    rollup.note(entries, "chat", _end(Response())._replace(cost=Decimal("0.5")))
-    rollup.note(entries, "chat", _end(Response()))
-    assert rollup.attributes(entries)["otel_callbacks.cost_usd"] == 0.75
-
-
-def test_a_sum_is_marked_if_a_part_has_no_price() -> None:
-    """Whole calls by their tokens, and parts of calls; not where all has none."""
-    priced = _end(Response(usage=Usage(1_500, 500)))._replace(cost=Decimal("0.0125"))
-    unpriced = _end(Response(usage=Usage(15_000, 3_000)))
-    entries: list[Tally] = []
-    rollup.note(entries, "chat", unpriced)
-    assert "otel_callbacks.unpriced_tokens" not in rollup.attributes(entries)
-    rollup.note(entries, "chat", priced)
-    sums = rollup.attributes(entries)
-    assert sums["otel_callbacks.cost_usd"] == 0.0125
+def test_cost_is_summed(tree: Tree) -> None:
+    """Only where the price of a call is known; a whole call without one is marked."""
+    tree.call(Answer(15_000, 3_000))
+    tree.call(Answer(1_500, 500, cost=0.25))
+    tree.call(Answer(cost=0.5))
+    sums = tree.end()
+    assert sums["otel_callbacks.cost_usd"] == 0.75
     assert sums["otel_callbacks.unpriced_tokens"] == 18_000
     assert sums["otel_callbacks.partly_priced"] is True
-    entries = []
-    rollup.note(entries, "chat", priced)
-    assert "otel_callbacks.partly_priced" not in rollup.attributes(entries)
-    rollup.note(entries, "chat", priced._replace(is_partly_priced=True))
-    sums = rollup.attributes(entries)
+
+
+def test_without_any_price_no_tokens_are_marked(tree: Tree) -> None:
+    """A sum that is not there misses nothing."""
+    tree.call(Answer(15_000, 3_000))
+    assert not {name for name in tree.end() if "pric" in name}
+
+
+def test_a_sum_of_priced_calls_is_not_marked(tree: Tree) -> None:
+    """Nothing is missing in it."""
+    tree.call(Answer(1_500, 500, cost=0.25))
+    assert not {name for name in tree.end() if "pric" in name}
+
+
+def test_a_part_of_a_call_without_a_price_marks_the_sum(tree: Tree) -> None:
+    """No token of it is one of a model without a price."""
+    usage = {"input_tokens": 1_000, "output_tokens": 1_000, "total_tokens": 2_000}
+    message: Any = AIMessage("", usage_metadata=usage)
+    message.response_metadata["usage"] = {"speed": "fast"}
+    run_id = uuid4()
+    tree.handler.on_chat_model_start(
+        {},
+        [["?"]],
+        run_id=run_id,
+        parent_run_id=tree.root,
+        invocation_params={"model": "claude-opus-4-6"},
+        metadata={"ls_provider": "anthropic"},
+    )
+    result = LLMResult(generations=[[ChatGeneration(message=message)]])
+    tree.handler.on_llm_end(result, run_id=run_id)
+    sums = tree.end()
     assert sums["otel_callbacks.partly_priced"] is True
     assert "otel_callbacks.unpriced_tokens" not in sums
 
 
-def test_the_apps_decimal_context_changes_no_sum() -> None:
+def test_the_apps_decimal_context_changes_no_sum(tree: Tree) -> None:
     """Neither its precision nor its traps."""
-    entries: list[Tally] = []
     for _ in range(3):
-        cost = Decimal("107.406666")
-        rollup.note(entries, "chat", _end(Response())._replace(cost=cost))
+        tree.call(Answer(cost=107.406666))
     with localcontext(Context(prec=3, traps=[Inexact, FloatOperation])):
-        sums = rollup.attributes(entries)
+        sums = tree.end()
     assert sums["otel_callbacks.cost_usd"] == 322.219998
 
 
-def test_calls_of_an_agent_are_counted_by_kind() -> None:
-    """An agent's series want its model calls and its tool calls, and no tokens."""
-    entries: list[Tally] = []
-    assert rollup.counts(entries) == (0, 0)
-    rollup.note(entries, "chat", _end(Response(usage=Usage(10, 5))))
-    rollup.note(entries, "chat", _end(None))
-    rollup.note(entries, "execute_tool", _end(None))
-    assert rollup.counts(entries) == (2, 1)
-
-
-def asked(model: str = "m", **more: Any) -> Request:
-    """Return the request of a model's call."""
-    attributes = {"gen_ai.request.model": model, **more}
-    return Request("chat", model, model=model, attributes=attributes)
-
-
-def noted(*calls: tuple[Request, Response | None]) -> list[AgentTally]:
-    """Return what these ended runs add."""
-    entries: list[AgentTally] = []
-    for request, response in calls:
-        agent_sums.note_in_agent(entries, Run(1, request, None), End(OK, 0, response))
-    return entries
-
-
-def test_usage_is_of_the_whole_invocation() -> None:
+def test_usage_is_of_the_whole_invocation(agent: Tree) -> None:
     """Tokens are added; the last answer says why it finished."""
-    first = Response(finish_reasons=("tool_calls",), usage=Usage(10, 5, 4, 3))
-    last = Response(finish_reasons=("stop",), usage=Usage(20, 1))
-    entries = noted((asked(), first), (Request("execute_tool", "t"), None))
-    entries += noted((asked(), last), (asked(), None), (Request("", "step"), None))
-    assert agent_sums.agent_attributes(entries) == {
+    agent.call(Answer(10, 5, 4, 3, reasons=("tool_calls",)))
+    agent.tool()
+    agent.call(Answer(20, 1, reasons=("stop",)))
+    agent.call(None)
+    assert agent.end() == {
         "gen_ai.request.model": "m",
         "gen_ai.response.finish_reasons": ("stop",),
         "gen_ai.usage.cache_creation.input_tokens": 3,
@@ -150,166 +252,185 @@ def test_usage_is_of_the_whole_invocation() -> None:
         "gen_ai.usage.input_tokens": 30,
         "gen_ai.usage.output_tokens": 6,
     }
-    assert rollup.counts(entries) == (3, 1)
+    assert agent.telemetry.value(CALLS, gen_ai_agent_name="florist") == 3
+    assert agent.telemetry.value(TOOL_CALLS, gen_ai_agent_name="florist") == 1
 
 
-def test_tokens_that_one_call_does_not_say_are_those_of_the_other() -> None:
+@pytest.mark.parametrize("first", ["input", "output"])
+def test_tokens_that_one_call_does_not_say_are_those_of_the_other(
+    agent: Tree, first: str
+) -> None:
     """Whichever of the two it is, and either kind."""
-    half = (asked(), Response(usage=Usage(None, 2)))
-    whole = (asked(), Response(usage=Usage(1, None)))
-    for calls in ((half, whole), (whole, half)):
-        said = agent_sums.agent_attributes(noted(*calls))
-        assert said["gen_ai.usage.input_tokens"] == 1
-        assert said["gen_ai.usage.output_tokens"] == 2
+    answers = [Answer(1, None), Answer(None, 2)]
+    for answer in answers if first == "input" else reversed(answers):
+        agent.call(answer)
+    sums = agent.end()
+    assert sums["gen_ai.usage.input_tokens"] == 1
+    assert sums["gen_ai.usage.output_tokens"] == 2
 
 
-def test_only_values_that_all_calls_share_are_set() -> None:
+def test_only_values_that_all_calls_share_are_set(agent: Tree) -> None:
     """Of two models neither is the agent's."""
-    warm: dict[str, Any] = {"gen_ai.request.temperature": 0.7, "gen_ai.request.seed": 1}
-    entries = noted((asked(**warm), None), (asked("n", **warm), None))
-    assert agent_sums.agent_attributes(entries) == warm
-    assert agent_sums.agent_model(entries) == ""
-    assert agent_sums.agent_model(entries[:1]) == "m"
+    for model in "mnn":
+        agent.call(model=model, temperature=0.7, seed=1, top_p=0.5 + (model == "n") / 4)
+    assert agent.end() == {
+        "gen_ai.request.temperature": 0.7,
+        "gen_ai.request.seed": 1,
+    }
+    labels = {"gen_ai_agent_name": "florist", "gen_ai_request_model": ""}
+    assert agent.telemetry.value("gen_ai_invoke_agent_duration_seconds_count", **labels)
 
 
-@pytest.mark.parametrize(
-    "response",
-    [
-        None,
-        Response(),
-        Response(usage=Usage()),
-        Response(usage=Usage(1, 2), cache_hit=True),
-    ],
-)
-def test_nothing_is_invented(response: Response | None) -> None:
+@pytest.mark.parametrize("answer", [None, Answer(), Answer(1, 2, is_cached=True)])
+def test_nothing_is_invented(agent: Tree, answer: Answer | None) -> None:
     """No usage, no tokens; a cache's answer is not spent."""
-    entries = noted((asked(), response))
-    assert agent_sums.agent_attributes(entries) == {"gen_ai.request.model": "m"}
+    agent.call(answer)
+    assert agent.end() == {"gen_ai.request.model": "m"}
+    labels = {"gen_ai_agent_name": "florist", "gen_ai_request_model": "m"}
+    assert agent.telemetry.value("gen_ai_invoke_agent_duration_seconds_count", **labels)
 
 
-def test_an_agent_without_calls_has_no_sums() -> None:
+def test_an_agent_without_calls_has_no_sums(agent: Tree) -> None:
     """Tools alone have no model."""
-    entries = noted((Request("execute_tool", "t"), None))
-    assert agent_sums.agent_attributes(entries) == {}
-    assert agent_sums.agent_model(entries) == ""
+    agent.tool()
+    assert agent.end() == {}
+    labels = {"gen_ai_agent_name": "florist", "gen_ai_request_model": ""}
+    assert agent.telemetry.value("gen_ai_invoke_agent_duration_seconds_count", **labels)
 
 
-def test_an_inner_agent_s_calls_are_the_outer_one_s_too() -> None:
+def test_an_inner_agent_s_calls_are_the_outer_one_s_too(agent: Tree) -> None:
     """An invocation is all that it caused."""
-    inner = Run(1, Request("invoke_agent", "inner"), None)
-    assert inner.of_agent is not None
-    inner.of_agent.extend(noted((asked(), Response(usage=Usage(1, 2)))))
-    entries: list[AgentTally] = []
-    agent_sums.note_in_agent(entries, inner, End(OK, 0))
-    assert rollup.counts(entries) == (1, 0)
-    assert agent_sums.agent_attributes(entries)["gen_ai.usage.output_tokens"] == 2
+    inner = Tree(agent.telemetry, agent="inner", parent=agent.root)
+    inner.call(Answer(1, 2))
+    inner.end()
+    assert agent.end()[OUTPUT] == 2
+    assert agent.telemetry.value(CALLS, gen_ai_agent_name="florist") == 1
+    assert agent.telemetry.value(CALLS, gen_ai_agent_name="inner") == 1
 
 
-USAGES = st.none() | st.builds(
-    Usage,
-    st.none() | st.integers(0, 9),
-    st.none() | st.integers(0, 9),
+def test_an_inner_agent_without_calls_adds_nothing(agent: Tree) -> None:
+    """It is no call of a model and none of a tool."""
+    Tree(agent.telemetry, agent="inner", parent=agent.root).end()
+    agent.end()
+    assert agent.telemetry.value(CALLS, gen_ai_agent_name="florist") == 0
+    assert agent.telemetry.value(TOOL_CALLS, gen_ai_agent_name="florist") == 0
+
+
+COUNTS = st.none() | st.integers(1, 9)
+ANSWERS = st.builds(
+    Answer,
+    COUNTS,
+    COUNTS,
     st.integers(0, 2),
     st.integers(0, 2),
+    st.sampled_from([(), ("stop",), ("length",)]),
+    st.booleans(),
 )
-REASONS = st.sampled_from([(), ("stop",), ("length",)])
-ANSWERS = st.none() | st.builds(
-    Response, finish_reasons=REASONS, usage=USAGES, cache_hit=st.booleans()
+MADE = st.none() | st.tuples(
+    st.none() | ANSWERS, st.sampled_from("mn"), st.sampled_from([0.5, 0.7])
 )
-WARMTHS = st.sampled_from([0.5, 0.7])
-ASKED = st.builds(
-    lambda model, warmth: asked(model, **{"gen_ai.request.temperature": warmth}),
-    st.sampled_from("mn"),
-    WARMTHS,
-) | st.just(Request("execute_tool", "t"))
 
 
 @pytest.mark.slow
-@given(st.lists(st.tuples(ASKED, ANSWERS), max_size=80))
-def test_many_entries_say_what_a_few_say(
-    calls: list[tuple[Request, Response | None]],
+@settings(max_examples=30)
+@given(st.lists(MADE, max_size=80))
+def test_many_calls_say_what_a_few_say(
+    made: list[tuple[Answer | None, str, float] | None],
 ) -> None:
-    """What is added up on the way is what is added up at the end."""
-    entries = noted(*calls)
-    assert len(entries) <= 33
-    models = [one for one in calls if one[0].operation == "chat"]
-    assert rollup.counts(entries) == (len(models), len(calls) - len(models))
-    names = {request.model for request, _ in models}
-    assert agent_sums.agent_model(entries) == (names.pop() if len(names) == 1 else "")
-    answers = [answer for _, answer in models if answer is not None]
-    spent = [one.usage for one in answers if one.usage and not one.cache_hit]
+    """What is added up on the way is what is added up at the end; None is a tool."""
+    with capture() as telemetry:
+        outer = Tree(telemetry)
+        agent = Tree(telemetry, agent="florist", parent=outer.root)
+        for one in made:
+            if one is None:
+                agent.tool()
+            else:
+                agent.call(one[0], one[1], temperature=one[2])
+        sums = agent.end()
+        counted = telemetry.value(CALLS), telemetry.value(TOOL_CALLS)
+        outer.end()
+    calls = [one for one in made if one is not None]
+    assert counted == (len(calls), len(made) - len(calls))
+    answers = [answer for answer, _, _ in calls if answer is not None]
     expected: dict[str, Any] = {}
-    for name in ("gen_ai.request.model", "gen_ai.request.temperature"):
-        values = {request.attributes[name] for request, _ in models}
+    for place, name in ((1, "model"), (2, "temperature")):
+        values = {one[place] for one in calls}
         if len(values) == 1:
-            expected[name] = values.pop()
-    if answers and answers[-1].finish_reasons:
-        expected["gen_ai.response.finish_reasons"] = answers[-1].finish_reasons
+            expected[f"gen_ai.request.{name}"] = values.pop()
+    if answers and answers[-1].reasons:
+        expected["gen_ai.response.finish_reasons"] = answers[-1].reasons
+    spent = [one for one in answers if not one.is_cached]
     for place, name in enumerate(("input", "output")):
         known = [one[place] for one in spent if one[place] is not None]
         if known:
             expected[f"gen_ai.usage.{name}_tokens"] = sum(int(n or 0) for n in known)
     for place, name in ((2, "cache_read"), (3, "cache_creation")):
-        if total := sum(one[place] or 0 for one in spent):
+        if total := sum(int(one[place] or 0) for one in spent if any(one[:2])):
             expected[f"gen_ai.usage.{name}.input_tokens"] = total
-    assert agent_sums.agent_attributes(entries) == expected
+    assert sums == expected
 
 
-def test_threads_that_add_up_lose_nothing() -> None:
+def test_threads_that_add_up_lose_nothing(agent: Tree) -> None:
     """Only one of them puts a sum in the place of entries; all others append."""
-    entries: list[AgentTally] = []
-    call = Run(1, asked(), None), End(OK, 0, Response(usage=Usage(1, 2)))
-    threads, calls = 4, 3_000
+    threads, calls = 4, 100
+    answer = Answer(1, 2)
 
     def work() -> None:
         for _ in range(calls):
-            agent_sums.note_in_agent(entries, *call)
+            agent.call(answer)
 
     workers = [threading.Thread(target=work) for _ in range(threads)]
     for worker in workers:
         worker.start()
     for worker in workers:
         worker.join()
-    assert rollup.counts(entries) == (threads * calls, 0)
-    said = agent_sums.agent_attributes(entries)
-    assert said["gen_ai.usage.output_tokens"] == 2 * threads * calls
+    assert agent.end()[OUTPUT] == 2 * threads * calls
+    assert agent.telemetry.value(CALLS) == threads * calls
 
 
-def test_entries_that_another_thread_adds_up_are_left_to_it() -> None:
-    """Nobody waits for it; the list is longer for a moment."""
-    entries = noted((asked(), None))
-    # Another thread is in the middle of one function, which calls nothing foreign.
-    agent_sums._being_added[id(entries)] = object()
-    call = Run(1, asked(), None), End(OK, 0)
-    for _ in range(50):
-        agent_sums.note_in_agent(entries, *call)
-    assert len(entries) == 51
-    del agent_sums._being_added[id(entries)]
-    agent_sums.note_in_agent(entries, *call)
-    assert len(entries) == 1
-    assert rollup.counts(entries) == (52, 0)
+def test_calls_that_end_while_others_are_added_up_are_not_lost(
+    agent: Tree, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No thread waits for the one that adds up; its calls are appended."""
+    answer, made = Answer(1, 2), 33
+    add = sums._add_in_agent
+    threads: list[threading.Thread] = []
+
+    def while_others_end(one: Any, other: Any) -> Any:
+        if not threads:
+            threads.append(threading.Thread(target=calls))
+            threads[0].start()
+            threads[0].join()
+        return add(one, other)
+
+    def calls() -> None:
+        for _ in range(made):
+            agent.call(answer)
+
+    monkeypatch.setattr(sums, "_add_in_agent", while_others_end)
+    calls()
+    assert threads
+    assert agent.end()[OUTPUT] == 2 * 2 * made
+    assert agent.telemetry.value(CALLS) == 2 * made
 
 
 @pytest.mark.parametrize("name", ["chain", "agent"])
 def test_calls_below_an_open_run_leave_nothing(telemetry: Capture, name: str) -> None:
     """However many end below it, an open agent or chain holds sums and no list."""
-    handler, root, numbers = telemetry.handler, uuid4(), count()
+    tree = Tree(telemetry, agent="a" if name == "agent" else "")
     model: dict[str, Any] = {}
-    metadata = {"lc_agent_name": "a", "ls_integration": "langchain_create_agent"}
-    handler.on_chain_start(
-        {}, {}, run_id=root, name="a", metadata=metadata if name == "agent" else {}
-    )
+    numbers = count()
 
     def call() -> None:
         run_id = uuid4()
-        handler.on_chat_model_start(
+        tree.handler.on_chat_model_start(
             model,
             [["?"]],
             run_id=run_id,
-            parent_run_id=root,
+            parent_run_id=tree.root,
             invocation_params={"model": "m", "seed": next(numbers)},
         )
-        handler.on_llm_end(None, run_id=run_id)
+        tree.handler.on_llm_end(None, run_id=run_id)
         # What is kept elsewhere, until it is read, is not the question.
         telemetry.clear()
 
@@ -327,6 +448,5 @@ def test_calls_below_an_open_run_leave_nothing(telemetry: Capture, name: str) ->
         grown = tracemalloc.get_traced_memory()[0] - before
     finally:
         tracemalloc.stop()
-    handler.on_chain_end({}, run_id=root)
     assert grown < 2_000 * 16
-    assert telemetry.spans[0]["attributes"]["otel_callbacks.calls"] == 3_100
+    assert tree.end()["otel_callbacks.calls"] == 3_100
