@@ -68,25 +68,26 @@ class Captured(NamedTuple):
 
 
 NOTHING: Final = Captured()
-_Read: TypeAlias = Callable[[Work, Callable[[Any], Any]], Any]
-"""Takes the work that is left, and a function to apply to each payload first."""
+_Read: TypeAlias = Callable[[object, object, Work], Any]
+"""Takes a callback's payload, its further arguments, and the work that is left."""
 
-_READ_AT_START: Final[dict[str, tuple[str, Callable[[object, object, Work], Any]]]] = {
-    **dict.fromkeys(
-        (semconv.INVOKE_AGENT, semconv.INVOKE_WORKFLOW),
-        (semconv.INPUT_MESSAGES, lambda payload, _, work: messages_in(payload, work)),
-    ),
+
+def _first(read: Callable[[object, Work], Any]) -> _Read:
+    """Return a reader of the payload only."""
+    return lambda payload, _, work: read(payload, work)
+
+
+_READ_AT_START: Final[dict[str, tuple[str, _Read]]] = {
+    semconv.INVOKE_AGENT: (semconv.INPUT_MESSAGES, _first(messages_in)),
+    semconv.INVOKE_WORKFLOW: (semconv.INPUT_MESSAGES, _first(messages_in)),
     semconv.EXECUTE_TOOL: (semconv.TOOL_CALL_ARGUMENTS, tool_arguments),
-    semconv.RETRIEVAL: (
-        semconv.RETRIEVAL_QUERY_TEXT,
-        lambda payload, _, work: plain(payload, work),
-    ),
+    semconv.RETRIEVAL: (semconv.RETRIEVAL_QUERY_TEXT, _first(plain)),
 }
-_READ_AT_END: Final[dict[str, tuple[str, Callable[[object, Work], Any]]]] = {
-    semconv.INVOKE_AGENT: (semconv.OUTPUT_MESSAGES, messages_out),
-    semconv.INVOKE_WORKFLOW: (semconv.OUTPUT_MESSAGES, messages_out),
-    semconv.EXECUTE_TOOL: (semconv.TOOL_CALL_RESULT, tool_result),
-    semconv.RETRIEVAL: (semconv.RETRIEVAL_DOCUMENTS, documents),
+_READ_AT_END: Final[dict[str, tuple[str, _Read]]] = {
+    semconv.INVOKE_AGENT: (semconv.OUTPUT_MESSAGES, _first(messages_out)),
+    semconv.INVOKE_WORKFLOW: (semconv.OUTPUT_MESSAGES, _first(messages_out)),
+    semconv.EXECUTE_TOOL: (semconv.TOOL_CALL_RESULT, _first(tool_result)),
+    semconv.RETRIEVAL: (semconv.RETRIEVAL_DOCUMENTS, _first(documents)),
 }
 _AGENT_CONTENT: Final = (semconv.SYSTEM_INSTRUCTIONS, semconv.TOOL_DEFINITIONS)
 
@@ -111,31 +112,19 @@ class Capture:
 
     def of_start(self, request: Request, payload: object, more: object) -> Captured:
         """Read the content of a run's start."""
-        operation = request.operation
-        if operation in semconv.MODEL_OPERATIONS:
+        read: tuple[tuple[str, _Read], ...]
+        if request.operation in semconv.MODEL_OPERATIONS:
             separate = request.provider in _SEPARATE_SYSTEM
-            return self._capture(
-                (
-                    semconv.INPUT_MESSAGES,
-                    lambda work, seen: _messages_in(seen(payload), work, separate),
-                ),
-                (
-                    semconv.SYSTEM_INSTRUCTIONS,
-                    lambda work, seen: _instructions(
-                        seen(payload), seen(more), work, separate
-                    ),
-                ),
-                (
-                    semconv.TOOL_DEFINITIONS,
-                    lambda work, seen: tool_definitions(seen(more), work),
-                ),
+            read = (
+                (semconv.INPUT_MESSAGES, partial(_messages_in, separate)),
+                (semconv.SYSTEM_INSTRUCTIONS, partial(_instructions, separate)),
+                (semconv.TOOL_DEFINITIONS, tool_definitions),
             )
-        if operation not in _READ_AT_START:
+        elif request.operation in _READ_AT_START:
+            read = (_READ_AT_START[request.operation],)
+        else:
             return NOTHING
-        name, read = _READ_AT_START[operation]
-        return self._capture(
-            (name, lambda work, seen: read(seen(payload), seen(more), work))
-        )
+        return self._capture(payload, more, *read)
 
     def of_end(
         self,
@@ -146,15 +135,20 @@ class Capture:
     ) -> Captured:
         """Read the content of a run's end."""
         read: tuple[tuple[str, _Read], ...] = ()
-        if payload is not None:
-            read = _result(request.operation, payload, finished=error is None)
+        operation = request.operation
+        if payload is not None and operation in semconv.MODEL_OPERATIONS:
+            messages = partial(output_messages, finished=error is None)
+            read = ((semconv.OUTPUT_MESSAGES, _first(messages)),)
+        elif payload is not None and operation in _READ_AT_END:
+            read = (_READ_AT_END[operation],)
         if error is not None and self._exceptions:
-            message: tuple[str, _Read] = (
-                semconv.EXCEPTION_MESSAGE,
-                lambda *_: _KEYS.sub("REDACTED", str(error)[: 4 * self._limit]),
+            read += (
+                (
+                    semconv.EXCEPTION_MESSAGE,
+                    lambda *_: _KEYS.sub("REDACTED", str(error)[: 4 * self._limit]),
+                ),
             )
-            read += (message,)
-        captured = self._capture(*read)
+        captured = self._capture(payload, None, *read)
         if request.operation == semconv.INVOKE_AGENT and at_start:
             of_agent = {
                 name: at_start[name] for name in _AGENT_CONTENT if name in at_start
@@ -164,12 +158,14 @@ class Capture:
             )
         return captured
 
-    def _capture(self, *attributes: tuple[str, _Read]) -> Captured:
+    def _capture(
+        self, payload: object, more: object, *attributes: tuple[str, _Read]
+    ) -> Captured:
         """Read attributes, each independently of the others' failures."""
         content: dict[str, Any] = {}
         errors: list[tuple[str, ContentError]] = []
         for name, read in attributes:
-            found, error = self._read(read)
+            found, error = self._read(read, payload, more)
             if error is not None:
                 errors.append((CONTENT, _error_of(error)))
             try:
@@ -178,13 +174,15 @@ class Capture:
                 errors.append((REDACT, _error_of(error)))
         return Captured(content or None, tuple(errors))
 
-    def _read(self, read: _Read) -> tuple[Any, Exception | None]:
+    def _read(
+        self, read: _Read, payload: object, more: object
+    ) -> tuple[Any, Exception | None]:
         """Read one attribute, without the values that raise."""
         first: Exception | None = None
         for seen in (lambda payload: payload, values.plain):
             work = Work(min(_MOST_VALUES, self._limit // _LEAST_BYTES))
             try:
-                return read(work, seen), first or work.error
+                return read(seen(payload), seen(more), work), first or work.error
             except Exception as error:  # noqa: BLE001 -- reported by the caller
                 first = first or error
         return None, first
@@ -231,23 +229,12 @@ def copy_to_agent(run: Any) -> None:
     agent.content = {**of_agent, **(agent.content or {})}
 
 
-def _result(
-    operation: str, payload: object, *, finished: bool
-) -> tuple[tuple[str, _Read], ...]:
-    """Return the readers of an operation's result, if it is content."""
-    if operation in semconv.MODEL_OPERATIONS:
-        name: str = semconv.OUTPUT_MESSAGES
-        read: Callable[[object, Work], Any] = partial(
-            output_messages, finished=finished
-        )
-    elif operation in _READ_AT_END:
-        name, read = _READ_AT_END[operation]
-    else:
-        return ()
-    return ((name, lambda work, seen: read(seen(payload), work)),)
-
-
-def _messages_in(payload: object, work: Work, separate: bool) -> tuple[Any, int]:  # noqa: FBT001
+def _messages_in(
+    separate: bool,  # noqa: FBT001 -- bound in `of_start`
+    payload: object,
+    _: object,
+    work: Work,
+) -> tuple[Any, int]:
     """Read a call's messages, without system messages where they are separate."""
     messages, unread = input_messages(payload, work)
     if separate:
@@ -256,10 +243,10 @@ def _messages_in(payload: object, work: Work, separate: bool) -> tuple[Any, int]
 
 
 def _instructions(
+    separate: bool,  # noqa: FBT001 -- bound in `of_start`
     payload: object,
     params: object,
     work: Work,
-    separate: bool,  # noqa: FBT001
 ) -> list[Any]:
     """Read the system instructions where they are separate from the messages."""
     parts: list[Any] = []

@@ -33,7 +33,6 @@ _PARTS: Final[dict[str, dict[str, type]]] = {
 """A part's type -> its required fields."""
 
 _TYPED: Final = ("server_tool_call", "server_tool_call_response")
-_TEXT_OR_NONE: Final = ("id", "mime_type")
 
 
 def has_shape(name: str, value: Any) -> bool:
@@ -44,16 +43,14 @@ def has_shape(name: str, value: Any) -> bool:
 
 def _is_part(part: Any) -> bool:
     """Return whether a value is a part of a message."""
-    if not isinstance(part, dict) or not isinstance(part.get("type"), str):
-        return False
-    for key, kind in _PARTS.get(part["type"], {}).items():
-        if key not in part or not isinstance(part[key], kind):
-            return False
-        if key in _TYPED and not isinstance(part[key].get("type"), str):
-            return False
-    if part["type"] not in _PARTS:
-        return True
-    return all(isinstance(part.get(key), str | None) for key in _TEXT_OR_NONE)
+    if not _has(part, type=str) or part["type"] not in _PARTS:
+        return _has(part, type=str)
+    required = _PARTS[part["type"]]
+    return (
+        required.keys() <= part.keys()
+        and _has(part, id=str | None, mime_type=str | None, **required)
+        and all(_has(part[key], type=str) for key in _TYPED if key in required)
+    )
 
 
 def _are_parts(value: Any) -> bool:
@@ -142,14 +139,14 @@ class Cut(NamedTuple):
 def cut(name: str, value: Any, limit: int) -> Cut:
     """Cut a value to a limit, and replace binary data with notes."""
     if _size(value, limit) <= limit:
-        whole = _clean(value)
+        whole = _copied(value, _clean, _clean)
         if size_of(whole) <= limit:
             return Cut(whole)
     length = _length(value)
     room = limit
     for _ in range(_TRIES):
         left, dropped = _fit(name, value, room)
-        left = _clean(left)
+        left = _copied(left, _clean, _clean)
         if size_of(left) <= limit and has_shape(name, left):
             return Cut(left, length, dropped)
         room //= 2  # escapes and notes took more than estimated
@@ -196,7 +193,8 @@ def _fit_items(items: list[Any], room: int) -> tuple[list[Any], int]:
         return [_prune(items[0], room - 2)], len(items) - 1
     spare = left + sum(min(cost, _FLOOR + _MARK) for cost in costs)
     level = _level(costs, spare)
-    return [_shortened(item, level) for item in kept], len(items) - len(kept)
+    shorten = partial(_shorten, most=level)
+    return [_copied(item, shorten) for item in kept], len(items) - len(kept)
 
 
 def _level(costs: list[int], room: int) -> int:
@@ -246,13 +244,19 @@ def _bytes(text: str, most: int) -> int:
     return len(text.encode(errors="surrogatepass"))
 
 
-def _shortened(value: Any, level: int) -> Any:
-    """Copy a value with its texts shortened."""
+def _copied(
+    value: Any, change: Callable[[str], str], key_of: Callable[[str], str] = str
+) -> Any:
+    """Copy a value with its texts changed."""
     if isinstance(value, str):
-        return _shorten(value, level)
+        return change(value)
     if isinstance(value, dict):
-        return {key: _shortened(item, level) for key, item in value.items()}
-    return [_shortened(item, level) for item in value] if type(value) is list else value
+        return {
+            key_of(key): _copied(item, change, key_of) for key, item in value.items()
+        }
+    if type(value) is list:
+        return [_copied(item, change, key_of) for item in value]
+    return value
 
 
 def _shorten(text: str, most: int) -> str:
@@ -267,18 +271,14 @@ def _shorten(text: str, most: int) -> str:
     return f"{head}…[+{len(text) - len(head)} characters]"
 
 
-def _clean(value: Any) -> Any:
-    """Copy a value with valid texts, and notes instead of binary data."""
-    if isinstance(value, str):
-        text = without_data(value)
-        try:
-            text.encode()
-        except UnicodeEncodeError:
-            return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
-        return text
-    if isinstance(value, dict):
-        return {_clean(key): _clean(item) for key, item in value.items()}
-    return [_clean(item) for item in value] if type(value) is list else value
+def _clean(text: str) -> str:
+    """Return a valid text, with notes instead of binary data."""
+    text = without_data(text)
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    return text
 
 
 def _prune(value: Any, room: int) -> Any:

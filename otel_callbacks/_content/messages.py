@@ -56,8 +56,11 @@ def messages_out(outputs: object, work: Work) -> list[Message]:
         part = _state(outputs, work)
         return [{"role": "assistant", "parts": [part], "finish_reason": _STOP}]
     last = raw[-1:] if isinstance(raw, list | tuple) else [raw]
-    read = [final_message(each, work) for each in last]
-    return [message for message in read if message is not None]
+    return [
+        {**message, "finish_reason": finish_reason(None, each)}
+        for each in last
+        if (message := one_message(each, work)) is not None
+    ]
 
 
 def _has_content(state: object) -> bool:
@@ -143,14 +146,6 @@ def output_messages(result: object, work: Work, *, finished: bool) -> list[Messa
             reason = finish_reason(choice, raw) if finished else _UNFINISHED
             messages.append({**message, "finish_reason": reason})
     return messages
-
-
-def final_message(raw: object, work: Work) -> Message | None:
-    """Read the last message of an agent or a workflow."""
-    message = one_message(raw, work)
-    if message is None:
-        return None
-    return {**message, "finish_reason": finish_reason(None, raw)}
 
 
 def one_message(raw: object, work: Work) -> Message | None:

@@ -32,11 +32,21 @@ _BY_KEY: Final = by_item(_TABLES["keys"])
 _MEDIA: Final[dict[str, list[str]]] = _TABLES["media"]
 
 
-def server_call(kind: str, block: dict[object, object], work: Work) -> dict[str, Any]:
+Part = dict[str, Any]
+"""One part of a message."""
+
+
+def _part(kind: str, *ids: object) -> Part:
+    """Return the beginning of a part: its type, and the first id that is a text."""
+    part: Part = {"type": kind}
+    if found := next(filter(None, map(text, ids)), ""):
+        part["id"] = found
+    return part
+
+
+def server_call(kind: str, block: dict[object, object], work: Work) -> Part:
     """Read a call of a server tool, which the provider itself runs."""
-    part: dict[str, Any] = {"type": "server_tool_call"}
-    if identifier := text(block.get("id")):
-        part["id"] = identifier
+    part = _part("server_tool_call", block.get("id"))
     name = text(block.get("name")) or kind.removesuffix("_call")
     part["name"] = name
     keys = ("args", "input", "arguments", "action", "queries", "code")
@@ -49,11 +59,10 @@ def server_call(kind: str, block: dict[object, object], work: Work) -> dict[str,
     return part
 
 
-def server_result(kind: str, block: dict[object, object], work: Work) -> dict[str, Any]:
+def server_result(kind: str, block: dict[object, object], work: Work) -> Part:
     """Read the result of a server tool."""
-    part: dict[str, Any] = {"type": "server_tool_call_response"}
-    if found := text(block.get("tool_use_id")) or text(block.get("tool_call_id")):
-        part["id"] = found
+    ids = block.get("tool_use_id"), block.get("tool_call_id")
+    part = _part("server_tool_call_response", *ids)
     keys = ("output", "content", "outcome", "status")
     fields = {key: plain(block[key], work) for key in keys if key in block}
     part["server_tool_call_response"] = {"type": kind.removesuffix("_result"), **fields}
@@ -64,9 +73,6 @@ _TEXT_KEYS: Final = ("text", "content", "data")
 _REASONING_KEYS: Final = ("reasoning", "thinking", "text", "content")
 _NOISE: Final = frozenset({"index", "cache_control", "signature", "encrypted_content"})
 """Keys without meaning in a generic part."""
-
-Part = dict[str, Any]
-"""One part of a message."""
 
 
 def content_parts(content: object, work: Work) -> list[Part]:
@@ -88,10 +94,7 @@ def tool_call_part(call: dict[object, object], work: Work) -> Part:
         (inner[k] for k in ("args", "arguments", "input") if has_value(inner.get(k))),
         {},
     )
-    part: Part = {"type": "tool_call"}
-    ids = (text(call.get(key)) for key in ("call_id", "id", "toolUseId"))
-    if found := next(filter(None, ids), ""):
-        part["id"] = found
+    part = _part("tool_call", *map(call.get, ("call_id", "id", "toolUseId")))
     part["name"] = text(inner.get("name"))
     part["arguments"] = plain(parsed(arguments), work)
     return part
@@ -99,14 +102,11 @@ def tool_call_part(call: dict[object, object], work: Work) -> Part:
 
 def response_part(identifier: object, content: object, work: Work) -> Part:
     """Read a tool's result."""
-    part: Part = {"type": "tool_call_response"}
-    if found := text(identifier):
-        part["id"] = found
-    if isinstance(content, list | tuple):
-        part["response"] = content_parts(content, work)
-    else:
-        part["response"] = plain(content, work)
-    return part
+    read = content_parts if isinstance(content, list | tuple) else plain
+    return {
+        **_part("tool_call_response", identifier),
+        "response": read(content, work),
+    }
 
 
 def _block_parts(block: object, work: Work) -> Iterator[Part]:
@@ -180,9 +180,7 @@ def _medium(kind: str, block: dict[object, object], work: Work) -> Part | None:
 
 def _compaction(_: str, block: dict[object, object], __: Work) -> Part:
     """Read the summary that replaces older messages."""
-    part: Part = {"type": "compaction"}
-    if identifier := text(block.get("id")):
-        part["id"] = identifier
+    part = _part("compaction", block.get("id"))
     if isinstance(content := block.get("content"), str):
         part["content"] = str.__str__(content)
     return part
@@ -281,8 +279,5 @@ def _places(block: dict[object, object], depth: int) -> list[dict[object, object
 
 def _text_of(places: list[dict[object, object]], keys: list[str]) -> str:
     """Return the first text under one of the keys."""
-    for place in places:
-        for key in keys:
-            if found := text(place.get(key)):
-                return found
-    return ""
+    values = (text(place.get(key)) for place in places for key in keys)
+    return next(filter(None, values), "")

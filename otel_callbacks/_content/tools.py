@@ -88,7 +88,7 @@ _SCHEMA_KEYS: Final = (
 _GROUPS: Final = ("function_declarations", "functionDeclarations", "tools")
 
 
-def tool_definitions(params: object, work: Work) -> list[dict[str, Any]]:
+def tool_definitions(_: object, params: object, work: Work) -> list[dict[str, Any]]:
     """Read the tool definitions in a call's parameters."""
     named = mapping(params)
     found = [_tools(named.get(key), work) for key in _KEYS]

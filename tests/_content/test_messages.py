@@ -24,7 +24,6 @@ from langgraph.types import Command
 
 from otel_callbacks._content.jsonable import Work
 from otel_callbacks._content.messages import (
-    final_message,
     finish_reason,
     input_messages,
     is_message,
@@ -332,12 +331,13 @@ def test_choice_without_message_is_its_text() -> None:
 def test_last_message_of_agent_has_finish_reason() -> None:
     """The reason is in the message's metadata."""
     said = AIMessage("Roses?", response_metadata={"finish_reason": "stop"})
-    assert final_message(said, Work()) == {
-        "role": "assistant",
-        "parts": [ROSES],
-        "finish_reason": "stop",
-    }
-    assert final_message(3, Work()) is None
+    assert messages_out([said], Work()) == [
+        {
+            "role": "assistant",
+            "parts": [ROSES],
+            "finish_reason": "stop",
+        }
+    ]
 
 
 @pytest.mark.parametrize(

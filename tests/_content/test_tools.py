@@ -141,7 +141,7 @@ def test_definitions_are_read(
     params: Any, expected: Any, check_schema: Callable[[str, Any], None]
 ) -> None:
     """Functions have name, description and schema, other tools only type and name."""
-    found = tool_definitions(params, Work())
+    found = tool_definitions(None, params, Work())
     assert found == expected
     check_schema("gen_ai.tool.definitions", found)
 
@@ -149,7 +149,7 @@ def test_definitions_are_read(
 def test_work_is_bounded() -> None:
     """When the work is used up, no further tool is read."""
     params = {"tools": [{"type": "a"}] * 5}
-    assert len(tool_definitions(params, Work(2))) == 2
+    assert len(tool_definitions(None, params, Work(2))) == 2
 
 
 MESSAGE = ToolMessage("3", tool_call_id="c1")
