@@ -52,13 +52,8 @@ def call_after_fork(forkable: Forkable) -> None:
 
 def _in_child() -> None:
     """Reset all living objects, last those that use the locks of others."""
-    for forkable in sorted(_forkables, key=_uses_others):
+    for forkable in sorted(_forkables, key=lambda one: hasattr(one, "forks_last")):
         forkable.after_fork()
-
-
-def _uses_others(forkable: Forkable) -> bool:
-    """Return whether an object uses others in its reset."""
-    return getattr(forkable, "forks_last", False)
 
 
 os.register_at_fork(after_in_child=_in_child)

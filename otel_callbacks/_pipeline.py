@@ -223,11 +223,7 @@ def ledger_only(settings: Settings, *, for_process: bool = False) -> Pipeline:
         time_limit=settings.run_time_limit,
         size_limit=settings.run_limit,
     )
-    return Pipeline(table, diagnostics, _stay, settings)
-
-
-def _stay(run: Run) -> None:
-    """Do nothing: these runs have no span."""
+    return Pipeline(table, diagnostics, lambda _: None, settings)
 
 
 def _open_process_account(settings: Settings, diagnostics: Diagnostics) -> None:

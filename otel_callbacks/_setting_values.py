@@ -5,6 +5,7 @@ A parser takes the text and raises ``ValueError`` for a value that is not allowe
 
 from __future__ import annotations
 
+import math
 import os
 import re
 from collections.abc import Callable, Mapping
@@ -61,6 +62,7 @@ Parser = Callable[[str], Any]
 _TRUE: Final = frozenset({"true", "1", "yes", "on"})
 _FALSE: Final = frozenset({"false", "0", "no", "off"})
 PORT_AT_MOST: Final = 65_535
+_YEAR: Final = 365 * 86_400
 YES_OR_NO: Final = "true or false"
 
 
@@ -73,57 +75,50 @@ def flag(text: str) -> bool:
     raise ValueError
 
 
+def _where(read: Parser, is_allowed: Callable[[Any], object]) -> Parser:
+    """Return a parser that refuses the values that do not meet a condition."""
+
+    def parse(text: str) -> Any:
+        value = read(text)
+        if not is_allowed(value):
+            raise ValueError
+        return value
+
+    return parse
+
+
 def whole(least: int, most: int) -> Parser:
     """Return a parser of whole numbers in a range."""
-
-    def read(text: str) -> int:
-        number = int(text)
-        if not least <= number <= most:
-            raise ValueError
-        return number
-
-    return read
+    return _where(int, lambda number: least <= number <= most)
 
 
-def seconds(text: str) -> float:
-    """Parse a positive number of seconds, up to a year."""
-    number = float(text)
-    # This form also refuses "nan".
-    if not 0 < number <= 365 * 86_400:
-        raise ValueError
-    return number
+# Conditions in this form also refuse "nan".
+seconds: Final = _where(float, lambda number: 0 < number <= _YEAR)
+money: Final = _where(float, lambda number: 0 < number < math.inf)
+ratio: Final = _where(float, lambda number: 0 <= number <= 1)
+file: Final = _where(
+    str, lambda path: Path(path).is_file() and os.access(path, os.R_OK)
+)
 
 
 def one_of(*allowed: str) -> Parser:
     """Return a parser of one of several words."""
-
-    def read(text: str) -> str:
-        if text not in allowed:
-            raise ValueError
-        return text
-
-    return read
+    return _where(str, lambda text: text in allowed)
 
 
 def sampler(*known: str) -> Parser:
     """Return a parser of sampler names: OpenTelemetry's own and installed ones."""
-
-    def read(text: str) -> str:
-        if text not in known and not entry_points(group=_SAMPLERS, name=text):
-            raise ValueError
-        return text
-
-    return read
+    return _where(
+        str, lambda name: name in known or entry_points(group=_SAMPLERS, name=name)
+    )
 
 
 def endpoint(text: str) -> str:
     """Parse an OTLP endpoint; for gRPC the scheme is optional."""
     parts = urlsplit(text if "://" in text else f"http://{text}")
-    if parts.scheme not in {"http", "https"} or not parts.hostname:
-        raise ValueError
-    if len(text.split()) > 1:
-        raise ValueError
-    if parts.port == 0:  # reading it raises ValueError beyond 65535
+    is_http = parts.scheme in {"http", "https"} and parts.hostname
+    # Reading the port raises ValueError beyond 65535.
+    if not is_http or len(text.split()) > 1 or parts.port == 0:
         raise ValueError
     return text
 
@@ -136,40 +131,17 @@ def headers(text: str) -> str:
     return text
 
 
-def file(text: str) -> str:
-    """Parse the path of a readable file."""
-    if not (Path(text).is_file() and os.access(text, os.R_OK)):
-        raise ValueError
-    return text
-
-
-def money(text: str) -> float:
-    """Parse a positive amount of money."""
-    number = float(text)
-    if not 0 < number < float("inf"):
-        raise ValueError
-    return number
-
-
 def exporters(text: str) -> str:
     """Parse the metrics exporters; OpenTelemetry's variable may hold a list."""
     names = frozenset(name.strip() for name in text.split(","))
     if names in _BOTH:
         return "both"
-    return one_of("prometheus", "otlp", "none")(text)  # type: ignore[no-any-return]
+    return str(one_of("prometheus", "otlp", "none")(text))
 
 
 def content_mode(text: str) -> str:
     """Parse the content mode, in upper or lower case."""
-    return one_of(*CONTENT_MODES)(text.upper())  # type: ignore[no-any-return]
-
-
-def ratio(text: str) -> float:
-    """Parse a number from 0 to 1."""
-    number = float(text)
-    if not 0 <= number <= 1:
-        raise ValueError
-    return number
+    return str(one_of(*CONTENT_MODES)(text.upper()))
 
 
 def read_setting(variable: str, text: str, spec: Mapping[str, Any]) -> Any:

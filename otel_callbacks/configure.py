@@ -77,11 +77,10 @@ class ConfiguredHandler(OTelCallbackHandler):
         exports: Exports | None = None,
         redact: Redact | None = None,
     ) -> None:
-        made = exports
         super().__init__(
             tracer_provider=provider,
-            meter_provider=None if made is None else made.meter_provider,
-            logger_provider=None if made is None else made.logger_provider,
+            meter_provider=getattr(exports, "meter_provider", None),
+            logger_provider=getattr(exports, "logger_provider", None),
             registry=registry,
             settings=settings,
             redact=redact,
@@ -215,18 +214,15 @@ class ConfiguredHandler(OTelCallbackHandler):
         """Warn at the first counted call that this process is not scraped."""
         names = ("on_llm_end", "on_llm_error")
 
-        def warn() -> None:
-            for name in names:
-                self.__dict__.pop(name, None)
-            _logger.warning(
-                "otel_callbacks: this process was forked after configure(), so nobody "
-                "scrapes the tokens and calls that it counts; %s.",
-                _FOR_WORKERS,
-            )
-
         def warned(callback: Any) -> Any:
             def both(*args: Any, **kwargs: Any) -> None:
-                warn()
+                for name in names:
+                    self.__dict__.pop(name, None)
+                _logger.warning(
+                    "otel_callbacks: this process was forked after configure(), so "
+                    "nobody scrapes the tokens and calls that it counts; %s.",
+                    _FOR_WORKERS,
+                )
                 callback(*args, **kwargs)
 
             return both

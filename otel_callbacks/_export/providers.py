@@ -173,16 +173,12 @@ class Exports:
         self.tracer_provider: TracerProvider | None = None
         self.meter_provider: MeterProvider | None = None
         self.logger_provider: LoggerProvider | None = None
+        # `close` shuts them down, after open runs have ended.
+        options: Any = {"resource": self._resource, "shutdown_on_exit": False}
         if not is_set_up(trace.get_tracer_provider(), TracerProvider):
-            # `close` shuts it down, after open runs have ended.
-            self.tracer_provider = TracerProvider(
-                resource=self._resource, shutdown_on_exit=False
-            )
+            self.tracer_provider = TracerProvider(**options)
         if settings.has_events and not is_set_up(get_logger_provider(), LoggerProvider):
-            self.logger_provider = LoggerProvider(
-                resource=self._resource, shutdown_on_exit=False
-            )
-
+            self.logger_provider = LoggerProvider(**options)
         known = metrics.get_meter_provider()
         pushes = settings.metrics_exporter in _PUSHED
         if pushes and not is_set_up(known, MeterProvider):
@@ -193,20 +189,17 @@ class Exports:
 
     def start(self, diagnostics: Diagnostics) -> None:
         """Start the senders of the settings; set the providers that are not set."""
-        settings = self._settings
         if self._push is not None and self.meter_provider is not None:
             self._push.diagnostics = diagnostics
             self._push.start()
             if not isinstance(metrics.get_meter_provider(), MeterProvider):
                 metrics.set_meter_provider(self.meter_provider)
         if self.logger_provider is not None:
-            self._send_logs(self.logger_provider, settings.logs_exporter, diagnostics)
+            self._send_logs(self.logger_provider, diagnostics)
             if not isinstance(get_logger_provider(), LoggerProvider):
                 set_logger_provider(self.logger_provider)
         if self.tracer_provider is not None:
-            self._send_spans(
-                self.tracer_provider, settings.traces_exporter, diagnostics
-            )
+            self._send_spans(self.tracer_provider, diagnostics)
             if not isinstance(trace.get_tracer_provider(), TracerProvider):
                 trace.set_tracer_provider(self.tracer_provider)
 
@@ -240,14 +233,12 @@ class Exports:
         if SERVICE_INSTANCE_ID not in os.environ.get("OTEL_RESOURCE_ATTRIBUTES", ""):
             # The series of two workers must differ in Prometheus; the SDK's id would be
             # that of the parent process.
-            own = Resource({SERVICE_INSTANCE_ID: str(uuid4())})
-            resource = resource.merge(own)
+            resource = resource.merge(Resource({SERVICE_INSTANCE_ID: str(uuid4())}))
         return MeterProvider([push.reader()], resource, shutdown_on_exit=False)
 
-    def _send_spans(
-        self, provider: TracerProvider, kind: str, diagnostics: Diagnostics
-    ) -> None:
-        """Add the span processor of an exporter kind."""
+    def _send_spans(self, provider: TracerProvider, diagnostics: Diagnostics) -> None:
+        """Add the span processor of the exporter in the settings."""
+        kind = self._settings.traces_exporter
         if kind == "console":
             provider.add_span_processor(SimpleSpanProcessor(ConsoleSpanExporter()))
         elif kind == "waterfall":
@@ -256,10 +247,9 @@ class Exports:
             sender = self._queue(TRACES, diagnostics)
             provider.add_span_processor(SpanQueue(sender))
 
-    def _send_logs(
-        self, provider: LoggerProvider, kind: str, diagnostics: Diagnostics
-    ) -> None:
-        """Add the log record processor of an exporter kind."""
+    def _send_logs(self, provider: LoggerProvider, diagnostics: Diagnostics) -> None:
+        """Add the log record processor of the exporter in the settings."""
+        kind = self._settings.logs_exporter
         if kind == "console":
             console: Any = getattr(log_export, "ConsoleLogRecordExporter", None)
             console = console or log_export.ConsoleLogExporter

@@ -234,7 +234,7 @@ class Sender(ABC):
             self._report(remaining)
         exporter, self._exporter = self._exporter, None
         if exporter is not None:
-            with listening(_ignore), contextlib.suppress(Exception):
+            with listening(lambda _: None), contextlib.suppress(Exception):
                 exporter.shutdown()
         if thread is not None:
             thread.join(_SLICE)
@@ -317,7 +317,3 @@ class QueueSender(Sender):
         remaining = len(self._items)
         self._items.clear()
         return remaining
-
-
-def _ignore(line: str) -> None:
-    """Ignore a line that an exporter logs at its shutdown."""

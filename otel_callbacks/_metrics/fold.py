@@ -21,10 +21,9 @@ if TYPE_CHECKING:
 
     from otel_callbacks._metrics.series import Series
     from otel_callbacks._metrics.store import (
-        CounterState,
-        HistogramState,
         LabelLimits,
         LabelValues,
+        State,
         States,
         Trace,
     )
@@ -87,8 +86,8 @@ NewFold: TypeAlias = "Callable[[States], Fold]"
 class _Tokens(NamedTuple):
     """The states of the tokens of one kind of calls."""
 
-    totals: tuple[CounterState, ...]
-    usage: tuple[HistogramState, ...] | None
+    totals: tuple[State, ...]
+    usage: tuple[State, ...] | None
     """None for tokens that were saved."""
 
 
@@ -99,14 +98,14 @@ class _States:
     base: LabelValues
     chosen: LabelValues
     overflowed: tuple[str, ...]
-    operations: CounterState
-    duration: HistogramState
+    operations: State
+    duration: State
     labels: LabelValues
     """The label values of the operation's own histogram."""
     # Made when first used: a tool has no tokens, and needs no series of zeros.
     tokens: _Tokens | None = None
-    cost: CounterState | None = None
-    unpriced: CounterState | None = None
+    cost: State | None = None
+    unpriced: State | None = None
 
 
 class Fold:

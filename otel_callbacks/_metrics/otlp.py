@@ -42,16 +42,14 @@ _PORT: Final = catalogue.label(semconv.SERVER_PORT)
 
 def attributes_of(series: Series, labels: LabelValues) -> dict[str, AttributeValue]:
     """Return label values as attributes, without empty ones."""
+    # Beyond its label's limit, a port is ``other``.
     return {
-        ATTRIBUTES.get(name, name): int(value) if _is_port(name, value) else value
+        ATTRIBUTES.get(name, name): int(value)
+        if name == _PORT and value.isdecimal()
+        else value
         for name, value in zip(series.labels, labels, strict=True)
         if value
     }
-
-
-def _is_port(name: str, value: str) -> bool:
-    """Return whether a value is a port; beyond the label's limit it is ``other``."""
-    return name == _PORT and value.isdecimal()
 
 
 def _context(trace_: Trace) -> Context:
@@ -194,9 +192,11 @@ class Meters:
     ) -> Callable[[CallbackOptions], list[Observation]]:
         """Return the SDK callback for a series about the handler itself."""
 
-        def observe(_: CallbackOptions) -> list[Observation]:
+        def observe(_options: CallbackOptions) -> list[Observation]:
             if series is catalogue.IN_FLIGHT:
-                self._settle()
+                for source, _ in self._sources:
+                    if (calls := source()) is not None:
+                        calls.settle()
                 self._now = self._sums()
             values = self._now[series.name]
             self._note_births(series, values)
@@ -222,12 +222,6 @@ class Meters:
         if series is catalogue.ABOUT[-1] and self._is_young:
             self._is_young = False
             time.sleep(_TICK_SECONDS)
-
-    def _settle(self) -> None:
-        """Add the calls of all queues to the instruments."""
-        for source, _ in self._sources:
-            if (calls := source()) is not None:
-                calls.settle()
 
     def _sums(self) -> dict[str, Counter[LabelValues]]:
         """Add up the series about the handler itself over all queues."""

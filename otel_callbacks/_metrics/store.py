@@ -285,15 +285,11 @@ class LabelLimits:
         )
 
 
-class CounterState(Protocol):
-    """One label set of a counter: of things, or of US dollars."""
+class State(Protocol):
+    """One label set of a counter or a histogram."""
 
     def add(self, value: Any, trace: Trace | None, /) -> None:
-        """Add a number or an amount."""
-
-
-class HistogramState(Protocol):
-    """One label set of a histogram."""
+        """Add a number, or an amount of US dollars, to a counter."""
 
     def observe(self, value: float, trace: Trace | None, /) -> None:
         """Observe a value."""

@@ -126,7 +126,9 @@ class Sold(NamedTuple):
         # Prices change at midnight, UTC, or at a time of day.
         midnight = at.replace(hour=0, minute=0, second=0, microsecond=0)
         bounds = [midnight, midnight + _DAY]
-        for condition in (*_conditions(self.model), *(self.model.price_variants or ())):
+        prices = self.model.prices
+        dated: list[Any] = prices if isinstance(prices, list) else []
+        for condition in (*dated, *(self.model.price_variants or ())):
             limit: Any = condition.constraint
             hours = getattr(limit, "start_time", None), getattr(limit, "end_time", None)
             bounds += [_on_the_day(midnight, hour) for hour in hours if hour]
@@ -150,9 +152,13 @@ def sold(
         head, _, tail = name.partition("/")
         if found is None and tail and _PREFIXES.get(head, head) == by_address.id:
             found = listed(snapshot, by_address, tail)
-        if found is not None and _is_regional(address.lower(), found.model.id):
-            found = found._replace(is_regional=True)
-        return found
+        if found is None:
+            return None
+        host = address.lower()
+        is_regional = bool(_REGIONAL.fullmatch(host)) or (
+            host.endswith(_VERTEX_REGION) and _CLAUDE in found.model.id
+        )
+        return found._replace(is_regional=is_regional)
     if address.lower() in _NO_SELLERS:
         return None
     head, _, tail = name.partition("/")
@@ -163,13 +169,6 @@ def sold(
     if found_seller is None:
         return None
     return _by_path(snapshot, found_seller, name)
-
-
-def _is_regional(host: str, model: str) -> bool:
-    """Return whether a server of one region bills more than the list price."""
-    return bool(_REGIONAL.fullmatch(host)) or (
-        host.endswith(_VERTEX_REGION) and _CLAUDE in model
-    )
 
 
 def _by_path(snapshot: DataSnapshot, found: Provider, name: str) -> Sold | None:
@@ -271,11 +270,6 @@ def _tiers(value: Any) -> Tiers:
         return rates.flat(value)
     tiers = [(tier.start, tier.price) for tier in value.tiers]
     return ((0, value.base), *tiers)
-
-
-def _conditions(model: ModelInfo) -> list[Any]:
-    """Return the conditional prices of a model."""
-    return model.prices if isinstance(model.prices, list) else []
 
 
 def _on_the_day(midnight: datetime, hour: time) -> datetime:

@@ -46,9 +46,9 @@ class Whereabouts:
         is_stepped = False
         is_plain: bool | None = None
         frame: FrameType | None = sys._getframe(1)  # noqa: SLF001 -- no other way
-        left = _MOST_FRAMES
-        while frame is not None and left:
-            left -= 1
+        for _ in range(_MOST_FRAMES):
+            if frame is None:
+                break
             code = frame.f_code
             if code.co_flags & inspect.CO_ASYNC_GENERATOR:
                 generators.add(id(frame))
@@ -69,9 +69,9 @@ class Whereabouts:
 
     def is_dropped(self, live: frozenset[int] | None) -> bool:
         """Return whether one of the generators is no longer alive."""
-        if live is None or not self._generators or self._loop != _loop_id():
-            return False
-        return not self._generators <= live
+        task = _current_task()
+        is_here = task is not None and self._loop == id(task.get_loop())
+        return is_here and live is not None and not self._generators <= live
 
 
 def live_generators() -> frozenset[int] | None:
@@ -96,9 +96,3 @@ def _current_task() -> asyncio.Task[Any] | None:
         return asyncio.current_task()
     except RuntimeError:
         return None
-
-
-def _loop_id() -> int:
-    """Return the id of the current task's loop; 0 without one."""
-    task = _current_task()
-    return 0 if task is None else id(task.get_loop())
