@@ -1,8 +1,9 @@
 """Count the bytecodes of the callbacks of one model call.
 
-Python runs a call's callbacks under `sys.settrace`, which reports each bytecode. This
-is less precise than CPU time, since one bytecode may call into C, but the number is
-the same on every machine and in every run, so it shows the effect of a change.
+Python makes real calls under `sys.settrace`, which reports each bytecode; those of the
+handler and of what it calls count. This is less precise than CPU time, since one
+bytecode may call into C, but the number is the same on every machine and in every run,
+so it shows the effect of a change.
 
     python benchmarks/bytecodes.py
     python benchmarks/bytecodes.py --shapes openai --modes sync --parts
@@ -11,84 +12,37 @@ the same on every machine and in every run, so it shows the effect of a change.
 from __future__ import annotations
 
 import argparse
-import contextlib
 import functools
 import gc
 import itertools
 import sys
 from collections import Counter
 from typing import TYPE_CHECKING, Any
-from uuid import uuid4
 
-from langchain_core.callbacks import BaseCallbackHandler
-from overhead import contenders
-from shapes import SHAPES, ShapedModel
+from overhead import CALLS, MODES, PLACES, contenders, given
+from shapes import SHAPES
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from types import CodeType
 
-CALLS = 20
-WARM_UP = 200
-MODES = ("sync", "stream", "errors")
-
-Event = tuple[str, tuple[Any, ...], dict[str, Any]]
-"""A callback's name and its arguments, without the run id."""
+WARM_UP = 20
 
 
-class Recorder(BaseCallbackHandler):
-    """Record the callbacks of a call."""
-
-    run_inline = True
-
-    def __init__(self) -> None:
-        self.events: list[Event] = []
-
-    def __getattribute__(self, name: str) -> Any:
-        if name in {
-            "on_chat_model_start",
-            "on_llm_new_token",
-            "on_llm_end",
-            "on_llm_error",
-        }:
-
-            def keep(*args: Any, run_id: object, **more: Any) -> None:
-                del run_id
-                self.events.append((name, args, more))
-
-            return keep
-        return super().__getattribute__(name)
-
-
-def recorded(shape: str, mode: str) -> list[Event]:
-    """Return the callbacks that LangChain makes for one call."""
-    recorder = Recorder()
-    model = ShapedModel(shape=shape, fails=mode == "errors", callbacks=[recorder])
-    with contextlib.suppress(RuntimeError):
-        if mode == "stream":
-            for _ in model.stream("Roses?"):
-                pass
-        else:
-            model.invoke("Roses?")
-    return recorder.events
-
-
-def replay(handler: Any, events: list[Event], calls: int) -> None:
-    """Repeat the callbacks for a number of calls."""
-    for _ in range(calls):
-        run_id = uuid4()
-        for name, args, more in events:
-            getattr(handler, name)(*args, run_id=run_id, **more)
-
-
-def counted(work: Callable[[], object]) -> Counter[CodeType]:
-    """Return the number of executed bytecodes by function."""
+def counted(work: Callable[[], object], handler: object = None) -> Counter[CodeType]:
+    """Return the executed bytecodes by function; only those of a handler, if named."""
     found: Counter[CodeType] = Counter()
 
     def trace(frame: Any, event: str, _: object) -> Any:
-        frame.f_trace_opcodes = True
         if event == "opcode":
             found[frame.f_code] += 1
+        elif event == "call" and not (
+            handler is None
+            or frame.f_locals.get("self") is handler
+            or frame.f_back.f_trace is not None
+        ):
+            return None
+        frame.f_trace_opcodes = True
         return trace
 
     before = sys.gettrace()
@@ -99,22 +53,21 @@ def counted(work: Callable[[], object]) -> Counter[CodeType]:
     finally:
         sys.settrace(before)
         gc.enable()
-    for code in (replay.__code__, *(c for c in found if c.co_filename == __file__)):
-        found.pop(code, None)
     return found
 
 
-def measure(shape: str, mode: str) -> tuple[float, float, Counter[CodeType]]:
+def measure(mode: str, shape: str) -> tuple[float, float, Counter[CodeType]]:
     """Return a call's bytecodes: of the bare span, of the handler, and by function."""
-    events = recorded(shape, mode)
+    place = PLACES[mode.startswith("agent")]
     sums = []
     found: Counter[CodeType] = Counter()
     for who in ("least", "otel_callbacks"):
-        taking_part = contenders()
-        (handler,), scrape = taking_part[who]
-        replay(handler, events, WARM_UP)
+        handlers, scrape = contenders()[who]
+        run = functools.partial(MODES[mode], *given(mode, place, shape, handlers))
+        for _ in range(WARM_UP):
+            run()
         scrape()
-        found = counted(functools.partial(replay, handler, events, CALLS))
+        found = counted(run, handlers[0])
         # Includes the scrape, which folds the calls into the series.
         folded = counted(scrape).total() - counted(scrape).total()
         sums.append((found.total() + folded) / CALLS)
@@ -138,11 +91,11 @@ def main() -> None:
     parser.add_argument("--functions", type=int, default=0, help="how many to name")
     parser.add_argument("--parts", action="store_true", help="sums of ours by package")
     options = parser.parse_args()
-    print(f"{'':<20}{'bare span':>12}{'ours':>12}{'ratio':>8}")
+    print(f"{'':<28}{'bare span':>12}{'ours':>12}{'ratio':>8}")
     for mode, shape in itertools.product(options.modes, options.shapes):
-        least, ours, functions = measure(shape, mode)
+        least, ours, functions = measure(mode, shape)
         name = f"{mode}, {shape}"
-        print(f"{name:<20}{least:>12.0f}{ours:>12.0f}{ours / least:>8.2f}")
+        print(f"{name:<28}{least:>12.0f}{ours:>12.0f}{ours / least:>8.2f}")
         if options.parts:
             for part, count in parts(functions).most_common():
                 print(f"{count / CALLS:>12.0f}  {part}")

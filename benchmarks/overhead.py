@@ -213,7 +213,7 @@ def overhead(
             continue  # a graph has no constructor that takes handlers
         taking_part = contenders()
         runs = {
-            who: functools.partial(MODES[mode], *_given(mode, place, shape, handlers))
+            who: functools.partial(MODES[mode], *given(mode, place, shape, handlers))
             for who, (handlers, _) in taking_part.items()
         }
         spent: Counter[str] = Counter()
@@ -235,7 +235,7 @@ def overhead(
     return table
 
 
-def _given(
+def given(
     mode: str, place: str, shape: str, handlers: list[Any]
 ) -> tuple[Any, dict[str, Any]]:
     """Return the model or the graph of a mode, and its config."""

@@ -38,9 +38,8 @@ _CONVERSATION_KEYS: Final = ("conversation_id", "thread_id", "session_id")
 
 _IDS: Final = (("session_id", semconv.SESSION_ID), ("user_id", semconv.USER_ID))
 
-_RUN_KEYS: Final = frozenset(
-    (*_CONVERSATION_KEYS, "user_id", "langgraph_node", "langgraph_step")
-)
+_ID_KEYS: Final = frozenset((*_CONVERSATION_KEYS, "user_id"))
+_RUN_KEYS: Final = _ID_KEYS | {"langgraph_node", "langgraph_step"}
 """Metadata keys that `add_metadata` reads: they differ from run to run."""
 
 _OWN_TAGS: Final = ("seq:step:", "graph:step:", "map:key:", "langsmith:")
@@ -50,6 +49,8 @@ _OWN_TAGS: Final = ("seq:step:", "graph:step:", "map:key:", "langsmith:")
 def ids_of(about: dict[object, object]) -> dict[str, AttributeValue]:
     """Return the ids of conversation, session and user in the metadata."""
     found: dict[str, AttributeValue] = {}
+    if about.keys().isdisjoint(_ID_KEYS):
+        return found
     _add_conversation(found, about)
     for key, attribute in _IDS:
         if key in about and (value := identifier(about[key])):
@@ -70,10 +71,16 @@ def add_metadata(
         step = about.get("langgraph_step")
         if step is not None and (step := integer(step)) is not None:
             attributes[semconv.LANGGRAPH_STEP] = step
-    if tags is not None and (all_tags := strings(tags)):
-        own = [tag for tag in all_tags if not tag.startswith(_OWN_TAGS)]
-        if own:
-            attributes[semconv.RUN_TAGS] = tuple(own)
+    if tags is None or (type(tags) is list and all(map(_is_own_tag, tags))):
+        return  # as at the nodes of a graph
+    own = [tag for tag in strings(tags) or () if not _is_own_tag(tag)]
+    if own:
+        attributes[semconv.RUN_TAGS] = tuple(own)
+
+
+def _is_own_tag(tag: object) -> bool:
+    """Return whether a tag is LangChain's own."""
+    return type(tag) is str and tag.startswith(_OWN_TAGS)
 
 
 def _add_conversation(

@@ -95,18 +95,39 @@ def configured() -> Configured | None:
 
 def _own_config() -> dict[object, object] | None:
     """Return the config of the nearest LangChain frame that has one."""
-    frame: FrameType | None = sys._getframe(_OURS)  # noqa: SLF001 -- no public way up
-    for _ in range(_FRAMES_AT_MOST):
+    frame: FrameType | None
+    get_frame = sys._getframe  # noqa: SLF001 -- no public way up
+    try:
+        caller = get_frame(_OURS + _TO_CALLER).f_code
+        distance, code = _last_found.get(id(caller), (0, caller))
+        frame = get_frame(distance)
+        if distance and frame.f_code is code:
+            return _config_in(frame)
+    except ValueError:  # fewer frames
+        caller = None
+    frame = get_frame(_OURS)
+    for distance in range(_OURS, _OURS + _FRAMES_AT_MOST):
         if frame is None:
             break
         known = _KNOWN_CODE.get(id(frame.f_code)) or _know_code(frame)
         if known[0]:
-            config = frame.f_locals.get("config")
-            return config if isinstance(config, dict) else None
+            if caller is not None and len(_KNOWN_CODE) < _CODE_AT_MOST:
+                _last_found[id(caller)] = distance, frame.f_code
+            return _config_in(frame)
         frame = frame.f_back
     return None
 
 
+def _config_in(frame: FrameType) -> dict[object, object] | None:
+    """Return the config in a frame of LangChain's."""
+    config = frame.f_locals.get("config")
+    return config if isinstance(config, dict) else None
+
+
+_TO_CALLER: Final = 3
+"""Frames from a handler's callback to a function of LangChain's manager."""
+_last_found: dict[int, tuple[int, CodeType]] = {}
+"""The distance and code of the last config found, by that function's code."""
 _CODE_AT_MOST: Final = 10_000
 _KNOWN_CODE: dict[int, tuple[bool, CodeType]] = {}
 """Whether code is a method of LangChain's with a config, by its id; it stays alive."""
