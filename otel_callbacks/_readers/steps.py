@@ -95,23 +95,23 @@ def configured() -> Configured | None:
 
 def _own_config() -> dict[object, object] | None:
     """Return the config of the nearest LangChain frame that has one."""
-    frame: FrameType | None
+    caller: CodeType | None = None
     get_frame = sys._getframe  # noqa: SLF001 -- no public way up
     try:
         caller = get_frame(_OURS + _TO_CALLER).f_code
-        distance, code = _last_found.get(id(caller), (0, caller))
-        frame = get_frame(distance)
-        if distance and frame.f_code is code:
-            return _config_in(frame)
+        distance, code = _last_found.get(id(caller), _NOT_FOUND)
+        near = get_frame(distance)
+        if near.f_code is code:
+            return _config_in(near)
     except ValueError:  # fewer frames
-        caller = None
-    frame = get_frame(_OURS)
+        pass
+    frame: FrameType | None = get_frame(_OURS)
     for distance in range(_OURS, _OURS + _FRAMES_AT_MOST):
         if frame is None:
             break
         known = _KNOWN_CODE.get(id(frame.f_code)) or _know_code(frame)
         if known[0]:
-            if caller is not None and len(_KNOWN_CODE) < _CODE_AT_MOST:
+            if id(caller) in _KNOWN_CODE:
                 _last_found[id(caller)] = distance, frame.f_code
             return _config_in(frame)
         frame = frame.f_back
@@ -126,6 +126,7 @@ def _config_in(frame: FrameType) -> dict[object, object] | None:
 
 _TO_CALLER: Final = 3
 """Frames from a handler's callback to a function of LangChain's manager."""
+_NOT_FOUND: Final = 0, None
 _last_found: dict[int, tuple[int, CodeType]] = {}
 """The distance and code of the last config found, by that function's code."""
 _CODE_AT_MOST: Final = 10_000

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import _thread
 import asyncio
+import itertools
+import sys
 import threading
 import warnings
 from concurrent.futures import ThreadPoolExecutor
@@ -19,6 +22,7 @@ from langchain_core.runnables import RunnableLambda, RunnableParallel
 from langchain_core.runnables.history import RunnableWithMessageHistory
 from langchain_core.tools import tool
 from langgraph.graph import START, StateGraph
+from waiting import wait_until
 
 from otel_callbacks import Settings
 from otel_callbacks._readers import steps
@@ -170,6 +174,7 @@ def test_much_code_is_looked_at_anew(
     """What is known of code is bounded, and is the same without a place for it."""
     monkeypatch.setattr(steps, "_CODE_AT_MOST", 0)
     monkeypatch.setattr(steps, "_KNOWN_CODE", {})
+    monkeypatch.setattr(steps, "_last_found", {})
     config: Any = {"callbacks": [telemetry.handler], "configurable": ROSE}
     _model().invoke("hi", config)
     assert _all(telemetry) == {"chat m": OF_ROSE}
@@ -390,3 +395,43 @@ def test_a_run_that_no_method_of_langchain_starts(telemetry: Capture) -> None:
     )
     step.invoke("x", {"callbacks": [handler], "configurable": ROSE})
     assert _all(telemetry) == {"own": OF_ROSE, "step": OF_ROSE}
+
+
+class _Deeper(FakeChatModel):
+    """A model with one more function between its method and the start of its run."""
+
+    def generate_prompt(self, *args: Any, **kwargs: Any) -> Any:
+        return super().generate_prompt(*args, **kwargs)
+
+
+def test_a_config_is_found_from_any_method_in_any_order(telemetry: Capture) -> None:
+    """The place of the last config is only a guess: each call has its own ids."""
+    model, deeper = _model(), _Deeper(model_name="m", usage=USAGE)
+    ways: tuple[Callable[[Any], object], ...] = (
+        lambda config: model.invoke("Roses?", config),
+        lambda config: deeper.invoke("Roses?", config),
+        lambda config: list(model.stream("Roses?", config)),
+        lambda config: model.with_config(tags=["shop"]).invoke("Roses?", config),
+        lambda config: model.batch(["Roses?"], config),
+        lambda config: asyncio.run(model.ainvoke("Roses?", config)),
+        lambda config: asyncio.run(deeper.ainvoke("Roses?", config)),
+    )
+    for way, user in itertools.product(ways * 2, (ROSE, LILY)):
+        way({"callbacks": [telemetry.handler], "configurable": user})
+    assert [_ids(span) for span in telemetry.spans] == [OF_ROSE, OF_LILY] * 2 * len(
+        ways
+    )
+
+
+def test_a_start_at_the_bottom_of_the_stack_has_a_span(telemetry: Capture) -> None:
+    """A handler that the app calls itself has few frames above it."""
+    run_id, handler = uuid4(), telemetry.handler
+
+    def bottom() -> None:
+        sys.settrace(threading.gettrace())  # for the measure of coverage
+        handler.on_chain_start({}, {}, run_id=run_id, name="roses")
+
+    _thread.start_new_thread(bottom, ())
+    wait_until(lambda: telemetry.value("otel_callbacks_open_runs"))
+    handler.on_chain_end({}, run_id=run_id)
+    assert [span["name"] for span in telemetry.spans] == ["roses"]
