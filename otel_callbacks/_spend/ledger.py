@@ -175,8 +175,6 @@ class LedgerSink:
         """Set a run's accounts, and refuse the run if it would exceed a budget."""
         here = accounts.current.get()
         above = None if run.parent_run is None else run.parent_run.account
-        if not here and above is None and not accounts.process:
-            return
         on = dict.fromkeys(accounts.process)
         on.update((account, None) for account in here if not account.closed)
         if isinstance(above, Charge):
@@ -316,11 +314,11 @@ class LedgerSink:
 
     def _amounts(self, charge: Charge, output_tokens: int) -> tuple[Amounts, bool]:
         """Return the amounts of a call, and whether its price is known."""
-        usage = Usage(charge.expected, output_tokens * _choices(charge.owner))
-        tokens = charge.expected + (usage.output_tokens or 0)
+        output_tokens *= _choices(charge.owner)
+        tokens = charge.expected + output_tokens
         if not any(one.limits is not None and one.limits.cost for one in charge.on):
             return Amounts(tokens, calls=1), True
-        cost = self._usd(charge.owner, usage)
+        cost = self._usd(charge.owner, Usage(charge.expected, output_tokens))
         return Amounts(tokens, cost or Decimal(0), 1), cost is not None
 
     def _usd(self, run: Run, usage: Usage) -> Decimal | None:
@@ -330,23 +328,22 @@ class LedgerSink:
     def _assume(self, call: Call, run: Run, end: End, charge: Charge) -> Call:
         """Add an estimate of the usage if the provider did not report it."""
         if end.late:
-            before, charge.assumed = charge.assumed, NOTHING
-            if call.usage is None or not before.tokens:
+            if call.usage is None:
                 return call
-            less = NOTHING.minus(before)
+            less, charge.assumed = NOTHING.minus(charge.assumed), NOTHING
             return call._replace(assumed_tokens=less.tokens, assumed_cost=less.cost)
         missing = _missing(end, charge)
         if missing is None:
             return call
-        cost = self._usd(run, missing)
-        tokens = (missing.input_tokens or 0) + (missing.output_tokens or 0)
+        cost = self._usd(run, Usage(*missing))
+        tokens = sum(missing)
         charge.assumed = Amounts(tokens, cost or Decimal(0))
         return call._replace(assumed_tokens=tokens, assumed_cost=cost)
 
     def _log_unpriced(self, charge: Charge) -> None:
         """Log once that a cost budget does not cover a model."""
-        kinds = {one.limits.on_unpriced for one in charge.on if one.limits is not None}
-        if kinds == {ALLOW}:
+        limits = [one.limits for one in charge.on if one.limits is not None]
+        if not {one.on_unpriced for one in limits if one.cost} - {ALLOW}:
             return
         model = charge.owner.request.model
         self._diagnostics.log_once(
@@ -359,7 +356,7 @@ class LedgerSink:
         )
 
 
-def _missing(end: End, charge: Charge) -> Usage | None:
+def _missing(end: End, charge: Charge) -> tuple[int, int] | None:
     """Return the tokens sent and received that the usage does not report."""
     response, failure = end.response, end.failure
     usage = None if response is None else response.usage
@@ -370,24 +367,23 @@ def _missing(end: End, charge: Charge) -> Usage | None:
     seen = _seen(end)
     if end.outcome == ERROR and not seen and not (failure and failure.was_sent):
         return None
-    tokens_in, tokens_out = (None, None) if usage is None else usage[:2]
-    if charge.owner.request.operation == semconv.EMBEDDINGS:
-        tokens_out = 0
-    if tokens_in is not None and tokens_out is not None:
-        return None
     run = charge.owner
+    lacks_input = usage is None or usage.input_tokens is None
+    lacks_output = run.request.operation != semconv.EMBEDDINGS and (
+        usage is None or usage.output_tokens is None
+    )
+    if not (lacks_input or lacks_output):
+        return None
     most = run.request.attributes.get(semconv.REQUEST_MAX_TOKENS)
     if isinstance(most, int):  # the text is only an estimate
         seen = min(seen, most * _choices(run))
-    return Usage(
-        charge.expected if tokens_in is None else 0, seen if tokens_out is None else 0
-    )
+    return charge.expected * lacks_input, seen * lacks_output
 
 
 def _seen(end: End) -> int:
     """Return the output tokens received, at least one for each chunk."""
-    tokens = 0 if end.response is None else end.response.seen_tokens
-    return max(tokens, len(end.chunk_ns))
+    chunks = len(end.chunk_ns)
+    return chunks if end.response is None else max(end.response.seen_tokens, chunks)
 
 
 def _join_batch(charge: Charge) -> None:
@@ -399,11 +395,7 @@ def _join_batch(charge: Charge) -> None:
     parent = 0 if run.parent_run is None else run.parent_run.key
     key = threading.get_ident(), parent, size
     batch = _batches.get(key)
-    if (
-        batch is None
-        or len(batch) >= size
-        or any(_charges.get(one.owner.key) is not one for one in batch)
-    ):
+    if batch is None or any(_charges.get(one.owner.key) is not one for one in batch):
         batch = _Batch()
     charge.batch = batch
     batch.append(charge)
@@ -431,7 +423,9 @@ def _choices(run: Run) -> int:
 def _call(run: Run, end: End, context: trace.SpanContext | None) -> Call:
     """Return the record of a call that has ended."""
     request, response, failure = run.request, end.response, end.failure
-    known = context is not None and context.is_valid
+    ids = "", ""
+    if context is not None and context.is_valid:
+        ids = f"{context.trace_id:032x}", f"{context.span_id:016x}"
     return Call(
         request.operation,
         request.provider,
@@ -439,9 +433,8 @@ def _call(run: Run, end: End, context: trace.SpanContext | None) -> Call:
         end.outcome,
         None if response is None else response.usage,
         end.cost,
-        0.0 if end.late else (end.end_ns - run.start_ns) * _SECONDS,
+        (end.end_ns - run.start_ns) * _SECONDS,
         "" if failure is None else failure.error_class,
-        f"{context.trace_id:032x}" if context is not None and known else "",
-        f"{context.span_id:016x}" if context is not None and known else "",
+        *ids,
         is_partly_priced=end.is_partly_priced,
     )

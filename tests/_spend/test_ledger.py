@@ -15,6 +15,7 @@ from otel_callbacks._records import (
     Cost,
     End,
     Estimate,
+    Failure,
     Request,
     Response,
     Usage,
@@ -68,9 +69,11 @@ def run_of(
     model: str = "sold",
     attributes: Attributes = NO_ATTRIBUTES,
     expected: int = 10,
+    operation: str = "chat",
 ) -> Run:
     """Return a model call's run."""
-    run = Run(key, Request("chat", model, model=model, attributes=attributes), None)
+    request = Request(operation, model, model=model, attributes=attributes)
+    run = Run(key, request, None)
     run.expected = Estimate(expected)
     return run
 
@@ -99,6 +102,77 @@ def test_a_call_reserves_its_prompt_and_its_limit(
     sink.started(run)
     assert charge_of(run).on == (account,)
     assert account.reserved == Amounts(tokens, tokens * A_TOKEN, 1)
+
+
+@pytest.mark.parametrize(
+    ("limit", "reserved", "asked"), [(9_000, 4_106, 0), (11, 11, 0), (10, 0, 11)]
+)
+@pytest.mark.usefixtures("account")
+def test_the_answer_of_a_new_model_may_be_long(
+    sink: LedgerSink, limit: int, reserved: int, asked: int
+) -> None:
+    """It takes 4,096 tokens, or what is left if that is enough for one."""
+    account, run = Account(Limits(limit)), run_of()
+    token = accounts.current.set((account,))
+    sink.started(run)
+    accounts.current.reset(token)
+    assert account.reserved.tokens == reserved
+    assert getattr(run.refusal, "asked", 0) == asked
+
+
+def test_embeddings_have_no_answer(sink: LedgerSink, account: Account) -> None:
+    """Only their texts are reserved."""
+    sink.started(run_of(operation="embeddings"))
+    assert account.reserved == Amounts(10, 10 * A_TOKEN, 1)
+
+
+def test_a_lost_call_keeps_its_input_reserved(
+    sink: LedgerSink, account: Account
+) -> None:
+    """What it could still have answered is free for the next call."""
+    runs = [run_of(key, attributes={"gen_ai.request.max_tokens": 80}) for key in (1, 2)]
+    sink.started(runs[0])
+    runs[0].lost = "collected"
+    sink.started(runs[1])
+    assert runs[1].refusal is None
+    assert account.reserved == Amounts(100, 100 * A_TOKEN, 2)
+
+
+@pytest.mark.parametrize("first", ["unlimited", "warns", "has room"])
+def test_each_account_is_asked(first: str) -> None:
+    """A refusal of the inner block holds whatever the outer one says."""
+    outer = {
+        "unlimited": track_usage(),
+        "warns": track_usage(max_tokens=1, on_exceed="warn"),
+        "has room": track_usage(max_tokens=9_000),
+    }
+    with (
+        outer[first] as usage,
+        track_usage(max_tokens=1),
+        pytest.raises(BudgetExceeded),
+    ):
+        FakeChatModel(usage=USAGE).invoke("Roses?")
+    assert usage.call_count == 0
+
+
+def test_an_end_is_put_on_an_account_in_one_step(sink: LedgerSink) -> None:
+    """No other call ever finds it both spent and reserved, on any account."""
+    accounts_of_it = Account(Limits(100)), Account(Limits(100))
+    seen: list[Amounts] = []
+
+    class Watched(dict[str, Any]):
+        """Attributes of a request that are read while the call ends."""
+
+        def get(self, name: str, default: Any = None) -> Any:
+            seen[:] = [account.reserved for account in accounts_of_it]
+            return super().get(name, default)
+
+    token = accounts.current.set(accounts_of_it)
+    run = run_of(attributes=Watched({"gen_ai.request.max_tokens": 20}))
+    sink.started(run)
+    accounts.current.reset(token)
+    sink.ended(run, End("ok", run.start_ns, Response(usage=Usage(7, 3))))
+    assert seen == [NOTHING, NOTHING]
 
 
 def test_the_end_gives_back_what_was_not_used(
@@ -141,6 +215,18 @@ def test_a_run_of_two_pipelines_is_on_an_account_once(
         teller.ended(run, End("ok", run.start_ns, Response(usage=Usage(7, 3))))
     assert account.read()[0].calls == 1
     assert account.reserved == NOTHING
+
+
+def test_the_first_of_two_pipelines_with_spans_tells_the_end(
+    sink: LedgerSink, account: Account
+) -> None:
+    """The record has the ids of its span."""
+    other = LedgerSink(price, Diagnostics(strict=True), Counts())
+    first, second = run_of(), run_of()
+    sink.started(first)
+    other.started(second)
+    sink.ended(first, End("ok", first.start_ns, Response(usage=Usage(7, 3))))
+    assert account.read()[0].calls == 1
 
 
 def test_late_tokens_are_put_to_their_call(sink: LedgerSink, account: Account) -> None:
@@ -197,7 +283,7 @@ def test_warnings_are_logged_once_and_all_counted(
         if "reserved" in one.message or "spent" in one.message
     ]
     assert len(said) == 1
-    assert "on_exceed is 'warn'" in said[0]
+    assert "1 of 1 calls spent, this call may count 1; on_exceed is 'warn'" in said[0]
 
 
 def test_refusals_are_counted(telemetry: Capture) -> None:
@@ -286,6 +372,88 @@ def test_a_call_without_a_price_is_refused_if_so_set() -> None:
         track_usage(on_unpriced="x")
 
 
+@pytest.mark.parametrize(
+    ("outer", "inner", "lines"),
+    [
+        ({"max_cost_usd": 1, "on_unpriced": "allow"}, {"max_cost_usd": 1}, 1),
+        ({"max_cost_usd": 1}, {"max_cost_usd": 1, "on_unpriced": "allow"}, 1),
+        ({"max_tokens": 9_000}, {"max_cost_usd": 1, "on_unpriced": "allow"}, 0),
+        ({"max_tokens": 9_000}, {"max_cost_usd": 1}, 1),
+        ({}, {"max_cost_usd": 1}, 1),
+        ({}, {"max_cost_usd": 1, "on_unpriced": "allow"}, 0),
+        ({}, {"max_tokens": 9_000}, 0),
+    ],
+)
+def test_only_a_budget_of_money_needs_a_price(
+    telemetry: Capture,
+    caplog: pytest.LogCaptureFixture,
+    outer: dict[str, Any],
+    inner: dict[str, Any],
+    lines: int,
+) -> None:
+    """It is logged where one of them counts such calls as unpriced."""
+    llm = FakeChatModel(usage=USAGE, callbacks=[telemetry.handler])
+    with track_usage(**outer), track_usage(**inner):
+        llm.invoke("Roses?")
+    assert caplog.text.count("cannot hold it back") == lines
+
+
+NOT_SENT = Failure("error", "ConnectError", "connection")
+SENT = NOT_SENT._replace(was_sent=True)
+
+
+@pytest.mark.parametrize(
+    ("operation", "outcome", "response", "failure", "chunks", "tokens"),
+    [
+        ("chat", "ok", Response(usage=Usage(7, 3)), None, 0, 0),
+        ("chat", "ok", Response(usage=Usage(None, 3)), None, 0, 10),
+        ("text_completion", "ok", Response(usage=Usage(7), seen_tokens=3), None, 0, 3),
+        ("chat", "ok", Response(), None, 0, 10),
+        ("chat", "ok", Response(seen_tokens=5), None, 3, 15),
+        ("chat", "ok", Response(seen_tokens=1), None, 3, 13),
+        ("chat", "ok", Response(seen_tokens=50), None, 3, 50),
+        ("embeddings", "ok", Response(usage=Usage(7)), None, 0, 0),
+        ("embeddings", "ok", Response(), None, 0, 10),
+        ("chat", "cache_hit", Response(), None, 0, 0),
+        ("chat", "error", None, None, 0, 0),
+        ("chat", "error", None, NOT_SENT, 0, 0),
+        ("chat", "error", None, SENT, 0, 10),
+        ("chat", "error", None, NOT_SENT, 2, 12),
+        ("chat", "cancelled", None, None, 0, 10),
+        ("chat", "abandoned", None, None, 3, 13),
+    ],
+)
+def test_what_the_provider_does_not_count_is_assumed(
+    sink: LedgerSink,
+    account: Account,
+    operation: Any,
+    outcome: Any,
+    response: Response | None,
+    failure: Failure | None,
+    chunks: int,
+    tokens: int,
+) -> None:
+    """Input that was sent, and output that came, at most what two answers may have."""
+    answers = {"gen_ai.request.max_tokens": 20, "gen_ai.request.choice.count": 2}
+    run = run_of(attributes=answers, operation=operation)
+    sink.started(run)
+    sink.ended(run, End(outcome, run.start_ns, response, failure, range(chunks)))
+    totals = account.read()[0]
+    assert totals.assumed_tokens == tokens
+    assert totals.assumed_cost == tokens * A_TOKEN
+    assert totals.unknown_calls == (tokens > 0)
+
+
+def test_only_answers_are_learned_from(sink: LedgerSink, account: Account) -> None:
+    """A call that was cut short says nothing about the length of an answer."""
+    cut_short, after = run_of(1), run_of(2)
+    sink.started(cut_short)
+    sink.ended(cut_short, End("cancelled", cut_short.start_ns, chunk_ns=(1, 2)))
+    assert account.read()[0].assumed_tokens == 12
+    sink.started(after)
+    assert account.reserved == Amounts(88, 88 * A_TOKEN, 1)
+
+
 def test_a_batch_that_was_never_started_whole_is_forgotten(
     sink: LedgerSink, account: Account
 ) -> None:
@@ -319,9 +487,12 @@ def test_limits_of_open_runs_hold_without_telemetry() -> None:
         assert {k: v.calls for k, v in usage.by_outcome.items()} == {"abandoned": 2}
 
 
-def test_a_record_has_the_duration_of_its_call(telemetry: Capture) -> None:
+def test_a_record_has_the_duration_of_its_call(
+    sink: LedgerSink, account: Account
+) -> None:
     """In seconds."""
-    with track_usage() as usage:
-        FakeChatModel().invoke("?", {"callbacks": [telemetry.handler]})
-    (call,) = usage.calls
-    assert 0 < call.seconds < 600
+    run = run_of()
+    sink.started(run)
+    sink.ended(run, End("ok", run.start_ns + 1_500_000_000))
+    (call,) = account.read()[3]
+    assert call.seconds == 1.5
