@@ -11,7 +11,7 @@ etcd:
 .PHONY: kubernetes-manifests
 kubernetes-manifests: $(READY) ## Check deploy/kubernetes; with the API server only if it is built
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check \
-	  --no-deps --require-hashes -r requirements/kubernetes.txt
+	  --no-deps --only-binary :all: --require-hashes -r requirements/kubernetes.txt
 	$(BIN)/python -m pytest tests/kubernetes -m "kubernetes or not kubernetes" \
 	  -p no:cacheprovider -rs $(ARGS)
 

@@ -9,13 +9,9 @@ $(HOSTS)/.ready: requirements/hosts.txt $(PINNED)
 hosts: $(HOSTS)/.ready ## Run gunicorn, uvicorn, Celery, notebooks and more with the handler (ARGS)
 	HOSTS=1 $(HOSTS)/bin/python -m pytest -q -n $(WORKERS) tests/hosts $(ARGS)
 
-# One of its packages exists as source alone, so this environment cannot be pinned as the
-# others are: the newest of the day, and a target of its own.
 LANGGRAPH := .venv-langgraph
-$(LANGGRAPH)/.ready: requirements/demo.txt $(PINNED)
-	.ci/install $(LANGGRAPH) demo $(PYTHON)
-	$(LANGGRAPH)/bin/python -m pip install --quiet --disable-pip-version-check \
-	  "langgraph-cli[inmem]>=0.4" fastapi langchain-openai
+$(LANGGRAPH)/.ready: requirements/langgraph.txt requirements/setuptools.txt $(PINNED)
+	.ci/install $(LANGGRAPH) langgraph $(PYTHON)
 	@touch $@
 
 .PHONY: langgraph-server

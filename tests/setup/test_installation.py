@@ -128,8 +128,8 @@ def _expected(name: str) -> dict[str, str]:
 
 @pytest.mark.parametrize(
     "name",
-    # Those two hold no environment, and one of them comes as source.
-    [n for n in every_name() if not n.startswith(("pip-", "mutants", "setuptools"))],
+    # Tools that install the others.
+    [n for n in every_name() if not n.startswith(("pip-", "setuptools"))],
 )
 def test_newer_releases_change_nothing(
     name: str, future: Future, tmp_path: Path
@@ -167,19 +167,37 @@ def test_the_index_is_a_trap(future: Future, tmp_path: Path) -> None:
 
 def test_each_install_resolves_nothing() -> None:
     """Each install uses --no-deps, and each foreign package has a hash."""
-    files = [*(ROOT / ".ci").iterdir(), *ROOT.glob("tests/**/*.sh")]
-    files += [ROOT / "Dockerfile", ROOT / "Makefile", ROOT / "deploy/stack.mk"]
-    files += (ROOT / ".github").glob("**/*.yml")
-    # Both ask for the newest of the day: that is what they are for.
-    files = [file for file in files if file.name not in {"constraints", "latest"}]
+    folders = (".ci", ".github", "deploy", "tests")
+    files = [path for folder in folders for path in (ROOT / folder).rglob("*")]
+    files += [ROOT / "Dockerfile", ROOT / "Makefile"]
+    # Both need the newest versions of the day. A module states no command.
+    files = [
+        file
+        for file in files
+        if file.is_file()
+        and file.suffix in {"", ".mk", ".sh", ".yml", ".yaml"}
+        and file.name not in {"constraints", "latest"}
+    ]
     found = [
-        (file.name, command)
+        (file.relative_to(ROOT).as_posix(), command)
         for file in files
         for command in _INSTALLS.findall(file.read_text(encoding="utf-8"))
     ]
-    assert {name for name, _ in found} >= {"install", "wheel", "Dockerfile"}
+    assert {name for name, _ in found} == {
+        ".ci/install",
+        ".ci/wheel",
+        "Dockerfile",
+        "deploy/kubernetes/injection/Dockerfile",
+        "deploy/kubernetes/injection/fill.sh",
+        "deploy/scale.mk",
+        "tests/e2e/compose_up.sh",
+    }
     for name, command in found:
         assert "--no-deps" in command, (name, command)
+        # A function of fill.sh: each call has a flag of its own.
+        calls = re.findall(r"^ *pip (-.*)$", (ROOT / name).read_text(), re.MULTILINE)
+        command += "".join(calls) if '"$@"' in command else ""
+        assert all("--require-hashes" in c or "--no-index" in c for c in calls), calls
         ours = "--editable ." in command or ".whl" in command
         assert ours or "--require-hashes" in command, (name, command)
         assert "--editable" not in command or "--no-build-isolation" in command
