@@ -74,6 +74,10 @@ conformance: $(READY) ## Run OpenTelemetry's nine scenarios and print their cove
 conformance-page: $(READY) ## Regenerate the table of docs/conformance.md
 	$(BIN)/python tests/conformance/measure/page.py
 
+.PHONY: registry
+registry: $(READY) ## Write conventions/metrics.yaml from the table of series
+	$(BIN)/python conventions/build.py
+
 .PHONY: check
 check: $(READY) ## Lint, format, types, layering
 	$(BIN)/ruff check .
