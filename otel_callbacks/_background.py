@@ -105,11 +105,7 @@ class Tally(Generic[_Entry, _Sums]):
         self.extend((entry,))
 
     def extend(self, entries: Iterable[_Entry]) -> None:
-        """Add entries in one step of C, without an interrupt between them.
-
-        If the iterator is implemented in C, none comes between reading an entry and
-        adding it: after an interrupt, a second call adds the rest.
-        """
+        """Add entries in one step of C; a call that is interrupted can be repeated."""
         self._log.extend(zip(entries))
         if len(self._log) >= FOLD_AT:
             self.read()

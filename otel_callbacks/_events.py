@@ -5,7 +5,8 @@ https://github.com/open-telemetry/semantic-conventions-genai/blob/main/docs/gen-
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from opentelemetry import trace
 from opentelemetry._logs import LogRecord, SeverityNumber
@@ -22,24 +23,17 @@ if TYPE_CHECKING:
     from otel_callbacks._spans.current import StandIn
 
 
+@dataclass(frozen=True)
 class EventSink:
     """Emits an event for each model call, and one for each exception of a client."""
 
-    name: Final = "events"
-    is_foreign: Final = True
+    name: ClassVar = "events"
+    is_foreign: ClassVar = True
 
-    def __init__(
-        self,
-        logger: Logger,
-        *,
-        extensions: bool = True,
-        content: bool = False,
-        registry: semconv.Registry = semconv.REGISTRIES[semconv.DEFAULT_REGISTRY],
-    ) -> None:
-        self._logger = logger
-        self._extensions = extensions
-        self._content = content
-        self._registry = registry
+    logger: Logger
+    extensions: bool = True
+    content: bool = False
+    registry: semconv.Registry = semconv.REGISTRIES[semconv.DEFAULT_REGISTRY]
 
     def started(self, run: StandIn) -> None:
         """Do nothing: the event is emitted at the end of the run."""
@@ -58,7 +52,7 @@ class EventSink:
         if end.failure is not None and end.outcome == ERROR:
             about = {semconv.EXCEPTION_TYPE: end.failure.error_type}
             message = (end.content or {}).get(semconv.EXCEPTION_MESSAGE)
-            if message and self._content:
+            if message and self.content:
                 about[semconv.EXCEPTION_MESSAGE] = message
             self._emit(run, end, semconv.EXCEPTION_EVENT, about, SeverityNumber.WARN)
 
@@ -66,11 +60,11 @@ class EventSink:
         """Return all span attributes, and the content as structured values."""
         about = {
             **run.request.attributes,
-            **end_attributes(run, end, self._registry, content=False),
+            **end_attributes(run, end, self.registry, content=False),
         }
-        if not self._extensions:
+        if not self.extensions:
             about = {**of_the_conventions(about)}
-        if self._content:
+        if self.content:
             return {**about, **_as_body(run.content), **_as_body(end.content)}
         return about
 
@@ -88,7 +82,7 @@ class EventSink:
             # Not the span itself: a queue of events must not keep it alive.
             span = trace.NonRecordingSpan(run.span.get_span_context())
             context = trace.set_span_in_context(span, context)
-        self._logger.emit(
+        self.logger.emit(
             LogRecord(
                 timestamp=end.end_ns,
                 observed_timestamp=end.end_ns,

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
 from itertools import chain
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias
@@ -92,23 +93,14 @@ _READ_AT_END: Final[dict[str, tuple[str, _Read]]] = {
 _AGENT_CONTENT: Final = (semconv.SYSTEM_INSTRUCTIONS, semconv.TOOL_DEFINITIONS)
 
 
+@dataclass(frozen=True, slots=True)
 class Capture:
     """Reads content from LangChain's payloads; never raises."""
 
-    __slots__ = ("_exceptions", "_extensions", "_limit", "_redact")
-
-    def __init__(
-        self,
-        redact: Redact | None,
-        limit: int,
-        *,
-        extensions: bool = True,
-        exceptions: bool = False,
-    ) -> None:
-        self._redact = redact
-        self._limit = limit
-        self._extensions = extensions
-        self._exceptions = exceptions
+    redact: Redact | None
+    limit: int
+    extensions: bool = True
+    exceptions: bool = False
 
     def of_start(self, request: Request, payload: object, more: object) -> Captured:
         """Read the content of a run's start."""
@@ -141,11 +133,11 @@ class Capture:
             read = ((semconv.OUTPUT_MESSAGES, _first(messages)),)
         elif payload is not None and operation in _READ_AT_END:
             read = (_READ_AT_END[operation],)
-        if error is not None and self._exceptions:
+        if error is not None and self.exceptions:
             read += (
                 (
                     semconv.EXCEPTION_MESSAGE,
-                    lambda *_: _KEYS.sub("REDACTED", str(error)[: 4 * self._limit]),
+                    lambda *_: _KEYS.sub("REDACTED", str(error)[: 4 * self.limit]),
                 ),
             )
         captured = self._capture(payload, None, *read)
@@ -180,7 +172,7 @@ class Capture:
         """Read one attribute, without the values that raise."""
         first: Exception | None = None
         for seen in (lambda payload: payload, values.plain):
-            work = Work(min(_MOST_VALUES, self._limit // _LEAST_BYTES))
+            work = Work(min(_MOST_VALUES, self.limit // _LEAST_BYTES))
             try:
                 return read(seen(payload), seen(more), work), first or work.error
             except Exception as error:  # noqa: BLE001 -- reported by the caller
@@ -192,17 +184,17 @@ class Capture:
         value, unread = found if isinstance(found, tuple) else (found, 0)
         if not has_value(value):
             return
-        if self._redact is not None:
-            value = self._redact(name, value)
+        if self.redact is not None:
+            value = self.redact(name, value)
             if value is None:
                 return
             value = plain(value, Work(strict=True), _DEEPEST)
             if not has_shape(name, value):
                 message = f"redact gave back something that is no {name}"
                 raise ContentError(message)
-        fitted, length, dropped = cut(name, value, self._limit)
+        fitted, length, dropped = cut(name, value, self.limit)
         content[name] = fitted
-        if self._extensions:
+        if self.extensions:
             short = name.removeprefix("gen_ai.")
             if length:
                 content[f"{semconv.CONTENT_LENGTH}.{short}"] = length

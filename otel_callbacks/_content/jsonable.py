@@ -158,15 +158,13 @@ class NotPlainError(TypeError):
     """A value has no JSON type."""
 
 
+@dataclasses.dataclass(slots=True)
 class Work:
     """The values that may still be read for one attribute, and the last error."""
 
-    __slots__ = ("error", "remaining", "strict")
-
-    def __init__(self, remaining: int = _MOST_VALUES, *, strict: bool = False) -> None:
-        self.remaining = remaining
-        self.strict = strict
-        self.error: Exception | None = None
+    remaining: int = _MOST_VALUES
+    strict: bool = False
+    error: Exception | None = None
 
 
 def plain(value: object, work: Work, depth: int = _DEEPEST) -> Any:

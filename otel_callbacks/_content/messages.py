@@ -155,7 +155,10 @@ def one_message(raw: object, work: Work) -> Message | None:
     if isinstance(raw, tuple) and len(raw) == 2:  # noqa: PLR2004 -- a pair
         return {"role": _role(text(raw[0])), "parts": content_parts(raw[1], work)}
     if isinstance(raw, dict):
-        return _of_dictionary(raw, work)
+        if not (role := text(raw.get("role")) or text(raw.get("type"))):
+            return None
+        found = {**raw, "tool_calls": _calls(raw.get("tool_calls"))}
+        return _message(_role(role), found, work)
     kind = text(getattr(raw, "type", None))
     if not kind or kind == _REMOVE or not hasattr(raw, "content"):
         return None
@@ -187,15 +190,6 @@ def is_message(value: object) -> bool:
     if isinstance(value, dict):
         return "content" in value and ("role" in value or "type" in value)
     return hasattr(value, "content") and isinstance(getattr(value, "type", None), str)
-
-
-def _of_dictionary(raw: dict[object, object], work: Work) -> Message | None:
-    """Read a message in a provider's dictionary form."""
-    role = text(raw.get("role")) or text(raw.get("type"))
-    if not role:
-        return None
-    found = {**raw, "tool_calls": _calls(raw.get("tool_calls"))}
-    return _message(_role(role), found, work)
 
 
 def _message(role: str, raw: dict[Any, Any], work: Work) -> Message:

@@ -92,10 +92,7 @@ def listening(listener: Listener) -> Iterator[None]:
 
 
 def why(lines: list[str], to: Route) -> str:
-    """Return in a few words why an export failed.
-
-    The exporters' text is never repeated: a server's response may contain anything.
-    """
+    """Return why an export failed, without the text, in which anything may stand."""
     text = " ".join(lines).lower() or "timed out"
     code = _HTTP_CODE.search(text)
     if code is not None:

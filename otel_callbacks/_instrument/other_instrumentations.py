@@ -38,8 +38,7 @@ def suppress_others(*, on: bool) -> None:
 class _WhileOpen:
     """A value that is true, and an instance of a class, while a run is open.
 
-    The context of an async run stays attached after its end. From then on this value is
-    false, so that it suppresses nothing.
+    The context of an async run stays attached after its end, and must suppress nothing.
     """
 
     capture_content = upload_completion = False

@@ -121,10 +121,7 @@ class _LedgerHandler(OTelCallbackHandler):
 
 
 class _Hook:
-    """The hook; it has the one method of a context variable that LangChain calls.
-
-    A real context variable is empty in threads that start with an empty context.
-    """
+    """Acts as a context variable for LangChain, with one value in all threads."""
 
     def __init__(self) -> None:
         self.instrumenting: OTelCallbackHandler | None = None

@@ -9,7 +9,7 @@ https://prometheus.github.io/client_python/multiprocess/
 from __future__ import annotations
 
 from collections import deque
-from functools import partial
+from dataclasses import dataclass
 from operator import sub
 from typing import TYPE_CHECKING, Any, Final
 
@@ -54,7 +54,12 @@ class MultiprocessSink:
         # First, because a registry calls its collectors in order.
         registry.register(UpToDate(calls))
         self._calls = calls
-        self._fold = new_fold(partial(_states, registry))
+
+        def states(series: Series) -> Callable[[LabelValues], _State]:
+            metric = _metric(registry, series)
+            return lambda labels: _State(_child(metric, labels))
+
+        self._fold = new_fold(states)
         extensions = self._fold.extensions
         self._counters = {
             series.name: _metric(registry, series)
@@ -63,13 +68,7 @@ class MultiprocessSink:
         }
         self._written: dict[tuple[str, LabelValues], float] = {}
         self._gauges = tuple(
-            Gauge(
-                series.name,
-                series.help,
-                series.labels,
-                registry=registry,
-                multiprocess_mode="livesum",
-            )
+            _metric(registry, series)
             for series in (catalogue.IN_FLIGHT, catalogue.OPEN_RUNS)
             if extensions
         )
@@ -160,16 +159,14 @@ class UpToDate(Collector):
 
 
 def _metric(registry: CollectorRegistry, series: Series) -> Any:
-    """Return a new counter or histogram of prometheus_client."""
-    if series.kind == "counter":
-        return Counter(series.name, series.help, series.labels, registry=registry)
-    return Histogram(
-        series.name,
-        series.help,
-        series.labels,
-        buckets=series.buckets,
-        registry=registry,
-    )
+    """Return a new metric of prometheus_client."""
+    kinds: dict[str, tuple[Any, dict[str, Any]]] = {
+        "counter": (Counter, {}),
+        "gauge": (Gauge, {"multiprocess_mode": "livesum"}),
+        "histogram": (Histogram, {"buckets": series.buckets}),
+    }
+    make, options = kinds[series.kind]
+    return make(series.name, series.help, series.labels, registry=registry, **options)
 
 
 def _child(metric: Any, labels: LabelValues) -> Any:
@@ -177,31 +174,21 @@ def _child(metric: Any, labels: LabelValues) -> Any:
     return metric.labels(*labels) if labels else metric
 
 
-def _states(
-    registry: CollectorRegistry, series: Series
-) -> Callable[[LabelValues], _State]:
-    """Return what makes the state of a label set."""
-    metric = _metric(registry, series)
-    return lambda labels: _State(_child(metric, labels))
-
-
+@dataclass(slots=True)
 class _State:
     """One label set; the files have no room for exemplars."""
 
-    __slots__ = ("_child",)
-
-    def __init__(self, child: Any) -> None:
-        self._child = child
+    child: Any
 
     def add(self, value: float | Decimal, _: Trace | None) -> None:
         """Add to a counter."""
-        self._child.inc(float(value))
+        self.child.inc(float(value))
 
     def observe(self, value: float, _: Trace | None) -> None:
         """Observe a value."""
-        self._child.observe(value)
+        self.child.observe(value)
 
     def observe_gaps(self, ticks: Sequence[int], _: Trace | None) -> None:
         """Observe the seconds between successive clock readings."""
         for gap in map(sub, ticks[1:], ticks):
-            self._child.observe(gap * _SECONDS)
+            self.child.observe(gap * _SECONDS)

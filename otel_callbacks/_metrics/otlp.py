@@ -211,11 +211,7 @@ class Meters:
         return observe
 
     def _note_births(self, series: Series, values: Mapping[LabelValues, int]) -> None:
-        """Sleep briefly if a label set is new, before the SDK reads the clock.
-
-        Prometheus adds the zero that ``increase()`` starts from at the time that a
-        label set began, which has to lie before its first sample, in milliseconds.
-        """
+        """Sleep briefly if a label set is new: `increase()` needs a zero before it."""
         if len(values) > self._sets.get(series.name, 0):
             self._sets[series.name] = len(values)
             self._is_young = True

@@ -11,6 +11,7 @@ import time
 from bisect import bisect_left, bisect_right
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from decimal import Context, Decimal
 from operator import sub
 from typing import TYPE_CHECKING, Any, Final, Protocol, TypeAlias
@@ -56,13 +57,9 @@ def _exemplar(trace: Trace, value: float) -> Exemplar:
 
 
 def birth() -> float:
-    """Return the created time of a label set that is new now, in Unix seconds.
-
-    Prometheus adds a zero there, so that ``increase()`` sees the first value. Most
-    label sets are made when a scrape folds the calls before it: the zero has to lie
-    after the scrape before, which a process that ended may have answered, and before
-    this one.
-    """
+    """Return the created time of a label set that is new now, in Unix seconds."""
+    # Prometheus adds a zero there, so that ``increase()`` sees the first value. It has
+    # to lie after the last scrape and before the one that makes the label set now.
     return time.time() - _BEFORE_A_SCRAPE
 
 
@@ -72,16 +69,14 @@ def has_created_times() -> bool:
     return any(one.name.endswith("_created") for f in families for one in f.samples)
 
 
+@dataclass(slots=True)
 class Count:
     """One label set of a counter: its value and its last exemplar."""
 
-    __slots__ = ("born", "last", "trace", "value")
-
-    def __init__(self) -> None:
-        self.born = birth()
-        self.value = 0.0
-        self.last = 0.0
-        self.trace: Trace | None = None
+    value: float = 0.0
+    last: float = 0.0
+    trace: Trace | None = None
+    born: float = field(default_factory=birth)
 
     def add(self, value: float, trace: Trace | None) -> None:
         """Add to the counter."""
@@ -91,16 +86,14 @@ class Count:
             self.trace = trace
 
 
+@dataclass(slots=True)
 class Amount:
     """One label set of a counter of money, exact: sums of floats would drift."""
 
-    __slots__ = ("born", "last", "trace", "value")
-
-    def __init__(self) -> None:
-        self.born = birth()
-        self.value = Decimal(0)
-        self.last = Decimal(0)
-        self.trace: Trace | None = None
+    value: Decimal = Decimal(0)
+    last: Decimal = Decimal(0)
+    trace: Trace | None = None
+    born: float = field(default_factory=birth)
 
     def add(self, value: Decimal, trace: Trace | None) -> None:
         """Add to the counter."""
@@ -237,22 +230,16 @@ _CLOSED: Final = frozenset(
 SERIES_LIMIT: Final = 10_000
 
 
+@dataclass
 class LabelLimits:
     """Bounds the values of each label and the label sets of each series."""
 
-    def __init__(
-        self,
-        limit: int,
-        own: Mapping[str, int] | None = None,
-        series_limit: int = SERIES_LIMIT,
-        log_full: Callable[[str], None] | None = None,
-    ) -> None:
-        self._limit = limit
-        self._own = own or {}
-        self._seen: dict[str, set[str]] = {}
-        self._log_full = log_full
-        self.series_limit = series_limit
-        self.overflowed: Counter[str] = Counter()
+    limit: int
+    own: Mapping[str, int] = field(default_factory=dict)
+    series_limit: int = SERIES_LIMIT
+    log_full: Callable[[str], None] = lambda _: None
+    overflowed: Counter[str] = field(default_factory=Counter)
+    _seen: dict[str, set[str]] = field(default_factory=dict)
 
     def bound(
         self, names: tuple[str, ...], values: LabelValues, *, count: bool = True
@@ -264,7 +251,7 @@ class LabelLimits:
             seen = self._seen.setdefault(name, set())
             if not value or value in seen:
                 bounded.append(value)
-            elif len(seen) < self._own.get(name, self._limit):
+            elif len(seen) < self.own.get(name, self.limit):
                 seen.add(value)
                 bounded.append(value)
             else:
@@ -277,8 +264,7 @@ class LabelLimits:
     def beyond(self, series: Series, labels: LabelValues) -> LabelValues:
         """Return the label set that counts those beyond the limit of a series."""
         self.overflowed[series.name] += 1
-        if self._log_full is not None:
-            self._log_full(series.name)
+        self.log_full(series.name)
         return tuple(
             value if name in _CLOSED or not value else _BEYOND.get(name, semconv.OTHER)
             for name, value in zip(series.labels, labels, strict=True)
@@ -302,25 +288,21 @@ States: TypeAlias = Callable[["Series"], Callable[[LabelValues], Any]]
 """Takes a series, and returns what makes the state of a new label set."""
 
 
+@dataclass(slots=True)
 class Family:
     """The label sets of one series, with a limit on their number."""
 
-    __slots__ = ("_limits", "_new", "series", "states")
-
-    def __init__(
-        self, series: Series, new: Callable[[LabelValues], Any], limits: LabelLimits
-    ) -> None:
-        self.series = series
-        self._new = new
-        self._limits = limits
-        self.states: dict[LabelValues, Any] = {}
+    series: Series
+    new: Callable[[LabelValues], Any]
+    limits: LabelLimits
+    states: dict[LabelValues, Any] = field(default_factory=dict)
 
     def at(self, labels: LabelValues) -> Any:
         """Return the state of a label set, or of the one for those beyond the limit."""
         found = self.states.get(labels)
-        if found is None and len(self.states) >= self._limits.series_limit:
-            labels = self._limits.beyond(self.series, labels)
+        if found is None and len(self.states) >= self.limits.series_limit:
+            labels = self.limits.beyond(self.series, labels)
             found = self.states.get(labels)
         if found is None:
-            found = self.states[labels] = self._new(labels)
+            found = self.states[labels] = self.new(labels)
         return found

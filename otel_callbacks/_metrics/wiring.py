@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from otel_callbacks._diagnostics import Diagnostics
     from otel_callbacks._metrics.store import States
     from otel_callbacks._records import Sink
-    from otel_callbacks._setting_values import LabelChoice
     from otel_callbacks.settings import Settings
 
 _PUSHED: Final = frozenset({"otlp", "both"})
@@ -85,7 +84,9 @@ class SeriesWiring:
         self._of_global = False
         # A worker is never scraped, so its files must be up to date at once.
         self.calls = CallQueue(diagnostics, fold_at=1 if is_multiprocess() else FOLD_AT)
-        sink = PrometheusSink(self.calls, diagnostics, _chain_at(choices))
+        # The position of the label with the name of the outermost run.
+        chain_at = [at for at, choice in enumerate(choices) if not choice.key]
+        sink = PrometheusSink(self.calls, diagnostics, *chain_at)
         self.sinks: list[Sink] = [sink]
 
     def open(
@@ -168,9 +169,3 @@ def start_anew(old: MeterProvider, new: MeterProvider) -> None:
     if meters is not None:
         meters.start_anew(new)
         _meters.put(new, meters)
-
-
-def _chain_at(choices: tuple[LabelChoice, ...]) -> int | None:
-    """Return the position of the label with the name of the outermost run."""
-    keys = [choice.key for choice in choices]
-    return keys.index("") if "" in keys else None

@@ -109,10 +109,7 @@ _SHARES: Final = 4
 
 
 class _Parts(NamedTuple):
-    """An upper bound of the input tokens, by kind.
-
-    Each kind is overestimated by about the same factor.
-    """
+    """An upper bound of the input tokens, by kinds with about the same error."""
 
     short_words: float = 0
     words: float = 0
@@ -360,10 +357,11 @@ def _value(value: object, depth: int = _DEEPEST) -> _Parts:
     """Estimate a value as JSON, including its punctuation."""
     if isinstance(value, str):
         return _text(value).plus(_Parts(marks=2))
-    if isinstance(value, bool | None):
-        return _Parts(words=1)
-    if isinstance(value, int | float | bytes):
-        return _number(value)
+    if isinstance(value, bytes):  # of an unknown type
+        return _Parts(media=len(value) / _BYTES_OF_TEXT)
+    if isinstance(value, bool | int | float | None):
+        is_word = isinstance(value, bool | None)
+        return _Parts(words=1) if is_word else _text(f"{value!s:.40}")
     found = _Parts(marks=1)
     if not depth:
         return found
@@ -379,13 +377,6 @@ def _value(value: object, depth: int = _DEEPEST) -> _Parts:
         inner = schema() if isinstance(value, type) else fields(value)
         found = found.plus(_value(inner, depth - 1))
     return found
-
-
-def _number(value: float | bytes) -> _Parts:
-    """Estimate a number, or bytes of an unknown type."""
-    if isinstance(value, bytes):
-        return _Parts(media=len(value) / _BYTES_OF_TEXT)
-    return _text(f"{value!s:.40}")
 
 
 def _text(text: object) -> _Parts:
@@ -417,18 +408,13 @@ def _words(text: str) -> tuple[float, float, float]:
 
 def _others(text: str) -> tuple[float, float, float]:
     """Estimate characters beyond ASCII by their weights."""
-    light, middle, heavy = 0.0, 0.0, 0.0
+    found = [0.0, 0.0, 0.0]
     for letter, count in () if text.isascii() else Counter(text).items():
-        if letter <= "\x7f":
-            continue
-        point = ord(letter)
-        weight = next(weight for last, weight in _TABLES["weights"] if point <= last)
-        if weight < _MIDDLE:
-            light += weight * count
-        elif weight < _HEAVY:
-            middle += weight * count
-        else:
-            heavy += weight * count
+        if letter > "\x7f":
+            point = ord(letter)
+            weight = next(by for last, by in _TABLES["weights"] if point <= last)
+            found[(weight >= _MIDDLE) + (weight >= _HEAVY)] += weight * count
+    light, middle, heavy = found
     return light, middle, heavy
 
 

@@ -67,9 +67,8 @@ def api_of(kind: object, arguments: dict[object, object]) -> Api:
 
 def asks_for_responses(params: dict[object, object]) -> bool:
     """Return whether a call's parameters require the Responses API."""
-    for key in _ONLY_RESPONSES:
-        if key in params:
-            return True
+    if any(key in params for key in _ONLY_RESPONSES):
+        return True
     tools = params.get("tools")
     return isinstance(tools, list) and any(
         isinstance(tool, dict) and text(tool.get("type", "function")) != "function"
@@ -103,11 +102,7 @@ def class_name(serialized: object) -> str:
 
 
 def provider_name(ls_provider: object, model_type: object, class_: str) -> str:
-    """Return the provider of a model call.
-
-    ``generate`` of a text model puts no ``ls_provider`` into the metadata. Then the
-    model's type or class decides, if it belongs to one provider.
-    """
+    """Return the provider of a model call, without ``ls_provider`` by type or class."""
     if name := text(ls_provider):
         return _NAMES.get(name, name)
     return _TYPES.get(text(model_type)) or _CLASSES.get(class_, "")

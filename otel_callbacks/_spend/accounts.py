@@ -189,11 +189,7 @@ _Entry: TypeAlias = "Reservation | Amounts | _Ended | None"
 
 
 class Account:
-    """The usage of a group of calls, and its limits.
-
-    No thread waits for another one: entries are folded in the order in which they were
-    added, so each thread that folds them gets the same results.
-    """
+    """The usage of a group of calls, and its limits; no thread waits for another."""
 
     __slots__ = ("__weakref__", "_tally", "closed", "limits", "warned")
 
@@ -226,10 +222,7 @@ class Account:
         return self._tally.read().reserved
 
     def reserve(self, reservation: Reservation) -> None:
-        """Reserve what a call may spend, and set the decision on the reservation.
-
-        The caller keeps the reservation even if this is interrupted, to release it.
-        """
+        """Reserve what a call may spend, and set the decision on the reservation."""
         if self.limits is not None:
             self._tally.add(reservation)
             self._tally.read()
@@ -246,10 +239,9 @@ class Account:
         late: bool = False,
         ticket: Iterator[bool] | None = None,
     ) -> None:
-        """Put a call on the account and release what it has reserved, atomically.
+        """Put a call, or its late tokens, on the account and release what it reserved.
 
-        A late call is already on the account; this adds its tokens. The call is added
-        only if its ticket, an iterator, has an item left.
+        The call is added only if its ticket, an iterator, has an item left.
         """
         ended = itertools.compress((_Ended(call, late),), ticket or once())
         released = () if held is None else self._released(held)

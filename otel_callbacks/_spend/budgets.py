@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import TYPE_CHECKING, Final, Literal, NamedTuple, TypeAlias, TypeVar
 
@@ -133,40 +134,21 @@ class Amounts(NamedTuple):
 NOTHING: Final = Amounts()
 
 
+@dataclass(slots=True, eq=False)
 class Reservation:
     """A request to reserve amounts on an account, and the account's decision."""
 
-    __slots__ = (
-        "_grant",
-        "asked",
-        "exceeded",
-        "is_final",
-        "is_priced",
-        "least",
-        "sent",
-    )
-
-    def __init__(
-        self,
-        asked: Amounts,
-        least: Amounts,
-        sent: Amounts,
-        *,
-        is_priced: bool,
-        is_final: bool,
-    ) -> None:
-        self.asked = asked
-        # The smallest amounts to grant if less is left.
-        self.least = least
-        # The part that is spent once the call is sent; released at its end.
-        self.sent = sent
-        self.is_priced = is_priced
-        # Whether a refusal is counted.
-        self.is_final = is_final
-        # The limit that this exceeds. Then nothing is reserved, unless the account only
-        # warns.
-        self.exceeded: BudgetExceeded | None = None
-        self._grant: dict[bool, _Grant] = {}
+    asked: Amounts
+    least: Amounts
+    """The smallest amounts to grant if less is left."""
+    sent: Amounts
+    """The part that is spent once the call is sent; released at its end."""
+    is_priced: bool
+    is_final: bool
+    """Whether a refusal is counted."""
+    exceeded: BudgetExceeded | None = None
+    """The limit that this exceeds; then only an account that warns reserves it."""
+    _grant: dict[bool, _Grant] = field(default_factory=dict)
 
     def grant(self, amounts: Amounts) -> None:
         """Set what is reserved; if two threads fold at once, the first one sets it."""
@@ -185,10 +167,7 @@ class Reservation:
         return bool(self._grant)
 
     def held(self, *, is_sent: bool = False) -> Iterator[Amounts]:
-        """Return what is not yet released, without the sent part if `is_sent`.
-
-        Each part is yielded once, however many callers there are.
-        """
+        """Return what is not yet released, each part once, or only the unsent part."""
         if not self._grant:
             return iter(())
         _, kept, rest = self._grant[True]

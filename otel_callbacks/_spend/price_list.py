@@ -172,10 +172,7 @@ def sold(
 
 
 def _by_path(snapshot: DataSnapshot, found: Provider, name: str) -> Sold | None:
-    """Return a model of a provider by its name, or by the end of a path.
-
-    Vertex AI's names are paths: ``publishers/google/models/gemini-2.5-flash``.
-    """
+    """Return a model of a provider by its name, or by the end of Vertex AI's paths."""
     model = listed(snapshot, found, name)
     if model is None and found.id == _VERTEX and _MODELS in f"/{name}":
         model = listed(snapshot, found, name.rpartition(_MODELS)[2])

@@ -75,11 +75,8 @@ class Whereabouts:
 
 
 def live_generators() -> frozenset[int] | None:
-    """Return the frame ids of the loop's live async generators.
-
-    None without a loop, or if the loop does not list them. A dropped generator leaves
-    this set at once and is closed in a later iteration of the loop.
-    """
+    """Return the frame ids of the loop's live async generators; None if not known."""
+    # A dropped generator is missing at once, and closed in a later turn of the loop.
     task = _current_task()
     if task is None:
         return None
