@@ -15,6 +15,7 @@ import threading
 import time
 import weakref
 from collections import deque
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final, Generic, Protocol, TypeVar
 
 if TYPE_CHECKING:
@@ -27,12 +28,8 @@ _POLL: Final = 0.001
 _ONLY: Final = "thread"
 
 
-_ONE: Final = (True,)
-
-
-def once() -> Iterator[bool]:
-    """Return an iterator of one item, for `itertools.compress`: one step of C."""
-    return iter(_ONE)
+once: Final[Callable[[], Iterator[bool]]] = partial(iter, (True,))
+"""Returns an iterator of one item, for `itertools.compress`: one step of C."""
 
 
 class Forkable(Protocol):

@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from otel_callbacks._content.capture import Redact
 
 _tick: Final = time.perf_counter_ns
+_new: Final = tuple.__new__  # half the time of calling the class
 
 # The data of a run whose payload cannot be read.
 _STEP: Final = Request("", "")
@@ -139,16 +140,8 @@ class OTelCallbackHandler(BaseCallbackHandler):
         **_: Any,
     ) -> None:
         """Start a chat model run."""
-        start = ModelStart(
-            operation=semconv.CHAT,
-            serialized=serialized,
-            invocation_params=invocation_params,
-            options=options,
-            metadata=metadata,
-            tags=tags,
-            batch_size=batch_size,
-            name=name,
-        )
+        read = serialized, invocation_params, options, metadata, tags, batch_size, name
+        start = _new(ModelStart, (semconv.CHAT, *read))
         self._runs.start_call(start, run_id, parent_run_id, messages)
 
     def on_llm_start(
@@ -167,16 +160,8 @@ class OTelCallbackHandler(BaseCallbackHandler):
         **_: Any,
     ) -> None:
         """Start a text model run."""
-        start = ModelStart(
-            operation=semconv.TEXT_COMPLETION,
-            serialized=serialized,
-            invocation_params=invocation_params,
-            options=options,
-            metadata=metadata,
-            tags=tags,
-            batch_size=batch_size,
-            name=name,
-        )
+        read = serialized, invocation_params, options, metadata, tags, batch_size, name
+        start = _new(ModelStart, (semconv.TEXT_COMPLETION, *read))
         self._runs.start_call(start, run_id, parent_run_id, prompts)
 
     def on_llm_new_token(

@@ -59,7 +59,7 @@ class CallQueue:
         # By id; each is kept by its meter provider, and removed with it.
         self._pushed: dict[int, weakref.ref[Fold]] = {}
         # By key: for runs that are in several tables, the run that is counted.
-        self._counted: dict[int, object] = {}
+        self.counted_runs: dict[int, object] = {}
         self._self = weakref.ref(self)
         call_after_fork(self)
 
@@ -68,7 +68,7 @@ class CallQueue:
         self._lock = threading.RLock()
         self._is_held = False
         self._calls.clear()
-        self._counted.clear()
+        self.counted_runs.clear()
 
     @property
     def is_shared(self) -> bool:
@@ -89,12 +89,12 @@ class CallQueue:
 
     def is_counted_by_another(self, run: StandIn) -> bool:
         """Return whether a starting run is already counted by another table."""
-        return self._counted.setdefault(run.key, run) is not run
+        return self.counted_runs.setdefault(run.key, run) is not run
 
     def forget(self, run: StandIn) -> None:
         """Record that a run has ended, if it is the one that is counted."""
-        if self._counted.get(run.key) is run:
-            self._counted.pop(run.key, None)
+        if self.counted_runs.get(run.key) is run:
+            self.counted_runs.pop(run.key, None)
 
     def append(self, call: Call, once: Iterable[bool]) -> None:
         """Queue a finished call, at most once."""

@@ -102,7 +102,8 @@ class PrometheusSink:
 
     def ended(self, run: StandIn, end: End) -> None:
         """Count a run."""
-        self._calls.forget(run)
+        if self._calls.counted_runs:
+            self._calls.forget(run)
         request = run.request
         if not request.operation or not run.counted:
             return

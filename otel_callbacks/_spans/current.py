@@ -148,6 +148,7 @@ def resolved(span: Any) -> trace.Span:
 RUN_KEY: Final = otel_context.create_key("otel_callbacks-run")
 
 _NOTHING: Final = otel_context.Context()
+_NO_SPAN: Final[trace.Span] = trace.INVALID_SPAN
 # A context rejects changes; a new one may be filled before it is used.
 _set: Final = dict.__setitem__
 # The key of the current span, read from the API's function.
@@ -172,13 +173,12 @@ class StandIn(Run, Delegate):
     )
 
     def __init__(self, key: int, request: Request, parent: Run | None) -> None:
-        super().__init__(key, request, parent)
+        Run.__init__(self, key, request, parent)
         self.span: trace.Span | None = None
         # Whether it is in the sums of the runs above it.
         self.is_summed = False
-        self.outer: trace.Span = trace.INVALID_SPAN
         # The nearest outer span that belongs to no run, and the run it was opened in.
-        self.outside: trace.Span = trace.INVALID_SPAN
+        self.outer = self.outside = _NO_SPAN
         self.outside_run: object = None
         self.attached: Context | None = None
         self.before: Context = _NOTHING

@@ -325,17 +325,12 @@ class SpanMaker:
         if type(tracer) is trace.ProxyTracer:
             tracer = tracer._tracer  # noqa: SLF001 -- has no public name
         if tracer is not self._known:
-            self._is_safe = _is_plain(tracer)
+            self._is_safe = not self._is_off and _is_plain(tracer)
             self.limits = limits_of(tracer)
             self._known = tracer
             if self._set_up is not None:
                 self._set_up()
-        if (
-            self._is_off
-            or not self._is_safe
-            or links
-            or not is_silent(tracer.span_processor)
-        ):
+        if not self._is_safe or links or not is_silent(tracer.span_processor):
             first = self.limits.at_start(attributes)
             span = self._tracer.start_span(
                 name,

@@ -243,18 +243,15 @@ class SpanSink:
         else:
             current_span.attach(run, context, current)
 
-    def _end(self, run: StandIn, span: trace.Span, end: End) -> None:
+    def _end(self, run: StandIn, span: Any, end: End) -> None:
         """Set the last attributes, and end the span."""
         if run.parent_run is not None and not run.is_summed:
-            run.is_summed = True
-            if run.refusal is None:
-                self._note(run, run.parent_run, end)
-            if end.response is not None and end.outcome == OK:
-                _mark_interrupt(run.parent_run, end.response)
+            self._note(run, run.parent_run, end)
+        is_own = type(span) in _OWN
         if type(span) is StepSpan and self._is_trivial(run, span, end):
             span.end_ns = end.end_ns
-        elif span.is_recording():
-            held = self._held(span)
+        elif span.end_ns is None if is_own else span.is_recording():
+            held = self._held(span) if is_own and span.real is None else None
             attributes = end_attributes(
                 run, end, self._registry, content=self._content, held=held
             )
@@ -266,9 +263,12 @@ class SpanSink:
                 attributes[semconv.INTERRUPTED] = True
             if held is None:
                 attributes = self._bounded(run, span, attributes, end)
-            _finish(span, attributes, end)
-        else:
-            _end_without_record(span, end.end_ns)
+            if is_own:
+                span.finish(attributes, end.end_ns, failed=end.failure is not None)
+            else:
+                _finish(span, attributes, end)
+        elif not is_own:  # not recorded; an own span has ended
+            span.end(end.end_ns)
 
     def _fitting(self, content: Content) -> dict[str, AttributeValue]:
         """Return content as JSON that fits the limits of the SDK."""
@@ -278,13 +278,8 @@ class SpanSink:
         return attributes
 
     def _held(self, span: Any) -> dict[str, AttributeValue] | None:
-        """Return the attributes of an `OwnSpan` that can be extended in place."""
-        if (
-            type(span) in _OWN
-            and span.real is None
-            and self._extensions
-            and self._maker.limits is NO_LIMITS
-        ):
+        """Return the attributes of an `OwnSpan` if they can be extended in place."""
+        if self._extensions and self._maker.limits is NO_LIMITS:
             return span.attributes_now  # type: ignore[no-any-return]
         return None
 
@@ -318,6 +313,11 @@ class SpanSink:
 
     def _note(self, run: StandIn, parent: Run, end: End) -> None:
         """Add a run to the sums of its root and of its agent."""
+        run.is_summed = True
+        if end.response is not None and end.outcome == OK:
+            _mark_interrupt(parent, end.response)
+        if run.refusal is not None:
+            return
         sums.note(run.rollup, run.request.operation, end)
         # For an agent: the outer agent, as its own list is for the runs below it.
         if parent.of_agent is not None:
@@ -338,20 +338,10 @@ def _is_step(run: Run) -> bool:
 def _finish(span: Any, attributes: dict[str, AttributeValue], end: End) -> None:
     """End a span with its last attributes."""
     # Without a description: messages may hold content, and `error.type` has the type.
-    failed = end.failure is not None
-    if type(span) in _OWN:
-        span.finish(attributes, end.end_ns, failed=failed)
-        return
-    if failed:
+    if end.failure is not None:
         span.set_status(trace.StatusCode.ERROR)
     span.set_attributes(attributes)
     span.end(end.end_ns)
-
-
-def _end_without_record(span: trace.Span, end_ns: int) -> None:
-    """End a span that is not recorded, unless it is ours, which has ended."""
-    if type(span) not in _OWN:
-        span.end(end_ns)
 
 
 def _attach_shared(run: StandIn, context: Context, current: trace.Span) -> None:

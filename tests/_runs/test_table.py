@@ -332,7 +332,7 @@ def test_a_late_end_that_fails_in_one_place_counts_in_the_other(place: str) -> N
                 assert runs.value(TOKENS) == 5
             else:
                 assert usage.total_tokens == 5
-    assert line > 3
+    assert line > 2
 
 
 class BlockingLogs:
