@@ -8,10 +8,9 @@ from __future__ import annotations
 
 import atexit
 import contextlib
-import queue
 import threading
-import time
 import weakref
+from concurrent import futures
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
@@ -72,32 +71,23 @@ class Providers(NamedTuple):
             get_meter_provider() if self.meter is None else self.meter,
             get_logger_provider() if self.logger is None else self.logger,
         )
-        ended: queue.SimpleQueue[bool] = queue.SimpleQueue()
-        flushes = [
-            one
-            for one in (getattr(provider, "force_flush", None) for provider in used)
-            if one is not None
-        ]
-        for one in flushes:
-            args = (one, timeout, ended)
-            threading.Thread(target=_force_flush, args=args, daemon=True).start()
-        deadline = time.monotonic() + timeout
-        try:
-            results = [
-                ended.get(timeout=max(deadline - time.monotonic(), 0.0))
-                for _ in flushes
-            ]
-        except queue.Empty:
-            return False
-        return all(results)
+        flushes = [_flush(one, timeout) for one in used if hasattr(one, "force_flush")]
+        ended, waiting = futures.wait(flushes, timeout)
+        return not waiting and all(flush.result() for flush in ended)
 
 
-def _force_flush(flush: Any, timeout: float, ended: queue.SimpleQueue[bool]) -> None:
-    """Flush one provider, and put the result on a queue."""
-    ok = False
-    with contextlib.suppress(Exception):  # the SDK raises if a reader fails
-        ok = flush(timeout_millis=int(timeout * 1e3)) is not False
-    ended.put(ok)
+def _flush(provider: Any, timeout: float) -> futures.Future[bool]:
+    """Flush a provider in a thread of its own."""
+    ended: futures.Future[bool] = futures.Future()
+
+    def flush() -> None:
+        ok = False
+        with contextlib.suppress(Exception):  # the SDK raises if a reader fails
+            ok = provider.force_flush(timeout_millis=int(timeout * 1e3)) is not False
+        ended.set_result(ok)
+
+    threading.Thread(target=flush, daemon=True).start()
+    return ended
 
 
 class _Registry:

@@ -196,16 +196,7 @@ LABEL_LABEL: Final = "label"
 LABEL_BUDGET: Final = "budget"
 LABEL_ACTION: Final = "action"
 OUR_LABELS: Final = frozenset(
-    {
-        LABEL_OUTCOME,
-        LABEL_ERROR_CLASS,
-        LABEL_DETAIL,
-        LABEL_REASON,
-        LABEL_WHERE,
-        LABEL_LABEL,
-        LABEL_BUDGET,
-        LABEL_ACTION,
-    }
+    {name for key, name in (*globals().items(),) if key.startswith("LABEL_")}
 )
 
 

@@ -159,6 +159,7 @@ CHAIN: Final = "chain"
 _TAG: Final = "tag."
 _MOST: Final = 10
 _LIMIT_AT_MOST: Final = 1_000_000
+_LABEL_LIMIT: Final = whole(1, _LIMIT_AT_MOST)
 _ALLOWED: Final = (
     "metadata keys, chain or tag.NAME, separated by commas, each with an optional "
     "limit of distinct values (team:20)"
@@ -223,7 +224,13 @@ def labels(text: str) -> str:
 def _choice(entry: str) -> LabelChoice:
     """Parse one label."""
     before, colon, number = entry.rpartition(":")
-    key, limit = (before.strip(), _limit(entry, number)) if colon else (entry, None)
+    key, limit = (before if colon else entry).strip(), None
+    if colon:
+        try:
+            limit = _LABEL_LIMIT(number.strip())
+        except ValueError:
+            allowed = f"a whole number from 1 to {_LIMIT_AT_MOST} after the colon"
+            raise SettingError(VARIABLE, entry, allowed) from None
     if key in _CONVENTION_KEYS:
         return LabelChoice(key.replace(".", "_"), _CONVENTION_KEYS[key], limit=limit)
     is_tag = key.startswith(_TAG)
@@ -236,15 +243,6 @@ def _choice(entry: str) -> LabelChoice:
         reason = f"{name} is the name of another label. Use another metadata key."
         raise SettingError(VARIABLE, entry, reason=reason)
     return LabelChoice(name, "" if key == CHAIN else own, is_tag, limit)
-
-
-def _limit(entry: str, number: str) -> int:
-    """Parse the limit of a label."""
-    text = number.strip()
-    if text.isascii() and text.isdecimal() and 0 < int(text) <= _LIMIT_AT_MOST:
-        return int(text)
-    allowed = f"a whole number from 1 to {_LIMIT_AT_MOST} after the colon"
-    raise SettingError(VARIABLE, entry, allowed)
 
 
 def _refuse(entry: str, key: str) -> None:

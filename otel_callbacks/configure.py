@@ -282,26 +282,22 @@ def configure(
     }
     with _configuring.lock:
         if _configured and not _configured[0][0].closed:
-            return _existing(arguments)
+            handler, first = _configured[0]
+            others = [name for name in arguments if arguments[name] != first[name]]
+            if others:
+                handler.diagnostics.log_once(
+                    "configure",
+                    f"configure() was called again with another {' and '.join(others)};"
+                    " the handler of the first call is returned, and its arguments "
+                    "stay in force. Call its close() first to set up with other "
+                    "arguments.",
+                )
+            return handler
         handler = _set_up(service_name, chosen, series, redact)
         if show and isinstance(handler.tracer_provider, TracerProvider):
             show_traces(handler.tracer_provider)
         _configured[:] = [(handler, arguments)]
         return handler
-
-
-def _existing(arguments: Mapping[str, Any]) -> ConfiguredHandler:
-    """Return the existing handler; log once if the arguments differ."""
-    handler, first = _configured[0]
-    differing = [name for name, value in arguments.items() if value != first[name]]
-    if differing:
-        handler.diagnostics.log_once(
-            "configure",
-            f"configure() was called again with another {' and '.join(differing)}; the "
-            "handler of the first call is returned, and its arguments stay in force. "
-            "Call its close() first to set up with other arguments.",
-        )
-    return handler
 
 
 def _set_up(

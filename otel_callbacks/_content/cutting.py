@@ -108,20 +108,8 @@ _NEWEST_LAST: Final = frozenset({semconv.INPUT_MESSAGES, semconv.OUTPUT_MESSAGES
 # Without these an item is meaningless or does not match its schema.
 _KEPT: Final = frozenset(
     {
-        "role",
-        "type",
-        "name",
-        "modality",
-        "finish_reason",
-        "id",
-        "mime_type",
-        "file_id",
-        "uri",
-        "content",
-        "parts",
-        "response",
-        "server_tool_call",
-        "server_tool_call_response",
+        *("role", "type", "name", "finish_reason", "id", "mime_type", "parts"),
+        *(key for required in _PARTS.values() for key in required),
     }
 )
 

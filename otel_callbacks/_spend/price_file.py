@@ -1,23 +1,11 @@
 """The user's price file: TOML or JSON, read once, refused if invalid.
 
-```toml
-[[prices]]
-model = "qwen-*"          # exact, or a pattern
-provider = "openai"       # optional: gen_ai.provider.name
-server = "llm.example"    # optional: server.address, or address:port
-from = 2026-01-01         # optional: the first day, UTC
-input = 0.4               # US dollars for a million tokens
-output = 1.2
-cache_read = 0.04         # without it, cached tokens cost as much as input
-
-[[servers]]
-server = "gateway.example"   # calls to this address
-provider = "openai"          # have the prices of this provider
-```
+``docs/prices.md`` describes it.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 import tomllib
@@ -297,11 +285,8 @@ def _price(kind: str, value: object) -> Decimal:
 
 def _day(value: object) -> date:
     """Read a day, which is text in JSON."""
-    if isinstance(value, str):
-        try:
-            value = date.fromisoformat(value)
-        except ValueError:
-            value = None
+    with contextlib.suppress(ValueError):
+        value = date.fromisoformat(value) if isinstance(value, str) else value
     if type(value) is not date:
         _refuse(f"{_FROM!r} must be a day such as 2026-01-31")
     return value
