@@ -333,7 +333,7 @@ class _Copies(dict[str, Totals]):
 
 def _longer(calls: _Calls, more: list[Call]) -> _Calls:
     """Return the calls with more appended, up to the limit."""
-    last = tuple(more[: max(0, _KEPT - sum(map(len, calls)))])
+    last = tuple(more[: _KEPT - sum(map(len, calls))])
     if not last:
         return calls
     while calls and len(calls[-1]) <= len(last):

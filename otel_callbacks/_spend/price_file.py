@@ -184,11 +184,11 @@ def _number(text: str) -> Decimal:
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     """Refuse a duplicate key, of which JSON would keep the last."""
-    content = dict(pairs)
-    if len(content) < len(pairs):
-        keys = [key for key, _ in pairs]
-        twice = next(key for key in keys if keys.count(key) > 1)
-        _refuse(f"{twice!r} stands twice in one table")
+    content: dict[str, Any] = {}
+    for key, value in pairs:
+        if key in content:
+            _refuse(f"{key!r} stands twice in one table")
+        content[key] = value
     return content
 
 
@@ -254,8 +254,8 @@ def _refuse_doubles(name: str, keys: list[Any]) -> None:
 
 def _only(entry: dict[str, Any], keys: frozenset[str]) -> None:
     """Refuse unknown keys: with a typing error, a price would be missing."""
-    if unknown := sorted(entry.keys() - keys):
-        _refuse(f"{unknown[0]!r} is none of {', '.join(sorted(keys))}")
+    if unknown := entry.keys() - keys:
+        _refuse(f"{min(unknown)!r} is none of {', '.join(sorted(keys))}")
 
 
 def _text(entry: dict[str, Any], key: str) -> str:

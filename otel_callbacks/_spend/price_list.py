@@ -107,7 +107,7 @@ class Sold(NamedTuple):
         is_listed = tier in _STANDARD or ("service_tier", tier) in known
         return compiled(
             prices,
-            self.name or self.model.id,
+            self.name,
             included,
             is_partial=not is_listed or self.is_regional,
         )
@@ -124,7 +124,7 @@ class Sold(NamedTuple):
     def holds(self, at: datetime) -> tuple[int, int]:
         """Return a range around a time in which its prices hold, Unix nanoseconds."""
         # Prices change at midnight, UTC, or at a time of day.
-        midnight = at.replace(hour=0, minute=0, second=0, microsecond=0)
+        midnight = datetime.combine(at, time(), UTC)
         bounds = [midnight, midnight + _DAY]
         prices = self.model.prices
         dated: list[Any] = prices if isinstance(prices, list) else []
@@ -266,7 +266,7 @@ def _tiers(value: Any) -> Tiers:
     if isinstance(value, Decimal):
         return rates.flat(value)
     tiers = [(tier.start, tier.price) for tier in value.tiers]
-    return ((0, value.base), *tiers)
+    return (*rates.flat(value.base), *tiers)
 
 
 def _on_the_day(midnight: datetime, hour: time) -> datetime:

@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 _MODELS: Final = "language_models"
 """Part of the path of the files in which LangChain calls a model."""
 
-_MOST_FRAMES: Final = 200
 _STREAM: Final = inspect.CO_ASYNC_GENERATOR | inspect.CO_GENERATOR
 
 
@@ -45,10 +44,8 @@ class Whereabouts:
         generators = set()
         is_stepped = False
         is_plain: bool | None = None
-        frame: FrameType | None = sys._getframe(1)  # noqa: SLF001 -- no other way
-        for _ in range(_MOST_FRAMES):
-            if frame is None:
-                break
+        frame: FrameType | None = sys._getframe()  # noqa: SLF001 -- no other way
+        while frame is not None:
             code = frame.f_code
             if code.co_flags & inspect.CO_ASYNC_GENERATOR:
                 generators.add(id(frame))

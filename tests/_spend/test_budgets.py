@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 
 from otel_callbacks._records import Estimate, Refusal, Request, Usage
-from otel_callbacks._spend import budgets
 from otel_callbacks._spend.budgets import (
     NOTHING,
     Amounts,
@@ -83,6 +82,8 @@ def test_the_exception_has_all_amounts() -> None:
     assert str(BudgetExceeded("calls", 3, 3, 0, 1)) == (
         "3 of 3 calls spent, this call may count 1; the call was not made"
     )
+    for budget, may in (("tokens", "use"), ("calls", "count")):
+        assert f"this call may {may} 0" in str(BudgetExceeded(budget, 1, 2, 0, 0))
     again = pickle.loads(pickle.dumps(error))  # noqa: S301 -- our own bytes
     assert (again.budget, again.limit, again.spent) == ("tokens", 100, 60)
     assert (again.reserved, again.asked, str(again)) == (20, 30, str(error))
@@ -148,8 +149,10 @@ def test_the_longest_of_the_last_answers_counts() -> None:
     known.learn(ASK, PROMPT, Usage(None, 30), 3)
     known.learn(ASK, PROMPT, Usage(None, 4), 1)
     assert known.output_tokens(ASK) == 10
-    for _ in range(20):
+    for _ in range(18):
         known.learn(ASK, PROMPT, Usage(None, 4), 1)
+    assert known.output_tokens(ASK) == 10
+    known.learn(ASK, PROMPT, Usage(None, 4), 1)
     assert known.output_tokens(ASK) == 4
 
 
@@ -161,11 +164,12 @@ def test_models_are_known_apart() -> None:
     assert (known.output_tokens(ASK), known.output_tokens(tulip)) == (5, 9)
 
 
-def test_memory_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    """An app may make up a model's name for each call."""
-    monkeypatch.setattr(budgets, "_MODELS", 10)
+def test_memory_is_bounded() -> None:
+    """An app may make up a model's name for each call: after 2,000 all are dropped."""
     known = Forecast()
-    for number in range(100):
-        known.learn(ASK._replace(model=f"rose-{number}"), PROMPT, Usage(1, 1), 1)
-        # Nothing public shows how much is remembered.
-        assert len(known._answers) <= 10
+    roses = [ASK._replace(model=f"rose-{number}") for number in range(4_001)]
+    for last, kept in ((0, True), (1_999, True), (2_000, False), (4_000, False)):
+        for rose in roses[: last + 1]:
+            known.learn(rose, PROMPT, Usage(1, 1), 1)
+        assert (known.output_tokens(roses[0]) == 1) is kept
+        assert known.output_tokens(roses[last]) == 1

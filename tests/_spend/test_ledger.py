@@ -359,6 +359,17 @@ def test_without_a_price_a_call_is_let_through(
     assert caplog.text.count("cannot hold it back") <= lines
 
 
+def test_other_limits_hold_whether_or_not_a_price_is_known() -> None:
+    """Without a known price by the number of calls, and with one by its amount."""
+    priced = FakeChatModel(usage=USAGE, provider="openai", model_name="gpt-4o")
+    for llm, on_unpriced in ((FakeChatModel(usage=USAGE), "count"), (priced, "raise")):
+        with track_usage(max_cost_usd=1, max_calls=1, on_unpriced=on_unpriced) as usage:
+            llm.invoke("Roses?")
+            with pytest.raises(BudgetExceeded, match="1 of 1 calls spent"):
+                llm.invoke("Roses?")
+        assert (usage.call_count, usage.refused) == (1, 1)
+
+
 def test_a_call_without_a_price_is_refused_if_so_set() -> None:
     """By the reason, and none of them is made."""
     llm = FakeChatModel(usage=USAGE)
@@ -379,6 +390,7 @@ def test_a_call_without_a_price_is_refused_if_so_set() -> None:
         ({"max_cost_usd": 1}, {"max_cost_usd": 1, "on_unpriced": "allow"}, 1),
         ({"max_tokens": 9_000}, {"max_cost_usd": 1, "on_unpriced": "allow"}, 0),
         ({"max_tokens": 9_000}, {"max_cost_usd": 1}, 1),
+        ({"max_tokens": 9_000, "on_unpriced": "raise"}, {"max_cost_usd": 1}, 1),
         ({}, {"max_cost_usd": 1}, 1),
         ({}, {"max_cost_usd": 1, "on_unpriced": "allow"}, 0),
         ({}, {"max_tokens": 9_000}, 0),

@@ -96,6 +96,9 @@ def test_a_price_holds_from_its_day_on(tmp_path: Path) -> None:
     assert dollars(before) == Decimal("0.2")
     first = own.find(*args, datetime(2026, 1, 1, tzinfo=UTC))
     assert dollars(first) == Decimal("0.1")
+    own = read(tmp_path, f"{A}input = 1\n{A}input = 2\nfrom = 2026-11-21")
+    assert dollars(own.find("", "", 0, "a", datetime(2026, 11, 20, tzinfo=UTC))) == 1
+    assert dollars(own.find("", "", 0, "a", TODAY)) == 2
 
 
 def test_whose_servers_are_behind_an_address(tmp_path: Path) -> None:
@@ -104,6 +107,8 @@ def test_whose_servers_are_behind_an_address(tmp_path: Path) -> None:
     assert own.seller("openai", "gateway.example", 443) == ("anthropic", "")
     assert own.seller("x", "Gateway.example", 8000) == ("openai", "")
     assert own.seller("openai", "", 0) == ("openai", "")
+    for other in ("aster.example", "zinnia.example"):
+        assert own.seller("openai", other, 443) == ("openai", other)
 
 
 def test_json_has_the_same_values(tmp_path: Path) -> None:
@@ -133,6 +138,7 @@ def test_json_has_the_same_values(tmp_path: Path) -> None:
         ("[[prices]]\nmodel = 'a'\ninput = true", "'input' must be US dollars"),
         ("[[prices]]\nmodel = 'a'\ninput = '1'", "'input' must be US dollars"),
         ("[[prices]]\nmodel = 'a'\ninputs = 1", "'inputs' is none of audio_input"),
+        ("[[prices]]\nmodel = 'a'\nz = 1\ninputs = 1", "'inputs' is none of audio"),
         ("[[prices]]\nmodel = 'a'\ninput = 1\nfrom = 'may'", "'from' must be a day"),
         (
             "[[prices]]\nmodel = 'a'\ninput = 1\nfrom = 2026-01-01T00:00:00Z",
@@ -188,6 +194,8 @@ def test_a_wrong_file_is_refused(tmp_path: Path, text: str, why: str) -> None:
         ),
         ("prices.json", b'{"prices": [{"model": "a", "input": NaN}]}', "US dollars"),
         ("prices.yaml", b"a: 1", "must end in .toml or .json"),
+        ("prices.csv", b"[]", "must end in .toml or .json"),
+        ("prices.json", b'{"prices": [{"a": 1, "b": 2, "b": 3}]}', "'b' stands twice"),
         ("prices.toml", b"\xff", "it is not UTF-8"),
         ("prices.toml", b"#" * 1_000_001, "it is larger than 1,000,000 bytes"),
         ("prices.json", b" " * 9_000_000, "it is larger than 1,000,000 bytes"),
@@ -229,6 +237,29 @@ def test_a_byte_order_mark_is_read_over(tmp_path: Path, name: str) -> None:
         else f"{A}input = 2"
     )
     own = read(tmp_path, f"\ufeff{text}", name)
+    assert dollars(own.find("", "", 0, "a", TODAY)) == 2
+
+
+@pytest.mark.parametrize("server", ["llm:65535", "2001:db8::abcd", "[::1]", "llm"])
+def test_a_server_is_a_host_with_or_without_a_port(tmp_path: Path, server: str) -> None:
+    """The last port there is, and an IPv6 address, are read."""
+    own = read(tmp_path, f"{A}input = 2\nserver = '{server}'")
+    address = server.removesuffix(":65535")
+    assert dollars(own.find("", address, 65535, "a", TODAY)) == 2
+    assert own.find("", "elsewhere", 65535, "a", TODAY) is None
+
+
+@pytest.mark.parametrize("zero", ["0", "0.0", "0.0000000000000", "0e-900000", "0e9"])
+def test_nothing_is_a_price(tmp_path: Path, zero: str) -> None:
+    """However many places it has."""
+    rates = read(tmp_path, f"{A}input = {zero}\noutput = 3").find("", "", 0, "a", TODAY)
+    assert dollars(rates) == 0
+
+
+def test_a_file_may_have_a_million_bytes(tmp_path: Path) -> None:
+    """The limit itself is read."""
+    text = f"{A}input = 2\n#"
+    own = read(tmp_path, text.ljust(1_000_000, "#"))
     assert dollars(own.find("", "", 0, "a", TODAY)) == 2
 
 

@@ -20,7 +20,7 @@ from genai_prices.types import (
     StartDateConstraint,
     TimeOfDateConstraint,
 )
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from otel_callbacks._records import Usage
@@ -183,6 +183,10 @@ def test_who_sells(
         ("", "", 0, "gpt-4o-mini"),
         ("litellm", "", 0, "bouquet/gpt-4o-mini"),
         ("litellm", "", 0, "gpt-4o-mini"),
+        ("openai", "api.openai.com", 443, "azure/gpt-4o-mini"),
+        ("openai", "api.openai.com", 443, "xai/gpt-4o-mini"),
+        ("openai", "api.openai.com", 443, "publishers/google/models/gpt-4o-mini"),
+        ("anthropic", "", 0, "publishers/google/models/claude-sonnet-4-5"),
     ],
 )
 def test_who_does_not_sell(provider: str, address: str, port: int, model: str) -> None:
@@ -248,6 +252,9 @@ def _price(constraint: Any, dollars: int) -> ConditionalPrice:
     st.times(),
     st.times(),
 )
+@example(datetime(2026, 1, 2, tzinfo=UTC), 0, time(5), time(7))
+@example(datetime(2026, 1, 2, 5, tzinfo=UTC), 0, time(5), time(7))
+@example(datetime(2026, 1, 1, 12, tzinfo=UTC), 0, time(5), time(7))
 def test_prices_hold_for_as_long_as_they_say(
     at: datetime, zone: int, start: time, end: time
 ) -> None:
@@ -264,9 +271,10 @@ def test_prices_hold_for_as_long_as_they_say(
     since, until = model.holds(at)
     assert since <= at.timestamp() * 10**9 < until
     expected = model.prices(at, "")
-    for share in (0, 0.25, 0.5, 0.75, 0.999):
-        inside = (since + (until - since) * share) / 10**9
-        assert model.prices(datetime.fromtimestamp(inside, UTC), "") == expected
+    quarter, second = (until - since) // 4, 10**9
+    for inside in (*range(since, until, quarter), until - second):
+        moment = datetime.fromtimestamp(inside // second, UTC)
+        assert model.prices(moment, "") == expected
 
 
 def test_tiers_of_another_provider_are_not_its_own() -> None:
@@ -429,3 +437,8 @@ def test_addresses_are_those_of_the_list() -> None:
     snapshot = DataSnapshot(providers=[own], from_auto_update=False)
     assert seller(snapshot, "", "a.example", 81) is own
     assert seller(snapshot, "", "a.example", 443) is None
+    own = Provider(id="own", name="Own", api_pattern=r"https://a\.example(?:/|$)")
+    snapshot = DataSnapshot(providers=[own], from_auto_update=False)
+    for port in (0, 443):
+        assert seller(snapshot, "", "a.example", port) is own
+    assert seller(snapshot, "", "a.example", 444) is None

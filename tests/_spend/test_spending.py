@@ -46,6 +46,14 @@ def test_tokens_without_a_price_are_named() -> None:
     assert totals.cost == 0
 
 
+def test_a_call_without_usage_is_unknown_until_its_tokens_arrive() -> None:
+    """A single assumed token is one, too."""
+    totals = sums(SILENT._replace(assumed_tokens=1))
+    assert (totals.unknown_calls, totals.assumed_tokens) == (1, 1)
+    totals.add(PAID._replace(assumed_tokens=-1), late=True)
+    assert (totals.unknown_calls, totals.assumed_tokens) == (0, 0)
+
+
 def test_late_tokens_are_no_second_call() -> None:
     """The call was counted when it was given up."""
     totals = sums(SILENT)
