@@ -12,19 +12,8 @@ from otel_callbacks import _semconv as semconv
 from otel_callbacks.cli import report
 from otel_callbacks.cli._common import Column, Output, Refusal
 from otel_callbacks.cli.reconcile.exports import ExportError, read_export
-from otel_callbacks.cli.report import spending as source
+from otel_callbacks.cli.report import spending
 from otel_callbacks.cli.report.growth import read_prometheus, require_ours
-from otel_callbacks.cli.report.spending import (
-    METRICS_URL,
-    OPERATION,
-    PROVIDER,
-    REQUEST_MODEL,
-    RESPONSE_MODEL,
-    TOKEN_TYPE,
-    Read,
-    merged,
-    read_metrics,
-)
 
 if TYPE_CHECKING:
     import argparse
@@ -38,7 +27,7 @@ if TYPE_CHECKING:
 TYPES: Final = report.TYPES
 """What reads the text of this command's arguments."""
 
-SERIES: Final = (source.TOKENS, source.COST)
+SERIES: Final = (spending.TOKENS, spending.COST)
 """What is compared."""
 
 INPUT: Final = "input tokens"
@@ -82,15 +71,19 @@ def ours(
     counts: Counts = {}
     for sample in samples:
         labels = sample.labels
-        if provider and labels.get(PROVIDER) != provider:
+        if provider and labels.get(spending.PROVIDER) != provider:
             continue
-        if operations is not None and labels.get(OPERATION) not in operations:
+        if operations is not None and labels.get(spending.OPERATION) not in operations:
             continue
-        model = labels.get(RESPONSE_MODEL) or labels.get(REQUEST_MODEL) or ""
-        if sample.name == source.TOKENS:
-            is_input = labels.get(TOKEN_TYPE) == semconv.INPUT
+        model = (
+            labels.get(spending.RESPONSE_MODEL)
+            or labels.get(spending.REQUEST_MODEL)
+            or ""
+        )
+        if sample.name == spending.TOKENS:
+            is_input = labels.get(spending.TOKEN_TYPE) == semconv.INPUT
             key = model, INPUT if is_input else OUTPUT
-        elif sample.name == source.COST:
+        elif sample.name == spending.COST:
             key = model, COST
         else:
             continue
@@ -197,7 +190,7 @@ class Compared(NamedTuple):
 def _sums(options: argparse.Namespace, export: Export) -> Compared:
     """Compare with an app's series, which have no days."""
     days = export.days
-    read = read_metrics(options.metrics or METRICS_URL, options.match)
+    read = spending.read_metrics(options.metrics or spending.METRICS_URL, options.match)
     since = "" if read.since is None else f" {read.since:%Y-%m-%d %H:%M} UTC"
     if read.since is not None and read.since.date() > days[-1]:
         message = (
@@ -218,7 +211,7 @@ def _days(options: argparse.Namespace, export: Export) -> Compared:
     """Compare each day with a Prometheus."""
     whole = theirs(export.items)
     found: list[Gap] = []
-    reads: list[Read] = []
+    reads: list[spending.Read] = []
     for day in export.days:
         since = datetime(day.year, day.month, day.day, tzinfo=UTC)
         read = read_prometheus(
@@ -240,11 +233,11 @@ def _days(options: argparse.Namespace, export: Export) -> Compared:
             f"{restarts} counters began anew in a day; what a process counted after "
             "its last scrape is in no sum."
         )
-    everything = Read(
+    everything = spending.Read(
         (),
         unknown=tuple(sample for read in reads for sample in read.unknown),
         warnings=tuple(dict.fromkeys(text for read in reads for text in read.warnings)),
-        silences=merged(one for read in reads for one in read.silences),
+        silences=spending.merged(one for read in reads for one in read.silences),
     )
     return Compared(found, [*remarks, *report.doubts(everything)], everything.is_proven)
 

@@ -140,16 +140,15 @@ def _of_json(text: str) -> Iterator[Item]:
             name = more if isinstance(more, str) else "has_more"
             _refuse(f"it is one page of several ({name!r}): fetch all of them first")
         for bucket in page["data"]:
+            is_anthropic = "starting_at" in bucket
+            day = _day(bucket["starting_at" if is_anthropic else "start_time"])
             # A bucket without results means no usage on this day.
-            if "starting_at" in bucket:
-                day = _day(bucket["starting_at"])
-                yield Item(day, "")
-                yield from (_of_anthropic(day, result) for result in bucket["results"])
-                continue
-            day = _day(bucket["start_time"])
             yield Item(day, "")
-            for result in bucket.get("results") or bucket.get("result") or ():
-                yield _of_result(day, result)
+            if is_anthropic:
+                yield from (_of_anthropic(day, result) for result in bucket["results"])
+            else:
+                results = bucket.get("results") or bucket.get("result") or ()
+                yield from (_of_openai(day, result) for result in results)
 
 
 def _of_anthropic(day: date, result: Mapping[str, Any]) -> Item:
@@ -161,12 +160,10 @@ def _of_anthropic(day: date, result: Mapping[str, Any]) -> Item:
         inputs = _whole(result["uncached_input_tokens"])
         inputs += sum(_whole(part or 0) for part in parts)
         return Item(day, model, inputs, _whole(result["output_tokens"]))
-    if str(result.get("currency", _USD)).lower() != _USD:
-        _refuse(f"its costs are in {result['currency']}, not in US dollars")
-    return Item(day, model, cost_usd=_number(str(result["amount"])) / 100)
+    return Item(day, model, cost_usd=_dollars(result, "amount") / 100)
 
 
-def _of_result(day: date, result: Mapping[str, Any]) -> Item:
+def _of_openai(day: date, result: Mapping[str, Any]) -> Item:
     """Read one result of a bucket, with usage or costs."""
     amount = result.get("amount")
     if amount is None:
@@ -179,11 +176,8 @@ def _of_result(day: date, result: Mapping[str, Any]) -> Item:
         model = result.get("model") or ""
         output_tokens = None if counted is _EMBEDDINGS else _whole(outputs or 0)
         return Item(day, model, inputs, output_tokens, operations=counted)
-    if str(amount.get("currency", _USD)).lower() != _USD:
-        _refuse(f"its costs are in {amount['currency']}, not in US dollars")
-    return Item(
-        day, _of_line(result.get("line_item")), cost_usd=_number(amount["value"])
-    )
+    model = _of_line(result.get("line_item"))
+    return Item(day, model, cost_usd=_dollars(amount, "value"))
 
 
 def _of_csv(text: str) -> Iterator[Item]:
@@ -208,13 +202,19 @@ def _of_csv(text: str) -> Iterator[Item]:
     for row in rows:
         # DictReader keeps the rest of a row that is too long under None.
         cells = {columns[name]: row[name] or "" for name in columns}
+        inputs, outputs = (
+            _whole(text) if (text := _first(cells, names)) else None
+            for names in (_INPUT, _OUTPUT)
+        )
+        cost = _first(cells, _COST).lstrip("$")
+        currency = _first(cells, _CURRENCIES) or _USD
         # A row without numbers means no usage on this day.
         yield Item(
             _day(cells[day]),
             _of_line(_first(cells, _MODELS)),
-            _tokens(_first(cells, _INPUT)),
-            _tokens(_first(cells, _OUTPUT)),
-            _amount(cells),
+            inputs,
+            outputs,
+            _dollars({"cost": cost, "currency": currency}, "cost") if cost else None,
             counted,
         )
 
@@ -222,11 +222,6 @@ def _of_csv(text: str) -> Iterator[Item]:
 def _first(cells: Mapping[str, str], names: tuple[str, ...]) -> str:
     """Return the first cell that is not empty."""
     return next((cells[name] for name in names if cells.get(name)), "")
-
-
-def _tokens(text: str) -> int | None:
-    """Read a cell of tokens; None if it is empty."""
-    return _whole(text) if text else None
 
 
 def _whole(value: object) -> int:
@@ -245,13 +240,12 @@ def _number(text: object) -> float:
     return number
 
 
-def _amount(cells: Mapping[str, str]) -> float | None:
-    """Read US dollars."""
-    text = _first(cells, _COST).lstrip("$")
-    currency = _first(cells, _CURRENCIES) or _USD
-    if text and currency.lower() != _USD:
+def _dollars(fields: Mapping[str, Any], name: str) -> float:
+    """Read an amount, which must be in US dollars."""
+    currency = str(fields.get("currency", _USD))
+    if currency.lower() != _USD:
         _refuse(f"its costs are in {currency}, not in US dollars")
-    return _number(text) if text else None
+    return _number(fields[name])
 
 
 def _of_line(text: object) -> str:

@@ -18,25 +18,13 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from prometheus_client.samples import Sample
 
 from otel_callbacks.cli._common import Refusal
-from otel_callbacks.cli.report.spending import (
-    SPEND,
-    STARTED,
-    Prometheus,
-    Read,
-    merged,
-    selector,
-)
+from otel_callbacks.cli.report import spending
+from otel_callbacks.cli.report.spending import Prometheus, selector
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from otel_callbacks.cli.report.spending import (
-        Histories,
-        Labels,
-        Matcher,
-        Points,
-        Silence,
-    )
+    from otel_callbacks.cli.report.spending import Histories, Labels, Matcher, Points
 
     Target = tuple[str, str]
 
@@ -143,28 +131,32 @@ class _Reading:
         self.histories: dict[str, Histories] = {}
         self.created: dict[str, Histories] = {}
         self.processes: dict[Target, Points] = {}
-        self.silences: list[Silence] = []
+        self.silences: list[spending.Silence] = []
         # The times around an end at which a target was scraped.
         self.coverage: dict[float, dict[Target, set[float]]] = {
             end: {} for end in window.ends
         }
-        # Values more than an hour before the start, or more than an hour after the end.
+        # The last values of the day before the start, and of the day after the end.
         self.far: dict[float, dict[str, Histories]] = {end: {} for end in window.ends}
 
     def read(self, names: Iterable[str]) -> None:
         """Read counters, with the start times of each and of its process."""
+        window = self._window
         counters = {name: f"{name}{selector(self._matchers)}" for name in names}
         for name, series in counters.items():
-            self._note_far(name, series)
+            for end in window.ends:
+                at = min(end + _DAY, window.now) if end == window.until else end
+                query = f"last_over_time({series}[{_DAY}s])"
+                self.far[end][name] = self._prometheus.now(query, at)
             found = self._history(series)
             # Or if it has values on both sides of the period.
-            if found or all(self.far[end][name] for end in self._window.ends):
+            if found or all(self.far[end][name] for end in window.ends):
                 self.histories[name] = found
         jobs = {_target(key)[0] for found in self.histories.values() for key in found}
         if not jobs:
             return
         one_of = json.dumps("|".join(map(re.escape, sorted(jobs))), ensure_ascii=False)
-        process = f"{STARTED}{{job=~{one_of}}}"
+        process = f"{spending.STARTED}{{job=~{one_of}}}"
         processes = self._history(process)
         for name in self.histories:
             series = counters[name]
@@ -172,14 +164,14 @@ class _Reading:
             self.created[name] = self._history(began)
             # The first value may hide the 0 that Prometheus adds before it.
             firsts = {min(points) for points in self.histories[name].values()}
-            within = self._window
-            firsts = {one for one in firsts if within.since < one <= within.until}
+            firsts = {one for one in firsts if window.since < one <= window.until}
             for start, end in self._zones(firsts, series, began, process):
-                _merge(
-                    self.histories[name], self._prometheus.samples(series, start, end)
-                )
-                _merge(self.created[name], self._prometheus.samples(began, start, end))
-                _merge(processes, self._prometheus.samples(process, start, end))
+                for found, read in (
+                    (self.histories[name], series),
+                    (self.created[name], began),
+                    (processes, process),
+                ):
+                    _merge(found, self._prometheus.samples(read, start, end))
         self.processes = {_target(key): points for key, points in processes.items()}
 
     def _history(self, series: str) -> Histories:
@@ -193,15 +185,6 @@ class _Reading:
                 self.coverage[end].setdefault(_target(key), set()).update(points)
             _merge(found, near)
         return found
-
-    def _note_far(self, name: str, series: str) -> None:
-        """Read the values of the day before the start and of the day after the end."""
-        query = f"last_over_time({series}[{_DAY}s])"
-        for end in self._window.ends:
-            at = end
-            if end == self._window.until:
-                at = min(end + _DAY, self._window.now)
-            self.far[end][name] = self._prometheus.now(query, at)
 
     def _zones(
         self, firsts: set[float], series: str, *starts: str
@@ -346,9 +329,9 @@ def read_prometheus(
     url: str,
     since: datetime,
     until: datetime,
-    series: Iterable[str] = SPEND,
+    series: Iterable[str] = spending.SPEND,
     matchers: Sequence[Matcher] = (),
-) -> Read:
+) -> spending.Read:
     """Read the increase of the series of a Prometheus in a period."""
     prometheus = Prometheus(url)
     start = round(since.timestamp(), 3)
@@ -369,20 +352,20 @@ def read_prometheus(
             if grown.unknown:
                 unknown.append(Sample(name, dict(key), grown.unknown))
     silences = reading.silences + _silences(prometheus, window, matchers)
-    return Read(
+    return spending.Read(
         tuple(found),
         since,
         until,
         restarts,
         tuple(unknown),
         tuple(prometheus.warnings),
-        merged(silences),
+        spending.merged(silences),
     )
 
 
 def _silences(
     prometheus: Prometheus, window: _Window, matchers: Sequence[Matcher]
-) -> list[Silence]:
+) -> list[spending.Silence]:
     """Return the periods in which the Prometheus scraped nothing from any app."""
     length = window.until - window.since
     step = max(_MINUTE, math.ceil(length / _POINTS))
@@ -436,12 +419,9 @@ def _refuse_what_counts_twice(
         return
     for (what, name), copies in _copies(prometheus, window, reading).items():
         for one, other in pairwise(sorted(copies)):
-            first = max(
-                min(places[place][0] for place in copies[path]) for path in (one, other)
-            )
-            last = min(
-                max(places[place][1] for place in copies[path]) for path in (one, other)
-            )
+            both = [[places[place] for place in copies[path]] for path in (one, other)]
+            first = max(min(begin for begin, _ in times) for times in both)
+            last = min(max(end for _, end in times) for times in both)
             if last - first <= 2 * window.step:
                 continue
             ours, theirs = dict(copies[one][0]), dict(copies[other][0])
