@@ -21,7 +21,7 @@ from starlette.routing import Route, Router
 
 from otel_callbacks import SettingError, Settings, configure
 from otel_callbacks.cli.demo import provider as demo_provider
-from otel_callbacks.cli.env import otlp_variable
+from otel_callbacks.cli.env import OTLP_PORTS, otlp_variable
 from otel_callbacks.testing import FakeOpenAI, spans_as_data
 from otel_callbacks.testing.serving import ThreadedServer
 
@@ -103,7 +103,11 @@ def session(
     registry = CollectorRegistry()
     with ExitStack() as cleanup:
         if keep_serving and serves:
-            health = _health_page(registry, host, chosen.metrics_port)
+            try:
+                health = HealthPage(registry, host, chosen.metrics_port)
+            except OSError as error:
+                allowed = f"an address of this machine ({error.strerror or error})"
+                raise SettingError(_HOST, host, allowed) from error
             chosen = replace(chosen, metrics_exporter="none")
             cleanup.callback(health.stop)
         handler = set_up(service_name=SERVICE, settings=chosen, registry=registry)
@@ -124,15 +128,6 @@ def session(
             moved,
             exporter,
         )
-
-
-def _health_page(registry: CollectorRegistry, host: str, port: int) -> HealthPage:
-    """Serve the series and the health check, or refuse the address."""
-    try:
-        return HealthPage(registry, host, port)
-    except OSError as error:
-        allowed = f"an address of this machine ({error.strerror or error})"
-        raise SettingError(_HOST, host, allowed) from error
 
 
 def _fake(cleanup: ExitStack, seed: int) -> FakeOpenAI:
@@ -197,7 +192,6 @@ class HealthPage:
         return JSONResponse(body, status_code=503 if stuck else 200)
 
 
-_COLLECTORS: Final = {"grpc": 4317, "http/protobuf": 4318}
 _SECONDS: Final = 0.5
 
 
@@ -209,7 +203,7 @@ def exporting(settings: Settings, environ: Mapping[str, str] | None = None) -> S
     variables = os.environ if environ is None else environ
     if settings.traces_exporter != "otlp" or otlp_variable(variables, "ENDPOINT"):
         return settings
-    if answers("localhost", _COLLECTORS[settings.protocol_of("traces")]):
+    if answers("localhost", OTLP_PORTS[settings.protocol_of("traces")]):
         return settings
     return replace(settings, traces_exporter="none")
 

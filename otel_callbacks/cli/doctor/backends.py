@@ -8,10 +8,9 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any, Final
 
-from otel_callbacks.cli.doctor.probe import LOGIN_NEEDED, Server, Trouble, finding
+from otel_callbacks.cli.doctor.probe import LOGIN_NEEDED, Trouble, finding
 
 if TYPE_CHECKING:
-    from otel_callbacks.cli._http import Address
     from otel_callbacks.cli.doctor.probe import Check, Deadline
     from otel_callbacks.cli.doctor.prometheus import Evidence
 
@@ -23,15 +22,9 @@ _OK: Final = 200
 _GRACE_SECONDS: Final = 5.0
 
 
-def check_jaeger(
-    check: Check,
-    address: Address,
-    deadline: Deadline,
-    evidence: Evidence,
-) -> str:
+def check_jaeger(check: Check, deadline: Deadline, evidence: Evidence) -> str:
     """Wait for the trace."""
-    server = Server("jaeger", address, check)
-    _recognise(server)
+    _recognise(check)
     if check.sent is None:
         return "answers; no trace was sent"
     sent, wanted = check.sent, len(check.sent.spans)
@@ -39,7 +32,7 @@ def check_jaeger(
 
     def probe() -> bool | None:
         nonlocal seen
-        seen = max(seen, _spans(server, sent.trace_id))
+        seen = max(seen, _spans(check, sent.trace_id))
         if seen < wanted and sent.ago > _GRACE_SECONDS:
             return True if evidence.why_missing(sent, at_last=False) else None
         return True if seen >= wanted else None
@@ -53,20 +46,20 @@ def check_jaeger(
     raise Trouble(why or finding("trace_missing", seconds=sent.ago))
 
 
-def _recognise(server: Server) -> None:
+def _recognise(check: Check) -> None:
     """Raise `Trouble` unless the server is a Jaeger."""
     for path, key in _SERVICES:
-        answer = server.get(path)
+        answer = check.get(path)
         found = answer.json()
         if answer.status == _OK and isinstance(found, dict) and key in found:
             return
-    raise server.unrecognised(answer)
+    raise check.unrecognised(answer)
 
 
-def _spans(server: Server, trace_id: str) -> int:
+def _spans(check: Check, trace_id: str) -> int:
     """Return the number of spans of a trace."""
     for path in _TRACES:
-        answer = server.get(f"{path}{trace_id}")
+        answer = check.get(f"{path}{trace_id}")
         if answer.status == _OK and (count := _count(answer.json())):
             return count
     return 0
@@ -91,28 +84,27 @@ SOURCES: Final = ("prometheus", "jaeger")
 _UNHEALTHY: Final = 400
 
 
-def check_grafana(check: Check, address: Address) -> str:
+def check_grafana(check: Check) -> str:
     """Check Grafana and its data sources."""
-    server = Server("grafana", address, check)
-    answer = server.get("/api/health")
+    answer = check.get("/api/health")
     health = answer.json()
     if not isinstance(health, dict) or "database" not in health:
-        raise server.unrecognised(answer)
+        raise check.unrecognised(answer)
     if health["database"] != "ok":
         check.troubles.append(finding("grafana_database", health=health["database"]))
-    well = [uid for uid in SOURCES if _is_well(check, server, uid)]
+    well = [uid for uid in SOURCES if _is_well(check, uid)]
     version = f"version {health['version']}" if "version" in health else "answers"
     return ", ".join([version, *(f"data source {uid}" for uid in well)])
 
 
-def _is_well(check: Check, server: Server, uid: str) -> bool:
+def _is_well(check: Check, uid: str) -> bool:
     """Return whether one data source works."""
-    answer = server.get(f"/api/datasources/uid/{uid}/health")
+    answer = check.get(f"/api/datasources/uid/{uid}/health")
     if answer.status == _OK:
         return True
     found = answer.json()
     message = found.get("message", "") if isinstance(found, dict) else ""
-    words = {"uid": uid, "status": answer.status, "option": server.option}
+    words = {"uid": uid, "status": answer.status, "option": check.option}
     if answer.status in LOGIN_NEEDED:
         check.caution(finding("source_login", **words))
     elif answer.status == _UNHEALTHY:
@@ -132,17 +124,16 @@ _EXEMPLAR: Final = re.compile(
 )
 
 
-def check_metrics(check: Check, address: Address) -> str:
+def check_metrics(check: Check) -> str:
     """Scrape the app's series like Prometheus."""
-    server = Server("metrics", address, check)
     try:
-        answer = server.get("", accept=_ACCEPT)
+        answer = check.get("", accept=_ACCEPT)
     except Trouble as trouble:
         if not trouble.finding.reason.startswith("connection refused"):
             raise
-        raise Trouble(finding("app_refused", where=address.where)) from trouble
+        raise Trouble(finding("app_refused", where=check.address.where)) from trouble
     if answer.status != _OK:
-        raise server.unrecognised(answer)
+        raise check.unrecognised(answer)
     families = set(_FAMILY.findall(answer.text))
     if not families:
         raise Trouble(finding("no_series"))

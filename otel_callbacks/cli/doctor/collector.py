@@ -24,7 +24,7 @@ from otel_callbacks.cli.doctor.probe import (
     plain_text_trouble,
     speaks_tls,
 )
-from otel_callbacks.cli.env import otlp_variable
+from otel_callbacks.cli.env import OTLP_PORTS, otlp_variable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -113,7 +113,6 @@ def _over_http(
 
 _OPTION: Final = "--collector"
 _OTHER: Final = {"grpc": "http/protobuf", "http/protobuf": "grpc"}
-_PORTS: Final = {"grpc": 4317, "http/protobuf": 4318}
 # Response -> the finding. An empty request does not reach the memory limiter.
 _REFUSALS: Final = (
     (
@@ -160,7 +159,7 @@ def handshake(check: Check, addresses: Addresses, protocol: str) -> Reply:
         name = "doubled_path" if path.count(_PATH) > 1 else "wrong_path"
         raise Trouble(finding(name, detail=reply.detail, path=path))
     other = _OTHER[protocol]
-    words = {"where": address.where, "protocol": protocol, "port": _PORTS[protocol]}
+    words = {"where": address.where, "protocol": protocol, "port": OTLP_PORTS[protocol]}
     if ask(address, other, seconds, authorities).speaks:
         raise Trouble(finding("wrong_protocol", other=other, **words))
     raise Trouble(finding("no_otlp", detail=reply.detail, option=_OPTION, **words))

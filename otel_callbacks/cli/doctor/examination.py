@@ -16,12 +16,22 @@ from otel_callbacks._setting_values import SettingError
 from otel_callbacks.cli import env as backends
 from otel_callbacks.cli._http import Address, address
 from otel_callbacks.cli.doctor import HOPS
-from otel_callbacks.cli.doctor import backends as doctor_backends
 from otel_callbacks.cli.doctor import chain as doctor_chain
 from otel_callbacks.cli.doctor import collector as doctor_collector
-from otel_callbacks.cli.doctor import prometheus as doctor_prometheus
-from otel_callbacks.cli.doctor.probe import Check, Deadline, Finding, Hop, Report, Sent
-from otel_callbacks.cli.doctor.prometheus import Evidence
+from otel_callbacks.cli.doctor.backends import (
+    check_grafana,
+    check_jaeger,
+    check_metrics,
+)
+from otel_callbacks.cli.doctor.probe import (
+    NOWHERE,
+    Check,
+    Deadline,
+    Finding,
+    Hop,
+    Report,
+)
+from otel_callbacks.cli.doctor.prometheus import Evidence, check_prometheus
 
 if TYPE_CHECKING:
     import argparse
@@ -29,11 +39,10 @@ if TYPE_CHECKING:
 
     from opentelemetry.sdk.trace import ReadableSpan
 
-    from otel_callbacks.cli.doctor.probe import State
+    from otel_callbacks.cli.doctor.probe import Sent, State
     from otel_callbacks.settings import Settings
 
 _TRACES: Final = "/v1/traces"
-_OTLP_PORTS: Final = {"grpc": 4317, "http/protobuf": 4318}
 _OTLP_VARIABLES: Final = (
     "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT",
     "OTEL_EXPORTER_OTLP_ENDPOINT",
@@ -82,7 +91,7 @@ def _collector(
     option: str | None, protocol: str, environ: Mapping[str, str]
 ) -> Address:
     """Return the address that the exporter sends spans to."""
-    default = f"http://127.0.0.1:{_OTLP_PORTS[protocol]}"
+    default = f"http://127.0.0.1:{backends.OTLP_PORTS[protocol]}"
     found = [("--collector", option or "")]
     found += [(name, environ.get(name, "").strip()) for name in _OTLP_VARIABLES]
     variable, url = next((one for one in found if one[1]), ("", default))
@@ -165,15 +174,14 @@ class Examination:
 
     def _hop(self, name: str) -> Hop:
         """Check one hop, or skip it."""
-        address = getattr(self.addresses, name, None)
-        url = address.url if address else ""
+        address = getattr(self.addresses, name, None) or NOWHERE
         if name in self.skip:
-            return Hop(name=name, state="skipped", address=url)
-        if name == "metrics" and address is None:
+            return Hop(name=name, state="skipped", address=address.url)
+        if name == "metrics" and address is NOWHERE:
             saw = "OTEL_METRICS_EXPORTER=none"
             return Hop(name=name, state="skipped", saw=saw)
         look: Callable[[Check], str] = getattr(self, f"_{name}")
-        check = Check(self._deadline, self._sent)
+        check = Check(self._deadline, name, address, self._sent)
         began = time.monotonic()
         saw = ""
         with check.going_on():
@@ -186,12 +194,15 @@ class Examination:
         return Hop(
             name=name,
             state=state,
-            address=url,
+            address=address.url,
             saw=saw,
             seconds=time.monotonic() - began,
             troubles=tuple(check.troubles),
             cautions=tuple(check.cautions),
         )
+
+    _metrics = staticmethod(check_metrics)
+    _grafana = staticmethod(check_grafana)
 
     def _handler(self, check: Check) -> str:
         """Run the fake chain."""
@@ -217,26 +228,14 @@ class Examination:
         """Wait for the trace."""
         part = _JAEGERS_SHARE if "prometheus" not in self.skip else 1.0
         deadline = self._deadline.share(part)
-        return doctor_backends.check_jaeger(
-            check, self.addresses.jaeger, deadline, self._evidence
-        )
-
-    def _metrics(self, check: Check) -> str:
-        """Read the app's series."""
-        address = self.addresses.metrics
-        return doctor_backends.check_metrics(check, address) if address else ""
+        return check_jaeger(check, deadline, self._evidence)
 
     def _prometheus(self, check: Check) -> str:
         """Look for the app's series and the trace's span metrics."""
         wanted = None if "metrics" in self.skip else self.addresses.metrics
-        return doctor_prometheus.check_prometheus(
+        return check_prometheus(
             check,
-            self.addresses.prometheus,
             wanted,
             self._evidence.calls,
             span_metrics="span-metrics" not in self.skip,
         )
-
-    def _grafana(self, check: Check) -> str:
-        """Check Grafana and its data sources."""
-        return doctor_backends.check_grafana(check, self.addresses.grafana)

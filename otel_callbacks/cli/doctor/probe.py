@@ -14,14 +14,12 @@ from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal, TypeVar
 
-from otel_callbacks.cli._http import FAILURES, Answer, get
+from otel_callbacks.cli._http import FAILURES, Address, Answer, get
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from opentelemetry.sdk.trace import ReadableSpan
-
-    from otel_callbacks.cli._http import Address
 
 State = Literal["reached", "answers", "broken", "skipped"]
 """How a hop is: the trace got there; it works, but no trace could be followed to it;
@@ -97,22 +95,34 @@ def connect(
     address: Address, option: str, seconds: float, authorities: str | None = None
 ) -> None:
     """Open and close a connection, over TLS for an https address."""
-    words = {"where": address.where, "option": option}
-    try:
+    words = {
+        "where": address.where,
+        "host": address.host,
+        "seconds": seconds,
+        "file": authorities,
+        "option": option,
+    }
+    with _naming(_UNREACHABLE, words):
         plain = socket.create_connection((address.host, address.port), seconds)
-    except socket.gaierror as error:
-        cause = finding("dns", host=address.host, error=error.strerror, option=option)
-        raise Trouble(cause) from error
-    except ConnectionRefusedError as error:
-        raise Trouble(finding("refused", **words)) from error
-    except TimeoutError as error:
-        raise Trouble(finding("timeout", seconds=seconds, **words)) from error
-    except OSError as error:
-        cause = finding("no_connection", error=error.strerror or error, **words)
-        raise Trouble(cause) from error
     with closing(plain):
         if address.tls:
-            _check_certificate(plain, address, option, authorities)
+            with _naming({OSError: "authorities"}, words):
+                context = ssl.create_default_context(cafile=authorities)
+            with _naming(_NO_TLS, words):
+                context.wrap_socket(plain, server_hostname=address.host).close()
+
+
+@contextmanager
+def _naming(
+    names: Mapping[type[OSError], str], words: Mapping[str, object]
+) -> Iterator[None]:
+    """Raise an error as the trouble that is named for the first kind it is of."""
+    try:
+        yield
+    except OSError as error:
+        name = next(name for kind, name in names.items() if isinstance(error, kind))
+        why = getattr(error, "verify_message", "") or error.strerror or error
+        raise Trouble(finding(name, error=why, **words)) from error
 
 
 def speaks_tls(address: Address, seconds: float) -> bool:
@@ -135,34 +145,25 @@ def plain_text_trouble(address: Address, option: str) -> Trouble:
     return Trouble(finding("only_tls", where=address.where, option=option))
 
 
-def _check_certificate(
-    plain: socket.socket, address: Address, option: str, authorities: str | None
-) -> None:
-    """Do the TLS handshake, or raise the reason of its failure."""
-    try:
-        context = ssl.create_default_context(cafile=authorities)
-    except OSError as error:
-        cause = finding("authorities", file=authorities, error=error.strerror)
-        raise Trouble(cause) from error
-    try:
-        context.wrap_socket(plain, server_hostname=address.host).close()
-    except ssl.SSLCertVerificationError as error:
-        cause = finding("untrusted", where=address.where, error=error.verify_message)
-        raise Trouble(cause) from error
-    except OSError as error:
-        cause = finding("no_tls", where=address.where, error=error, option=option)
-        raise Trouble(cause) from error
-
-
 _T = TypeVar("_T")
 _REQUEST_SECONDS: Final = 5.0
 _LEAST_SECONDS: Final = 0.5
 _POLL_SECONDS: Final = 0.25
 _SKEW_SECONDS: Final = 5.0
+_UNREACHABLE: Final = {
+    socket.gaierror: "dns",
+    ConnectionRefusedError: "refused",
+    TimeoutError: "timeout",
+    OSError: "no_connection",
+}
+_NO_TLS: Final = {ssl.SSLCertVerificationError: "untrusted", OSError: "no_tls"}
 # Responses of Go's servers and nginx to plain text on a TLS port.
 _WANTS_TLS: Final = re.compile("HTTP request (to an HTTPS server|was sent to HTTPS)")
-_NOT_READY: Final = frozenset({502, 503, 504})
-LOGIN_NEEDED: Final = frozenset({401, 403})
+LOGIN_NEEDED: Final = (401, 403)
+_REFUSALS: Final = {
+    **dict.fromkeys(LOGIN_NEEDED, "login"),
+    **dict.fromkeys((502, 503, 504), "not_ready"),
+}
 
 
 class Deadline:
@@ -209,14 +210,25 @@ class Sent:
         return time.monotonic() - self.at
 
 
+NOWHERE: Final = Address("", "", 0, tls=False)
+"""The address of a hop without a server."""
+
+
 @dataclass(slots=True)
 class Check:
-    """The check of one hop."""
+    """The check of one hop: asks its server, and keeps what it finds."""
 
     deadline: Deadline
+    name: str = ""
+    address: Address = NOWHERE
     sent: Sent | None = None
     troubles: list[Finding] = field(default_factory=list)
     cautions: list[Finding] = field(default_factory=list)
+
+    @property
+    def option(self) -> str:
+        """The option for the server's address."""
+        return f"--{self.name}"
 
     @contextmanager
     def going_on(self) -> Iterator[None]:
@@ -231,58 +243,38 @@ class Check:
         if finding not in self.cautions:
             self.cautions.append(finding)
 
-
-class Server:
-    """A server with an HTTP API."""
-
-    def __init__(self, name: str, address: Address, check: Check) -> None:
-        self.name = name
-        self.option = f"--{name}"
-        self._address = address
-        self._check = check
-
     def get(self, path: str, accept: str = "*/*", **query: str) -> Answer:
         """Return the response, whatever its status."""
-        seconds = self._check.deadline.request
+        seconds = self.deadline.request
         began = time.time()
         try:
-            answer = get(self._address, path, query, accept=accept, seconds=seconds)
+            answer = get(self.address, path, query, accept=accept, seconds=seconds)
         except FAILURES as error:
             raise self._why(error) from error
-        if not self._address.tls and _WANTS_TLS.search(answer.text[:500]):
-            raise plain_text_trouble(self._address, self.option)
+        if not self.address.tls and _WANTS_TLS.search(answer.text[:500]):
+            raise plain_text_trouble(self.address, self.option)
         self._compare_clocks(answer.headers.get("Date"), (began + time.time()) / 2)
         return answer
 
     def unrecognised(self, answer: Answer) -> Trouble:
         """Return the trouble of an unexpected server at the address."""
-        kind = "other_server"
-        if answer.status in LOGIN_NEEDED:
-            kind = "login"
-        elif answer.status in _NOT_READY:
-            kind = "not_ready"
+        kind = _REFUSALS.get(answer.status, "other_server")
         words = {"status": answer.status, "name": self.name, "option": self.option}
         return Trouble(finding(kind, **words))
 
     def _why(self, error: Exception) -> Trouble:
         """Return the trouble of a failed request."""
-        seconds = self._check.deadline.request
+        seconds = self.deadline.request
         try:
-            connect(self._address, self.option, seconds)
+            connect(self.address, self.option, seconds)
         except Trouble as trouble:
             return trouble
-        if not self._address.tls and speaks_tls(self._address, seconds):
-            return plain_text_trouble(self._address, self.option)
+        if not self.address.tls and speaks_tls(self.address, seconds):
+            return plain_text_trouble(self.address, self.option)
         cause = getattr(error, "reason", error)
         is_silent = isinstance(cause, (TimeoutError, ssl.SSLError))
-        return Trouble(
-            finding(
-                "no_response" if is_silent else "no_http",
-                kind=type(cause).__name__,
-                error=cause,
-                option=self.option,
-            )
-        )
+        words = {"kind": type(cause).__name__, "error": cause, "option": self.option}
+        return Trouble(finding("no_response" if is_silent else "no_http", **words))
 
     def _compare_clocks(self, date: str | None, ours: float) -> None:
         """Add a warning if the server's clock differs."""
@@ -294,4 +286,4 @@ class Server:
         skew = theirs + 0.5 - ours
         if abs(skew) > _SKEW_SECONDS:
             side = "ahead of" if skew > 0 else "behind"
-            self._check.caution(finding("clock_skew", seconds=abs(skew), side=side))
+            self.caution(finding("clock_skew", seconds=abs(skew), side=side))

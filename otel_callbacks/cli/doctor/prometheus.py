@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from otel_callbacks.cli._http import address
 from otel_callbacks.cli.doctor.chain import SERVICE
-from otel_callbacks.cli.doctor.probe import Check, Server, Trouble, finding
+from otel_callbacks.cli.doctor.probe import Check, Trouble, finding
 
 if TYPE_CHECKING:
     from otel_callbacks.cli._http import Address, Answer
@@ -23,18 +23,18 @@ class Prometheus:
     https://prometheus.io/docs/prometheus/latest/querying/api/
     """
 
-    def __init__(self, address: Address, check: Check) -> None:
-        self.server = Server("prometheus", address, check)
+    def __init__(self, check: Check) -> None:
+        self._check = check
 
     def recognise(self) -> None:
         """Raise `Trouble` unless the server is a Prometheus."""
-        answer = self.server.get("/api/v1/query", query="vector(1)")
+        answer = self._check.get("/api/v1/query", query="vector(1)")
         if _data_of(answer) is None:
-            raise self.server.unrecognised(answer)
+            raise self._check.unrecognised(answer)
 
     def data(self, path: str, **query: str) -> Any:
         """Return the data at a path below ``/api/v1``, or None without success."""
-        return _data_of(self.server.get(f"/api/v1/{path}", **query))
+        return _data_of(self._check.get(f"/api/v1/{path}", **query))
 
     def value(self, query: str) -> float | None:
         """Return the current value of an expression's first series, or None."""
@@ -78,14 +78,13 @@ _QUEUE: Final = 'sum(otelcol_exporter_queue_size{data_type="metrics"})'
 
 def check_prometheus(
     check: Check,
-    address: Address,
     metrics: Address | None,
     calls_before: float,
     *,
     span_metrics: bool,
 ) -> str:
     """Check Prometheus, and wait for the expected series."""
-    prometheus = Prometheus(address, check)
+    prometheus = Prometheus(check)
     prometheus.recognise()
     exemplars, receives = _switches(check, prometheus)
     saw = []
@@ -234,8 +233,8 @@ class Evidence:
 
     def __init__(self, address: Address | None, deadline: Deadline) -> None:
         # A separate check, because Prometheus has its own hop.
-        check = Check(deadline)
-        self._prometheus = Prometheus(address, check) if address else None
+        check = Check(deadline, "prometheus", address) if address else None
+        self._prometheus = Prometheus(check) if check else None
         self._dropped = self._value(_DROPPED)
         self._received = self._value(_RECEIVED)
         self.calls = self._value(_CALLS)

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 _ALL: Final = "OTEL_EXPORTER_OTLP_"
 _TRACES: Final = "OTEL_EXPORTER_OTLP_TRACES_"
 _PATH: Final = "/v1/traces"
+OTLP_PORTS: Final = {"grpc": 4317, "http/protobuf": 4318}
+"""The default ports of OTLP by protocol."""
 _WIDTH: Final = 88
 # A word in capitals, for the user to replace.
 _PLACEHOLDER: Final = re.compile(r"(?<![A-Za-z])[A-Z]{2,}[0-9]*(?![A-Za-z])")

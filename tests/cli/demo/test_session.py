@@ -189,7 +189,7 @@ def test_spans_are_sent_only_where_a_collector_answers(
     """Without a Collector there is no exporter, so no export fails."""
     with closing(socket.create_server(("127.0.0.1", 0))) as server:
         port = server.getsockname()[1]
-        monkeypatch.setattr(stack, "_COLLECTORS", {"grpc": port})
+        monkeypatch.setattr(stack, "OTLP_PORTS", {"grpc": port})
         assert stack.exporting(Settings(), {}).traces_exporter == "otlp"
     assert stack.exporting(Settings(), {}).traces_exporter == "none"
 
@@ -198,7 +198,7 @@ def test_an_endpoint_in_the_environment_is_kept(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """It may start later; another exporter is kept, too."""
-    monkeypatch.setattr(stack, "_COLLECTORS", {})
+    monkeypatch.setattr(stack, "OTLP_PORTS", {})
     named = {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://otel-collector:4317"}
     assert stack.exporting(Settings(), named).traces_exporter == "otlp"
     chosen = Settings(traces_exporter="console")

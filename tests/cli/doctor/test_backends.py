@@ -45,8 +45,9 @@ def _look(check: Check, pages: Pages, seconds: float = 0.1) -> str:
     """Check a Jaeger with these pages, without a Prometheus."""
     pages = {"/api/services": Page({"data": []}), **pages}
     with Web(pages) as web:
+        check.name, check.address = "jaeger", address("", web.url)
         evidence = Evidence(None, check.deadline)
-        return check_jaeger(check, address("", web.url), Deadline(seconds), evidence)
+        return check_jaeger(check, Deadline(seconds), evidence)
 
 
 def _why(check: Check, pages: Pages) -> Finding:
@@ -120,13 +121,15 @@ def test_evidence_ends_the_waiting(check: Check, sent: Sent) -> None:
         Web({"/api/services": Page({"data": []})}) as jaeger,
     ):
         evidence = Evidence(address("", prometheus.url), check.deadline)
+        check.address = address("", jaeger.url)
         with pytest.raises(Trouble, match="sampled away"):
-            check_jaeger(check, address("", jaeger.url), Deadline(60), evidence)
+            check_jaeger(check, Deadline(60), evidence)
 
 
 def _grafana_look(check: Check, stack: FakeStack) -> str:
     """Check Grafana."""
-    return check_grafana(check, address("", stack.grafana.url))
+    check.name, check.address = "grafana", address("", stack.grafana.url)
+    return check_grafana(check)
 
 
 def test_grafana_and_both_sources_are_well(check: Check, stack: FakeStack) -> None:
@@ -203,10 +206,16 @@ def test_another_server_is_not_grafana(check: Check, stack: FakeStack) -> None:
             _grafana_look(check, stack)
 
 
+def _metrics_look(check: Check, url: str) -> str:
+    """Check the series at an address."""
+    check.name, check.address = "metrics", address("", url)
+    return check_metrics(check)
+
+
 def _metrics_why(check: Check, url: str) -> Finding:
     """Return the trouble."""
     with pytest.raises(Trouble) as caught:
-        check_metrics(check, address("", url))
+        _metrics_look(check, url)
     return caught.value.finding
 
 
@@ -215,7 +224,7 @@ def test_app_with_a_call_is_well(check: Check, serve: Serve) -> None:
     with capture() as telemetry:
         FakeChatModel(callbacks=[telemetry.handler]).invoke("Roses?")
         with serve(telemetry.registry) as url:
-            saw = check_metrics(check, address("", url))
+            saw = _metrics_look(check, url)
     assert not saw.startswith("0 of our series")
     assert not saw.endswith(" 0 exemplars")
     assert check.cautions == []
@@ -224,7 +233,7 @@ def test_app_with_a_call_is_well(check: Check, serve: Serve) -> None:
 def test_app_before_its_first_call_is_cautioned(check: Check, serve: Serve) -> None:
     """There are series, but no exemplar yet."""
     with capture() as telemetry, serve(telemetry.registry) as url:
-        assert check_metrics(check, address("", url)).endswith(" 0 exemplars")
+        assert _metrics_look(check, url).endswith(" 0 exemplars")
     (caution,) = check.cautions
     assert caution.reason.startswith("no exemplars")
     assert "multiprocess" in caution.remedy
@@ -245,8 +254,7 @@ def test_old_text_format_is_cautioned(check: Check) -> None:
     page = Page("# TYPE otel_callbacks_open_runs gauge\n")
     with Web({"/metrics": page}) as web:
         assert (
-            check_metrics(check, address("", f"{web.url}/metrics"))
-            == "1 of our series, 0 exemplars"
+            _metrics_look(check, f"{web.url}/metrics") == "1 of our series, 0 exemplars"
         )
     assert [one.reason for one in check.cautions] == [
         "it responds in the old text format, which has no exemplars"

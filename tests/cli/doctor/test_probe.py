@@ -18,7 +18,6 @@ from otel_callbacks.cli.doctor.probe import (
     Finding,
     Hop,
     Report,
-    Server,
     Trouble,
     connect,
     speaks_tls,
@@ -30,7 +29,8 @@ if TYPE_CHECKING:
 
 def _ask(check: Check, url: str, path: str = "/x") -> Answer:
     """Ask a server that is called jaeger."""
-    return Server("jaeger", address("--jaeger", url), check).get(path, q="1 2")
+    check.name, check.address = "jaeger", address("--jaeger", url)
+    return check.get(path, q="1 2")
 
 
 def _why(check: Check, url: str) -> str:
@@ -140,8 +140,8 @@ def test_wrong_servers_are_identified(
 ) -> None:
     """One that requires a login, one that is not ready, and one that is another."""
     with Web({"/x": Page(status=status)}) as web:
-        server = Server("jaeger", address("", web.url), check)
-        finding = server.unrecognised(server.get("/x")).finding
+        check.name, check.address = "jaeger", address("", web.url)
+        finding = check.unrecognised(check.get("/x")).finding
     assert finding.reason.startswith(reason)
     assert remedy in finding.remedy
 

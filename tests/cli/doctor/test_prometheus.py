@@ -42,13 +42,19 @@ def _look(
 ) -> str:
     """Look at Prometheus."""
     metrics: Address | None = address("", f"{stack.metrics.url}/metrics")
+    check.name, check.address = "prometheus", address("", stack.prometheus.url)
     return check_prometheus(
         check,
-        address("", stack.prometheus.url),
         metrics if app else None,
         before,
         span_metrics=True,
     )
+
+
+def _client(check: Check, url: str) -> Prometheus:
+    """Return a client of the server at an address."""
+    check.name, check.address = "prometheus", address("", url)
+    return Prometheus(check)
 
 
 def _target(stack: FakeStack, **changes: str) -> None:
@@ -236,7 +242,7 @@ def test_targets_page_may_be_missing(check: Check, stack: FakeStack) -> None:
 
 def test_values_are_numbers_or_none(stack: FakeStack, check: Check) -> None:
     """None where an expression gives nothing, and where it is refused."""
-    prometheus = Prometheus(address("", stack.prometheus.url), check)
+    prometheus = _client(check, stack.prometheus.url)
     prometheus.recognise()
     assert prometheus.value("traces_span_metrics_calls_total") == 3.0
     assert prometheus.value("no_such_series") is None
@@ -250,7 +256,7 @@ def test_exemplars_give_their_traces(check: Check) -> None:
     labels = [{"trace_id": "a"}, {"trace_id": "b"}, {"span": "c"}]
     found = [{"exemplars": [{"labels": each} for each in labels]}]
     with Web({"/api/v1/query_exemplars": success(found)}) as web:
-        prometheus = Prometheus(address("", web.url), check)
+        prometheus = _client(check, web.url)
         assert prometheus.traces_of_exemplars("x", 100.0, 200.0) == {"a", "b", ""}
         assert web.requests[0][0].endswith("?query=x&start=40.000&end=260.000")
         web.pages.clear()
@@ -261,7 +267,7 @@ def test_another_server_is_not_prometheus(check: Check) -> None:
     """Whatever it answers."""
     for page in (Page("<html>"), Page([]), Page({"data": {}}, 404)):
         with Web({"/api/v1/query": page}) as web:
-            prometheus = Prometheus(address("", web.url), check)
+            prometheus = _client(check, web.url)
             with pytest.raises(Trouble, match="is not prometheus"):
                 prometheus.recognise()
 
