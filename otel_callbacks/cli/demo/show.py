@@ -178,11 +178,11 @@ class _Show:
         comparisons = self._comparisons()
         print_tokens(self._out, comparisons)
         right = all(one.equal for one in comparisons)
-        fake = self._session.fake
-        counted = sums.spent(sums.counted(self._session.registry))
-        sent = None if fake is None else sums.sent(fake.usage)
-        if sent is not None:
-            right = right and counted == sent
+        sent = None
+        if (fake := self._session.fake) is not None:
+            sent = {name: (one.input, one.output) for name, one in fake.usage.items()}
+            counted = sums.counted(self._session.registry)
+            right = right and sums.spent(counted) == sent
         print_verdict(self._out, comparisons, sent, right=right)
         return right
 

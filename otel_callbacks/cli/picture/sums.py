@@ -13,8 +13,6 @@ if TYPE_CHECKING:
 
     from prometheus_client import CollectorRegistry
 
-    from otel_callbacks.testing import Tokens
-
 _MODEL: Final = catalogue.label(semconv.REQUEST_MODEL)
 _OPERATION: Final = catalogue.label(semconv.OPERATION_NAME)
 _TOKEN_TYPE: Final = catalogue.label(semconv.TOKEN_TYPE)
@@ -127,8 +125,3 @@ def spent(sums: Sums) -> dict[str, tuple[int, int]]:
             before = tokens.get(model, (0, 0))
             tokens[model] = (before[0] + one.input, before[1] + one.output)
     return tokens
-
-
-def sent(usage: Mapping[str, Tokens]) -> dict[str, tuple[int, int]]:
-    """Return input and output tokens by model, as the fake provider sent them."""
-    return {model: (tokens.input, tokens.output) for model, tokens in usage.items()}

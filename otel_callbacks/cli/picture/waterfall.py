@@ -53,24 +53,8 @@ _PENS: Final = {
     "http": _Pen("━", "╸", "╺", "━"),
     "step": _Pen("─", "╴", "╶", "─"),
 }
-_ASCII_PENS: Final = {
-    "model": _Pen("#", "#", "#", "."),
-    "tool": _Pen("*", "*", "*", "*"),
-    "http": _Pen("=", "=", "=", "="),
-    "step": _Pen("-", "-", "-", "-"),
-}
 _GUIDES: Final = ("├─ ", "└─ ", "│  ", "   ")
-_ASCII_GUIDES: Final = ("|- ", "`- ", "|  ", "   ")
-
-
-class _Cells(NamedTuple):
-    """The columns of a row."""
-
-    name: Line
-    time: str
-    tokens: str
-    dollars: str
-    note: str
+_ASCII: Final = str.maketrans("█▌▐░▓━╸╺─╴╶├└│→", "###.*===---|`|>")
 
 
 def lines(
@@ -83,12 +67,10 @@ def lines(
     rows = [row for timeline in timelines for row in timeline.rows]
     if not rows:
         return
-    texts = {id(row): _cells(row, plain=plain) for row in rows}
-    numbers = [(one.time, one.tokens, one.dollars) for one in texts.values()]
+    numbers = map(_numbers, rows)
     rest = [max(map(len, column)) for column in zip(*numbers, strict=True)]
-    tails = {key: _tail(one, rest) for key, one in texts.items()}
-    tail = max(sum(len(text) for text, _ in one) for one in tails.values())
-    name = max(sum(cells(text) for text, _ in one.name) for one in texts.values())
+    tail = max(sum(len(text) for text, _ in _tail(row, rest)) for row in rows)
+    name = max(sum(cells(text) for text, _ in _name(row)) for row in rows)
     if width < _NO_BARS_BELOW:
         numbers_alone = sum(rest) + sum(map(bool, rest))
         name, bar = min(name, max(width - numbers_alone, _NAME_AT_LEAST)), 0
@@ -102,15 +84,11 @@ def lines(
             scale = _scale(timeline.seconds, bar)
             yield [(" " * (name + 1), ""), (scale, _GUIDE_STYLE)]
         for row in timeline.rows:
-            one = texts[id(row)]
-            line = _fitted(one.name, name)
+            line = _fitted(_name(row), name)
             if bar:
-                line += [(" ", ""), *draw(row, timeline.seconds, bar, plain=plain)]
-            style = STYLES.get(row.outcome, "")
-            line += [
-                (text, style if is_note else "") for text, is_note in tails[id(row)]
-            ]
-            yield _fitted(line, width, pad=False)
+                line += [(" ", ""), *draw(row, timeline.seconds, bar)]
+            line = _fitted([*line, *_tail(row, rest)], width, pad=False)
+            yield _in_ascii(line) if plain else line
 
 
 def draw_on(out: Output, timeline: Timeline) -> None:
@@ -119,27 +97,35 @@ def draw_on(out: Output, timeline: Timeline) -> None:
         out.parts(line)
 
 
-def _tail(row: _Cells, sizes: Sequence[int]) -> list[tuple[str, bool]]:
-    """Return the texts after a bar, and whether each is the note.
+def _in_ascii(line: Line) -> Line:
+    """Return a line for a terminal without Unicode."""
+    return [(text.translate(_ASCII), style) for text, style in line]
 
-    The note takes the place of missing numbers at the end.
-    """
-    numbers = list(zip(row[1:4], sizes, strict=True))
+
+def _numbers(row: Row) -> tuple[str, str, str]:
+    """Return a row's time, tokens and dollars."""
+    tokens = "unknown" if row.tokens_unknown else ""
+    if row.tokens is not None:
+        tokens = f"{row.tokens[0]}→{row.tokens[1]}"
+    dollars = "" if row.cost is None else f"${row.cost:.6f}"
+    return duration(row.seconds), tokens, dollars
+
+
+def _tail(row: Row, sizes: Sequence[int]) -> Line:
+    """Return a row after its bar: a note takes the place of missing last numbers."""
+    numbers = list(zip(_numbers(row), sizes, strict=True))
     while row.note and not numbers[-1][0]:
         numbers.pop()
-    tail = [(f" {text:>{size}}", False) for text, size in numbers if size]
-    return [*tail, (f" {row.note}", True)] if row.note else tail
+    tail = [(f" {text:>{size}}", "") for text, size in numbers if size]
+    note = (f" {row.note}", STYLES.get(row.outcome, ""))
+    return [*tail, note] if row.note else tail
 
 
 def legend(*, plain: bool = False) -> Iterator[Line]:
     """Yield the two lines of the legend."""
-    pens = _ASCII_PENS if plain else _PENS
-    signs = "".join(
-        f"{pens[kind].full * 2} {name}  "
-        for kind, name in (("model", "model"), ("tool", "tool"), ("http", "HTTP"))
-    )
-    signs += f"{pens['model'].waiting * 2} before the first chunk  "
-    yield [(f"{signs}33{'>' if plain else '→'}15 tokens in, out", "")]
+    signs = [("██ model  ▓▓ tool  ━━ HTTP  ░░ before the first chunk", "")]
+    signs.append(("  33→15 tokens in, out", ""))
+    yield _in_ascii(signs) if plain else signs
     yield [
         ("ended:", ""),
         *(
@@ -150,9 +136,9 @@ def legend(*, plain: bool = False) -> Iterator[Line]:
     ]
 
 
-def draw(row: Row, seconds: float, width: int, *, plain: bool = False) -> Line:
+def draw(row: Row, seconds: float, width: int) -> Line:
     """Return a row's bar, at least half a cell, on the scale of the trace."""
-    pen = (_ASCII_PENS if plain else _PENS)[row.kind]
+    pen = _PENS[row.kind]
     scale = 2 * width / seconds if seconds else 0.0
     start = min(int(row.start * scale), 2 * width - 1)
     end = min(max(round(row.end * scale), start + 1), 2 * width)
@@ -174,20 +160,9 @@ def draw(row: Row, seconds: float, width: int, *, plain: bool = False) -> Line:
     return [(text, style)]
 
 
-def _cells(row: Row, *, plain: bool) -> _Cells:
-    """Return the columns of a row."""
-    tokens = "unknown" if row.tokens_unknown else ""
-    if row.tokens is not None:
-        tokens = f"{row.tokens[0]}{'>' if plain else '→'}{row.tokens[1]}"
-    dollars = "" if row.cost is None else f"${row.cost:.6f}"
-    return _Cells(
-        _name(row, plain=plain), duration(row.seconds), tokens, dollars, row.note
-    )
-
-
-def _name(row: Row, *, plain: bool) -> Line:
+def _name(row: Row) -> Line:
     """Return a row's name after its guides."""
-    more, last, through, empty = _ASCII_GUIDES if plain else _GUIDES
+    more, last, through, empty = _GUIDES
     # Roots are at the margin, so their guide is not drawn.
     guides = "".join(through if follows else empty for follows in row.guides[1:-1])
     if len(row.guides) > 1:

@@ -21,6 +21,7 @@ from opentelemetry.proto.collector.logs.v1 import logs_service_pb2 as logs
 from opentelemetry.proto.collector.metrics.v1 import metrics_service_pb2 as metrics
 from opentelemetry.proto.collector.trace.v1 import trace_service_pb2 as traces
 from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
@@ -36,7 +37,6 @@ if TYPE_CHECKING:
     from google.protobuf.message import Message
     from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
     from opentelemetry.proto.trace.v1 import trace_pb2
-    from starlette.requests import Request
     from starlette.routing import BaseRoute
 
     from otel_callbacks.cli.picture.timeline import Span
@@ -60,14 +60,6 @@ _IDS: Final = frozenset({"traceId", "spanId", "parentSpanId"})
 _HTTP2: Final = "PRI"
 _GZIP: Final = 31  # zlib's value for gzip
 _JOIN_SECONDS: Final = 5.0
-
-
-class _RefusedError(Exception):
-    """A request is refused with a status."""
-
-    def __init__(self, status: int, why: str) -> None:
-        super().__init__(why)
-        self.status = status
 
 
 class Receiver:
@@ -161,11 +153,11 @@ class Receiver:
         try:
             body = await _body(request)
             rejected = take(_parsed(kind, media, body))
-        except _RefusedError as refused:
-            why = f"HTTP {refused.status} on {request.url.path}: {refused}"
-            self._refused(why)
-            status = Status(code=_INVALID_ARGUMENT, message=str(refused))
-            return _response(status, media, refused.status)
+        except HTTPException as error:
+            code, why = error.status_code, error.detail
+            self._refused(f"HTTP {code} on {request.url.path}: {why}")
+            status = Status(code=_INVALID_ARGUMENT, message=why)
+            return _response(status, media, code)
         except ClientDisconnect:
             self._refused(f"{request.url.path}: the client left within its request")
             return Response(status_code=400)
@@ -237,21 +229,21 @@ async def _body(request: Request) -> bytes:
         elif size > _DRAINED:
             break
     if size > LARGEST:
-        raise _RefusedError(413, f"a request has at most {LARGEST:,} bytes")
+        raise HTTPException(413, f"a request has at most {LARGEST:,} bytes")
     encoding = request.headers.get("content-encoding", "identity")
     if encoding == "identity":
         return bytes(kept)
     if encoding != "gzip":
-        raise _RefusedError(415, f"Content-Encoding {encoding}: must be gzip")
+        raise HTTPException(415, f"Content-Encoding {encoding}: must be gzip")
     unpacker = zlib.decompressobj(_GZIP)
     try:
         body = unpacker.decompress(bytes(kept), LARGEST)
     except zlib.error as error:
-        raise _RefusedError(400, f"the body is no gzip: {error}") from None
+        raise HTTPException(400, f"the body is no gzip: {error}") from None
     if unpacker.unconsumed_tail:
-        raise _RefusedError(413, f"a request unpacks to at most {LARGEST:,} bytes")
+        raise HTTPException(413, f"a request unpacks to at most {LARGEST:,} bytes")
     if not unpacker.eof:
-        raise _RefusedError(400, "the body ends within its gzip")
+        raise HTTPException(400, "the body ends within its gzip")
     return body
 
 
@@ -264,9 +256,9 @@ def _parsed(kind: Any, media: str, body: bytes) -> Any:
             return ParseDict(_with_ids(json.loads(body)), kind(), True)  # noqa: FBT003
     except (DecodeError, ParseError, ValueError, RecursionError, TypeError) as error:
         why = f"the body is no {kind.__name__}: {error}"
-        raise _RefusedError(400, why[:300]) from None
+        raise HTTPException(400, why[:300]) from None
     why = f"Content-Type {media or 'is missing'}: must be {_PROTOBUF} or {_JSON}"
-    raise _RefusedError(415, why)
+    raise HTTPException(415, why)
 
 
 def _with_ids(value: Any) -> Any:

@@ -23,7 +23,7 @@ from otel_callbacks.cli.demo.scenes import SCENES, Exchange, Scene, Shop
 from otel_callbacks.cli.demo.show import Played
 from otel_callbacks.cli.picture import sums
 from otel_callbacks.cli.picture.sums import Comparison, Sum
-from otel_callbacks.testing import FakeOpenAI
+from otel_callbacks.testing import FakeOpenAI, Tokens
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -96,7 +96,7 @@ def test_a_different_sent_usage_sets_the_exit_code(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Counters and results are compared with the sent usage, too."""
-    monkeypatch.setattr(sums, "sent", lambda _: {"gpt-4o-mini": (1, 1)})
+    monkeypatch.setattr(FakeOpenAI, "usage", {"gpt-4o-mini": Tokens(1, 1)})
     code, text = _shown()
     assert code == 1
     assert "NOT equal" in text

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from otel_callbacks.cli.picture import sums
 from otel_callbacks.cli.picture.sums import Comparison, Sum, Till
-from otel_callbacks.testing import FakeChatModel, Tokens, capture
+from otel_callbacks.testing import FakeChatModel, capture
 
 _USAGE = {"input_tokens": 7, "output_tokens": 3, "total_tokens": 10}
 
@@ -56,7 +56,6 @@ def test_spent_excludes_saved_tokens() -> None:
         ("b", "cancelled"): Sum(1),
     }
     assert sums.spent(found) == {"a": (3, 4)}
-    assert sums.sent({"a": Tokens(3, 4, cached=1)}) == {"a": (3, 4)}
 
 
 def test_series_of_zeros_are_no_rows() -> None:
