@@ -143,7 +143,7 @@ def _place(tree: ast.Module, line: int) -> tuple[str, range]:
         body = getattr(child, "body", None)
         header = max(line, body[0].lineno - 1) if body else end
         lines = range(pattern.lineno, header + 1)
-        if hasattr(child, "name") and body and line >= body[0].lineno:
+        if getattr(child, "name", None) and body and line >= body[0].lineno:
             names.append(child.name)
 
 
