@@ -11,7 +11,7 @@ from uuid import uuid4
 
 import pytest
 from langchain_core._api import LangChainBetaWarning, LangChainDeprecationWarning
-from langchain_core.messages import HumanMessage
+from langchain_core.messages import BaseMessage, HumanMessage
 from langchain_core.runnables import RunnableLambda, RunnableParallel
 from langchain_core.tools import tool
 from opentelemetry import context as otel_context
@@ -370,6 +370,29 @@ def test_context_is_the_callers_afterwards(
     # Without a span that a test before has left.
     contextvars.Context().run(calls)
     assert len(telemetry.spans) == 4
+
+
+@pytest.mark.parametrize("count", [2, 3])
+def test_a_batch_leaves_the_context_as_it_was(telemetry: Capture, count: int) -> None:
+    """Its runs start before the first call, and share what is put back."""
+    model = FakeChatModel(callbacks=[telemetry.handler])
+    asked: list[list[BaseMessage]] = [[HumanMessage("Roses?")]] * count
+    before = otel_context.get_current()
+    model.generate(asked)
+    assert otel_context.get_current() is before
+    model.generate(asked[1:])
+    assert otel_context.get_current() is before
+
+
+def test_what_is_no_span_is_no_parent(telemetry: Capture) -> None:
+    """A context may hold anything; OpenTelemetry takes it for no span."""
+    odd: Any = "no span"
+    token = otel_context.attach(trace.set_span_in_context(odd))
+    try:
+        FakeChatModel(callbacks=[telemetry.handler]).invoke("Roses?")
+    finally:
+        otel_context.detach(token)
+    assert telemetry.span("chat fake-model")["parent_id"] is None
 
 
 def test_what_the_app_attaches_inside_stays(telemetry: Capture) -> None:

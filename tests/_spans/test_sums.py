@@ -269,6 +269,14 @@ def test_tokens_that_one_call_does_not_say_are_those_of_the_other(
     assert sums["gen_ai.usage.output_tokens"] == 2
 
 
+def test_a_step_of_an_agent_has_no_sums(agent: Tree) -> None:
+    """They are on the agent's span alone."""
+    agent.call(Answer(1, 2))
+    assert Tree(agent.telemetry, parent=agent.root).end() == {}
+    agent.telemetry.clear()
+    agent.end()
+
+
 def test_only_values_that_all_calls_share_are_set(agent: Tree) -> None:
     """Of two models neither is the agent's."""
     for model in "mnn":
