@@ -71,6 +71,36 @@ def test_what_is_left_is_the_newest() -> None:
     assert attributes["otel_callbacks.content.length.input.messages"] > 600
 
 
+def _notes(attributes: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what is noted about cut content."""
+    start = "otel_callbacks.content."
+    return {k.removeprefix(start): v for k, v in attributes.items() if start in k}
+
+
+def test_content_that_just_fits_stays_whole() -> None:
+    """One character less cuts it, and drops no message."""
+    whole = _call(None)
+    longest = max(CONTENT, key=lambda name: len(whole[name]))
+    length = len(whole[longest])
+    attributes = _call(SpanLimits(max_span_attribute_length=length))
+    assert {name: attributes[name] for name in CONTENT} == {
+        name: whole[name] for name in CONTENT
+    }
+    assert _notes(attributes) == {}
+    attributes = _call(SpanLimits(max_span_attribute_length=length - 1))
+    assert len(attributes[longest]) < length
+    assert _notes(attributes) == {"length.input.messages": 863}
+
+
+def test_dropped_messages_are_counted() -> None:
+    """Those that a limit leaves no room for."""
+    assert _notes(_call(SpanLimits(max_span_attribute_length=90))) == {
+        "length.input.messages": 863,
+        "dropped.input.messages": 1,
+        "length.output.messages": 420,
+    }
+
+
 @pytest.mark.parametrize("variable", ["OTEL_ATTRIBUTE", "OTEL_SPAN_ATTRIBUTE"])
 def test_the_variables_of_the_sdk_are_kept_to(
     monkeypatch: pytest.MonkeyPatch, variable: str

@@ -41,6 +41,7 @@ class Answer(NamedTuple):
     reasons: tuple[str, ...] = ()
     is_cached: bool = False
     cost: float | None = None
+    reasoning: int = 0
 
     def result(self) -> LLMResult:
         """Return it as LangChain does."""
@@ -52,6 +53,7 @@ class Answer(NamedTuple):
             "prompt_tokens": self.input_tokens,
             "completion_tokens": self.output_tokens,
             "prompt_tokens_details": details,
+            "completion_tokens_details": {"reasoning_tokens": self.reasoning},
             "cost": self.cost,
         }
         usage = {name: value for name, value in known.items() if value is not None}
@@ -197,9 +199,12 @@ def test_cost_is_summed(tree: Tree) -> None:
 
 
 def test_without_any_price_no_tokens_are_marked(tree: Tree) -> None:
-    """A sum that is not there misses nothing."""
-    tree.call(Answer(15_000, 3_000))
+    """A sum that is not there misses nothing; the series has them, and no guess."""
+    tree.call(Answer(15_000, None))
+    tree.call(Answer(None, 3_000))
+    tree.call(Answer(7, 7, is_cached=True))
     assert not {name for name in tree.end() if "pric" in name}
+    assert tree.telemetry.value("otel_callbacks_unpriced_tokens_total") == 18_000
 
 
 def test_a_sum_of_priced_calls_is_not_marked(tree: Tree) -> None:
@@ -254,6 +259,20 @@ def test_usage_is_of_the_whole_invocation(agent: Tree) -> None:
     }
     assert agent.telemetry.value(CALLS, gen_ai_agent_name="florist") == 3
     assert agent.telemetry.value(TOOL_CALLS, gen_ai_agent_name="florist") == 1
+
+
+@pytest.mark.parametrize("calls", [1, 2])
+def test_the_details_of_an_agent_are_the_same_for_any_number_of_calls(
+    agent: Tree, calls: int
+) -> None:
+    """Its cached tokens are summed, and no reasoning of a single call is there."""
+    for _ in range(calls):
+        agent.call(Answer(10, 5, reasoning=2))
+    assert agent.end() == {
+        "gen_ai.request.model": "m",
+        "gen_ai.usage.input_tokens": 10 * calls,
+        "gen_ai.usage.output_tokens": 5 * calls,
+    }
 
 
 @pytest.mark.parametrize("first", ["input", "output"])
