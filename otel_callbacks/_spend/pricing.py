@@ -142,7 +142,7 @@ class Pricing:
         answered = response.model
         if not answered:
             answered = self._answered.get(deployment, "")
-        elif answered != request.model and self._answered.get(deployment) != answered:
+        elif self._answered.get(deployment) != answered:
             if len(self._answered) >= _KEPT_AT_MOST:
                 self._answered = {}
             self._answered[deployment] = answered

@@ -18,6 +18,7 @@ from otel_callbacks._readers.response import model_response
 from otel_callbacks._records import Cost, Request, Response, Usage
 from otel_callbacks._spend import pricing
 from otel_callbacks._spend.pricing import Pricing
+from otel_callbacks._spend.rates import CACHE_WRITE_1H, FAST, WEB_SEARCH
 from otel_callbacks.testing import capture
 
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 REQUEST = Request("chat", "x", "openai", "gpt-4o-mini", "api.openai.com", 443)
 RESPONSE = Response("gpt-4o-mini-2024-07-18", usage=Usage(1_000_000, 0))
 NOW = int(datetime(2026, 11, 21, 12, tzinfo=UTC).timestamp()) * 10**9
+HOUR = 3_600 * 10**9
 
 
 @pytest.fixture
@@ -113,15 +115,72 @@ def test_prices_change_at_midnight_and_in_the_day(diagnostics: Diagnostics) -> N
     assert price(*o3, changed) == 2
     assert price(*o3, changed - 1) == 10
     deepseek = Request("chat", "x", "deepseek", "deepseek-reasoner")
-    hour = 3_600 * 10**9
-    day = NOW - 12 * hour
+    day = NOW - 12 * HOUR
     night = price(deepseek, o3[1], day)
-    noon = price(deepseek, o3[1], day + 12 * hour)
+    noon = price(deepseek, o3[1], day + 12 * HOUR)
     assert night is not None
     assert noon is not None
     assert night < noon
-    assert price(deepseek, o3[1], day + 16 * hour + hour // 2) == night
-    assert price(deepseek, o3[1], day + 16 * hour + hour // 2 - 1) == noon
+    assert price(deepseek, o3[1], day + 16 * HOUR + HOUR // 2) == night
+    assert price(deepseek, o3[1], day + 16 * HOUR + HOUR // 2 - 1) == noon
+
+
+def test_a_price_of_the_file_changes_at_midnight(
+    diagnostics: Diagnostics, tmp_path: Path
+) -> None:
+    """Whenever of the day it was used before, in either direction."""
+    own = tmp_path / "prices.toml"
+    entry = '[[prices]]\nmodel = "gpt-4o-mini*"\n'
+    own.write_text(f"{entry}input = 3\n{entry}input = 4\nfrom = 2026-11-22\n")
+    price = Pricing(diagnostics, str(own)).price
+    midnight = NOW + 12 * HOUR
+    for moment in (NOW, midnight + HOUR, NOW, midnight, midnight - 1, NOW + 48 * HOUR):
+        assert price(REQUEST, RESPONSE, moment) == (4 if moment >= midnight else 3)
+
+
+def test_a_price_is_that_of_the_day_however_long_ago_the_last_call_was(
+    diagnostics: Diagnostics,
+) -> None:
+    """Also for another request of the same model."""
+    price = Pricing(diagnostics).price
+    changed = int(datetime(2025, 6, 10, tzinfo=UTC).timestamp()) * 10**9
+    usage = Response(usage=Usage(1_000_000, 0))
+    for moment in (changed - 72 * HOUR, changed + 72 * HOUR, changed - 72 * HOUR):
+        o3 = REQUEST._replace(model="o3")
+        for _ in range(2):
+            assert price(o3, usage, moment) == (10 if moment < changed else 2)
+            assert price(o3, usage, changed) == 2
+            assert price(o3, usage, moment) == (10 if moment < changed else 2)
+
+
+@pytest.mark.parametrize("models", [("gpt-4o", "gpt-4o-mini"), ("gpt-4o-mini", "o3")])
+def test_each_answer_has_the_price_of_its_own_model(
+    diagnostics: Diagnostics, models: tuple[str, str]
+) -> None:
+    """A router answers one request with another model each time."""
+    price = Pricing(diagnostics).price
+    dollars = {"gpt-4o": Decimal("2.5"), "gpt-4o-mini": Decimal("0.15"), "o3": 2}
+    for model in (*models, *models[::-1]):
+        cost = price(REQUEST, RESPONSE._replace(model=model), NOW)
+        assert cost == dollars[model]
+
+
+@pytest.mark.recent  # the lowest price list has no fast prices
+def test_only_a_fast_call_has_the_price_of_one(diagnostics: Diagnostics) -> None:
+    """Neither the next call nor one with other items beside its tokens has it."""
+    price = Pricing(diagnostics).price
+    request = Request("chat", "x", "anthropic", "claude-opus-4-8")
+    plain = Response("claude-opus-4-8", usage=Usage(1_000, 1_000))
+    for billed, dollars in (
+        ((), "0.03"),
+        (((FAST, 1),), "0.06"),
+        ((), "0.03"),
+        (((WEB_SEARCH, 10),), "0.13"),
+        (((CACHE_WRITE_1H, 0),), "0.03"),
+        ((), "0.03"),
+    ):
+        response = plain._replace(billed=billed)
+        assert price(request, response, NOW) == Decimal(dollars)
 
 
 @pytest.mark.usefixtures("known")
@@ -513,12 +572,13 @@ def test_a_reported_zero_does_not_beat_a_known_price(diagnostics: Diagnostics) -
     assert price(*unknown, NOW) == 0
 
 
+@pytest.mark.parametrize("name", ["roses", "bouquet"])
 def test_a_deployment_costs_what_its_answers_say_it_is(
-    diagnostics: Diagnostics,
+    diagnostics: Diagnostics, name: str
 ) -> None:
     """From the second call on, before its answer has come."""
     price = Pricing(diagnostics).price
-    ours = REQUEST._replace(model="roses", provider="azure.ai.openai")
+    ours = REQUEST._replace(model=name, provider="azure.ai.openai")
     asked = Response(usage=Usage(1_000_000, 0))
     assert price(ours, asked, NOW) is None
     assert price(ours, RESPONSE, NOW) == Decimal("0.15")
