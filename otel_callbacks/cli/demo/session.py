@@ -20,7 +20,7 @@ from starlette.responses import JSONResponse
 from starlette.routing import Route, Router
 
 from otel_callbacks import SettingError, Settings, configure
-from otel_callbacks.cli.demo import provider as demo_provider
+from otel_callbacks.cli.demo.scenes import teach
 from otel_callbacks.cli.env import OTLP_PORTS, otlp_variable
 from otel_callbacks.testing import FakeOpenAI, spans_as_data
 from otel_callbacks.testing.serving import ThreadedServer
@@ -140,7 +140,7 @@ def _fake(cleanup: ExitStack, seed: int) -> FakeOpenAI:
         else:
             cleanup.callback(os.environ.__setitem__, variable, before)
     fake = FakeOpenAI(keep=1)
-    demo_provider.teach(fake, seed)
+    teach(fake, seed)
     return cleanup.enter_context(fake)
 
 

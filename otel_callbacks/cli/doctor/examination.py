@@ -19,9 +19,11 @@ from otel_callbacks.cli.doctor import HOPS
 from otel_callbacks.cli.doctor import chain as doctor_chain
 from otel_callbacks.cli.doctor import collector as doctor_collector
 from otel_callbacks.cli.doctor.backends import (
+    Evidence,
     check_grafana,
     check_jaeger,
     check_metrics,
+    check_prometheus,
 )
 from otel_callbacks.cli.doctor.probe import (
     NOWHERE,
@@ -31,7 +33,6 @@ from otel_callbacks.cli.doctor.probe import (
     Hop,
     Report,
 )
-from otel_callbacks.cli.doctor.prometheus import Evidence, check_prometheus
 
 if TYPE_CHECKING:
     import argparse

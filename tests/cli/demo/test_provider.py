@@ -2,8 +2,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from otel_callbacks.cli.demo import provider as demo_provider
-from otel_callbacks.cli.demo.provider import ANSWERS, TOO_LONG
+from otel_callbacks.cli.demo import scenes as demo_scenes
+from otel_callbacks.cli.demo.scenes import ANSWERS, TOO_LONG
 from otel_callbacks.testing import FakeOpenAI, Received, Reply
 
 
@@ -11,7 +11,7 @@ def _reply(question: str, model: str = "gpt-4o-mini", **fields: Any) -> Reply:
     """Return the demo provider's reply to a question."""
     headers = fields.pop("headers", {})
     provider = FakeOpenAI()
-    demo_provider.teach(provider, seed=7)
+    demo_scenes.teach(provider, seed=7)
     messages = [{"role": "user", "content": question}, *fields.pop("further", [])]
     json = {"model": model, "messages": messages, **fields}
     # Over HTTP the delay of a reply could not be compared.
@@ -58,8 +58,9 @@ def test_some_questions_are_not_answered() -> None:
 
 def test_prices_are_known_in_both_languages() -> None:
     """Other flowers have a default price."""
-    prices = [demo_provider.price_of(name) for name in ("红玫瑰", "Tulips", "fern")]
-    assert prices == [29, 19, 22]
+    flowers = ("红玫瑰", "Tulips", "fern")
+    prices = [demo_scenes.price_of.invoke({"flower": name}) for name in flowers]
+    assert prices == ["29 EUR", "19 EUR", "22 EUR"]
 
 
 def test_every_question_has_an_answer_in_its_own_language() -> None:

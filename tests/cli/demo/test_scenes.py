@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 import pytest
 from langchain_openai import ChatOpenAI
 
-from otel_callbacks.cli.demo import provider as demo_provider
 from otel_callbacks.cli.demo import scenes as demo_scenes
 from otel_callbacks.cli.demo.scenes import MODELS, SCENES, Scene, Shop
 from otel_callbacks.cli.picture.sums import Till, compared, counted
@@ -24,12 +23,12 @@ _BY_NAME = {scene.name: scene for scene in SCENES}
 @pytest.fixture
 def provider(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeOpenAI]:
     """Return the demo's provider with short delays."""
-    monkeypatch.setattr(demo_provider, "_SECONDS", {})
-    monkeypatch.setattr(demo_provider, "_USUAL_SECONDS", (0.01, 0.02))
-    monkeypatch.setattr(demo_provider, "_RETRY_SECONDS", 0.01)
+    monkeypatch.setattr(demo_scenes, "_SECONDS", {})
+    monkeypatch.setattr(demo_scenes, "_USUAL_SECONDS", (0.01, 0.02))
+    monkeypatch.setattr(demo_scenes, "_RETRY_SECONDS", 0.01)
     monkeypatch.setattr(demo_scenes, "_PATIENCE_SECONDS", 0.2)
     with FakeOpenAI() as running:
-        demo_provider.teach(running, seed=1)
+        demo_scenes.teach(running, seed=1)
         yield running
 
 
@@ -104,8 +103,8 @@ async def test_a_model_may_answer_without_a_tool_call(
     provider: FakeOpenAI, telemetry: Capture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A real model may answer at once."""
-    monkeypatch.setitem(demo_provider.ANSWERS, "prices", {"No price?": "None."})
-    provider.when("No price?", lambda _: demo_provider.Reply("None."))
+    monkeypatch.setitem(demo_scenes.ANSWERS, "prices", {"No price?": "None."})
+    provider.when("No price?", lambda _: demo_scenes.Reply("None."))
     exchanges = await _BY_NAME["price-check"].play(_shop(provider, telemetry))
     assert exchanges == [("No price?", "None.")]
 
@@ -119,7 +118,7 @@ async def test_an_unexpected_success_is_counted_as_one(
 ) -> None:
     """The sums still match."""
     monkeypatch.setattr(demo_scenes, "_PATIENCE_SECONDS", 60)
-    provider.when(lambda _: True, lambda _: demo_provider.Reply("Yes."))
+    provider.when(lambda _: True, lambda _: demo_scenes.Reply("Yes."))
     shop = _shop(provider, telemetry)
     await _BY_NAME[name].play(shop)
     assert all(

@@ -16,7 +16,6 @@ from rich.cells import cell_len
 from rich.console import Console
 
 from otel_callbacks import ConfiguredHandler, Settings
-from otel_callbacks.cli.demo import provider as demo_provider
 from otel_callbacks.cli.demo import scenes as demo_scenes
 from otel_callbacks.cli.demo import show as demo_show
 from otel_callbacks.cli.demo.scenes import SCENES, Exchange, Scene, Shop
@@ -35,9 +34,9 @@ if TYPE_CHECKING:
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Shorten the demo's delays, and isolate it from this machine."""
-    monkeypatch.setattr(demo_provider, "_SECONDS", {})
-    monkeypatch.setattr(demo_provider, "_USUAL_SECONDS", (0.01, 0.02))
-    monkeypatch.setattr(demo_provider, "_RETRY_SECONDS", 0.01)
+    monkeypatch.setattr(demo_scenes, "_SECONDS", {})
+    monkeypatch.setattr(demo_scenes, "_USUAL_SECONDS", (0.01, 0.02))
+    monkeypatch.setattr(demo_scenes, "_RETRY_SECONDS", 0.01)
     monkeypatch.setattr(demo_scenes, "_PATIENCE_SECONDS", 0.2)
     monkeypatch.setattr(demo_show, "_PAUSE_SECONDS", (0.01, 0.02))
     monkeypatch.setenv("OTEL_TRACES_EXPORTER", "none")

@@ -12,13 +12,13 @@ from otel_callbacks import Settings
 from otel_callbacks.cli._http import address
 from otel_callbacks.cli.doctor.backends import (
     SOURCES,
+    Evidence,
     check_grafana,
     check_jaeger,
     check_metrics,
 )
 from otel_callbacks.cli.doctor.chain import run_chain, trace_id
 from otel_callbacks.cli.doctor.probe import Check, Deadline, Finding, Sent, Trouble
-from otel_callbacks.cli.doctor.prometheus import Evidence
 from otel_callbacks.testing import FakeChatModel, capture
 
 if TYPE_CHECKING:

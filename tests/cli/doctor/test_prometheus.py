@@ -8,12 +8,12 @@ from loopback_servers import FakeStack, Page, Web, success
 from waiting import WAIT_S
 
 from otel_callbacks.cli._http import Address, address
-from otel_callbacks.cli.doctor.probe import Check, Deadline, Sent, Trouble
-from otel_callbacks.cli.doctor.prometheus import (
+from otel_callbacks.cli.doctor.backends import (
     Evidence,
     Prometheus,
     check_prometheus,
 )
+from otel_callbacks.cli.doctor.probe import Check, Deadline, Sent, Trouble
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
