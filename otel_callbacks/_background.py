@@ -185,15 +185,15 @@ class Background:
 
     def add(self, looker: Looker) -> None:
         """Add a periodic check, and start the thread unless it is running."""
-        key = id(looker)
+        key, lookers = id(looker), self._lookers
         looker.is_watched = True
-        self._lookers[key] = weakref.ref(looker, lambda _: self._remove(key))
+        lookers[key] = weakref.ref(looker, lambda _: lookers.pop(key, None))
         self._start()
 
     def remove(self, looker: Looker) -> None:
         """Remove a periodic check."""
         looker.is_watched = False
-        self._remove(id(looker))
+        self._lookers.pop(id(looker), None)
         self._wake.put(None)
 
     def drain(self, patience: float = _PATIENCE) -> None:
@@ -204,10 +204,6 @@ class Background:
         if threading.current_thread() is not self.thread:
             while self._is_busy and time.monotonic() < until:
                 time.sleep(_POLL)
-
-    def _remove(self, key: int) -> None:
-        """Remove a periodic check by its key."""
-        self._lookers.pop(key, None)
 
     def _start(self) -> None:
         """Start the thread unless another one runs."""
@@ -236,10 +232,8 @@ class Background:
     def _give_up(self) -> None:
         """Forget the thread, so that a later call starts one."""
         self._threads.pop(_ONLY, None)
-        for looker_ref in list(self._lookers.values()):
-            looker = looker_ref()
-            if looker is not None:
-                looker.is_watched = False
+        for looker in self._alive():
+            looker.is_watched = False
 
     def _run(self) -> None:
         """Do jobs and periodic checks until no check is left."""
@@ -269,23 +263,23 @@ class Background:
 
     def _interval(self) -> float:
         """Return the seconds between two periodic checks."""
-        intervals = [one.interval for ref in self._refs() if (one := ref()) is not None]
+        intervals = [looker.interval for looker in self._alive()]
         shortest = min(intervals, default=_INTERVAL_AT_MOST)
         return min(max(shortest, _INTERVAL_AT_LEAST), _INTERVAL_AT_MOST)
 
     def _look(self) -> None:
         """Do all periodic checks."""
-        for looker_ref in self._refs():
+        for looker in self._alive():
             # An error of one must not stop the thread for the others.
             with contextlib.suppress(BaseException):
-                looker = looker_ref()
-                if looker is not None:
-                    looker.look()
-            looker = None
+                looker.look()
 
-    def _refs(self) -> list[weakref.ref[Looker]]:
-        """Return the workers with a periodic check."""
-        return list(self._lookers.values())
+    def _alive(self) -> Iterator[Looker]:
+        """Yield the workers with a periodic check, each released after its turn."""
+        for looker_ref in list(self._lookers.values()):
+            if (looker := looker_ref()) is not None:
+                yield looker
+                del looker
 
     def _do_one(self) -> bool:
         """Do one job, if one is queued."""

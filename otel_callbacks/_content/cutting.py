@@ -210,7 +210,7 @@ def _weigh(value: Any, texts: list[int], most: int) -> int:
     return len(str(value)) + 1
 
 
-def _size(value: Any, most: int) -> int:
+def _size(value: Any, most: int = 1 << 20) -> int:
     """Return the approximate bytes of a value."""
     texts: list[int] = []
     return _weigh(value, texts, most) + sum(texts)
@@ -286,7 +286,7 @@ def _prune_list(items: list[Any], room: int) -> list[Any]:
     left = room - 2
     for item in items:
         pruned = _prune(item, left // 2)
-        left -= size_about(pruned) + 1
+        left -= _size(pruned) + 1
         if left < 0:
             break
         kept.append(pruned)
@@ -307,13 +307,8 @@ def _prune_dictionary(entries: dict[str, Any], room: int) -> dict[str, Any]:
             )
         else:
             pruned = _prune(item, max(left - len(key) - 8, 0))
-        size = size_about(pruned) + _bytes(key, room) + 4
+        size = _size(pruned) + _bytes(key, room) + 4
         if needed or size <= left:
             kept[key] = pruned
             left -= size
     return {key: kept[key] for key in entries if key in kept}
-
-
-def size_about(value: Any) -> int:
-    """Return the approximate bytes of a small value."""
-    return _size(value, 1 << 20)

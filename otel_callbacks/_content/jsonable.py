@@ -264,24 +264,22 @@ def _name(key: object) -> str:
     return f"<{type(key).__name__}>"
 
 
-def _object(  # noqa: PLR0911 -- one for each kind of object
-    value: object, work: Work, depth: int
-) -> Any:
+def _object(value: object, work: Work, depth: int) -> Any:
     """Convert an object of a data class; name others, which may hold keys."""
     if isinstance(value, enum.Enum):
         return plain(value.value, work, depth - 1)
     if isinstance(value, _BY_THEIR_TEXT):
         return str(value)
+    found: Mapping[str, object]
     if isinstance(value, BaseMessage):
-        described: dict[str, object] = {"type": value.type, "content": value.content}
-        return _dictionary(described.items(), work, depth)
-    if isinstance(value, Document):
-        described = {"content": value.page_content, "metadata": value.metadata}
-        return _dictionary(described.items(), work, depth)
-    if isinstance(value, BaseModel) and not isinstance(value, Serializable):
-        return _dictionary(vars(value).items(), work, depth)
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        fields = [field.name for field in dataclasses.fields(value)]
-        pairs = ((name, getattr(value, name, None)) for name in fields)
-        return _dictionary(pairs, work, depth)
-    return f"<{type(value).__name__}>"
+        found = {"type": value.type, "content": value.content}
+    elif isinstance(value, Document):
+        found = {"content": value.page_content, "metadata": value.metadata}
+    elif isinstance(value, BaseModel) and not isinstance(value, Serializable):
+        found = vars(value)
+    elif dataclasses.is_dataclass(value) and not isinstance(value, type):
+        names = [field.name for field in dataclasses.fields(value)]
+        found = {name: getattr(value, name, None) for name in names}
+    else:
+        return f"<{type(value).__name__}>"
+    return _dictionary(found.items(), work, depth)

@@ -23,8 +23,6 @@ if TYPE_CHECKING:
     from otel_callbacks._content.jsonable import Work
 
 _MESSAGES: Final = "messages"
-_STATE: Final = "state"
-_STOP: Final = "stop"
 
 _UNFINISHED: Final = "error"
 """Finish reason of a message that an error or the caller interrupted."""
@@ -54,7 +52,7 @@ def messages_out(outputs: object, work: Work) -> list[Message]:
         if not _has_content(outputs):
             return []
         part = _state(outputs, work)
-        return [{"role": "assistant", "parts": [part], "finish_reason": _STOP}]
+        return [{"role": "assistant", "parts": [part], "finish_reason": "stop"}]
     last = raw[-1:] if isinstance(raw, list | tuple) else [raw]
     return [
         {**message, "finish_reason": finish_reason(None, each)}
@@ -103,16 +101,13 @@ def _state(state: object, work: Work) -> dict[str, Any]:
     """Read a state without messages."""
     if isinstance(state, str):
         return {"type": "text", "content": str.__str__(state)}
-    return {"type": _STATE, "content": plain(state, work)}
+    return {"type": "state", "content": plain(state, work)}
 
 
 Message: TypeAlias = dict[str, Any]
 """A message of the conventions' schemas."""
 
 SYSTEM: Final = "system"
-_ASSISTANT: Final = "assistant"
-_TOOL: Final = "tool"
-_REMOVE: Final = "remove"
 _VALUES_PER_MESSAGE: Final = 4
 """A role, a part, its type and its content."""
 
@@ -160,7 +155,7 @@ def one_message(raw: object, work: Work) -> Message | None:
         found = {**raw, "tool_calls": _calls(raw.get("tool_calls"))}
         return _message(_role(role), found, work)
     kind = text(getattr(raw, "type", None))
-    if not kind or kind == _REMOVE or not hasattr(raw, "content"):
+    if not kind or kind == "remove" or not hasattr(raw, "content"):
         return None
     extra = mapping(getattr(raw, "additional_kwargs", None))
     return _message(
@@ -194,7 +189,7 @@ def is_message(value: object) -> bool:
 
 def _message(role: str, raw: dict[Any, Any], work: Work) -> Message:
     """Build a message from its fields."""
-    if role == _TOOL:
+    if role == "tool":
         parts = [response_part(raw.get("tool_call_id"), raw.get("content"), work)]
     else:
         parts = _parts(raw, work)
@@ -243,7 +238,7 @@ def _choice(choice: object, work: Work) -> Message:
         if read is not None:
             return read
     raw = getattr(choice, "text", None)
-    return {"role": _ASSISTANT, "parts": content_parts(raw, work)}
+    return {"role": "assistant", "parts": content_parts(raw, work)}
 
 
 def _calls(value: object) -> list[dict[object, object]]:

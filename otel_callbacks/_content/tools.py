@@ -20,8 +20,6 @@ if TYPE_CHECKING:
 
     from otel_callbacks._content.jsonable import Work
 
-_CONTENT: Final = "content"
-_INPUT: Final = "input"
 _SCORES: Final = ("score", "relevance_score", "similarity_score", "_score")
 _DOCUMENTS_AT_MOST: Final = 1_000
 
@@ -30,7 +28,7 @@ def tool_arguments(input_str: object, inputs: object, work: Work) -> dict[str, A
     """Read a tool's arguments as an object, which the conventions require."""
     found = inputs if isinstance(inputs, dict) else parsed(input_str)
     copied = plain(found, work)
-    return copied if isinstance(copied, dict) else {_INPUT: copied}
+    return copied if isinstance(copied, dict) else {"input": copied}
 
 
 def tool_result(output: object, work: Work) -> dict[str, Any]:
@@ -41,16 +39,16 @@ def tool_result(output: object, work: Work) -> dict[str, Any]:
         is_one = isinstance(messages, list | tuple) and len(messages) == 1
         output = messages[0] if is_one and messages else update
     if hasattr(output, "tool_call_id"):
-        output = getattr(output, _CONTENT, None)
+        output = getattr(output, "content", None)
     if isinstance(output, str):
         found = parsed(output)
         output = found if isinstance(found, dict) else output
     elif isinstance(output, list) and any(
         isinstance(item, dict) and isinstance(item.get("type"), str) for item in output
     ):
-        return {_CONTENT: content_parts(output, work)}
+        return {"content": content_parts(output, work)}
     copied = plain(output, work)
-    return copied if isinstance(copied, dict) else {_CONTENT: copied}
+    return copied if isinstance(copied, dict) else {"content": copied}
 
 
 def documents(found: object, work: Work) -> tuple[list[dict[str, Any]], int]:
@@ -71,13 +69,12 @@ def _document(document: object, work: Work) -> dict[str, Any]:
     score = next((score for score in scores if score is not None), None)
     if score is not None:
         read["score"] = score
-    read[_CONTENT] = plain(getattr(document, "page_content", None), work)
+    read["content"] = plain(getattr(document, "page_content", None), work)
     if metadata:
         read["metadata"] = plain(metadata, work)
     return read
 
 
-_KEYS: Final = ("tools", "functions")
 _SCHEMA_KEYS: Final = (
     "parameters",
     "parametersJsonSchema",
@@ -91,7 +88,7 @@ _GROUPS: Final = ("function_declarations", "functionDeclarations", "tools")
 def tool_definitions(_: object, params: object, work: Work) -> list[dict[str, Any]]:
     """Read the tool definitions in a call's parameters."""
     named = mapping(params)
-    found = [_tools(named.get(key), work) for key in _KEYS]
+    found = [_tools(named.get(key), work) for key in ("tools", "functions")]
     found.append(_tools(mapping(named.get("toolConfig")).get("tools"), work))
     return [definition for tools in found for definition in tools]
 

@@ -116,13 +116,7 @@ def _status(value: Any) -> int | None:
 def _header(headers: object, name: str) -> str:
     """Read one header from a dictionary or a client's own mapping."""
     get = _read(headers, "get")
-    if not callable(get):
-        return ""
-    try:
-        value = get(name)
-    except Exception:  # noqa: BLE001 -- a mapping that raises has no header
-        return ""
-    return text(value)[:_LONGEST_HEADER]
+    return text(_called(get, name))[:_LONGEST_HEADER] if callable(get) else ""
 
 
 def _retry_after(headers: object) -> float | None:
@@ -353,10 +347,10 @@ def _in_answer(error: BaseException) -> dict[object, object]:
     return {"code": found[1]} if found else {}
 
 
-def _called(code: Callable[[], object]) -> object:
-    """Call the method ``code`` of gRPC's errors."""
+def _called(function: Callable[..., object], *arguments: object) -> object:
+    """Call a method of a client's object; None if it raises."""
     try:
-        return code()
+        return function(*arguments)
     except Exception:  # noqa: BLE001 -- the error is still classified
         return None
 

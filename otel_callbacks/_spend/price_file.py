@@ -45,7 +45,7 @@ ALWAYS: Final = date.min
 _PATTERN: Final = frozenset("*?[")
 
 
-class _WrongError(ValueError):
+class _WrongError(Exception):
     """An error in a file, as text for the user."""
 
 
@@ -146,8 +146,6 @@ def _text_of(path: Path) -> str:
         if len(raw) > _MOST_BYTES:
             _refuse(f"it is larger than {_MOST_BYTES:,} bytes")
         return raw.decode("utf-8-sig")  # Windows editors add a BOM
-    except _WrongError:
-        raise
     except (OSError, ValueError) as error:
         why = getattr(error, "strerror", None) or "it is not UTF-8"
         _refuse(f"it cannot be read: {why}")
@@ -163,8 +161,6 @@ def _parsed(path: Path) -> dict[str, Any]:
             content = tomllib.loads(text, parse_float=_number)
         else:
             _refuse("its name must end in .toml or .json")
-    except _WrongError:
-        raise
     except (ValueError, RecursionError) as error:
         _refuse(f"{error}")
     if not isinstance(content, dict) or not content.keys() <= {_PRICES, _SERVERS}:

@@ -49,8 +49,6 @@ _REGIONAL: Final = re.compile(
 https://developers.openai.com/api/docs/guides/data-residency"""
 _VERTEX_REGION: Final = "-aiplatform.googleapis.com"
 """Ending of Vertex AI's hosts of one region, where Claude costs more."""
-_CLAUDE: Final = "claude"
-_VERTEX: Final = "google"
 _MODELS: Final = "/models/"
 
 _STANDARD: Final = frozenset({"", "auto", "default"})
@@ -73,8 +71,6 @@ _NS: Final = 10**9
 
 _KINDS: Final[dict[str, str]] = _TABLES["tokens"]
 _COUNTED: Final[dict[str, str]] = _TABLES["counted"]
-
-_FREE: Final = ":free"
 
 
 class Sold(NamedTuple):
@@ -156,7 +152,7 @@ def sold(
             return None
         host = address.lower()
         is_regional = bool(_REGIONAL.fullmatch(host)) or (
-            host.endswith(_VERTEX_REGION) and _CLAUDE in found.model.id
+            host.endswith(_VERTEX_REGION) and "claude" in found.model.id
         )
         return found._replace(is_regional=is_regional)
     if address.lower() in _NO_SELLERS:
@@ -174,7 +170,7 @@ def sold(
 def _by_path(snapshot: DataSnapshot, found: Provider, name: str) -> Sold | None:
     """Return a model of a provider by its name, or by the end of Vertex AI's paths."""
     model = listed(snapshot, found, name)
-    if model is None and found.id == _VERTEX and _MODELS in f"/{name}":
+    if model is None and found.id == "google" and _MODELS in f"/{name}":
         model = listed(snapshot, found, name.rpartition(_MODELS)[2])
     return model
 
@@ -257,7 +253,7 @@ def compiled(
             ours[kind] = tuple(
                 (above, EXACT.multiply(amount, _THOUSAND)) for above, amount in tiers
             )
-    is_free = not known and model.lower().endswith(_FREE)
+    is_free = not known and model.lower().endswith(":free")
     return Rates(ours, free=is_free, included=included, is_partial=is_partial)
 
 
