@@ -151,12 +151,6 @@ def look_for_others(
         for name in LANGSMITH
         if variables.get(name, "").lower() == "true"
     ]
-    if active:
-        check.caution(finding("two_active", names=_joined(active)))
-    if idle:
-        check.caution(finding("two_installed", names=_joined(idle)))
-
-
-def _joined(names: list[str]) -> str:
-    """Return sorted unique names as text."""
-    return ", ".join(sorted(set(names)))
+    for name, found in (("two_active", active), ("two_installed", idle)):
+        if found:
+            check.caution(finding(name, names=", ".join(sorted(set(found)))))

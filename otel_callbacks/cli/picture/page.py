@@ -22,9 +22,10 @@ STYLE: Final = (_HERE / "page.css").read_text(encoding="utf-8")
 LEGEND: Final = (_HERE / "legend.html").read_text(encoding="utf-8")
 """The shapes of bars, and the colours of outcomes."""
 _TICKS: Final = 4
-_CONTENT: Final = frozenset(
+CONTENT: Final = frozenset(
     {semconv.SYSTEM_INSTRUCTIONS, semconv.INPUT_MESSAGES, semconv.OUTPUT_MESSAGES}
 )
+"""Attributes that hold content."""
 
 
 def page(timelines: Sequence[Timeline], comparisons: Sequence[Comparison]) -> str:
@@ -154,7 +155,7 @@ def _details(row: Row) -> Iterator[str]:
         **dict(sorted(row.span["attributes"].items())),
     }
     for name, value in known.items():
-        if name in _CONTENT:
+        if name in CONTENT:
             continue
         text = ", ".join(map(str, value)) if isinstance(value, tuple) else str(value)
         yield f"<div><dt>{escape(name)}</dt><dd>{escape(text)}</dd></div>"

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import math
 import re
+from collections import defaultdict
 from datetime import UTC, datetime
 from itertools import pairwise, product
 from statistics import median
@@ -445,8 +446,9 @@ def _copies(
     info = prometheus.now(f"last_over_time(target_info{length})", window.until)
     scraped = {_target(key) for key in up}
     named = {_target(key): dict(key).get("service_name", "") for key in info}
-    found: dict[tuple[str, str], dict[str, list[Labels]]] = {}
-    paths: dict[str, list[Labels]] = {}
+    found: dict[tuple[str, str], dict[str, list[Labels]]]
+    found = defaultdict(lambda: defaultdict(list))
+    paths: dict[str, list[Labels]] = defaultdict(list)
     for place in reading.times():
         labels = dict(place)
         job, instance = target = _target(place)
@@ -455,17 +457,15 @@ def _copies(
             service, path = labels["exported_job"], "sent on by a Collector"
         elif target in scraped:
             path = "scraped"
-            copies = found.setdefault(("instance", instance), {})
-            copies.setdefault(f"as job {job!r}", []).append(place)
+            found["instance", instance][f"as job {job!r}"].append(place)
         for name in _REPLICAS:
             if name in labels:
-                copies = found.setdefault((name, f"{job} {instance}"), {})
-                copies.setdefault(f"as {name} {labels[name]!r}", []).append(place)
+                path_of_replica = f"as {name} {labels[name]!r}"
+                found[name, f"{job} {instance}"][path_of_replica].append(place)
         # A pushed job is the service name, after its namespace, if any.
-        copies = found.setdefault(("service", service.rpartition("/")[2]), {})
-        copies.setdefault(path, []).append(place)
-        paths.setdefault(path, []).append(place)
-    for one, other in product(paths.get("scraped", ()), paths.get("pushed", ())):
+        found["service", service.rpartition("/")[2]][path].append(place)
+        paths[path].append(place)
+    for one, other in product(paths["scraped"], paths["pushed"]):
         if reading.is_same(one, other):
             jobs = f"{_target(one)[0]} and {_target(other)[0]}"
             both = {"scraped": [one], "pushed": [other]}

@@ -9,7 +9,6 @@ import base64
 import json
 import zlib
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Self
 
@@ -27,8 +26,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from otel_callbacks._setting_values import SettingError
-from otel_callbacks.cli.picture.page import LEGEND, STYLE, trace
-from otel_callbacks.cli.watch.store import CONTENT
+from otel_callbacks.cli.picture.page import CONTENT, LEGEND, STYLE, trace
 from otel_callbacks.testing.serving import ThreadedServer
 
 if TYPE_CHECKING:
@@ -135,7 +133,9 @@ class Receiver:
         server = grpc.server(ThreadPoolExecutor(4), options=options)
         for name, kind, answer, take in self._take.values():
             export = grpc.unary_unary_rpc_method_handler(
-                partial(_export_over_grpc, answer, take),
+                lambda request, _, answer=answer, take=take: _answer(
+                    answer, take(request)
+                ),
                 request_deserializer=kind.FromString,
                 response_serializer=answer.SerializeToString,
             )
@@ -200,13 +200,6 @@ class Receiver:
                         ids = record.trace_id.hex(), record.span_id.hex()
                         self._store.add_content(*ids, content)
         return ""
-
-
-def _export_over_grpc(
-    answer: Any, take: Callable[[Any], str], request: Any, _: Any
-) -> Message:
-    """Handle one export over gRPC."""
-    return _answer(answer, take(request))
 
 
 def _answer(kind: Any, rejected: str) -> Message:

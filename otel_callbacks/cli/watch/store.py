@@ -18,11 +18,6 @@ if TYPE_CHECKING:
 
     from otel_callbacks.cli.picture.timeline import Span
 
-CONTENT: Final[frozenset[str]] = frozenset(
-    {semconv.SYSTEM_INSTRUCTIONS, semconv.INPUT_MESSAGES, semconv.OUTPUT_MESSAGES}
-)
-"""Attributes that hold content."""
-
 _SPANS_OF_A_TRACE: Final = 2_000
 _SPANS: Final = 50_000
 _CHARACTERS: Final = 256 * 1024 * 1024
