@@ -2,8 +2,8 @@
 
 Python makes real calls under `sys.settrace`, which reports each bytecode; those of the
 handler and of what it calls count. This is less precise than CPU time, since one
-bytecode may call into C, but the number is the same on every machine and in every run,
-so it shows the effect of a change.
+bytecode may call into C, but the number is the same on a busy machine (in streams, to
+one percent), so it shows the effect of a change.
 
     python benchmarks/bytecodes.py
     python benchmarks/bytecodes.py --shapes openai --modes sync --parts

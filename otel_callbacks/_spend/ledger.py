@@ -175,6 +175,8 @@ class LedgerSink:
         """Set a run's accounts, and refuse the run if it would exceed a budget."""
         here = accounts.current.get()
         above = None if run.parent_run is None else run.parent_run.account
+        if not here and above is None and not accounts.process:
+            return  # as mostly
         on = dict.fromkeys(accounts.process)
         on.update((account, None) for account in here if not account.closed)
         if isinstance(above, Charge):
