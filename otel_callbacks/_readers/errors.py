@@ -271,7 +271,7 @@ def class_of(error: BaseException) -> str:
 def _own_class(error: BaseException) -> str:
     """Return the class of an error, without its causes."""
     names = [base.__name__ for base in type(error).__mro__]
-    codes = (text(code)[:_LONGEST_CODE].lower() for code in _codes(error))
+    codes = (text(code).lower() for code in _codes(error))
     return (
         _first(names, _TABLES["langchain"])
         or _first(names, _TABLES["names"])
@@ -340,7 +340,7 @@ def _in_answer(error: BaseException) -> dict[object, object]:
     """
     if type(error) is not ValueError or len(error.args) != 1:
         return {}
-    message = error.args[0]
+    (message,) = error.args
     if type(message) is not str:
         return fields(message)
     found = _CODE.match(message[:_LONGEST_CODE])

@@ -353,7 +353,6 @@ class RunTable:
             run.ref = None
         if run.watch is not None:
             run.watch.runs.pop(run.key, None)
-            run.watch = None
         parent = run.parent_run
         if parent is not None:
             parent.tick = time.perf_counter_ns()

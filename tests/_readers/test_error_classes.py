@@ -179,6 +179,9 @@ class _Status:
         (_own("ResourceExhausted", code=429), "rate_limited"),
         (_own("ClientError", code=429, status="RESOURCE_EXHAUSTED"), "rate_limited"),
         (_own("ServerError", code=503), "server_error"),
+        (_own("ClientError", status_code=499), "bad_request"),
+        (_own("ClientError", code="INSUFFICIENT_QUOTA"), "rate_limited"),
+        (_own("ClientError", status=lambda _: _Status()), "other"),
         (_own("GoogleAPICallError", code=http.HTTPStatus.GATEWAY_TIMEOUT), "timeout"),
         (
             _own(
@@ -218,6 +221,8 @@ def test_errors_of_other_clients(error: BaseException, expected: str) -> None:
         (str(ResponseError(code="server_error", message="m")), "server_error"),
         (repr(ResponseError(code="server_error", message="m")), "server_error"),
         ("server_error: m", "server_error"),
+        (f"{'R' * 44}(code='server_error'", "server_error"),
+        (f"{'R' * 45}(code='server_error'", "other"),
         ("image_content_policy_violation: m", "content_filter"),
         # an app's own
         ("internal: m", "other"),
@@ -251,6 +256,20 @@ def test_chain_of_causes_is_bounded() -> None:
     far.__cause__.__cause__ = ValueError("3")
     far.__cause__.__cause__.__cause__ = TimeoutError()
     assert class_of(far) == semconv.OTHER
+
+
+@pytest.mark.parametrize("module", ["aiohttp", "provider", "builtins"])
+def test_errors_of_one_class_may_differ(module: str) -> None:
+    """Each is classified by what it holds, whichever came first."""
+    hidden = type("ClientError", (Exception,), {"__slots__": ("status_code",)})
+    hidden.__module__ = module
+    # Slots hold no data of Python's own classes.
+    kind: Any = ValueError if module == "builtins" else hidden
+    for status, expected in ((429, "rate_limited"), (500, "server_error")):
+        error = kind("?")
+        error.status_code = status
+        assert class_of(error) == expected
+    assert class_of(kind("?")) == "other"
 
 
 def test_first_error_of_group_is_read() -> None:

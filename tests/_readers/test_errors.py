@@ -41,6 +41,7 @@ if TYPE_CHECKING:
         GraphInterrupt(),
         ParentCommand(Command(goto="elsewhere")),
         type("OurInterrupt", (GraphInterrupt,), {})(),
+        type("OurInterrupt", (GraphInterrupt,), {"__module__": "app"})(),
     ],
 )
 def test_control_flow_is_no_failure(error: BaseException) -> None:
@@ -124,6 +125,7 @@ STATUS = "otel_callbacks.http.status_code"
 WAIT = "otel_callbacks.retry_after"
 REQUEST_ID = "otel_callbacks.provider_request_id"
 TEN_YEARS = 10 * 365 * 24 * 60 * 60
+DELAY = {"@type": "type.googleapis.com/google.rpc.RetryInfo", "retryDelay": "1s"}
 
 
 def error_with(module: str = "provider", /, **attributes: Any) -> Exception:
@@ -217,6 +219,8 @@ def test_a_real_refusal(
         ),
         (error_with(details=[SimpleNamespace(retry_delay=object())]), {}),
         (error_with(details="?"), {}),
+        (error_with(details=[{}] * 15 + [DELAY]), {WAIT: 1.0}),
+        (error_with(details=[{}] * 16 + [DELAY]), {}),
         # botocore.exceptions.ClientError
         (
             error_with(
@@ -245,7 +249,7 @@ def test_a_real_refusal(
             {STATUS: 429, WAIT: 9.0, REQUEST_ID: "c-1"},
         ),
         (
-            error_with(status=503, headers={"cf-ray": "ray-1"}),
+            error_with("aiohttp", status=503, headers={"cf-ray": "ray-1"}),
             {STATUS: 503, REQUEST_ID: "ray-1"},
         ),
         (
@@ -342,6 +346,9 @@ def test_attributes_of_cause_are_read() -> None:
     outer = error_with(status_code=500)
     outer.__cause__ = inner
     assert refused(outer) == {STATUS: 500, REQUEST_ID: "req_2"}
+    python = RuntimeError("?")
+    python.__cause__ = inner
+    assert refused(python) == {STATUS: 503, REQUEST_ID: "req_2"}
 
 
 def test_causes_are_bounded() -> None:

@@ -806,3 +806,62 @@ def test_any_order_of_calls_gives_one_span_for_each_start(
         assert operations == len(named)
         allowed = {"duplicate_start", "end_without_start"}
         assert set(telemetry.handler.diagnostics.counts()) <= allowed
+
+
+@pytest.mark.parametrize("ended_by", ["end", "close"])
+async def test_a_run_in_a_running_task_is_not_the_last_one_below(
+    runs: Runs, ended_by: str
+) -> None:
+    """It outlives its parent, but not the handler; those beside it end before."""
+    root = runs.step("root")
+    release = asyncio.Event()
+
+    async def work() -> None:
+        run_id = runs.step("works", root)
+        await release.wait()
+        runs.end(run_id)
+
+    task = asyncio.create_task(work())
+    await asyncio.sleep(0)
+    _kept = runs.step("same task", root)
+    if ended_by == "end":
+        runs.end(root)
+        assert runs.hooked.ended == ["same task", "root"]
+    else:
+        runs.handler.close()
+        assert sorted(runs.hooked.ended[:-1]) == ["same task", "works"]
+    release.set()
+    await task
+    assert sorted(runs.hooked.ended) == ["root", "same task", "works"]
+    assert runs.value(ERRORS) == 0
+
+
+async def test_runs_in_running_tasks_do_not_cost_a_check_each() -> None:
+    """A table full of them is checked when it has grown by a sixteenth."""
+    with with_settings(run_limit=240) as runs:
+        kept = [runs.step() for _ in range(241)]
+        others: list[Any] = []
+        for count, still_open, lost in ((16, 257, 0), (1, 242, 16), (17, 242, 33)):
+            for _ in range(count):  # in a thread, where no task runs
+                await asyncio.to_thread(lambda: others.append(runs.step()))
+            assert (runs.value(OPEN), runs.value(LOST)) == (still_open, lost)
+        assert {one["attributes"]["error.type"] for one in runs.telemetry.spans} == {
+            "abandoned"
+        }
+        for run_id in kept:
+            runs.end(run_id)
+        assert runs.value(ERRORS) == 0
+
+
+def test_room_that_an_app_makes_meanwhile_is_enough() -> None:
+    """A processor that hears of one lost run may end another one."""
+    with with_settings(run_limit=3) as runs:
+        kept = [runs.step(f"run {number}") for number in range(3)]
+
+        def end_the_next(_: object) -> None:
+            runs.hooked.at_end = None
+            runs.end(kept[1])
+
+        runs.hooked.at_end = end_the_next
+        kept.append(runs.step("run 3"))
+        assert runs.ends() == [("run 0", "abandoned", "size_limit"), ("run 1", "", "")]
