@@ -178,8 +178,8 @@ def _exporter(addresses: Addresses, protocol: str, seconds: float) -> SpanExport
         OTLPSpanExporter as Http,
     )
 
-    if url and not url.endswith("/v1/traces"):
-        url = f"{url}/v1/traces"
+    if url and not url.endswith(_PATH):
+        url = f"{url}{_PATH}"
     return Http(endpoint=url, timeout=seconds)
 
 
