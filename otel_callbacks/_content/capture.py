@@ -106,10 +106,13 @@ class Capture:
         """Read the content of a run's start."""
         read: tuple[tuple[str, _Read], ...]
         if request.operation in semconv.MODEL_OPERATIONS:
-            separate = request.provider in _SEPARATE_SYSTEM
+            apart = request.provider in _SEPARATE_SYSTEM
             read = (
-                (semconv.INPUT_MESSAGES, partial(_messages_in, separate)),
-                (semconv.SYSTEM_INSTRUCTIONS, partial(_instructions, separate)),
+                (semconv.INPUT_MESSAGES, partial(_messages_in, apart=apart)),
+                (
+                    semconv.SYSTEM_INSTRUCTIONS,
+                    partial(_instructions, apart=apart),
+                ),
                 (semconv.TOOL_DEFINITIONS, tool_definitions),
             )
         elif request.operation in _READ_AT_START:
@@ -222,30 +225,24 @@ def copy_to_agent(run: Any) -> None:
 
 
 def _messages_in(
-    separate: bool,  # noqa: FBT001 -- bound in `of_start`
-    payload: object,
-    _: object,
-    work: Work,
+    payload: object, _: object, work: Work, *, apart: bool
 ) -> tuple[Any, int]:
     """Read a call's messages, without system messages where they are separate."""
     messages, unread = input_messages(payload, work)
-    if separate:
+    if apart:
         messages = [message for message in messages if message["role"] != SYSTEM]
     return messages, unread
 
 
 def _instructions(
-    separate: bool,  # noqa: FBT001 -- bound in `of_start`
-    payload: object,
-    params: object,
-    work: Work,
+    payload: object, params: object, work: Work, *, apart: bool
 ) -> list[Any]:
     """Read the system instructions where they are separate from the messages."""
     parts: list[Any] = []
     own = mapping(params).get("instructions")
     if isinstance(own, str) and own:
         parts.append({"type": "text", "content": str.__str__(own)})
-    if separate and isinstance(payload, list):
+    if apart and isinstance(payload, list):
         system = [e for e in payload if text(getattr(e, "type", None)) == SYSTEM]
         for message in input_messages(system, work)[0]:
             parts += message["parts"]

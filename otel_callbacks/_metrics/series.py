@@ -69,6 +69,24 @@ _SECONDS: Final = tuple(0.01 * 2**power for power in range(14))
 _CALLS: Final = tuple(float(2**power) for power in range(8))
 _TOKENS: Final = tuple(float(4**power) for power in range(14))
 
+
+def _seconds(
+    metric: str,
+    help_: str,
+    labels: tuple[str, ...],
+    buckets: tuple[float, ...] = _SECONDS,
+) -> Series:
+    """Return a histogram of seconds."""
+    return Series(metric, "histogram", "s", help_, labels, buckets)
+
+
+def _counter(
+    metric: str, unit: str, help_: str, labels: tuple[str, ...] = ()
+) -> Series:
+    """Return a counter."""
+    return Series(metric, "counter", unit, help_, labels)
+
+
 TOKEN_USAGE: Final = Series(
     "gen_ai.client.token.usage",
     "histogram",
@@ -78,42 +96,28 @@ TOKEN_USAGE: Final = Series(
     buckets=_TOKENS,
     is_whole=True,
 )
-OPERATION_DURATION: Final = Series(
+OPERATION_DURATION: Final = _seconds(
     "gen_ai.client.operation.duration",
-    "histogram",
-    "s",
     "Seconds that one GenAI operation took.",
     (*BASE, _ERROR),
-    _SECONDS,
 )
-TIME_TO_FIRST_CHUNK: Final = Series(
+TIME_TO_FIRST_CHUNK: Final = _seconds(
     "gen_ai.client.operation.time_to_first_chunk",
-    "histogram",
-    "s",
     "Seconds from a stream's request to its first chunk.",
     BASE,
-    _SECONDS,
 )
-TIME_PER_OUTPUT_CHUNK: Final = Series(
+TIME_PER_OUTPUT_CHUNK: Final = _seconds(
     "gen_ai.client.operation.time_per_output_chunk",
-    "histogram",
-    "s",
     "Seconds between one chunk of a stream and the next.",
     BASE,
-    _SECONDS,
 )
-TOOL_DURATION: Final = Series(
+TOOL_DURATION: Final = _seconds(
     "gen_ai.execute_tool.duration",
-    "histogram",
-    "s",
     "Seconds that one tool call took.",
     (label(semconv.TOOL_NAME), label(semconv.TOOL_TYPE), _AGENT, _ERROR),
-    _SECONDS,
 )
-AGENT_DURATION: Final = Series(
+AGENT_DURATION: Final = _seconds(
     "gen_ai.invoke_agent.duration",
-    "histogram",
-    "s",
     "Seconds that one invocation of an agent took.",
     (_AGENT, label(semconv.REQUEST_MODEL), _ERROR),
     tuple(0.1 * 2**power for power in range(13)),
@@ -136,74 +140,63 @@ AGENT_TOOL_CALLS: Final = Series(
     buckets=_CALLS,
     is_whole=True,
 )
-WORKFLOW_DURATION: Final = Series(
+WORKFLOW_DURATION: Final = _seconds(
     REGISTRY.workflow_duration,
-    "histogram",
-    "s",
     "Seconds that one workflow took.",
     (label(semconv.WORKFLOW_NAME), _ERROR),
     (1.0, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1800.0, 3600.0, 7200.0),
 )
-TOKENS: Final = Series(
+TOKENS: Final = _counter(
     "otel_callbacks.tokens",
-    "counter",
     "{token}",
     "Tokens that providers reported, by how the call ended.",
     (*BASE, _TOKEN, semconv.LABEL_OUTCOME),
 )
-TOKEN_DETAILS: Final = Series(
+TOKEN_DETAILS: Final = _counter(
     "otel_callbacks.token_details",
-    "counter",
     "{token}",
     "Parts of the tokens above: cached, reasoning, audio. Never add them to these.",
     (*BASE, semconv.LABEL_DETAIL, semconv.LABEL_OUTCOME),
 )
-TOKENS_SAVED: Final = Series(
+TOKENS_SAVED: Final = _counter(
     "otel_callbacks.tokens_saved",
-    "counter",
     "{token}",
     "Tokens that were not spent because a cache answered.",
     (*BASE, _TOKEN, semconv.LABEL_REASON),
 )
-COST: Final = Series(
+COST: Final = _counter(
     "otel_callbacks.cost_usd",
-    "counter",
     # In braces, because the unit USD would add the suffix _USD to the name.
     "{USD}",
     "US dollars that model calls cost, by how the call ended.",
     (*BASE, semconv.LABEL_OUTCOME),
 )
-COST_SAVED: Final = Series(
+COST_SAVED: Final = _counter(
     "otel_callbacks.cost_saved_usd",
-    "counter",
     "{USD}",
     "US dollars that were not spent because a cache answered.",
     (*BASE, semconv.LABEL_REASON),
 )
-OPERATIONS: Final = Series(
+OPERATIONS: Final = _counter(
     "otel_callbacks.operations",
-    "counter",
     "{operation}",
     "Operations that ended, by how they ended.",
     (*BASE, semconv.LABEL_OUTCOME, semconv.LABEL_ERROR_CLASS),
 )
-DOCUMENTS: Final = Series(
+DOCUMENTS: Final = _counter(
     "otel_callbacks.documents",
-    "counter",
     "{document}",
     "Documents that retrievers found.",
     (label(semconv.DATA_SOURCE_ID),),
 )
-UNPRICED: Final = Series(
+UNPRICED: Final = _counter(
     "otel_callbacks.unpriced_tokens",
-    "counter",
     "{token}",
     "Tokens of models without a known price: they are missing in the cost.",
     (label(semconv.PROVIDER_NAME), label(semconv.REQUEST_MODEL)),
 )
-PARTLY_PRICED: Final = Series(
+PARTLY_PRICED: Final = _counter(
     "otel_callbacks.partly_priced_operations",
-    "counter",
     "{operation}",
     "Calls that cost more than is known: a part of them has no price.",
     (label(semconv.PROVIDER_NAME), label(semconv.REQUEST_MODEL)),
@@ -215,36 +208,31 @@ IN_FLIGHT: Final = Series(
     "Operations that have started and not ended.",
     (BASE[0], BASE[1], BASE[2]),
 )
-RUNS_LOST: Final = Series(
+RUNS_LOST: Final = _counter(
     "otel_callbacks.runs_lost",
-    "counter",
     "{run}",
     "Runs whose end LangChain never reported, by how that was found out.",
     (semconv.LABEL_REASON,),
 )
-ERRORS: Final = Series(
+ERRORS: Final = _counter(
     "otel_callbacks.errors",
-    "counter",
     "{error}",
     "Failures of the telemetry itself, by place; the app went on.",
     (semconv.LABEL_WHERE,),
 )
-USAGE_MISSING: Final = Series(
+USAGE_MISSING: Final = _counter(
     "otel_callbacks.usage_missing",
-    "counter",
     "{call}",
     "Model calls that ended well without the provider saying their tokens.",
 )
-LABELS_OVERFLOWED: Final = Series(
+LABELS_OVERFLOWED: Final = _counter(
     "otel_callbacks.labels_overflowed",
-    "counter",
     "{value}",
     "Values put into 'other' because a label, or a series, had reached its limit.",
     (semconv.LABEL_LABEL,),
 )
-BUDGET_EXCEEDED: Final = Series(
+BUDGET_EXCEEDED: Final = _counter(
     "otel_callbacks.budget_exceeded",
-    "counter",
     "{call}",
     "Model calls that a budget refused or warned of.",
     (semconv.LABEL_BUDGET, semconv.LABEL_ACTION),
