@@ -196,7 +196,7 @@ def _is_other(match: Any, name: str) -> bool:
         return any(_is_other(each, name) for each in several)
     part = getattr(match, "starts_with", "") or getattr(match, "contains", "")
     before, _, after = name.partition(part.lower() or name)
-    rest = _END_OF_NAME.split(after, maxsplit=1)[0]
+    rest = _END_OF_NAME.split(after)[0]
     return bool(_OTHER_MODEL.search(rest)) or bool(
         _LONGER_VERSION.search(f"{before}{part}|{rest}")
     )

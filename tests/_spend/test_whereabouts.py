@@ -29,17 +29,39 @@ async def stream() -> AsyncIterator[Whereabouts | None]:
 def test_a_generator_that_was_dropped_is_known_at_once() -> None:
     """While it is held it may go on; after a ``break`` it does not."""
 
-    async def run() -> None:
-        held = stream()
+    async def run() -> Whereabouts:
+        held, other = stream(), stream()
         where = await anext(held)
         assert where is not None
         assert not where.has_left()
+        assert await anext(other) is not None
         assert not where.is_dropped(live_generators())
         assert not where.is_dropped(None)
         del held
         assert where.is_dropped(live_generators())
+        return where
 
-    asyncio.run(run())
+    assert not asyncio.run(run()).is_dropped(live_generators())
+
+
+def test_a_generator_of_another_loop_is_not_dropped() -> None:
+    """A loop does not know what another thread's loop still reads."""
+    loops = [asyncio.new_event_loop() for _ in range(2)]
+    held = [stream() for _ in loops]
+
+    async def where(number: int) -> Whereabouts | None:
+        return await anext(held[number])
+
+    async def is_dropped(found: Whereabouts) -> bool:
+        return found.is_dropped(live_generators())
+
+    found = [loop.run_until_complete(where(n)) for n, loop in enumerate(loops)]
+    for loop, other in zip(loops, reversed(found), strict=True):
+        assert other is not None
+        assert not loop.run_until_complete(is_dropped(other))
+    for loop, stream_of_it in zip(loops, held, strict=True):
+        loop.run_until_complete(stream_of_it.aclose())  # type: ignore[attr-defined]
+        loop.close()
 
 
 def test_a_task_that_was_cancelled_has_left() -> None:
