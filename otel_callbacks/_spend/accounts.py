@@ -75,7 +75,7 @@ class Call(NamedTuple):
         return {**fields, "cost_usd": self.cost_usd}
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(slots=True)
 class Totals:
     """Sums over calls. Calls answered by a cache count as saved, not as spent."""
 
