@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
+from uuid import uuid4
 
 import pytest
+from langchain_core.messages import AIMessage
+from langchain_core.outputs import ChatGeneration, LLMResult
 
 from otel_callbacks._metrics import fold as fold_module
 from otel_callbacks._metrics.fold import Fold
@@ -14,6 +17,8 @@ from otel_callbacks._records import Usage
 
 if TYPE_CHECKING:
     from prometheus_client.core import Metric
+
+    from otel_callbacks.testing import Capture
 
 MILLISECOND = 1_000_000
 INPUT = {"gen_ai_token_type": "input"}
@@ -232,6 +237,43 @@ def test_stream_of_one_chunk_has_no_gap() -> None:
     assert value(fold, gaps) == 0
 
 
+@pytest.mark.parametrize("chunks", [1, 2, 3])
+def test_series_of_a_stream_are_what_its_span_says(
+    telemetry: Capture, chunks: int
+) -> None:
+    """The time to the first chunk, and each time from one to the next."""
+    run_id = uuid4()
+    handler = telemetry.handler
+    handler.on_chat_model_start({}, [["?"]], run_id=run_id)
+    for _ in range(chunks):
+        handler.on_llm_new_token("x", run_id=run_id)
+    handler.on_llm_end(LLMResult(generations=[]), run_id=run_id)
+    (span,) = telemetry.spans
+    first = span["attributes"]["gen_ai.response.time_to_first_chunk"]
+    name = "gen_ai_client_operation_time_to_first_chunk_seconds"
+    assert telemetry.value(f"{name}_sum") == pytest.approx(first)
+    gaps = "gen_ai_client_operation_time_per_output_chunk_seconds_count"
+    assert telemetry.value(gaps) == chunks - 1
+
+
+@pytest.mark.parametrize("cost", [None, 0.5])
+def test_an_abandoned_call_is_spent(telemetry: Capture, cost: float | None) -> None:
+    """Its cost, or its tokens without a price, whatever became of the answer."""
+    run_id = uuid4()
+    known: dict[str, Any] = {"prompt_tokens": 7, "completion_tokens": 3, "cost": cost}
+    answer: Any = ChatGeneration(message=AIMessage(""))
+    telemetry.handler.on_chat_model_start(
+        {}, [["?"]], run_id=run_id, invocation_params={"model": "rose-1"}
+    )
+    result = LLMResult(generations=[[answer]], llm_output={"token_usage": known})
+    telemetry.handler.on_llm_error(GeneratorExit(), run_id=run_id, response=result)
+    assert telemetry.value("otel_callbacks_tokens_total", outcome="abandoned") == 10
+    spent = telemetry.value("otel_callbacks_cost_usd_total", outcome="abandoned")
+    assert spent == (cost or 0)
+    unpriced = telemetry.value("otel_callbacks_unpriced_tokens_total")
+    assert unpriced == (10 if cost is None else 0)
+
+
 def test_tool_has_a_duration_of_its_own() -> None:
     """A tool's time is under the tool's labels and not among the model calls."""
     fold = new_fold()
@@ -380,10 +422,11 @@ def test_tokens_without_a_price_are_counted_by_model() -> None:
     """Nothing is said of their cost; what a cache answered was not spent at all."""
     fold = new_fold()
     fold.add(call(usage=Usage(1, 4)))
-    fold.add(call(usage=Usage(2, None)))
+    fold.add(call(kind(response_model="n"), Usage(2, None)))
     fold.add(call(kind(outcome="cache_hit"), Usage(5, 6)))
     unpriced = "otel_callbacks_unpriced_tokens_total"
     assert value(fold, unpriced, gen_ai_request_model="m") == 7
+    assert len(label_sets(fold, unpriced)) == 1
     assert label_sets(fold, "otel_callbacks_cost_usd_total") == []
     assert label_sets(fold, "otel_callbacks_cost_saved_usd_total") == []
 
@@ -391,10 +434,13 @@ def test_tokens_without_a_price_are_counted_by_model() -> None:
 def test_calls_that_cost_more_than_is_known_are_counted_by_model() -> None:
     """Their cost counts as far as it is known."""
     fold = new_fold()
-    fold.add(call(usage=Usage(1, 4), cost=Decimal("0.5"), more=True))
+    for response in "mn":
+        other = kind(response_model=response)
+        fold.add(call(other, Usage(1, 4), cost=Decimal("0.5"), more=True))
     fold.add(call(usage=Usage(1, 4), cost=Decimal("0.5")))
     partly = "otel_callbacks_partly_priced_operations_total"
-    assert value(fold, partly, gen_ai_request_model="m") == 1
+    assert value(fold, partly, gen_ai_request_model="m") == 2
+    assert len(label_sets(fold, partly)) == 1
 
 
 def test_money_is_added_up_exactly() -> None:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
+from uuid import uuid4
 
 import pytest
+from langchain_core.outputs import LLMResult
+from opentelemetry.sdk.trace import TracerProvider
 
-from otel_callbacks import Settings
-from otel_callbacks.testing import FakeChatModel, capture
+from otel_callbacks import OTelCallbackHandler, Settings
+from otel_callbacks.testing import FakeChatModel, FakeTextModel, capture
 
 if TYPE_CHECKING:
     from otel_callbacks.testing import Capture
@@ -84,3 +87,49 @@ def test_calls_in_flight_are_bounded_as_well() -> None:
         assert seen == [1] * 5
         sets = _label_sets(telemetry, "otel_callbacks_operations_in_flight")
         assert len(sets) <= 3
+
+
+def test_models_called_before_a_scrape_are_bounded_as_well() -> None:
+    """The gauge shows 0 for no more of them than its limit."""
+    with capture(settings=Settings(series_limit=2)) as telemetry:
+        for number in range(5):
+            name = f"model-{number}"
+            FakeChatModel(model_name=name, callbacks=[telemetry.handler]).invoke("?")
+        assert len(_label_sets(telemetry, "otel_callbacks_operations_in_flight")) == 2
+
+
+def test_a_handler_that_was_set_up_with_more_labels_is_counted() -> None:
+    """The registry's series keep the labels of the first handler."""
+    with capture(settings=Settings(labels="team", strict=True)) as telemetry:
+        other = OTelCallbackHandler(
+            tracer_provider=TracerProvider(shutdown_on_exit=False),
+            registry=telemetry.registry,
+            settings=Settings(labels="team,feature", strict=True),
+        )
+        about = {"team": "roses", "feature": "x"}
+        FakeChatModel().invoke("?", {"callbacks": [other], "metadata": about})
+        assert telemetry.value("otel_callbacks_operations_total", team="") == 1
+        other.close()
+
+
+def test_a_text_model_has_both_types_of_tokens(telemetry: Capture) -> None:
+    """Embeddings alone have no output."""
+    usage = {"input_tokens": 7, "output_tokens": 3, "total_tokens": 10}
+    FakeTextModel(usage=usage, callbacks=[telemetry.handler]).invoke("Roses?")
+    for kind, count in (("input", 7), ("output", 3)):
+        assert telemetry.value(_TOKENS, gen_ai_token_type=kind) == count
+
+
+def test_a_run_of_one_of_two_handlers_may_be_repeated(telemetry: Capture) -> None:
+    """Its id is free again when it has ended."""
+    other = OTelCallbackHandler(
+        tracer_provider=TracerProvider(shutdown_on_exit=False),
+        registry=telemetry.registry,
+        settings=Settings(strict=True),
+    )
+    run_id = uuid4()
+    for _ in range(3):
+        other.on_chat_model_start({}, [["?"]], run_id=run_id)
+        other.on_llm_end(LLMResult(generations=[]), run_id=run_id)
+    assert telemetry.value("otel_callbacks_operations_total") == 3
+    other.close()

@@ -41,3 +41,11 @@ def test_one_chunk_has_no_rate() -> None:
             "gen_ai.response.time_to_first_chunk": 1.0,
             "otel_callbacks.chunk_count": count,
         }
+
+
+def test_chunks_a_nanosecond_apart_have_a_rate() -> None:
+    """It is the shortest time that a clock shows."""
+    attributes: dict[str, AttributeValue] = {}
+    add_chunk_times(attributes, 0, [SECOND, SECOND + 1])
+    assert attributes["otel_callbacks.chunks_per_second"] == SECOND
+    assert attributes["otel_callbacks.longest_chunk_gap"] == 1 / SECOND

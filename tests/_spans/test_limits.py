@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from typing import TYPE_CHECKING, Any
+from uuid import uuid4
 
 import pytest
 from langchain_core.messages import HumanMessage
@@ -134,6 +135,32 @@ def test_what_matters_most_is_kept(most: int) -> None:
         assert dict(attributes) == dict(whole)
 
 
+def test_names_of_the_conventions_come_before_ours() -> None:
+    """Of those that are not looked for first; the app's own come before both."""
+    exporter = InMemorySpanExporter()
+    provider = TracerProvider(
+        span_limits=SpanLimits(max_span_attributes=8), shutdown_on_exit=False
+    )
+    provider.add_span_processor(SimpleSpanProcessor(exporter))
+    handler = OTelCallbackHandler(
+        tracer_provider=provider, registry=CollectorRegistry()
+    )
+    run_id = uuid4()
+    asked = {"model": "m", "temperature": 0.5, "top_p": 0.5, "seed": 1}
+    handler.on_chat_model_start(
+        {}, [["?"]], run_id=run_id, invocation_params=asked, tags=["shop"]
+    )
+    trace.get_current_span().set_attribute("shop.order", 5)
+    handler.on_llm_error(ValueError("no"), run_id=run_id)
+    handler.close()
+    (span,) = exporter.get_finished_spans()
+    kept = set(span.attributes or {})
+    first = {"gen_ai.operation.name", "gen_ai.request.model", "error.type"}
+    assert len(kept) == 8
+    assert kept >= first | {"shop.order"}
+    assert "otel_callbacks.tags" not in kept
+
+
 def test_no_attribute_at_all() -> None:
     """A limit of none is kept to."""
     assert _call(SpanLimits(max_span_attributes=0)) == {}
@@ -153,7 +180,7 @@ def test_the_apps_own_attributes_are_kept() -> None:
     """What the app writes on the current span is not driven out by ours."""
     exporter = InMemorySpanExporter()
     provider = TracerProvider(
-        span_limits=SpanLimits(max_span_attributes=4), shutdown_on_exit=False
+        span_limits=SpanLimits(max_span_attributes=3), shutdown_on_exit=False
     )
     provider.add_span_processor(SimpleSpanProcessor(exporter))
     handler = OTelCallbackHandler(

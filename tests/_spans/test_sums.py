@@ -144,10 +144,11 @@ def test_model_calls_and_tokens_are_summed(tree: Tree) -> None:
     """Calls count one each, tokens are added, tools are counted apart."""
     tree.call(Answer(10, 5, cache_read=4))
     tree.call(Answer(1, 2))
-    tree.tool()
+    for _ in range(3):
+        tree.tool()
     assert tree.end() == {
         "otel_callbacks.calls": 2,
-        "otel_callbacks.tool_calls": 1,
+        "otel_callbacks.tool_calls": 3,
         "otel_callbacks.input_tokens": 11,
         "otel_callbacks.output_tokens": 7,
     }
@@ -208,9 +209,12 @@ def test_without_any_price_no_tokens_are_marked(tree: Tree) -> None:
 
 
 def test_a_sum_of_priced_calls_is_not_marked(tree: Tree) -> None:
-    """Nothing is missing in it."""
+    """Nothing is missing in it, and a tool has no tokens."""
     tree.call(Answer(1_500, 500, cost=0.25))
-    assert not {name for name in tree.end() if "pric" in name}
+    tree.tool()
+    sums = tree.end()
+    assert sums["otel_callbacks.cost_usd"] == 0.25
+    assert not {name for name in sums if "pric" in name}
 
 
 def test_a_part_of_a_call_without_a_price_marks_the_sum(tree: Tree) -> None:
@@ -218,17 +222,18 @@ def test_a_part_of_a_call_without_a_price_marks_the_sum(tree: Tree) -> None:
     usage = {"input_tokens": 1_000, "output_tokens": 1_000, "total_tokens": 2_000}
     message: Any = AIMessage("", usage_metadata=usage)
     message.response_metadata["usage"] = {"speed": "fast"}
-    run_id = uuid4()
-    tree.handler.on_chat_model_start(
-        {},
-        [["?"]],
-        run_id=run_id,
-        parent_run_id=tree.root,
-        invocation_params={"model": "claude-opus-4-6"},
-        metadata={"ls_provider": "anthropic"},
-    )
     result = LLMResult(generations=[[ChatGeneration(message=message)]])
-    tree.handler.on_llm_end(result, run_id=run_id)
+    for _ in range(2):
+        run_id = uuid4()
+        tree.handler.on_chat_model_start(
+            {},
+            [["?"]],
+            run_id=run_id,
+            parent_run_id=tree.root,
+            invocation_params={"model": "claude-opus-4-6"},
+            metadata={"ls_provider": "anthropic"},
+        )
+        tree.handler.on_llm_end(result, run_id=run_id)
     sums = tree.end()
     assert sums["otel_callbacks.partly_priced"] is True
     assert "otel_callbacks.unpriced_tokens" not in sums
@@ -267,9 +272,11 @@ def test_the_details_of_an_agent_are_the_same_for_any_number_of_calls(
 ) -> None:
     """Its cached tokens are summed, and no reasoning of a single call is there."""
     for _ in range(calls):
-        agent.call(Answer(10, 5, reasoning=2))
+        agent.call(Answer(10, 5, 4, 3, reasoning=2))
     assert agent.end() == {
         "gen_ai.request.model": "m",
+        "gen_ai.usage.cache_creation.input_tokens": 3 * calls,
+        "gen_ai.usage.cache_read.input_tokens": 4 * calls,
         "gen_ai.usage.input_tokens": 10 * calls,
         "gen_ai.usage.output_tokens": 5 * calls,
     }
@@ -288,6 +295,16 @@ def test_tokens_that_one_call_does_not_say_are_those_of_the_other(
     assert sums["gen_ai.usage.output_tokens"] == 2
 
 
+def test_a_retrieval_of_an_agent_is_no_call(agent: Tree) -> None:
+    """It adds nothing to the sums, and no sum a second time."""
+    agent.call(Answer(1, 2))
+    run_id = uuid4()
+    agent.handler.on_retriever_start({}, "?", run_id=run_id, parent_run_id=agent.root)
+    agent.handler.on_retriever_end([], run_id=run_id)
+    assert agent.end()[OUTPUT] == 2
+    assert agent.telemetry.value(CALLS) == 1
+
+
 def test_a_step_of_an_agent_has_no_sums(agent: Tree) -> None:
     """They are on the agent's span alone."""
     agent.call(Answer(1, 2))
@@ -296,9 +313,10 @@ def test_a_step_of_an_agent_has_no_sums(agent: Tree) -> None:
     agent.end()
 
 
-def test_only_values_that_all_calls_share_are_set(agent: Tree) -> None:
+@pytest.mark.parametrize("models", ["mnn", "nmm"])
+def test_only_values_that_all_calls_share_are_set(agent: Tree, models: str) -> None:
     """Of two models neither is the agent's."""
-    for model in "mnn":
+    for model in models:
         agent.call(model=model, temperature=0.7, seed=1, top_p=0.5 + (model == "n") / 4)
     assert agent.end() == {
         "gen_ai.request.temperature": 0.7,
@@ -329,10 +347,12 @@ def test_an_inner_agent_s_calls_are_the_outer_one_s_too(agent: Tree) -> None:
     """An invocation is all that it caused."""
     inner = Tree(agent.telemetry, agent="inner", parent=agent.root)
     inner.call(Answer(1, 2))
+    inner.tool()
     inner.end()
     assert agent.end()[OUTPUT] == 2
-    assert agent.telemetry.value(CALLS, gen_ai_agent_name="florist") == 1
-    assert agent.telemetry.value(CALLS, gen_ai_agent_name="inner") == 1
+    for name in ("florist", "inner"):
+        assert agent.telemetry.value(CALLS, gen_ai_agent_name=name) == 1
+        assert agent.telemetry.value(TOOL_CALLS, gen_ai_agent_name=name) == 1
 
 
 def test_an_inner_agent_without_calls_adds_nothing(agent: Tree) -> None:
