@@ -155,8 +155,7 @@ class LostRuns:
         elif run.lost:
             # A task that starts a run and reports no end of it has been
             # cancelled: every other end of async code reports an error.
-            in_task = run.lost == TASK_CANCELLED or run.watch is not None
-            self.lose(run, run.lost, CANCELLED if in_task else ABANDONED)
+            self.lose(run, run.lost, ABANDONED if run.watch is None else CANCELLED)
 
     def look(self) -> None:
         """Finish interrupted ends, and end the runs past their time limit."""

@@ -145,6 +145,13 @@ def test_every_spelling_of_a_uuid_is_one_key(same: object) -> None:
     assert run_key(same) == A_UUID.int
 
 
+@pytest.mark.parametrize("number", [0, 2**128 - 1])
+def test_the_smallest_and_the_largest_uuid(number: int) -> None:
+    """As a UUID, as another package's, and as a number."""
+    assert run_key(UUID(int=number)) == run_key(OtherUUID(number)) == number
+    assert run_key(number) == number
+
+
 @pytest.mark.parametrize(
     "other",
     ["request-7", "", "7" * 50, "z" * 36, "\ud800", "\u0663", b"7", -7, 7.5, ("a", 7)],
@@ -154,6 +161,14 @@ def test_any_other_id_has_a_key_of_its_own(other: object) -> None:
     """The same again for the same text, another one for another."""
     assert run_key(other) == run_key(other)
     assert run_key(other) != run_key(f"{other}!")
+
+
+@pytest.mark.parametrize("digits", [40, 10_000])
+def test_a_number_longer_than_any_uuid_is_a_text(digits: int) -> None:
+    """Two equal texts are one id, whatever Python makes of so long a number."""
+    one, same = ("7" * digits for _ in range(2))
+    assert one is not same
+    assert run_key(one) == run_key(same) < 2**128
 
 
 class Guarded:
@@ -176,13 +191,19 @@ class Changing:
 class Huge:
     """An id whose number is no UUID's, and whose text is not its own."""
 
-    int = 2**300
+    int = 2**128
 
     def __str__(self) -> str:
         return str(uuid4())
 
 
-@pytest.mark.parametrize("kind", [Unreadable, Guarded, Changing, Huge])
+class Negative(Huge):
+    """As the other one, below the smallest UUID."""
+
+    int = -1
+
+
+@pytest.mark.parametrize("kind", [Unreadable, Guarded, Changing, Huge, Negative])
 def test_an_id_without_text_is_known_by_its_identity(kind: type) -> None:
     """It is found as long as it is the same object."""
     unreadable, another = kind(), kind()

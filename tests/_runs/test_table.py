@@ -171,6 +171,7 @@ def test_a_run_is_a_span_with_its_times_and_its_parent(runs: Runs) -> None:
     times = (before, outer["start_ns"], inner["start_ns"], inner["end_ns"])
     assert list(times) == sorted(times)
     assert inner["end_ns"] <= outer["end_ns"] <= time.time_ns()
+    assert "otel_callbacks.interrupted" not in outer["attributes"]
     del root, child
     gc.collect()
     assert runs.value(LOST) == runs.value(ERRORS) == 0
@@ -264,6 +265,29 @@ def test_ends_that_never_come_do_not_pile_up(runs: Runs) -> None:
         assert runs.value(ERRORS, where="end_without_start") == count
 
 
+@pytest.mark.parametrize("others", ["once", "twice", "not at all"])
+def test_an_expected_end_is_remembered_whatever_else_ends(
+    runs: Runs, others: str
+) -> None:
+    """Only ends that are still expected take the place of the oldest one."""
+    run_id = runs.step()
+    runs.handler.on_chain_start({}, runs.payloads[-1], run_id=run_id, name="step")
+    runs.end(run_id)
+    for _ in range(1_000):
+        other = uuid4() if others == "not at all" else runs.step()
+        if others == "twice":
+            runs.handler.on_chain_start({}, runs.payloads[-1], run_id=other)
+            runs.end(other)
+        runs.end(other)
+    last = runs.step()
+    runs.handler.on_chain_start({}, runs.payloads[-1], run_id=last, name="step")
+    runs.end(last)
+    before = runs.value(ERRORS)
+    assert before == (1_000 if others == "not at all" else 0)
+    runs.end(run_id)
+    assert runs.value(ERRORS) == before
+
+
 def test_a_start_with_the_id_of_an_open_run_replaces_it(
     runs: Runs, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -282,6 +306,17 @@ def test_a_start_with_the_id_of_an_open_run_replaces_it(
         ("three", "", ""),
     ]
     assert runs.value(LOST, reason="replaced") == 2
+
+
+@pytest.mark.parametrize("first", [0, 1], ids=["up", "down"])
+def test_the_same_id_with_another_input_is_another_run(runs: Runs, first: int) -> None:
+    """Wherever in memory the input is."""
+    inputs: list[Any] = sorted(([], []), key=id)
+    run_id = uuid4()
+    for one in (inputs[first], inputs[1 - first]):
+        runs.handler.on_chain_start({}, one, run_id=run_id, name="step")
+    runs.end(run_id)
+    assert runs.ends() == [("step", "abandoned", "replaced"), ("step", "", "")]
 
 
 def test_late_tokens_of_a_lost_run_are_counted_once() -> None:
@@ -652,16 +687,19 @@ def test_a_run_without_a_sign_of_life_is_given_up() -> None:
         assert span["start_ns"] + 100_000_000 <= span["end_ns"] <= seen
 
 
-@pytest.mark.parametrize("below", ["abandoned", "cancelled"])
-def test_descendants_end_before_their_ancestor(runs: Runs, below: str) -> None:
+@pytest.mark.parametrize("ended_by", [None, GeneratorExit, asyncio.CancelledError])
+def test_descendants_end_before_their_ancestor(
+    runs: Runs, ended_by: type[BaseException] | None
+) -> None:
     """What is open below a run that ends is told first, deepest first."""
     ids: list[Any] = [None]
     for depth in range(3):
         ids.append(runs.step(f"depth {depth}", ids[-1]))
-    if below == "cancelled":
-        runs.handler.on_chain_error(asyncio.CancelledError(), run_id=ids[1])
-    else:
+    if ended_by is None:
         runs.end(ids[1])
+    else:
+        runs.handler.on_chain_error(ended_by(), run_id=ids[1])
+    below = "cancelled" if ended_by is asyncio.CancelledError else "abandoned"
     assert runs.hooked.ended == ["depth 2", "depth 1", "depth 0"]
     assert runs.ends()[1:] == [
         ("depth 1", below, "parent_ended"),
