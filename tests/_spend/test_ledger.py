@@ -91,6 +91,7 @@ def charge_of(run: Run) -> Charge:
         ({}, 100),
         ({"gen_ai.request.max_tokens": 20}, 30),
         ({"gen_ai.request.max_tokens": 20, "gen_ai.request.choice.count": 3}, 70),
+        ({"gen_ai.request.max_tokens": 20, "gen_ai.request.choice.count": "3"}, 30),
         ({"gen_ai.request.max_tokens": "20"}, 100),
     ],
 )
@@ -118,6 +119,16 @@ def test_the_answer_of_a_new_model_may_be_long(
     accounts.current.reset(token)
     assert account.reserved.tokens == reserved
     assert getattr(run.refusal, "asked", 0) == asked
+
+
+def test_a_prompt_without_an_estimate_is_one_token(
+    sink: LedgerSink, account: Account
+) -> None:
+    """It has one answer."""
+    run = run_of(attributes={"gen_ai.request.max_tokens": 20})
+    run.expected = None
+    sink.started(run)
+    assert account.reserved == Amounts(21, 21 * A_TOKEN, 1)
 
 
 def test_embeddings_have_no_answer(sink: LedgerSink, account: Account) -> None:
@@ -486,6 +497,22 @@ def test_a_batch_that_was_never_started_whole_is_forgotten(
         sink.ended(run, End("ok", 1, ok))
     assert not ledger._batches
     assert account.read()[0].calls == 3
+
+
+@pytest.mark.parametrize(("parents", "left"), [("0000", 60), ("0101", 40)])
+def test_a_refusal_releases_its_own_batch(
+    sink: LedgerSink, account: Account, parents: str, left: int
+) -> None:
+    """Another batch of the same thread goes on, before it or beside it."""
+    steps = {"0": None, "1": Run(1, Request("", "step"), None)}
+    for key, parent in enumerate(parents, 2):
+        most = {"gen_ai.request.max_tokens": 30 if key % 2 else 10}
+        request = run_of(attributes=most).request._replace(batch_size=2)
+        run = Run(key, request, steps[parent])
+        run.expected = Estimate(10)
+        sink.started(run)
+    assert run.refusal is not None
+    assert account.reserved.tokens == left
 
 
 def test_limits_of_open_runs_hold_without_telemetry() -> None:
