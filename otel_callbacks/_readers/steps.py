@@ -126,7 +126,8 @@ def _config_in(frame: FrameType) -> dict[object, object] | None:
 
 _TO_CALLER: Final = 3
 """Frames from a handler's callback to a function of LangChain's manager."""
-_NOT_FOUND: Final = 0, None
+# Not 0, this frame: one that knows itself would stay, with all above it.
+_NOT_FOUND: Final = _OURS + _TO_CALLER, None
 _last_found: dict[int, tuple[int, CodeType]] = {}
 """The distance and code of the last config found, by that function's code."""
 _CODE_AT_MOST: Final = 10_000

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import _thread
 import asyncio
+import gc
 import itertools
 import sys
 import threading
 import warnings
+import weakref
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
 from functools import partial
 from typing import TYPE_CHECKING, Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import pytest
 from langchain_core.chat_history import InMemoryChatMessageHistory
@@ -435,3 +437,19 @@ def test_a_start_at_the_bottom_of_the_stack_has_a_span(telemetry: Capture) -> No
     wait_until(lambda: telemetry.value("otel_callbacks_open_runs"))
     handler.on_chain_end({}, run_id=run_id)
     assert [span["name"] for span in telemetry.spans] == ["roses"]
+
+
+def test_a_search_for_a_config_keeps_no_run_alive(telemetry: Capture) -> None:
+    """Without a collection, a run's id is gone with the last frame that knows it."""
+
+    def call() -> weakref.ref[UUID]:
+        run_id = uuid4()
+        telemetry.handler.on_chain_start({}, {}, run_id=run_id, name="roses")
+        telemetry.handler.on_chain_end({}, run_id=run_id)
+        return weakref.ref(run_id)
+
+    gc.disable()
+    try:
+        assert call()() is None
+    finally:
+        gc.enable()
