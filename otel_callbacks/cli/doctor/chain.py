@@ -6,7 +6,7 @@ import os
 import sys
 from dataclasses import replace
 from importlib.metadata import entry_points
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from langchain_core.messages.ai import UsageMetadata
 from langchain_core.runnables import RunnableLambda
@@ -25,8 +25,7 @@ from otel_callbacks.testing.capturing import spans_as_data
 from otel_callbacks.testing.fake_models import FakeChatModel
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Container, Iterable, Mapping, Sequence
-    from importlib.metadata import EntryPoint
+    from collections.abc import Sequence
 
     from otel_callbacks.cli.doctor.probe import Check
     from otel_callbacks.settings import Settings
@@ -40,13 +39,10 @@ _USAGE: Final = UsageMetadata(input_tokens=3, output_tokens=2, total_tokens=5)
 
 
 def run_chain(
-    check: Check,
-    instance: str,
-    settings: Settings,
-    make_handler: Callable[..., Any] = OTelCallbackHandler,
+    check: Check, instance: str, settings: Settings
 ) -> Sequence[ReadableSpan]:
     """Run the fake chain and return its spans."""
-    _check_switches(check, settings, os.environ)
+    _check_switches(check, settings)
     exporter = InMemorySpanExporter()
     attributes = {"service.name": SERVICE, "service.instance.id": instance}
     provider = TracerProvider(
@@ -56,7 +52,7 @@ def run_chain(
         shutdown_on_exit=False,
     )
     provider.add_span_processor(SimpleSpanProcessor(exporter))
-    handler = make_handler(
+    handler = OTelCallbackHandler(
         tracer_provider=provider,
         registry=CollectorRegistry(),
         settings=replace(settings, strict=False),
@@ -88,16 +84,14 @@ def trace_id(spans: Sequence[ReadableSpan]) -> str:
     return str(spans_as_data(spans)[0]["trace_id"])
 
 
-def _check_switches(
-    check: Check, settings: Settings, environ: Mapping[str, str]
-) -> None:
+def _check_switches(check: Check, settings: Settings) -> None:
     """Report settings that prevent the export of an app's spans."""
     if settings.sdk_disabled:
         raise Trouble(finding("sdk_disabled"))
     if settings.traces_exporter != "otlp":
         raise Trouble(finding("not_exported", exporter=settings.traces_exporter))
-    sampler = environ.get("OTEL_TRACES_SAMPLER", "").strip()
-    ratio = float(environ.get("OTEL_TRACES_SAMPLER_ARG", "").strip() or 1)
+    sampler = os.environ.get("OTEL_TRACES_SAMPLER", "").strip()
+    ratio = float(os.environ.get("OTEL_TRACES_SAMPLER_ARG", "").strip() or 1)
     ratio = ratio if sampler.endswith("traceidratio") else 1.0
     if ratio == 0:
         raise Trouble(finding("sampler_zero", sampler=sampler))
@@ -126,30 +120,19 @@ _TRACERS: Final = {
 }
 
 
-def look_for_others(
-    check: Check,
-    *,
-    installed: Iterable[EntryPoint] | None = None,
-    loaded: Container[str] | None = None,
-    environ: Mapping[str, str] | None = None,
-) -> None:
+def look_for_others(check: Check) -> None:
     """Report other instrumentations of model calls in this environment."""
-    modules = sys.modules if loaded is None else loaded
-    variables = os.environ if environ is None else environ
-    points = installed
-    if points is None:
-        points = [point for group in _GROUPS for point in entry_points(group=group)]
     active: list[str] = []
     idle: list[str] = []
-    for point in points:
+    for point in (one for group in _GROUPS for one in entry_points(group=group)):
         names = {point.name.replace("-", "_"), *point.module.split(".")}
         if not SEEN_BY.isdisjoint(names) and not point.module.startswith(_OURS):
-            (active if point.module in modules else idle).append(point.module)
-    active += [name for module, name in _TRACERS.items() if module in modules]
+            (active if point.module in sys.modules else idle).append(point.module)
+    active += [name for module, name in _TRACERS.items() if module in sys.modules]
     active += [
         f"LangSmith ({name})"
         for name in LANGSMITH
-        if variables.get(name, "").lower() == "true"
+        if os.environ.get(name, "").lower() == "true"
     ]
     for name, found in (("two_active", active), ("two_installed", idle)):
         if found:

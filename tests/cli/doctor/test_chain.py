@@ -1,12 +1,15 @@
 from __future__ import annotations
 
+import sys
 from importlib.metadata import EntryPoint
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from langchain_core.callbacks import BaseCallbackHandler
 
 from otel_callbacks import Settings
+from otel_callbacks.cli.doctor import chain as doctor_chain
 from otel_callbacks.cli.doctor.chain import (
     SERVICE,
     look_for_others,
@@ -17,6 +20,8 @@ from otel_callbacks.cli.doctor.probe import Trouble
 from otel_callbacks.testing import spans_as_data, tree_of
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from otel_callbacks.cli.doctor.probe import Check
 
 
@@ -41,14 +46,17 @@ def test_chain_has_its_marks(check: Check) -> None:
     assert check.cautions == []
 
 
-def test_handler_that_makes_no_spans_is_the_broken_hop(check: Check) -> None:
+def test_handler_that_makes_no_spans_is_the_broken_hop(
+    check: Check, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """With what it did make."""
 
     def deaf(**_: Any) -> _Deaf:
         return _Deaf()
 
+    monkeypatch.setattr(doctor_chain, "OTelCallbackHandler", deaf)
     with pytest.raises(Trouble) as caught:
-        run_chain(check, "mark", Settings(), deaf)
+        run_chain(check, "mark", Settings())
     assert caught.value.finding.reason == (
         "for a chain with a model call, the handler made no spans"
     )
@@ -140,11 +148,25 @@ _OURS = EntryPoint(
 )
 
 
-def test_active_one_is_named(check: Check) -> None:
+@pytest.fixture
+def environment(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Return what puts entry points and loaded modules in place of the real ones."""
+
+    def change(installed: list[EntryPoint], *loaded: str) -> None:
+        def points(group: str) -> list[EntryPoint]:
+            return [point for point in installed if point.group == group]
+
+        monkeypatch.setattr(doctor_chain, "entry_points", points)
+        for name in loaded:
+            monkeypatch.setitem(sys.modules, name, ModuleType(name))
+
+    return change
+
+
+def test_active_one_is_named(check: Check, environment: Callable[..., None]) -> None:
     """Each call would be there twice; the remedy names the variable."""
-    look_for_others(
-        check, installed=[_LANGCHAIN, _HTTPX], loaded={_LANGCHAIN.module}, environ={}
-    )
+    environment([_LANGCHAIN, _HTTPX], _LANGCHAIN.module)
+    look_for_others(check)
     (caution,) = check.cautions
     assert caution.reason == (
         "two instrumentations are active: opentelemetry.instrumentation.langchain "
@@ -153,29 +175,37 @@ def test_active_one_is_named(check: Check) -> None:
     assert "OTEL_PYTHON_DISABLED_INSTRUMENTATIONS" in caution.remedy
 
 
-def test_installed_one_is_a_possibility(check: Check) -> None:
+def test_installed_one_is_a_possibility(
+    check: Check, environment: Callable[..., None]
+) -> None:
     """An app may activate it; the doctor cannot see that from here."""
-    look_for_others(check, installed=[_OPENAI, _OPENAI], loaded=(), environ={})
+    environment([_OPENAI, _OPENAI])
+    look_for_others(check)
     (caution,) = check.cautions
     assert caution.reason.startswith(
         "another instrumentation is installed: opentelemetry.instrumentation.openai; "
     )
 
 
-def test_tracers_of_other_kinds_are_found(check: Check) -> None:
+def test_tracers_of_other_kinds_are_found(
+    check: Check,
+    environment: Callable[..., None],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     """By their modules, and LangSmith by its variable."""
-    environ = {"LANGSMITH_OTEL_ENABLED": "true"}
-    look_for_others(
-        check, installed=[], loaded={"langfuse", "openlit"}, environ=environ
-    )
+    monkeypatch.setenv("LANGSMITH_OTEL_ENABLED", "true")
+    environment([], "langfuse", "openlit")
+    look_for_others(check)
     (caution,) = check.cautions
     assert "LangSmith (LANGSMITH_OTEL_ENABLED), Langfuse, OpenLIT" in caution.reason
 
 
-def test_ours_and_those_of_other_libraries_are_no_trouble(check: Check) -> None:
+def test_ours_and_those_of_other_libraries_are_no_trouble(
+    check: Check, environment: Callable[..., None]
+) -> None:
     """HTTP spans belong under model calls; our own entry point is us."""
-    loaded = {_OURS.module, _HTTPX.module}
-    look_for_others(check, installed=[_OURS, _HTTPX], loaded=loaded, environ={})
+    environment([_OURS, _HTTPX], _OURS.module, _HTTPX.module)
+    look_for_others(check)
     assert check.cautions == []
 
 
