@@ -893,13 +893,15 @@ async def test_runs_in_running_tasks_do_not_cost_a_check_each() -> None:
 
 def test_room_that_an_app_makes_meanwhile_is_enough() -> None:
     """A processor that hears of one lost run may end another one."""
-    with with_settings(run_limit=3) as runs:
-        kept = [runs.step(f"run {number}") for number in range(3)]
+    with with_settings(run_limit=32) as runs:
+        kept = [runs.step(f"run {number}") for number in range(32)]
 
         def end_the_next(_: object) -> None:
             runs.hooked.at_end = None
             runs.end(kept[1])
 
         runs.hooked.at_end = end_the_next
-        kept.append(runs.step("run 3"))
+        kept.append(runs.step())
         assert runs.ends() == [("run 0", "abandoned", "size_limit"), ("run 1", "", "")]
+        kept += [runs.step(), runs.step()]
+        assert runs.value(OPEN) == 32
