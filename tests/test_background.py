@@ -105,11 +105,11 @@ def test_it_looks_at_the_clock_again_and_again(thread: Background) -> None:
 
 
 @pytest.mark.parametrize(
-    ("asked", "kept"), [(0.0, 0.05), (0.05, 0.05), (1.0, 1.0), (900.0, 5.0)]
+    ("interval", "kept"), [(0.0, 0.05), (0.05, 0.05), (1.0, 1.0), (900.0, 5.0)]
 )
-def test_interval_is_bounded(thread: Background, asked: float, kept: float) -> None:
+def test_interval_is_bounded(thread: Background, interval: float, kept: float) -> None:
     """A tiny time limit causes no busy loop, and a long one no late check."""
-    looker, other = Looker(asked), Looker(1_000.0)
+    looker, other = Looker(interval), Looker(1_000.0)
     thread.add(looker)
     thread.add(other)
     # A clock would show it, and a slow machine would show another one.
@@ -135,18 +135,18 @@ def test_drain_does_it_in_the_callers_thread(
 
 def test_drain_waits_for_what_is_being_done(thread: Background) -> None:
     """`drain` waits for the job in progress, and the thread keeps running."""
-    begun, release = threading.Event(), threading.Event()
+    started, release = threading.Event(), threading.Event()
 
     class Slow(Looker):
         def work(self, job: Any) -> None:
-            begun.set()
+            started.set()
             release.wait(60)
             super().work(job)
             thread.drain()
 
     looker = Slow()
     thread.put(weakref.ref(looker), 1)
-    begun.wait(60)
+    started.wait(60)
     threading.Timer(0.05, release.set).start()
     thread.drain()
     assert looker.done == [(1, NAME)]

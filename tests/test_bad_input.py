@@ -174,8 +174,10 @@ def test_mapping_of_a_class_of_its_own(lenient: Capture, argument: str) -> None:
     """Its content is read without calling its overridden methods."""
     for _ in range(2):
         run_id = uuid4()
-        given: dict[str, Any] = {"serialized": {}, argument: Broken(model="x")}
-        lenient.handler.on_chat_model_start(messages=[["x"]], run_id=run_id, **given)
+        arguments: dict[str, Any] = {"serialized": {}, argument: Broken(model="x")}
+        lenient.handler.on_chat_model_start(
+            messages=[["x"]], run_id=run_id, **arguments
+        )
         lenient.handler.on_llm_end(answer(), run_id=run_id)
     assert [span["status"] for span in lenient.spans] == ["UNSET"] * 2
     assert lenient.value("otel_callbacks_operations_total", outcome="ok") == 2
@@ -638,7 +640,7 @@ def test_table_anywhere_costs_a_step_nothing(make: Any) -> None:
     """Chains, tools and retrievers with tables as input and output have spans."""
     with capture(CONTENT) as telemetry:
         handler = telemetry.handler
-        for given, taken in [
+        for inputs, outputs in [
             (make(), make()),
             ({"input": make()}, {"output": make()}),
             ([make()], (make(), make())),
@@ -646,7 +648,7 @@ def test_table_anywhere_costs_a_step_nothing(make: Any) -> None:
             chain, step, retrieval = uuid4(), uuid4(), uuid4()
             handler.on_chain_start(
                 None,
-                given,
+                inputs,
                 run_id=chain,
                 name="shop",
                 metadata={"ls_integration": make(), "thread_id": make()},
@@ -660,10 +662,10 @@ def test_table_anywhere_costs_a_step_nothing(make: Any) -> None:
                 inputs={"flower": make()},
                 tool_call_id=make(),
             )
-            handler.on_tool_end(taken, run_id=step)
+            handler.on_tool_end(outputs, run_id=step)
             handler.on_retriever_start({}, make(), run_id=retrieval)
-            handler.on_retriever_end(taken, run_id=retrieval)
-            handler.on_chain_end(taken, run_id=chain)
+            handler.on_retriever_end(outputs, run_id=retrieval)
+            handler.on_chain_end(outputs, run_id=chain)
         assert telemetry.value("otel_callbacks_errors_total") == 0
     assert len(telemetry.spans) == 9
     assert {span["status"] for span in telemetry.spans} == {"UNSET"}
@@ -723,9 +725,32 @@ ODD["circle"] = _circle
 def test_odd_value_costs_no_other_one(lenient: Capture, make: Any) -> None:
     """Model, provider, tokens and price are read, whichever other value raises."""
     keys = ["user_id", "ls_stop", "langgraph_step", "team", "ls_max_tokens"]
-    asked = ["stop", "tools", "response_format", "reasoning", "model_kwargs", "text"]
-    said = ["id", "status", "finish_reason", "usage", "body", "cost", "choices"]
-    places = [*keys, *asked, *said, "tags", "name", "options", "serialized"]
+    request_keys = [
+        "stop",
+        "tools",
+        "response_format",
+        "reasoning",
+        "model_kwargs",
+        "text",
+    ]
+    response_keys = [
+        "id",
+        "status",
+        "finish_reason",
+        "usage",
+        "body",
+        "cost",
+        "choices",
+    ]
+    places = [
+        *keys,
+        *request_keys,
+        *response_keys,
+        "tags",
+        "name",
+        "options",
+        "serialized",
+    ]
     for place in places:
         run_id = uuid4()
         lenient.handler.on_chat_model_start(
@@ -741,11 +766,11 @@ def test_odd_value_costs_no_other_one(lenient: Capture, make: Any) -> None:
             options={"stop": make()} if place == "options" else None,
             invocation_params={
                 "model": "gpt-4o-mini",
-                **({place: make()} if place in asked else {}),
+                **({place: make()} if place in request_keys else {}),
             },
         )
         about: dict[str, Any] = {"model_name": "gpt-4o-mini-2024-07-18"}
-        if place in said:
+        if place in response_keys:
             about[place] = make()
         cost = {"total_cost": make()} if place == "cost" else {}
         lenient.handler.on_llm_end(answer({**USAGE, **cost}, about), run_id=run_id)

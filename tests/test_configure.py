@@ -353,8 +353,8 @@ def test_declarative_file_is_opentelemetrys(
     monkeypatch.setitem(sys.modules, "opentelemetry.configuration", read)
     with configure(settings=QUIET, registry=CollectorRegistry()) as handler:
         assert handler.tracer_provider is provider
-    (said,) = [one for one in caplog.messages if "instrumentation/development" in one]
-    assert said.startswith(f"otel_callbacks: labels of {path} below")
+    (line,) = [one for one in caplog.messages if "instrumentation/development" in one]
+    assert line.startswith(f"otel_callbacks: labels of {path} below")
     with configure(settings=QUIET, registry=CollectorRegistry()) as handler:
         assert handler.tracer_provider is provider
 

@@ -61,8 +61,8 @@ def test_a_call(
     """The span has question and answer, with letters unescaped in the JSON."""
     server.script(Reply("郁金香 🌷"))
     chat().invoke("玫瑰? 🌹")
-    said = content("chat gpt-4o-mini")
-    assert said == {INPUT: [ROSES], OUTPUT: [answer("郁金香 🌷")]}
+    captured = content("chat gpt-4o-mini")
+    assert captured == {INPUT: [ROSES], OUTPUT: [answer("郁金香 🌷")]}
     assert "🌷" in telemetry.span("chat gpt-4o-mini")["attributes"][OUTPUT]
 
 
@@ -81,16 +81,16 @@ def test_a_text_model(
     """The prompt of a text model is the user's message."""
     server.script(Reply("Tulips."))
     text().invoke("玫瑰? 🌹")
-    said = content("text_completion gpt-3.5-turbo-instruct")
-    assert said == {INPUT: [ROSES], OUTPUT: [answer("Tulips.")]}
+    captured = content("text_completion gpt-3.5-turbo-instruct")
+    assert captured == {INPUT: [ROSES], OUTPUT: [answer("Tulips.")]}
 
 
 def test_a_stream(chat: Callable[..., Any], server: FakeOpenAI, content: Any) -> None:
     """The chunks of a stream are one answer."""
     server.script(Reply("Tulips and roses."))
     list(chat(stream_usage=True).stream("玫瑰? 🌹"))
-    said = content("chat gpt-4o-mini")
-    assert said == {INPUT: [ROSES], OUTPUT: [answer("Tulips and roses.")]}
+    captured = content("chat gpt-4o-mini")
+    assert captured == {INPUT: [ROSES], OUTPUT: [answer("Tulips and roses.")]}
 
 
 def test_a_stream_that_is_left(
@@ -123,8 +123,8 @@ def test_tool_calls_and_definitions(
     call = ToolCall("price", {"of": "rose"}, id="c1")
     server.script(Reply(tool_calls=(call,)))
     list(chat().bind_tools([price]).stream("玫瑰? 🌹"))
-    said = content("chat gpt-4o-mini")
-    (definition,) = said["gen_ai.tool.definitions"]
+    captured = content("chat gpt-4o-mini")
+    (definition,) = captured["gen_ai.tool.definitions"]
     assert (definition["name"], definition["description"]) == (
         "price",
         "Tell the price of a flower.",
@@ -136,7 +136,7 @@ def test_tool_calls_and_definitions(
         "name": "price",
         "arguments": {"of": "rose"},
     }
-    assert said[OUTPUT] == [
+    assert captured[OUTPUT] == [
         {"role": "assistant", "parts": [part], "finish_reason": "tool_call"}
     ]
 
@@ -148,8 +148,8 @@ def test_the_responses_api(
     """The Responses API has the same content in content blocks."""
     server.script(Reply("Tulips."))
     chat(use_responses_api=True).invoke("玫瑰? 🌹")
-    said = content("chat gpt-4o-mini")
-    assert said == {INPUT: [ROSES], OUTPUT: [answer("Tulips.")]}
+    captured = content("chat gpt-4o-mini")
+    assert captured == {INPUT: [ROSES], OUTPUT: [answer("Tulips.")]}
 
 
 @pytest.mark.slow
@@ -157,7 +157,7 @@ async def test_concurrent_calls(
     chat: Callable[..., Any], server: FakeOpenAI, telemetry: Capture
 ) -> None:
     """Each of a hundred concurrent calls has its own question and answer."""
-    server.when(lambda _: True, lambda asked: Reply(f"Answer to {asked.text}"))
+    server.when(lambda _: True, lambda question: Reply(f"Answer to {question.text}"))
     model = chat()
     await asyncio.gather(*(model.ainvoke(f"Question {n}") for n in range(100)))
     pairs = [
@@ -168,7 +168,9 @@ async def test_concurrent_calls(
         for span in telemetry.spans
     ]
     assert len(pairs) == 100
-    assert {said for _, said in pairs} == {f"Answer to {asked}" for asked, _ in pairs}
+    assert {answered for _, answered in pairs} == {
+        f"Answer to {question}" for question, _ in pairs
+    }
 
 
 @tool
@@ -224,12 +226,12 @@ def test_an_agent(
         {"messages": [HumanMessage("玫瑰? 🌹")]},
         {"callbacks": [telemetry.handler]},
     )
-    said = content("invoke_agent shop")
-    assert said[INPUT] == [ROSES]
-    assert said[OUTPUT] == [{**answer("Three."), "name": "shop"}]
+    captured = content("invoke_agent shop")
+    assert captured[INPUT] == [ROSES]
+    assert captured[OUTPUT] == [{**answer("Three."), "name": "shop"}]
     kind = [{"type": "text", "content": "Be kind."}]
-    assert said["gen_ai.system_instructions"] == kind
-    assert [each["name"] for each in said["gen_ai.tool.definitions"]] == ["price"]
+    assert captured["gen_ai.system_instructions"] == kind
+    assert [each["name"] for each in captured["gen_ai.tool.definitions"]] == ["price"]
 
 
 def test_a_workflow(telemetry: Capture, content: Any) -> None:
@@ -242,7 +244,7 @@ def test_a_workflow(telemetry: Capture, content: Any) -> None:
     graph.add_edge("find", END)
     flow = graph.compile(name="flow")
     flow.invoke({"of": "roses"}, {"callbacks": [telemetry.handler]})
-    said = content("invoke_workflow flow")
+    captured = content("invoke_workflow flow")
     part = {"type": "state", "content": {"of": "roses"}}
-    assert said[INPUT] == [{"role": "user", "parts": [part]}]
-    assert said[OUTPUT][0]["parts"][0]["content"]["found"] == "three roses"
+    assert captured[INPUT] == [{"role": "user", "parts": [part]}]
+    assert captured[OUTPUT][0]["parts"][0]["content"]["found"] == "three roses"

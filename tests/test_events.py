@@ -52,7 +52,7 @@ class Signals:
     @property
     def events(self) -> list[Any]:
         """The events so far."""
-        return [said.log_record for said in self._logs.get_finished_logs()]
+        return [log.log_record for log in self._logs.get_finished_logs()]
 
     @property
     def spans(self) -> tuple[Any, ...]:

@@ -68,12 +68,12 @@ def config(telemetry: Capture, thread: str = "t") -> Any:
     }
 
 
-async def call(graph: Any, given: Any, about: Any, way: str) -> list[str]:
+async def call(graph: Any, state: Any, about: Any, way: str) -> list[str]:
     """Run a graph in one of its ways; return its nodes' tasks in their order."""
     if way == "sync":
-        events = list(graph.stream(given, about, stream_mode="debug", subgraphs=True))
+        events = list(graph.stream(state, about, stream_mode="debug", subgraphs=True))
     else:
-        stream = graph.astream(given, about, stream_mode="debug", subgraphs=True)
+        stream = graph.astream(state, about, stream_mode="debug", subgraphs=True)
         events = [event async for event in stream]
     return [event["payload"]["name"] for _, event in events if event["type"] == "task"]
 

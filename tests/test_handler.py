@@ -156,12 +156,12 @@ def test_only_strict_lets_langchain_raise(*, strict: bool) -> None:
 def test_disabled_sdk_switches_all_off() -> None:
     """With OTEL_SDK_DISABLED there are no spans and no counts."""
     with capture(Settings(sdk_disabled=True)) as telemetry:
-        given = config(telemetry)
-        FakeChatModel().invoke("?", given)
-        FakeTextModel().invoke("?", given)
-        Garden().invoke("?", given)
-        florist.invoke({"flower": "roses"}, given)
-        RunnableLambda(str).invoke("?", given)
+        options = config(telemetry)
+        FakeChatModel().invoke("?", options)
+        FakeTextModel().invoke("?", options)
+        Garden().invoke("?", options)
+        florist.invoke({"flower": "roses"}, options)
+        RunnableLambda(str).invoke("?", options)
         assert telemetry.spans == []
         assert telemetry.value(OPERATIONS) == 0
 
@@ -182,13 +182,13 @@ def test_copies_are_the_same_handler(telemetry: Capture) -> None:
 
 def start_and_end(telemetry: Capture) -> dict[str, Callable[[], Any]]:
     """Return a way to make one run of each kind."""
-    given = config(telemetry)
+    options = config(telemetry)
     return {
-        "chat fake-model": lambda: FakeChatModel().invoke("?", given),
-        "text_completion fake-model": lambda: FakeTextModel().invoke("?", given),
-        "execute_tool florist": lambda: florist.invoke({"flower": "roses"}, given),
-        "retrieval Garden": lambda: Garden().invoke("?", given),
-        "wrap": lambda: RunnableLambda(str, name="wrap").invoke("?", given),
+        "chat fake-model": lambda: FakeChatModel().invoke("?", options),
+        "text_completion fake-model": lambda: FakeTextModel().invoke("?", options),
+        "execute_tool florist": lambda: florist.invoke({"flower": "roses"}, options),
+        "retrieval Garden": lambda: Garden().invoke("?", options),
+        "wrap": lambda: RunnableLambda(str, name="wrap").invoke("?", options),
     }
 
 
@@ -222,13 +222,13 @@ def test_each_kind_of_run_may_fail(telemetry: Capture) -> None:
         """Fail."""
         raise LookupError
 
-    given = config(telemetry)
+    options = config(telemetry)
     calls: list[Callable[[], Any]] = [
-        lambda: FakeChatModel(error=LookupError()).invoke("?", given),
-        lambda: FakeTextModel(error=LookupError()).invoke("?", given),
-        lambda: wilted.invoke({}, given),
-        lambda: Garden().invoke("weeds", given),
-        lambda: RunnableLambda(fail).invoke("?", given),
+        lambda: FakeChatModel(error=LookupError()).invoke("?", options),
+        lambda: FakeTextModel(error=LookupError()).invoke("?", options),
+        lambda: wilted.invoke({}, options),
+        lambda: Garden().invoke("weeds", options),
+        lambda: RunnableLambda(fail).invoke("?", options),
     ]
     for call in calls:
         with pytest.raises(LookupError):
@@ -242,13 +242,13 @@ def test_each_kind_of_run_may_fail(telemetry: Capture) -> None:
 
 async def test_one_class_serves_async_code(telemetry: Capture) -> None:
     """The same handler, called inline, in async code."""
-    given = config(telemetry)
+    options = config(telemetry)
     await asyncio.gather(
-        FakeChatModel().ainvoke("?", given),
-        FakeTextModel().ainvoke("?", given),
-        florist.ainvoke({"flower": "roses"}, given),
-        Garden().ainvoke("?", given),
-        RunnableLambda(str, name="wrap").ainvoke("?", given),
+        FakeChatModel().ainvoke("?", options),
+        FakeTextModel().ainvoke("?", options),
+        florist.ainvoke({"flower": "roses"}, options),
+        Garden().ainvoke("?", options),
+        RunnableLambda(str, name="wrap").ainvoke("?", options),
     )
     assert sorted(span["name"] for span in telemetry.spans) == sorted(
         start_and_end(telemetry)
@@ -266,13 +266,13 @@ async def test_each_kind_of_run_may_fail_in_async_code(telemetry: Capture) -> No
         """Fail."""
         raise LookupError
 
-    given = config(telemetry)
+    options = config(telemetry)
     failures = await asyncio.gather(
-        FakeChatModel(error=LookupError()).ainvoke("?", given),
-        FakeTextModel(error=LookupError()).ainvoke("?", given),
-        wilted.ainvoke({}, given),
-        Garden().ainvoke("weeds", given),
-        RunnableLambda(fail).ainvoke("?", given),
+        FakeChatModel(error=LookupError()).ainvoke("?", options),
+        FakeTextModel(error=LookupError()).ainvoke("?", options),
+        wilted.ainvoke({}, options),
+        Garden().ainvoke("weeds", options),
+        RunnableLambda(fail).ainvoke("?", options),
         return_exceptions=True,
     )
     assert {type(failure) for failure in failures} == {LookupError}
@@ -415,9 +415,9 @@ async def test_token_is_taken_by_position_and_by_name(
     )
     (run,) = await started if inspect.isawaitable(started) else started
     for _ in range(3):
-        told = run.on_llm_new_token("rose")
-        if inspect.isawaitable(told):
-            await told
+        returned = run.on_llm_new_token("rose")
+        if inspect.isawaitable(returned):
+            await returned
     ended = run.on_llm_end(None)
     if inspect.isawaitable(ended):
         await ended

@@ -130,7 +130,7 @@ def test_answers_that_are_not_given_back_are_reserved(
 
 
 @pytest.mark.parametrize(
-    ("known", "asked"),
+    ("known", "question"),
     [
         ("international cooperation ", "a b c d "),
         ("internationalization ", "rose tulip "),
@@ -140,7 +140,7 @@ def test_answers_that_are_not_given_back_are_reserved(
     ],
 )
 def test_what_was_learned_is_not_taken_for_another_kind(
-    chat: Callable[..., Any], server: FakeOpenAI, known: str, asked: str
+    chat: Callable[..., Any], server: FakeOpenAI, known: str, question: str
 ) -> None:
     """A ratio learned from one kind of text is not applied to another kind."""
     server.when(lambda _: True, lambda got: Reply(usage=Tokens(size(got.text), 10)))
@@ -148,9 +148,9 @@ def test_what_was_learned_is_not_taken_for_another_kind(
     with track_usage():
         for _ in range(4):
             llm.invoke(known * 60)
-    limit = (size(asked * 60) + 10) * 5 + 9
+    limit = (size(question * 60) + 10) * 5 + 9
     with track_usage(max_tokens=limit) as usage:
-        answers = asyncio.run(at_once(20, lambda: llm.ainvoke(asked * 60)))
+        answers = asyncio.run(at_once(20, lambda: llm.ainvoke(question * 60)))
     assert 0 < usage.total_tokens <= limit
     assert refusals(answers) == usage.refused >= 15
 
@@ -450,8 +450,8 @@ def test_retry_middleware_of_agents_makes_no_call_of_a_refusal(
         return agent.invoke({"messages": [("user", "x")]})["messages"][-1].text
 
     with track_usage(max_tokens=10) as usage:
-        said = ask(ModelRetryMiddleware(initial_delay=0))
-    assert said.startswith("Model call failed after 3 attempts with BudgetExceeded")
+        answer = ask(ModelRetryMiddleware(initial_delay=0))
+    assert answer.startswith("Model call failed after 3 attempts with BudgetExceeded")
     assert usage.refused == 3
     for middleware, refused in (
         (ModelRetryMiddleware(retry_on=(ConnectionError,)), 1),
@@ -476,12 +476,12 @@ def test_a_refusal_does_not_look_like_a_call(
     root, made, refused = sorted(telemetry.spans, key=lambda span: span["start_ns"])
     assert (made["kind"], refused["kind"]) == ("CLIENT", "INTERNAL")
     assert refused["attributes"]["error.type"] == "BudgetExceeded"
-    said = {
+    ours = {
         name.removeprefix("otel_callbacks."): value
         for name, value in refused["attributes"].items()
         if "budget" in name
     }
-    assert said == {
+    assert ours == {
         "budget": "calls",
         "budget_limit": 1.0,
         "budget_spent": 1.0,
@@ -491,12 +491,12 @@ def test_a_refusal_does_not_look_like_a_call(
     assert root["attributes"]["otel_callbacks.calls"] == 1
 
 
-@pytest.mark.parametrize("asked", ["rrrtl", "rtrtl", "rrtrl"])
-def test_answers_of_a_cache_are_no_calls(telemetry: Capture, asked: str) -> None:
+@pytest.mark.parametrize("method", ["rrrtl", "rtrtl", "rrtrl"])
+def test_answers_of_a_cache_are_no_calls(telemetry: Capture, method: str) -> None:
     """Cache hits do not count towards a limit of calls."""
     cached: Any = FakeChatModel(cache=InMemoryCache(), callbacks=[telemetry.handler])
     with track_usage(max_calls=3) as usage:
-        for question in asked:
+        for question in method:
             cached.invoke(question)
         with pytest.raises(BudgetExceeded, match="3 of 3 calls spent"):
             cached.invoke("another")
@@ -650,11 +650,11 @@ def test_bind_sees_what_runs_later(server: FakeOpenAI) -> None:
         empty = contextvars.Context()
         list(empty.run(usage.bind(llm.stream), "Roses?"))
         assert usage.call_count == 1
-        asked: Any = empty.run(usage.bind(questions))
-        empty.run(next, asked)
-        assert empty.run(asked.send, 7) == 7
-        assert asked.gi_frame is not None
-        asked.close()
+        bound: Any = empty.run(usage.bind(questions))
+        empty.run(next, bound)
+        assert empty.run(bound.send, 7) == 7
+        assert bound.gi_frame is not None
+        bound.close()
         assert usage.call_count == 2
         empty.run(asyncio.run, later())
         assert usage.call_count == 7
@@ -703,7 +703,7 @@ def test_a_bound_async_generator_is_one() -> None:
 
     bound = track_usage().bind(echo)
 
-    async def asked() -> None:
+    async def send_and_throw() -> None:
         stream: Any = bound(1)
         assert [await anext(stream), await stream.asend(2)] == [1, 2]
         assert await stream.athrow(ValueError) == 0
@@ -714,7 +714,7 @@ def test_a_bound_async_generator_is_one() -> None:
         await stream.aclose()
 
     assert inspect.isasyncgenfunction(bound)
-    asyncio.run(asked())
+    asyncio.run(send_and_throw())
     assert log == [2, 0, 0, 3]
 
 

@@ -144,7 +144,7 @@ def test_every_kind_of_run_has_its_span(telemetry: Capture) -> None:
     """Spans of text models, chains, tools and retrievers are kept too."""
     for run in (
         FakeTextModel(usage=_USAGE),
-        RunnableLambda(lambda said: said),
+        RunnableLambda(lambda value: value),
         _price,
         _Shelf(),
     ):

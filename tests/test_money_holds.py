@@ -71,8 +71,8 @@ class App:
         self.server = server
         self.config: Any = {"callbacks": [handler]}
         self.handler = handler
-        # What the provider has told the app; what it has kept to itself.
-        self.told: list[Tokens] = []
+        # What the provider reported to the app, and what it did not report.
+        self.reported: list[Tokens] = []
         self.refused = 0
         self._retries = 0
         server.when(lambda _: True, self._reply)
@@ -93,7 +93,7 @@ class App:
             usage = Tokens(len(words), 0)
         if kind == "silent":
             return Reply(usage=usage, send_usage=False)
-        self.told.append(usage)
+        self.reported.append(usage)
         if kind == "schema":
             return Reply('{"flowers": []}', usage=usage)
         return Reply(usage=usage)
@@ -155,9 +155,9 @@ class App:
             await llm.ainvoke(question, config=self.config)
 
     async def _cancelled(self, llm: Any, question: str, _: Any) -> None:
-        before = self.asked("cancelled")
+        before = self.requested("cancelled")
         task = asyncio.ensure_future(llm.ainvoke(question, config=self.config))
-        while not task.done() and self.asked("cancelled") == before:
+        while not task.done() and self.requested("cancelled") == before:
             await asyncio.sleep(0.005)
         task.cancel()
         ended: tuple[Any, ...] = await asyncio.gather(task, return_exceptions=True)
@@ -183,7 +183,7 @@ class App:
         traced = TracedEmbeddings(models["embeddings"], handler=self.handler)
         await traced.aembed_query(question)
 
-    def asked(self, kind: str) -> int:
+    def requested(self, kind: str) -> int:
         """Count the requests of a kind."""
         return sum(one.text.startswith(kind) for one in self.server.requests)
 
@@ -237,10 +237,13 @@ def test_what_is_spent_is_known_and_within_the_limit(
         assert usage.total_tokens + usage.assumed_tokens <= limit
         assert usage.refused == app.refused
         assert is_all_free(usage)
-        told = sum(one.input for one in app.told), sum(one.output for one in app.told)
-        assert (usage.input_tokens, usage.output_tokens) == told
-        assert_counters(telemetry, usage, told)
-        assert_spans(telemetry, usage, told)
+        reported = (
+            sum(one.input for one in app.reported),
+            sum(one.output for one in app.reported),
+        )
+        assert (usage.input_tokens, usage.output_tokens) == reported
+        assert_counters(telemetry, usage, reported)
+        assert_spans(telemetry, usage, reported)
     # Each call that was made, and none that was refused.
     saved = usage.by_outcome.get("cache_hit")
     made = usage.call_count - (saved.calls if saved else 0)
@@ -251,9 +254,9 @@ def test_what_is_spent_is_known_and_within_the_limit(
         assert len(server.requests) == made
 
 
-def assert_counters(telemetry: Capture, usage: Any, told: tuple[int, int]) -> None:
+def assert_counters(telemetry: Capture, usage: Any, reported: tuple[int, int]) -> None:
     """Hold the series against the calls that were made."""
-    for kind, tokens in zip(("input", "output"), told, strict=True):
+    for kind, tokens in zip(("input", "output"), reported, strict=True):
         assert telemetry.value(TOKENS, gen_ai_token_type=kind) == tokens
     assert telemetry.value(COST) == pytest.approx(usage.cost_usd, rel=1e-9)
     assert telemetry.value("otel_callbacks_budget_exceeded_total") == usage.refused
@@ -267,7 +270,7 @@ def assert_counters(telemetry: Capture, usage: Any, told: tuple[int, int]) -> No
     assert unpriced == usage.unpriced_tokens
 
 
-def assert_spans(telemetry: Capture, usage: Any, told: tuple[int, int]) -> None:
+def assert_spans(telemetry: Capture, usage: Any, reported: tuple[int, int]) -> None:
     """Hold the spans against the calls that were made."""
     sums: Counter[str] = Counter()
     for span in telemetry.spans:
@@ -279,7 +282,7 @@ def assert_spans(telemetry: Capture, usage: Any, told: tuple[int, int]) -> None:
                     if name in _SUMMED
                 }
             )
-    assert (sums[_SUMMED[0]], sums[_SUMMED[1]]) == told
+    assert (sums[_SUMMED[0]], sums[_SUMMED[1]]) == reported
     assert sums[_SUMMED[2]] == pytest.approx(usage.cost_usd, rel=1e-9)
     refused = [span for span in telemetry.spans if "otel_callbacks.budget" in str(span)]
     assert len(refused) == usage.refused

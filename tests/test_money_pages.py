@@ -59,8 +59,8 @@ def test_the_first_example_prints_what_stands_beside_it(
     chain: Any = RunnableLambda(lambda text: [model.invoke(text) for model in models])
     _run(example, chain=chain)
     lines = capsys.readouterr().out.splitlines()
-    (said,) = re.findall(r"print\(usage\)  # (.+)", example)
-    assert lines[0] == said
+    (documented,) = re.findall(r"print\(usage\)  # (.+)", example)
+    assert lines[0] == documented
     assert any(line.startswith("508 ") for line in lines), lines
 
 
@@ -80,14 +80,14 @@ def test_the_price_file_of_the_page_is_read(tmp_path: Path) -> None:
     path.write_text(_blocks(_PRICES, "toml")[0], "utf-8")
     file = PriceFile.read(str(path))
     day = datetime(2026, 1, 1, tzinfo=UTC)
-    asked = "openai", "llm.example", 443, "qwen-plus"
-    rates = file.find(*asked, day)
+    call = "openai", "llm.example", 443, "qwen-plus"
+    rates = file.find(*call, day)
     assert rates is not None
     assert {kind: tiers[0] for kind, tiers in rates.prices.items()} == {
         kind: (0, Decimal(price))
         for kind, price in (("input", "0.4"), ("output", "1.2"), ("cache_read", "0.04"))
     }
-    assert file.find(*asked, datetime(2025, 12, 31, 23, tzinfo=UTC)) is None
+    assert file.find(*call, datetime(2025, 12, 31, 23, tzinfo=UTC)) is None
     assert file.seller("other", "gateway.example", 443) == ("openai", "")
 
 
@@ -128,8 +128,8 @@ _NUMBERS: Final[dict[str, Callable[[], float]]] = {
 @pytest.mark.parametrize("pattern", _NUMBERS)
 def test_a_number_of_the_page_is_the_one_of_the_code(pattern: str) -> None:
     """The page's numbers of reservations and limits equal the code's."""
-    (said,) = re.findall(pattern, " ".join(_ACCOUNTING.split()))
-    assert int(said.replace(",", "")) == _NUMBERS[pattern]()
+    (documented,) = re.findall(pattern, " ".join(_ACCOUNTING.split()))
+    assert int(documented.replace(",", "")) == _NUMBERS[pattern]()
 
 
 def test_numbers_in_words() -> None:
@@ -141,8 +141,8 @@ def test_numbers_in_words() -> None:
         (r"kinds of text and (\w+) tokenizers", len(next(iter(_COUNTS.values()))) - 1),
         (r"generates (\w+) kinds of traffic", len(KINDS)),
     ):
-        (said,) = re.findall(pattern, " ".join(_ACCOUNTING.split()))
-        assert words[said] == number
+        (documented,) = re.findall(pattern, " ".join(_ACCOUNTING.split()))
+        assert words[documented] == number
 
 
 def test_limits_of_a_price_file() -> None:

@@ -233,7 +233,7 @@ def use_everything(handler: OTelCallbackHandler, server: FakeOpenAI) -> None:
     model = ChatOpenAI(model="gpt-4o-mini", stream_usage=True, **options)
     picture = f"data:image/png;base64,{PICTURE}"
     url = f"https://{NEVER['user of a URL']}@shop.example/a.png"
-    said: list[Any] = [
+    messages: list[Any] = [
         SystemMessage(CONTENT["system"]),
         HumanMessage(
             [
@@ -266,9 +266,9 @@ def use_everything(handler: OTelCallbackHandler, server: FakeOpenAI) -> None:
     answer = Reply(CONTENT["completion"])
     call = ToolCall("price", {"of": CONTENT["argument"]})
     server.script(answer, answer, Reply(tool_calls=(call,)), answer)
-    model.invoke(said, config, user=NEVER["parameter"], tools=tools)
-    list(model.stream(said, config))
-    asyncio.run(model.ainvoke(said, config))
+    model.invoke(messages, config, user=NEVER["parameter"], tools=tools)
+    list(model.stream(messages, config))
+    asyncio.run(model.ainvoke(messages, config))
     text = OpenAI(model="gpt-3.5-turbo-instruct", **options)
     text.invoke(CONTENT["prompt"], config)
     server.script(
@@ -276,9 +276,9 @@ def use_everything(handler: OTelCallbackHandler, server: FakeOpenAI) -> None:
         Reply(CONTENT["completion"], fault="drop", after_chunks=3),
     )
     with contextlib.suppress(Exception):
-        model.invoke(said, config)
+        model.invoke(messages, config)
     with contextlib.suppress(Exception):
-        list(model.stream(said, config))
+        list(model.stream(messages, config))
     config = {**config, "callbacks": [handler]}
     price.invoke({"of": CONTENT["argument"]}, config)
     with contextlib.suppress(ValueError):

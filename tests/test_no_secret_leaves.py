@@ -111,15 +111,15 @@ def answer(secret: str) -> LLMResult:
         *("model_name", "model", "id", "finish_reason", "stop_reason", "status"),
         *("service_tier", "system_fingerprint", "model_provider", "object"),
     )
-    said: dict[str, Any] = {**dict.fromkeys(names, secret), "headers": {"k": secret}}
+    details: dict[str, Any] = {**dict.fromkeys(names, secret), "headers": {"k": secret}}
     message = AIMessage(
         secret,
         id=secret,
-        response_metadata=said,
+        response_metadata=details,
         usage_metadata={"input_tokens": 3, "output_tokens": 2, "total_tokens": 5},
     )
-    generation = ChatGeneration(message=message, generation_info=dict(said))
-    return LLMResult(generations=[[generation]], llm_output=dict(said))
+    generation = ChatGeneration(message=message, generation_info=dict(details))
+    return LLMResult(generations=[[generation]], llm_output=dict(details))
 
 
 def use(handler: OTelCallbackHandler, secret: str) -> None:
@@ -130,15 +130,17 @@ def use(handler: OTelCallbackHandler, secret: str) -> None:
         "name": secret,
     }
     model = {"invocation_params": parameters(secret), "options": parameters(secret)}
-    said = serialized(secret)
+    document = serialized(secret)
     root = uuid4()
     handler.on_chain_start(None, {secret: secret}, run_id=root, **about)
     ids = [uuid4() for _ in range(9)]
     inside: dict[str, Any] = {"parent_run_id": root, **about}
     messages = [[HumanMessage(secret, name=secret, id=secret)]]
     for run_id in ids[:3]:
-        handler.on_chat_model_start(said, messages, run_id=run_id, **inside, **model)
-    handler.on_llm_start(said, [secret], run_id=ids[3], **inside, **model)
+        handler.on_chat_model_start(
+            document, messages, run_id=run_id, **inside, **model
+        )
+    handler.on_llm_start(document, [secret], run_id=ids[3], **inside, **model)
     handler.on_llm_new_token(secret, run_id=ids[0])
     handler.on_llm_end(answer(secret), run_id=ids[0])
     handler.on_llm_error(PlantedError(secret), run_id=ids[1], response=answer(secret))
@@ -146,20 +148,20 @@ def use(handler: OTelCallbackHandler, secret: str) -> None:
     handler.on_llm_end(answer(secret), run_id=ids[3])
     for run_id in ids[4:6]:
         handler.on_tool_start(
-            said, secret, run_id=run_id, tool_call_id=secret, **inside
+            document, secret, run_id=run_id, tool_call_id=secret, **inside
         )
     handler.on_tool_end(secret, run_id=ids[4])
     handler.on_tool_error(PlantedError(secret), run_id=ids[5])
     for run_id in ids[6:8]:
-        handler.on_retriever_start(said, secret, run_id=run_id, **inside)
+        handler.on_retriever_start(document, secret, run_id=run_id, **inside)
     handler.on_retriever_end([Document(secret)], run_id=ids[6])
     handler.on_retriever_error(PlantedError(secret), run_id=ids[7])
-    handler.on_chain_start(said, secret, run_id=ids[8], **inside)
+    handler.on_chain_start(document, secret, run_id=ids[8], **inside)
     handler.on_chain_error(PlantedError(secret), run_id=ids[8])
     handler.on_chain_end({secret: secret}, run_id=root)
     # An end that nothing started, an id that is none.
     handler.on_llm_end(answer(secret), run_id=uuid4())
-    handler.on_chain_start(said, secret, run_id=secret, **about)  # type: ignore[arg-type]
+    handler.on_chain_start(document, secret, run_id=secret, **about)  # type: ignore[arg-type]
 
 
 @pytest.fixture

@@ -206,9 +206,9 @@ def test_wrong_value_is_refused_by_name(
     assert from_environment.value.variable == variable
     assert from_environment.value.value == text
     assert from_environment.value.allowed == allowed
-    given: dict[str, Any] = {field: text}
+    arguments: dict[str, Any] = {field: text}
     with pytest.raises(SettingError) as from_argument:
-        Settings(**given)
+        Settings(**arguments)
     assert from_argument.value.variable == variable
     assert from_argument.value.allowed == allowed
 
@@ -236,9 +236,9 @@ def test_wrong_argument_is_refused_by_name(
     field: str, value: Any, message: str
 ) -> None:
     """In code, text is not accepted for a number or a flag."""
-    given = {field: value}
+    arguments = {field: value}
     with pytest.raises(SettingError) as refused:
-        Settings(**given)
+        Settings(**arguments)
     assert str(refused.value) == message
 
 

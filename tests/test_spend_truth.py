@@ -37,49 +37,49 @@ class Exchange(NamedTuple):
 
     model: str
     outcome: str
-    given: int = 0
-    taken: int = 0
+    inputs: int = 0
+    outputs: int = 0
     cached: int = 0
     reasoning: int = 0
 
 
-def price_of(model: str, given: int, taken: int, cached: int) -> Decimal:
+def price_of(model: str, inputs: int, outputs: int, cached: int) -> Decimal:
     """Return what genai-prices says that tokens cost."""
     usage = genai_prices.Usage(
-        input_tokens=given, output_tokens=taken, cache_read_tokens=cached
+        input_tokens=inputs, output_tokens=outputs, cache_read_tokens=cached
     )
     return genai_prices.calc_price(usage, model, provider_id="openai").total_price
 
 
-def tokens_by_outcome(said: list[Exchange]) -> dict[str, tuple[int, int, int]]:
+def tokens_by_outcome(calls: list[Exchange]) -> dict[str, tuple[int, int, int]]:
     """Return calls, tokens in and tokens out by outcome."""
     sums: Counter[tuple[str, int]] = Counter()
-    for one in said:
-        for place, amount in enumerate((1, one.given, one.taken)):
+    for one in calls:
+        for place, amount in enumerate((1, one.inputs, one.outputs)):
             sums[one.outcome, place] += amount
-    outcomes = {one.outcome for one in said}
+    outcomes = {one.outcome for one in calls}
     return {name: tuple(sums[name, at] for at in range(3)) for name in outcomes}  # type: ignore[misc]
 
 
 def shape(chance: random.Random) -> tuple[Any, tuple[int, int, int, int]]:
     """Return a usage of some shape, and its tokens in, out, cached and reasoning."""
-    given, taken = chance.randint(0, 900), chance.randint(0, 400)
-    cached, reasoning = chance.randint(0, given), chance.randint(0, taken)
+    inputs, outputs = chance.randint(0, 900), chance.randint(0, 400)
+    cached, reasoning = chance.randint(0, inputs), chance.randint(0, outputs)
     usage: dict[str, Any] = {
-        "input_tokens": given,
-        "output_tokens": taken,
-        "total_tokens": given + taken,
+        "input_tokens": inputs,
+        "output_tokens": outputs,
+        "total_tokens": inputs + outputs,
     }
     kind = chance.randrange(4)
     if kind == 0:
         return None, (0, 0, 0, 0)
     if kind == 1:
-        return usage, (given, taken, 0, 0)
+        return usage, (inputs, outputs, 0, 0)
     usage["input_token_details"] = {"cache_read": cached}
     if kind == 2:
-        return usage, (given, taken, cached, 0)
+        return usage, (inputs, outputs, cached, 0)
     usage["output_token_details"] = {"reasoning": reasoning}
-    return usage, (given, taken, cached, reasoning)
+    return usage, (inputs, outputs, cached, reasoning)
 
 
 async def one_call(chance: random.Random, handlers: list[Any], number: int) -> Exchange:
@@ -180,27 +180,32 @@ def test_each_token_without_sockets(telemetry: Capture) -> None:
     with track_usage() as usage:
         raw = asyncio.run(traffic())
         assert_all_ended(telemetry)
-    said: list[Exchange] = []
+    exchanges: list[Exchange] = []
     for one in raw:
         if one.outcome.startswith("ok of"):
             more = int(one.outcome[-1]) - 1
-            said += [one._replace(outcome="ok"), *([Exchange(one.model, "ok")] * more)]
+            exchanges += [
+                one._replace(outcome="ok"),
+                *([Exchange(one.model, "ok")] * more),
+            ]
         elif one.outcome == "cached":
-            said += [one._replace(outcome="ok"), one._replace(outcome="cache_hit")]
+            exchanges += [one._replace(outcome="ok"), one._replace(outcome="cache_hit")]
         else:
-            said.append(one)
-    assert_agreement(telemetry, usage, said)
-    paid = [one for one in said if one.outcome == "ok"]
+            exchanges.append(one)
+    assert_agreement(telemetry, usage, exchanges)
+    paid = [one for one in exchanges if one.outcome == "ok"]
     # No input beside output is doubt, and no number to multiply a price with.
-    sure = [one for one in paid if one.model in MODELS and (one.given or not one.taken)]
+    sure = [
+        one for one in paid if one.model in MODELS and (one.inputs or not one.outputs)
+    ]
     costs = [price_of(one.model, *one[2:5]) for one in sure]
-    unpriced = sum(one.given + one.taken for one in paid if one not in sure)
+    unpriced = sum(one.inputs + one.outputs for one in paid if one not in sure)
     assert usage.unpriced_tokens == unpriced > 0
     assert usage.cost == sum(costs)
     assert telemetry.value(COST) == pytest.approx(float(sum(costs)), rel=1e-9)
     assert usage.totals.details["cache_read"] == sum(one.cached for one in paid)
     assert usage.totals.details["reasoning"] == sum(one.reasoning for one in paid)
-    assert {one.outcome for one in said} == {
+    assert {one.outcome for one in exchanges} == {
         *("ok", "error", "cancelled", "abandoned", "cache_hit")
     }
 
@@ -211,31 +216,31 @@ def assert_all_ended(telemetry: Capture) -> None:
 
 
 def assert_agreement(
-    telemetry: Capture, usage: TrackedUsage, said: list[Exchange]
+    telemetry: Capture, usage: TrackedUsage, exchanges: list[Exchange]
 ) -> None:
     """Hold the series and the account against what was said, by outcome."""
-    for outcome, (calls, given, taken) in tokens_by_outcome(said).items():
+    for outcome, (calls, inputs, outputs) in tokens_by_outcome(exchanges).items():
         totals = usage.by_outcome[outcome]
         assert totals.calls == calls, outcome
         counted = telemetry.value("otel_callbacks_operations_total", outcome=outcome)
         assert counted == calls, outcome
         if outcome == "cache_hit":
-            assert totals.saved_tokens == given + taken
+            assert totals.saved_tokens == inputs + outputs
             assert telemetry.value(TOKENS, outcome=outcome) == 0
             continue
-        assert (totals.input_tokens, totals.output_tokens) == (given, taken), outcome
-        for kind, tokens in (("input", given), ("output", taken)):
+        assert (totals.input_tokens, totals.output_tokens) == (inputs, outputs), outcome
+        for kind, tokens in (("input", inputs), ("output", outputs)):
             labels = {"outcome": outcome, "gen_ai_token_type": kind}
             assert telemetry.value(TOKENS, **labels) == tokens, labels
-    assert usage.call_count == len(said)
+    assert usage.call_count == len(exchanges)
 
 
 def reply_to(received: Received) -> Reply:
     """Answer by what the question says: so many tokens, or a failure."""
-    kind, given, taken, cached = received.text.split()[:4]
+    kind, inputs, outputs, cached = received.text.split()[:4]
     if kind == "fail":
         return Reply.failing(400)
-    return Reply(usage=Tokens(int(given), int(taken), int(cached)))
+    return Reply(usage=Tokens(int(inputs), int(outputs), int(cached)))
 
 
 @pytest.mark.slow
@@ -255,10 +260,10 @@ def test_each_token_over_sockets(
     room = asyncio.Semaphore(AT_ONCE)
 
     async def call(number: int) -> Decimal:
-        given, taken = chance.randint(1, 900), chance.randint(1, 400)
-        cached = chance.randint(0, given)
+        inputs, outputs = chance.randint(1, 900), chance.randint(1, 400)
+        cached = chance.randint(0, inputs)
         model, how = number % 2, chance.randrange(6)
-        question = f"ask {given} {taken} {cached}"
+        question = f"ask {inputs} {outputs} {cached}"
         async with room:
             if how == 0:
                 with pytest.raises(Exception, match="400"):
@@ -272,10 +277,10 @@ def test_each_token_over_sockets(
                     pass
             elif how == 3:
                 await plain.ainvoke(question)
-                return price_of("gpt-3.5-turbo-instruct", given, taken, 0)
+                return price_of("gpt-3.5-turbo-instruct", inputs, outputs, 0)
             else:
                 await whole[model].ainvoke(question)
-        return price_of(MODELS[model], given, taken, cached)
+        return price_of(MODELS[model], inputs, outputs, cached)
 
     async def traffic() -> list[Decimal]:
         return await asyncio.gather(*(call(number) for number in range(OVER_SOCKETS)))

@@ -42,13 +42,13 @@ def agraph_of(model: Any) -> Any:
 
 def flowed(telemetry: Capture) -> dict[str, Any]:
     """Assert that there was one call with chunks; return its attributes."""
-    said: dict[str, Any] = telemetry.span(CHAT)["attributes"]
-    assert said["gen_ai.request.stream"] is True
-    assert said["otel_callbacks.chunk_count"] > 3
-    assert said["gen_ai.response.time_to_first_chunk"] > 0
-    assert said["otel_callbacks.chunks_per_second"] > 0
-    assert said["otel_callbacks.longest_chunk_gap"] > 0
-    return said
+    attributes: dict[str, Any] = telemetry.span(CHAT)["attributes"]
+    assert attributes["gen_ai.request.stream"] is True
+    assert attributes["otel_callbacks.chunk_count"] > 3
+    assert attributes["gen_ai.response.time_to_first_chunk"] > 0
+    assert attributes["otel_callbacks.chunks_per_second"] > 0
+    assert attributes["otel_callbacks.longest_chunk_gap"] > 0
+    return attributes
 
 
 @pytest.mark.recent
@@ -63,9 +63,9 @@ async def test_astream_events(
         warnings.simplefilter("ignore", LangChainDeprecationWarning)
     events = [event async for event in model.astream_events("?", version=version)]
     assert any("stream" in event["event"] for event in events)
-    said = flowed(telemetry)
-    assert said["gen_ai.usage.output_tokens"] > 0
-    assert "otel_callbacks.outcome" not in said
+    attributes = flowed(telemetry)
+    assert attributes["gen_ai.usage.output_tokens"] > 0
+    assert "otel_callbacks.outcome" not in attributes
 
 
 @pytest.mark.recent
@@ -110,9 +110,9 @@ def test_stream_modes(
         f"    {CHAT}",
     ]
     streamed = "messages" in mode
-    said = telemetry.span(CHAT)["attributes"]
-    assert ("otel_callbacks.chunk_count" in said) is streamed
-    assert said["gen_ai.usage.output_tokens"] > 0
+    attributes = telemetry.span(CHAT)["attributes"]
+    assert ("otel_callbacks.chunk_count" in attributes) is streamed
+    assert attributes["gen_ai.usage.output_tokens"] > 0
     assert all("error.type" not in span["attributes"] for span in telemetry.spans)
 
 

@@ -159,9 +159,9 @@ def test_tools(
     model = chat().bind_tools([florist])
 
     def step(question: str) -> Any:
-        asked = model.invoke(question)
-        answer = florist.invoke(asked.tool_calls[0])
-        return model.invoke([HumanMessage(question), asked, answer])
+        request = model.invoke(question)
+        answer = florist.invoke(request.tool_calls[0])
+        return model.invoke([HumanMessage(question), request, answer])
 
     RunnableLambda(step, name="step").invoke(
         "Roses?", config={"callbacks": [telemetry.handler]}

@@ -69,8 +69,8 @@ def test_system_instructions_are_separate_where_provider_takes_them_so() -> None
 
 def test_instructions_of_the_responses_api() -> None:
     """OpenAI's ``instructions`` are system instructions, too."""
-    said = capture().of_start(CHAT, [SAID[1]], {"instructions": "Be kind."})
-    assert said.content == {
+    captured = capture().of_start(CHAT, [SAID[1]], {"instructions": "Be kind."})
+    assert captured.content == {
         semconv.INPUT_MESSAGES: [ROSES],
         semconv.SYSTEM_INSTRUCTIONS: [KIND],
     }
@@ -134,15 +134,15 @@ def test_output_attributes_of_each_operation(
 
 def test_agent_gets_tools_and_system_instructions_of_its_model_call() -> None:
     """An agent's own run has none; its first model call provides them at its end."""
-    said = capture().of_start(CHAT, SAID, PARAMS).content
+    content = capture().of_start(CHAT, SAID, PARAMS).content
     agent = SimpleNamespace(request=AGENT, content=None, parent_run=None)
     node = SimpleNamespace(request=STEP, content=None, parent_run=agent)
-    copy_to_agent(SimpleNamespace(request=CHAT, content=said, parent_run=node))
-    told = {semconv.SYSTEM_INSTRUCTIONS: [KIND], semconv.TOOL_DEFINITIONS: TOOLS}
-    assert agent.content == told
+    copy_to_agent(SimpleNamespace(request=CHAT, content=content, parent_run=node))
+    expected = {semconv.SYSTEM_INSTRUCTIONS: [KIND], semconv.TOOL_DEFINITIONS: TOOLS}
+    assert agent.content == expected
     assert capture().of_end(AGENT, agent.content, "Tulips.").content == {
         semconv.OUTPUT_MESSAGES: [{**ANSWERED, "finish_reason": "stop"}],
-        **told,
+        **expected,
     }
 
 
@@ -172,9 +172,9 @@ def test_redaction_precedes_cutting() -> None:
         value[0]["parts"][0]["content"] = "***"
         return value
 
-    said = capture(redact, limit=1_024).of_start(CHAT, "x" * 5_000, None)
+    captured = capture(redact, limit=1_024).of_start(CHAT, "x" * 5_000, None)
     assert [name for name, _ in seen] == [semconv.INPUT_MESSAGES]
-    assert said.content == {
+    assert captured.content == {
         semconv.INPUT_MESSAGES: [
             {"role": "user", "parts": [{"type": "text", "content": "***"}]}
         ]
@@ -186,12 +186,14 @@ def test_redaction_may_drop_an_attribute() -> None:
     assert capture(lambda *_: None).of_start(CHAT, "Roses?", None) == NOTHING
 
 
-@pytest.mark.parametrize("given", [object(), "text", [{"role": "user"}], {1: object()}])
-def test_invalid_redaction_is_dropped(given: Any) -> None:
+@pytest.mark.parametrize(
+    "redacted", [object(), "text", [{"role": "user"}], {1: object()}]
+)
+def test_invalid_redaction_is_dropped(redacted: Any) -> None:
     """A result that is not JSON, or not in the attribute's shape, is dropped."""
-    said = capture(lambda *_: given).of_start(CHAT, "Roses?", None)
-    assert said.content is None
-    ((where, error),) = said.errors
+    captured = capture(lambda *_: redacted).of_start(CHAT, "Roses?", None)
+    assert captured.content is None
+    ((where, error),) = captured.errors
     assert where == "redact"
     assert isinstance(error, ContentError)
 
@@ -202,9 +204,9 @@ def test_failed_redaction_quotes_nothing() -> None:
     def redact(_: str, value: Any) -> Any:
         raise ValueError(value)
 
-    said = capture(redact).of_start(TOOL, "secret", {"of": "secret"})
-    assert said.content is None
-    ((where, error),) = said.errors
+    captured = capture(redact).of_start(TOOL, "secret", {"of": "secret"})
+    assert captured.content is None
+    ((where, error),) = captured.errors
     assert (where, str(error)) == ("redact", "ValueError")
     assert error.__traceback__ is not None
     assert error.__cause__ is error.__context__ is None
@@ -219,13 +221,13 @@ def test_unreadable_value_affects_no_other_attribute() -> None:
             raise RuntimeError(message)
 
     params = {"tools": [{"name": "n", "parameters": {"a": Broken(b=1)}}]}
-    said = capture().of_start(CHAT, "Roses?", params)
+    captured = capture().of_start(CHAT, "Roses?", params)
     tool = {"type": "function", "name": "n", "parameters": {"a": "<unreadable>"}}
-    assert said.content == {
+    assert captured.content == {
         semconv.INPUT_MESSAGES: [ROSES],
         semconv.TOOL_DEFINITIONS: [tool],
     }
-    assert [(where, str(error)) for where, error in said.errors] == [
+    assert [(where, str(error)) for where, error in captured.errors] == [
         ("content", "RuntimeError")
     ]
 
@@ -256,11 +258,11 @@ def test_unreadable_message_affects_no_other_message(
     """The readable parts of it remain, and so do the others, in input and output."""
     unreadable: Any = Unreadable()
     odd = made(unreadable)
-    given = capture().of_start(CHAT, [odd, HumanMessage("Roses?")], None)
-    assert given.content is not None
-    *others, last = given.content[semconv.INPUT_MESSAGES]
+    captured = capture().of_start(CHAT, [odd, HumanMessage("Roses?")], None)
+    assert captured.content is not None
+    *others, last = captured.content[semconv.INPUT_MESSAGES]
     assert last == ROSES
-    assert [where for where, _ in given.errors] == ["content"]
+    assert [where for where, _ in captured.errors] == ["content"]
     choices = [ChatGeneration.model_construct(message=odd, text="")]
     choices.append(ChatGeneration(message=AIMessage("Lilies.")))
     taken = capture().of_end(
@@ -273,7 +275,7 @@ def test_unreadable_message_affects_no_other_message(
         tulips = {"type": "text", "content": "Tulips."}
         assert tulips in others[0]["parts"]
         assert tulips in first["parts"]
-    assert "secret" not in str((given, taken))
+    assert "secret" not in str((captured, taken))
 
 
 @pytest.mark.parametrize(
@@ -288,10 +290,10 @@ def test_unreadable_value_affects_no_other_value(
     request_: Request, made: Callable[[Any], Any]
 ) -> None:
     """Results, documents and states are read without it."""
-    said = capture().of_end(request_, None, made(Unreadable()))
-    assert "12" in str(said.content)
-    assert [where for where, _ in said.errors] == ["content"]
-    assert "secret" not in str(said)
+    captured = capture().of_end(request_, None, made(Unreadable()))
+    assert "12" in str(captured.content)
+    assert [where for where, _ in captured.errors] == ["content"]
+    assert "secret" not in str(captured)
 
 
 class Speechless(Exception):  # noqa: N818
@@ -304,30 +306,30 @@ class Speechless(Exception):  # noqa: N818
 def test_unreadable_exception_affects_no_other_attribute() -> None:
     """If the second attempt fails, too, the attribute is left out."""
     partial = LLMResult(generations=[[ChatGeneration(message=AIMessage("Tul"))]])
-    said = capture(exceptions=True).of_end(CHAT, None, partial, Speechless())
-    assert said.content is not None
-    assert list(said.content) == [semconv.OUTPUT_MESSAGES]
-    assert [where for where, _ in said.errors] == ["content"]
+    captured = capture(exceptions=True).of_end(CHAT, None, partial, Speechless())
+    assert captured.content is not None
+    assert list(captured.content) == [semconv.OUTPUT_MESSAGES]
+    assert [where for where, _ in captured.errors] == ["content"]
 
 
 def test_blocks_are_read_until_work_is_used_up() -> None:
     """The first ones may use all of it."""
     blocks = [{"type": "own", "rows": list(range(500))}, *["Roses"] * 500]
-    said = capture(limit=600).of_start(CHAT, [HumanMessage(blocks)], None)
-    assert said.content is not None
-    (message,) = said.content[semconv.INPUT_MESSAGES]
+    captured = capture(limit=600).of_start(CHAT, [HumanMessage(blocks)], None)
+    assert captured.content is not None
+    (message,) = captured.content[semconv.INPUT_MESSAGES]
     assert len(message["parts"]) == 1
 
 
 def test_cut_content_has_length_and_dropped_attributes() -> None:
     """The length before and the items dropped, only with extensions."""
     messages = [HumanMessage(f"Rose {number} " * 5) for number in range(40)]
-    said = capture(limit=1_024).of_start(CHAT, messages, None).content
-    assert said is not None
-    kept = len(said[semconv.INPUT_MESSAGES])
+    content = capture(limit=1_024).of_start(CHAT, messages, None).content
+    assert content is not None
+    kept = len(content[semconv.INPUT_MESSAGES])
     length = sum(len(str(message.content)) + 8 for message in messages)
-    assert said["otel_callbacks.content.dropped.input.messages"] == 40 - kept
-    assert said["otel_callbacks.content.length.input.messages"] == length
+    assert content["otel_callbacks.content.dropped.input.messages"] == 40 - kept
+    assert content["otel_callbacks.content.length.input.messages"] == length
     more = capture(limit=1_024).of_start(CHAT, messages * 1_000, None).content or {}
     dropped = more["otel_callbacks.content.dropped.input.messages"]
     assert dropped == 40_000 - len(more[semconv.INPUT_MESSAGES])
@@ -339,8 +341,8 @@ def test_an_exceptions_message_is_read_for_events() -> None:
     """Only if exceptions are captured; keys that a provider quotes are redacted."""
     error = ValueError("Incorrect API key provided: sk-abcdef123456. Bearer abcdef12")
     assert capture().of_end(CHAT, None, None, error) == NOTHING
-    said = capture(exceptions=True).of_end(CHAT, None, ANSWER, error)
-    assert said.content == {
+    captured = capture(exceptions=True).of_end(CHAT, None, ANSWER, error)
+    assert captured.content == {
         semconv.OUTPUT_MESSAGES: [{**ANSWERED, "finish_reason": "error"}],
         semconv.EXCEPTION_MESSAGE: "Incorrect API key provided: REDACTED REDACTED",
     }

@@ -32,16 +32,20 @@ def texts(messages: list[dict[str, Any]]) -> list[str]:
 
 def test_content_that_fits_is_unchanged() -> None:
     """Short content is unchanged, without a note."""
-    said = [message("玫瑰 🌹"), message("Tulips?")]
-    found = cut(INPUT, said, LIMIT)
-    assert found.value == said
+    messages = [message("玫瑰 🌹"), message("Tulips?")]
+    found = cut(INPUT, messages, LIMIT)
+    assert found.value == messages
     assert (found.length, found.dropped) == (0, 0)
 
 
 def test_the_longest_text_is_shortened_first() -> None:
     """A long text is shortened; short ones beside it are unchanged."""
-    said = [message("Be kind.", "system"), message("x " * 5_000), message("And now?")]
-    found = cut(INPUT, said, LIMIT)
+    messages = [
+        message("Be kind.", "system"),
+        message("x " * 5_000),
+        message("And now?"),
+    ]
+    found = cut(INPUT, messages, LIMIT)
     first, second, third = texts(found.value)
     assert (first, third) == ("Be kind.", "And now?")
     assert second.startswith("x x x")
@@ -53,19 +57,19 @@ def test_the_longest_text_is_shortened_first() -> None:
 
 def test_the_newest_messages_are_kept() -> None:
     """If shortened texts do not fit, the oldest messages are dropped and counted."""
-    said = [message(f"Question {number}") for number in range(100)]
-    found = cut(INPUT, said, LIMIT)
+    messages = [message(f"Question {number}") for number in range(100)]
+    found = cut(INPUT, messages, LIMIT)
     kept = texts(found.value)
     assert kept[-1] == "Question 99"
-    assert kept == texts(said)[-len(kept) :]
+    assert kept == texts(messages)[-len(kept) :]
     assert found.dropped == 100 - len(kept)
     assert len(kept) > 10
 
 
 def test_the_first_documents_are_kept() -> None:
     """A retriever returns the best documents first."""
-    said = [{"id": str(number), "content": "rose " * 20} for number in range(100)]
-    found = cut(semconv.RETRIEVAL_DOCUMENTS, said, LIMIT)
+    documents = [{"id": str(number), "content": "rose " * 20} for number in range(100)]
+    found = cut(semconv.RETRIEVAL_DOCUMENTS, documents, LIMIT)
     assert [each["id"] for each in found.value][:2] == ["0", "1"]
     assert found.dropped == 100 - len(found.value)
 
@@ -112,8 +116,8 @@ def test_one_message_with_too_many_values_is_pruned() -> None:
 
 def test_a_tools_arguments_are_cut() -> None:
     """An object keeps its first entries and remains an object."""
-    said = {f"k{number}": "x" * 100 for number in range(1_000)}
-    found = cut(semconv.TOOL_CALL_ARGUMENTS, said, LIMIT)
+    arguments = {f"k{number}": "x" * 100 for number in range(1_000)}
+    found = cut(semconv.TOOL_CALL_ARGUMENTS, arguments, LIMIT)
     assert "k0" in found.value
     assert size_of(found.value) <= LIMIT
     assert found.length == 100_000
@@ -121,9 +125,9 @@ def test_a_tools_arguments_are_cut() -> None:
 
 def test_content_that_cannot_fit_is_empty() -> None:
     """If nothing fits, the attribute is an empty value of its type, and counted."""
-    said = [{"role": "user", "parts": [], "x" * 5_000: 1}]
-    said[0]["role"] = "\x00" * 5_000
-    found = cut(INPUT, said, 64)
+    messages = [{"role": "user", "parts": [], "x" * 5_000: 1}]
+    messages[0]["role"] = "\x00" * 5_000
+    found = cut(INPUT, messages, 64)
     assert found.value == []
     assert found.dropped == 1
 
@@ -199,26 +203,26 @@ MESSAGES = st.lists(
 
 @pytest.mark.slow
 @settings(max_examples=60)
-@given(said=MESSAGES, limit=st.sampled_from([1_024, 1_500, 4_096]))
+@given(messages=MESSAGES, limit=st.sampled_from([1_024, 1_500, 4_096]))
 def test_messages_fit_limit_and_schema(
-    said: list[dict[str, Any]], limit: int, check_schema: Callable[[str, Any], None]
+    messages: list[dict[str, Any]], limit: int, check_schema: Callable[[str, Any], None]
 ) -> None:
     """Cut messages are within the limit and valid against their schema."""
     for name in (semconv.INPUT_MESSAGES, semconv.OUTPUT_MESSAGES):
-        found = cut(name, said, limit)
+        found = cut(name, messages, limit)
         assert size_of(found.value) <= limit
         check_schema(name, found.value)
         assert has_shape(name, found.value)
-        assert len(found.value) + found.dropped == len(said)
+        assert len(found.value) + found.dropped == len(messages)
 
 
 @pytest.mark.slow
-@given(said=st.dictionaries(TEXT, ANY))
+@given(arguments=st.dictionaries(TEXT, ANY))
 def test_objects_fit_limit_and_schema(
-    said: dict[str, Any], check_schema: Callable[[str, Any], None]
+    arguments: dict[str, Any], check_schema: Callable[[str, Any], None]
 ) -> None:
     """A tool's arguments remain an object within the limit."""
-    found = cut(semconv.TOOL_CALL_ARGUMENTS, said, LIMIT)
+    found = cut(semconv.TOOL_CALL_ARGUMENTS, arguments, LIMIT)
     assert size_of(found.value) <= LIMIT
     check_schema(semconv.TOOL_CALL_ARGUMENTS, found.value)
 

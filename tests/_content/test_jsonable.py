@@ -195,8 +195,8 @@ def test_digest_is_of_decoded_data(data: str | bytes) -> None:
 def test_large_data_is_read_in_chunks() -> None:
     """The digest of several chunks is that of the whole."""
     raw = bytes(range(256)) * 10_000
-    said = digest(base64.b64encode(raw).decode())
-    assert said == {"size": len(raw), "sha256": hashlib.sha256(raw).hexdigest()}
+    described = digest(base64.b64encode(raw).decode())
+    assert described == {"size": len(raw), "sha256": hashlib.sha256(raw).hexdigest()}
 
 
 def test_text_that_is_not_base64_is_digested_unchanged() -> None:
@@ -216,8 +216,8 @@ def test_data_url_is_split() -> None:
 def test_data_in_text_becomes_note(data: str) -> None:
     """Data URLs and long runs of base64 are replaced, the text around them is not."""
     marked = f"See ![rose](data:image/png;base64,{data}) and {data}, please."
-    said = without_data(marked)
-    assert said == (
+    text = without_data(marked)
+    assert text == (
         f"See ![rose]([image/png, 3000 bytes, sha256 {SHA}]) and "
         f"[binary data, 3000 bytes, sha256 {SHA}], please."
     )
@@ -236,8 +236,8 @@ def test_words_and_numbers_stay(text: str) -> None:
 
 def test_truncated_data_has_no_digest() -> None:
     """At the end of a window, the note has the least size of the data."""
-    said = without_data(f"Look: {PLAIN[:2_000]}", whole=False)
-    assert said == "Look: [binary data, more than 1500 bytes]"
+    text = without_data(f"Look: {PLAIN[:2_000]}", whole=False)
+    assert text == "Look: [binary data, more than 1500 bytes]"
     assert without_data(f"{PLAIN} end", whole=False) == f"{note(RAW)} end"
 
 

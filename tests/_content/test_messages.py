@@ -48,7 +48,7 @@ INVALID = {"name": "price", "args": "{", "id": "c1", "error": "secret"}
 
 
 @pytest.mark.parametrize(
-    ("said", "expected"),
+    ("source", "expected"),
     [
         (HumanMessage("Roses?"), {"role": "user", "parts": [ROSES]}),
         (
@@ -164,18 +164,18 @@ INVALID = {"name": "price", "args": "{", "id": "c1", "error": "secret"}
     ids=lambda value: type(value).__name__,
 )
 def test_a_message_is_read(
-    said: Any, expected: Any, check_schema: Callable[[str, Any], None]
+    source: Any, expected: Any, check_schema: Callable[[str, Any], None]
 ) -> None:
     """Roles, names, parts and tool calls of each LangChain message."""
-    message = one_message(said, Work())
+    message = one_message(source, Work())
     assert message == expected
     check_schema("gen_ai.input.messages", [message] if message else [])
 
 
 def test_the_newest_messages_are_read_first() -> None:
     """When the work is used up, older messages are counted and not read."""
-    said = [HumanMessage(str(number)) for number in range(10)]
-    messages, unread = input_messages(said, Work(12))
+    history = [HumanMessage(str(number)) for number in range(10)]
+    messages, unread = input_messages(history, Work(12))
     assert [message["parts"][0]["content"] for message in messages] == ["7", "8", "9"]
     assert unread == 7
     assert input_messages("Roses?", Work()) == ([{"role": "user", "parts": [ROSES]}], 0)
@@ -208,7 +208,7 @@ def test_each_choice_is_a_message() -> None:
 
 
 @pytest.mark.parametrize(
-    ("said", "expected"),
+    ("reported", "expected"),
     [
         *(("COMPLETE", "stop"), ("eos_token", "stop"), ("STOP_SEQUENCE", "stop")),
         *(("ERROR_LIMIT", "length"), ("model_context_window_exceeded", "length")),
@@ -218,10 +218,10 @@ def test_each_choice_is_a_message() -> None:
         ("pause_turn", "pause_turn"),
     ],
 )
-def test_reason_is_in_words_of_the_schemas(said: str, expected: str) -> None:
+def test_reason_is_in_words_of_the_schemas(reported: str, expected: str) -> None:
     """Each provider has its own words for the same reason."""
     choice = ChatGeneration(
-        message=AIMessage("Roses?", response_metadata={"finish_reason": said})
+        message=AIMessage("Roses?", response_metadata={"finish_reason": reported})
     )
     (message,) = output_messages(result(choice), Work(), finished=True)
     assert message["finish_reason"] == expected
@@ -250,8 +250,8 @@ def test_answer_of_an_audio_model(
     audio: Any, expected: Any, check_schema: Callable[[str, Any], None]
 ) -> None:
     """LangChain keeps it beside the content, which is empty."""
-    said = AIMessage("", additional_kwargs={"audio": audio})
-    for message in (said, {"role": "assistant", "content": None, "audio": audio}):
+    answer = AIMessage("", additional_kwargs={"audio": audio})
+    for message in (answer, {"role": "assistant", "content": None, "audio": audio}):
         messages, unread = input_messages([message], Work())
         assert (messages, unread) == ([{"role": "assistant", "parts": expected}], 0)
         check_schema("gen_ai.input.messages", messages)
@@ -292,8 +292,8 @@ def test_reason_is_that_of_the_span(metadata: Any, expected: str) -> None:
 
 def test_response_of_text_model_is_message() -> None:
     """A text model has generations without messages."""
-    said = result(Generation(text="Roses?"))
-    assert output_messages(said, Work(), finished=True) == [
+    response = result(Generation(text="Roses?"))
+    assert output_messages(response, Work(), finished=True) == [
         {"role": "assistant", "parts": [ROSES], "finish_reason": "unknown"}
     ]
 
@@ -330,8 +330,8 @@ def test_choice_without_message_is_its_text() -> None:
 
 def test_last_message_of_agent_has_finish_reason() -> None:
     """The reason is in the message's metadata."""
-    said = AIMessage("Roses?", response_metadata={"finish_reason": "stop"})
-    assert messages_out([said], Work()) == [
+    last = AIMessage("Roses?", response_metadata={"finish_reason": "stop"})
+    assert messages_out([last], Work()) == [
         {
             "role": "assistant",
             "parts": [ROSES],
@@ -479,5 +479,5 @@ def test_finish_reason_is_mapped_to_schema(
 
 def test_finish_reason_of_text_model_is_in_generation() -> None:
     """A text model has no message."""
-    said = Generation(text="x", generation_info={"finish_reason": "length"})
-    assert finish_reason(said, None) == "length"
+    generation = Generation(text="x", generation_info={"finish_reason": "length"})
+    assert finish_reason(generation, None) == "length"

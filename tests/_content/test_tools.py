@@ -156,7 +156,7 @@ MESSAGE = ToolMessage("3", tool_call_id="c1")
 
 
 @pytest.mark.parametrize(
-    ("said", "inputs", "expected"),
+    ("text", "inputs", "expected"),
     [
         ("{'of': 'rose'}", {"of": "rose"}, {"of": "rose"}),
         ('{"of": "rose"}', None, {"of": "rose"}),
@@ -164,9 +164,9 @@ MESSAGE = ToolMessage("3", tool_call_id="c1")
         ("3", None, {"input": 3}),
     ],
 )
-def test_arguments_are_an_object(said: str, inputs: Any, expected: Any) -> None:
+def test_arguments_are_an_object(text: str, inputs: Any, expected: Any) -> None:
     """Arguments are those of the call, else its text, as an object."""
-    assert tool_arguments(said, inputs, Work()) == expected
+    assert tool_arguments(text, inputs, Work()) == expected
 
 
 @pytest.mark.parametrize(

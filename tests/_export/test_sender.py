@@ -183,9 +183,9 @@ def test_losses_are_counted_and_logged_once(
         one.put(number)
     end(one)
     assert one.diagnostics.counts() == {"export": 3}
-    (said,) = lines(caplog)
-    assert "spans cannot be sent to http://collector:4317" in said
-    assert "secret" not in said
+    (line,) = lines(caplog)
+    assert "spans cannot be sent to http://collector:4317" in line
+    assert "secret" not in line
 
 
 def test_recovery_is_logged(caplog: pytest.LogCaptureFixture) -> None:
@@ -198,9 +198,9 @@ def test_recovery_is_logged(caplog: pytest.LogCaptureFixture) -> None:
         one.put(state)
         one.request_flush().result(PATIENCE)
     end(one)
-    said = lines(caplog)
-    assert len(said) == 2
-    assert said[1] == "otel_callbacks: spans reach http://collector:4317 again."
+    logged = lines(caplog)
+    assert len(logged) == 2
+    assert logged[1] == "otel_callbacks: spans reach http://collector:4317 again."
 
 
 def test_the_oldest_go_where_the_queue_is_full(
@@ -219,8 +219,8 @@ def test_the_oldest_go_where_the_queue_is_full(
     line.freed.set()
     end(one)
     assert line.got == ["a", "b", 3, 4, 5, 6]
-    (said,) = lines(caplog)
-    assert "Raise OTEL_BSP_MAX_QUEUE_SIZE" in said
+    (line,) = lines(caplog)
+    assert "Raise OTEL_BSP_MAX_QUEUE_SIZE" in line
 
 
 def test_the_queue_may_be_emptied_meanwhile() -> None:
@@ -285,9 +285,9 @@ def test_a_raised_connection_error_has_the_reason(
     one.put(1)
     end(one)
     assert one.diagnostics.counts() == {"export": 1}
-    (said,) = lines(caplog)
-    assert reason in said
-    assert "secret" not in said
+    (line,) = lines(caplog)
+    assert reason in line
+    assert "secret" not in line
 
 
 class Retrying(Line):
@@ -375,7 +375,7 @@ def test_the_thread_survives_a_bug(caplog: pytest.LogCaptureFixture) -> None:
         assert not one.request_flush().result(PATIENCE)
     end(one)
     assert one.diagnostics.counts()["export"] >= 2
-    assert sum("export failed" in said for said in lines(caplog)) == 1
+    assert sum("export failed" in line for line in lines(caplog)) == 1
 
 
 def test_a_forked_child_sends_what_it_has_itself() -> None:

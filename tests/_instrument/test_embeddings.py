@@ -92,11 +92,11 @@ def test_tokens_are_those_of_the_provider(
     with track_usage() as usage:
         traced.inner.chunk_size = 1  # type: ignore[attr-defined]
         traced.embed_documents(["Tulips.", "Asters."])
-    said = server.total_usage.input
+    reported = server.total_usage.input
     assert len(server.requests) == 2
-    assert usage.total_tokens == said
-    assert telemetry.value("otel_callbacks_tokens_total") == said
-    assert telemetry.span(NAME)["attributes"]["gen_ai.usage.input_tokens"] == said
+    assert usage.total_tokens == reported
+    assert telemetry.value("otel_callbacks_tokens_total") == reported
+    assert telemetry.span(NAME)["attributes"]["gen_ai.usage.input_tokens"] == reported
 
 
 @pytest.mark.usefixtures("http_spans")
@@ -248,8 +248,8 @@ async def test_plain_embeddings_are_traced(
     # Explicitly traced ones are not traced again.
     TracedEmbeddings(embeddings, handler=telemetry.handler).embed_query("Tulips.")
     assert [span["name"] for span in telemetry.spans] == [NAME] * 5
-    said = telemetry.value("otel_callbacks_tokens_total")
-    assert said == server.total_usage.input
+    counted = telemetry.value("otel_callbacks_tokens_total")
+    assert counted == server.total_usage.input
 
 
 @pytest.mark.usefixtures("_instrumented")

@@ -82,8 +82,8 @@ def test_the_address_is_the_one_that_the_client_asks() -> None:
     """What the client was really made with counts more than the model's arguments."""
     client = SimpleNamespace(_client=SimpleNamespace(base_url="http://10.0.0.7:81/v1"))
     kind = of_package("langchain_openai.base", "OpenAIEmbeddings")
-    asked = kind(model="m", client=client)
-    assert EmbeddingsStart(asked, None, None).read().attributes == {
+    embeddings = kind(model="m", client=client)
+    assert EmbeddingsStart(embeddings, None, None).read().attributes == {
         "gen_ai.operation.name": "embeddings",
         "gen_ai.provider.name": "openai",
         "gen_ai.request.model": "m",
@@ -167,11 +167,11 @@ def noted() -> Iterator[list[Answer]]:
 async def test_answers_are_noted(noted: list[Answer], server: FakeOpenAI) -> None:
     """Of both clients, and of the raw response too."""
     with openai.OpenAI(base_url=server.base_url, api_key="sk-test") as client:
-        told = client.embeddings.create(**ASKED)
+        answer = client.embeddings.create(**ASKED)
         raw = client.embeddings.with_raw_response.create(**ASKED)
     async with openai.AsyncOpenAI(base_url=server.base_url, api_key="sk-test") as later:
-        told_later = await later.embeddings.create(**ASKED)
-    assert [answer.response for answer in noted] == [told, raw, told_later]
+        async_answer = await later.embeddings.create(**ASKED)
+    assert [answer.response for answer in noted] == [answer, raw, async_answer]
     assert noted[0].options == ASKED
 
 

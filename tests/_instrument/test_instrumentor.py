@@ -71,8 +71,8 @@ def test_options_of_the_declarative_file_are_settings(
         assert settings.traces_exporter == "otlp"
     finally:
         instrumentor.uninstrument()
-    (said,) = [line for line in caplog.messages if line.startswith("otel_callbacks")]
-    assert said.startswith("otel_callbacks: capture_contents, traces_exporter: unknown")
+    (line,) = [line for line in caplog.messages if line.startswith("otel_callbacks")]
+    assert line.startswith("otel_callbacks: capture_contents, traces_exporter: unknown")
 
 
 def test_a_wrong_option_is_refused_by_name() -> None:

@@ -142,8 +142,8 @@ def test_anthropics_first_event_is_kept(monkeypatch: pytest.MonkeyPatch) -> None
     module = types.ModuleType("langchain_anthropic.chat_models")
     module.ChatAnthropic = ChatAnthropic  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, module.__name__, module)
-    begun = types.SimpleNamespace(id="msg_1", usage=Dumped())
-    first = types.SimpleNamespace(type="message_start", message=begun)
+    started = types.SimpleNamespace(id="msg_1", usage=Dumped())
+    first = types.SimpleNamespace(type="message_start", message=started)
     model: Any = ChatAnthropic()
     make = "_make_message_chunk_from_anthropic_event"
     _wrap()
@@ -151,7 +151,7 @@ def test_anthropics_first_event_is_kept(monkeypatch: pytest.MonkeyPatch) -> None
         message, _ = getattr(model, make)(first)
         assert message.response_metadata == {
             "id": "msg_1",
-            "usage": begun.usage.model_dump(),
+            "usage": started.usage.model_dump(),
         }
         for kind in ("ping", "message_delta", "message_start"):
             other = types.SimpleNamespace(type=kind)  # one that holds nothing

@@ -93,19 +93,19 @@ def test_silent_ones_are_not_named(
 
 
 @pytest.mark.parametrize(
-    ("said", "named"), [(None, True), ("", True), ("false", False)]
+    ("variable", "named"), [(None, True), ("", True), ("false", False)]
 )
 def test_anthropics_own_spans(
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
-    said: str | None,
+    variable: str | None,
     named: bool,  # noqa: FBT001 -- a parameter
 ) -> None:
     """A client that makes spans by itself is named with its switch."""
     monkeypatch.setitem(sys.modules, "anthropic._tracing", sys)
     monkeypatch.delenv("ANTHROPIC_OPEN_TELEMETRY", raising=False)
-    if said is not None:
-        monkeypatch.setenv("ANTHROPIC_OPEN_TELEMETRY", said)
+    if variable is not None:
+        monkeypatch.setenv("ANTHROPIC_OPEN_TELEMETRY", variable)
     warn_of_others(Diagnostics())
     assert ("ANTHROPIC_OPEN_TELEMETRY=false" in caplog.text) is named
 

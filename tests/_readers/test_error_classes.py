@@ -209,7 +209,7 @@ def test_errors_of_other_clients(error: BaseException, expected: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("said", "expected"),
+    ("error", "expected"),
     [
         # chat completions: OpenRouter's code is a status, others' a word
         ({"code": 429, "message": "m"}, "rate_limited"),
@@ -232,10 +232,10 @@ def test_errors_of_other_clients(error: BaseException, expected: str) -> None:
         (7, "other"),
     ],
 )
-def test_error_in_an_answer(said: object, expected: str) -> None:
+def test_error_in_an_answer(error: object, expected: str) -> None:
     """langchain-openai raises it as a ValueError that holds it."""
-    assert class_of(ValueError(said)) == expected
-    assert class_of(ValueError(said, said)) == "other"
+    assert class_of(ValueError(error)) == expected
+    assert class_of(ValueError(error, error)) == "other"
 
 
 def test_cause_is_read_if_error_has_no_class() -> None:
@@ -339,13 +339,15 @@ def test_page_matches_tables() -> None:
             assert tables["codes"][code] == found
         for status in re.findall(r"\b\d{3}\b", statuses):
             assert tables["statuses"][int(status)] == found
-    told = {int(each) for *_, said in rows for each in re.findall(r"\b\d{3}\b", said)}
-    assert told == set(tables["statuses"])
+    documented = {
+        int(each) for *_, cell in rows for each in re.findall(r"\b\d{3}\b", cell)
+    }
+    assert documented == set(tables["statuses"])
 
 
 def test_the_page_names_every_header_that_is_read() -> None:
     """And no other header is read."""
     page = (Path(__file__).parents[2] / "docs" / "errors.md").read_text("utf-8")
     row = next(line for line in page.splitlines() if "provider_request_id" in line)
-    said = set(re.findall(r"`([a-z]+(?:-[a-z]+)+)`", row)) | {"request-id"}
-    assert said == set(REQUEST_ID_HEADERS)
+    documented = set(re.findall(r"`([a-z]+(?:-[a-z]+)+)`", row)) | {"request-id"}
+    assert documented == set(REQUEST_ID_HEADERS)

@@ -159,11 +159,11 @@ def test_a_real_refusal(
     server.script(replace(failing, headers=headers))
     with pytest.raises(Exception, match=r"."):
         chat().invoke("?")
-    said = telemetry.spans[0]["attributes"]
-    assert said[STATUS] == status
-    assert said[WAIT] == 7.0
-    assert said[REQUEST_ID] == "req_1"
-    assert "rose" not in str(said)
+    attributes = telemetry.spans[0]["attributes"]
+    assert attributes[STATUS] == status
+    assert attributes[WAIT] == 7.0
+    assert attributes[REQUEST_ID] == "req_1"
+    assert "rose" not in str(attributes)
 
 
 @pytest.mark.parametrize(
@@ -275,7 +275,7 @@ def test_clients_that_are_not_installed(
 
 
 @pytest.mark.parametrize(
-    ("said", "wait"),
+    ("header", "wait"),
     [
         ({"retry-after": "0"}, 0.0),
         ({"retry-after": "2", "retry-after-ms": "1500"}, 1.5),
@@ -292,9 +292,9 @@ def test_clients_that_are_not_installed(
         (None, None),
     ],
 )
-def test_retry_after(said: object, wait: float | None) -> None:
+def test_retry_after(header: object, wait: float | None) -> None:
     """Seconds or a date; implausible values are left out."""
-    assert refused(error_with(response=reply(said))).get(WAIT) == wait
+    assert refused(error_with(response=reply(header))).get(WAIT) == wait
 
 
 def test_retry_after_date() -> None:

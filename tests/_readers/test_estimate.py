@@ -98,8 +98,8 @@ def test_image_tokens_depend_on_model(
     """OpenAI's small models use more; only OpenAI has a low detail."""
     for detail, least in (("high", usual), ("low", low)):
         part = {"type": "image_url", "image_url": {"url": "x", "detail": detail}}
-        asked = {"model": name, "_type": kind}
-        tokens = prompt_estimate([HumanMessage([part])], asked).tokens  # type: ignore[list-item]
+        params = {"model": name, "_type": kind}
+        tokens = prompt_estimate([HumanMessage([part])], params).tokens  # type: ignore[list-item]
         assert tokens == least + 4
 
 
@@ -203,8 +203,8 @@ def test_parts_of_a_message(part: Any, least: int, most: int) -> None:
 def test_texts_beside_the_messages_count(name: str, value: object) -> None:
     """A parameter may hold the greater part of the request."""
     little = prompt_estimate([HumanMessage("x")], {"_type": "openai-chat"}).tokens
-    asked = {"_type": "openai-chat", name: value}
-    more = prompt_estimate([HumanMessage("x")], asked).tokens - little
+    params = {"_type": "openai-chat", name: value}
+    more = prompt_estimate([HumanMessage("x")], params).tokens - little
     assert 1_000 <= more <= 1_100
 
 
@@ -249,8 +249,8 @@ def test_a_text_file_counts_as_text_whoever_names_its_kind(document: Any) -> Non
 def test_tool_calls_of_the_history_count() -> None:
     """The model's tool calls and their results are part of the next input."""
     call = {"name": "find", "args": {"q": "roses" * 400}, "id": "1"}
-    asked = AIMessage("", tool_calls=[call])
-    assert prompt_estimate([asked]).tokens > 1_000
+    request = AIMessage("", tool_calls=[call])
+    assert prompt_estimate([request]).tokens > 1_000
     answered = ToolMessage("roses " * 500, tool_call_id="1")
     assert prompt_estimate([answered]).tokens > 1_000
     old = {"function_call": {"name": "find", "arguments": JSON}}

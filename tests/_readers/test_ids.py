@@ -294,9 +294,9 @@ def test_copies_of_the_outer_ids_are_not_the_calls_own(
     monkeypatch.setattr(steps, "_COPIES", copies)
     outer: Any = {"user.id": "rose", "session.id": "s"}
     ids = steps.Configured({"user.id": "lily"}, outer, None)
-    said = {**outer, "session.id": "t", "otel_callbacks.run_name": "n"}
+    attributes = {**outer, "session.id": "t", "otel_callbacks.run_name": "n"}
     whose = "lily" if copies else "rose"
-    assert ids.added_to(said) == {**said, "user.id": whose}
+    assert ids.added_to(attributes) == {**attributes, "user.id": whose}
 
 
 def test_a_step_is_not_named_after_those_that_it_serves(telemetry: Capture) -> None:
@@ -337,7 +337,7 @@ class _Hostile:
 
 
 @pytest.mark.parametrize(
-    "given",
+    "value",
     [
         {"user_id": _Hostile(), "thread_id": ["t"], "session_id": {}},
         {"user_id": None, "thread_id": "", "session_id": b"x"},
@@ -346,10 +346,10 @@ class _Hostile:
     ],
     ids=["hostile", "empty", "other", "nothing"],
 )
-def test_what_is_no_id_is_none(telemetry: Capture, given: Any) -> None:
+def test_what_is_no_id_is_none(telemetry: Capture, value: Any) -> None:
     """Only text, integers and UUIDs are ids; nothing else costs more than an id."""
     step: Any = RunnableLambda(lambda _: _model().invoke("hi").content, name="step")
-    step.invoke("x", {"callbacks": [telemetry.handler], "configurable": given})
+    step.invoke("x", {"callbacks": [telemetry.handler], "configurable": value})
     assert _all(telemetry) == {"step": {}, "chat m": {}}
 
 

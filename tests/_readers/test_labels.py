@@ -126,8 +126,8 @@ def test_values_are_bounded_text(value: object, read: str) -> None:
 
 def test_missing_value_is_empty() -> None:
     """Neither key nor tag, no tags at all, a step that is no operation."""
-    asked = [("team", False), ("vip", True), ("", False)]
-    request = add_labels(Request("chat", "m"), NOTHING, asked)
+    chosen = [("team", False), ("vip", True), ("", False)]
+    request = add_labels(Request("chat", "m"), NOTHING, chosen)
     assert request.labels == ("", "", "")
     step = Request("", "step")
-    assert add_labels(step, NOTHING, asked) is step
+    assert add_labels(step, NOTHING, chosen) is step

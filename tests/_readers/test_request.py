@@ -74,7 +74,7 @@ def test_the_constructors_stop(
     """As ChatAnthropic keeps it, which a call's own replaces."""
     serialized = {"id": ["anthropic", "ChatAnthropic"], "kwargs": made_with}
     about = {"ls_provider": "anthropic"}
-    asked: Any = (
+    arguments: Any = (
         "chat",
         serialized,
         {"model": "m", **params},
@@ -84,7 +84,7 @@ def test_the_constructors_stop(
         1,
         None,
     )
-    attributes = model_request(*asked).attributes
+    attributes = model_request(*arguments).attributes
     assert attributes.get("gen_ai.request.stop_sequences") == expected
 
 
@@ -208,9 +208,9 @@ def test_the_responses_api() -> None:
     assert later["openai.api.type"] == "responses"
     assert later["gen_ai.request.previous_response.id"] == "resp_1"
     thinking = ChatOpenAI(model="o4", api_key="none", reasoning={"effort": "low"})
-    told = _asked(thinking).attributes
-    assert told["openai.api.type"] == "responses"
-    assert told["gen_ai.request.reasoning.level"] == "low"
+    attributes = _asked(thinking).attributes
+    assert attributes["openai.api.type"] == "responses"
+    assert attributes["gen_ai.request.reasoning.level"] == "low"
 
 
 def test_structured_output_is_json() -> None:
@@ -222,8 +222,8 @@ def test_structured_output_is_json() -> None:
         flowers: list[str]
 
     model = ChatOpenAI(model="gpt-4o-mini", api_key="none")
-    asked = _asked(model, {"response_format": Bouquet})
-    assert asked.attributes["gen_ai.output.type"] == "json"
+    request = _asked(model, {"response_format": Bouquet})
+    assert request.attributes["gen_ai.output.type"] == "json"
 
 
 def test_the_address_comes_from_the_clients_variable(
@@ -231,8 +231,8 @@ def test_the_address_comes_from_the_clients_variable(
 ) -> None:
     """``OPENAI_BASE_URL`` is in no callback."""
     monkeypatch.setenv("OPENAI_BASE_URL", "http://vllm:8000/v1")
-    asked = _asked(ChatOpenAI(model="qwen3", api_key="none"))
-    assert (asked.server_address, asked.server_port) == ("vllm", 8000)
+    request = _asked(ChatOpenAI(model="qwen3", api_key="none"))
+    assert (request.server_address, request.server_port) == ("vllm", 8000)
 
 
 def test_a_model_that_is_no_providers(recorder: Recorder) -> None:
@@ -285,12 +285,12 @@ def test_langchains_metadata_fill_the_gaps(
 ) -> None:
     """What the parameters say comes first; ``openai.*`` is OpenAI's alone."""
     request = model_request("chat", None, params, options, metadata, None, 1, None)
-    told = {
+    parameters = {
         key: value
         for key, value in request.attributes.items()
         if key.startswith(("gen_ai.request.", "openai."))
     }
-    assert told == expected
+    assert parameters == expected
 
 
 @pytest.mark.parametrize(
@@ -448,7 +448,7 @@ def test_any_payload_gives_a_request(
 def test_what_may_not_be_compared_is_read_anew(foreign: object) -> None:
     """A remembered request answers only for what is plainly the same."""
     serialized = {"id": ["langchain", "chat_models", "openai", "ChatOpenAI"]}
-    given: tuple[Any, ...] = (
+    arguments: tuple[Any, ...] = (
         "chat",
         serialized,
         {"model": "m", "extra": foreign},
@@ -458,7 +458,7 @@ def test_what_may_not_be_compared_is_read_anew(foreign: object) -> None:
         1,
         None,
     )
-    first, again = model_request(*given), model_request(*given)
+    first, again = model_request(*arguments), model_request(*arguments)
     assert first is not again
     assert first == again
 
@@ -613,7 +613,7 @@ def test_an_id_may_be_of_another_packages_class() -> None:
 
 
 @pytest.mark.parametrize(
-    ("given", "expected"),
+    ("value", "expected"),
     [
         (np.int64(7), "7"),
         (IntEnum("Customer", {"ROSE": 7}).ROSE, "7"),  # type: ignore[attr-defined]
@@ -623,9 +623,9 @@ def test_an_id_may_be_of_another_packages_class() -> None:
     ],
     ids=lambda value: type(value).__name__,
 )
-def test_an_id_may_come_from_a_table(given: object, expected: str) -> None:
+def test_an_id_may_come_from_a_table(value: object, expected: str) -> None:
     """A row's number and another package's UUID are ids; an object is none."""
-    assert identifier(given) == expected
+    assert identifier(value) == expected
 
 
 @pytest.mark.parametrize(
@@ -642,9 +642,9 @@ def test_what_is_long_or_deep_is_not_copied_for_the_next_call(long: object) -> N
     """A call would wait for the copy, and the process would keep it."""
     serialized: dict[str, Any] = {"kwargs": {"model_name": "m"}}
     for params in ({"seed": 1}, {"seed": 2, "rows": long}):
-        given: Any = params
-        asked = model_request("chat", serialized, given, None, {}, None, 1, None)
-        assert asked.attributes["gen_ai.request.seed"] == params["seed"]
+        mutable: Any = params
+        request = model_request("chat", serialized, mutable, None, {}, None, 1, None)
+        assert request.attributes["gen_ai.request.seed"] == params["seed"]
     # Nothing public shows what is remembered.
     assert request_module._last[id(serialized)][1][0] == {"seed": 1}
 

@@ -630,7 +630,7 @@ def test_a_known_answer_is_read_as_a_new_one(
                 "total_tokens": 30,
                 "input_token_details": details,
             }
-            said: dict[str, dict[str, Any]] = {
+            parts: dict[str, dict[str, Any]] = {
                 "metadata": {**metadata},
                 "info": {**info},
                 "output": {**output},
@@ -640,12 +640,12 @@ def test_a_known_answer_is_read_as_a_new_one(
                 "details": details,
             }
             if place in {"token_usage", "usage"}:
-                said["metadata"][place] = said[place]
-            answer = _answer(said["metadata"], said["info"], reported, kind)
-            result = LLMResult(generations=[[answer]], llm_output=said["output"])
+                parts["metadata"][place] = parts[place]
+            answer = _answer(parts["metadata"], parts["info"], reported, kind)
+            result = LLMResult(generations=[[answer]], llm_output=parts["output"])
             model_response(result)
-            said[place][key] = value
-            answer.message.response_metadata = said["metadata"]
+            parts[place][key] = value
+            answer.message.response_metadata = parts["metadata"]
             answer.message.usage_metadata = reported  # type: ignore[attr-defined]
             known = model_response(result), model_response(result)
             with monkeypatch.context() as patch:

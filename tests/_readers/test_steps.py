@@ -609,8 +609,8 @@ def test_an_agent_has_the_sums_of_its_calls(
     @tool
     def pick(flower: str) -> str:
         """Pick a flower."""
-        said = inner.invoke({"messages": [("user", flower)]})
-        return str(said["messages"][-1].content)
+        answer = inner.invoke({"messages": [("user", flower)]})
+        return str(answer["messages"][-1].content)
 
     picks = Reply(tool_calls=(ToolCall("pick", {"flower": "rose"}),))
     server.script(picks, Reply("A rose."), Reply("Done."))
@@ -621,12 +621,12 @@ def test_an_agent_has_the_sums_of_its_calls(
     calls = [s["attributes"] for s in telemetry.spans if s["name"].startswith("chat")]
     assert len(calls) == 3
     for name, below in (("florist", calls), ("picker", calls[1:2])):
-        said = telemetry.span(f"invoke_agent {name}")["attributes"]
-        assert said["gen_ai.request.model"] == "gpt-4o-mini"
-        assert said["gen_ai.request.temperature"] == 0.5
-        assert said["gen_ai.response.finish_reasons"] == ("stop",)
+        attributes = telemetry.span(f"invoke_agent {name}")["attributes"]
+        assert attributes["gen_ai.request.model"] == "gpt-4o-mini"
+        assert attributes["gen_ai.request.temperature"] == 0.5
+        assert attributes["gen_ai.response.finish_reasons"] == ("stop",)
         for key in ("gen_ai.usage.input_tokens", "gen_ai.usage.output_tokens"):
-            assert said[key] == sum(call[key] for call in below) > 0
+            assert attributes[key] == sum(call[key] for call in below) > 0
         count = "gen_ai_invoke_agent_inference_calls_sum"
         assert telemetry.value(count, gen_ai_agent_name=name) == len(below)
     assert telemetry.span("invoke_agent picker")["parent"] == "execute_tool pick"

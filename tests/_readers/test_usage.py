@@ -288,7 +288,7 @@ def test_one_wrong_total_of_a_message_is_missing(wrong: Any, details: Any) -> No
 
 
 @pytest.mark.parametrize(
-    ("told", "expected"),
+    ("reported", "expected"),
     [
         ({"input_tokens": 0, "output_tokens": 5}, Usage(None, 5)),
         (
@@ -307,17 +307,17 @@ def test_one_wrong_total_of_a_message_is_missing(wrong: Any, details: Any) -> No
         ({"input_tokens": 4, "output_tokens": 0}, Usage(4, 0)),
     ],
 )
-def test_zero_input_with_output_is_unknown(told: Any, expected: Usage) -> None:
+def test_zero_input_with_output_is_unknown(reported: Any, expected: Usage) -> None:
     """Every response has a prompt: such a 0 is wrong."""
-    assert message_usage(told) == expected
+    assert message_usage(reported) == expected
 
 
 def test_input_of_streams_first_event() -> None:
     """Anthropic reports it there, and `instrument` keeps it."""
-    told = {"input_tokens": 0, "output_tokens": 5}
-    begun = {"input_tokens": 3, "cache_read_input_tokens": 4, "output_tokens": 1}
-    assert message_usage(told, {}, {"usage": begun}) == Usage(7, 5, cache_read=4)
-    assert message_usage(told, {"usage": {}}) == Usage(None, 5)
+    last = {"input_tokens": 0, "output_tokens": 5}
+    first = {"input_tokens": 3, "cache_read_input_tokens": 4, "output_tokens": 1}
+    assert message_usage(last, {}, {"usage": first}) == Usage(7, 5, cache_read=4)
+    assert message_usage(last, {"usage": {}}) == Usage(None, 5)
 
 
 USAGE = {"input_tokens": 4, "output_tokens": 14, "total_tokens": 18}
@@ -392,8 +392,8 @@ def test_invalid_cost_is_none(key: str, value: Any) -> None:
 
 def test_langchains_own_total() -> None:
     """A total of 0 there marks a hit in LangChain's cache and is no cost."""
-    told = model_response(result({}, USAGE | {"total_cost": 0.25}))
-    assert told.reported_cost == Decimal("0.25")
+    response = model_response(result({}, USAGE | {"total_cost": 0.25}))
+    assert response.reported_cost == Decimal("0.25")
     cached = model_response(result({}, USAGE | {"total_cost": 0}))
     assert cached.cache_hit
     assert cached.reported_cost is None
@@ -421,10 +421,10 @@ def test_several_choices_cost_once() -> None:
 def test_text_models() -> None:
     """Their cost is in llm_output; in a batch with the first run."""
     texts = [[Generation(text="hi")]]
-    told = LLMResult(
+    response = LLMResult(
         generations=texts, llm_output={"token_usage": COSTS_RAW | {"cost": 0.5}}
     )
-    assert model_response(told).reported_cost == Decimal("0.5")
+    assert model_response(response).reported_cost == Decimal("0.5")
     later = LLMResult(generations=texts, llm_output={"token_usage": {}})
     assert model_response(later).reported_cost is None
 
@@ -438,8 +438,8 @@ def test_streams() -> None:
         ),
     ]
     merged = ChatGenerationChunk(message=chunks[0] + chunks[1])
-    told = LLMResult(generations=[[merged]])
-    assert model_response(told).reported_cost == Decimal("2.5")
+    response = LLMResult(generations=[[merged]])
+    assert model_response(response).reported_cost == Decimal("2.5")
 
 
 def test_response_without_cost_takes_fast_path() -> None:
@@ -526,7 +526,7 @@ def test_cyclic_payload_is_bounded() -> None:
 
 
 @pytest.mark.parametrize(
-    ("told", "raw", "expected"),
+    ("usage", "raw", "expected"),
     [
         ({"prompt_tokens": None, "completion_tokens": None}, (0, 0), None),
         ({"prompt_tokens": 5, "completion_tokens": None}, (5, 0), Usage(5, None)),
@@ -539,11 +539,11 @@ def test_cyclic_payload_is_bounded() -> None:
     ],
 )
 def test_langchain_openais_zero_for_missing_number_is_removed(
-    told: object, raw: tuple[int, int], expected: Usage | None
+    usage: object, raw: tuple[int, int], expected: Usage | None
 ) -> None:
     """If the provider's own usage is present, it decides."""
     metadata = {"input_tokens": raw[0], "output_tokens": raw[1], "total_tokens": 0}
-    assert message_usage(metadata, {}, {"token_usage": told}) == expected
+    assert message_usage(metadata, {}, {"token_usage": usage}) == expected
 
 
 CACHED: Any = [
@@ -565,8 +565,8 @@ def test_details_that_a_package_leaves_out(detail: Any, more: Any) -> None:
     for tokens in (4, 10):
         other = {"token_usage": {**raw, "prompt_tokens": tokens}}
         assert message_usage(reported, other, {}) == Usage(5, 6)
-    said = {**reported, "input_token_details": {"cache_read": 1}}
-    assert message_usage(said, {"token_usage": raw}) == Usage(5, 6, cache_read=1)
+    usage = {**reported, "input_token_details": {"cache_read": 1}}
+    assert message_usage(usage, {"token_usage": raw}) == Usage(5, 6, cache_read=1)
 
 
 @pytest.mark.parametrize("metadata", [None, {}, [], "x", {"total_cost": 0}, 3])

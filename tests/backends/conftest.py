@@ -68,13 +68,13 @@ class Server:
             for variable, value in backend.variables.items()
         }
         kept = {k: v for k, v in os.environ.items() if not k.startswith("OTEL_")}
-        said = "SPAN_ONLY" if content else "NO_CONTENT"
+        mode = "SPAN_ONLY" if content else "NO_CONTENT"
         done = subprocess.run(  # noqa: S603 -- our own app
             [sys.executable, str(APP)],
             env={
                 **kept,
                 **variables,
-                "OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT": said,
+                "OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT": mode,
                 # The server's first answer may take long.
                 "OTEL_EXPORTER_OTLP_TIMEOUT": "300",
                 "OTEL_EXPORTER_PROMETHEUS_PORT": "0",
@@ -96,14 +96,16 @@ def serving(
     with closing(create_server(("127.0.0.1", 0))) as found:
         port = str(found.getsockname()[1])
     server = Server(name, f"http://localhost:{port}")
-    given = {name: value.replace("PORT", port) for name, value in variables.items()}
+    environment = {
+        name: value.replace("PORT", port) for name, value in variables.items()
+    }
     # The script that is beside this Python, which another environment may hide.
     command[0] = str(Path(sys.executable).with_name(command[0]))
     with (folder / "log.txt").open("w") as log:
         process = subprocess.Popen(  # noqa: S603 -- commands of ours
             [one.replace("PORT", port) for one in command],
             cwd=folder,
-            env={**os.environ, **given},
+            env={**os.environ, **environment},
             stdout=log,
             stderr=log,
         )

@@ -36,13 +36,13 @@ def main() -> None:
 
         def work(question: str) -> str:
             llm = model.bind_tools([price_of])
-            asked: list[Any] = [
+            messages: list[Any] = [
                 SystemMessage("You sell flowers."),
                 HumanMessage(question),
             ]
-            first = llm.invoke(asked)
+            first = llm.invoke(messages)
             results = [price_of.invoke(call) for call in first.tool_calls]
-            return llm.invoke([*asked, first, *results]).text
+            return llm.invoke([*messages, first, *results]).text
 
         config: Any = {
             "callbacks": [handler],

@@ -75,14 +75,14 @@ def test_mlflow(mlflow: Server, content: bool) -> None:  # noqa: FBT001
         "CHAT_MODEL",
         "TOOL",
     ]
-    said = [one.get("mlflow.spanInputs") for one in read]
+    inputs = [one.get("mlflow.spanInputs") for one in read]
     if content:
         assert QUESTION in info["request_preview"]
         assert "29 EUR" in info["response_preview"]
-        assert all(said)
-        assert {"flower": "rose"} in said
+        assert all(inputs)
+        assert {"flower": "rose"} in inputs
     else:
-        assert not any(said)
+        assert not any(inputs)
         assert QUESTION not in json.dumps([info, spans])
 
 
@@ -99,8 +99,8 @@ def _project(phoenix: Server, name: str) -> dict[str, Any]:
     found: dict[str, Any] = {}
 
     def is_there() -> bool:
-        asked = phoenix.ask("/graphql", {"query": _ASKED})["data"]["projects"]["edges"]
-        projects = {one["node"]["name"]: one["node"] for one in asked}
+        edges = phoenix.ask("/graphql", {"query": _ASKED})["data"]["projects"]["edges"]
+        projects = {one["node"]["name"]: one["node"] for one in edges}
         found.update(projects.get(name, {}))
         return bool(found.get("spans", {}).get("edges"))
 
@@ -153,18 +153,18 @@ def test_phoenix_with_the_transform_of_the_page(phoenix: Server) -> None:
         f"{phoenix.url}/v1/traces", headers={"x-project-name": "transformed"}
     )
     provider.add_span_processor(SimpleSpanProcessor(exporter))
-    said = json.dumps(
+    expected = json.dumps(
         [{"role": "user", "parts": [{"type": "text", "content": QUESTION}]}]
     )
     with provider.get_tracer("t").start_as_current_span("invoke_agent florist") as span:
         span.set_attributes(
             {
                 "gen_ai.operation.name": "invoke_agent",
-                "gen_ai.input.messages": said,
-                "input.value": said,
+                "gen_ai.input.messages": expected,
+                "input.value": expected,
                 "input.mime_type": "application/json",
             }
         )
     provider.shutdown()
     (edge,) = _project(phoenix, "transformed")["spans"]["edges"]
-    assert edge["node"]["input"] == {"value": said}
+    assert edge["node"]["input"] == {"value": expected}

@@ -285,7 +285,7 @@ def cut_short(
     with capture(settings) as telemetry, track_usage(max_tokens=10**9) as usage:
         handler = telemetry.handler
         message = AIMessage("x", usage_metadata=USAGE)
-        given = LLMResult(generations=[[ChatGeneration(message=message)]])
+        result = LLMResult(generations=[[ChatGeneration(message=message)]])
 
         def call() -> None:
             """Call like LangChain: an exception does not reach the app."""
@@ -297,7 +297,7 @@ def cut_short(
                 with contextlib.suppress(Exception):
                     handler.on_llm_new_token(chunk, run_id=run_id)
             with contextlib.suppress(Exception):
-                end(given, run_id=run_id)
+                end(result, run_id=run_id)
 
         call()
         before = Sums.of(telemetry, usage)
@@ -320,9 +320,9 @@ def cut_short(
         for run_id in ids:
             handler.on_chat_model_start({}, [["?"]], run_id=run_id)
         assert telemetry.value("otel_callbacks_open_runs") <= 54  # of a limit of 50
-        begun = time.monotonic()
+        started = time.monotonic()
         handler.close()
-        assert time.monotonic() - begun < 60
+        assert time.monotonic() - started < 60
         assert telemetry.value("otel_callbacks_open_runs") == 0
     return f"{stops:,} calls cut short, each counted at most once, nothing left"
 
@@ -518,19 +518,19 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--size", type=float, default=1.0)
     parser.add_argument("--only", default="")
-    asked = parser.parse_args()
+    options = parser.parse_args()
     logging.getLogger("otel_callbacks").setLevel(logging.CRITICAL)
     failed = 0
-    for name, attack in attacks(asked.size):
-        if asked.only not in name:
+    for name, attack in attacks(options.size):
+        if options.only not in name:
             continue
-        begun = time.monotonic()
+        started = time.monotonic()
         try:
-            said = attack()
+            outcome = attack()
         except Exception as error:  # noqa: BLE001 -- a row of the table
             failed += 1
-            said = f"FAILED: {type(error).__name__}: {error}"
-        line = f"{name:24} {time.monotonic() - begun:6.1f} s  {said}"
+            outcome = f"FAILED: {type(error).__name__}: {error}"
+        line = f"{name:24} {time.monotonic() - started:6.1f} s  {outcome}"
         print(line, flush=True)  # noqa: T201 -- a command
     return int(failed > 0)
 

@@ -49,10 +49,12 @@ class App:
         more: Variables of its environment.
     """
 
-    def __init__(self, stack: Stack, endpoint: str, *asked: str, **more: str) -> None:
-        self.service = f"attacked-{asked[0]}"
+    def __init__(
+        self, stack: Stack, endpoint: str, *arguments: str, **more: str
+    ) -> None:
+        self.service = f"attacked-{arguments[0]}"
         self.process = subprocess.Popen(  # noqa: S603 -- our own program
-            [sys.executable, HERE / "pipeline_app.py", self.service, *asked[1:]],
+            [sys.executable, HERE / "pipeline_app.py", self.service, *arguments[1:]],
             env={
                 **{k: v for k, v in os.environ.items() if "OTEL" not in k},
                 "OTEL_EXPORTER_OTLP_ENDPOINT": endpoint,
@@ -69,8 +71,8 @@ class App:
     def did(self) -> dict[str, Any]:
         """Return its report."""
         assert self.process.stdout is not None
-        said: dict[str, Any] = json.loads(self.process.stdout.readline())
-        return said
+        report: dict[str, Any] = json.loads(self.process.stdout.readline())
+        return report
 
     def end(self) -> int:
         """Let it end, and return its exit code."""
@@ -194,8 +196,8 @@ def _dragging(stack: Stack) -> Iterator[None]:
 
 def collector_killed(stack: Stack) -> str:
     """Kill the Collector for 60 s under load: what is lost is counted."""
-    asked = ("killed", "--rate", "20", "--seconds", "85")
-    with running(App(stack, stack.url("grpc"), *asked)) as app:
+    options = ("killed", "--rate", "20", "--seconds", "85")
+    with running(App(stack, stack.url("grpc"), *options)) as app:
         time.sleep(10)
         killed = time.time()
         stack.collector.kill()
@@ -217,8 +219,8 @@ def collector_killed(stack: Stack) -> str:
 
 def jaeger_killed(stack: Stack) -> str:
     """Kill Jaeger for 20 s under load: the Collector's queue keeps all."""
-    asked = ("behind", "--rate", "20", "--seconds", "40")
-    with running(App(stack, stack.url("grpc"), *asked)) as app:
+    options = ("behind", "--rate", "20", "--seconds", "40")
+    with running(App(stack, stack.url("grpc"), *options)) as app:
         time.sleep(10)
         stack.jaeger.kill()
         time.sleep(20)
@@ -237,8 +239,8 @@ def jaeger_killed(stack: Stack) -> str:
 
 def terminated(stack: Stack) -> str:
     """SIGTERM in the middle of 100 calls: those are sent as given up."""
-    asked = ("term", "--at-once", "500", "--hold", "100")
-    with running(App(stack, stack.url("grpc"), *asked)) as app:
+    options = ("term", "--at-once", "500", "--hold", "100")
+    with running(App(stack, stack.url("grpc"), *options)) as app:
         did = app.did()
         _in_flight(stack, 100)
         began = time.monotonic()
@@ -257,8 +259,8 @@ def terminated(stack: Stack) -> str:
 
 def killed(stack: Stack) -> str:
     """SIGKILL in the middle of 100 calls: what had ended before is there."""
-    asked = ("kill", "--at-once", "500", "--hold", "100")
-    with running(App(stack, stack.url("grpc"), *asked)) as app:
+    options = ("kill", "--at-once", "500", "--hold", "100")
+    with running(App(stack, stack.url("grpc"), *options)) as app:
         did = app.did()
         _in_flight(stack, 100)
         app.process.kill()
@@ -294,18 +296,18 @@ def main() -> int:
     for name, attack in ATTACKS.items():
         if only not in name:
             continue
-        begun = time.monotonic()
+        started = time.monotonic()
         with tempfile.TemporaryDirectory() as folder:
             stack = Stack(Path(folder))
             try:
                 stack.start()
-                said = attack(stack)
+                outcome = attack(stack)
             except Exception as error:  # noqa: BLE001 -- a row of the table
                 failed += 1
-                said = f"FAILED: {type(error).__name__}: {error}"
+                outcome = f"FAILED: {type(error).__name__}: {error}"
             finally:
                 stack.stop()
-        line = f"{name:28} {time.monotonic() - begun:6.1f} s  {said}"
+        line = f"{name:28} {time.monotonic() - started:6.1f} s  {outcome}"
         print(line, flush=True)  # noqa: T201 -- a command
     return int(failed > 0)
 

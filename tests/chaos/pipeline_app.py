@@ -75,19 +75,19 @@ def main() -> None:
     parser.add_argument("--rate", type=float, default=0)
     parser.add_argument("--seconds", type=float, default=0)
     parser.add_argument("--hold", type=int, default=0)
-    asked = parser.parse_args()
-    handler: Any = configure(service_name=asked.service)
+    options = parser.parse_args()
+    handler: Any = configure(service_name=options.service)
     noted = Noted()
     handler.tracer_provider.add_span_processor(noted)
     model = FakeChatModel(callbacks=[handler], usage=USAGE)
     did: dict[str, Any] = {}
-    if asked.at_once:
-        asyncio.run(at_once(model, asked.at_once))
-    if asked.compare:
-        did["latency"] = compare(asked.compare, handler)
-    if asked.rate:
-        asyncio.run(steadily(model, asked.rate, asked.seconds))
-    did["flushed"] = handler.flush(30) if not asked.compare else None
+    if options.at_once:
+        asyncio.run(at_once(model, options.at_once))
+    if options.compare:
+        did["latency"] = compare(options.compare, handler)
+    if options.rate:
+        asyncio.run(steadily(model, options.rate, options.seconds))
+    did["flushed"] = handler.flush(30) if not options.compare else None
     did["ended"] = noted.ended
     did["lost"] = REGISTRY.get_sample_value(
         "otel_callbacks_errors_total", {"where": "export"}
@@ -95,9 +95,9 @@ def main() -> None:
     did["open"] = REGISTRY.get_sample_value("otel_callbacks_open_runs")
     sys.stdout.write(json.dumps(did) + "\n")
     sys.stdout.flush()
-    if asked.hold:
+    if options.hold:
         slow = FakeChatModel(callbacks=[handler], usage=USAGE, delay=3_600)
-        asyncio.run(at_once(slow, asked.hold))
+        asyncio.run(at_once(slow, options.hold))
     sys.stdin.read()
     handler.close()
 

@@ -51,12 +51,14 @@ def prometheus(
 
     def answer(path: str) -> tuple[int, str]:
         parts = urlsplit(path)
-        asked = {name: one[0] for name, one in parse_qs(parts.query).items()}
-        query = _ASKED.fullmatch(asked["query"])
-        assert query is not None, asked["query"]
-        times = [float(asked.get("time", 0))]
+        parameters = {name: one[0] for name, one in parse_qs(parts.query).items()}
+        query = _ASKED.fullmatch(parameters["query"])
+        assert query is not None, parameters["query"]
+        times = [float(parameters.get("time", 0))]
         if is_range := parts.path.endswith("query_range"):
-            start, end, step = (float(asked[key]) for key in ("start", "end", "step"))
+            start, end, step = (
+                float(parameters[key]) for key in ("start", "end", "step")
+            )
             times = [start + step * n for n in range(int((end - start) / step) + 1)]
         result: list[dict[str, Any]] = []
         for labels, samples in _chosen(series, query):

@@ -81,11 +81,11 @@ def answering(answer: Callable[[str], tuple[int, str]]) -> Iterator[tuple[str, A
     Args:
         answer: Status and text for a path.
     """
-    asked: list[tuple[str, str | None]] = []
+    requests: list[tuple[str, str | None]] = []
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            asked.append((self.path, self.headers.get("Authorization")))
+            requests.append((self.path, self.headers.get("Authorization")))
             status, text = answer(self.path)
             body = text.encode()
             self.send_response(status)
@@ -100,7 +100,7 @@ def answering(answer: Callable[[str], tuple[int, str]]) -> Iterator[tuple[str, A
     thread = threading.Thread(target=server.serve_forever, args=(0.01,))
     thread.start()
     try:
-        yield f"http://127.0.0.1:{server.server_port}", asked
+        yield f"http://127.0.0.1:{server.server_port}", requests
     finally:
         server.shutdown()
         server.server_close()

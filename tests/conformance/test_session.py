@@ -28,14 +28,14 @@ def test_a_tool_is_requested_once() -> None:
     """After a tool's result the provider answers, so an agent comes to its end."""
     from langchain_openai import ChatOpenAI  # noqa: PLC0415 -- a second of imports
 
-    asked = ("human", "Tell me the price of an iris.")
+    question = ("human", "Tell me the price of an iris.")
     with FakeOpenAI() as provider:
         answers(provider)
         model = ChatOpenAI(model="m", base_url=provider.base_url, api_key="sk-none")
-        first = model.invoke([asked])
+        first = model.invoke([question])
         call = first.tool_calls[0]
         result = {"role": "tool", "content": "1 euro", "tool_call_id": call["id"]}
-        second = model.invoke([asked, first, result])
+        second = model.invoke([question, first, result])
     assert call["name"] == "price_of"
     assert second.text
     assert not second.tool_calls

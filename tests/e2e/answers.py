@@ -26,9 +26,9 @@ def get(url: str, **query: str) -> Any:
     Raises:
         HTTPError: The server refused.
     """
-    asked = f"{url}?{urlencode(query)}" if query else url
+    address = f"{url}?{urlencode(query)}" if query else url
     try:
-        with urlopen(asked, timeout=60) as answer:  # noqa: S310 -- http, our own server
+        with urlopen(address, timeout=60) as answer:  # noqa: S310 -- http, our own server
             return json.load(answer)
     except HTTPError as error:
         error.close()  # it holds the connection

@@ -122,7 +122,7 @@ class Server:
             eventually(self._answers, f"{self.name} answers", WAIT_S)
         except AssertionError as error:
             self.kill()
-            message = f"{error}\n{self.said()[-3000:]}"
+            message = f"{error}\n{self.logged()[-3000:]}"
             raise AssertionError(message) from None
 
     def _answers(self) -> bool:
@@ -136,7 +136,7 @@ class Server:
             error.close()  # it holds the connection
             return False
 
-    def said(self) -> str:
+    def logged(self) -> str:
         """Return the log so far."""
         return self.log.read_text(errors="replace") if self.log.exists() else ""
 
@@ -154,7 +154,7 @@ class Server:
             return self._process.wait(within)
         except subprocess.TimeoutExpired:
             self.kill()
-            message = f"{self.name} still runs after {within:.0f} s\n{self.said()}"
+            message = f"{self.name} still runs after {within:.0f} s\n{self.logged()}"
             raise AssertionError(message) from None
 
     def stop(self) -> None:

@@ -57,11 +57,11 @@ def _body(answer: Answer) -> str:
     if answer.panel["type"] in {"timeseries", "heatmap"}:
         return _lines(answer, unit)
     if answer.panel["type"] == "stat":
-        return f"<b>{escape(_said(answer.value, unit))}</b>"
+        return f"<b>{escape(_formatted(answer.value, unit))}</b>"
     return _table(answer, unit)
 
 
-def _said(value: float, unit: str) -> str:
+def _formatted(value: float, unit: str) -> str:
     """Format a value with its unit, about as Grafana does."""
     if unit == "percentunit":
         return f"{100 * value:.1f} %"
@@ -91,7 +91,9 @@ def _table(answer: Answer, unit: str) -> str:
         for one in column:
             name = ", ".join(one["labels"].values())
             row = rows.setdefault(name, [""] * len(answer.series))
-            row[at] = _said(float(one["values"][-1][1]), units.get(titles[at], unit))
+            row[at] = _formatted(
+                float(one["values"][-1][1]), units.get(titles[at], unit)
+            )
     if any(
         one["id"] == "filterByValue" for one in answer.panel.get("transformations", ())
     ):
@@ -145,5 +147,5 @@ def _lines(answer: Answer, unit: str) -> str:
         drawn.append(f'<polyline points="{path}" fill="none" stroke="{colour}"/>')
         legend.append(f'<span style="color:{colour}">&#9632;</span> {escape(name)}')
     box = f'<svg width="{_WIDTH}" height="{_HEIGHT}">{"".join(drawn)}</svg>'
-    highest = escape(_said(most, unit))
+    highest = escape(_formatted(most, unit))
     return f"{box}<p>highest: {highest} &nbsp; {' &nbsp; '.join(legend[:10])}</p>"

@@ -84,13 +84,13 @@ def _holds(
         ],
     }
     rules = str(DEPLOY / "prometheus/rules/recording.yml")
-    said = {
+    document = {
         "rule_files": [rules],
         "evaluation_interval": "1m",
         "fuzzy_compare": True,
         "tests": [test],
     }
-    file.write_text(yaml.safe_dump(said))
+    file.write_text(yaml.safe_dump(document))
     command = [str(binary("promtool")), "test", "rules", str(file)]
     run = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603 -- our own binary
     assert run.returncode == 0, run.stdout + run.stderr
@@ -198,11 +198,11 @@ def test_a_chosen_label_narrows_what_has_it(tmp_path: Path) -> None:
 def test_http_requests_are_not_held_against_one_model(tmp_path: Path) -> None:
     """HTTP spans have no model, so with a chosen model there is no ratio."""
     of = 'service_name="a", span_kind="SPAN_KIND_CLIENT"'
-    asked = "traces_span_metrics_calls_total"
+    name = "traces_span_metrics_calls_total"
     series = {
-        _series(asked, of, span_name="POST"): "0+12x30",
-        _series(asked, of, _CHAT, span_name="chat m"): "0+8x30",
-        _series(asked, of, _CHAT.replace('"m"', '"n"'), span_name="chat n"): "0+4x30",
+        _series(name, of, span_name="POST"): "0+12x30",
+        _series(name, of, _CHAT, span_name="chat m"): "0+8x30",
+        _series(name, of, _CHAT.replace('"m"', '"n"'), span_name="chat n"): "0+4x30",
     }
     title = "HTTP requests for each model call"
     (all_models,) = _asked("llm", title)
@@ -211,7 +211,7 @@ def test_http_requests_are_not_held_against_one_model(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("said", "wasted", "share"),
+    ("reported", "wasted", "share"),
     [
         # Nobody knows what a cancelled call cost: no share, not 0 %.
         ("0+8x30", "0x30", None),
@@ -221,7 +221,7 @@ def test_http_requests_are_not_held_against_one_model(tmp_path: Path) -> None:
     ],
 )
 def test_what_nobody_got_is_not_zero_where_it_is_unknown(
-    tmp_path: Path, said: str, wasted: str, share: float | None
+    tmp_path: Path, reported: str, wasted: str, share: float | None
 ) -> None:
     """With eight calls and one cancelled per minute, unknown cost is not shown as 0."""
     of = f'{_CHAT}, job="a", instance="a1"'
@@ -230,7 +230,9 @@ def test_what_nobody_got_is_not_zero_where_it_is_unknown(
         _series("otel_callbacks_operations_total", of, outcome="cancelled"): "0+1x30",
         _series("otel_callbacks_cost_usd_total", of, outcome="ok"): "0+9x30",
         _series("otel_callbacks_cost_usd_total", of, outcome="cancelled"): wasted,
-        _series("gen_ai_client_token_usage_count", of, gen_ai_token_type="input"): said,
+        _series(
+            "gen_ai_client_token_usage_count", of, gen_ai_token_type="input"
+        ): reported,
     }
     if wasted == "0x30":
         del series[_series("otel_callbacks_cost_usd_total", of, outcome="cancelled")]

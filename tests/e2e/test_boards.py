@@ -179,8 +179,10 @@ def _settled(stack: Stack, recorded: dict[str, float]) -> None:
         f'sum(otel_callbacks_operations_total{{job="{_SECOND}", '
         'gen_ai_operation_name="retrieval"})'
     )
-    for asked in (query, counted):
-        eventually(functools.partial(_with_value, url, asked, retrievals), asked, 90)
+    for expression in (query, counted):
+        eventually(
+            functools.partial(_with_value, url, expression, retrievals), expression, 90
+        )
     recorded_rule = f'instance:otel_callbacks_service:info{{service_name="{_SECOND}"}}'
     eventually(lambda: samples(url, recorded_rule), recorded_rule)
 
@@ -348,8 +350,8 @@ def test_links_lead_to_what_exists(run: Run) -> None:
         for name in ("llm", "agents"):
             for url in run.board(name, service=service).links():
                 assert "$" not in re.sub(r"\$\{__\w+[.\w]*\}", "", url), url
-                asked = parse_qs(urlsplit(url).query).get("service", [service])
-                assert asked == [service]
+                chosen = parse_qs(urlsplit(url).query).get("service", [service])
+                assert chosen == [service]
 
 
 def test_no_alert_fires_that_nothing_means(run: Run) -> None:

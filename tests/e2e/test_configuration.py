@@ -24,7 +24,7 @@ _RULES = sorted(_PROMETHEUS.glob("rules/*.yml"))
 _TESTS = sorted(_PROMETHEUS.glob("tests/*.test.yml"))
 
 
-def _said(*command: str | Path) -> str:
+def _output_of(*command: str | Path) -> str:
     """Run a checker, assert success, and return its output."""
     ended = subprocess.run(  # noqa: S603 -- our own binaries
         [str(part) for part in command],
@@ -50,26 +50,28 @@ def _alerts() -> list[dict[str, Any]]:
 
 def test_collector_accepts_its_configuration() -> None:
     """``otelcol validate`` reports no error and no warning."""
-    said = _said(
+    output = _output_of(
         binary("otelcol"), "validate", "--config", DEPLOY / "collector/config.yaml"
     )
-    assert said == ""
+    assert output == ""
 
 
 def test_jaeger_accepts_its_configuration() -> None:
     """``jaeger validate`` reports no error."""
-    _said(binary("jaeger"), "validate", "--config", DEPLOY / "jaeger/config.yaml")
+    _output_of(binary("jaeger"), "validate", "--config", DEPLOY / "jaeger/config.yaml")
 
 
 def test_prometheus_accepts_its_configuration() -> None:
     """``promtool check config`` reports no error, including the rules."""
-    said = _said(binary("promtool"), "check", "config", _PROMETHEUS / "prometheus.yml")
-    assert f"SUCCESS: {len(_RULES)} rule files found" in said
+    output = _output_of(
+        binary("promtool"), "check", "config", _PROMETHEUS / "prometheus.yml"
+    )
+    assert f"SUCCESS: {len(_RULES)} rule files found" in output
 
 
 def test_rules_pass_every_lint() -> None:
     """``promtool check rules`` with all its lints, as errors."""
-    _said(
+    _output_of(
         *(binary("promtool"), "check", "rules", "--lint=all", "--lint-fatal"), *_RULES
     )
 
@@ -77,7 +79,7 @@ def test_rules_pass_every_lint() -> None:
 @pytest.mark.parametrize("file", _TESTS, ids=lambda file: file.stem)
 def test_alerts_fire_and_stay_silent(file: Path) -> None:
     """``promtool test rules`` agrees with each case."""
-    assert "SUCCESS" in _said(binary("promtool"), "test", "rules", file)
+    assert "SUCCESS" in _output_of(binary("promtool"), "test", "rules", file)
 
 
 def test_every_alert_has_a_case_of_each_kind() -> None:
@@ -134,6 +136,6 @@ def test_links_of_jaeger_lead_to_a_dashboard_that_exists() -> None:
     ui = json.loads((DEPLOY / "jaeger/ui.json").read_text())
     assert ui["linkPatterns"]
     for link in ui["linkPatterns"]:
-        asked = urlsplit(link["url"].replace("#{", "{"))
-        assert asked.path == f"/d/{board['uid']}"
-        assert set(parse_qs(asked.query)) <= variables | {"from", "to"}
+        parts = urlsplit(link["url"].replace("#{", "{"))
+        assert parts.path == f"/d/{board['uid']}"
+        assert set(parse_qs(parts.query)) <= variables | {"from", "to"}

@@ -83,6 +83,6 @@ def test_each_line_names_the_span_it_was_written_in(
 
     stored = eventually(spans, "the spans in Jaeger")
     written = eventually(lines, "the lines in the Collector's file")
-    assert {said: written[said] for said in _LINES} == {
-        said: stored[name].span_id for said, name in _LINES.items()
+    assert {line: written[line] for line in _LINES} == {
+        line: stored[name].span_id for line, name in _LINES.items()
     }

@@ -140,7 +140,7 @@ def test_series_of_a_clock_that_is_ahead_are_lost_and_counted(own_stack: Stack) 
     urlopen(sent).close()  # noqa: S310 -- our own server
     log = stack.folder / "collector.log"
 
-    def told() -> bool:
+    def is_logged() -> bool:
         lines = log.read_text().splitlines()
         return any(
             "Exporting failed. Dropping data." in line
@@ -148,7 +148,7 @@ def test_series_of_a_clock_that_is_ahead_are_lost_and_counted(own_stack: Stack) 
             for line in lines
         )
 
-    eventually(told, "the Collector's log says what it dropped")
+    eventually(is_logged, "the Collector's log says what it dropped")
     query = (
         'instance_exporter:otelcol_exporter_failed:sum{exporter=~".*prometheus"} > 0'
     )

@@ -262,6 +262,6 @@ def test_histories_that_mislead(own_stack: Stack) -> None:
             datetime.fromtimestamp(time, UTC).isoformat() for time in (day, day + DAY)
         )
         found = _run("report", "--prometheus", url, "--since", since, "--until", until)
-        said = found[1]["total"]["input_tokens"]
+        tokens = found[1]["total"]["input_tokens"]
         assert found[0] == code, (what, found)
-        assert str(wanted) in said if code == 2 else said == wanted, (what, found)
+        assert str(wanted) in tokens if code == 2 else tokens == wanted, (what, found)

@@ -211,9 +211,9 @@ def test_alerts_read_series_that_the_servers_have(stack: Stack) -> None:
 
 def test_collector_starts_without_a_complaint(stack: Stack) -> None:
     """The configuration has no deprecated name and no unknown key."""
-    said = stack.collector.said()
-    assert "deprecat" not in said.lower()
-    assert "Everything is ready" in said
+    log = stack.collector.logged()
+    assert "deprecat" not in log.lower()
+    assert "Everything is ready" in log
 
 
 def test_rules_are_loaded_and_healthy(stack: Stack) -> None:

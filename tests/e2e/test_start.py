@@ -28,7 +28,9 @@ def test_taken_port_is_named(own_stack: Stack, server: str, port: str) -> None:
     with socket.create_server((host, int(number))):
         started.launch()
         assert started.ended() != 0
-    assert f"{own_stack.address(port)}: bind: address already in use" in started.said()
+    assert (
+        f"{own_stack.address(port)}: bind: address already in use" in started.logged()
+    )
 
 
 def test_unwritable_queue_is_named(tmp_path: Path) -> None:
@@ -37,8 +39,8 @@ def test_unwritable_queue_is_named(tmp_path: Path) -> None:
     stack = Stack(tmp_path / "stack", COLLECTOR_STORAGE=str(tmp_path / "volume"))
     stack.collector.launch()
     assert stack.collector.ended() != 0
-    assert f"{tmp_path / 'volume'}" in stack.collector.said()
-    assert "not a directory" in stack.collector.said()
+    assert f"{tmp_path / 'volume'}" in stack.collector.logged()
+    assert "not a directory" in stack.collector.logged()
 
 
 def test_unwritable_badger_is_named(own_stack: Stack) -> None:
@@ -46,7 +48,7 @@ def test_unwritable_badger_is_named(own_stack: Stack) -> None:
     (own_stack.folder / "badger").write_text("a file is in the folder's place")
     own_stack.jaeger.launch()
     assert own_stack.jaeger.ended() != 0
-    assert f"{own_stack.folder / 'badger'}" in own_stack.jaeger.said()
+    assert f"{own_stack.folder / 'badger'}" in own_stack.jaeger.logged()
 
 
 def test_unknown_value_of_a_switch_is_refused(tmp_path: Path) -> None:
@@ -54,7 +56,7 @@ def test_unknown_value_of_a_switch_is_refused(tmp_path: Path) -> None:
     stack = Stack(tmp_path, COLLECTOR_KEEP_PERCENT="most")
     stack.collector.launch()
     assert stack.collector.ended() != 0
-    assert "sampling_percentage" in stack.collector.said()
+    assert "sampling_percentage" in stack.collector.logged()
 
 
 def test_jaeger_down_is_named_by_the_collector(own_stack: Stack) -> None:
@@ -65,7 +67,7 @@ def test_jaeger_down_is_named_by_the_collector(own_stack: Stack) -> None:
         chat(tracer).end()
     assert sender.accepted
     wanted = f"{own_stack.address('jaeger_otlp')}: connect: connection refused"
-    eventually(lambda: wanted in own_stack.collector.said(), "the address in the log")
+    eventually(lambda: wanted in own_stack.collector.logged(), "the address in the log")
     get(own_stack.url("health"))
 
 

@@ -39,12 +39,12 @@ def test_handler_given_twice_makes_one_span(ran: Ran) -> None:
 
 def test_counters_equal_the_spans(ran: Ran) -> None:
     """What Prometheus reads is what the spans say, and the history grows."""
-    asked = [span.attributes["gen_ai.usage.input_tokens"] for span in ran.spans]
-    said = [span.attributes["gen_ai.usage.output_tokens"] for span in ran.spans]
-    assert asked == sorted(set(asked))
+    inputs = [span.attributes["gen_ai.usage.input_tokens"] for span in ran.spans]
+    outputs = [span.attributes["gen_ai.usage.output_tokens"] for span in ran.spans]
+    assert inputs == sorted(set(inputs))
     assert ran.counters("tokens_total") == {
-        "request_model=gpt-4o-mini token_type=input outcome=ok": sum(asked),
-        "request_model=gpt-4o-mini token_type=output outcome=ok": sum(said),
+        "request_model=gpt-4o-mini token_type=input outcome=ok": sum(inputs),
+        "request_model=gpt-4o-mini token_type=output outcome=ok": sum(outputs),
     }
     operations = {"request_model=gpt-4o-mini outcome=ok": 3}
     assert ran.counters("operations_total") == operations

@@ -20,11 +20,11 @@ def ran(run_example: Run) -> Ran:
 
 def test_agent_answers(ran: Ran) -> None:
     """The model reads what was wrong, asks again, and answers."""
-    said = ran.output.partition("\nspans")[0].strip().splitlines()
-    assert [line.split()[0] for line in said] == [
+    lines = ran.output.partition("\nspans")[0].strip().splitlines()
+    assert [line.split()[0] for line in lines] == [
         *("human", "ai", "tool", "ai", "tool", "tool", "ai")
     ]
-    assert said[2] == "tool  There is no 'peonies'; there are: peony, tulip"
+    assert lines[2] == "tool  There is no 'peonies'; there are: peony, tulip"
 
 
 def test_one_trace_has_the_agents_shape(ran: Ran) -> None:

@@ -26,8 +26,8 @@ def _traces(ran: Ran) -> list[str]:
 def test_lines_on_stdout_name_their_trace(ran: Ran) -> None:
     """A tool's line and a callback's begin with the id that Jaeger shows."""
     written = [line.split(" ", 1) for line in ran.output.splitlines()]
-    for said in ("flower_shop: tool: 29 euros", "flower_shop: callback: answered"):
-        assert [one[0] for one in written if one[1:] == [said]] == _traces(ran)
+    for text in ("flower_shop: tool: 29 euros", "flower_shop: callback: answered"):
+        assert [one[0] for one in written if one[1:] == [text]] == _traces(ran)
 
 
 def test_files_are_joined_by_the_trace(ran: Ran) -> None:

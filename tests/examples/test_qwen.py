@@ -24,18 +24,18 @@ def test_chinese_stays_chinese(ran: Ran) -> None:
 
 def test_span_has_the_address_of_the_call(ran: Ran) -> None:
     """The address is that of the base URL, and the model is Qwen."""
-    said = ran.spans[0].attributes
-    assert said["server.address"] == "127.0.0.1"
-    assert said["server.port"] > 0
-    assert said["gen_ai.request.model"] == "qwen-plus"
-    assert f"server.port               {said['server.port']}" in ran.output
+    attributes = ran.spans[0].attributes
+    assert attributes["server.address"] == "127.0.0.1"
+    assert attributes["server.port"] > 0
+    assert attributes["gen_ai.request.model"] == "qwen-plus"
+    assert f"server.port               {attributes['server.port']}" in ran.output
 
 
 def test_usage_is_present_only_if_requested(ran: Ran) -> None:
     """The stream that was not asked for its usage has none, and says so once."""
-    asked, not_asked = ran.spans
-    assert asked.attributes["gen_ai.usage.output_tokens"] == 15
-    assert "gen_ai.usage.output_tokens" not in not_asked.attributes
+    requested, unrequested = ran.spans
+    assert requested.attributes["gen_ai.usage.output_tokens"] == 15
+    assert "gen_ai.usage.output_tokens" not in unrequested.attributes
     assert ran.errors.count("stream_usage=True") == 1
 
 

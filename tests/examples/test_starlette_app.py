@@ -26,19 +26,24 @@ def _answers(ran: Ran) -> list[tuple[int, int, float, str]]:
 def test_usage_is_in_the_headers(ran: Ran) -> None:
     """Each answer says what it used: the tokens of its own call, and their price."""
     for answer, span in zip(_answers(ran)[:2], ran.spans[:2], strict=True):
-        said = span.attributes
-        used = said["gen_ai.usage.input_tokens"] + said["gen_ai.usage.output_tokens"]
+        attributes = span.attributes
+        used = (
+            attributes["gen_ai.usage.input_tokens"]
+            + attributes["gen_ai.usage.output_tokens"]
+        )
         assert answer[:2] == (200, used)
-        assert answer[2] == pytest.approx(said["otel_callbacks.cost_usd"], abs=1e-6)
+        assert answer[2] == pytest.approx(
+            attributes["otel_callbacks.cost_usd"], abs=1e-6
+        )
 
 
 def test_budget_ends_a_request(ran: Ran) -> None:
     """What would go beyond the budget is refused with 402, and was not asked."""
-    status, tokens, dollars, said = _answers(ran)[2]
+    status, tokens, dollars, message = _answers(ran)[2]
     assert status == 402
     assert tokens > 0
     assert 0 < dollars <= 0.0002
-    assert "0.0002" in said
+    assert "0.0002" in message
     assert 2 < len(ran.named("chat gpt-4o-mini")) < 99
 
 

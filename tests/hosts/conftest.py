@@ -157,8 +157,8 @@ class Scene:
         chats = [name for name in self.receiver.names() if name.startswith("chat ")]
         assert len(self.provider.requests) == calls, self.log()
         assert len(chats) == calls, (self.receiver.names(), self.log())
-        asked = self.provider.total_usage
-        expected = asked.input + asked.output
+        reported = self.provider.total_usage
+        expected = reported.input + reported.output
         counted = self.receiver.sums("otel_callbacks.tokens")
         assert sum(counted.values()) == expected, (counted, self.log())
         ours = [line for line in self.log().splitlines() if "otel_callbacks:" in line]

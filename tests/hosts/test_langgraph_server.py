@@ -42,12 +42,12 @@ def test_langgraph_dev(scene: Scene) -> None:
     for number in range(CALLS):
         message = {"role": "user", "content": str(number)}
         run = {"assistant_id": "shop", "input": {"messages": [message]}}
-        asked = urllib.request.Request(
+        request = urllib.request.Request(
             f"http://127.0.0.1:{scene.port}/runs/wait",
             json.dumps(run).encode(),
             {"content-type": "application/json"},
         )
-        with urllib.request.urlopen(asked, timeout=90) as answer:  # noqa: S310
+        with urllib.request.urlopen(request, timeout=90) as answer:  # noqa: S310
             # The status comes at once, the answer when the run is over.
             assert json.load(answer)["messages"]
     scene.end(signal.SIGTERM)

@@ -64,9 +64,9 @@ def test_a_worker_that_nobody_scrapes_logs_it(scene: Scene) -> None:
     """A worker that is forked after configure() and only scraped logs a warning."""
     scene.more = {"OTEL_METRICS_EXPORTER": "prometheus"}
     scene.run("-m", "script", "fork", "2")
-    said = [line for line in scene.log().splitlines() if "nobody scrapes" in line]
-    assert len(said) == 2
-    assert all("OTEL_METRICS_EXPORTER=otlp" in line for line in said)
+    lines = [line for line in scene.log().splitlines() if "nobody scrapes" in line]
+    assert len(lines) == 2
+    assert all("OTEL_METRICS_EXPORTER=otlp" in line for line in lines)
     assert len(scene.receiver.names()) == 3
 
 
@@ -93,8 +93,8 @@ def test_a_receiver_that_hangs_does_not_hold_the_end_up(
     }
     scene.receiver.release.clear()
     scene.run("-m", "script", "plain", "0")
-    said = [line for line in scene.log().splitlines() if "otel_callbacks:" in line]
-    assert len([one for one in said if "does not answer in time" in one]) == 1
+    lines = [line for line in scene.log().splitlines() if "otel_callbacks:" in line]
+    assert len([one for one in lines if "does not answer in time" in one]) == 1
 
 
 @PROTOCOLS
@@ -103,6 +103,6 @@ def test_no_receiver(scene: Scene, protocol: str) -> None:
     scene.protocol = protocol
     scene.more = {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:9"}
     scene.run("-m", "script", "plain", "0")
-    said = [line for line in scene.log().splitlines() if "cannot be sent" in line]
-    assert len(said) == 1
-    assert "the connection is refused" in said[0]
+    lines = [line for line in scene.log().splitlines() if "cannot be sent" in line]
+    assert len(lines) == 1
+    assert "the connection is refused" in lines[0]

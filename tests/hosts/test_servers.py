@@ -76,11 +76,11 @@ def test_flask_with_its_reloader(scene: Scene) -> None:
     scene.ask(CALLS)
     # At Ctrl-C the one that watches files kills the other after a quarter of a second,
     # so what is sent by then is what the intervals have sent.
-    asked = scene.provider.total_usage
+    reported = scene.provider.total_usage
     scene.receiver.wait_for(lambda: len(scene.receiver.names()) == CALLS)
     scene.receiver.wait_for(
         lambda: (
-            asked.input + asked.output
+            reported.input + reported.output
             == sum(scene.receiver.sums("otel_callbacks.tokens").values())
         )
     )

@@ -21,9 +21,11 @@ pytestmark = [pytest.mark.kubernetes, pytest.mark.timeout(600)]
 def test_the_server_takes_every_folder(api_server: ApiServer, name: str) -> None:
     """Strictly validated, and without a warning of the restricted Pod policy."""
     space = ("--namespace=shop",) if name == "zero-code" else ()
-    said = api_server.kubectl(*api_server.DRY, *space, "-f", "-", given=rendered(name))
-    assert "Warning" not in said, said
-    assert said.count("serverside-applied") == rendered(name).count("\nkind: ")
+    output = api_server.kubectl(
+        *api_server.DRY, *space, "-f", "-", given=rendered(name)
+    )
+    assert "Warning" not in output, output
+    assert output.count("serverside-applied") == rendered(name).count("\nkind: ")
 
 
 @pytest.mark.parametrize("planted", REFUSED)
@@ -57,13 +59,13 @@ def test_definitions_that_do_not_fit_are_named_as_on_the_page(
     page = (ROOT.parents[1] / "docs/kubernetes.md").read_text()
     monitor = named(resources("monitoring"), "PodMonitor", "servers")
     monitor["apiVersion"] = "monitoring.coreos.com/v2"
-    said = api_server.refusal(monitor)
+    refusal = api_server.refusal(monitor)
     assert 'no matches for kind "PodMonitor" in version "monitoring.coreos.com/v2"' in (
-        said
+        refusal
     )
     assert "`no matches for kind " in page
     prometheus = named(resources("monitoring"), "Prometheus", "otel-callbacks")
     prometheus["spec"]["ofTomorrow"] = True
-    said = api_server.refusal(prometheus)
-    assert ".spec.ofTomorrow: field not declared in schema" in said
+    refusal = api_server.refusal(prometheus)
+    assert ".spec.ofTomorrow: field not declared in schema" in refusal
     assert "`field not declared in schema`" in page

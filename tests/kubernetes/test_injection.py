@@ -168,8 +168,8 @@ def test_an_app_keeps_its_own_packages_and_is_traced(
 ) -> None:
     """Its langchain_core is its own, its spans arrive, and nothing is complained of."""
     endpoint, names = spans
-    said, warned = _run(app, image, endpoint, tmp_path)
-    assert said.startswith("langchain_core 1.0.0\n")
+    output, warned = _run(app, image, endpoint, tmp_path)
+    assert output.startswith("langchain_core 1.0.0\n")
     assert "chat gpt-4.1-mini" in names
     assert "otel_callbacks" not in warned, warned
 
@@ -195,8 +195,8 @@ def test_a_missing_module_is_one_warning(
     shutil.copytree(image, injected)
     for each in injected.glob(removed):
         shutil.rmtree(each)
-    said, warned = _run(app, injected, endpoint, tmp_path)
-    assert said.startswith("langchain_core 1.0.0\n")
+    output, warned = _run(app, injected, endpoint, tmp_path)
+    assert output.startswith("langchain_core 1.0.0\n")
     assert names == []
     lines = [line for line in warned.splitlines() if "does not fit" in line]
     assert len(lines) == 1, warned
@@ -226,8 +226,8 @@ def test_what_opentelemetry_misses_it_names(
     injected = tmp_path / "otel-auto-instrumentation-python"
     shutil.copytree(image, injected)
     shutil.rmtree(injected / removed)
-    said, warned = _run(app, injected, endpoint, tmp_path)
-    assert said.startswith("langchain_core 1.0.0\n")
+    output, warned = _run(app, injected, endpoint, tmp_path)
+    assert output.startswith("langchain_core 1.0.0\n")
     assert names == []
     assert f"No module named '{module}'" in warned
 
@@ -241,10 +241,10 @@ def test_a_broken_package_of_the_app_is_none_of_the_check_s_business(
     half = site / "half_removed-1.0.dist-info"
     half.mkdir()
     try:
-        said, warned = _run(app, image, endpoint, tmp_path)
+        output, warned = _run(app, image, endpoint, tmp_path)
     finally:
         half.rmdir()
-    assert said.startswith("langchain_core 1.0.0\n")
+    assert output.startswith("langchain_core 1.0.0\n")
     assert "chat gpt-4.1-mini" in names
     assert "otel_callbacks" not in warned, warned
 
@@ -266,8 +266,8 @@ def test_a_hidden_package_is_one_warning(
         *("--require-hashes", "-r", str(tmp_path / "pins.txt")),
         *("--target", str(injected)),
     )
-    said, warned = _run(app, injected, endpoint, tmp_path)
-    assert not said.startswith("langchain_core 1.0.0\n")
+    output, warned = _run(app, injected, endpoint, tmp_path)
+    assert not output.startswith("langchain_core 1.0.0\n")
     lines = [line for line in warned.splitlines() if "does not fit" in line]
     assert len(lines) == 1
     assert re.search(r"langchain-core 1\.0\.0 of the app is hidden by 1\.", lines[0])

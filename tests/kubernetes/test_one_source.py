@@ -139,7 +139,7 @@ def test_every_variable_is_one_that_a_configuration_reads(name: str) -> None:
         *("GOMEMLIMIT", "OTEL_TRACES_SAMPLER", "RETENTION_DAYS"),
         *("INDEX_PREFIX", "ES_TLS_ENABLED", "ES_TLS_CA", "ES_USERNAME", "ES_PASSWORD"),
     }
-    given = {
+    variables = {
         variable["name"]
         for pod, template in pods(found).items()
         if not pod.endswith(("/kafka", "/opensearch"))
@@ -152,4 +152,4 @@ def test_every_variable_is_one_that_a_configuration_reads(name: str) -> None:
         if each["metadata"]["name"].startswith("otel-addresses")
         for key in each["data"]
     }
-    assert (given | addresses) - read - others == set()
+    assert (variables | addresses) - read - others == set()

@@ -34,9 +34,10 @@ def _run(server: ApiServer, *arguments: str) -> str:
 def _secret(
     server: ApiServer, name: str, space: str = "otel-callbacks"
 ) -> dict[str, bytes]:
-    said = server.kubectl("--namespace", space, "get", "secret", name, "-o", "json")
+    document = server.kubectl("--namespace", space, "get", "secret", name, "-o", "json")
     return {
-        key: base64.b64decode(value) for key, value in json.loads(said)["data"].items()
+        key: base64.b64decode(value)
+        for key, value in json.loads(document)["data"].items()
     }
 
 
@@ -66,7 +67,7 @@ def test_secrets_are_made_once_and_handed_to_apps(
         (tmp_path / name).write_bytes(content)
     openssl = shutil.which("openssl")
     assert openssl is not None
-    said = subprocess.run(  # noqa: S603 -- openssl from the PATH
+    verified = subprocess.run(  # noqa: S603 -- openssl from the PATH
         [
             *(openssl, "verify", "-CAfile", "ca.crt"),
             *("-verify_hostname", "otel-gateway.otel-callbacks.svc", "tls.crt"),
@@ -76,7 +77,7 @@ def test_secrets_are_made_once_and_handed_to_apps(
         text=True,
         check=False,
     )
-    assert said.stdout == "tls.crt: OK\n", said.stderr
+    assert verified.stdout == "tls.crt: OK\n", verified.stderr
     space = json.loads(api_server.kubectl("get", "namespace", "shop", "-o", "json"))
     assert space["metadata"]["labels"]["otel-callbacks/send"] == "true"
 

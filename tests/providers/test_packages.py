@@ -143,8 +143,8 @@ def test_a_tool_is_called(wire: Wire, name: str) -> None:
     """The tool that the model asks for is in its answer, with its arguments."""
     with capture(Settings(capture_content="SPAN_ONLY")) as telemetry:
         model = MODELS[name](wire.url, callbacks=[telemetry.handler])
-        said = model.bind_tools([look]).invoke("Roses?")
-    assert [call["name"] for call in said.tool_calls] == ["look"]
+        answer = model.bind_tools([look]).invoke("Roses?")
+    assert [call["name"] for call in answer.tool_calls] == ["look"]
     (span,) = telemetry.spans
     attributes = span["attributes"]
     (message,) = json.loads(attributes["gen_ai.output.messages"])

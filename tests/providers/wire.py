@@ -251,25 +251,27 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         """Answer."""
-        asked = json.loads(self.rfile.read(int(self.headers["content-length"])) or "{}")
+        request = json.loads(
+            self.rfile.read(int(self.headers["content-length"])) or "{}"
+        )
         status: int = self.server.status  # type: ignore[attr-defined]
         kind, body = "application/json", b""
-        has_tools = "tools" in asked or "toolConfig" in asked
+        has_tools = "tools" in request or "toolConfig" in request
         if status != 200:
             body = json.dumps(REFUSAL).encode()
         elif self.path.startswith("/v1/messages"):
-            if asked.get("stream"):
+            if request.get("stream"):
                 kind, body = "text/event-stream", sse(ANTHROPIC_STREAM, named=True)
             else:
                 body = json.dumps(ANTHROPIC_TOOL if has_tools else ANTHROPIC).encode()
         elif self.path.startswith("/v1/chat/completions"):
-            if asked.get("stream"):
+            if request.get("stream"):
                 kind, body = "text/event-stream", mistral_stream()
             else:
                 body = json.dumps(MISTRAL_TOOL if has_tools else MISTRAL).encode()
         elif self.path == "/api/chat":
-            said = OLLAMA_TOOL if has_tools else OLLAMA
-            kind, body = "application/x-ndjson", json.dumps(said).encode() + b"\n"
+            reply = OLLAMA_TOOL if has_tools else OLLAMA
+            kind, body = "application/x-ndjson", json.dumps(reply).encode() + b"\n"
         elif ":streamGenerateContent" in self.path:
             kind, body = "text/event-stream", sse([GEMINI])
         elif ":generateContent" in self.path:

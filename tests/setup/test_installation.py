@@ -147,8 +147,8 @@ def test_every_pip_installs_the_same(pip: str, future: Future, tmp_path: Path) -
     done = future.run(".ci/install", venv, "dev", sys.executable)
     assert done.returncode == 0, done.stderr
     assert dict(_installed(venv)) == _expected("dev")
-    said = future.run(venv / "bin/python", "-m", "pip", "--version").stdout
-    assert said.split()[1] == pins(REQUIREMENTS / f"{pip}.txt")[0].version
+    version = future.run(venv / "bin/python", "-m", "pip", "--version").stdout
+    assert version.split()[1] == pins(REQUIREMENTS / f"{pip}.txt")[0].version
 
 
 def test_the_index_is_a_trap(future: Future, tmp_path: Path) -> None:

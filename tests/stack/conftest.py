@@ -63,8 +63,8 @@ def _selectors(node: Any, grouped: frozenset[str]) -> list[Selector]:
     if isinstance(node, promql_parser.VectorSelector):
         matchers = {m.name: m.value for m in node.matchers.matchers}
         names = [node.name] if node.name else _spelled_out(matchers.pop("__name__"))
-        asked = frozenset(matchers) | grouped
-        return [Selector(name, asked) for name in names]
+        labels = frozenset(matchers) | grouped
+        return [Selector(name, labels) for name in names]
     if isinstance(node, promql_parser.MatrixSelector):
         return _selectors(node.vector_selector, grouped)
     if isinstance(node, promql_parser.AggregateExpr):

@@ -217,8 +217,8 @@ def test_nobody_administers_grafana_by_default(
     grafana = services["grafana"]
     environment = grafana["environment"]
     assert environment["GF_AUTH_ANONYMOUS_ORG_ROLE"] == "Viewer"
-    given = environment["GF_SECURITY_ADMIN_PASSWORD"]
-    assert given == "${GRAFANA_ADMIN_PASSWORD:-}"
+    value = environment["GF_SECURITY_ADMIN_PASSWORD"]
+    assert value == "${GRAFANA_ADMIN_PASSWORD:-}"
     assert environment["GF_USERS_ALLOW_SIGN_UP"] == "false"
     assert "/dev/urandom" in grafana["entrypoint"][2]
     assert "GRAFANA_ADMIN_PASSWORD" not in settings
@@ -231,10 +231,10 @@ def test_a_random_password_is_made_only_where_none_is_given(
     script = services["grafana"]["entrypoint"][2].replace("$$", "$")
     script = script.replace("exec /run.sh", 'echo "$GF_SECURITY_ADMIN_PASSWORD"')
 
-    def password(given: str) -> str:
+    def password(value: str) -> str:
         shell = subprocess.run(  # noqa: S603 -- our own script
             ["/bin/sh", "-ec", script],
-            env={"PATH": "/usr/bin:/bin", "GF_SECURITY_ADMIN_PASSWORD": given},
+            env={"PATH": "/usr/bin:/bin", "GF_SECURITY_ADMIN_PASSWORD": value},
             capture_output=True,
             text=True,
             check=True,

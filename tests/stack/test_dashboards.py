@@ -388,14 +388,14 @@ def test_titles_match_their_expressions(panels: dict[str, dict[str, Any]]) -> No
     held = set()
     wrong = []
     for where, panel in panels.items():
-        asked = " ".join(
+        expressions = " ".join(
             str(target.get("expr", target.get("tags", "")))
             for target in panel.get("targets", ())
         )
         for title, expression in _TITLES if panel["type"] != "text" else ():
             if re.search(title, panel["title"]):
                 held.add(title)
-                if not re.search(expression, asked):
+                if not re.search(expression, expressions):
                     wrong.append((where, expression))
     assert wrong == []
     assert held == {title for title, _ in _TITLES}
@@ -552,8 +552,8 @@ def test_a_table_of_the_busiest_has_no_row_without_its_count(
     cut = 0
     tables = (one for one in panels.values() if one["type"] == "table")
     for panel in tables:
-        asked = [target.get("expr", "") for target in panel["targets"]]
-        if len(asked) == 1 or not asked[0].startswith("topk("):
+        expressions = [target.get("expr", "") for target in panel["targets"]]
+        if len(expressions) == 1 or not expressions[0].startswith("topk("):
             continue
         (title,) = (
             change["options"]["renameByName"]["Value #A"]

@@ -223,7 +223,7 @@ def test_variables_ask_for_labels_that_exist(
     dashboards: dict[str, dict[str, Any]], known: dict[str, frozenset[str]]
 ) -> None:
     """Variables query series and labels that exist."""
-    asked = {
+    pairs = {
         match.groups()
         for dashboard in dashboards.values()
         for variable in dashboard["templating"]["list"]
@@ -236,7 +236,7 @@ def test_variables_ask_for_labels_that_exist(
         if match
     }
     who = "instance:otel_callbacks_service:info"
-    assert asked == {
+    assert pairs == {
         *((who, name) for name in ("service_name", "service_version", _ENVIRONMENT)),
         *((who, name) for name in ("job", "instance")),
         ("otel_callbacks_operations_total", _PROVIDER),
@@ -244,5 +244,5 @@ def test_variables_ask_for_labels_that_exist(
         ("otel_callbacks_operations_total", "gen_ai_operation_name"),
         (None, _AGENT),
     }
-    for series, label in asked - {(None, _AGENT)}:
+    for series, label in pairs - {(None, _AGENT)}:
         assert label in known[series] | _TARGET

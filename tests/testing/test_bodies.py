@@ -103,8 +103,8 @@ def test_a_tool_round_trip_works(server: FakeOpenAI) -> None:
     server.when("玫瑰", Reply(tool_calls=(_CALL,)), Reply("29 euros."))
     llm = _chat(server)
     question = HumanMessage("玫瑰多少钱")
-    asked = llm.invoke([question])
-    assert asked.tool_calls == [
+    request = llm.invoke([question])
+    assert request.tool_calls == [
         {
             "name": "price",
             "args": {"flower": "玫瑰"},
@@ -112,9 +112,9 @@ def test_a_tool_round_trip_works(server: FakeOpenAI) -> None:
             "type": "tool_call",
         }
     ]
-    assert asked.response_metadata["finish_reason"] == "tool_calls"
+    assert request.response_metadata["finish_reason"] == "tool_calls"
     result = ToolMessage("29", tool_call_id="call_000001_0")
-    assert llm.invoke([question, asked, result]).content == "29 euros."
+    assert llm.invoke([question, request, result]).content == "29 euros."
     assert [received.after_tool for received in server.requests] == [False, True]
 
 

@@ -73,9 +73,9 @@ async def test_concurrent_requests_are_independent(server: FakeOpenAI) -> None:
     for flower in ("rose", "lily", "tulip"):
         server.when(flower, Reply(flower.upper(), delay=0.02, usage=Tokens(2, 1)))
     llm = _chat(server)
-    asked = ["rose", "lily", "tulip"] * 5
-    answers = await asyncio.gather(*(llm.ainvoke(flower) for flower in asked))
-    assert [answer.content for answer in answers] == [one.upper() for one in asked]
+    flowers = ["rose", "lily", "tulip"] * 5
+    answers = await asyncio.gather(*(llm.ainvoke(flower) for flower in flowers))
+    assert [answer.content for answer in answers] == [one.upper() for one in flowers]
     assert server.usage == {"gpt-4o": Tokens(30, 15)}
 
 

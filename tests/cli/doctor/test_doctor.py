@@ -105,8 +105,8 @@ def test_what_an_environment_lacks_for_its_backend_is_named(
     """With and without a server at the address."""
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:5000")
     assert main(["doctor", "--only", "collector", "--timeout", "1"]) == 1
-    said = " ".join(capsys.readouterr().out.split())
-    assert "MLflow needs the header x-mlflow-experiment-id" in said
+    output = " ".join(capsys.readouterr().out.split())
+    assert "MLflow needs the header x-mlflow-experiment-id" in output
 
 
 def test_sampled_away_is_named(
@@ -115,12 +115,12 @@ def test_sampled_away_is_named(
     """The Collector's own series are the evidence."""
     stack.keeps_traces = False
 
-    def query(asked: dict[str, str]) -> Page:
+    def query(parameters: dict[str, str]) -> Page:
         stack.series["timestamp"] = 1e12
         stack.series["sampled="] = stack.series["new_trace_id"] = 5 + len(
             stack.receiver.traces
         )
-        return stack._query(asked)
+        return stack._query(parameters)
 
     stack.prometheus.pages["/api/v1/query"] = query
     code, hops = _run(capsys, stack.options())

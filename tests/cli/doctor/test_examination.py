@@ -31,11 +31,12 @@ def _examination(stack: FakeStack, *skip: str) -> Examination:
 
 def test_hops_are_reported_one_by_one(stack: FakeStack) -> None:
     """Each by its name before it is looked at, and whole when it is over."""
-    said: list[str] = []
+    printed: list[str] = []
     report = _examination(stack).report(
-        lambda name: said.append(f"{name}?"), lambda hop: said.append(f"{hop.name}!")
+        lambda name: printed.append(f"{name}?"),
+        lambda hop: printed.append(f"{hop.name}!"),
     )
-    assert said == [f"{name}{sign}" for name in HOPS for sign in "?!"]
+    assert printed == [f"{name}{sign}" for name in HOPS for sign in "?!"]
     assert tuple(hop.name for hop in report.hops) == HOPS
     assert report.broken == ()
 

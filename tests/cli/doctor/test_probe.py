@@ -150,9 +150,9 @@ def test_polling_ends_with_an_answer_or_with_the_time() -> None:
     """The probe is asked at least once, even when no time is left."""
     answers = iter([None, None, 7])
     assert Deadline(5).poll(lambda: next(answers)) == 7
-    asked = []
-    assert Deadline(0).poll(lambda: asked.append(1)) is None
-    assert asked == [1]
+    polls = []
+    assert Deadline(0).poll(lambda: polls.append(1)) is None
+    assert polls == [1]
     began = time.monotonic()
     assert Deadline(0.05).poll(lambda: None) is None
     assert time.monotonic() - began >= 0.05

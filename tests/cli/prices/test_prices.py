@@ -58,15 +58,15 @@ def test_json(capsys: pytest.CaptureFixture[str]) -> None:
 def test_an_unknown_model(capsys: pytest.CaptureFixture[str]) -> None:
     """It names similar models and a remedy."""
     assert main(["prices", "gpt4o-minii", "--provider", "openai"]) == 1
-    said = capsys.readouterr()
-    assert said.out == ""
-    assert "no known price for 'gpt4o-minii' at openai" in said.err
-    assert "gpt-4o-mini" in said.err
-    assert "--prices FILE" in said.err
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert "no known price for 'gpt4o-minii' at openai" in printed.err
+    assert "gpt-4o-mini" in printed.err
+    assert "--prices FILE" in printed.err
     assert main(["prices", "§", "--json"]) == 1
-    said = capsys.readouterr()
-    assert json.loads(said.out) == []
-    assert "Similar names: none" in said.err
+    printed = capsys.readouterr()
+    assert json.loads(printed.out) == []
+    assert "Similar names: none" in printed.err
 
 
 def test_the_users_prices(
@@ -84,8 +84,8 @@ def test_the_users_prices(
     capsys.readouterr()
     path.write_text("roses")
     assert main(["prices", "rose-1"]) == 2
-    said = capsys.readouterr().err
-    assert said.startswith("otel-callbacks prices: OTEL_CALLBACKS_PRICES=")
+    message = capsys.readouterr().err
+    assert message.startswith("otel-callbacks prices: OTEL_CALLBACKS_PRICES=")
 
 
 def test_it_works_without_rich(

@@ -178,10 +178,10 @@ def test_days_that_an_export_reports_without_usage(
             code = main(
                 ["reconcile", str(export), "--prometheus", url, "--provider", ""]
             )
-            said = capsys.readouterr().out
-            assert code == 1, said
-            assert "2025-03-03" in said
-            assert "2025-03-05" in said
+            output = capsys.readouterr().out
+            assert code == 1, output
+            assert "2025-03-03" in output
+            assert "2025-03-05" in output
         with prometheus([(ROSE, each_day(0, 20, 0))]) as url:
             code = main(
                 ["reconcile", str(export), "--prometheus", url, "--provider", ""]
@@ -296,9 +296,9 @@ def test_what_cannot_be_read(
 ) -> None:
     """One sentence on the error output, and exit code 2."""
     assert main(["reconcile", "missing.csv", "--metrics", metrics]) == 2
-    said = capsys.readouterr().err
-    assert said.startswith("otel-callbacks reconcile: missing.csv: No such file")
-    assert "date, model, input_tokens" in said
+    message = capsys.readouterr().err
+    assert message.startswith("otel-callbacks reconcile: missing.csv: No such file")
+    assert "date, model, input_tokens" in message
     assert main(["reconcile", str(export), "--metrics", "http://127.0.0.1:9"]) == 2
     assert "does not answer" in capsys.readouterr().err
     assert main(["reconcile", str(export), "--prometheus", "roses"]) == 2

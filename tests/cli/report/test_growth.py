@@ -406,8 +406,8 @@ def test_a_prometheus_with_none_of_our_series(
         assert run(url) == 0
         assert "No model calls were counted." in capsys.readouterr().out
         assert run(url, "--match", 'job="post"') == 2
-        said = capsys.readouterr().err
-        assert 'none of our series that match {job="post"}' in said
+        message = capsys.readouterr().err
+        assert 'none of our series that match {job="post"}' in message
 
 
 def test_sums_that_may_be_too_small_are_no_success(
@@ -425,10 +425,10 @@ def test_sums_that_may_be_too_small_are_no_success(
         assert content["proven"] is False
         assert content["total"]["input_tokens"] == 100_000
         assert run(url, "--csv") == 1
-        said = capsys.readouterr()
-        assert "may fall in this time" not in said.out
-        assert "may fall in this time" in said.err
-        assert "read from 2025-03-03 00:00 to 2025-03-03 06:00 (UTC)" in said.err
+        printed = capsys.readouterr()
+        assert "may fall in this time" not in printed.out
+        assert "may fall in this time" in printed.err
+        assert "read from 2025-03-03 00:00 to 2025-03-03 06:00 (UTC)" in printed.err
 
 
 def test_many_gaps_are_not_all_named(capsys: pytest.CaptureFixture[str]) -> None:
@@ -444,8 +444,8 @@ def test_a_refusal_of_prometheus_is_reported_with_its_reason(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     """Its address is right, so the message does not ask for another."""
-    said = {"status": "error", "errorType": "bad_data", "error": "no such regexp"}
-    with answering(lambda _: (400, json.dumps(said))) as (url, _):
+    body = {"status": "error", "errorType": "bad_data", "error": "no such regexp"}
+    with answering(lambda _: (400, json.dumps(body))) as (url, _):
         assert run(url) == 2
         text = f"otel-callbacks report: {url} answers 400: no such regexp\n"
         assert capsys.readouterr().err == text

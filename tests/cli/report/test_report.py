@@ -61,11 +61,11 @@ def test_unreadable_sources(
 ) -> None:
     """There is one sentence on standard error, and exit code 2."""
     assert main(["report", *arguments]) == 2
-    said = capsys.readouterr()
-    assert said.out == ""
-    assert said.err.startswith("otel-callbacks report: ")
-    assert why in said.err
-    assert said.err.count("\n") == 1
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert printed.err.startswith("otel-callbacks report: ")
+    assert why in printed.err
+    assert printed.err.count("\n") == 1
 
 
 def test_wrong_options(capsys: pytest.CaptureFixture[str]) -> None:

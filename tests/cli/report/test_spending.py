@@ -117,10 +117,10 @@ def test_nothing_listens() -> None:
 
 def test_a_login_is_sent_and_never_shown() -> None:
     """A password in the URL is a header."""
-    with answering(lambda _: (403, "no")) as (url, asked):
+    with answering(lambda _: (403, "no")) as (url, requests):
         with pytest.raises(Refusal) as caught:
             read_metrics(url.replace("://", "://rose:thorn@"))
-        assert asked[0][1] == "Basic cm9zZTp0aG9ybg=="
+        assert requests[0][1] == "Basic cm9zZTp0aG9ybg=="
     assert "thorn" not in str(caught.value)
 
 

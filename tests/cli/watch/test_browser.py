@@ -55,10 +55,10 @@ class Page:
         while True:
             answer = json.loads(self._socket.recv(timeout=WAIT_S))
             name = answer.get("method", "")
-            said = answer.get("params", {})
-            is_error = said.get("entry", {}).get("level") == "error"
+            params = answer.get("params", {})
+            is_error = params.get("entry", {}).get("level") == "error"
             if name == "Runtime.exceptionThrown" or is_error:
-                self.errors.append(said)
+                self.errors.append(params)
             if answer.get("id") == number:
                 assert "error" not in answer, answer
                 return answer["result"]
@@ -96,7 +96,7 @@ class Page:
 
 def _call(trace: str, model: str, outcome: str) -> list[dict[str, Any]]:
     """Return a step with a model call in it, with content and numbers."""
-    said = [{"role": "user", "parts": [{"type": "text", "content": _QUESTION}]}]
+    question = [{"role": "user", "parts": [{"type": "text", "content": _QUESTION}]}]
     answer = [{"role": "assistant", "parts": [{"type": "text", "content": "鸢尾花。"}]}]
     one: dict[str, Any] = {
         "trace_id": trace,
@@ -114,7 +114,7 @@ def _call(trace: str, model: str, outcome: str) -> list[dict[str, Any]]:
             "gen_ai.conversation.id": f"thread-{trace}",
             "gen_ai.usage.input_tokens": 123_456,
             "gen_ai.usage.output_tokens": 7,
-            "gen_ai.input.messages": json.dumps(said),
+            "gen_ai.input.messages": json.dumps(question),
             "gen_ai.output.messages": json.dumps(answer),
             "otel_callbacks.outcome": outcome,
             "otel_callbacks.cost_usd": 0.018519,

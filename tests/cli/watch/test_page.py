@@ -19,7 +19,9 @@ class Running:
 
     def __init__(self, *, any_host: bool) -> None:
         self.store = Store()
-        said = [{"role": "user", "parts": [{"type": "text", "content": "<i>Roses?"}]}]
+        messages = [
+            {"role": "user", "parts": [{"type": "text", "content": "<i>Roses?"}]}
+        ]
         self.store.add(
             [
                 {
@@ -28,7 +30,7 @@ class Running:
                     "status": "UNSET",
                     "attributes": {
                         "gen_ai.operation.name": "chat",
-                        "gen_ai.input.messages": json.dumps(said),
+                        "gen_ai.input.messages": json.dumps(messages),
                     },
                     "parent_id": None,
                     "span_id": "a",

@@ -146,11 +146,11 @@ def test_content_of_events_is_joined_to_its_span(running: Running) -> None:
     provider = LoggerProvider(shutdown_on_exit=False)
     exporter = OTLPLogExporter(f"{running.url}/v1/logs")
     provider.add_log_record_processor(SimpleLogRecordProcessor(exporter))
-    said = {
+    content = {
         "gen_ai.input.messages": [{"role": "user", "n": [1, None, b"\1"]}],
         "other": "x",
     }
-    for attributes in (said, {"other": "x"}):
+    for attributes in (content, {"other": "x"}):
         provider.get_logger("t").emit(
             LogRecord(
                 trace_id=int(trace_id, 16),
@@ -203,8 +203,8 @@ def test_spans_without_ids_are_rejected_one_by_one(running: Running) -> None:
     spans.add(trace_id=b"1" * 16, span_id=b"2" * 8, name="kept")
     spans.add(name="wrong")
     _, answer = running.post(request.SerializeToString())
-    told = ExportTraceServiceResponse.FromString(answer).partial_success
-    assert told.rejected_spans == 1
+    partial = ExportTraceServiceResponse.FromString(answer).partial_success
+    assert partial.rejected_spans == 1
     assert running.names() == ["kept"]
 
 

@@ -139,8 +139,8 @@ def test_spans_of_one_trace_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None
     assert one["left_out"] == 1
     timeline = store.timeline("t1")
     assert timeline is not None
-    said = [row.span["attributes"] for row in timeline.rows]
-    assert said == [{"gen_ai.input.messages": name} for name in "ab"]
+    attributes = [row.span["attributes"] for row in timeline.rows]
+    assert attributes == [{"gen_ai.input.messages": name} for name in "ab"]
 
 
 def test_content_may_come_before_its_span() -> None:

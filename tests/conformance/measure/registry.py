@@ -122,10 +122,10 @@ def _declared(attributes: Mapping[str, list[str]]) -> dict[str, Declared]:
     return {name: Declared(row[0], row[1]) for name, row in attributes.items()}
 
 
-def _metrics(said: Mapping[str, Any]) -> Iterator[tuple[str, Metric]]:
+def _metrics(definition: Mapping[str, Any]) -> Iterator[tuple[str, Metric]]:
     """Yield the metrics; a refinement has the shape of what it refines."""
-    for name, entry in said.items():
-        base = said[entry["refines"]] if "refines" in entry else entry
+    for name, entry in definition.items():
+        base = definition[entry["refines"]] if "refines" in entry else entry
         yield (
             name,
             Metric(
@@ -137,9 +137,9 @@ def _metrics(said: Mapping[str, Any]) -> Iterator[tuple[str, Metric]]:
         )
 
 
-def _expected(said: Mapping[str, Any]) -> Iterator[Expected]:
+def _expected(definition: Mapping[str, Any]) -> Iterator[Expected]:
     """Yield what is expected of each operation."""
-    for key, names in said.items():
+    for key, names in definition.items():
         found = _EXPECTED.fullmatch(key)
         if found is None:  # the list of exclusions, which are left out already
             continue
@@ -147,7 +147,7 @@ def _expected(said: Mapping[str, Any]) -> Iterator[Expected]:
         if operations == {"excluded"}:
             continue
         if isinstance(names, str):
-            internal = said[key.replace("client", "internal")]
+            internal = definition[key.replace("client", "internal")]
             more = yaml.safe_load(names.removeprefix(_AS_INTERNAL))
             names = [*internal, *more]  # noqa: PLW2901 -- the same list in full
         yield Expected(operations, found["kind"] or "", tuple(names))
@@ -204,14 +204,14 @@ def registry() -> Registry:
 @cache
 def later_registry() -> Registry:
     """Return the conventions with the names that changed after their release."""
-    base, said = registry(), _file("later.yaml")
-    renamed: Mapping[str, str] = said["renamed"]
+    base, later = registry(), _file("later.yaml")
+    renamed: Mapping[str, str] = later["renamed"]
 
     def named(by_name: Mapping[str, Any]) -> dict[str, Any]:
         return {renamed.get(name, name): entry for name, entry in by_name.items()}
 
     return base._replace(
-        attributes=named(base.attributes) | dict.fromkeys(said["added"], "int"),
+        attributes=named(base.attributes) | dict.fromkeys(later["added"], "int"),
         spans=tuple(
             span._replace(attributes=named(span.attributes)) for span in base.spans
         ),

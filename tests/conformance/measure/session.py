@@ -107,7 +107,7 @@ def run(
 
 def _calling_once(call: ToolCall) -> Callable[[Asked], Reply]:
     """Return an answer that asks for a tool, and the usual one after its result."""
-    return lambda asked: Reply() if asked.after_tool else Reply(tool_calls=(call,))
+    return lambda request: Reply() if request.after_tool else Reply(tool_calls=(call,))
 
 
 def _run_one(

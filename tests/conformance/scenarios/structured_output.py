@@ -14,5 +14,5 @@ class Bouquet(BaseModel):
 
 
 model = ChatOpenAI(model="gpt-4o-mini", temperature=0.4, max_tokens=90)  # type: ignore[call-arg]
-asked = [("system", "You sell flowers."), ("human", "Put a bouquet into JSON.")]
-model.with_structured_output(Bouquet, method="json_schema").invoke(asked)
+messages = [("system", "You sell flowers."), ("human", "Put a bouquet into JSON.")]
+model.with_structured_output(Bouquet, method="json_schema").invoke(messages)

@@ -57,8 +57,8 @@ async def _work(base_url: str, handler: Any) -> dict[str, Any]:
     traces = []
     for _ in range(_ROUNDS):
         with tracer.start_as_current_span("bouquet") as span:
-            asked = (llm.agenerate([[HumanMessage(each)]]) for each in _QUESTIONS)
-            _count(await asyncio.gather(*asked), tokens)
+            calls = (llm.agenerate([[HumanMessage(each)]]) for each in _QUESTIONS)
+            _count(await asyncio.gather(*calls), tokens)
         traces.append(format(span.get_span_context().trace_id, "032x"))
         await asyncio.sleep(_BETWEEN)
     async for chunk in llm.astream("stream me a poem on peonies"):

@@ -152,12 +152,12 @@ def _go() -> str:
             "later: https://go.dev/dl/"
         )
         raise BuildError(message)
-    said = subprocess.run(  # noqa: S603 -- the toolchain on the PATH
+    version = subprocess.run(  # noqa: S603 -- the toolchain on the PATH
         [go, "env", "GOVERSION"], capture_output=True, text=True, check=True
     ).stdout.strip()
-    numbers = tuple(int(part) for part in said.removeprefix("go").split(".")[:2])
+    numbers = tuple(int(part) for part in version.removeprefix("go").split(".")[:2])
     if numbers < _GO:
-        message = f"{go} is {said}; the stack's servers need Go {wanted} or later"
+        message = f"{go} is {version}; the stack's servers need Go {wanted} or later"
         raise BuildError(message)
     return go
 
