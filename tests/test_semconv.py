@@ -60,7 +60,7 @@ class _Model(FakeChatModel):
     """A model whose package passes on its provider's usage unchanged."""
 
     def _generate(self, *args: Any, **kwargs: Any) -> ChatResult:
-        made = super()._generate(*args, **kwargs)
+        made: ChatResult = super()._generate(*args, **kwargs)
         return made.model_copy(update={"llm_output": {"token_usage": USAGE}})
 
 

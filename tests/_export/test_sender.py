@@ -219,8 +219,8 @@ def test_the_oldest_go_where_the_queue_is_full(
     line.freed.set()
     end(one)
     assert line.got == ["a", "b", 3, 4, 5, 6]
-    (line,) = lines(caplog)
-    assert "Raise OTEL_BSP_MAX_QUEUE_SIZE" in line
+    (logged,) = lines(caplog)
+    assert "Raise OTEL_BSP_MAX_QUEUE_SIZE" in logged
 
 
 def test_the_queue_may_be_emptied_meanwhile() -> None:
@@ -285,9 +285,9 @@ def test_a_raised_connection_error_has_the_reason(
     one.put(1)
     end(one)
     assert one.diagnostics.counts() == {"export": 1}
-    (line,) = lines(caplog)
-    assert reason in line
-    assert "secret" not in line
+    (logged,) = lines(caplog)
+    assert reason in logged
+    assert "secret" not in logged
 
 
 class Retrying(Line):

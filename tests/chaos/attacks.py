@@ -373,7 +373,8 @@ class Waiting(FakeChatModel):
         """Wait, then answer."""
         self.waiting += 1
         await self.go.wait()
-        return self._generate(*args, **kwargs)
+        answer: ChatResult = self._generate(*args, **kwargs)
+        return answer
 
 
 def live(graphs: int) -> str:
