@@ -30,6 +30,7 @@ from langchain_core.tools import tool
 from opentelemetry import trace
 from opentelemetry.sdk.trace import TracerProvider
 from prometheus_client import CollectorRegistry
+from waiting import WAIT_S
 
 from otel_callbacks import OTelCallbackHandler, SettingError, Settings
 from otel_callbacks._spans import current as current_span
@@ -643,9 +644,6 @@ def test_process_pool(telemetry: Capture) -> None:
 def ask(model: FakeChatModel) -> Any:
     """Ask in another process."""
     return model.invoke("?").content
-
-
-WAIT_S = 60.0
 
 
 class SlowProvider(TracerProvider):

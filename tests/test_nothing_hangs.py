@@ -16,7 +16,7 @@ from uuid import uuid4
 import pytest
 from lines import on_top
 from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor
-from waiting import wait_until
+from waiting import WAIT_S, wait_until
 
 from otel_callbacks import track_usage
 from otel_callbacks._metrics.calls import CallQueue
@@ -26,8 +26,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from otel_callbacks.testing import Capture
-
-DEADLINE = 120.0
 
 
 def in_time(work: Callable[[], object]) -> None:
@@ -42,7 +40,7 @@ def in_time(work: Callable[[], object]) -> None:
 
     thread = threading.Thread(target=target, daemon=True)
     thread.start()
-    thread.join(DEADLINE)
+    thread.join(WAIT_S)
     assert not thread.is_alive(), "it hangs"
     if failed:
         raise failed[0]
@@ -131,7 +129,7 @@ def test_the_collector_closes_streams_anywhere_in_a_call(switches: list[str]) ->
         check=False,
         capture_output=True,
         text=True,
-        timeout=DEADLINE,
+        timeout=WAIT_S,
     )
     assert (done.returncode, done.stdout) == (0, "2000\n"), done.stderr
 

@@ -10,13 +10,12 @@ import types
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from waiting import WAIT_S
 
 from otel_callbacks._export.ends import LastCalls
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-WAIT_S = 60.0
 
 
 class Process:

@@ -18,6 +18,7 @@ from opentelemetry.sdk.trace.sampling import (
     SamplingResult,
 )
 from opentelemetry.util._once import Once
+from waiting import WAIT_S
 
 from otel_callbacks import Settings
 from otel_callbacks._diagnostics import Diagnostics
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
     from otlp_receiver import Receiver
 
 ALL = {"metrics_exporter": "otlp", "emit_event": True}
-WAIT_S = 60.0
 
 
 @pytest.fixture(autouse=True)
