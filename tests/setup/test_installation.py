@@ -108,11 +108,15 @@ def _environment_with(name: str, folder: Path) -> Path:
     return folder
 
 
+_TOOLS = {"pip", "setuptools"}
+"""A new environment has its own."""
+
+
 def _installed(venv: Path) -> Iterator[tuple[str, str]]:
-    """Yield what an environment holds, apart from its pip and the checkout."""
+    """Yield what an environment holds, apart from its tools and the checkout."""
     for info in venv.glob("lib/python*/site-packages/*.dist-info"):
         name, _, version = info.name.removesuffix(".dist-info").partition("-")
-        if name not in {"pip", "setuptools", "otel_callbacks"}:
+        if name not in {*_TOOLS, "otel_callbacks"}:
             yield canonicalize_name(name), version
 
 
@@ -122,7 +126,7 @@ def _expected(name: str) -> dict[str, str]:
         pin.name: pin.version
         for each in ("build", name)
         for pin in pins(REQUIREMENTS / f"{each}.txt")
-        if pin.holds_here
+        if pin.holds_here and pin.name not in _TOOLS
     }
 
 
