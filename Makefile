@@ -75,8 +75,9 @@ conformance-page: $(READY) ## Regenerate the table of docs/conformance.md
 	$(BIN)/python tests/conformance/measure/page.py
 
 .PHONY: registry
-registry: $(READY) ## Write conventions/metrics.yaml from the table of series
+registry: $(READY) ## Write conventions/metrics.yaml and the boards' JSON
 	$(BIN)/python conventions/build.py
+	$(BIN)/python deploy/grafana/build.py
 
 .PHONY: check
 check: $(READY) ## Lint, format, types, layering

@@ -12,34 +12,49 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from dashboards import agents, health, llm, spend
+from dashboards import agents, health, llm, remaining, spend
 from grafana_foundation_sdk.cog.encoder import JSONEncoder
 
+from otel_callbacks._metrics.series import series_of
+from otel_callbacks._semconv import REGISTRIES
+
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
+    from grafana_foundation_sdk.models.dashboard import Dashboard
+
+    from otel_callbacks._metrics.series import Series
+
+ALL_SERIES: Final = dict.fromkeys(
+    one for registry in REGISTRIES.values() for one in series_of(registry)
+)
 FOLDER: Final = Path(__file__).parent / "json"
-DASHBOARDS: Final = {
-    "llm": llm.build,
-    "agents": agents.build,
-    "spend": spend.build,
-    "health": health.build,
-}
 
 
-def rendered() -> dict[Path, str]:
+def _text(board: Dashboard) -> str:
+    """Write a board as JSON."""
+    return json.dumps(board, cls=JSONEncoder, indent=2, ensure_ascii=False) + "\n"
+
+
+def rendered(series: Iterable[Series] = ALL_SERIES) -> dict[Path, str]:
     """Render all dashboards.
+
+    Args:
+        series: What the package emits. A series that no panel reads is drawn by a panel
+            in the row "More series" of the LLM calls.
 
     Returns:
         The text of each file.
     """
-    return {
-        FOLDER / f"{name}.json": json.dumps(
-            build(), cls=JSONEncoder, indent=2, ensure_ascii=False
-        )
-        + "\n"
-        for name, build in DASHBOARDS.items()
+    boards = {
+        "llm": _text(llm.build()),
+        "agents": _text(agents.build()),
+        "spend": _text(spend.build()),
+        "health": _text(health.build()),
     }
+    if others := remaining.not_read(series, "".join(boards.values())):
+        boards["llm"] = _text(llm.build(remaining.rows(others)))
+    return {FOLDER / f"{name}.json": text for name, text in boards.items()}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

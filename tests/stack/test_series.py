@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib
+import json
 import re
 from typing import TYPE_CHECKING, Any, Final
 
@@ -12,6 +14,8 @@ from otel_callbacks._metrics.series import SPEND, Series, series_of
 from otel_callbacks._semconv import REGISTRIES
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from conftest import Expression
 
 # Prometheus adds these to whatever it scrapes or is sent.
@@ -191,6 +195,55 @@ def test_every_series_of_the_code_is_on_a_dashboard(
     names = set(_known((series,)))
     read = {s.name for expression in panel_expressions for s in expression.selectors()}
     assert names & read
+
+
+@pytest.mark.parametrize(
+    ("new", "read", "unit"),
+    [
+        (
+            Series("x.calls", "counter", "{call}", "Calls.", ("gen_ai_request_model",)),
+            "rate(x_calls_total{",
+            "suffix: call/min",
+        ),
+        (Series("x.open", "gauge", "{run}", "Runs."), "(x_open{", "suffix: run"),
+        (
+            Series("x.wait", "histogram", "s", "Waits.", ("error_type",), (1.0,)),
+            "histogram_quantile(0.95, sum by (le, error_type)",
+            "s",
+        ),
+    ],
+    ids=lambda value: getattr(value, "kind", ""),
+)
+def test_a_new_series_is_on_a_board_without_a_panel_of_its_own(
+    new: Series,
+    read: str,
+    unit: str,
+    root: Path,
+    panel_expressions: list[Expression],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The row "More series" draws what no other panel reads, by all its labels."""
+    monkeypatch.syspath_prepend(root / "deploy" / "grafana")
+    build = importlib.import_module("build")
+    boards = {
+        path.stem: json.loads(text)
+        for path, text in build.rendered([*build.ALL_SERIES, new]).items()
+    }
+    row = next(p for p in boards["llm"]["panels"] if p["title"] == "More series")
+    (panel,) = row["panels"]
+    (target,) = panel["targets"]
+    expression = panel_expressions[0]._replace(text=target["expr"])
+    assert read in expression.text
+    assert panel["description"] == new.help
+    assert panel["fieldConfig"]["defaults"]["unit"] == unit
+    assert _unknown([expression], _known((new,))) == []
+    labels = set().union(*(found.labels for found in expression.selectors()))
+    assert labels >= {*new.labels, "job", "instance"}
+    assert ('gen_ai_request_model=~"$model"' in expression.text) == (
+        "gen_ai_request_model" in new.labels
+    )
+    # The boards as they are have no such row.
+    assert "More series" not in str(build.rendered())
 
 
 def test_the_choices_of_group_by_are_labels_of_the_cost(

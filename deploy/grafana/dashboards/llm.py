@@ -40,6 +40,8 @@ from dashboards.tables import traces
 from dashboards.targets import TraceSearch
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from grafana_foundation_sdk.models.dashboard import Dashboard
 
 
@@ -170,8 +172,11 @@ def _traces() -> Row:
     )
 
 
-def build() -> Dashboard:
+def build(more: Sequence[Row] = ()) -> Dashboard:
     """Build the dashboard of LLM calls.
+
+    Args:
+        more: Rows after the usual ones.
 
     Returns:
         The dashboard with uid ``otel-callbacks-llm``.
@@ -190,6 +195,7 @@ def build() -> Dashboard:
             tokens(),
             _economy(),
             _traces(),
+            *more,
         ],
         more=[
             choice(
