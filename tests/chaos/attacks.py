@@ -222,11 +222,19 @@ def looks_for_signals(code: CodeType) -> dict[int, bool]:
 
 
 def traced(trace: Callable[..., Any], work: Callable[[], object]) -> None:
-    """Do work under a tracer, then restore that of coverage, in the same frame."""
+    """Do work under a tracer, then restore that of coverage, in the same frame.
+
+    An error that a tracer raises at an ``except`` leaves Python 3.11 with the exception
+    that was handled there, which then keeps all its frames. A generator has its own.
+    """
     before = sys.gettrace()
+
+    def handling() -> Iterator[object]:
+        yield work()
+
     sys.settrace(trace)
     try:
-        work()
+        next(handling())
     finally:
         sys.settrace(before)
 
