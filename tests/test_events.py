@@ -17,9 +17,6 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from prometheus_client import CollectorRegistry
 
 from otel_callbacks import OTelCallbackHandler, Settings
-from otel_callbacks._events import EventSink
-from otel_callbacks._records import ERROR, OK, End, Failure, Request
-from otel_callbacks._spans.current import StandIn
 from otel_callbacks.testing import FakeChatModel, FakeTextModel
 
 if TYPE_CHECKING:
@@ -32,16 +29,16 @@ EXCEPTION = "gen_ai.client.operation.exception"
 class Signals:
     """A handler with spans and events in memory."""
 
-    def __init__(self, **settings: Any) -> None:
+    def __init__(self, tracers: TracerProvider | None = None, **settings: Any) -> None:
         memory: Any = getattr(export, "InMemoryLogRecordExporter", None)
         self._logs = (memory or export.InMemoryLogExporter)()
-        self._spans = InMemorySpanExporter()
+        self.exporter = InMemorySpanExporter()
         self.loggers = LoggerProvider(shutdown_on_exit=False)
         self.loggers.add_log_record_processor(
             export.SimpleLogRecordProcessor(self._logs)
         )
-        self.tracers = TracerProvider(shutdown_on_exit=False)
-        self.tracers.add_span_processor(SimpleSpanProcessor(self._spans))
+        self.tracers = tracers or TracerProvider(shutdown_on_exit=False)
+        self.tracers.add_span_processor(SimpleSpanProcessor(self.exporter))
         self.handler = OTelCallbackHandler(
             tracer_provider=self.tracers,
             logger_provider=self.loggers,
@@ -57,7 +54,7 @@ class Signals:
     @property
     def spans(self) -> tuple[Any, ...]:
         """The ended spans so far."""
-        return self._spans.get_finished_spans()
+        return self.exporter.get_finished_spans()
 
 
 @pytest.fixture
@@ -146,6 +143,35 @@ def test_a_failed_call_has_an_event_of_its_exception(signals: Signals) -> None:
     assert "exception.message" not in signals.spans[0].attributes
 
 
+def test_keys_that_an_exception_quotes_are_redacted(signals: Signals) -> None:
+    """Providers quote the key that they refuse."""
+    error = ValueError("Incorrect API key provided: sk-abcdef123456. Bearer abcdef12")
+    model = FakeChatModel(error=error, callbacks=[signals.handler])
+    with pytest.raises(ValueError, match="Incorrect"):
+        model.invoke("Roses?")
+    message = signals.events[1].attributes["exception.message"]
+    assert message == "Incorrect API key provided: REDACTED REDACTED"
+
+
+class Speechless(Exception):  # noqa: N818
+    """An exception whose ``__str__`` raises."""
+
+    def __str__(self) -> str:
+        raise self
+
+
+def test_an_exception_without_a_text_affects_no_other_content() -> None:
+    """The answer until then is still there."""
+    signals = Signals(capture_content="SPAN_AND_EVENT", strict=False)
+    model = FakeChatModel(answer="Tulips.", chunks=2, error=Speechless(), error_after=1)
+    with pytest.raises(Speechless):
+        list(model.stream("Roses?", config={"callbacks": [signals.handler]}))
+    details, exception = signals.events
+    assert dict(exception.attributes) == {"exception.type": "Speechless"}
+    (answer,) = details.attributes["gen_ai.output.messages"]
+    assert answer["parts"][0]["content"] == "Tuli"
+
+
 def test_without_content_an_exception_has_no_message() -> None:
     """Messages of exceptions may hold content."""
     signals = Signals(emit_event=True)
@@ -183,7 +209,7 @@ def test_a_queue_of_events_keeps_no_span_alive(signals: Signals) -> None:
     """An event holds the span's ids, not the span."""
     FakeChatModel(callbacks=[signals.handler]).invoke("Roses?")
     span = weakref.ref(signals.spans[0])
-    signals._spans.clear()
+    signals.exporter.clear()
     gc.collect()
     assert len(signals.events) == 1
     assert span() is None
@@ -201,20 +227,33 @@ def test_the_late_end_of_a_lost_run_is_no_second_event(signals: Signals) -> None
 
 def test_a_failed_retrieval_has_the_event_of_its_exception(signals: Signals) -> None:
     """A client operation without a details event has an event for its exception."""
-    sink = EventSink(signals.loggers.get_logger("test"), content=True)
-    run = StandIn(1, Request("retrieval", "shelf"), None)
-    sink.started(run)
-    failure = Failure(ERROR, "KeyError", "other")
-    sink.ended(run, End(ERROR, 7, failure=failure))
-    sink.ended(run, End(OK, 8))
+    for error in (KeyError("shelf"), None):
+        run_id = uuid.uuid4()
+        signals.handler.on_retriever_start({}, "Roses?", run_id=run_id)
+        if error is not None:
+            signals.handler.on_retriever_error(error, run_id=run_id)
+        else:
+            signals.handler.on_retriever_end([], run_id=run_id)
     (event,) = signals.events
-    assert (event.event_name, event.timestamp) == (EXCEPTION, 7)
-    assert dict(event.attributes) == {"exception.type": "KeyError"}
+    assert event.event_name == EXCEPTION
+    assert event.timestamp == signals.spans[0].end_time
+    assert dict(event.attributes) == {
+        "exception.type": "KeyError",
+        "exception.message": "'shelf'",
+    }
 
 
-def test_a_run_without_a_span_has_an_event_without_ids(signals: Signals) -> None:
+class Spanless(TracerProvider):
+    """A provider whose tracers cannot create a span."""
+
+    def get_tracer(self, *_: Any, **__: Any) -> Any:
+        """Return such a tracer."""
+        return self
+
+
+def test_a_run_without_a_span_has_an_event_without_ids() -> None:
     """If the span cannot be created, the event is emitted without ids."""
-    sink = EventSink(signals.loggers.get_logger("test"))
-    sink.ended(StandIn(1, Request("chat", "m"), None), End(OK, 7))
+    signals = Signals(Spanless(shutdown_on_exit=False), emit_event=True, strict=False)
+    FakeChatModel(callbacks=[signals.handler]).invoke("Roses?")
     (event,) = signals.events
     assert (event.event_name, event.trace_id, event.span_id) == (DETAILS, 0, 0)

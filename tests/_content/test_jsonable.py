@@ -7,12 +7,12 @@ import dataclasses
 import datetime as dt
 import enum
 import hashlib
-import json
+import re
 import uuid
 from decimal import Decimal
 from pathlib import PurePosixPath
 from types import MappingProxyType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from langchain_core.documents import Document
@@ -20,18 +20,14 @@ from langchain_core.language_models.fake_chat_models import FakeListChatModel
 from langchain_core.messages import HumanMessage
 from pydantic import BaseModel, SecretStr
 
-from otel_callbacks._content.jsonable import (
-    MORE,
-    NotPlainError,
-    Work,
-    digest,
-    note,
-    parsed,
-    plain,
-    split_data_url,
-    without_credentials,
-    without_data,
-)
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from conftest import Content
+
+INPUT = "gen_ai.input.messages"
+RESULT = "gen_ai.tool.call.result"
+MORE = "…"
 
 
 class Colour(enum.Enum):
@@ -116,23 +112,24 @@ class Client:
     ],
     ids=str,
 )
-def test_value_becomes_json(value: Any, expected: Any) -> None:
+def test_value_becomes_json(value: Any, expected: Any, content: Content) -> None:
     """Data is converted; an object that may hold a key is named by its class alone."""
-    found = plain(value, Work())
+    found = content.tool({"value": value})[RESULT]["value"]
     assert found == expected
     assert type(found) is type(expected)
-    json.dumps(found, allow_nan=False)
 
 
-def test_bytes_become_a_note() -> None:
+def test_bytes_become_a_note(content: Content) -> None:
     """Binary data become their size and digest."""
-    assert str(plain(b"abc", Work())).startswith("[binary data, 3 bytes, sha256 ba78")
+    found = content.tool({"value": b"abc"})[RESULT]["value"]
+    assert found.startswith("[binary data, 3 bytes, sha256 ba78")
 
 
-def test_credentials_are_left_out() -> None:
+def test_credentials_are_left_out(content: Content) -> None:
     """Strings under names of credentials are redacted; a schema of that name is not."""
     headers = {"Authorization": "Bearer x", "X-Api-Key": "y", "accept": "json"}
-    assert plain({"headers": headers, "api_key": {"type": "string"}}, Work()) == {
+    output = {"headers": headers, "api_key": {"type": "string"}}
+    assert content.tool(output)[RESULT] == {
         "headers": {
             "Authorization": "REDACTED",
             "X-Api-Key": "REDACTED",
@@ -142,20 +139,23 @@ def test_credentials_are_left_out() -> None:
     }
 
 
-def test_work_is_bounded() -> None:
-    """The number and the depth of values are limited, even in cyclic values."""
-    assert plain(range(10), Work(3)) == [0, 1, 2, MORE]
-    assert plain(dict.fromkeys("abc", 1), Work(2)) == {"a": 1, "b": 1, MORE: MORE}
-    assert plain([1], Work(0)) == MORE
+def test_work_is_bounded(content_of: Callable[..., Content]) -> None:
+    """With a limit of 1,024 bytes 170 values are read; the rest becomes a mark."""
+    content = content_of(content_limit=1_024)
+    assert content.tool(range(200))[RESULT]["content"] == [*range(170), MORE]
+    some = {"a": [1] * 165, **dict.fromkeys("bcde", 1)}
+    assert content.tool({**some, "f": 1, "g": 1})[RESULT] == {**some, MORE: MORE}
+    assert content.tool({"a": [1] * 168, "b": [2]})[RESULT]["b"] == MORE
+
+
+def test_depth_is_bounded(content: Content) -> None:
+    """Of a cyclic value, 24 levels are read."""
     endless: list[Any] = []
     endless.append(endless)
-    assert plain(endless, Work(), 2) == [[MORE]]
-
-
-def test_strict_work_refuses_objects() -> None:
-    """The result of a redaction must consist of JSON types."""
-    with pytest.raises(NotPlainError, match="Client"):
-        plain({"a": [Client()]}, Work(strict=True))
+    expected: Any = MORE
+    for _ in range(24):
+        expected = [expected]
+    assert content.tool(endless)[RESULT] == {"content": expected}
 
 
 @pytest.mark.parametrize(
@@ -164,14 +164,29 @@ def test_strict_work_refuses_objects() -> None:
         ('{"a": 1}', {"a": 1}),
         ('{"a": ', '{"a": '),
         ("[" * 100_000, "[" * 100_000),
-        ("1" * (1 << 21), "1" * (1 << 21)),
         (7, 7),
     ],
-    ids=["json", "unfinished", "too deep", "too long", "no string"],
+    ids=["json", "unfinished", "too deep", "no string"],
 )
-def test_json_in_a_string_is_parsed(text: Any, expected: Any) -> None:
+def test_json_in_a_string_is_parsed(
+    text: Any, expected: Any, content_of: Callable[..., Content]
+) -> None:
     """A string that cannot be parsed is unchanged."""
-    assert parsed(text) == expected
+    content = content_of(content_limit=1_000_000)
+    assert _arguments(content, text) == expected
+
+
+def test_a_long_string_is_not_parsed(content: Content) -> None:
+    """Above a million characters it is no tool's arguments."""
+    assert _arguments(content, f"[{'1,' * 500_000}1]")[:3] == [1, 1, 1]
+    assert _arguments(content, f"[{'1,' * 600_000}1]").startswith("[1,1,1")
+
+
+def _arguments(content: Content, text: Any) -> Any:
+    """Return the arguments of a tool call."""
+    call = {"name": "price", "args": text}
+    found = content.call([{"role": "assistant", "tool_calls": [call]}])
+    return found[INPUT][0]["parts"][0]["arguments"]
 
 
 RAW = b"".join(hashlib.sha256(bytes([n])).digest() for n in range(94))[:3_000]
@@ -187,64 +202,81 @@ EXPECTED = {"size": 3_000, "sha256": SHA}
     [RAW, bytearray(RAW), PLAIN, PLAIN.rstrip("="), URL_SAFE, WRAPPED],
     ids=["bytes", "bytearray", "base64", "unpadded", "url-safe", "wrapped"],
 )
-def test_digest_is_of_decoded_data(data: str | bytes) -> None:
+def test_digest_is_of_decoded_data(data: str | bytes, content: Content) -> None:
     """Size and digest are those of the bytes, in any encoding."""
-    assert digest(data) == EXPECTED
+    assert _digest(content, data) == EXPECTED
 
 
-def test_large_data_is_read_in_chunks() -> None:
+def _digest(content: Content, data: str | bytes) -> dict[str, Any]:
+    """Return the size and the digest of an image."""
+    blocks = [{"type": "image", "data": data}]
+    found = content.call([{"role": "user", "content": blocks}])
+    (part,) = found[INPUT][0]["parts"]
+    return {key: part[key] for key in EXPECTED}
+
+
+def test_large_data_is_read_in_chunks(content: Content) -> None:
     """The digest of several chunks is that of the whole."""
     raw = bytes(range(256)) * 10_000
-    described = digest(base64.b64encode(raw).decode())
-    assert described == {"size": len(raw), "sha256": hashlib.sha256(raw).hexdigest()}
+    sha = hashlib.sha256(raw).hexdigest()
+    described = _digest(content, base64.b64encode(raw).decode())
+    assert described == {"size": len(raw), "sha256": sha}
 
 
-def test_text_that_is_not_base64_is_digested_unchanged() -> None:
+def test_text_that_is_not_base64_is_digested_unchanged(content: Content) -> None:
     """A file passed as text has the digest of its text."""
     text = "not base64 at all! \ud800"
     raw = text.encode(errors="surrogatepass")
-    assert digest(text) == {"size": len(raw), "sha256": hashlib.sha256(raw).hexdigest()}
+    sha = hashlib.sha256(raw).hexdigest()
+    assert _digest(content, text) == {"size": len(raw), "sha256": sha}
 
 
-def test_data_url_is_split() -> None:
-    """A data URL gives its type and its data; other URLs give None."""
-    assert split_data_url("data:image/png;base64,QUJD") == ("image/png", "QUJD")
-    assert split_data_url("https://shop.example/rose.png") is None
+def _text(content: Content, text: str) -> Any:
+    """Return the text of a message."""
+    return content.call([text])[INPUT][0]["parts"][0]["content"]
 
 
 @pytest.mark.parametrize("data", [PLAIN, URL_SAFE], ids=["base64", "url-safe"])
-def test_data_in_text_becomes_note(data: str) -> None:
+def test_data_in_text_becomes_note(data: str, content: Content) -> None:
     """Data URLs and long runs of base64 are replaced, the text around them is not."""
     marked = f"See ![rose](data:image/png;base64,{data}) and {data}, please."
-    text = without_data(marked)
-    assert text == (
+    assert _text(content, marked) == (
         f"See ![rose]([image/png, 3000 bytes, sha256 {SHA}]) and "
         f"[binary data, 3000 bytes, sha256 {SHA}], please."
     )
 
 
-def test_data_url_without_type_becomes_note() -> None:
+def test_data_url_without_type_becomes_note(content: Content) -> None:
     """RFC 2397 makes the type optional."""
-    assert without_data("data:;base64,QUJD").startswith("[binary data, 3 bytes")
+    found = _text(content, "data:;base64,QUJD")
+    assert found.startswith("[binary data, 3 bytes")
 
 
 @pytest.mark.parametrize("text", ["rose " * 500, "A" * 5_000, "x", "deadbeef" * 200])
-def test_words_and_numbers_stay(text: str) -> None:
+def test_words_and_numbers_stay(text: str, content: Content) -> None:
     """Long texts, repeated letters and hexadecimal digits are not base64."""
-    assert without_data(text) == text
+    assert _text(content, text) == text
 
 
-def test_truncated_data_has_no_digest() -> None:
-    """At the end of a window, the note has the least size of the data."""
-    text = without_data(f"Look: {PLAIN[:2_000]}", whole=False)
-    assert text == "Look: [binary data, more than 1500 bytes]"
-    assert without_data(f"{PLAIN} end", whole=False) == f"{note(RAW)} end"
+def test_truncated_data_has_no_digest(content_of: Callable[..., Content]) -> None:
+    """Data beyond the part of a text that is read has the size of what was read."""
+    content = content_of(content_limit=1_024)
+    found = _text(content, f"Look: {PLAIN * 10}")
+    size, note = re.fullmatch(
+        r"Look: \[binary data, more than (\d+) bytes\](.*)", found
+    ).groups()
+    assert 1_024 < int(size) < 30_000
+    assert note == f"…[+{6 + len(PLAIN) * 10 - len(found) + len(note)} characters]"
+    whole = _text(content, f"{PLAIN} end " + "rose " * 10_000)
+    assert whole.startswith(f"[binary data, 3000 bytes, sha256 {SHA}] end rose")
 
 
-def test_a_url_loses_its_credentials() -> None:
+def test_a_url_loses_its_credentials(content: Content) -> None:
     """User, password and known signatures are removed, the address remains."""
     url = "https://rosa:secret@shop.example/a.png?size=3&X-Amz-Signature=abc&sig=def#x"
-    assert without_credentials(url) == (
+    blocks = [{"type": "image_url", "image_url": {"url": url}}]
+    found = content.call([{"role": "user", "content": blocks}])
+    assert found[INPUT][0]["parts"][0]["uri"] == (
         "https://REDACTED@shop.example/a.png"
         "?size=3&X-Amz-Signature=REDACTED&sig=REDACTED#x"
     )

@@ -22,20 +22,13 @@ from langchain_core.messages import (
 from langchain_core.outputs import ChatGeneration, Generation, LLMResult
 from langgraph.types import Command
 
-from otel_callbacks._content.jsonable import Work
-from otel_callbacks._content.messages import (
-    finish_reason,
-    input_messages,
-    is_message,
-    messages_in,
-    messages_out,
-    one_message,
-    output_messages,
-)
-
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from conftest import Content
+
+INPUT = "gen_ai.input.messages"
+OUTPUT = "gen_ai.output.messages"
 ROSES = {"type": "text", "content": "Roses?"}
 CALL = {"type": "tool_call", "id": "c1", "name": "price", "arguments": {"of": "rose"}}
 RAW_CALL = {
@@ -163,28 +156,43 @@ INVALID = {"name": "price", "args": "{", "id": "c1", "error": "secret"}
     ],
     ids=lambda value: type(value).__name__,
 )
-def test_a_message_is_read(
-    source: Any, expected: Any, check_schema: Callable[[str, Any], None]
-) -> None:
+def test_a_message_is_read(source: Any, expected: Any, content: Content) -> None:
     """Roles, names, parts and tool calls of each LangChain message."""
-    message = one_message(source, Work())
-    assert message == expected
-    check_schema("gen_ai.input.messages", [message] if message else [])
+    expected = {} if expected is None else {INPUT: [expected]}
+    assert content.call([source]) == expected
 
 
-def test_the_newest_messages_are_read_first() -> None:
-    """When the work is used up, older messages are counted and not read."""
-    history = [HumanMessage(str(number)) for number in range(10)]
-    messages, unread = input_messages(history, Work(12))
-    assert [message["parts"][0]["content"] for message in messages] == ["7", "8", "9"]
-    assert unread == 7
-    assert input_messages("Roses?", Work()) == ([{"role": "user", "parts": [ROSES]}], 0)
+class Unreadable:
+    """A value whose ``__class__`` raises, as lazy values do."""
+
+    @property  # type: ignore[misc]
+    def __class__(self) -> type:
+        raise RuntimeError
 
 
-def test_value_that_is_no_message_is_left_out() -> None:
+@pytest.mark.parametrize(("newer", "errors"), [(42, {"content": 1}), (43, {})])
+def test_the_newest_messages_are_read_first(
+    newer: int, errors: dict[str, int], content_of: Callable[..., Content]
+) -> None:
+    """With a limit of 1,024 bytes the newest 43 are read, and older ones counted."""
+    content = content_of(content_limit=1_024, strict=False)
+    found = content.call([Unreadable(), *["Roses?"] * newer])
+    kept = len(found[INPUT])
+    assert found[INPUT] == [{"role": "user", "parts": [ROSES]}] * kept
+    unread = newer - kept + (not errors)
+    assert found["otel_callbacks.content.dropped.input.messages"] == unread
+    assert content.errors == errors
+
+
+def test_a_prompt_is_a_message(content: Content) -> None:
+    """A text model's input is one message of the user."""
+    assert content.completion("Roses?") == {INPUT: [{"role": "user", "parts": [ROSES]}]}
+
+
+def test_value_that_is_no_message_is_left_out(content: Content) -> None:
     """An invalid item affects no other message."""
-    messages, unread = input_messages([3, "Roses?"], Work())
-    assert (len(messages), unread) == (1, 0)
+    found = content.call([3, "Roses?"])
+    assert found == {INPUT: [{"role": "user", "parts": [ROSES]}]}
 
 
 def result(*generations: Any) -> LLMResult:
@@ -192,7 +200,7 @@ def result(*generations: Any) -> LLMResult:
     return LLMResult(generations=[list(generations)])
 
 
-def test_each_choice_is_a_message() -> None:
+def test_each_choice_is_a_message(content: Content) -> None:
     """Several choices are several messages, each with its finish reason."""
     choices = [
         ChatGeneration(
@@ -200,8 +208,7 @@ def test_each_choice_is_a_message() -> None:
         )
         for reason in ("stop", "length")
     ]
-    messages = output_messages(result(*choices), Work(), finished=True)
-    assert messages == [
+    assert content.call([], result(*choices))[OUTPUT] == [
         {"role": "assistant", "parts": [ROSES], "finish_reason": "stop"},
         {"role": "assistant", "parts": [ROSES], "finish_reason": "length"},
     ]
@@ -218,12 +225,14 @@ def test_each_choice_is_a_message() -> None:
         ("pause_turn", "pause_turn"),
     ],
 )
-def test_reason_is_in_words_of_the_schemas(reported: str, expected: str) -> None:
+def test_reason_is_in_words_of_the_schemas(
+    reported: str, expected: str, content: Content
+) -> None:
     """Each provider has its own words for the same reason."""
     choice = ChatGeneration(
         message=AIMessage("Roses?", response_metadata={"finish_reason": reported})
     )
-    (message,) = output_messages(result(choice), Work(), finished=True)
+    (message,) = content.call([], result(choice))[OUTPUT]
     assert message["finish_reason"] == expected
 
 
@@ -246,15 +255,12 @@ SOUND = {
         ("?", []),
     ],
 )
-def test_answer_of_an_audio_model(
-    audio: Any, expected: Any, check_schema: Callable[[str, Any], None]
-) -> None:
+def test_answer_of_an_audio_model(audio: Any, expected: Any, content: Content) -> None:
     """LangChain keeps it beside the content, which is empty."""
     answer = AIMessage("", additional_kwargs={"audio": audio})
     for message in (answer, {"role": "assistant", "content": None, "audio": audio}):
-        messages, unread = input_messages([message], Work())
-        assert (messages, unread) == ([{"role": "assistant", "parts": expected}], 0)
-        check_schema("gen_ai.input.messages", messages)
+        found = content.call([message])
+        assert found == {INPUT: [{"role": "assistant", "parts": expected}]}
 
 
 @pytest.mark.parametrize(
@@ -283,37 +289,40 @@ def test_answer_of_an_audio_model(
         ({"prompt_feedback": {"block_reason": None}}, "unknown"),
     ],
 )
-def test_reason_is_that_of_the_span(metadata: Any, expected: str) -> None:
+def test_reason_is_that_of_the_span(
+    metadata: Any, expected: str, content: Content
+) -> None:
     """A status has its details, and Gemini says why it refused the prompt."""
     choice = ChatGeneration(message=AIMessage("R", response_metadata=metadata))
-    (message,) = output_messages(result(choice), Work(), finished=True)
+    (message,) = content.call([], result(choice))[OUTPUT]
     assert message["finish_reason"] == expected
 
 
-def test_response_of_text_model_is_message() -> None:
+def test_response_of_text_model_is_message(content: Content) -> None:
     """A text model has generations without messages."""
     response = result(Generation(text="Roses?"))
-    assert output_messages(response, Work(), finished=True) == [
+    assert content.completion("", response)[OUTPUT] == [
         {"role": "assistant", "parts": [ROSES], "finish_reason": "unknown"}
     ]
 
 
-def test_output_before_error_is_unfinished() -> None:
+def test_output_before_error_is_unfinished(content: Content) -> None:
     """A partial output has the reason ``error``; an empty one is no message."""
     part = ChatGeneration(message=AIMessageChunk("Roses?"))  # type: ignore[call-arg]
     nothing = ChatGeneration(message=AIMessageChunk(""))  # type: ignore[call-arg]
-    assert output_messages(result(part, nothing), Work(), finished=False) == [
+    found = content.call([], result(part, nothing), error=ValueError())
+    assert found[OUTPUT] == [
         {"role": "assistant", "parts": [ROSES], "finish_reason": "error"}
     ]
 
 
 @pytest.mark.parametrize("odd", [None, 3, LLMResult(generations=[])])
-def test_no_result_is_no_message(odd: Any) -> None:
+def test_no_result_is_no_message(odd: Any, content: Content) -> None:
     """A result without generations gives no message."""
-    assert output_messages(odd, Work(), finished=True) == []
+    assert content.call([], odd) == {}
 
 
-def test_choice_without_message_is_its_text() -> None:
+def test_choice_without_message_is_its_text(content: Content) -> None:
     """If the message is invalid, the generation's text is read."""
 
     class Odd:
@@ -323,15 +332,15 @@ def test_choice_without_message_is_its_text() -> None:
     class Result:
         generations = ([Odd()],)
 
-    assert output_messages(Result(), Work(), finished=True) == [
+    assert content.call([], Result())[OUTPUT] == [
         {"role": "assistant", "parts": [ROSES], "finish_reason": "unknown"}
     ]
 
 
-def test_last_message_of_agent_has_finish_reason() -> None:
+def test_last_message_of_agent_has_finish_reason(content: Content) -> None:
     """The reason is in the message's metadata."""
     last = AIMessage("Roses?", response_metadata={"finish_reason": "stop"})
-    assert messages_out([last], Work()) == [
+    assert content.agent(None, [last])[OUTPUT] == [
         {
             "role": "assistant",
             "parts": [ROSES],
@@ -341,20 +350,17 @@ def test_last_message_of_agent_has_finish_reason() -> None:
 
 
 @pytest.mark.parametrize(
-    ("value", "expected"),
+    ("value", "part"),
     [
-        (HumanMessage("x"), True),
-        ({"role": "user", "content": "x"}, True),
-        ({"content": "x"}, False),
-        ("x", False),
+        (HumanMessage("x"), {"type": "text", "content": "x"}),
+        ({"role": "user", "content": "x"}, {"type": "text", "content": "x"}),
+        ({"content": "x"}, {"type": "state", "content": {"content": "x"}}),
+        ({"role": "user"}, {"type": "state", "content": {"role": "user"}}),
     ],
 )
-def test_messages_are_recognized(
-    value: Any,
-    expected: bool,  # noqa: FBT001
-) -> None:
+def test_messages_are_recognized(value: Any, part: Any, content: Content) -> None:
     """Objects and dictionaries with content and a role are messages."""
-    assert is_message(value) is expected
+    assert content.workflow(value) == {INPUT: [{"role": "user", "parts": [part]}]}
 
 
 BLOCKS = st.one_of(
@@ -375,15 +381,17 @@ BLOCKS = st.one_of(
 
 
 @pytest.mark.slow
-@given(
-    content=st.text() | st.lists(BLOCKS),
-    kind=st.sampled_from([HumanMessage, AIMessage, SystemMessage]),
-)
-def test_any_message_fits_the_schema(
-    content: Any, kind: Any, check_schema: Callable[[str, Any], None]
-) -> None:
+def test_any_message_fits_the_schema(content: Content) -> None:
     """Whatever blocks a message has, its parts match the schema."""
-    check_schema("gen_ai.input.messages", [one_message(kind(content), Work())])
+
+    @given(
+        blocks=st.text() | st.lists(BLOCKS),
+        kind=st.sampled_from([HumanMessage, AIMessage, SystemMessage]),
+    )
+    def report(blocks: Any, kind: Any) -> None:
+        assert len(content.call([kind(blocks)])[INPUT]) == 1
+
+    report()
 
 
 CHAIN_MESSAGES_ROSES = {
@@ -416,41 +424,41 @@ class State:
     ],
     ids=lambda value: type(value).__name__,
 )
-def test_messages_are_found(inputs: Any) -> None:
+def test_messages_are_found(inputs: Any, content: Content) -> None:
     """All forms in which LangGraph takes messages are read."""
-    assert messages_in(inputs, Work()) == ([CHAIN_MESSAGES_ROSES], 0)
+    assert content.agent(inputs) == {INPUT: [CHAIN_MESSAGES_ROSES]}
 
 
-def test_a_state_without_messages_is_a_part() -> None:
+def test_a_state_without_messages_is_a_part(content: Content) -> None:
     """A workflow's state without messages becomes one part."""
     state = {"topic": "roses", "count": 3}
     part = {"type": "state", "content": state}
-    assert messages_in(state, Work()) == ([{"role": "user", "parts": [part]}], 0)
-    assert messages_out(state, Work()) == [
-        {"role": "assistant", "parts": [part], "finish_reason": "stop"}
-    ]
     text = {"type": "text", "content": "Roses?"}
-    assert messages_out("Roses?", Work()) == [
-        {"role": "assistant", "parts": [text], "finish_reason": "stop"}
-    ]
-    assert messages_in([3], Work())[0][0]["parts"][0]["content"] == [3]
+    answer = {"role": "assistant", "finish_reason": "stop"}
+    assert content.workflow(state, state) == {
+        INPUT: [{"role": "user", "parts": [part]}],
+        OUTPUT: [{**answer, "parts": [part]}],
+    }
+    assert content.workflow([3], "Roses?") == {
+        INPUT: [{"role": "user", "parts": [{"type": "state", "content": [3]}]}],
+        OUTPUT: [{**answer, "parts": [text]}],
+    }
 
 
 @pytest.mark.parametrize("nothing", [None, {}])
-def test_nothing_is_no_message(nothing: Any) -> None:
+def test_nothing_is_no_message(nothing: Any, content: Content) -> None:
     """Empty input and empty output give no message."""
-    assert messages_in(nothing, Work()) == ([], 0)
-    assert messages_out(nothing, Work()) == []
+    assert content.workflow(nothing, nothing) == {}
 
 
-def test_output_is_last_message() -> None:
+def test_output_is_last_message(content: Content) -> None:
     """An agent's output is its last message, not the whole history."""
     answer = AIMessage("Roses?", response_metadata={"finish_reason": "stop"})
     history = [HumanMessage("x"), ToolMessage("y", tool_call_id="c"), answer]
     expected = [{**CHAIN_MESSAGES_ROSES, "role": "assistant", "finish_reason": "stop"}]
-    assert messages_out({"messages": history}, Work()) == expected
-    assert messages_out(answer, Work()) == expected
-    assert messages_out({"messages": [3]}, Work()) == []
+    assert content.agent(None, {"messages": history}) == {OUTPUT: expected}
+    assert content.agent(None, answer) == {OUTPUT: expected}
+    assert content.agent(None, {"messages": [3]}) == {}
 
 
 @pytest.mark.parametrize(
@@ -469,15 +477,17 @@ def test_output_is_last_message() -> None:
     ],
 )
 def test_finish_reason_is_mapped_to_schema(
-    info: dict[str, Any], metadata: dict[str, Any], expected: str
+    info: dict[str, Any], metadata: dict[str, Any], expected: str, content: Content
 ) -> None:
     """Known reasons are mapped, others stay, and a missing one is ``unknown``."""
     message = AIMessage("x", response_metadata=metadata)
     generation = ChatGeneration(message=message, generation_info=info)
-    assert finish_reason(generation, message) == expected
+    (read,) = content.call([], result(generation))[OUTPUT]
+    assert read["finish_reason"] == expected
 
 
-def test_finish_reason_of_text_model_is_in_generation() -> None:
+def test_finish_reason_of_text_model_is_in_generation(content: Content) -> None:
     """A text model has no message."""
     generation = Generation(text="x", generation_info={"finish_reason": "length"})
-    assert finish_reason(generation, None) == "length"
+    (read,) = content.completion("", result(generation))[OUTPUT]
+    assert read["finish_reason"] == "length"

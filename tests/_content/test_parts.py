@@ -8,27 +8,31 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from otel_callbacks._content.jsonable import Work
-from otel_callbacks._content.parts import (
-    content_parts,
-    media_part,
-    response_part,
-    server_call,
-    server_result,
-    tool_call_part,
-)
-
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from conftest import Content
+
+INPUT = "gen_ai.input.messages"
 ROSES = {"type": "text", "content": "Roses?"}
 THOUGHT = {"type": "reasoning", "content": "Hm."}
 CALL = {"type": "tool_call", "id": "c1", "name": "price", "arguments": {"of": "rose"}}
 RESPONSE = {"type": "tool_call_response", "id": "c1", "response": "3"}
 
 
+@pytest.fixture
+def parts(content: Content) -> Callable[..., Any]:
+    """Return what reports a call with one message, and returns its parts."""
+
+    def report(role: str = "user", **fields: Any) -> Any:
+        (message,) = content.call([{"role": role, **fields}])[INPUT]
+        return message["parts"]
+
+    return report
+
+
 @pytest.mark.parametrize(
-    ("content", "expected"),
+    ("blocks", "expected"),
     [
         ("Roses?", [ROSES]),
         ("", []),
@@ -154,21 +158,24 @@ RESPONSE = {"type": "tool_call_response", "id": "c1", "response": "3"}
         ),
     ],
 )
-def test_content_becomes_parts(
-    content: Any, expected: Any, check_schema: Callable[[str, Any], None]
-) -> None:
+def test_content_becomes_parts(blocks: Any, expected: Any, parts: Any) -> None:
     """Blocks of OpenAI, Anthropic, Google, Bedrock and LangChain become parts."""
-    parts = content_parts(content, Work())
-    assert parts == expected
-    check_schema("gen_ai.input.messages", [{"role": "user", "parts": parts}])
+    assert parts(content=blocks) == expected
 
 
-def test_work_is_bounded() -> None:
-    """When the work is used up, no further block is read."""
-    assert len(content_parts(["a"] * 10, Work(3))) == 3
-    assert content_parts([{"type": "odd", "a": 1}], Work(1)) == [
-        {"content": "…", "type": "odd"}
-    ]
+def test_work_is_bounded(content_of: Callable[..., Content]) -> None:
+    """When the work is used up, no further block is read, and the last one in part."""
+    content = content_of(content_limit=1_024)
+    last = {"type": "odd", "a": 1}
+    found = []
+    for length in range(150, 170):
+        blocks = [{"type": "rows", "rows": [1] * length}, last]
+        (message,) = content.call([{"role": "user", "content": blocks}])[INPUT]
+        found.append(message["parts"][1:])
+    whole, cut, empty = [last], [{"content": "…", "type": "odd"}], list[Any]()
+    assert found[0] == whole
+    assert cut in found
+    assert found[-1] == empty
 
 
 @pytest.mark.parametrize(
@@ -179,67 +186,73 @@ def test_work_is_bounded() -> None:
         {"id": "c1", "name": "price", "arguments": {"of": "rose"}},
     ],
 )
-def test_a_tool_call_is_read_in_each_shape(call: dict[object, object]) -> None:
+def test_a_tool_call_is_read_in_each_shape(
+    call: dict[object, object], parts: Any
+) -> None:
     """LangChain's own shape and OpenAI's raw one give the same part."""
-    assert tool_call_part(call, Work()) == CALL
+    assert parts(role="assistant", tool_calls=[call]) == [CALL]
 
 
-def test_arguments_that_are_no_json_stay_text() -> None:
+def test_arguments_that_are_no_json_stay_text(parts: Any) -> None:
     """A truncated call keeps its arguments as text."""
-    part = tool_call_part({"name": "price", "args": '{"of": "ro'}, Work())
-    assert part == {"type": "tool_call", "name": "price", "arguments": '{"of": "ro'}
+    call = {"name": "price", "args": '{"of": "ro'}
+    assert parts(role="assistant", tool_calls=[call]) == [
+        {"type": "tool_call", "name": "price", "arguments": '{"of": "ro'}
+    ]
 
 
-def test_blocks_of_tool_result_become_parts() -> None:
+def test_blocks_of_tool_result_become_parts(parts: Any) -> None:
     """A tool's blocks become parts inside the response."""
-    assert response_part("c1", [{"type": "text", "text": "Roses?"}], Work()) == {
-        "type": "tool_call_response",
-        "id": "c1",
-        "response": [ROSES],
-    }
-    assert response_part(None, None, Work()) == {
-        "type": "tool_call_response",
-        "response": None,
-    }
+    blocks = [{"type": "text", "text": "Roses?"}]
+    assert parts(role="tool", tool_call_id="c1", content=blocks) == [
+        {"type": "tool_call_response", "id": "c1", "response": [ROSES]}
+    ]
+    assert parts(role="tool") == [{"type": "tool_call_response", "response": None}]
 
 
-def test_server_tool_call() -> None:
+def test_server_tool_call(parts: Any) -> None:
     """The tool's name and arguments are kept, at every provider."""
-    block: dict[object, object] = {
+    block = {
         "type": "server_tool_use",
         "id": "s1",
         "name": "web_search",
         "input": {"query": "roses"},
     }
-    assert server_call("server_tool_use", block, Work()) == {
-        "type": "server_tool_call",
-        "id": "s1",
-        "name": "web_search",
-        "server_tool_call": {"type": "web_search", "input": {"query": "roses"}},
-    }
+    assert parts(content=[block]) == [
+        {
+            "type": "server_tool_call",
+            "id": "s1",
+            "name": "web_search",
+            "server_tool_call": {"type": "web_search", "input": {"query": "roses"}},
+        }
+    ]
 
 
-def test_a_call_is_named_by_its_type() -> None:
+def test_a_call_is_named_by_its_type(parts: Any) -> None:
     """OpenAI's calls have no name except their type."""
-    block: dict[object, object] = {"action": {"query": "roses"}}
-    assert server_call("web_search_call", block, Work()) == {
-        "type": "server_tool_call",
-        "name": "web_search",
-        "server_tool_call": {"type": "web_search", "action": {"query": "roses"}},
-    }
+    block = {"type": "web_search_call", "action": {"query": "roses"}}
+    assert parts(content=[block]) == [
+        {
+            "type": "server_tool_call",
+            "name": "web_search",
+            "server_tool_call": {"type": "web_search", "action": {"query": "roses"}},
+        }
+    ]
 
 
-def test_server_tool_result() -> None:
+def test_server_tool_result(parts: Any) -> None:
     """A result has the id of its call and the output."""
-    block: dict[object, object] = {"tool_use_id": "s1", "content": [{"url": "u"}]}
-    assert server_result("web_search_tool_result", block, Work()) == {
-        "type": "server_tool_call_response",
-        "id": "s1",
-        "server_tool_call_response": {
-            "type": "web_search_tool",
-            "content": [{"url": "u"}],
-        },
-    }
+    block = {"type": "web_search_tool_result", "tool_use_id": "s1"}
+    assert parts(content=[{**block, "content": [{"url": "u"}]}]) == [
+        {
+            "type": "server_tool_call_response",
+            "id": "s1",
+            "server_tool_call_response": {
+                "type": "web_search_tool",
+                "content": [{"url": "u"}],
+            },
+        }
+    ]
 
 
 RAW = b"a rose"
@@ -314,16 +327,20 @@ def blob(modality: str, mime: str = "") -> dict[str, Any]:
             {"type": "audio", "base64": B64, "mime_type": "audio/mp3"},
             blob("audio", "audio/mp3"),
         ),
-        ({"type": "file"}, None),
+        ({"type": "file"}, {"type": "other_file"}),
+        # Too deep.
         (
             {"type": "file", "file": {"source": {"file": {"file": {"url": URL}}}}},
-            None,
+            {
+                "type": "other_file",
+                "file": {"source": {"file": {"file": {"url": URL}}}},
+            },
         ),
     ],
     ids=lambda value: value.get("type", "") if isinstance(value, dict) else "none",
 )
 def test_a_medium_becomes_a_part(
-    block: dict[object, object], expected: dict[str, Any] | None
+    block: dict[object, object], expected: dict[str, Any], parts: Any
 ) -> None:
     """Media blocks of OpenAI, Anthropic, Google, Bedrock and LangChain become parts."""
-    assert media_part(str(block["type"]), block) == expected
+    assert parts(content=[block]) == [expected]

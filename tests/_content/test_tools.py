@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import UserDict
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -11,17 +12,15 @@ from langchain_core.tools import tool
 from langgraph.types import Command
 from pydantic import BaseModel
 
-from otel_callbacks._content.jsonable import Work
-from otel_callbacks._content.tools import (
-    documents,
-    tool_arguments,
-    tool_definitions,
-    tool_result,
-)
-
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from conftest import Content
+
+ARGUMENTS = "gen_ai.tool.call.arguments"
+DEFINITIONS = "gen_ai.tool.definitions"
+DOCUMENTS = "gen_ai.retrieval.documents"
+RESULT = "gen_ai.tool.call.result"
 SCHEMA = {"type": "object", "properties": {"of": {"type": "string"}}}
 PRICE = {
     "type": "function",
@@ -137,19 +136,31 @@ def price(of: str) -> str:
         (None, []),
     ],
 )
-def test_definitions_are_read(
-    params: Any, expected: Any, check_schema: Callable[[str, Any], None]
-) -> None:
+def test_definitions_are_read(params: Any, expected: Any, content: Content) -> None:
     """Functions have name, description and schema, other tools only type and name."""
-    found = tool_definitions(None, params, Work())
-    assert found == expected
-    check_schema("gen_ai.tool.definitions", found)
+    assert content.call([], params=params).get(DEFINITIONS, []) == expected
 
 
-def test_work_is_bounded() -> None:
-    """When the work is used up, no further tool is read."""
-    params = {"tools": [{"type": "a"}] * 5}
-    assert len(tool_definitions(None, params, Work(2))) == 2
+class Unreadable(UserDict[str, Any]):
+    """A dictionary that raises."""
+
+    def items(self) -> Any:
+        """Fail."""
+        raise RuntimeError
+
+
+@pytest.mark.parametrize(("before", "errors"), [(167, {"content": 1}), (168, {})])
+def test_work_is_bounded(
+    before: int, errors: dict[str, int], content_of: Callable[..., Content]
+) -> None:
+    """With a limit of 1,024 bytes, 170 tools and values in them are read."""
+    content = content_of(content_limit=1_024, strict=False)
+    last = {"name": "price", "parameters": {"a": Unreadable(of="rose")}}
+    content.call([], params={"tools": [*[{"type": "a"}] * before, last]})
+    assert content.errors == errors
+    found = content.call([], params={"tools": [{"type": "a"}] * 400})
+    dropped = found["otel_callbacks.content.dropped.tool.definitions"]
+    assert len(found[DEFINITIONS]) + dropped == 170
 
 
 MESSAGE = ToolMessage("3", tool_call_id="c1")
@@ -164,9 +175,11 @@ MESSAGE = ToolMessage("3", tool_call_id="c1")
         ("3", None, {"input": 3}),
     ],
 )
-def test_arguments_are_an_object(text: str, inputs: Any, expected: Any) -> None:
+def test_arguments_are_an_object(
+    text: str, inputs: Any, expected: Any, content: Content
+) -> None:
     """Arguments are those of the call, else its text, as an object."""
-    assert tool_arguments(text, inputs, Work()) == expected
+    assert content.tool(text=text, inputs=inputs)[ARGUMENTS] == expected
 
 
 @pytest.mark.parametrize(
@@ -192,35 +205,34 @@ def test_arguments_are_an_object(text: str, inputs: Any, expected: Any) -> None:
     ],
     ids=str,
 )
-def test_a_result_is_an_object(output: Any, expected: Any) -> None:
+def test_a_result_is_an_object(output: Any, expected: Any, content: Content) -> None:
     """Any result of a tool becomes an object."""
-    assert tool_result(output, Work()) == expected
+    assert content.tool(output)[RESULT] == expected
 
 
-def test_documents_are_read() -> None:
+def test_documents_are_read(content: Content) -> None:
     """Documents have id, score, text and the store's metadata."""
     found = [
         Document("Roses.", id="d1", metadata={"score": 0.5, "page": 2}),
         Document("Tulips."),
         "odd",
     ]
-    assert documents(found, Work()) == (
-        [
-            {
-                "id": "d1",
-                "score": 0.5,
-                "content": "Roses.",
-                "metadata": {"score": 0.5, "page": 2},
-            },
-            {"content": "Tulips."},
-            {"content": None},
-        ],
-        0,
-    )
+    assert content.retrieval(found)[DOCUMENTS] == [
+        {
+            "id": "d1",
+            "score": 0.5,
+            "content": "Roses.",
+            "metadata": {"score": 0.5, "page": 2},
+        },
+        {"content": "Tulips."},
+        {"content": None},
+    ]
 
 
-def test_many_documents_are_counted() -> None:
+def test_many_documents_are_counted(content_of: Callable[..., Content]) -> None:
     """Beyond a thousand, documents are counted and not read."""
-    read, unread = documents([Document("x")] * 1_200, Work())
-    assert (len(read), unread) == (1_000, 200)
-    assert documents(3, Work()) == ([], 0)
+    content = content_of(content_limit=1_000_000)
+    found = content.retrieval([Document("x")] * 1_200)
+    assert len(found[DOCUMENTS]) == 1_000
+    assert found["otel_callbacks.content.dropped.retrieval.documents"] == 200
+    assert DOCUMENTS not in content.retrieval(3)
