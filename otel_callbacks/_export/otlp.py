@@ -90,10 +90,10 @@ def route(signal: Signal, settings: Settings) -> Route:
     return Route(signal, protocol, target, bool(own))
 
 
-def exporter_class(signal: Signal, protocol: str) -> Callable[[], Any]:
+def exporter_class(signal: Signal, protocol: str) -> Callable[..., Any]:
     """Import and return an OpenTelemetry exporter; each import takes about 1 s."""
     package = f"opentelemetry.exporter.otlp.proto.{_MODULES[protocol]}"
-    found: Callable[[], Any] = getattr(
+    found: Callable[..., Any] = getattr(
         import_module(f"{package}.{signal.module}"), signal.exporter
     )
     return found

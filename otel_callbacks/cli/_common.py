@@ -17,7 +17,7 @@ from datetime import UTC, datetime, timedelta
 from itertools import starmap, zip_longest
 from math import inf
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, NamedTuple, TextIO, TypeVar
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, NoReturn, TextIO, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -54,6 +54,11 @@ class Refusal(Exception):  # noqa: N818 -- a result of the command, no error in 
         self.code = code
 
 
+def refuse(why: str, code: int = 2) -> NoReturn:
+    """Refuse to run, with the reason and what to do."""
+    raise Refusal(why, code)
+
+
 def require(*modules: str) -> None:
     """Refuse to run without the modules of the extra."""
     names = []
@@ -64,8 +69,7 @@ def require(*modules: str) -> None:
             is_there = False
         names += [] if is_there else [module]
     if names:
-        why = f'{", ".join(names)} not found: pip install "otel-callbacks[demo]"'
-        raise Refusal(why)
+        refuse(f'{", ".join(names)} not found: pip install "otel-callbacks[demo]"')
 
 
 _N = TypeVar("_N", int, float)

@@ -3,28 +3,28 @@
 from __future__ import annotations
 
 import base64
-import http.client
-import json
-import urllib.error
-import urllib.request
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
-from urllib.parse import unquote, urlencode, urlsplit
+import ssl
+from contextlib import suppress
+from functools import cache
+from typing import Any, Final, NamedTuple
+from urllib.parse import unquote, urlsplit
+
+import httpx
+from pydantic import TypeAdapter
 
 from otel_callbacks._setting_values import SettingError
 
-if TYPE_CHECKING:
-    from email.message import Message
-
 _PORTS: Final = {"http": 80, "https": 443}
 _LOOPBACK: Final = ("127.", "localhost", "::1")
+_OBJECT: Final = TypeAdapter(dict[str, Any])
+# The authorities of this machine; httpx has its own.
+_tls: Final = cache(ssl.create_default_context)
 
-FAILURES: Final = (OSError, ValueError, http.client.HTTPException)
-"""Exceptions that `get` raises without a response."""
+FAILURES: Final = (httpx.HTTPError, httpx.InvalidURL, ImportError, ValueError)
+"""Exceptions that `get` raises without a response; the last two are of a proxy."""
 
 
-@dataclass(frozen=True, slots=True)
-class Address:
+class Address(NamedTuple):
     """The address of a server, and the ``Authorization`` header for it."""
 
     url: str
@@ -63,26 +63,6 @@ def address(variable: str, url: str) -> Address:
     return Address(text, host, port, parts.scheme == "https", login)
 
 
-class Answer(NamedTuple):
-    """An HTTP response: status, headers and body."""
-
-    status: int
-    headers: Message
-    body: bytes
-
-    @property
-    def text(self) -> str:
-        """The body as text."""
-        return self.body.decode(errors="replace")
-
-    def json(self) -> Any:
-        """Return the parsed JSON of the body, or None if it is not JSON."""
-        try:
-            return json.loads(self.body)
-        except ValueError:
-            return None
-
-
 def get(
     where: Address,
     path: str,
@@ -90,22 +70,25 @@ def get(
     *,
     accept: str = "*/*",
     seconds: float,
-) -> Answer:
+) -> httpx.Response:
     """Send a GET request and return the response of any status; see `FAILURES`."""
     headers = {"Accept": accept, "User-Agent": "otel-callbacks"}
     if where.login:
         headers["Authorization"] = where.login
-    request = urllib.request.Request(  # noqa: S310 -- `address` allows only http(s)
-        f"{where.url}{path}{'?' if query else ''}{urlencode(query)}", headers=headers
+    return httpx.get(
+        f"{where.url}{path}",
+        params=query or None,
+        headers=headers,
+        timeout=seconds,
+        follow_redirects=True,
+        verify=_tls(),
+        # Loopback requests bypass a proxy.
+        trust_env=not where.host.startswith(_LOOPBACK),
     )
-    # Loopback requests bypass a proxy.
-    near = where.host.startswith(_LOOPBACK)
-    opener = urllib.request.build_opener(
-        *([urllib.request.ProxyHandler({})] if near else [])
-    )
-    try:
-        with opener.open(request, timeout=seconds) as answer:
-            return Answer(answer.status, answer.headers, answer.read())
-    except urllib.error.HTTPError as error:
-        with error:
-            return Answer(error.code, error.headers, error.read())
+
+
+def fields_of(answer: httpx.Response) -> dict[str, Any]:
+    """Return the JSON object of a response; an empty one if it has none."""
+    with suppress(ValueError):
+        return _OBJECT.validate_json(answer.content)
+    return {}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Final
 
-from otel_callbacks.cli._common import Refusal, require
+from otel_callbacks.cli._common import refuse, require
 
 if TYPE_CHECKING:
     import argparse
@@ -24,14 +24,12 @@ def run(options: argparse.Namespace) -> int:
     """Run the demo."""
     require(*_NEEDED)
     if options.real and not os.environ.get("OPENAI_API_KEY", "").strip():
-        why = (
+        refuse(
             "--real calls the provider: set OPENAI_API_KEY, and OPENAI_BASE_URL "
             "if it is not OpenAI's own"
         )
-        raise Refusal(why)
     if options.html and not options.html.absolute().parent.is_dir():
-        why = f"--html {options.html}: there is no folder {options.html.parent}"
-        raise Refusal(why)
+        refuse(f"--html {options.html}: there is no folder {options.html.parent}")
     # Imported here because it needs the extra and is slow to import.
     from otel_callbacks.cli.demo.show import show  # noqa: PLC0415
 

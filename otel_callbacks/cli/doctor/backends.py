@@ -9,15 +9,18 @@ import re
 import time
 from typing import TYPE_CHECKING, Any, Final
 
-from otel_callbacks.cli._http import address
+from httpx import codes
+
+from otel_callbacks.cli._http import address, fields_of
 from otel_callbacks.cli.doctor.chain import SERVICE
 from otel_callbacks.cli.doctor.probe import LOGIN_NEEDED, Check, Trouble, finding
 
 if TYPE_CHECKING:
-    from otel_callbacks.cli._http import Address, Answer
+    import httpx
+
+    from otel_callbacks.cli._http import Address
     from otel_callbacks.cli.doctor.probe import Deadline, Finding, Sent
 
-_OK: Final = 200
 _MINUTE: Final = 60.0
 
 
@@ -64,11 +67,9 @@ class Prometheus:
         }
 
 
-def _data_of(answer: Answer) -> Any:
+def _data_of(answer: httpx.Response) -> Any:
     """Return the data of a Prometheus API response, or None if it is no success."""
-    found = answer.json()
-    is_success = answer.status == _OK and isinstance(found, dict)
-    return found.get("data") if is_success else None
+    return fields_of(answer).get("data") if answer.is_success else None
 
 
 # The doctor's own spans in the span metrics.
@@ -301,8 +302,7 @@ def _recognise(check: Check) -> None:
     """Raise `Trouble` unless the server is a Jaeger."""
     for path, key in _SERVICES:
         answer = check.get(path)
-        found = answer.json()
-        if answer.status == _OK and isinstance(found, dict) and key in found:
+        if answer.is_success and key in fields_of(answer):
             return
     raise check.unrecognised(answer)
 
@@ -311,15 +311,13 @@ def _spans(check: Check, trace_id: str) -> int:
     """Return the number of spans of a trace."""
     for path in _TRACES:
         answer = check.get(f"{path}{trace_id}")
-        if answer.status == _OK and (count := _count(answer.json())):
+        if answer.is_success and (count := _count(fields_of(answer))):
             return count
     return 0
 
 
-def _count(found: Any) -> int:
+def _count(found: dict[str, Any]) -> int:
     """Count the spans in OTLP JSON or in Jaeger's JSON."""
-    if not isinstance(found, dict):
-        return 0
     if "result" in found:
         return sum(
             len(scope["spans"])
@@ -332,14 +330,12 @@ def _count(found: Any) -> int:
 SOURCES: Final = ("prometheus", "jaeger")
 """The uids that ``deploy/grafana/provisioning`` gives to the data sources."""
 
-_UNHEALTHY: Final = 400
-
 
 def check_grafana(check: Check) -> str:
     """Check Grafana and its data sources."""
     answer = check.get("/api/health")
-    health = answer.json()
-    if not isinstance(health, dict) or "database" not in health:
+    health = fields_of(answer)
+    if "database" not in health:
         raise check.unrecognised(answer)
     if health["database"] != "ok":
         check.troubles.append(finding("grafana_database", health=health["database"]))
@@ -351,17 +347,16 @@ def check_grafana(check: Check) -> str:
 def _is_well(check: Check, uid: str) -> bool:
     """Return whether one data source works."""
     answer = check.get(f"/api/datasources/uid/{uid}/health")
-    if answer.status == _OK:
+    if answer.is_success:
         return True
-    found = answer.json()
-    message = found.get("message", "") if isinstance(found, dict) else ""
-    words = {"uid": uid, "status": answer.status, "option": check.option}
-    if answer.status in LOGIN_NEEDED:
+    status, message = answer.status_code, fields_of(answer).get("message", "")
+    words = {"uid": uid, "status": status, "option": check.option}
+    if status in LOGIN_NEEDED:
         check.caution(finding("source_login", **words))
-    elif answer.status == _UNHEALTHY:
+    elif status == codes.BAD_REQUEST:
         check.troubles.append(finding("source_unhealthy", message=message, **words))
     else:
-        words["answer"] = f"HTTP {answer.status} {message}".strip()
+        words["answer"] = f"HTTP {status} {message}".strip()
         check.troubles.append(finding("no_source", **words))
     return False
 
@@ -383,7 +378,7 @@ def check_metrics(check: Check) -> str:
         if not trouble.finding.reason.startswith("connection refused"):
             raise
         raise Trouble(finding("app_refused", where=check.address.where)) from trouble
-    if answer.status != _OK:
+    if not answer.is_success:
         raise check.unrecognised(answer)
     families = set(_FAMILY.findall(answer.text))
     if not families:

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import http.client
 import logging
 import os
 import ssl
 import time
 from contextlib import contextmanager
-from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 import grpc  # type: ignore[import-untyped]
+import httpx
 from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 
+from otel_callbacks._export.otlp import TRACES, exporter_class
 from otel_callbacks.cli.doctor.chain import trace_id
 from otel_callbacks.cli.doctor.probe import (
     Sent,
@@ -40,7 +40,6 @@ _PATH: Final = "/v1/traces"
 # Codes of a server without OTLP: the client's own, and an unknown method.
 _NO_OTLP_GRPC: Final = frozenset({"UNAVAILABLE", "DEADLINE_EXCEEDED", "UNIMPLEMENTED"})
 _NO_OTLP_HTTP: Final = frozenset({301, 302, 307, 308, 404, 405, 501})
-_OK: Final = 200
 _TYPE: Final = {"Content-Type": "application/x-protobuf"}
 
 
@@ -90,25 +89,22 @@ def _over_http(
     address: Address, seconds: float, authorities: str | None, path: str
 ) -> Reply:
     """Send an empty export over HTTP."""
-    open_to: Any = http.client.HTTPConnection
-    if address.tls:
-        context = ssl.create_default_context(cafile=authorities)
-        open_to = partial(http.client.HTTPSConnection, context=context)
-    connection = open_to(address.host, address.port, timeout=seconds)
     try:
-        connection.request("POST", path, b"", _TYPE)
-        answer = connection.getresponse()
-        body = answer.read(200).decode(errors="replace").strip()
-    except (OSError, http.client.HTTPException) as error:
+        answer = httpx.post(
+            httpx.URL(address.url).copy_with(path=path),
+            headers=_TYPE,
+            timeout=seconds,
+            verify=address.tls and ssl.create_default_context(cafile=authorities),
+            trust_env=False,
+        )
+    except httpx.HTTPError as error:
         detail = f"{type(error).__name__}: {error}"
         return Reply(speaks=False, takes=False, detail=detail)
-    finally:
-        connection.close()
-    detail = f"HTTP {answer.status} {answer.reason}"
-    if answer.status == _OK:  # and the body is binary
+    detail = f"HTTP {answer.status_code} {answer.reason_phrase}"
+    if answer.is_success:  # and the body is binary
         return Reply(speaks=True, takes=True, detail=detail)
-    speaks = answer.status not in _NO_OTLP_HTTP
-    return Reply(speaks, takes=False, detail=f"{detail} {body}".strip())
+    speaks = answer.status_code not in _NO_OTLP_HTTP
+    return Reply(speaks, takes=False, detail=f"{detail} {answer.text[:200]}".strip())
 
 
 _OPTION: Final = "--collector"
@@ -168,19 +164,9 @@ def handshake(check: Check, addresses: Addresses, protocol: str) -> Reply:
 def _exporter(addresses: Addresses, protocol: str, seconds: float) -> SpanExporter:
     """Return the exporter of an app, or one for the address of the option."""
     url = addresses.collector.url if addresses.chosen else None
-    if protocol == "grpc":
-        from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import (  # noqa: PLC0415
-            OTLPSpanExporter as Grpc,
-        )
-
-        return Grpc(endpoint=url, timeout=seconds)
-    from opentelemetry.exporter.otlp.proto.http.trace_exporter import (  # noqa: PLC0415
-        OTLPSpanExporter as Http,
-    )
-
-    if url and not url.endswith(_PATH):
+    if url and protocol != "grpc" and not url.endswith(_PATH):
         url = f"{url}{_PATH}"
-    return Http(endpoint=url, timeout=seconds)
+    return exporter_class(TRACES, protocol)(endpoint=url, timeout=seconds)
 
 
 @contextmanager

@@ -14,7 +14,9 @@ from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal, TypeVar
 
-from otel_callbacks.cli._http import FAILURES, Address, Answer, get
+import httpx
+
+from otel_callbacks.cli._http import FAILURES, Address, get
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -243,7 +245,7 @@ class Check:
         if finding not in self.cautions:
             self.cautions.append(finding)
 
-    def get(self, path: str, accept: str = "*/*", **query: str) -> Answer:
+    def get(self, path: str, accept: str = "*/*", **query: str) -> httpx.Response:
         """Return the response, whatever its status."""
         seconds = self.deadline.request
         began = time.time()
@@ -256,10 +258,10 @@ class Check:
         self._compare_clocks(answer.headers.get("Date"), (began + time.time()) / 2)
         return answer
 
-    def unrecognised(self, answer: Answer) -> Trouble:
+    def unrecognised(self, answer: httpx.Response) -> Trouble:
         """Return the trouble of an unexpected server at the address."""
-        kind = _REFUSALS.get(answer.status, "other_server")
-        words = {"status": answer.status, "name": self.name, "option": self.option}
+        kind = _REFUSALS.get(answer.status_code, "other_server")
+        words = {"status": answer.status_code, "name": self.name, "option": self.option}
         return Trouble(finding(kind, **words))
 
     def _why(self, error: Exception) -> Trouble:
@@ -271,10 +273,9 @@ class Check:
             return trouble
         if not self.address.tls and speaks_tls(self.address, seconds):
             return plain_text_trouble(self.address, self.option)
-        cause = getattr(error, "reason", error)
-        is_silent = isinstance(cause, (TimeoutError, ssl.SSLError))
-        words = {"kind": type(cause).__name__, "error": cause, "option": self.option}
-        return Trouble(finding("no_response" if is_silent else "no_http", **words))
+        name = "no_response" if isinstance(error, httpx.TimeoutException) else "no_http"
+        words = {"kind": type(error).__name__, "error": error, "option": self.option}
+        return Trouble(finding(name, **words))
 
     def _compare_clocks(self, date: str | None, ours: float) -> None:
         """Add a warning if the server's clock differs."""

@@ -16,7 +16,7 @@ from otel_callbacks._records import Usage
 from otel_callbacks._spend import rates
 from otel_callbacks._spend.price_file import ALWAYS, VARIABLE, PriceFile
 from otel_callbacks._spend.price_list import Sold, compiled, listed, seller
-from otel_callbacks.cli._common import Column, Output, Refusal
+from otel_callbacks.cli._common import Column, Output, refuse
 
 if TYPE_CHECKING:
     import argparse
@@ -69,11 +69,11 @@ def run(options: argparse.Namespace) -> int:
     if not found:
         like = ", ".join(near(options.model)) or "none"
         where = f" at {options.provider}" if options.provider else ""
-        why = (
+        refuse(
             f"no known price for {options.model!r}{where} ({source()}). Similar names: "
-            f"{like}. Set its price in a file: --prices FILE or {VARIABLE}."
+            f"{like}. Set its price in a file: --prices FILE or {VARIABLE}.",
+            _UNKNOWN,
         )
-        raise Refusal(why, _UNKNOWN)
     if not options.json:
         _print(Output(color=not options.no_color), found, at)
     return 0

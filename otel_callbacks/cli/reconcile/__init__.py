@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from otel_callbacks import _semconv as semconv
 from otel_callbacks.cli import report
-from otel_callbacks.cli._common import Column, Output, Refusal
-from otel_callbacks.cli.reconcile.exports import ExportError, read_export
+from otel_callbacks.cli._common import Column, Output, Refusal, refuse
+from otel_callbacks.cli.reconcile.exports import read_export
 from otel_callbacks.cli.report import spending
 from otel_callbacks.cli.report.growth import read_prometheus, require_ours
 
@@ -157,19 +157,17 @@ def run(options: argparse.Namespace) -> int:
     """Compare both sides and print the gaps."""
     try:
         export = read_export(options.file)
-    except ExportError as error:
-        why = (
+    except Refusal as error:
+        refuse(
             f"{options.file}: {error}. Export OpenAI's usage as CSV or JSON, or write "
             "a CSV with the columns date, model, input_tokens, output_tokens, cost."
         )
-        raise Refusal(why) from None
     if options.provider is None:
         options.provider = export.provider
     compare = _sums if options.prometheus is None else _days
     compared = compare(options, export)
     if not compared.gaps:
-        why = f"{options.file} and our series hold nothing to compare: all is 0"
-        raise Refusal(why)
+        refuse(f"{options.file} and our series hold nothing to compare: all is 0")
     beyond = [one for one in compared.gaps if abs(one.percent) > options.tolerance]
     if options.json:
         sys.stdout.write(_as_json(compared, options.tolerance))
@@ -193,11 +191,10 @@ def _sums(options: argparse.Namespace, export: Export) -> Compared:
     read = spending.read_metrics(options.metrics or spending.METRICS_URL, options.match)
     since = "" if read.since is None else f" {read.since:%Y-%m-%d %H:%M} UTC"
     if read.since is not None and read.since.date() > days[-1]:
-        message = (
+        refuse(
             f"the process started{since}, after the export's last day {days[-1]}, so "
             "its /metrics have nothing from that time. Use --prometheus URL."
         )
-        raise Refusal(message)
     remark = (
         f"/metrics counts since the process started{since}, the export is of "
         f"{days[0]} to {days[-1]}: only their sums are compared. --prometheus URL "

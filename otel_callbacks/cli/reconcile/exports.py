@@ -24,9 +24,10 @@ import json
 import math
 import re
 from datetime import UTC, date, datetime, timedelta
-from typing import TYPE_CHECKING, Any, Final, NamedTuple, NoReturn
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from otel_callbacks import _semconv as semconv
+from otel_callbacks.cli._common import refuse
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -53,10 +54,6 @@ _NOT_READ: Final = (
     RecursionError,
 )
 """What reading something else ends with."""
-
-
-class ExportError(Exception):
-    """An export cannot be read; the message has the reason."""
 
 
 class Item(NamedTuple):
@@ -105,17 +102,17 @@ def read_export(path: Path) -> Export:
     try:
         text = path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
-        _refuse(getattr(error, "strerror", None) or "it is not UTF-8")
+        refuse(getattr(error, "strerror", None) or "it is not UTF-8")
     if not text.strip():
-        _refuse("it is empty")
+        refuse("it is empty")
     is_json = text.lstrip()[:1] in {"{", "["}
     try:
         items = tuple(_of_json(text) if is_json else _of_csv(text))
     except (*_NOT_READ, csv.Error) as error:
-        _refuse(f"it is no usage export that is known ({error})")
+        refuse(f"it is no usage export that is known ({error})")
     used = tuple(item for item in items if item.is_used)
     if not used:
-        _refuse("it holds no usage")
+        refuse("it holds no usage")
     if is_json:
         provider = "anthropic" if '"starting_at"' in text else _OPENAI
     else:
@@ -123,13 +120,8 @@ def read_export(path: Path) -> Export:
     unused = tuple(item.day for item in items if not item.is_used)
     export = Export(used, provider, unused)
     if len(export.days) > _DAYS_AT_MOST:
-        _refuse(f"it is of {export.days[0]} to {export.days[-1]}, which is too long")
+        refuse(f"it is of {export.days[0]} to {export.days[-1]}, which is too long")
     return export
-
-
-def _refuse(why: str) -> NoReturn:
-    """Raise `ExportError` with a reason."""
-    raise ExportError(why)
 
 
 def _of_json(text: str) -> Iterator[Item]:
@@ -138,7 +130,7 @@ def _of_json(text: str) -> Iterator[Item]:
     for page in pages if isinstance(pages, list) else [pages]:
         if more := page.get("has_more") or (page.get("next_page") and "next_page"):
             name = more if isinstance(more, str) else "has_more"
-            _refuse(f"it is one page of several ({name!r}): fetch all of them first")
+            refuse(f"it is one page of several ({name!r}): fetch all of them first")
         for bucket in page["data"]:
             is_anthropic = "starting_at" in bucket
             day = _day(bucket["starting_at" if is_anthropic else "start_time"])
@@ -169,7 +161,7 @@ def _of_openai(day: date, result: Mapping[str, Any]) -> Item:
     if amount is None:
         kind = str(result.get("object") or "")
         if kind and kind not in _KINDS:
-            _refuse(f"it holds {kind}, which LangChain does not report")
+            refuse(f"it holds {kind}, which LangChain does not report")
         inputs, outputs = _whole(result["input_tokens"]), result.get("output_tokens")
         is_text = kind not in _KINDS and outputs is not None
         counted = _KINDS.get(kind, semconv.MODEL_OPERATIONS if is_text else _EMBEDDINGS)
@@ -186,15 +178,15 @@ def _of_csv(text: str) -> Iterator[Item]:
     columns = {name: name.strip().lower() for name in rows.fieldnames or ()}
     names = set(columns.values())
     if len(names) < len(rows.fieldnames or ()):
-        _refuse("two of its columns have the same name")
+        refuse("two of its columns have the same name")
     other = next(filter(_OTHER_COST.search, sorted(names)), None)
     if other is not None and not names & set(_COST):
         # If it were skipped, tokens would agree and missing dollars go unnoticed.
-        _refuse(f"its costs are in the column {other!r}; in US dollars it is cost")
+        refuse(f"its costs are in the column {other!r}; in US dollars it is cost")
     day = next((name for name in _DAYS if name in names), None)
     if day is None or not names & {*_INPUT, *_OUTPUT, *_COST}:
         wanted = "date, model, input_tokens, output_tokens, cost"
-        _refuse(f"its columns are {', '.join(sorted(names))}; wanted are {wanted}")
+        refuse(f"its columns are {', '.join(sorted(names))}; wanted are {wanted}")
     counted = None
     if _ISO in names and not names & set(_COST):
         # OpenAI's usage page exports completions and embeddings separately.
@@ -228,7 +220,7 @@ def _whole(value: object) -> int:
     """Read a number of tokens."""
     number = _number(value)
     if number < 0 or number % 1:
-        _refuse(f"{value!r} is no number of tokens")
+        refuse(f"{value!r} is no number of tokens")
     return int(number)
 
 
@@ -236,7 +228,7 @@ def _number(text: object) -> float:
     """Read a finite number; ``nan`` would equal everything."""
     number = float(str(text))
     if not math.isfinite(number):
-        _refuse(f"{text!r} is no number of tokens or dollars")
+        refuse(f"{text!r} is no number of tokens or dollars")
     return number
 
 
@@ -244,7 +236,7 @@ def _dollars(fields: Mapping[str, Any], name: str) -> float:
     """Read an amount, which must be in US dollars."""
     currency = str(fields.get("currency", _USD))
     if currency.lower() != _USD:
-        _refuse(f"its costs are in {currency}, not in US dollars")
+        refuse(f"its costs are in {currency}, not in US dollars")
     return _number(fields[name])
 
 

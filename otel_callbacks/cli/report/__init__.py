@@ -14,7 +14,7 @@ import sys
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
-from otel_callbacks.cli._common import Column, Output, Refusal, moment
+from otel_callbacks.cli._common import Column, Output, moment, refuse
 from otel_callbacks.cli.report.growth import read_prometheus, require_ours
 from otel_callbacks.cli.report.spending import (
     METRICS_URL,
@@ -79,17 +79,14 @@ def _read(options: argparse.Namespace) -> Read:
     """Read the app's series, or query Prometheus."""
     if options.prometheus is None:
         if options.since or options.until:
-            message = "--since and --until need --prometheus URL: /metrics has no past."
-            raise Refusal(message)
+            refuse("--since and --until need --prometheus URL: /metrics has no past.")
         return read_metrics(options.url or METRICS_URL, options.match)
     if options.url:
-        message = "Give either the URL of /metrics or --prometheus URL, not both."
-        raise Refusal(message)
+        refuse("Give either the URL of /metrics or --prometheus URL, not both.")
     until = options.until or datetime.now(UTC)
     since = options.since or moment(_SINCE, until)
     if since >= until:
-        message = f"--since {since:%Y-%m-%d %H:%M} is not before --until."
-        raise Refusal(message)
+        refuse(f"--since {since:%Y-%m-%d %H:%M} is not before --until.")
     read = read_prometheus(options.prometheus, since, until, matchers=options.match)
     if not read.samples:
         require_ours(options.prometheus, since, until, options.match)

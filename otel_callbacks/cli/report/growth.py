@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from prometheus_client.samples import Sample
 
-from otel_callbacks.cli._common import Refusal
+from otel_callbacks.cli._common import refuse
 from otel_callbacks.cli.report import spending
 from otel_callbacks.cli.report.spending import Prometheus, selector
 
@@ -403,12 +403,11 @@ def require_ours(
         f"count(last_over_time({_ours(matchers)}[{seconds}s]))", until.timestamp()
     ):
         where = f" that match {selector(matchers)}" if matchers else ""
-        message = (
+        refuse(
             f"{prometheus.url} has none of our series{where} from "
             f"{since:%Y-%m-%d %H:%M} to {until:%Y-%m-%d %H:%M} UTC, so the spend"
             " is unknown. otel-callbacks doctor finds where they are lost."
         )
-        raise Refusal(message)
 
 
 def _refuse_what_counts_twice(
@@ -429,12 +428,11 @@ def _refuse_what_counts_twice(
             label = next(
                 (name for name in ours if ours[name] != theirs.get(name)), "job"
             )
-            message = (
+            refuse(
                 f"the series of {what} {name!r} reach {prometheus.url} twice, "
                 f"{one} and {other}, so each call would count twice. Choose the "
                 f"ones to count: --match '{label}={json.dumps(ours.get(label, ''))}'"
             )
-            raise Refusal(message)
 
 
 def _copies(

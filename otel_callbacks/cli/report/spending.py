@@ -7,22 +7,22 @@ import json
 import math
 import re
 from datetime import UTC, datetime
-from http.client import responses
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from prometheus_client.parser import text_string_to_metric_families
 
 from otel_callbacks import _semconv as semconv
 from otel_callbacks._metrics.series import label
-from otel_callbacks.cli._common import Refusal
-from otel_callbacks.cli._http import FAILURES, address, get
+from otel_callbacks.cli._common import refuse
+from otel_callbacks.cli._http import FAILURES, address, fields_of, get
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
+    import httpx
     from prometheus_client.samples import Sample
 
-    from otel_callbacks.cli._http import Address, Answer
+    from otel_callbacks.cli._http import Address
 
     Labels = tuple[tuple[str, str], ...]
     Points = dict[float, float]
@@ -40,7 +40,6 @@ SPEND: Final = (TOKENS, TOKENS_SAVED, COST, COST_SAVED, OPERATIONS, UNPRICED_TOK
 METRICS_URL: Final = "http://127.0.0.1:9464/metrics"
 _SECONDS: Final = 30.0
 _TEXT: Final = "text/plain;version=0.0.4, application/json;q=0.5"
-_FIRST_ERROR: Final = 400
 STARTED: Final = "process_start_time_seconds"
 
 
@@ -95,17 +94,12 @@ def read_metrics(url: str, chosen: Sequence[Matcher] = ()) -> Read:
                 elif one.name == STARTED:
                     started = datetime.fromtimestamp(one.value, UTC)
     except (ValueError, KeyError, IndexError):
-        message = f"{where.url} does not answer with series. {remedy}"
-        raise Refusal(message) from None
+        refuse(f"{where.url} does not answer with series. {remedy}")
     broken = next((one for one in found if not math.isfinite(one.value)), None)
     if broken is not None:
-        message = (
-            f"{where.url} has {broken.value} for {broken.name}, which is not a sum"
-        )
-        raise Refusal(message)
+        refuse(f"{where.url} has {broken.value} for {broken.name}, which is not a sum")
     if not found and "otel_callbacks" not in text:
-        message = f"{where.url} has none of our series. {remedy}"
-        raise Refusal(message)
+        refuse(f"{where.url} has none of our series. {remedy}")
     return Read(tuple(found), started)
 
 
@@ -175,24 +169,20 @@ def selector(chosen: Iterable[Matcher]) -> str:
     return f"{{{written}}}" if written else ""
 
 
-def fetch(where: Address, path: str, query: dict[str, str], remedy: str) -> Answer:
-    """Return the data of a response, or raise `Refusal` with the reason."""
+def fetch(
+    where: Address, path: str, query: dict[str, str], remedy: str
+) -> httpx.Response:
+    """Return the data of a response, or raise a refusal with the reason."""
     try:
         answer = get(where, path, query, accept=_TEXT, seconds=_SECONDS)
     except FAILURES as error:
-        reason = getattr(error, "reason", None) or error
-        message = f"{where.url} does not answer: {reason}. {remedy}"
-        raise Refusal(message) from None
-    if answer.status < _FIRST_ERROR:
-        return answer
-    refusal = answer.json()
-    if isinstance(refusal, dict) and isinstance(refusal.get("error"), str):
-        # It is a Prometheus, which refuses the query.
-        message = f"{where.url} answers {answer.status}: {refusal['error']}"
-        raise Refusal(message)
-    text = answer.text[:200].strip() or responses.get(answer.status, "no reason")
-    message = f"{where.url} answers {answer.status}: {text}. {remedy}"
-    raise Refusal(message)
+        refuse(f"{where.url} does not answer: {error}. {remedy}")
+    if answer.is_error:
+        text = answer.text[:200].strip() or answer.reason_phrase or "no reason"
+        # A Prometheus that refuses the query says why.
+        reason = fields_of(answer).get("error") or f"{text}. {remedy}"
+        refuse(f"{where.url} answers {answer.status_code}: {reason}")
+    return answer
 
 
 _REMEDY: Final = "Give the address of Prometheus: --prometheus URL."
@@ -231,7 +221,7 @@ class Prometheus:
 
     def _ask(self, path: str, **query: str) -> Histories:
         """Return the series of a response."""
-        answer = fetch(self._where, f"/api/v1/{path}", query, _REMEDY).json()
+        answer = fields_of(fetch(self._where, f"/api/v1/{path}", query, _REMEDY))
         try:
             warned = answer.get("warnings") or ()
             self.warnings.update((str(one), None) for one in warned)
@@ -243,16 +233,14 @@ class Prometheus:
                 for one in answer["data"]["result"]
             }
         except (ValueError, KeyError, TypeError, AttributeError):
-            message = f"{self.url} does not answer as a Prometheus does. {_REMEDY}"
-            raise Refusal(message) from None
+            refuse(f"{self.url} does not answer as a Prometheus does. {_REMEDY}")
         return found
 
     def _number(self, value: Any, query: str) -> float:
         """Read a finite value; ``nan`` would equal everything."""
         number = float(value)
         if not math.isfinite(number):
-            message = f"{self.url} answers {value} to {query}, which is no sum"
-            raise Refusal(message)
+            refuse(f"{self.url} answers {value} to {query}, which is no sum")
         return number
 
 

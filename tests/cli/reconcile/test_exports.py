@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from otel_callbacks import _semconv as semconv
-from otel_callbacks.cli.reconcile.exports import Export, ExportError, Item, read_export
+from otel_callbacks.cli._common import Refusal
+from otel_callbacks.cli.reconcile.exports import Export, Item, read_export
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -162,9 +163,9 @@ def test_invalid_exports(tmp_path: Path, content: bytes, why: str) -> None:
     """The message has the reason."""
     path = tmp_path / "export"
     path.write_bytes(content)
-    with pytest.raises(ExportError, match=why):
+    with pytest.raises(Refusal, match=why):
         read_export(path)
-    with pytest.raises(ExportError, match="No such file"):
+    with pytest.raises(Refusal, match="No such file"):
         read_export(tmp_path / "missing")
 
 
@@ -176,7 +177,7 @@ def test_what_would_agree_with_everything_is_refused(
     for row in (f"2026-11-01,rose,{number},1,1", f"2026-11-01,rose,1,1,{number}"):
         path = tmp_path / "export.csv"
         path.write_text(f"date,model,input_tokens,output_tokens,cost\n{row}\n")
-        with pytest.raises(ExportError, match="is no number of tokens or dollars"):
+        with pytest.raises(Refusal, match="is no number of tokens or dollars"):
             read_export(path)
 
 
@@ -198,7 +199,7 @@ def test_another_currency_is_refused(tmp_path: Path, text: str, why: str) -> Non
     """The currency may be in a column's name, in its value, or in JSON."""
     path = tmp_path / "export"
     path.write_text(text)
-    with pytest.raises(ExportError, match=why):
+    with pytest.raises(Refusal, match=why):
         read_export(path)
 
 
