@@ -1,35 +1,25 @@
-"""Parse the text of a setting into its value, or refuse it.
-
-A parser takes the text and raises ``ValueError`` for a value that is not allowed.
-"""
+"""Parse the text of a setting into its value, or refuse it."""
 
 from __future__ import annotations
 
 import math
 import os
 import re
-from collections.abc import Callable, Mapping
 from importlib.metadata import entry_points
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from urllib.parse import urlsplit
 
 from otel_callbacks import _semconv as semconv
 from otel_callbacks._data import data_beside
 
-CONTENT_MODES: Final = ("NO_CONTENT", "SPAN_ONLY", "EVENT_ONLY", "SPAN_AND_EVENT")
-_BOTH: Final = (frozenset({"both"}), frozenset({"otlp", "prometheus"}))
-_SAMPLERS: Final = "opentelemetry_traces_sampler"
-
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
 
 _USER: Final = re.compile(r"(?<=://)[^/?#\s]*@")
 """User and password of a URL, which must not be in a logged message."""
 _KEYS: Final = "_HEADERS"
 """The suffix of variables that hold keys."""
-_HEADER: Final = re.compile(
-    r"""[\w!#$%&'*+.^`|~-]+[ \t]*=[ !#-+\--:<-\[\]-~]*""", re.ASCII
-)
-"""One header of a variable; the exporters log and drop anything else."""
 
 
 class SettingError(ValueError):
@@ -57,25 +47,26 @@ class SettingError(ValueError):
         self.allowed = allowed
 
 
-Parser = Callable[[str], Any]
+class Parser(NamedTuple):
+    """Turns the text of a setting into its value."""
 
-_TRUE: Final = frozenset({"true", "1", "yes", "on"})
-_FALSE: Final = frozenset({"false", "0", "no", "off"})
-PORT_AT_MOST: Final = 65_535
-_YEAR: Final = 365 * 86_400
-YES_OR_NO: Final = "true or false"
+    parse: Callable[[str], Any]
+    """Raises ``ValueError`` for a value that is not allowed."""
+    allowed: str
+
+    def read(self, variable: str, text: str) -> Any:
+        """Return the value, or raise an error with its variable."""
+        try:
+            return self.parse(text)
+        except SettingError:  # it has a more specific message
+            raise
+        except ValueError:
+            raise SettingError(variable, text, self.allowed) from None
 
 
-def flag(text: str) -> bool:
-    """Parse true or false."""
-    if text.lower() in _TRUE:
-        return True
-    if text.lower() in _FALSE:
-        return False
-    raise ValueError
-
-
-def _where(read: Parser, is_allowed: Callable[[Any], object]) -> Parser:
+def _where(
+    allowed: str, is_allowed: Callable[[Any], object], read: Callable[[str], Any] = str
+) -> Parser:
     """Return a parser that refuses the values that do not meet a condition."""
 
     def parse(text: str) -> Any:
@@ -84,36 +75,27 @@ def _where(read: Parser, is_allowed: Callable[[Any], object]) -> Parser:
             raise ValueError
         return value
 
-    return parse
+    return Parser(parse, allowed)
 
 
-def whole(least: int, most: int) -> Parser:
+def whole(least: int, most: int, allowed: str = "a whole number above 0") -> Parser:
     """Return a parser of whole numbers in a range."""
-    return _where(int, lambda number: least <= number <= most)
+    return _where(allowed, lambda number: least <= number <= most, int)
 
 
-# Conditions in this form also refuse "nan".
-seconds: Final = _where(float, lambda number: 0 < number <= _YEAR)
-money: Final = _where(float, lambda number: 0 < number < math.inf)
-ratio: Final = _where(float, lambda number: 0 <= number <= 1)
-file: Final = _where(
-    str, lambda path: Path(path).is_file() and os.access(path, os.R_OK)
-)
+def one_of(*words: str, case: Callable[[str], str] = str) -> Parser:
+    """Return a parser of one of several words, in this case or in any."""
+    return _where(f"{', '.join(words[:-1])} or {words[-1]}", words.__contains__, case)
 
 
-def one_of(*allowed: str) -> Parser:
-    """Return a parser of one of several words."""
-    return _where(str, lambda text: text in allowed)
+def _flag(text: str) -> bool:
+    """Parse true or false."""
+    if text.lower() in _TRUE | _FALSE:
+        return text.lower() in _TRUE
+    raise ValueError
 
 
-def sampler(*known: str) -> Parser:
-    """Return a parser of sampler names: OpenTelemetry's own and installed ones."""
-    return _where(
-        str, lambda name: name in known or entry_points(group=_SAMPLERS, name=name)
-    )
-
-
-def endpoint(text: str) -> str:
+def _endpoint(text: str) -> str:
     """Parse an OTLP endpoint; for gRPC the scheme is optional."""
     parts = urlsplit(text if "://" in text else f"http://{text}")
     is_http = parts.scheme in {"http", "https"} and parts.hostname
@@ -123,35 +105,69 @@ def endpoint(text: str) -> str:
     return text
 
 
-def headers(text: str) -> str:
-    """Parse headers as OpenTelemetry's exporters do."""
-    for header in text.split(","):
-        if header.strip() and _HEADER.fullmatch(header.strip()) is None:
-            raise ValueError
-    return text
-
-
-def exporters(text: str) -> str:
+def _exporters(text: str) -> str:
     """Parse the metrics exporters; OpenTelemetry's variable may hold a list."""
     names = frozenset(name.strip() for name in text.split(","))
-    if names in _BOTH:
-        return "both"
-    return str(one_of("prometheus", "otlp", "none")(text))
+    return "both" if names == {"otlp", "prometheus"} else text
 
 
-def content_mode(text: str) -> str:
-    """Parse the content mode, in upper or lower case."""
-    return str(one_of(*CONTENT_MODES)(text.upper()))
+_TRUE: Final = frozenset({"true", "1", "yes", "on"})
+_FALSE: Final = frozenset({"false", "0", "no", "off"})
+_YEAR: Final = 365 * 86_400
+_SAMPLERS: Final = (
+    "always_on",
+    "always_off",
+    "traceidratio",
+    "parentbased_always_on",
+    "parentbased_always_off",
+    "parentbased_traceidratio",
+)
+_HEADER: Final = re.compile(
+    r"""[\w!#$%&'*+.^`|~-]+[ \t]*=[ !#-+\--:<-\[\]-~]*""", re.ASCII
+)
+"""One header of a variable; the exporters log and drop anything else."""
+
+FLAG: Final = Parser(_flag, "true or false")
+# Conditions in this form also refuse "nan".
+SECONDS: Final = _where(
+    "a number of seconds above 0", lambda number: 0 < number <= _YEAR, float
+)
+MONEY: Final = _where(
+    "an amount of dollars above 0", lambda number: 0 < number < math.inf, float
+)
+RATIO: Final = _where("a number from 0 to 1", lambda number: 0 <= number <= 1, float)
+FILE: Final = _where(
+    "the path of a file that can be read",
+    lambda path: Path(path).is_file() and os.access(path, os.R_OK),
+)
+SAMPLER: Final = _where(
+    f"{', '.join(_SAMPLERS)}, or one that a package brings (entry points of the group "
+    "opentelemetry_traces_sampler)",
+    lambda name: (
+        name in _SAMPLERS
+        or entry_points(group="opentelemetry_traces_sampler", name=name)
+    ),
+)
+ENDPOINT: Final = Parser(_endpoint, "a URL such as http://localhost:4317")
+HEADERS: Final = _where(
+    "name=value, several separated by commas, such as authorization=Bearer%20KEY",
+    lambda text: all(
+        _HEADER.fullmatch(one.strip()) for one in text.split(",") if one.strip()
+    ),
+)
+EXPORTERS: Final = one_of("prometheus", "otlp", "both", "none", case=_exporters)
+CONTENT_MODE: Final = one_of(
+    "NO_CONTENT", "SPAN_ONLY", "EVENT_ONLY", "SPAN_AND_EVENT", case=str.upper
+)
 
 
-def read_setting(variable: str, text: str, spec: Mapping[str, Any]) -> Any:
-    """Parse one value, or raise an error with its variable."""
-    try:
-        return spec["parser"](text)
-    except SettingError:  # it has a more specific message
-        raise
-    except ValueError:
-        raise SettingError(variable, text, spec["allowed"]) from None
+def otlp_variable(
+    environ: Mapping[str, str], signal: str, setting: str
+) -> tuple[str, str]:
+    """Return the variable that applies to a signal's OTLP setting, and its text."""
+    own = f"OTEL_EXPORTER_OTLP_{signal.upper()}_{setting}"
+    variable = own if environ.get(own, "").strip() else f"OTEL_EXPORTER_OTLP_{setting}"
+    return variable, environ.get(variable, "").strip()
 
 
 VARIABLE: Final = "OTEL_CALLBACKS_LABELS"
@@ -159,7 +175,9 @@ CHAIN: Final = "chain"
 _TAG: Final = "tag."
 _MOST: Final = 10
 _LIMIT_AT_MOST: Final = 1_000_000
-_LABEL_LIMIT: Final = whole(1, _LIMIT_AT_MOST)
+_LABEL_LIMIT: Final = whole(
+    1, _LIMIT_AT_MOST, f"a whole number from 1 to {_LIMIT_AT_MOST} after the colon"
+)
 _ALLOWED: Final = (
     "metadata keys, chain or tag.NAME, separated by commas, each with an optional "
     "limit of distinct values (team:20)"
@@ -226,11 +244,7 @@ def _choice(entry: str) -> LabelChoice:
     before, colon, number = entry.rpartition(":")
     key, limit = (before if colon else entry).strip(), None
     if colon:
-        try:
-            limit = _LABEL_LIMIT(number.strip())
-        except ValueError:
-            allowed = f"a whole number from 1 to {_LIMIT_AT_MOST} after the colon"
-            raise SettingError(VARIABLE, entry, allowed) from None
+        limit = _LABEL_LIMIT.read(VARIABLE, number.strip())
     if key in _CONVENTION_KEYS:
         return LabelChoice(key.replace(".", "_"), _CONVENTION_KEYS[key], limit=limit)
     is_tag = key.startswith(_TAG)

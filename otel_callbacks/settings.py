@@ -11,25 +11,15 @@ import dataclasses
 import os
 from typing import TYPE_CHECKING, Any, Final
 
+from otel_callbacks import _setting_values as values
 from otel_callbacks._semconv import DEFAULT_REGISTRY, REGISTRIES
 from otel_callbacks._setting_values import (
-    CONTENT_MODES,
-    PORT_AT_MOST,
-    YES_OR_NO,
+    FLAG,
+    SECONDS,
+    Parser,
     SettingError,
-    content_mode,
-    endpoint,
-    exporters,
-    file,
-    flag,
-    headers,
-    labels,
-    money,
     one_of,
-    ratio,
-    read_setting,
-    sampler,
-    seconds,
+    otlp_variable,
     whole,
 )
 
@@ -37,77 +27,50 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
 
     from otel_callbacks._semconv import Registry
-    from otel_callbacks._setting_values import Parser
 
-_SAMPLERS: Final = (
-    "always_on",
-    "always_off",
-    "traceidratio",
-    "parentbased_always_on",
-    "parentbased_always_off",
-    "parentbased_traceidratio",
-)
-_ALLOWED_SAMPLERS: Final = (
-    f"{', '.join(_SAMPLERS)}, or one that a package brings (entry points of the group "
-    "opentelemetry_traces_sampler)"
-)
-_TEMPORALITIES: Final = ("cumulative", "delta", "lowmemory")
 _BOUNDED: Final = 1_000_000
-
-
-def _any_case(*words: str) -> tuple[Parser, str]:
-    """Return a parser of these words in any case, and the allowed values."""
-    return lambda text: one_of(*words)(text.lower()), ", ".join(words)
-
-
-_MILLISECONDS: Final = (whole(1, 3_600_000), "a whole number of milliseconds above 0")
-_SECONDS: Final = (seconds, "a number of seconds above 0")
-_COUNT: Final = (whole(1, 10_000_000), "a whole number above 0")
-_URL: Final = (endpoint, "a URL such as http://localhost:4317")
-_COMPRESSION: Final = (one_of("none", "gzip", "deflate"), "none, gzip or deflate")
-
-_LIMIT: Final = (whole(1, _BOUNDED), f"a whole number from 1 to {_BOUNDED}")
-_BUDGET: Final = (whole(1, 10**15), "a whole number above 0")
-
-_FILE: Final = (file, "the path of a file that can be read")
-_HEADERS: Final = (
-    headers,
-    "name=value, several separated by commas, such as authorization=Bearer%20KEY",
-)
-
-_OF_EACH_SIGNAL: Final[Mapping[str, tuple[Parser, str]]] = {
-    "ENDPOINT": _URL,
-    "HEADERS": _HEADERS,
-    "TIMEOUT": _SECONDS,
-    "COMPRESSION": _COMPRESSION,
-    "INSECURE": (flag, YES_OR_NO),
-    "CERTIFICATE": _FILE,
-    "CLIENT_KEY": _FILE,
-    "CLIENT_CERTIFICATE": _FILE,
+_COUNT: Final = whole(1, 10_000_000)
+_LIMIT: Final = whole(1, _BOUNDED, f"a whole number from 1 to {_BOUNDED}")
+_BUDGET: Final = whole(1, 10**15)
+_MILLISECONDS: Final = whole(1, 3_600_000, "a whole number of milliseconds above 0")
+_OF_EACH_SIGNAL: Final[Mapping[str, Parser]] = {
+    "ENDPOINT": values.ENDPOINT,
+    "HEADERS": values.HEADERS,
+    "TIMEOUT": SECONDS,
+    "COMPRESSION": one_of("none", "gzip", "deflate"),
+    "INSECURE": FLAG,
+    "CERTIFICATE": values.FILE,
+    "CLIENT_KEY": values.FILE,
+    "CLIENT_CERTIFICATE": values.FILE,
 }
-_READ_BY_THE_SDK: Final[Mapping[str, tuple[Parser, str]]] = {
+_READ_BY_THE_SDK: Final[Mapping[str, Parser]] = {
     **{
-        f"OTEL_EXPORTER_OTLP_{signal}{name}": spec
+        f"OTEL_EXPORTER_OTLP_{signal}{name}": parser
         for signal in ("", "TRACES_", "METRICS_", "LOGS_")
-        for name, spec in _OF_EACH_SIGNAL.items()
+        for name, parser in _OF_EACH_SIGNAL.items()
     },
-    "OTEL_TRACES_SAMPLER": (sampler(*_SAMPLERS), _ALLOWED_SAMPLERS),
-    "OTEL_BSP_SCHEDULE_DELAY": _MILLISECONDS,
-    "OTEL_BSP_EXPORT_TIMEOUT": _MILLISECONDS,
-    "OTEL_BSP_MAX_QUEUE_SIZE": _COUNT,
-    "OTEL_BSP_MAX_EXPORT_BATCH_SIZE": _COUNT,
-    "OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE": _any_case(*_TEMPORALITIES),
-    "OTEL_EXPORTER_OTLP_METRICS_DEFAULT_HISTOGRAM_AGGREGATION": _any_case(
-        "explicit_bucket_histogram", "base2_exponential_bucket_histogram"
+    "OTEL_TRACES_SAMPLER": values.SAMPLER,
+    **{
+        f"OTEL_{queue}_{name}": parser
+        for queue in ("BSP", "BLRP")
+        for name, parser in (
+            ("SCHEDULE_DELAY", _MILLISECONDS),
+            ("EXPORT_TIMEOUT", _MILLISECONDS),
+            ("MAX_QUEUE_SIZE", _COUNT),
+            ("MAX_EXPORT_BATCH_SIZE", _COUNT),
+        )
+    },
+    "OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE": one_of(
+        "cumulative", "delta", "lowmemory", case=str.lower
+    ),
+    "OTEL_EXPORTER_OTLP_METRICS_DEFAULT_HISTOGRAM_AGGREGATION": one_of(
+        "explicit_bucket_histogram",
+        "base2_exponential_bucket_histogram",
+        case=str.lower,
     ),
     "OTEL_METRIC_EXPORT_INTERVAL": _MILLISECONDS,
     "OTEL_METRIC_EXPORT_TIMEOUT": _MILLISECONDS,
-    "OTEL_BLRP_SCHEDULE_DELAY": _MILLISECONDS,
-    "OTEL_BLRP_EXPORT_TIMEOUT": _MILLISECONDS,
-    "OTEL_BLRP_MAX_QUEUE_SIZE": _COUNT,
-    "OTEL_BLRP_MAX_EXPORT_BATCH_SIZE": _COUNT,
 }
-_SAMPLER_ARGUMENT: Final = "OTEL_TRACES_SAMPLER_ARG"
 
 
 def check_sdk_variables(
@@ -124,56 +87,34 @@ def check_sdk_variables(
         SettingError: A variable has a value that is not allowed.
     """
     variables = os.environ if environ is None else environ
-    specs = dict(_READ_BY_THE_SDK)
+    parsers = dict(_READ_BY_THE_SDK)
     if variables.get("OTEL_TRACES_SAMPLER", "").endswith("traceidratio"):
-        specs[_SAMPLER_ARGUMENT] = (ratio, "a number from 0 to 1")
-    for variable, (parser, allowed) in specs.items():
-        text = variables.get(variable, "").strip()
-        if text:
-            read_setting(variable, text, {"parser": parser, "allowed": allowed})
+        parsers["OTEL_TRACES_SAMPLER_ARG"] = values.RATIO
+    for variable, parser in parsers.items():
+        if text := variables.get(variable, "").strip():
+            parser.read(variable, text)
     chosen = settings or Settings.from_env(variables)
     for name in chosen.signals():
         is_grpc = chosen.protocol_of(name) == "grpc"
-        variable, text = _of_signal(variables, name, "ENDPOINT")
+        variable, text = otlp_variable(variables, name, "ENDPOINT")
         if text and "://" not in text and not is_grpc:
             allowed = f"a URL with a scheme, such as http://{text}, for OTLP over HTTP"
             raise SettingError(variable, text, allowed)
-        variable, text = _of_signal(variables, name, "COMPRESSION")
+        variable, text = otlp_variable(variables, name, "COMPRESSION")
         if text == "deflate" and is_grpc:
             raise SettingError(variable, text, "none or gzip, for OTLP over gRPC")
 
 
-def _of_signal(
-    variables: Mapping[str, str], signal: str, setting: str
-) -> tuple[str, str]:
-    """Return the variable that applies to a signal's setting, and its text."""
-    own = f"OTEL_EXPORTER_OTLP_{signal.upper()}_{setting}"
-    general = f"OTEL_EXPORTER_OTLP_{setting}"
-    variable = own if variables.get(own, "").strip() else general
-    return variable, variables.get(variable, "").strip()
-
-
-_PROTOCOLS: Final = ("grpc", "http/protobuf")
-
 DEFAULT_METRICS_PORT: Final = 9464
 """Port of ``/metrics``: https://opentelemetry.io/docs/specs/otel/metrics/sdk_exporters/prometheus/"""
 
+_PROTOCOL: Final = one_of("grpc", "http/protobuf")
 
-def _setting(variable: str, default: Any, parser: Parser, allowed: str) -> Any:
-    """Return a field with its variable, its parser and its allowed values."""
-    metadata = {"variable": variable, "parser": parser, "allowed": allowed}
+
+def _setting(variable: str, parser: Parser, default: Any = None) -> Any:
+    """Return a field with its variable and its parser."""
+    metadata = {"variable": variable, "parser": parser}
     return dataclasses.field(default=default, metadata=metadata)
-
-
-def _flag_setting(variable: str, *, default: bool) -> Any:
-    """Return a field that is true or false."""
-    return _setting(variable, default, flag, YES_OR_NO)
-
-
-def _choice_setting(variable: str, default: str | None, *words: str) -> Any:
-    """Return a field that is one of several words."""
-    allowed = f"{', '.join(words[:-1])} or {words[-1]}"
-    return _setting(variable, default, one_of(*words), allowed)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -227,91 +168,83 @@ class Settings:
         SettingError: A value is not allowed.
     """
 
-    sdk_disabled: bool = _flag_setting("OTEL_SDK_DISABLED", default=False)
-    strict: bool = _flag_setting("OTEL_CALLBACKS_STRICT", default=False)
-    extensions: bool = _flag_setting("OTEL_CALLBACKS_EXTENSIONS", default=True)
-    semconv: str = _choice_setting(
-        "OTEL_CALLBACKS_SEMCONV", DEFAULT_REGISTRY, *REGISTRIES
+    sdk_disabled: bool = _setting("OTEL_SDK_DISABLED", FLAG, default=False)
+    strict: bool = _setting("OTEL_CALLBACKS_STRICT", FLAG, default=False)
+    extensions: bool = _setting("OTEL_CALLBACKS_EXTENSIONS", FLAG, default=True)
+    semconv: str = _setting(
+        "OTEL_CALLBACKS_SEMCONV", one_of(*REGISTRIES), DEFAULT_REGISTRY
     )
-    sdk_spans: bool = _flag_setting("OTEL_CALLBACKS_SDK_SPANS", default=False)
-    shortest_step: float | None = _setting(
-        "OTEL_CALLBACKS_SHORTEST_STEP", None, *_SECONDS
-    )
-    label_limit: int = _setting("OTEL_CALLBACKS_LABEL_LIMIT", 100, *_LIMIT)
-    series_limit: int = _setting("OTEL_CALLBACKS_SERIES_LIMIT", 10_000, *_LIMIT)
-    run_time_limit: float = _setting("OTEL_CALLBACKS_RUN_TIME_LIMIT", 3600.0, *_SECONDS)
-    run_limit: int = _setting("OTEL_CALLBACKS_RUN_LIMIT", 20_000, *_LIMIT)
-    traces_exporter: str = _choice_setting(
-        "OTEL_TRACES_EXPORTER", "otlp", "otlp", "console", "waterfall", "none"
+    sdk_spans: bool = _setting("OTEL_CALLBACKS_SDK_SPANS", FLAG, default=False)
+    shortest_step: float | None = _setting("OTEL_CALLBACKS_SHORTEST_STEP", SECONDS)
+    label_limit: int = _setting("OTEL_CALLBACKS_LABEL_LIMIT", _LIMIT, 100)
+    series_limit: int = _setting("OTEL_CALLBACKS_SERIES_LIMIT", _LIMIT, 10_000)
+    run_time_limit: float = _setting("OTEL_CALLBACKS_RUN_TIME_LIMIT", SECONDS, 3600.0)
+    run_limit: int = _setting("OTEL_CALLBACKS_RUN_LIMIT", _LIMIT, 20_000)
+    traces_exporter: str = _setting(
+        "OTEL_TRACES_EXPORTER", one_of("otlp", "console", "waterfall", "none"), "otlp"
     )
     metrics_exporter: str = _setting(
-        "OTEL_METRICS_EXPORTER",
-        "prometheus",
-        exporters,
-        "prometheus, otlp, both or none",
+        "OTEL_METRICS_EXPORTER", values.EXPORTERS, "prometheus"
     )
-    logs_exporter: str = _choice_setting(
-        "OTEL_LOGS_EXPORTER", "otlp", "otlp", "console", "none"
+    logs_exporter: str = _setting(
+        "OTEL_LOGS_EXPORTER", one_of("otlp", "console", "none"), "otlp"
     )
-    protocol: str = _choice_setting("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc", *_PROTOCOLS)
-    traces_protocol: str | None = _choice_setting(
-        "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", None, *_PROTOCOLS
+    protocol: str = _setting("OTEL_EXPORTER_OTLP_PROTOCOL", _PROTOCOL, "grpc")
+    traces_protocol: str | None = _setting(
+        "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", _PROTOCOL
     )
-    metrics_protocol: str | None = _choice_setting(
-        "OTEL_EXPORTER_OTLP_METRICS_PROTOCOL", None, *_PROTOCOLS
+    metrics_protocol: str | None = _setting(
+        "OTEL_EXPORTER_OTLP_METRICS_PROTOCOL", _PROTOCOL
     )
-    logs_protocol: str | None = _choice_setting(
-        "OTEL_EXPORTER_OTLP_LOGS_PROTOCOL", None, *_PROTOCOLS
-    )
+    logs_protocol: str | None = _setting("OTEL_EXPORTER_OTLP_LOGS_PROTOCOL", _PROTOCOL)
     prometheus_host: str = _setting(
-        "OTEL_EXPORTER_PROMETHEUS_HOST", "127.0.0.1", str, "a host name or address"
+        "OTEL_EXPORTER_PROMETHEUS_HOST",
+        Parser(str, "a host name or address"),
+        "127.0.0.1",
     )
     prometheus_port: int | None = _setting(
-        "OTEL_EXPORTER_PROMETHEUS_PORT",
-        None,
-        whole(0, PORT_AT_MOST),
-        f"a port from 0 to {PORT_AT_MOST}",
+        "OTEL_EXPORTER_PROMETHEUS_PORT", whole(0, 65_535, "a port from 0 to 65535")
     )
     capture_content: str = _setting(
         "OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT",
+        values.CONTENT_MODE,
         "NO_CONTENT",
-        content_mode,
-        ", ".join(CONTENT_MODES),
     )
     content_limit: int = _setting(
         "OTEL_CALLBACKS_CONTENT_LIMIT",
+        whole(1_024, _BOUNDED, f"a number of bytes from 1024 to {_BOUNDED}"),
         32_768,
-        whole(1_024, _BOUNDED),
-        f"a number of bytes from 1024 to {_BOUNDED}",
     )
-    emit_event: bool | None = _setting(
-        "OTEL_INSTRUMENTATION_GENAI_EMIT_EVENT", None, flag, YES_OR_NO
+    emit_event: bool | None = _setting("OTEL_INSTRUMENTATION_GENAI_EMIT_EVENT", FLAG)
+    prices: str = _setting(
+        "OTEL_CALLBACKS_PRICES", Parser(str, "the path of a file"), ""
     )
-    prices: str = _setting("OTEL_CALLBACKS_PRICES", "", str, "the path of a file")
     labels: str = _setting(
-        "OTEL_CALLBACKS_LABELS", "", labels, "names of labels, divided by commas"
+        values.VARIABLE,
+        Parser(values.labels, "names of labels, divided by commas"),
+        "",
     )
-    budget_tokens: int | None = _setting("OTEL_CALLBACKS_BUDGET_TOKENS", None, *_BUDGET)
+    budget_tokens: int | None = _setting("OTEL_CALLBACKS_BUDGET_TOKENS", _BUDGET)
     budget_cost_usd: float | None = _setting(
-        "OTEL_CALLBACKS_BUDGET_COST_USD", None, money, "an amount of dollars above 0"
+        "OTEL_CALLBACKS_BUDGET_COST_USD", values.MONEY
     )
-    budget_calls: int | None = _setting("OTEL_CALLBACKS_BUDGET_CALLS", None, *_BUDGET)
-    budget_on_exceed: str = _choice_setting(
-        "OTEL_CALLBACKS_BUDGET_ON_EXCEED", "raise", "raise", "warn"
+    budget_calls: int | None = _setting("OTEL_CALLBACKS_BUDGET_CALLS", _BUDGET)
+    budget_on_exceed: str = _setting(
+        "OTEL_CALLBACKS_BUDGET_ON_EXCEED", one_of("raise", "warn"), "raise"
     )
-    budget_on_unpriced: str = _choice_setting(
-        "OTEL_CALLBACKS_BUDGET_ON_UNPRICED", "count", "raise", "count", "allow"
+    budget_on_unpriced: str = _setting(
+        "OTEL_CALLBACKS_BUDGET_ON_UNPRICED", one_of("raise", "count", "allow"), "count"
     )
 
     def __post_init__(self) -> None:
         for field in dataclasses.fields(self):
             value = getattr(self, field.name)
-            spec = field.metadata
+            variable, parser = field.metadata["variable"], field.metadata["parser"]
             if value is None and field.default is None:
                 continue
-            if read_setting(spec["variable"], str(value), spec) != value:
+            if parser.read(variable, str(value)) != value:
                 # Text that would do in the environment is no number in code.
-                raise SettingError(spec["variable"], repr(value), spec["allowed"])
+                raise SettingError(variable, repr(value), parser.allowed)
 
     @property
     def registry(self) -> Registry:
@@ -367,11 +300,10 @@ class Settings:
             SettingError: A variable has a value that is not allowed.
         """
         variables = os.environ if environ is None else environ
-        values: dict[str, Any] = {}
+        found: dict[str, Any] = {}
         for field in dataclasses.fields(cls):
-            text = variables.get(field.metadata["variable"], "").strip()
+            variable, parser = field.metadata["variable"], field.metadata["parser"]
+            text = variables.get(variable, "").strip()
             if text and field.name not in ignoring:
-                values[field.name] = read_setting(
-                    field.metadata["variable"], text, field.metadata
-                )
-        return cls(**values)
+                found[field.name] = parser.read(variable, text)
+        return cls(**found)

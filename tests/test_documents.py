@@ -24,11 +24,7 @@ from otel_callbacks._metrics.series import BASE, SERIES, series_of
 from otel_callbacks._records import DETAILS
 from otel_callbacks._runs.lost import REASONS
 from otel_callbacks._spans.sink import SpanSink
-from otel_callbacks.settings import (
-    _READ_BY_THE_SDK,
-    _SAMPLER_ARGUMENT,
-    Settings,
-)
+from otel_callbacks.settings import _READ_BY_THE_SDK, Settings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -313,7 +309,9 @@ def test_the_validated_variables_of_the_sdk_are_documented() -> None:
     rows = [row for row in _rows(_page("settings.md"), "variable") if len(row) == 2]
 
     # Settings do not say which of their variables the SDK reads.
-    assert sorted(_names(rows)) == sorted((*_READ_BY_THE_SDK, _SAMPLER_ARGUMENT))
+    assert sorted(_names(rows)) == sorted(
+        (*_READ_BY_THE_SDK, "OTEL_TRACES_SAMPLER_ARG")
+    )
     assert "`OTEL_EXPORTER_OTLP_TRACES_PROTOCOL`" in _page("settings.md")
 
 

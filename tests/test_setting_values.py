@@ -6,13 +6,13 @@ import pytest
 
 from otel_callbacks import SettingError, Settings
 from otel_callbacks._setting_values import (
+    CONTENT_MODE,
+    EXPORTERS,
+    MONEY,
     LabelChoice,
-    content_mode,
-    exporters,
+    Parser,
     label_choices,
     labels,
-    money,
-    read_setting,
 )
 
 
@@ -29,27 +29,28 @@ from otel_callbacks._setting_values import (
 )
 def test_exporters_of_metrics(text: str, value: str) -> None:
     """A list in OpenTelemetry's variable has the same meaning as our word."""
-    assert exporters(text) == value
+    assert EXPORTERS.parse(text) == value
 
 
 @pytest.mark.parametrize("text", ["", "prometheus,none", "otlp,otlp,console"])
 def test_other_exporters_are_refused(text: str) -> None:
     """A list with anything else is refused."""
     with pytest.raises(ValueError):  # noqa: PT011 -- the reader has no message
-        exporters(text)
+        EXPORTERS.parse(text)
 
 
 def test_content_mode_in_any_case() -> None:
     """The content mode is accepted in upper and lower case."""
-    assert content_mode("span_only") == content_mode("SPAN_ONLY") == "SPAN_ONLY"
+    for text in ("span_only", "SPAN_ONLY"):
+        assert CONTENT_MODE.parse(text) == "SPAN_ONLY"
 
 
 @pytest.mark.parametrize("text", ["0", "-0.01", "nan", "inf", "ten"])
 def test_money_is_above_nothing(text: str) -> None:
     """A budget of 0 is refused, because it would refuse every call."""
     with pytest.raises(ValueError):  # noqa: PT011 -- the reader has no message
-        money(text)
-    assert money("0.01") == 0.01
+        MONEY.parse(text)
+    assert MONEY.parse("0.01") == 0.01
 
 
 def test_a_reader_may_say_more_than_we_could() -> None:
@@ -60,7 +61,7 @@ def test_a_reader_may_say_more_than_we_could() -> None:
         raise SettingError(variable, text, "anything but this, because")
 
     with pytest.raises(SettingError, match="because"):
-        read_setting("VARIABLE", "x", {"parser": reader, "allowed": "nothing"})
+        Parser(reader, "nothing").read("VARIABLE", "x")
 
 
 def test_the_forms_of_an_entry() -> None:

@@ -135,7 +135,7 @@ REFUSED: list[tuple[str, str, list[Any], str]] = [
         CAPTURE,
         "capture_content",
         ["yes", "true"],
-        "NO_CONTENT, SPAN_ONLY, EVENT_ONLY, SPAN_AND_EVENT",
+        "NO_CONTENT, SPAN_ONLY, EVENT_ONLY or SPAN_AND_EVENT",
     ),
     (EMIT, "emit_event", ["perhaps"], YES_OR_NO),
     (
@@ -408,7 +408,7 @@ OF_THE_SDK = [
         "OTEL_EXPORTER_OTLP_METRICS_DEFAULT_HISTOGRAM_AGGREGATION",
         ["base2_exponential_bucket_histogram", "EXPLICIT_BUCKET_HISTOGRAM"],
         ["exponential"],
-        "explicit_bucket_histogram, base2_exponential_bucket_histogram",
+        "explicit_bucket_histogram or base2_exponential_bucket_histogram",
     ),
     ("OTEL_TRACES_SAMPLER", ["always_on", "traceidratio"], ["sometimes"], SAMPLERS),
     ("OTEL_BSP_SCHEDULE_DELAY", ["1", "5000"], ["0", "1.5"], MILLISECONDS),

@@ -9,15 +9,15 @@ import os
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+from otel_callbacks._setting_values import otlp_variable
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from otel_callbacks.settings import Settings
 
-_DEFAULT_TARGETS: Final = {
-    "grpc": "http://localhost:4317",
-    "http/protobuf": "http://localhost:4318",
-}
+OTLP_PORTS: Final = {"grpc": 4317, "http/protobuf": 4318}
+"""The default ports of OTLP by protocol."""
 _MODULES: Final = {"grpc": "grpc", "http/protobuf": "http"}
 
 
@@ -82,12 +82,9 @@ class Route(NamedTuple):
 def route(signal: Signal, settings: Settings) -> Route:
     """Return the route of a signal."""
     protocol = settings.protocol_of(signal.name)
-    own = os.environ.get(
-        f"OTEL_EXPORTER_OTLP_{signal.name.upper()}_ENDPOINT", ""
-    ).strip()
-    general = os.environ.get("OTEL_EXPORTER_OTLP_ENDPOINT", "").strip()
-    target = own or general or _DEFAULT_TARGETS[protocol]
-    return Route(signal, protocol, target, bool(own))
+    variable, target = otlp_variable(os.environ, signal.name, "ENDPOINT")
+    target = target or f"http://localhost:{OTLP_PORTS[protocol]}"
+    return Route(signal, protocol, target, signal.name.upper() in variable)
 
 
 def exporter_class(signal: Signal, protocol: str) -> Callable[..., Any]:

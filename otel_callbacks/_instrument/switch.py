@@ -24,7 +24,7 @@ from otel_callbacks._instrument.other_instrumentations import (
 )
 from otel_callbacks._pipeline import ledger_only
 from otel_callbacks._runs.lifecycle import Lifecycle
-from otel_callbacks._setting_values import YES_OR_NO, flag, read_setting
+from otel_callbacks._setting_values import FLAG
 from otel_callbacks._spend import accounts
 from otel_callbacks.handler import OTelCallbackHandler
 from otel_callbacks.settings import Settings
@@ -104,8 +104,7 @@ def uninstrument() -> None:
 def instrument_if_asked() -> None:
     """Instrument if ``OTEL_CALLBACKS_INSTRUMENT`` is true."""
     text = os.environ.get(VARIABLE, "").strip()
-    spec = {"parser": flag, "allowed": YES_OR_NO}
-    if text and read_setting(VARIABLE, text, spec):
+    if text and FLAG.read(VARIABLE, text):
         instrument()
 
 

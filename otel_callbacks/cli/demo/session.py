@@ -20,8 +20,9 @@ from starlette.responses import JSONResponse
 from starlette.routing import Route, Router
 
 from otel_callbacks import SettingError, Settings, configure
+from otel_callbacks._export.otlp import OTLP_PORTS
+from otel_callbacks._setting_values import otlp_variable
 from otel_callbacks.cli.demo.scenes import teach
-from otel_callbacks.cli.env import OTLP_PORTS, otlp_variable
 from otel_callbacks.testing import FakeOpenAI, spans_as_data
 from otel_callbacks.testing.serving import ThreadedServer
 
@@ -201,7 +202,8 @@ def exporting(settings: Settings, environ: Mapping[str, str] | None = None) -> S
     An endpoint that the environment sets is always kept.
     """
     variables = os.environ if environ is None else environ
-    if settings.traces_exporter != "otlp" or otlp_variable(variables, "ENDPOINT"):
+    _, endpoint = otlp_variable(variables, "traces", "ENDPOINT")
+    if settings.traces_exporter != "otlp" or endpoint:
         return settings
     if answers("localhost", OTLP_PORTS[settings.protocol_of("traces")]):
         return settings

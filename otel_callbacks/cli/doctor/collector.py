@@ -6,15 +6,15 @@ import logging
 import os
 import ssl
 import time
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 import grpc  # type: ignore[import-untyped]
 import httpx
-from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
+from opentelemetry.sdk.trace.export import SpanExportResult
 
-from otel_callbacks._export.otlp import TRACES, exporter_class
+from otel_callbacks._export.otlp import OTLP_PORTS, TRACES, exporter_class
+from otel_callbacks._setting_values import otlp_variable
 from otel_callbacks.cli.doctor.chain import trace_id
 from otel_callbacks.cli.doctor.probe import (
     Sent,
@@ -24,10 +24,9 @@ from otel_callbacks.cli.doctor.probe import (
     plain_text_trouble,
     speaks_tls,
 )
-from otel_callbacks.cli.env import OTLP_PORTS, otlp_variable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
     from opentelemetry.sdk.trace import ReadableSpan
 
@@ -126,12 +125,19 @@ def send(
     """Send spans with OpenTelemetry's own exporter."""
     reply = handshake(check, addresses, protocol)
     at, wall = time.monotonic(), time.time()
-    with _quiet():
-        exporter = _exporter(addresses, protocol, check.deadline.request)
-        try:
-            result = exporter.export(spans)
-        finally:
-            exporter.shutdown()
+    url = addresses.collector.url if addresses.chosen else None
+    if url and protocol != "grpc" and not url.endswith(_PATH):
+        url = f"{url}{_PATH}"
+    # The doctor reports itself what the exporters log.
+    before = logging.root.manager.disable
+    logging.disable(logging.CRITICAL)
+    try:
+        make = exporter_class(TRACES, protocol)
+        exporter = make(endpoint=url, timeout=check.deadline.request)
+        result = exporter.export(spans)
+        exporter.shutdown()
+    finally:
+        logging.disable(before)
     if result is not SpanExportResult.SUCCESS:
         name = next(n for signs, n in _REFUSALS if reply.detail.startswith(signs))
         raise Trouble(finding(name, detail=reply.detail))
@@ -141,7 +147,7 @@ def send(
 def handshake(check: Check, addresses: Addresses, protocol: str) -> Reply:
     """Identify the server at the Collector's address, without sending a span."""
     address, path = addresses.collector, addresses.path
-    authorities = otlp_variable(os.environ, "CERTIFICATE") or None
+    authorities = otlp_variable(os.environ, "traces", "CERTIFICATE")[1] or None
     seconds = check.deadline.request
     connect(address, _OPTION, seconds, authorities)
     reply = ask(address, protocol, seconds, authorities, path)
@@ -159,22 +165,3 @@ def handshake(check: Check, addresses: Addresses, protocol: str) -> Reply:
     if ask(address, other, seconds, authorities).speaks:
         raise Trouble(finding("wrong_protocol", other=other, **words))
     raise Trouble(finding("no_otlp", detail=reply.detail, option=_OPTION, **words))
-
-
-def _exporter(addresses: Addresses, protocol: str, seconds: float) -> SpanExporter:
-    """Return the exporter of an app, or one for the address of the option."""
-    url = addresses.collector.url if addresses.chosen else None
-    if url and protocol != "grpc" and not url.endswith(_PATH):
-        url = f"{url}{_PATH}"
-    return exporter_class(TRACES, protocol)(endpoint=url, timeout=seconds)
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Suppress the exporters' log lines, which the doctor reports itself."""
-    before = logging.root.manager.disable
-    logging.disable(logging.CRITICAL)
-    try:
-        yield
-    finally:
-        logging.disable(before)

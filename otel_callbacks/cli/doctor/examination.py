@@ -12,19 +12,11 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
-from otel_callbacks._setting_values import SettingError
-from otel_callbacks.cli import env as backends
+from otel_callbacks._export.otlp import OTLP_PORTS
+from otel_callbacks._setting_values import FLAG, SettingError, otlp_variable
+from otel_callbacks.cli import env
 from otel_callbacks.cli._http import Address, address
-from otel_callbacks.cli.doctor import HOPS
-from otel_callbacks.cli.doctor import chain as doctor_chain
-from otel_callbacks.cli.doctor import collector as doctor_collector
-from otel_callbacks.cli.doctor.backends import (
-    Evidence,
-    check_grafana,
-    check_jaeger,
-    check_metrics,
-    check_prometheus,
-)
+from otel_callbacks.cli.doctor import HOPS, backends, chain, collector
 from otel_callbacks.cli.doctor.probe import (
     NOWHERE,
     Check,
@@ -44,15 +36,6 @@ if TYPE_CHECKING:
     from otel_callbacks.settings import Settings
 
 _TRACES: Final = "/v1/traces"
-_OTLP_VARIABLES: Final = (
-    "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT",
-    "OTEL_EXPORTER_OTLP_ENDPOINT",
-)
-_INSECURE: Final = (
-    "OTEL_EXPORTER_OTLP_TRACES_INSECURE",
-    "OTEL_EXPORTER_OTLP_INSECURE",
-)
-_TRUE: Final = frozenset({"true", "1", "yes", "on"})
 _PORT: Final = "OTEL_EXPORTER_PROMETHEUS_PORT"
 _ANY_HOST: Final = frozenset({"0.0.0.0", "::", ""})  # noqa: S104 -- not listened on
 
@@ -92,26 +75,28 @@ def _collector(
     option: str | None, protocol: str, environ: Mapping[str, str]
 ) -> Address:
     """Return the address that the exporter sends spans to."""
-    default = f"http://127.0.0.1:{backends.OTLP_PORTS[protocol]}"
-    found = [("--collector", option or "")]
-    found += [(name, environ.get(name, "").strip()) for name in _OTLP_VARIABLES]
-    variable, url = next((one for one in found if one[1]), ("", default))
+    variable, url = otlp_variable(environ, "traces", "ENDPOINT")
+    if option:
+        variable, url = "--collector", option
+    url = url or f"http://127.0.0.1:{OTLP_PORTS[protocol]}"
     if "://" not in url and protocol != "grpc" and not option:
         allowed = f"a URL with its scheme: http://{url}, or https://{url}"
         raise SettingError(variable, url, allowed)
     if "://" not in url:
         # Like the exporter: TLS, unless the environment sets otherwise.
-        insecure = any(environ.get(name, "").lower() in _TRUE for name in _INSECURE)
-        url = f"{'http' if insecure or option else 'https'}://{url}"
+        insecure = otlp_variable(environ, "traces", "INSECURE")[1] or "no"
+        is_plain = option or FLAG.parse(insecure)
+        url = f"{'http' if is_plain else 'https'}://{url}"
     return address(variable, url)
 
 
 def _path(option: str | None, environ: Mapping[str, str]) -> str:
     """Return the path that the exporter posts spans to."""
-    exact, base = (environ.get(name, "").strip() for name in _OTLP_VARIABLES)
-    if exact and not option:
-        return urlsplit(exact).path or "/"
-    path = urlsplit(option or base).path.rstrip("/")
+    variable, url = otlp_variable(environ, "traces", "ENDPOINT")
+    path = urlsplit(option or url).path
+    if "TRACES" in variable and not option:
+        return path or "/"
+    path = path.rstrip("/")
     return path if option and path.endswith(_TRACES) else f"{path}{_TRACES}"
 
 
@@ -146,7 +131,7 @@ class Examination:
     skip: frozenset[str]
     seconds: float
     _deadline: Deadline = field(init=False)
-    _evidence: Evidence = field(init=False)
+    _evidence: backends.Evidence = field(init=False)
     _instance: str = field(init=False)
     _spans: Sequence[ReadableSpan] = field(init=False, default=())
     _sent: Sent | None = field(init=False, default=None)
@@ -161,7 +146,7 @@ class Examination:
         self._deadline = Deadline(self.seconds)
         self._instance = uuid.uuid4().hex
         address = None if "prometheus" in self.skip else self.addresses.prometheus
-        self._evidence = Evidence(address, self._deadline)
+        self._evidence = backends.Evidence(address, self._deadline)
         hops = []
         for name in HOPS:
             begins(name)
@@ -170,7 +155,7 @@ class Examination:
             hops.append(hop)
         trace = self._sent.trace_id if self._sent else ""
         seconds = time.monotonic() - began
-        service = doctor_chain.SERVICE
+        service = chain.SERVICE
         return Report(service, self._instance, trace, seconds, tuple(hops))
 
     def _hop(self, name: str) -> Hop:
@@ -202,39 +187,39 @@ class Examination:
             cautions=tuple(check.cautions),
         )
 
-    _metrics = staticmethod(check_metrics)
-    _grafana = staticmethod(check_grafana)
+    _metrics = staticmethod(backends.check_metrics)
+    _grafana = staticmethod(backends.check_grafana)
 
     def _handler(self, check: Check) -> str:
         """Run the fake chain."""
-        doctor_chain.look_for_others(check)
-        self._spans = doctor_chain.run_chain(check, self._instance, self.settings)
+        chain.look_for_others(check)
+        self._spans = chain.run_chain(check, self._instance, self.settings)
         return f"{len(self._spans)} spans of a fake chain"
 
     def _collector(self, check: Check) -> str:
         """Send the spans; without spans, check that OTLP is accepted."""
         protocol = self.settings.protocol_of("traces")
         url = self.addresses.collector.url
-        for reason, remedy in backends.troubles(url, self.settings, os.environ):
+        for reason, remedy in env.troubles(url, self.settings, os.environ):
             check.caution(Finding(reason, remedy))
-        names = backends.at(url)
+        names = env.at(url)
         here = f"; as for {', '.join(names)}" if names else ""
         if not self._spans:
-            reply = doctor_collector.handshake(check, self.addresses, protocol)
+            reply = collector.handshake(check, self.addresses, protocol)
             return f"{protocol}{here}; {reply.detail}; there was no trace to send"
-        self._sent = doctor_collector.send(check, self.addresses, protocol, self._spans)
+        self._sent = collector.send(check, self.addresses, protocol, self._spans)
         return f"{protocol}{here}; it accepted the trace"
 
     def _jaeger(self, check: Check) -> str:
         """Wait for the trace."""
         part = _JAEGERS_SHARE if "prometheus" not in self.skip else 1.0
         deadline = self._deadline.share(part)
-        return check_jaeger(check, deadline, self._evidence)
+        return backends.check_jaeger(check, deadline, self._evidence)
 
     def _prometheus(self, check: Check) -> str:
         """Look for the app's series and the trace's span metrics."""
         wanted = None if "metrics" in self.skip else self.addresses.metrics
-        return check_prometheus(
+        return backends.check_prometheus(
             check,
             wanted,
             self._evidence.calls,

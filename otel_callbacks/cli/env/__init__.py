@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
 from urllib.parse import urlsplit
 
+from otel_callbacks._setting_values import otlp_variable
 from otel_callbacks.cli._common import Output
 
 if TYPE_CHECKING:
@@ -24,8 +25,6 @@ if TYPE_CHECKING:
 _ALL: Final = "OTEL_EXPORTER_OTLP_"
 _TRACES: Final = "OTEL_EXPORTER_OTLP_TRACES_"
 _PATH: Final = "/v1/traces"
-OTLP_PORTS: Final = {"grpc": 4317, "http/protobuf": 4318}
-"""The default ports of OTLP by protocol."""
 _WIDTH: Final = 88
 # A word in capitals, for the user to replace.
 _PLACEHOLDER: Final = re.compile(r"(?<![A-Za-z])[A-Z]{2,}[0-9]*(?![A-Za-z])")
@@ -123,29 +122,19 @@ def troubles(
     path = urlsplit(url).path or "/" if is_exact else _path(url)
     if protocol == backend.protocol and path != wanted:
         yield f"{backend.title} accepts spans at {wanted}, not at {path}", remedy
-    sent = _headers(otlp_variable(environ, "HEADERS"))
+    sent = _headers(otlp_variable(environ, "traces", "HEADERS")[1])
     for header, value in _headers(backend.headers).items():
         if header not in sent:
             yield f"{backend.title} needs the header {header}", remedy
         elif sent[header] == value and (word := _PLACEHOLDER.search(value)):
-            yield (
-                f"the header {header} still has the placeholder {word[0]}",
-                remedy,
-            )
+            yield f"the header {header} still has the placeholder {word[0]}", remedy
     for signal, exporter, takes in (
-        ("METRICS", settings.metrics_exporter, backend.takes == "all"),
-        ("LOGS", settings.logs_exporter, backend.takes != "traces"),
+        ("metrics", settings.metrics_exporter, backend.takes == "all"),
+        ("logs", settings.logs_exporter, backend.takes != "traces"),
     ):
-        there = otlp_variable(environ, "ENDPOINT", signal)
+        there = otlp_variable(environ, signal, "ENDPOINT")[1]
         if exporter in {"otlp", "both"} and not takes and backend.is_at(there):
-            what = f"{signal.lower()} are sent to {backend.title}, which accepts none"
-            yield what, remedy
-
-
-def otlp_variable(environ: Mapping[str, str], what: str, signal: str = "TRACES") -> str:
-    """Return the value of a signal's own variable, or of the general one."""
-    own = environ.get(f"{_ALL}{signal}_{what}", "").strip()
-    return own or environ.get(f"{_ALL}{what}", "").strip()
+            yield f"{signal} are sent to {backend.title}, which accepts none", remedy
 
 
 def _path(endpoint: str) -> str:
