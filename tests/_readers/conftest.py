@@ -6,11 +6,14 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from langchain_core.callbacks import BaseCallbackHandler
+from reporting import Reporter
 
 from otel_callbacks._readers.request import model_request
 from otel_callbacks._readers.response import model_response
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from otel_callbacks._records import Request, Response
 
 
@@ -61,3 +64,10 @@ class Recorder(BaseCallbackHandler):
 def recorder() -> Recorder:
     """Return an empty recorder."""
     return Recorder()
+
+
+@pytest.fixture
+def reporter() -> Iterator[Reporter]:
+    """Return a reporter of runs, with a strict handler."""
+    with Reporter() as reporter:
+        yield reporter

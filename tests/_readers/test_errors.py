@@ -24,14 +24,56 @@ from langgraph.errors import (
 )
 from langgraph.types import Command
 
-from otel_callbacks._readers.errors import failure, interruption, refused
-from otel_callbacks._records import Failure
+from otel_callbacks import track_usage
 from otel_callbacks.testing import Reply
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from reporting import Reporter
+
     from otel_callbacks.testing import Capture, FakeOpenAI
+
+
+def failed(outcome: str, error_type: str, error_class: str) -> dict[str, str]:
+    """Return the attributes of a failure; a class equal to the outcome is left out."""
+    attributes = {"error.type": error_type, "otel_callbacks.outcome": outcome}
+    if error_class != outcome:
+        attributes["otel_callbacks.error_class"] = error_class
+    return attributes
+
+
+@pytest.fixture
+def failure(reporter: Reporter) -> Callable[[BaseException], dict[str, Any]]:
+    """Return what reports a failed call, and returns the attributes of the failure."""
+
+    def report(error: BaseException) -> dict[str, Any]:
+        span = reporter.call([], error=error)
+        attributes: dict[str, Any] = span["attributes"]
+        assert (span["status"] == "ERROR") == ("error.type" in attributes)
+        return {
+            name: value
+            for name, value in attributes.items()
+            if name != "gen_ai.operation.name"
+        }
+
+    return report
+
+
+@pytest.fixture
+def refused(
+    failure: Callable[[BaseException], dict[str, Any]],
+) -> Callable[[BaseException], dict[str, Any]]:
+    """Return what reports a failed call, and returns what its provider answered."""
+
+    def report(error: BaseException) -> dict[str, Any]:
+        return {
+            name: value
+            for name, value in failure(error).items()
+            if name in {STATUS, WAIT, REQUEST_ID}
+        }
+
+    return report
 
 
 @pytest.mark.parametrize(
@@ -44,9 +86,9 @@ if TYPE_CHECKING:
         type("OurInterrupt", (GraphInterrupt,), {"__module__": "app"})(),
     ],
 )
-def test_control_flow_is_no_failure(error: BaseException) -> None:
+def test_control_flow_is_no_failure(error: BaseException, failure: Any) -> None:
     """LangGraph interrupts and jumps by raising."""
-    assert failure(error) is None
+    assert "error.type" not in failure(error)
 
 
 @pytest.mark.parametrize(
@@ -57,9 +99,11 @@ def test_control_flow_is_no_failure(error: BaseException) -> None:
         (type("GraphInterrupt", (Exception,), {})(), "GraphInterrupt"),
     ],
 )
-def test_errors_of_a_graph_are_failures(error: BaseException, error_type: str) -> None:
+def test_errors_of_a_graph_are_failures(
+    error: BaseException, error_type: str, failure: Any
+) -> None:
     """Only LangGraph's own exceptions are control flow, not a namesake."""
-    assert failure(error) == Failure("error", error_type, "other")
+    assert failure(error) == failed("error", error_type, "other")
 
 
 @pytest.mark.parametrize(
@@ -70,32 +114,32 @@ def test_errors_of_a_graph_are_failures(error: BaseException, error_type: str) -
         type("Cancelled", (BaseException,), {})(),
     ],
 )
-def test_a_cancelled_run(error: BaseException) -> None:
+def test_a_cancelled_run(error: BaseException, failure: Any) -> None:
     """Cancellation in asyncio, in threads and in trio."""
-    assert failure(error) == Failure("cancelled", "cancelled", "cancelled")
+    assert failure(error) == failed("cancelled", "cancelled", "cancelled")
 
 
-def test_a_greenlet_that_was_killed() -> None:
+def test_a_greenlet_that_was_killed(failure: Any) -> None:
     """The exception of gevent, and an app's subclass of it."""
     killed = type("GreenletExit", (BaseException,), {})
-    assert failure(killed()) == Failure("cancelled", "cancelled", "cancelled")
+    assert failure(killed()) == failed("cancelled", "cancelled", "cancelled")
 
 
-def test_an_abandoned_stream() -> None:
+def test_an_abandoned_stream(failure: Any) -> None:
     """Python closes the generator of a stream that is not read to its end."""
-    assert failure(GeneratorExit()) == Failure("abandoned", "abandoned", "abandoned")
+    assert failure(GeneratorExit()) == failed("abandoned", "abandoned", "abandoned")
 
 
 @pytest.mark.parametrize(
     ("error", "expected"),
     [
-        (ValueError("secret prompt"), Failure("error", "ValueError", "other")),
-        (TimeoutError(), Failure("error", "TimeoutError", "timeout", was_sent=True)),
-        (KeyboardInterrupt(), Failure("error", "KeyboardInterrupt", "cancelled")),
+        (ValueError("secret prompt"), failed("error", "ValueError", "other")),
+        (TimeoutError(), failed("error", "TimeoutError", "timeout")),
+        (KeyboardInterrupt(), failed("error", "KeyboardInterrupt", "cancelled")),
     ],
 )
 def test_an_error_is_named_by_its_class(
-    error: BaseException, expected: Failure
+    error: BaseException, expected: dict[str, str], failure: Any
 ) -> None:
     """Not by its message, which may hold content."""
     assert failure(error) == expected
@@ -105,20 +149,21 @@ def test_an_error_is_named_by_its_class(
     ("name", "error_type"),
     [("", "_OTHER"), ("Wilted🥀", "Wilted🥀"), ("E" * 5000, "E" * 1024)],
 )
-def test_an_odd_class_name_can_be_sent(name: str, error_type: str) -> None:
+def test_an_odd_class_name_can_be_sent(
+    name: str, error_type: str, failure: Any
+) -> None:
     """It is bounded and never empty."""
     found = failure(type(name, (Exception,), {})())
-    assert found == Failure("error", error_type, "other")
+    assert found == failed("error", error_type, "other")
 
 
-def test_interrupt_is_interruption() -> None:
+def test_interrupt_is_interruption(failure: Any, reporter: Reporter) -> None:
     """A jump to another graph is no interrupt, and neither is a namesake."""
-    waiting = interruption(GraphInterrupt())
-    assert waiting is not None
-    assert waiting.attributes == {"otel_callbacks.interrupted": True}
-    assert not waiting.usage_expected
-    assert interruption(ParentCommand(Command(goto="elsewhere"))) is None
-    assert interruption(type("GraphInterrupt", (Exception,), {})()) is None
+    interrupted = "otel_callbacks.interrupted"
+    assert failure(GraphInterrupt()) == {interrupted: True}
+    assert not _is_spend(reporter, GraphInterrupt())
+    assert failure(ParentCommand(Command(goto="elsewhere"))) == {}
+    assert interrupted not in failure(type("GraphInterrupt", (Exception,), {})())
 
 
 STATUS = "otel_callbacks.http.status_code"
@@ -268,7 +313,7 @@ def test_a_real_refusal(
     ],
 )
 def test_clients_that_are_not_installed(
-    error: BaseException, expected: dict[str, object]
+    error: BaseException, expected: dict[str, object], refused: Any
 ) -> None:
     """They are recognized by their attributes' names."""
     assert refused(error) == expected
@@ -292,12 +337,12 @@ def test_clients_that_are_not_installed(
         (None, None),
     ],
 )
-def test_retry_after(header: object, wait: float | None) -> None:
+def test_retry_after(header: object, wait: float | None, refused: Any) -> None:
     """Seconds or a date; implausible values are left out."""
     assert refused(error_with(response=reply(header))).get(WAIT) == wait
 
 
-def test_retry_after_date() -> None:
+def test_retry_after_date(refused: Any) -> None:
     """A date becomes the seconds until then."""
     tomorrow = formatdate(time.time() + 86_400, usegmt=True)
     wait = refused(error_with(response=reply({"retry-after": tomorrow})))[WAIT]
@@ -319,28 +364,39 @@ def test_retry_after_date() -> None:
     ],
 )
 def test_a_request_without_a_response_may_have_been_sent(
-    name: str, *, was_sent: bool
+    name: str, *, was_sent: bool, reporter: Reporter
 ) -> None:
     """It is spend unless its cause says that nothing was connected."""
     error = type("APITimeoutError", (TimeoutError,), {})()
     error.__cause__ = type(name, (OSError,), {})()
-    found = failure(error)
-    assert found is not None
-    assert found.was_sent is was_sent
+    assert _is_spend(reporter, error) is was_sent
 
 
-def test_a_connection_error_alone_may_not_have_been_sent() -> None:
+def test_a_connection_error_alone_may_not_have_been_sent(reporter: Reporter) -> None:
     """Its cause says whether it was."""
     error = type("APIConnectionError", (ConnectionError,), {})()
-    alone = failure(error)
+    assert not _is_spend(reporter, error)
     error.__cause__ = type("RemoteProtocolError", (OSError,), {})()
-    caused = failure(error)
-    assert alone is not None
-    assert caused is not None
-    assert (alone.was_sent, caused.was_sent) == (False, True)
+    assert _is_spend(reporter, error)
 
 
-def test_attributes_of_cause_are_read() -> None:
+@pytest.mark.parametrize("name", ["APIResponseValidationError", "JSONDecodeError"])
+def test_a_response_that_cannot_be_decoded_is_spend(
+    name: str, reporter: Reporter
+) -> None:
+    """The provider has answered; any other error alone is no sign of it."""
+    assert _is_spend(reporter, type(name, (Exception,), {})())
+    assert not _is_spend(reporter, ValueError())
+
+
+def _is_spend(reporter: Reporter, error: BaseException) -> bool:
+    """Return whether the tokens of a failed call are assumed to be spent."""
+    with track_usage() as usage:
+        reporter.call(["Roses?"], error=error)
+    return usage.assumed_tokens > 0
+
+
+def test_attributes_of_cause_are_read(refused: Any) -> None:
     """LangChain's error wraps the client's; the outer attributes win."""
     inner = error_with(status_code=503, request_id="req_2")
     outer = error_with(status_code=500)
@@ -351,14 +407,14 @@ def test_attributes_of_cause_are_read() -> None:
     assert refused(python) == {STATUS: 503, REQUEST_ID: "req_2"}
 
 
-def test_causes_are_bounded() -> None:
+def test_causes_are_bounded(refused: Any) -> None:
     """A circular chain of causes ends."""
     error = error_with()
     error.__cause__ = error
     assert refused(error) == {}
 
 
-def test_a_hostile_error() -> None:
+def test_a_hostile_error(refused: Any) -> None:
     """Attributes that raise and endless texts do no harm."""
 
     class HostileError(Exception):
@@ -381,6 +437,6 @@ def test_a_hostile_error() -> None:
     assert len(str(refused(error_with(request_id="r" * 9_000))[REQUEST_ID])) == 128
 
 
-def test_builtin_error_has_no_attributes() -> None:
+def test_builtin_error_has_no_attributes(refused: Any) -> None:
     """A ``ValueError`` without a cause is not read further."""
     assert refused(ValueError("?")) == {}

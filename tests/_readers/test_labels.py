@@ -4,22 +4,19 @@ from __future__ import annotations
 
 import asyncio
 from typing import TYPE_CHECKING, Any, TypedDict
+from uuid import uuid4
 
 import pytest
 from langchain_core.runnables import RunnableLambda
 from langchain_core.tools import tool
 from langgraph.graph import StateGraph
 
-from otel_callbacks._readers.labels import add_labels
-from otel_callbacks._readers.steps import RetrieverStart
-from otel_callbacks._records import Request
 from otel_callbacks.settings import Settings
 from otel_callbacks.testing import Capture, FakeChatModel, capture
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-NOTHING = RetrieverStart(None, None, None, None)
 OPERATIONS = "otel_callbacks_operations_total"
 CHOSEN = "team:2,langgraph_node,chain,tag.vip"
 USAGE: Any = {"input_tokens": 7, "output_tokens": 3, "total_tokens": 10}
@@ -116,18 +113,23 @@ def test_tools_have_labels_too(shop: Capture) -> None:
         (1.5, "red"),
     ],
 )
-def test_values_are_bounded_text(value: object, read: str) -> None:
+def test_values_are_bounded_text(value: object, read: str, shop: Capture) -> None:
     """If the metadata has no text, integer or boolean, the tags decide."""
     tags: Any = ["other:x", 3, "team: red"]
-    start = RetrieverStart(None, {"team": value}, tags, None)
-    request = add_labels(Request("chat", "m"), start, [("team", False)])
-    assert request.labels == (read,)
+    report(shop, metadata={"team": value}, tags=tags)
+    assert shop.value(OPERATIONS, team=read) == 1
 
 
-def test_missing_value_is_empty() -> None:
+def test_missing_value_is_empty(shop: Capture) -> None:
     """Neither key nor tag, no tags at all, a step that is no operation."""
-    chosen = [("team", False), ("vip", True), ("", False)]
-    request = add_labels(Request("chat", "m"), NOTHING, chosen)
-    assert request.labels == ("", "", "")
-    step = Request("", "step")
-    assert add_labels(step, NOTHING, chosen) is step
+    report(shop)
+    assert shop.value(OPERATIONS, team="", tag_vip="", chain="") == 1
+    RunnableLambda(str).invoke("?", config(shop, team="roses"))
+    assert shop.value(OPERATIONS, team="roses") == 0
+
+
+def report(shop: Capture, **about: Any) -> None:
+    """Report a retriever's run, with any metadata and tags."""
+    run_id = uuid4()
+    shop.handler.on_retriever_start({}, "Roses?", run_id=run_id, **about)
+    shop.handler.on_retriever_end([], run_id=run_id)
