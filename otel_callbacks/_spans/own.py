@@ -62,9 +62,6 @@ _FLAGS: Final = tuple(
 )
 
 _new: Final = tuple.__new__  # a third of the time of calling the class
-_SAMPLE: Final = (1, 2, False, *_FLAGS[1][:1], _NO_STATE)
-_IS_KNOWN_TUPLE: Final = tuple(trace.SpanContext(*_SAMPLE)) == (*_SAMPLE, True)
-"""Whether a valid span's context is the tuple that is made here without its checks."""
 
 
 def is_tested(version: str) -> bool:
@@ -260,23 +257,22 @@ class StepSpan(OwnSpan):
         return super().as_sdk_span()
 
 
-_seen: tuple[Any, object] = (None, None)
+_silent: object = None
 
 
 def is_silent(processor: Any) -> bool:
     """Return whether no processor reads a span before its end."""
-    global _seen  # noqa: PLW0603 -- one check for each set of processors
-    known, processors = _seen
-    if processor is known and processor._span_processors is processors:  # noqa: SLF001 -- has no public name
-        return True
+    global _silent  # noqa: PLW0603 -- one check for each set of processors
     if type(processor) is not sdk.SynchronousMultiSpanProcessor:
         return False
-    processors = processor._span_processors  # noqa: SLF001 -- as above
+    processors = processor._span_processors  # noqa: SLF001 -- has no public name
+    if processors is _silent:
+        return True
     for one in processors:
         for name, silent in _READ_EARLY.items():
             if name in vars(one) or getattr(type(one), name, None) not in silent:
                 return False
-    _seen = processor, processors
+    _silent = processors
     return True
 
 
@@ -347,12 +343,12 @@ class SpanMaker:
         return _start(tracer, name, context, parent, kind, *read, kind_of_span)
 
 
-def _give_again(span: trace.Span, attributes: Mapping[str, AttributeValue]) -> None:
+def _give_again(span: Any, attributes: Mapping[str, AttributeValue]) -> None:
     """Set attributes that the sampler did not return, as the SDK keeps only those."""
-    held = getattr(span, "attributes", None)
-    # Attributes dropped by a limit stay dropped.
-    if held is None or getattr(span, "dropped_attributes", False):
+    # Attributes dropped by a limit stay dropped; other spans than the SDK's keep all.
+    if getattr(span, "dropped_attributes", True):
         return
+    held = span.attributes
     if left_out := {k: v for k, v in attributes.items() if k not in held}:
         span.set_attributes(left_out)
 
@@ -381,7 +377,7 @@ def _start(
     tracer: Any,
     name: str,
     context: Context,
-    parent: trace.SpanContext | None,
+    current: trace.SpanContext,
     kind: trace.SpanKind,
     attributes: Mapping[str, AttributeValue],
     start_ns: int,
@@ -390,16 +386,16 @@ def _start(
     """Start an `OwnSpan` the way the SDK's `Tracer.start_span` starts its span."""
     is_enabled = getattr(tracer, "_is_enabled", None)
     if is_enabled is not None and not is_enabled():
-        return trace.NonRecordingSpan(parent or trace.INVALID_SPAN_CONTEXT)
+        return trace.NonRecordingSpan(current)
     ids = tracer.id_generator
-    if parent is None or not parent.is_valid:
+    if current.is_valid:
+        parent: trace.SpanContext | None = current
+        trace_id = current.trace_id
+        is_random = current.trace_flags & _RANDOM
+    else:
         parent = None
         trace_id = ids.generate_trace_id()
-    else:
-        trace_id = parent.trace_id
-    is_random = _RANDOM and (
-        ids.is_trace_id_random() if parent is None else parent.trace_flags & _RANDOM
-    )
+        is_random = _RANDOM and ids.is_trace_id_random()
     held: dict[str, Any] = dict(attributes)
     is_sampled = is_recording = True
     if tracer.sampler is sdk_sampling.DEFAULT_ON and (
@@ -414,14 +410,14 @@ def _start(
         is_sampled = sampled.decision.is_sampled()
         is_recording = sampled.decision.is_recording()
         state = sampled.trace_state
-        if len(sampled.attributes) != len(held):
-            # A sampler may remove or add attributes.
+        if sampled.attributes != held:
+            # A sampler may remove, add or replace attributes.
             held.update(BoundedAttributes(None, sampled.attributes))
     flags = _FLAGS[is_sampled][bool(is_random)]
     span_id = ids.generate_span_id()
     own = (
         _new(trace.SpanContext, (trace_id, span_id, False, flags, state, True))
-        if type(ids) is RandomIdGenerator and _IS_KNOWN_TUPLE
+        if type(ids) is RandomIdGenerator  # otherwise it is checked
         else trace.SpanContext(
             trace_id, span_id, is_remote=False, trace_flags=flags, trace_state=state
         )

@@ -586,6 +586,31 @@ def test_processor_reads_the_parent(telemetry: Capture) -> None:
     ]
 
 
+class Keepers(SpanProcessor):
+    """Keeps the parent of each span that starts."""
+
+    def __init__(self) -> None:
+        self.kept: list[tuple[str, Any]] = []
+
+    def on_start(self, span: Span, parent_context: Context | None = None) -> None:
+        """Keep the parent."""
+        self.kept.append((span.name, trace.get_current_span(parent_context)))
+
+
+def test_processor_keeps_the_parent(telemetry: Capture) -> None:
+    """After a run has ended, too, the parent of the runs below it is that run."""
+    keepers = Keepers()
+    telemetry.tracer_provider.add_span_processor(keepers)
+    chain = RunnableLambda(lambda x: x, name="pick") | FakeChatModel()
+    with telemetry.tracer_provider.get_tracer("app").start_as_current_span("request"):
+        chain.invoke("?", {"callbacks": [telemetry.handler]})
+    assert [(name, parent.name) for name, parent in keepers.kept[1:]] == [
+        ("RunnableSequence", "request"),
+        ("pick", "RunnableSequence"),
+        ("chat fake-model", "RunnableSequence"),
+    ]
+
+
 class Answers(Delegate):
     """Answers as the span it is given."""
 

@@ -83,27 +83,31 @@ class _Counting(id_generator.IdGenerator):
 
 def _sent(spans: Sequence[ReadableSpan]) -> list[bytes]:
     """Return the spans as they are sent, without times and an interrupt's random id."""
-    found = []
-    for resource in encode_spans(spans).resource_spans:
-        for scope in resource.scope_spans:
-            for span in scope.spans:
-                span.start_time_unix_nano = span.end_time_unix_nano = 0
-                for event in span.events:
-                    event.time_unix_nano = 0
-                kept = [one for one in span.attributes if "chunk" not in one.key]
-                for one in kept:
-                    if one.value.HasField("string_value"):
-                        text = _RANDOM_ID.sub("0", one.value.string_value)
-                        one.value.string_value = text
-                del span.attributes[:]
-                span.attributes.extend(kept)
-                found.append(
-                    resource.resource.SerializeToString(deterministic=True)
-                    + scope.scope.SerializeToString(deterministic=True)
-                    + scope.schema_url.encode()
-                    + span.SerializeToString(deterministic=True)
-                )
-    return found
+    return [_encoded(span) for span in spans]
+
+
+def _encoded(ended: ReadableSpan) -> bytes:
+    (resource,) = encode_spans([ended]).resource_spans
+    (scope,) = resource.scope_spans
+    (span,) = scope.spans
+    span.start_time_unix_nano = span.end_time_unix_nano = 0
+    for event in span.events:
+        event.time_unix_nano = 0
+    kept = [one for one in span.attributes if "chunk" not in one.key]
+    for one in kept:
+        if one.value.HasField("string_value"):
+            text = _RANDOM_ID.sub("0", one.value.string_value)
+            one.value.string_value = text
+    del span.attributes[:]
+    span.attributes.extend(kept)
+    return (
+        resource.resource.SerializeToString(deterministic=True)
+        + scope.scope.SerializeToString(deterministic=True)
+        + scope.schema_url.encode()
+        + span.SerializeToString(deterministic=True)
+        # OTLP has neither its flags nor whether it is valid.
+        + str(tuple(ended.context or ())).encode()
+    )
 
 
 def _ran(scenario: Any, *, sdk_spans: bool, **provider: Any) -> list[bytes]:
@@ -111,8 +115,8 @@ def _ran(scenario: Any, *, sdk_spans: bool, **provider: Any) -> list[bytes]:
     exporter = InMemorySpanExporter()
     processors = provider.pop("processors", ())
     settings = provider.pop("settings", Settings(strict=True))
-    ids = _Counting(is_random=provider.pop("is_random", True))
-    made = TracerProvider(shutdown_on_exit=False, id_generator=ids, **provider)
+    provider.setdefault("id_generator", _Counting())
+    made = TracerProvider(shutdown_on_exit=False, **provider)
     for processor in processors:
         made.add_span_processor(processor)
     made.add_span_processor(SimpleSpanProcessor(exporter))
@@ -133,6 +137,16 @@ def _plain(handler: OTelCallbackHandler, _: TracerProvider) -> None:
     model.invoke("Roses?")
     list(model.stream("Tulips?"))
     model.batch(["a", "b"], {"max_concurrency": 1})
+
+
+def _remote(handler: OTelCallbackHandler, _: TracerProvider) -> None:
+    """Calls in traces of other services: sampled or not, with random ids or not."""
+    model = FakeChatModel(usage=USAGE, callbacks=[handler])
+    for flags in range(4):
+        state = trace.TraceState([("vendor", str(flags))])
+        of_caller = SpanContext(7, 8, True, TraceFlags(flags), state)  # noqa: FBT003 -- is remote
+        with trace.use_span(trace.NonRecordingSpan(of_caller)):
+            model.invoke("Roses?")
 
 
 def _async(handler: OTelCallbackHandler, _: TracerProvider) -> None:
@@ -265,7 +279,7 @@ def _refused(handler: OTelCallbackHandler, _: TracerProvider) -> None:
 
 
 SCENARIOS = [
-    *(_plain, _async, _failing, _nested, _touched, _read),
+    *(_plain, _remote, _async, _failing, _nested, _touched, _read),
     *(_texts, _graph, _cancelled, _abandoned, _refused),
 ]
 
@@ -273,14 +287,18 @@ SCENARIOS = [
 class _Choosing(sampling.Sampler):
     """A sampler that leaves attributes out, adds some, and writes a trace state."""
 
-    def __init__(self, decision: sampling.Decision, *, keeps: bool) -> None:
+    def __init__(
+        self, decision: sampling.Decision, *, keeps: bool, more: int = 0
+    ) -> None:
         self._decision = decision
         self._keeps = keeps
+        self._more = {f"sampler.{number}": number for number in range(more)}
 
     def should_sample(self, *args: Any, **kwargs: Any) -> sampling.SamplingResult:
         """Decide the same each time."""
         attributes = args[4] if len(args) > 4 else kwargs["attributes"]
-        added = {**((attributes or {}) if self._keeps else {}), "sampler": ("a", "b")}
+        kept = (attributes or {}) if self._keeps else {}
+        added = {**kept, "sampler": ("a", "b"), **self._more}
         state = trace.TraceState([("vendor", "1")])
         return sampling.SamplingResult(self._decision, added, state)
 
@@ -361,6 +379,47 @@ def test_a_sampler_that_returns_no_attributes_loses_none(*, sdk_spans: bool) -> 
     made[0].pop("gen_ai.response.id", None)
     made[1].pop("gen_ai.response.id", None)
     assert made[0] == made[1]
+
+
+def test_a_sampler_that_adds_many_attributes_gets_the_limit_of_the_sdk() -> None:
+    """The SDK's span has 128 attributes at most, and counts the others."""
+    decision = sampling.Decision.RECORD_AND_SAMPLE
+    ours, sdks = (
+        _ran(
+            _plain,
+            sdk_spans=sdk_spans,
+            sampler=_Choosing(decision, keeps=True, more=200),
+        )
+        for sdk_spans in (False, True)
+    )
+    assert ours == sdks
+
+
+class _Masking(sampling.Sampler):
+    """A sampler that replaces an attribute."""
+
+    def should_sample(self, *args: Any, **kwargs: Any) -> sampling.SamplingResult:
+        """Sample each span, with another model."""
+        attributes = args[4] if len(args) > 4 else kwargs["attributes"]
+        masked = {**attributes, "gen_ai.request.model": "masked"}
+        return sampling.SamplingResult(sampling.Decision.RECORD_AND_SAMPLE, masked)
+
+    def get_description(self) -> str:
+        """Name it."""
+        return "masking"
+
+
+@pytest.mark.parametrize("sdk_spans", [False, True])
+def test_an_attribute_that_a_sampler_replaces_stays_replaced(
+    *, sdk_spans: bool
+) -> None:
+    """A span has the value of the sampler, not that of the request."""
+    (sent,) = _ran(
+        lambda handler, _: FakeChatModel(callbacks=[handler]).invoke("Roses?"),
+        sdk_spans=sdk_spans,
+        sampler=_Masking(),
+    )
+    assert b"masked" in sent
 
 
 @pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda one: one.__name__[1:])
@@ -519,6 +578,7 @@ def test_two_threads_get_one_span(spans: list[trace.Span]) -> None:
     [
         ("1.38.0", True),
         ("1.45.1", True),
+        ("1.46.0", False),
         ("1.37.9", False),
         ("2.0", False),
         ("x", False),
@@ -542,19 +602,84 @@ def test_a_link_makes_it_the_sdks_span() -> None:
 
 def test_concurrent_processors_and_a_disabled_tracer_use_the_sdk() -> None:
     """Spans that the SDK passes to threads, or does not make, are not ours."""
-    ours = _ran(
-        _nested, sdk_spans=False, active_span_processor=ConcurrentMultiSpanProcessor()
+    ours, sdks = (
+        _ran(
+            _nested,
+            sdk_spans=sdk_spans,
+            processors=[_Early()],
+            active_span_processor=ConcurrentMultiSpanProcessor(),
+        )
+        for sdk_spans in (False, True)
     )
     assert len(ours) == 5
+    assert ours == sdks
     off = getattr(trace_sdk, "_disable_tracer_configurator", None)
     if off is not None:  # the lowest version that is allowed has none
         assert _ran(_nested, sdk_spans=False, _tracer_configurator=off) == []
 
 
+def test_a_disabled_tracer_passes_the_callers_trace_on() -> None:
+    """Requests below a run belong to the trace of the caller, as without a handler."""
+    of_caller = SpanContext(7, 8, is_remote=True, trace_flags=TraceFlags(1))
+    seen = []
+
+    def scenario(handler: OTelCallbackHandler, _: TracerProvider) -> None:
+        def step(text: str) -> str:
+            seen.append(trace.get_current_span().get_span_context())
+            return text
+
+        with trace.use_span(trace.NonRecordingSpan(of_caller)):
+            RunnableLambda(step).invoke("x", {"callbacks": [handler]})
+
+    off = getattr(trace_sdk, "_disable_tracer_configurator", None)
+    if off is not None:  # the lowest version that is allowed has none
+        _ran(scenario, sdk_spans=False, _tracer_configurator=off)
+        assert seen == [of_caller]
+
+
 def test_ids_that_are_not_random_have_no_random_flag() -> None:
     """The flag of random trace ids is the id generator's to set."""
-    ours = _ran(_nested, sdk_spans=False, is_random=False)
-    assert ours == _ran(_nested, sdk_spans=True, is_random=False)
+    ours, sdks = (
+        _ran(_nested, sdk_spans=sdk_spans, id_generator=_Counting(is_random=False))
+        for sdk_spans in (False, True)
+    )
+    assert ours == sdks
+
+
+class _Zero(id_generator.RandomIdGenerator):
+    """Makes ids that OpenTelemetry takes for none."""
+
+    def generate_trace_id(self) -> int:
+        """Return no id."""
+        return 0
+
+    generate_span_id = generate_trace_id
+
+
+def test_a_span_with_an_invalid_id_is_invalid() -> None:
+    """The ids of a generator of the app's own are checked, as by the SDK."""
+    ours = _ran(_nested, sdk_spans=False, id_generator=_Zero())
+    assert ours == _ran(_nested, sdk_spans=True, id_generator=_Zero())
+
+
+def test_a_random_id_makes_the_same_context_as_the_api() -> None:
+    """It is local, valid, and of the API's class."""
+    provider = TracerProvider(shutdown_on_exit=False)
+    handler = OTelCallbackHandler(
+        tracer_provider=provider, registry=CollectorRegistry(), settings=Settings()
+    )
+    found = []
+
+    def step(text: str) -> str:
+        found.append(trace.get_current_span().get_span_context())
+        return text
+
+    RunnableLambda(step).invoke("x", {"callbacks": [handler]})
+    (own,) = found
+    assert type(own) is SpanContext
+    assert tuple(own) == tuple(
+        SpanContext(own.trace_id, own.span_id, False, own.trace_flags, own.trace_state)  # noqa: FBT003 -- is not remote
+    )
 
 
 def test_a_proxy_is_resolved_and_another_tracer_is_used(
