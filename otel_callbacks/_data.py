@@ -1,4 +1,4 @@
-"""Tables that are data: the TOML file beside a module, by the module's name."""
+"""Tables that are data: the TOML files beside a module."""
 
 from __future__ import annotations
 
@@ -10,9 +10,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
 
-def data_beside(module_file: str) -> dict[str, Any]:
-    """Return the tables of a module, for its ``__file__``."""
-    return tomllib.loads(Path(module_file).with_suffix(".toml").read_text("utf-8"))
+def data_beside(module_file: str, name: str = "") -> dict[str, Any]:
+    """Return the tables of a name, by default the module's, for its ``__file__``."""
+    path = Path(module_file)
+    path = path.with_name(f"{name or path.stem}.toml")
+    return tomllib.loads(path.read_text("utf-8"))
 
 
 def by_item(lists: Mapping[str, Iterable[Any]]) -> dict[Any, str]:

@@ -5,12 +5,11 @@ from __future__ import annotations
 import argparse
 import io
 import sys
-import tomllib
 from importlib import import_module
 from importlib.metadata import version
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from otel_callbacks._data import data_beside
 from otel_callbacks._setting_values import SettingError
 from otel_callbacks.cli._common import TYPES, Refusal
 
@@ -20,7 +19,6 @@ if TYPE_CHECKING:
 
 _PACKAGE: Final = "otel-callbacks"
 _INTERRUPTED: Final = 130
-_FILE: Final = Path(__file__).with_name("options.toml")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -57,7 +55,7 @@ def parser_for(words: Sequence[str]) -> argparse.ArgumentParser:
     commands = parser.add_subparsers(
         title="commands", metavar="COMMAND", dest="command"
     )
-    for name, fields in tomllib.loads(_FILE.read_text(encoding="utf-8")).items():
+    for name, fields in data_beside(__file__, "options").items():
         command = commands.add_parser(name, help=fields["help"])
         if name in words:
             module = import_module(f"{__name__}.{name}")

@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import argparse
 import importlib.util
+import json
 import os
 import re
 import shutil
 import sys
 import textwrap
 import unicodedata
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from itertools import starmap, zip_longest
 from math import inf
@@ -59,15 +61,19 @@ def refuse(why: str, code: int = 2) -> NoReturn:
     raise Refusal(why, code)
 
 
+def write_json(content: object) -> None:
+    """Write JSON, for scripts."""
+    sys.stdout.write(json.dumps(content, indent=2, ensure_ascii=False) + "\n")
+
+
 def require(*modules: str) -> None:
     """Refuse to run without the modules of the extra."""
     names = []
     for module in modules:
-        try:
-            is_there = importlib.util.find_spec(module) is not None
-        except (ModuleNotFoundError, ValueError):
-            is_there = False
-        names += [] if is_there else [module]
+        with suppress(ModuleNotFoundError, ValueError):
+            if importlib.util.find_spec(module) is not None:
+                continue
+        names.append(module)
     if names:
         refuse(f'{", ".join(names)} not found: pip install "otel-callbacks[demo]"')
 
@@ -195,7 +201,7 @@ class Output:
             (" ".join(text.translate(_CODES_OF_TERMINALS).splitlines()), style)
             for text, style in parts
         ]
-        self._file.write("".join(starmap(self._styled, plain)).rstrip() + "\n")
+        self._write("".join(starmap(self._styled, plain)).rstrip(), "")
 
     def table(
         self,

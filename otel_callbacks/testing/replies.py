@@ -5,12 +5,12 @@ from __future__ import annotations
 import hashlib
 import math
 import re
-import tomllib
 from collections.abc import Callable
 from dataclasses import KW_ONLY, astuple, dataclass, field
 from operator import add
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
+
+from otel_callbacks._data import data_beside
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -23,8 +23,7 @@ Fault = Literal["", "hang", "drop", "cut", "broken_json"]
 ``broken_json``: that piece is not valid JSON.
 """
 
-_FILE: Final = Path(__file__).with_name("replies.toml")
-TEXTS: Final = tomllib.loads(_FILE.read_text(encoding="utf-8"))
+TEXTS: Final = data_beside(__file__)
 _SERVER_ERROR: Final = ("server_error", "server_error", "The server had an error.")
 
 

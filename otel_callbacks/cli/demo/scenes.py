@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-import tomllib
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from langchain_core.caches import InMemoryCache
@@ -24,6 +22,7 @@ from langchain_core.runnables import RunnableLambda, RunnableParallel
 from langchain_core.tools import ToolException, tool
 from openai import APIStatusError
 
+from otel_callbacks._data import data_beside
 from otel_callbacks.testing import FakeOpenAI, Reply, Tokens, ToolCall, answer_to
 from otel_callbacks.testing.replies import count_tokens
 
@@ -37,8 +36,7 @@ if TYPE_CHECKING:
     from otel_callbacks.testing import Received
     from otel_callbacks.testing.replies import Answer
 
-_FILE: Final = Path(__file__).with_name("answers.toml")
-_TEXTS: Final = tomllib.loads(_FILE.read_text(encoding="utf-8"))
+_TEXTS: Final = data_beside(__file__, "answers")
 INSTRUCTIONS: Final[str] = _TEXTS.pop("instructions")
 """The system message of each call."""
 TOO_LONG: Final[list[str]] = _TEXTS.pop("too_long")

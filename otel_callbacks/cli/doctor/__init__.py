@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import os
-import sys
 from typing import TYPE_CHECKING, Final
 
-from otel_callbacks.cli._common import Output
+from otel_callbacks.cli._common import Output, write_json
 
 if TYPE_CHECKING:
     import argparse
@@ -54,13 +53,13 @@ def run(options: argparse.Namespace) -> int:
     )
     if options.json:
         report = examination.report()
-        sys.stdout.write(report.as_json())
-        return _BROKEN if report.broken else 0
-    out = Output(color=not options.no_color)
-    report = examination.report(
-        lambda name: waiting(out, name), lambda hop: print_hop(out, hop)
-    )
-    verdict(out, report)
+        write_json(report.as_data())
+    else:
+        out = Output(color=not options.no_color)
+        report = examination.report(
+            lambda name: waiting(out, name), lambda hop: print_hop(out, hop)
+        )
+        verdict(out, report)
     return _BROKEN if report.broken else 0
 
 

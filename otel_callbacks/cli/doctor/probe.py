@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import json
 import re
 import socket
 import ssl
 import time
-import tomllib
 from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass, field
 from email.utils import parsedate_to_datetime
-from pathlib import Path
-from typing import TYPE_CHECKING, Final, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar
 
 import httpx
 
+from otel_callbacks._data import data_beside
 from otel_callbacks.cli._http import FAILURES, Address, get
 
 if TYPE_CHECKING:
@@ -28,10 +26,7 @@ State = Literal["reached", "answers", "broken", "skipped"]
 it has troubles; it was left out."""
 
 
-_FILE: Final = Path(__file__).with_name("findings.toml")
-FINDINGS: Final[dict[str, dict[str, str]]] = tomllib.loads(
-    _FILE.read_text(encoding="utf-8")
-)
+FINDINGS: Final[dict[str, dict[str, str]]] = data_beside(__file__, "findings")
 """The texts of all findings by name."""
 
 
@@ -85,12 +80,12 @@ class Report:
         """The broken hops."""
         return tuple(hop for hop in self.hops if hop.state == "broken")
 
-    def as_json(self) -> str:
-        """Return the JSON text, with a newline."""
+    def as_data(self) -> dict[str, Any]:
+        """Return JSON values."""
         data = {"ok": not self.broken, **asdict(self)}
         for part in (data, *data["hops"]):
             part["seconds"] = round(part["seconds"], 3)
-        return json.dumps(data, indent=2, ensure_ascii=False) + "\n"
+        return data
 
 
 def connect(

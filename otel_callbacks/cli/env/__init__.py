@@ -8,11 +8,10 @@ from __future__ import annotations
 
 import re
 import textwrap
-import tomllib
-from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
 from urllib.parse import urlsplit
 
+from otel_callbacks._data import data_beside
 from otel_callbacks._setting_values import otlp_variable
 from otel_callbacks.cli._common import Output
 
@@ -61,11 +60,9 @@ class Backend(NamedTuple):
         return netloc in self.others or re.fullmatch(host, netloc) is not None
 
 
-_FILE: Final = Path(__file__).with_name("backends.toml")
-
 BACKENDS: Final[Mapping[str, Backend]] = {
     name: Backend(**fields)
-    for name, fields in tomllib.loads(_FILE.read_text(encoding="utf-8")).items()
+    for name, fields in data_beside(__file__, "backends").items()
 }
 """Each backend by its name on the command line."""
 

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import difflib
-import json
 import os
-import sys
 from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
@@ -16,7 +14,7 @@ from otel_callbacks._records import Usage
 from otel_callbacks._spend import rates
 from otel_callbacks._spend.price_file import ALWAYS, VARIABLE, PriceFile
 from otel_callbacks._spend.price_list import Sold, compiled, listed, seller
-from otel_callbacks.cli._common import Column, Output, refuse
+from otel_callbacks.cli._common import Column, Output, refuse, write_json
 
 if TYPE_CHECKING:
     import argparse
@@ -64,8 +62,7 @@ def run(options: argparse.Namespace) -> int:
     own = PriceFile.read(path)
     found = find(options.model, options.provider, at, own)
     if options.json:
-        content = [_as_dict(one) for one in found]
-        sys.stdout.write(json.dumps(content, indent=2, ensure_ascii=False) + "\n")
+        write_json([_as_dict(one) for one in found])
     if not found:
         like = ", ".join(near(options.model)) or "none"
         where = f" at {options.provider}" if options.provider else ""

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import re
-import sys
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from otel_callbacks import _semconv as semconv
 from otel_callbacks.cli import report
-from otel_callbacks.cli._common import Column, Output, Refusal, refuse
+from otel_callbacks.cli._common import Column, Output, Refusal, refuse, write_json
 from otel_callbacks.cli.reconcile.exports import read_export
 from otel_callbacks.cli.report import spending
 from otel_callbacks.cli.report.growth import read_prometheus, require_ours
@@ -170,7 +168,7 @@ def run(options: argparse.Namespace) -> int:
         refuse(f"{options.file} and our series hold nothing to compare: all is 0")
     beyond = [one for one in compared.gaps if abs(one.percent) > options.tolerance]
     if options.json:
-        sys.stdout.write(_as_json(compared, options.tolerance))
+        write_json(_as_data(compared, options.tolerance))
     else:
         _print(Output(color=not options.no_color), compared, options.tolerance)
     return _GAP if beyond or not compared.is_proven else 0
@@ -239,9 +237,9 @@ def _days(options: argparse.Namespace, export: Export) -> Compared:
     return Compared(found, [*remarks, *report.doubts(everything)], everything.is_proven)
 
 
-def _as_json(compared: Compared, tolerance: float) -> str:
-    """Return the gaps as JSON, which has no infinity."""
-    content = {
+def _as_data(compared: Compared, tolerance: float) -> dict[str, Any]:
+    """Return the gaps as JSON values, which have no infinity."""
+    return {
         "tolerance_percent": tolerance,
         "rows": [
             {
@@ -259,7 +257,6 @@ def _as_json(compared: Compared, tolerance: float) -> str:
         "proven": compared.is_proven,
         "remarks": compared.remarks,
     }
-    return json.dumps(content, indent=2, ensure_ascii=False) + "\n"
 
 
 def _print(out: Output, compared: Compared, tolerance: float) -> None:

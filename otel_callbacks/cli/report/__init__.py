@@ -8,13 +8,12 @@ from __future__ import annotations
 import argparse
 import csv
 import io
-import json
 import re
 import sys
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
-from otel_callbacks.cli._common import Column, Output, moment, refuse
+from otel_callbacks.cli._common import Column, Output, moment, refuse, write_json
 from otel_callbacks.cli.report.growth import read_prometheus, require_ours
 from otel_callbacks.cli.report.spending import (
     METRICS_URL,
@@ -29,22 +28,13 @@ from otel_callbacks.cli.report.spending import (
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from otel_callbacks.cli.report.spending import Key, Matcher, Read, Spend
+    from otel_callbacks.cli.report.spending import Key, Read, Spend
 
 _SINCE: Final = "24h"
 _NOT_PROVEN: Final = 1
 _NAMED: Final = 3
 """How many gaps are named."""
 _LABEL: Final = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*")
-
-
-def _matchers(text: str) -> tuple[Matcher, ...]:
-    """Parse label matchers."""
-    try:
-        return matchers(text)
-    except ValueError:
-        message = f'{text!r} are no matchers such as job="shop",team=~"a|b"'
-        raise argparse.ArgumentTypeError(message) from None
 
 
 def _labels(text: str) -> tuple[str, ...]:
@@ -56,7 +46,7 @@ def _labels(text: str) -> tuple[str, ...]:
     return names
 
 
-TYPES: Final = {"matchers": _matchers, "labels": _labels}
+TYPES: Final = {"matchers": matchers, "labels": _labels}
 """What reads the text of this command's arguments."""
 
 
@@ -65,7 +55,7 @@ def run(options: argparse.Namespace) -> int:
     read = _read(options)
     rows = spend(read.samples, options.by)
     if options.json:
-        sys.stdout.write(as_json(rows, options.by, read))
+        write_json(as_data(rows, options.by, read))
     elif options.csv:
         sys.stdout.write(as_csv(rows, options.by))
     else:
@@ -165,9 +155,9 @@ def doubts(read: Read) -> list[str]:
     return notes
 
 
-def as_json(rows: Mapping[Key, Spend], by: Sequence[str], read: Read) -> str:
-    """Return the report as JSON."""
-    content: dict[str, Any] = {
+def as_data(rows: Mapping[Key, Spend], by: Sequence[str], read: Read) -> dict[str, Any]:
+    """Return the report as JSON values."""
+    return {
         "since": None if read.since is None else read.since.isoformat(),
         "until": None if read.until is None else read.until.isoformat(),
         "rows": [
@@ -178,7 +168,6 @@ def as_json(rows: Mapping[Key, Spend], by: Sequence[str], read: Read) -> str:
         "proven": read.is_proven,
         "remarks": remarks(rows, read),
     }
-    return json.dumps(content, indent=2, ensure_ascii=False) + "\n"
 
 
 def as_csv(rows: Mapping[Key, Spend], by: Sequence[str]) -> str:

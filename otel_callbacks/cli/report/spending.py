@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import argparse
 import dataclasses
 import json
 import math
 import re
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
@@ -132,32 +134,27 @@ _OF_JSON: Final = {'"': r"\"", r"\'": "'"}
 
 
 def matchers(text: str) -> tuple[Matcher, ...]:
-    """Parse matchers such as ``job="shop", team=~"a|b"``, or raise ValueError."""
-    text = text.strip()
-    if text.startswith("{") and text.endswith("}"):
-        text = text[1:-1].strip()
+    """Parse an argument such as ``job="shop", team=~"a|b"``."""
+    inner = text.strip()
+    if inner.startswith("{") and inner.endswith("}"):
+        inner = inner[1:-1].strip()
     found: list[Matcher] = []
     end = 0
-    while end < len(text):
-        one = _MATCHER.match(text, end)
-        if one is None:
-            break
-        # PromQL also allows single quotes, JSON does not.
-        quoted = _QUOTED.sub(
-            lambda found: _OF_JSON.get(found[0], found[0]), one[3][1:-1]
-        )
-        # PromQL doubles the backslashes of a regular expression, as JSON does.
-        is_raw = one[3].startswith("`")
-        value = one[3][1:-1] if is_raw else json.loads(f'"{quoted}"')
-        found.append(Matcher(one[1], one[2], value))
-        try:
-            re.compile(found[-1].text if "~" in one[2] else "")
-        except re.error as error:
-            raise ValueError(text) from error
-        end = one.end()
-    if not found or end < len(text):
-        raise ValueError(text)
-    return tuple(found)
+    with suppress(ValueError, re.error):
+        while one := _MATCHER.match(inner, end):
+            value = one[3][1:-1]
+            if not one[3].startswith("`"):
+                # PromQL also allows single quotes, JSON does not. Both double the
+                # backslashes of a regular expression.
+                quoted = _QUOTED.sub(lambda q: _OF_JSON.get(q[0], q[0]), value)
+                value = json.loads(f'"{quoted}"')
+            re.compile(value if "~" in one[2] else "")
+            found.append(Matcher(one[1], one[2], value))
+            end = one.end()
+        if found and end == len(inner):
+            return tuple(found)
+    message = f'{text!r} are no matchers such as job="shop",team=~"a|b"'
+    raise argparse.ArgumentTypeError(message)
 
 
 def selector(chosen: Iterable[Matcher]) -> str:

@@ -271,8 +271,7 @@ _HOPS = (
 def test_report_as_json_has_everything() -> None:
     """Whole, for scripts."""
     report = Report("doctor", "mark", "abc", 1.23456, _HOPS)
-    assert report.as_json().endswith("}\n")
-    assert json.loads(report.as_json()) == {
+    assert json.loads(json.dumps(report.as_data())) == {
         "ok": False,
         "service": "doctor",
         "instance": "mark",

@@ -162,10 +162,10 @@ def test_csv_can_be_added_up(metrics: str) -> None:
 def test_json_has_all(metrics: str) -> None:
     """It has rows, total, times and remarks."""
     read = read_metrics(metrics)._replace(since=DAY, until=DAY)
-    content = json.loads(report_print.as_json(spend(read.samples), (), read))
+    content = report_print.as_data(spend(read.samples), (), read)
     assert content["total"]["cost_usd"] == 0.240075
     assert content["since"] == content["until"] == "2026-11-20T00:00:00+00:00"
     assert content["rows"][0]["model"] == "gpt-4o-mini"
     assert len(content["remarks"]) == 2
-    content = json.loads(report_print.as_json({}, (), Read(())))
+    content = report_print.as_data({}, (), Read(()))
     assert content["since"] is None
