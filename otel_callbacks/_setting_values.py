@@ -90,7 +90,7 @@ def one_of(*words: str, case: Callable[[str], str] = str) -> Parser:
 
 def _flag(text: str) -> bool:
     """Parse true or false."""
-    if text.lower() in _TRUE | _FALSE:
+    if text.lower() in _TRUE | {"false", "0", "no", "off"}:
         return text.lower() in _TRUE
     raise ValueError
 
@@ -112,7 +112,6 @@ def _exporters(text: str) -> str:
 
 
 _TRUE: Final = frozenset({"true", "1", "yes", "on"})
-_FALSE: Final = frozenset({"false", "0", "no", "off"})
 _YEAR: Final = 365 * 86_400
 _SAMPLERS: Final = (
     "always_on",

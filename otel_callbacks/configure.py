@@ -39,11 +39,7 @@ if TYPE_CHECKING:
 _logger: Final = logging.getLogger("otel_callbacks")
 _HOST: Final = "OTEL_EXPORTER_PROMETHEUS_HOST"
 _PORT: Final = "OTEL_EXPORTER_PROMETHEUS_PORT"
-_WORKERS_FILES: Final = "PROMETHEUS_MULTIPROC_DIR"
 _CONFIG_FILE: Final = "OTEL_CONFIG_FILE"
-_INSTRUMENTOR: Final = "otel_callbacks"
-_OF_THE_HOST: Final = frozenset({EADDRNOTAVAIL, EAFNOSUPPORT})
-_SCRAPED: Final = frozenset({"prometheus", "both"})
 # The attributes by which dashboards identify a process, on the series target_info:
 # https://prometheus.io/docs/specs/om/open_metrics_spec/
 _WHO: Final = (
@@ -147,7 +143,7 @@ class ConfiguredHandler(OTelCallbackHandler):
         why = getattr(error, "strerror", None) or "no host name"
         of_host = isinstance(error, (socket.gaierror, UnicodeError))
         if host != Settings.prometheus_host and (
-            of_host or getattr(error, "errno", None) in _OF_THE_HOST
+            of_host or getattr(error, "errno", None) in {EADDRNOTAVAIL, EAFNOSUPPORT}
         ):
             allowed = f"a name or address of this machine ({why})"
             raise SettingError(_HOST, host, allowed) from error
@@ -205,7 +201,7 @@ class ConfiguredHandler(OTelCallbackHandler):
             server[0].socket.close()
             self.metrics_url = ""
             is_pushed = self.settings.metrics_exporter != "prometheus"
-            if not is_pushed and _WORKERS_FILES not in os.environ:
+            if not is_pushed and "PROMETHEUS_MULTIPROC_DIR" not in os.environ:
                 self._warn_at_first_call()
         if not self.closed:
             self._last_calls.in_child()
@@ -325,7 +321,7 @@ def _set_up(
         exports.tracer_provider, series, chosen, exports, redact
     )
     try:
-        if chosen.metrics_exporter in _SCRAPED:
+        if chosen.metrics_exporter in {"prometheus", "both"}:
             handler.serve_metrics(series)
         exports.start(handler.diagnostics)
     except BaseException:
@@ -365,7 +361,7 @@ def _load_config_file() -> None:
     model = declarative.load_config_file(path)
     declarative.configure_sdk(model)
     section = getattr(model, "instrumentation_development", None)
-    options = dict((getattr(section, "python", None) or {}).get(_INSTRUMENTOR) or {})
+    options = dict((getattr(section, "python", None) or {}).get("otel_callbacks") or {})
     options.pop("enabled", None)
     if options:
         _logger.warning(

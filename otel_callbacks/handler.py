@@ -196,12 +196,7 @@ class OTelCallbackHandler(BaseCallbackHandler):
         self._runs.end(run_id, model_response, response)
 
     def on_llm_error(
-        self,
-        error: BaseException,
-        *,
-        run_id: UUID,
-        response: object = None,
-        **_: Any,
+        self, error: BaseException, *, run_id: UUID, response: object = None, **_: Any
     ) -> None:
         """End a model run with an error, and with the tokens used until then."""
         self._runs.fail(run_id, error, response)

@@ -220,9 +220,7 @@ class Settings:
         "OTEL_CALLBACKS_PRICES", Parser(str, "the path of a file"), ""
     )
     labels: str = _setting(
-        values.VARIABLE,
-        Parser(values.labels, "names of labels, divided by commas"),
-        "",
+        values.VARIABLE, Parser(values.labels, "names of labels, divided by commas"), ""
     )
     budget_tokens: int | None = _setting("OTEL_CALLBACKS_BUDGET_TOKENS", _BUDGET)
     budget_cost_usd: float | None = _setting(
@@ -284,10 +282,7 @@ class Settings:
 
     @classmethod
     def from_env(
-        cls,
-        environ: Mapping[str, str] | None = None,
-        *,
-        ignoring: Collection[str] = (),
+        cls, environ: Mapping[str, str] | None = None, *, ignoring: Collection[str] = ()
     ) -> Settings:
         """Return the settings from environment variables.
 

@@ -109,10 +109,7 @@ class Capture:
             apart = request.provider in _SEPARATE_SYSTEM
             read = (
                 (semconv.INPUT_MESSAGES, partial(_messages_in, apart=apart)),
-                (
-                    semconv.SYSTEM_INSTRUCTIONS,
-                    partial(_instructions, apart=apart),
-                ),
+                (semconv.SYSTEM_INSTRUCTIONS, partial(_instructions, apart=apart)),
                 (semconv.TOOL_DEFINITIONS, tool_definitions),
             )
         elif request.operation in _READ_AT_START:

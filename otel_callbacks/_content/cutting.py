@@ -18,12 +18,11 @@ from otel_callbacks._content.jsonable import without_data
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-_ANY: Final = object
 _PARTS: Final[dict[str, dict[str, type]]] = {
     "text": {"content": str},
     "reasoning": {"content": str},
     "tool_call": {"name": str},
-    "tool_call_response": {"response": _ANY},
+    "tool_call_response": {"response": object},
     "server_tool_call": {"name": str, "server_tool_call": dict},
     "server_tool_call_response": {"server_tool_call_response": dict},
     "blob": {"modality": str, "content": str},

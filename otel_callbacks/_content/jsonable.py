@@ -128,14 +128,7 @@ _LONGEST_JSON: Final = 1 << 20
 """Longest string that is parsed as JSON, in characters."""
 
 _NAMES_LONGEST: Final = 256
-_BY_THEIR_TEXT: Final = (
-    Decimal,
-    uuid.UUID,
-    dt.date,
-    dt.time,
-    dt.timedelta,
-    PurePath,
-)
+_BY_THEIR_TEXT: Final = (Decimal, uuid.UUID, dt.date, dt.time, dt.timedelta, PurePath)
 _CREDENTIALS: Final = frozenset(
     {
         "access_token",

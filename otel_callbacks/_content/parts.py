@@ -103,10 +103,7 @@ def tool_call_part(call: dict[object, object], work: Work) -> Part:
 def response_part(identifier: object, content: object, work: Work) -> Part:
     """Read a tool's result."""
     read = content_parts if isinstance(content, list | tuple) else plain
-    return {
-        **_part("tool_call_response", identifier),
-        "response": read(content, work),
-    }
+    return {**_part("tool_call_response", identifier), "response": read(content, work)}
 
 
 def _block_parts(block: object, work: Work) -> Iterator[Part]:

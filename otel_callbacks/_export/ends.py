@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from types import FrameType
 
 _PATIENCE: Final = 3.0
-_INIT: Final = 1
 # Both have hooks that run after a fork and at the exit of a child.
 _FORKERS: Final = ("multiprocessing", "billiard")
 
@@ -83,7 +82,7 @@ class LastCalls:
     def _on_sigterm(self, number: int, _: FrameType | None) -> None:
         """Export, then let the signal end the process as by default."""
         # The signal does not end process 1 of a container; the app goes on.
-        is_init = os.getpid() == _INIT
+        is_init = os.getpid() == 1
         # In a thread: the interrupted code may hold a lock that the export needs.
         target = self._flush if is_init else self._end
         sending = threading.Thread(target=target, daemon=True)

@@ -46,7 +46,6 @@ _DELAYS_MS: Final = {"traces": 5_000, "logs": 1_000}
 _QUEUE_SIZE: Final = 2_048
 _BATCH_SIZE: Final = 512
 _PUSH_MS: Final = 60_000
-_PUSHED: Final = frozenset({"otlp", "both"})
 
 _closed: weakref.WeakSet[Any] = weakref.WeakSet()
 
@@ -180,7 +179,7 @@ class Exports:
         if settings.has_events and not is_set_up(get_logger_provider(), LoggerProvider):
             self.logger_provider = LoggerProvider(**options)
         known = metrics.get_meter_provider()
-        pushes = settings.metrics_exporter in _PUSHED
+        pushes = settings.metrics_exporter in {"otlp", "both"}
         if pushes and not is_set_up(known, MeterProvider):
             self._push = PushSender(settings)
             self._senders.append(self._push)

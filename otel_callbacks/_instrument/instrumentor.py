@@ -10,9 +10,7 @@ import logging
 import os
 from typing import TYPE_CHECKING, Any, Final
 
-from opentelemetry.instrumentation.instrumentor import (  # type: ignore[attr-defined]
-    BaseInstrumentor,
-)
+from opentelemetry.instrumentation.instrumentor import BaseInstrumentor  # type: ignore[attr-defined]
 
 from otel_callbacks._instrument.switch import instrument, uninstrument
 from otel_callbacks.settings import Settings
@@ -66,8 +64,7 @@ class OTelCallbacksInstrumentor(BaseInstrumentor):  # type: ignore[misc]
         }
         settings = Settings.from_env({**os.environ, **chosen}, ignoring=_NOT_OURS)
         instrument(
-            **providers,
-            settings=dataclasses.replace(settings, metrics_exporter="otlp"),
+            **providers, settings=dataclasses.replace(settings, metrics_exporter="otlp")
         )
 
     def _uninstrument(self, **kwargs: Any) -> None:  # noqa: ARG002 -- the base's

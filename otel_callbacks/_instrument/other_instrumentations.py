@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 FLAG: Final = "suppress_language_model_instrumentation"
 """Read by OpenLLMetry's: anything true switches them off."""
 
-_UTIL: Final = "opentelemetry.util.genai.invocation"
 _DATA: Final = {
     "opentelemetry.genai.client.inference.context": "InferenceData",
     "opentelemetry.genai.client.embedding.context": "EmbeddingData",
@@ -65,7 +64,7 @@ def _suppressed(run: StandIn | Shared, context: Context) -> Context:
     if request is not None and request.operation not in semconv.BILLED_OPERATIONS:
         return context
     keys: dict[str, Any] = {FLAG: _WhileOpen(run)}
-    module = sys.modules.get(_UTIL)
+    module = sys.modules.get("opentelemetry.util.genai.invocation")
     for key, name in _DATA.items() if module else ():
         if kind := getattr(module, name, None):
             keys[key] = _WhileOpen(run, kind)

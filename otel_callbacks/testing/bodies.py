@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from otel_callbacks.testing.replies import Received
 
 EVENT_STREAM: Final = "text/event-stream; charset=utf-8"
-_DONE: Final = b"data: [DONE]\n\n"
 _BROKEN: Final = b'data: {"id": "chatcmpl-\n\n'
 
 
@@ -172,7 +171,7 @@ def _completion(
     if tokens is not None:
         chunks = [{**chunk, "usage": None} for chunk in chunks]
         chunks.append({**head, "choices": [], "usage": usage_of(tokens)})
-    sent = (*map(event, chunks), _DONE)
+    sent = (*map(event, chunks), b"data: [DONE]\n\n")
     return Body(EVENT_STREAM, sent, tokens, usage_at=len(chunks) - 1)
 
 

@@ -55,9 +55,7 @@ _SECONDS: Final = {
 }
 _USUAL_SECONDS: Final = (0.3, 0.7)
 _REASONING: Final = {"gpt-5-mini": (16, 64)}
-_CHUNK_SECONDS: Final = (0.02, 0.06)
 _RETRY_SECONDS: Final = 0.25
-_NEVER_SECONDS: Final = 30.0
 _PRICES: Final = {"玫瑰": 29, "rose": 29, "tulip": 19, "lily": 24}
 # OpenAI's clients send the number of retries in this header.
 _ATTEMPT: Final = "x-stainless-retry-count"
@@ -80,7 +78,7 @@ def teach(provider: FakeOpenAI, seed: int) -> None:
         return Reply(tool_calls=calls, delay=_seconds(received, seed))
 
     def never(received: Received) -> Reply:
-        return Reply(delay=_NEVER_SECONDS, text=_ANSWER_TO[received.text])
+        return Reply(delay=30.0, text=_ANSWER_TO[received.text])
 
     too_long = Reply.failing(
         400,
@@ -117,7 +115,7 @@ def _usual(received: Received, seed: int) -> Reply:
             received.prompt_tokens, count_tokens(text) + reasoning, reasoning=reasoning
         ),
         delay=_seconds(received, seed),
-        chunk_delay=chance.uniform(*_CHUNK_SECONDS),
+        chunk_delay=chance.uniform(0.02, 0.06),
     )
 
 
@@ -134,7 +132,6 @@ def _chance(received: Received, seed: int) -> random.Random:
 
 _CUSTOMERS: Final = 3
 _PATIENCE_SECONDS: Final = 0.6
-_LONG: Final = 400
 
 
 class Exchange(NamedTuple):
@@ -328,9 +325,7 @@ async def failing(shop: Shop) -> list[Exchange]:
     model, start = shop.models[0], shop.chance.choice(TOO_LONG)
     question = f"{start} …"
     try:
-        answer = await shop.model(model).ainvoke(
-            _messages(f"{start} {'Rosa ' * _LONG}")
-        )
+        answer = await shop.model(model).ainvoke(_messages(f"{start} {'Rosa ' * 400}"))
     except APIStatusError as error:
         shop.till.add(model, "error")
         return [Exchange(question, f"{error.status_code} {error.code}")]

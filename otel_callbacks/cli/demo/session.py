@@ -37,10 +37,7 @@ if TYPE_CHECKING:
     from otel_callbacks.testing import Span
 
 SERVICE: Final = "flower-shop"
-_TIMEOUT_SECONDS: Final = 60
 _HOST: Final = "OTEL_EXPORTER_PROMETHEUS_HOST"
-_NO_KEY: Final = "no-key-is-needed"
-_PROXY_EXCEPTIONS: Final = ("NO_PROXY", "no_proxy")
 _INSTRUMENTORS: Final = {
     "httpx": "HTTPXClientInstrumentor",
     "httpx2": "HTTPX2ClientInstrumentor",
@@ -68,9 +65,9 @@ class Session(NamedTuple):
 
     def model(self, name: str, **arguments: Any) -> ChatOpenAI:
         """Return a chat model with the handler as its callback."""
-        settings: dict[str, Any] = {"timeout": _TIMEOUT_SECONDS}
+        settings: dict[str, Any] = {"timeout": 60}
         if self.fake is not None:
-            settings |= {"base_url": self.fake.base_url, "api_key": _NO_KEY}
+            settings |= {"base_url": self.fake.base_url, "api_key": "no-key-is-needed"}
             settings["max_retries"] = 0
         return ChatOpenAI(
             model=name, callbacks=[self.handler], **{**settings, **arguments}
@@ -133,7 +130,7 @@ def session(
 
 def _fake(cleanup: ExitStack, seed: int) -> FakeOpenAI:
     """Start the fake provider, with the environment's proxies bypassed."""
-    for variable in _PROXY_EXCEPTIONS:
+    for variable in ("NO_PROXY", "no_proxy"):
         before = os.environ.get(variable)
         os.environ[variable] = ",".join(filter(None, (before, "127.0.0.1")))
         if before is None:

@@ -36,9 +36,7 @@ if TYPE_CHECKING:
     from otel_callbacks.testing import Span
 
 _SETTLE_SECONDS: Final = 3.0
-_SETTLE_STEP: Final = 0.05
 _PAUSE_SECONDS: Final = (0.5, 2.5)
-_SCENES_OF_A_ROUND: Final = (2, 5)
 # How often a scene is played in steady traffic; errors are rarer than answers.
 _WEIGHTS: Final = (6, 4, 3, 1, 1, 2, 1, 3, 3)
 
@@ -137,7 +135,7 @@ class _Show:
                 break
             weights = _WEIGHTS if len(self._scenes) == len(SCENES) else None
             scenes = self._chance.choices(
-                self._scenes, weights, k=self._chance.randint(*_SCENES_OF_A_ROUND)
+                self._scenes, weights, k=self._chance.randint(2, 5)
             )
             played = await asyncio.gather(*map(self._play, scenes))
             if self._session.health is not None:
@@ -166,7 +164,7 @@ class _Show:
         # Only the series shows this.
         value = self._session.registry.get_sample_value
         while value("otel_callbacks_open_runs") and time.monotonic() < limit:  # noqa: ASYNC110
-            await asyncio.sleep(_SETTLE_STEP)
+            await asyncio.sleep(0.05)
 
     def _comparisons(self) -> list[sums.Comparison]:
         """Compare the counters with the results."""
@@ -202,8 +200,6 @@ class _Show:
 
 
 _WIDTH_AT_MOST: Final = 120
-_JAEGER: Final = "http://localhost:16686"
-_TITLE_CELLS: Final = 32
 
 
 def print_title(out: Console, session: Session, *, real: bool) -> None:
@@ -221,7 +217,7 @@ def print_title(out: Console, session: Session, *, real: bool) -> None:
 def print_scene(out: Console, played: Played) -> None:
     """Print the result of one scene."""
     sign, style = ("✗", "bold red") if played.trouble else ("✓", "green")
-    name = set_cell_size(played.scene.title, _TITLE_CELLS)
+    name = set_cell_size(played.scene.title, 32)
     line = Text.assemble((sign, style), f" {name}{played.seconds:5.2f} s")
     out.print(line, no_wrap=True, overflow="ellipsis")
     for question, answer in played.exchanges:
@@ -329,7 +325,7 @@ def print_addresses(
         if session.moved:
             table.add_row("", "on a free port, because the default one is in use")
     if session.exports:
-        where = f"{_JAEGER}/trace/{trace_id}"
+        where = f"http://localhost:16686/trace/{trace_id}"
     else:
         where = "no Collector found; start the stack with `docker compose up`"
     table.add_row("Jaeger", where)

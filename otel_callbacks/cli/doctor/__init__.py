@@ -19,7 +19,6 @@ HOPS: Final = ("handler", "collector", "jaeger", "metrics", "prometheus", "grafa
 CHECKS: Final = (*HOPS[1:], "span-metrics")
 """What can be skipped: all hops but the first, and a part of Prometheus' hop."""
 
-_BROKEN: Final = 1
 _NAME_CELLS: Final = max(map(len, HOPS))
 _SIGNS: Final = {
     "reached": ("✓", "+", "green"),
@@ -32,14 +31,8 @@ _SIGNS: Final = {
 def run(options: argparse.Namespace) -> int:
     """Examine the stack and print the report."""
     # Imported here because these are slow to import.
-    from otel_callbacks.cli.doctor.examination import (  # noqa: PLC0415
-        Examination,
-        addresses,
-    )
-    from otel_callbacks.settings import (  # noqa: PLC0415
-        Settings,
-        check_sdk_variables,
-    )
+    from otel_callbacks.cli.doctor.examination import Examination, addresses  # noqa: PLC0415
+    from otel_callbacks.settings import Settings, check_sdk_variables  # noqa: PLC0415
 
     settings = Settings.from_env()
     check_sdk_variables()
@@ -60,7 +53,7 @@ def run(options: argparse.Namespace) -> int:
             lambda name: waiting(out, name), lambda hop: print_hop(out, hop)
         )
         verdict(out, report)
-    return _BROKEN if report.broken else 0
+    return 1 if report.broken else 0
 
 
 def waiting(out: Output, name: str) -> None:

@@ -82,11 +82,7 @@ _QUEUE: Final = 'sum(otelcol_exporter_queue_size{data_type="metrics"})'
 
 
 def check_prometheus(
-    check: Check,
-    metrics: Address | None,
-    calls_before: float,
-    *,
-    span_metrics: bool,
+    check: Check, metrics: Address | None, calls_before: float, *, span_metrics: bool
 ) -> str:
     """Check Prometheus, and wait for the expected series."""
     prometheus = Prometheus(check)

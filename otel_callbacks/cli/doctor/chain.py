@@ -34,9 +34,6 @@ SERVICE: Final = "otel-callbacks-doctor"
 """``service.name`` of the fake chain. Always the same, and so is its model's name:
 a new one each time would be a new series each time."""
 
-_NEVER: Final = frozenset({"always_off", "parentbased_always_off"})
-_USAGE: Final = UsageMetadata(input_tokens=3, output_tokens=2, total_tokens=5)
-
 
 def run_chain(
     check: Check, instance: str, settings: Settings
@@ -59,7 +56,7 @@ def run_chain(
     )
     model = FakeChatModel(
         answer="All is well.",
-        usage=_USAGE,
+        usage=UsageMetadata(input_tokens=3, output_tokens=2, total_tokens=5),
         model_name=SERVICE,
         provider="otel-callbacks",
     )
@@ -95,7 +92,7 @@ def _check_switches(check: Check, settings: Settings) -> None:
     ratio = ratio if sampler.endswith("traceidratio") else 1.0
     if ratio == 0:
         raise Trouble(finding("sampler_zero", sampler=sampler))
-    if sampler in _NEVER:
+    if sampler in {"always_off", "parentbased_always_off"}:
         raise Trouble(finding("sampler_off", sampler=sampler))
     if ratio < 1:
         check.caution(finding("sampler_ratio", sampler=sampler, ratio=ratio))

@@ -39,7 +39,6 @@ _PATH: Final = "/v1/traces"
 # Codes of a server without OTLP: the client's own, and an unknown method.
 _NO_OTLP_GRPC: Final = frozenset({"UNAVAILABLE", "DEADLINE_EXCEEDED", "UNIMPLEMENTED"})
 _NO_OTLP_HTTP: Final = frozenset({301, 302, 307, 308, 404, 405, 501})
-_TYPE: Final = {"Content-Type": "application/x-protobuf"}
 
 
 class Reply(NamedTuple):
@@ -91,7 +90,7 @@ def _over_http(
     try:
         answer = httpx.post(
             httpx.URL(address.url).copy_with(path=path),
-            headers=_TYPE,
+            headers={"Content-Type": "application/x-protobuf"},
             timeout=seconds,
             verify=address.tls and ssl.create_default_context(cafile=authorities),
             trust_env=False,

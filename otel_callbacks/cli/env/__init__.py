@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 _ALL: Final = "OTEL_EXPORTER_OTLP_"
 _TRACES: Final = "OTEL_EXPORTER_OTLP_TRACES_"
 _PATH: Final = "/v1/traces"
-_WIDTH: Final = 88
 # A word in capitals, for the user to replace.
 _PLACEHOLDER: Final = re.compile(r"(?<![A-Za-z])[A-Z]{2,}[0-9]*(?![A-Za-z])")
 
@@ -82,7 +81,7 @@ def block(name: str) -> Iterator[str]:
     for note in (f"{backend.title} accepts {takes}.", *backend.notes):
         yield from textwrap.wrap(
             note,
-            _WIDTH,
+            width=88,
             initial_indent="# ",
             subsequent_indent="#   ",
             break_on_hyphens=False,

@@ -13,9 +13,7 @@ if TYPE_CHECKING:
 
     from prometheus_client import CollectorRegistry
 
-_MODEL: Final = catalogue.label(semconv.REQUEST_MODEL)
 _OPERATION: Final = catalogue.label(semconv.OPERATION_NAME)
-_TOKEN_TYPE: Final = catalogue.label(semconv.TOKEN_TYPE)
 
 # Series -> the field of `Sum`; a token type is the name of its field.
 _FIELDS: Final = {
@@ -98,10 +96,10 @@ def counted(registry: CollectorRegistry) -> Sums:
         # A series of zeros is no row.
         if not is_call or sample.name not in _FIELDS or not sample.value:
             continue
-        field = _FIELDS[sample.name] or labels[_TOKEN_TYPE]
+        field = _FIELDS[sample.name] or labels[catalogue.label(semconv.TOKEN_TYPE)]
         number = sample.value if field == "cost" else int(sample.value)
         outcome = labels.get(semconv.LABEL_OUTCOME) or labels[semconv.LABEL_REASON]
-        key = labels[_MODEL], outcome
+        key = labels[catalogue.label(semconv.REQUEST_MODEL)], outcome
         sums[key] = sums.get(key, Sum()).plus(**{field: number})
     return sums
 

@@ -20,7 +20,6 @@ Kind = Literal["model", "tool", "http", "step"]
 _NANO: Final = 1e-9
 _IN_SECONDS_FROM: Final = 0.1
 _FIRST_HTTP_ERROR: Final = 400
-_TOOLS: Final = frozenset({semconv.EXECUTE_TOOL, semconv.RETRIEVAL})
 # The stable and the old attribute names:
 # https://opentelemetry.io/docs/specs/semconv/non-normative/http-migration/
 _HTTP_METHODS: Final = ("http.request.method", "http.method")
@@ -35,7 +34,6 @@ _OUTPUT_TOKENS: Final = (
     semconv.SAVED_OUTPUT_TOKENS,
     "gen_ai.usage.completion_tokens",
 )
-_COSTS: Final = (semconv.COST_USD, semconv.SAVED_COST_USD)
 _MODELS: Final = (semconv.RESPONSE_MODEL, semconv.REQUEST_MODEL)
 # Other instrumentations also send generate_content.
 _CALLS: Final = semconv.BILLED_OPERATIONS | {"generate_content"}
@@ -208,14 +206,14 @@ def _row(span: Span, guides: tuple[bool, ...], begin: int) -> Row:
         tokens=tokens,
         note=_note(attributes, kind, outcome, status),
         span=span,
-        cost=_number(attributes, _COSTS),
+        cost=_number(attributes, (semconv.COST_USD, semconv.SAVED_COST_USD)),
     )
 
 
 def _kind(attributes: dict[str, Any]) -> Kind:
     """Return the kind of a span."""
     operation = str(attributes.get(semconv.OPERATION_NAME))
-    if operation in _TOOLS:
+    if operation in {semconv.EXECUTE_TOOL, semconv.RETRIEVAL}:
         return "tool"
     if operation in _CALLS:
         return "model"

@@ -53,7 +53,6 @@ _PENS: Final = {
     "http": _Pen("━", "╸", "╺", "━"),
     "step": _Pen("─", "╴", "╶", "─"),
 }
-_GUIDES: Final = ("├─ ", "└─ ", "│  ", "   ")
 _ASCII: Final = str.maketrans("█▌▐░▓━╸╺─╴╶├└│→", "###.*===---|`|>")
 
 
@@ -162,7 +161,7 @@ def draw(row: Row, seconds: float, width: int) -> Line:
 
 def _name(row: Row) -> Line:
     """Return a row's name after its guides."""
-    more, last, through, empty = _GUIDES
+    more, last, through, empty = ("├─ ", "└─ ", "│  ", "   ")
     # Roots are at the margin, so their guide is not drawn.
     guides = "".join(through if follows else empty for follows in row.guides[1:-1])
     if len(row.guides) > 1:

@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 
     from otel_callbacks._spend.rates import Rates, Tiers
 
-_UNKNOWN: Final = 1
 _LONGEST_REMARK: Final = 300
 KINDS: Final = (*rates.TOKENS, rates.PER_CALL)
 """Kinds of prices, in the order of the columns."""
@@ -69,7 +68,7 @@ def run(options: argparse.Namespace) -> int:
         refuse(
             f"no known price for {options.model!r}{where} ({source()}). Similar names: "
             f"{like}. Set its price in a file: --prices FILE or {VARIABLE}.",
-            _UNKNOWN,
+            code=1,
         )
     if not options.json:
         _print(Output(color=not options.no_color), found, at)

@@ -30,8 +30,6 @@ if TYPE_CHECKING:
 
     from otel_callbacks.cli.report.spending import Key, Read, Spend
 
-_SINCE: Final = "24h"
-_NOT_PROVEN: Final = 1
 _NAMED: Final = 3
 """How many gaps are named."""
 _LABEL: Final = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*")
@@ -62,7 +60,7 @@ def run(options: argparse.Namespace) -> int:
         table(Output(color=not options.no_color), rows, options.by, read)
     if not read.is_proven and options.csv:
         sys.stderr.writelines(f"{line}\n" for line in doubts(read))
-    return 0 if read.is_proven else _NOT_PROVEN
+    return 0 if read.is_proven else 1
 
 
 def _read(options: argparse.Namespace) -> Read:
@@ -74,7 +72,7 @@ def _read(options: argparse.Namespace) -> Read:
     if options.url:
         refuse("Give either the URL of /metrics or --prometheus URL, not both.")
     until = options.until or datetime.now(UTC)
-    since = options.since or moment(_SINCE, until)
+    since = options.since or moment("24h", until)
     if since >= until:
         refuse(f"--since {since:%Y-%m-%d %H:%M} is not before --until.")
     read = read_prometheus(options.prometheus, since, until, matchers=options.match)

@@ -251,7 +251,6 @@ RESPONSE_MODEL: Final = label(semconv.RESPONSE_MODEL)
 PROVIDER: Final = label(semconv.PROVIDER_NAME)
 TOKEN_TYPE: Final = label(semconv.TOKEN_TYPE)
 OPERATION: Final = label(semconv.OPERATION_NAME)
-_PAID: Final = semconv.BILLED_OPERATIONS
 
 
 @dataclasses.dataclass(slots=True)
@@ -316,7 +315,7 @@ def total(rows: Iterable[Spend]) -> Spend:
 def _number(sample: Sample) -> str:
     """Return the name of a sample's number; empty if it is no model call."""
     operation = sample.labels.get(OPERATION)
-    if operation is not None and operation not in _PAID:
+    if operation is not None and operation not in semconv.BILLED_OPERATIONS:
         return ""
     if sample.name == TOKENS:
         return f"{sample.labels.get(TOKEN_TYPE, semconv.OUTPUT)}_tokens"

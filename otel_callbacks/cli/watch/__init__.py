@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from otel_callbacks.cli.watch.store import Store
 
 _LOOPBACK: Final = frozenset({"127.0.0.1", "localhost", "::1"})
-_STEP_SECONDS: Final = 0.2
 _TRACES_AT_ONCE: Final = 10
 _ROWS_AT_MOST: Final = 60
 _REFUSALS_AT_MOST: Final = 20
@@ -40,10 +39,7 @@ def run(options: argparse.Namespace) -> int:
 def watch(options: argparse.Namespace, out: Output, stop: threading.Event) -> int:
     """Receive traces and show each when it ends, until the stop."""
     # Imported here because these need the extra and are slow to import.
-    from otel_callbacks.cli.watch.receiver import (  # noqa: PLC0415
-        Receiver,
-        page_routes,
-    )
+    from otel_callbacks.cli.watch.receiver import Receiver, page_routes  # noqa: PLC0415
     from otel_callbacks.cli.watch.store import Store  # noqa: PLC0415
 
     store = Store(options.keep)
@@ -59,7 +55,7 @@ def watch(options: argparse.Namespace, out: Output, stop: threading.Event) -> in
     )
     with receiver:
         _start(out, options, receiver)
-        while not stop.wait(_STEP_SECONDS):
+        while not stop.wait(0.2):
             view.show()
     view.show()
     view.end()

@@ -50,14 +50,11 @@ _LONGEST_TEXT: Final = 200_000
 _PROTOBUF: Final = "application/x-protobuf"
 _JSON: Final = "application/json"
 _INVALID_ARGUMENT: Final = 3  # https://grpc.io/docs/guides/status-codes/
-_ID_BYTES: Final = (16, 8)
 _KINDS: Final = ("INTERNAL", "INTERNAL", "SERVER", "CLIENT", "PRODUCER", "CONSUMER")
 _STATUSES: Final = ("UNSET", "OK", "ERROR")
-_IDS: Final = frozenset({"traceId", "spanId", "parentSpanId"})
 # The first bytes of HTTP/2, and so of gRPC: https://www.rfc-editor.org/rfc/rfc9113#section-3.4
 _HTTP2: Final = "PRI"
 _GZIP: Final = 31  # zlib's value for gzip
-_JOIN_SECONDS: Final = 5.0
 
 
 class Receiver:
@@ -121,7 +118,7 @@ class Receiver:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._grpc.stop(None).wait(_JOIN_SECONDS)
+        self._grpc.stop(None).wait(5.0)
         self._http.stop()
 
     def _grpc_server(self, host: str, port: int) -> tuple[Any, int]:
@@ -182,7 +179,7 @@ class Receiver:
             )
             for scope in resource.scope_spans:
                 for span in scope.spans:
-                    if (len(span.trace_id), len(span.span_id)) == _ID_BYTES:
+                    if (len(span.trace_id), len(span.span_id)) == (16, 8):
                         spans.append(_as_data(span, service))
                     else:
                         wrong += 1
@@ -262,7 +259,7 @@ def _with_ids(value: Any) -> Any:
         return value
     return {
         name: base64.b64encode(bytes.fromhex(one)).decode()
-        if name in _IDS and isinstance(one, str)
+        if name in {"traceId", "spanId", "parentSpanId"} and isinstance(one, str)
         else _with_ids(one)
         for name, one in value.items()
     }
