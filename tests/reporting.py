@@ -137,3 +137,35 @@ class Reporter:
         last = max(self.telemetry.spans, key=lambda span: span["end_ns"])
         self.telemetry.clear()
         return last
+
+
+_DETAILS = {
+    "cache_read": "gen_ai.usage.cache_read.input_tokens",
+    "cache_write": "gen_ai.usage.cache_write.input_tokens",
+    "reasoning": "gen_ai.usage.reasoning.output_tokens",
+    "audio_input": "gen_ai.usage.audio.input_tokens",
+    "audio_output": "gen_ai.usage.audio.output_tokens",
+    "text_input": "gen_ai.usage.text.input_tokens",
+}
+
+
+def tokens(
+    inputs: int | None, outputs: int | None, *details: int, **named: int
+) -> dict[str, int]:
+    """Return the attributes of a usage, in the names of the latest conventions.
+
+    Args:
+        inputs: All input tokens; None if they are not known.
+        outputs: All output tokens; None if they are not known.
+        details: Parts of them, in the order of ``_DETAILS``; a 0 is no attribute.
+        named: Further parts, by name.
+    """
+    totals = {
+        "gen_ai.usage.input_tokens": inputs,
+        "gen_ai.usage.output_tokens": outputs,
+    }
+    parts = {**dict(zip(_DETAILS, details, strict=False)), **named}
+    return {
+        **{name: count for name, count in totals.items() if count is not None},
+        **{_DETAILS[name]: count for name, count in parts.items() if count},
+    }

@@ -8,11 +8,12 @@ import pytest
 from langchain_core.callbacks import BaseCallbackHandler
 from reporting import Reporter
 
+from otel_callbacks import Settings
 from otel_callbacks._readers.request import model_request
 from otel_callbacks._readers.response import model_response
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from otel_callbacks._records import Request, Response
 
@@ -69,5 +70,17 @@ def recorder() -> Recorder:
 @pytest.fixture
 def reporter() -> Iterator[Reporter]:
     """Return a reporter of runs, with a strict handler."""
-    with Reporter() as reporter:
+    with Reporter(Settings(strict=True, semconv="latest")) as reporter:
         yield reporter
+
+
+@pytest.fixture
+def read(reporter: Reporter) -> Callable[..., dict[str, Any]]:
+    """Return what reports a call with a result, and returns what its span holds."""
+
+    def report(result: Any, **more: Any) -> dict[str, Any]:
+        attributes: dict[str, Any] = reporter.call([], result, **more)["attributes"]
+        del attributes["gen_ai.operation.name"]
+        return attributes
+
+    return report

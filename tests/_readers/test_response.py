@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
+import sys
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
+from uuid import uuid4
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from langchain_core.caches import InMemoryCache
-from langchain_core.callbacks import BaseCallbackHandler
 from langchain_core.language_models import FakeListChatModel
 from langchain_core.messages import AIMessage, AIMessageChunk, HumanMessage
 from langchain_core.outputs import (
@@ -17,31 +20,44 @@ from langchain_core.outputs import (
     Generation,
     LLMResult,
 )
-from langchain_openai import ChatOpenAI, OpenAI
 from pydantic import BaseModel, ValidationError
+from reporting import Reporter, tokens
 
-from otel_callbacks._readers import response as response_module
-from otel_callbacks._readers.response import model_response
-from otel_callbacks._readers.values import first_of, is_chunk
-from otel_callbacks._records import Response, Usage
+from otel_callbacks import Settings, track_usage
+from otel_callbacks.testing import capture
 
 if TYPE_CHECKING:
-    from conftest import Recorder
+    from collections.abc import Callable
 
-    from otel_callbacks.testing import FakeOpenAI
+    from langchain_openai import ChatOpenAI
+
+    from otel_callbacks.testing import Capture, FakeOpenAI
+
+    Read = Callable[..., dict[str, Any]]
+    Chat = Callable[..., ChatOpenAI]
 
 QUESTION = "What blooms in May?"
 
 
-def _chat(server: FakeOpenAI, recorder: Recorder, **options: Any) -> ChatOpenAI:
-    """Make a real chat model on the fake provider."""
-    return ChatOpenAI(
-        model="gpt-4o-mini",
-        base_url=server.base_url,
-        api_key="sk-test",
-        callbacks=[recorder],
-        **options,
-    )
+def answered(
+    model: str = "",
+    response_id: str = "",
+    finish_reasons: tuple[str, ...] = (),
+    usage: dict[str, int] | None = None,
+    **attributes: str,
+) -> dict[str, Any]:
+    """Return the attributes of a response; what is empty is no attribute."""
+    found = {
+        "gen_ai.response.model": model,
+        "gen_ai.response.id": response_id,
+        "gen_ai.response.finish_reasons": finish_reasons,
+        **(usage or {}),
+        **{
+            f"openai.{name.replace('__', '.')}": each
+            for name, each in attributes.items()
+        },
+    }
+    return {name: value for name, value in found.items() if value}
 
 
 def _answer(
@@ -65,131 +81,150 @@ def _result(*generations: Any, llm_output: Any = None) -> LLMResult:
     return LLMResult(generations=[list(generations)], llm_output=llm_output)
 
 
-def _spent(server: FakeOpenAI) -> tuple[int, int]:
-    """Say what the fake provider has counted itself."""
-    return server.total_usage.input, server.total_usage.output
+def _spent(server: FakeOpenAI) -> dict[str, int]:
+    """Return the usage that the fake provider has counted itself."""
+    return tokens(server.total_usage.input, server.total_usage.output)
 
 
-def test_a_chat_call(server: FakeOpenAI, recorder: Recorder) -> None:
+def _only(telemetry: Capture) -> dict[str, Any]:
+    """Return the attributes of the only span."""
+    (span,) = telemetry.spans
+    attributes: dict[str, Any] = span["attributes"]
+    return attributes
+
+
+def _has(attributes: dict[str, Any], expected: dict[str, Any]) -> bool:
+    """Return whether a span has these attributes."""
+    return expected.items() <= attributes.items()
+
+
+def test_a_chat_call(chat: Chat, server: FakeOpenAI, telemetry: Capture) -> None:
     """The provider's own model, id, reasons, numbers and fingerprint."""
-    _chat(server, recorder).invoke(QUESTION)
-    (response,) = recorder.responses
-    assert response.model.startswith("gpt-4o-mini")
-    assert response.id.startswith("chatcmpl-")
-    assert response.finish_reasons == ("stop",)
-    assert response.usage is not None
-    assert response.usage[:2] == _spent(server)
-    assert response.usage_expected
-    assert not response.cache_hit
-    assert set(response.attributes) <= {
+    chat().invoke(QUESTION)
+    attributes = _only(telemetry)
+    assert attributes["gen_ai.response.model"].startswith("gpt-4o-mini-")
+    assert attributes["gen_ai.response.id"].startswith("chatcmpl-")
+    assert attributes["gen_ai.response.finish_reasons"] == ("stop",)
+    assert _has(attributes, _spent(server))
+    assert telemetry.value("otel_callbacks_usage_missing_total") == 0
+    of_response = {name for name in attributes if name.startswith("openai.response")}
+    assert of_response <= {
         "openai.response.service_tier",
         "openai.response.system_fingerprint",
     }
 
 
 def test_choices_hold_copies_of_one_usage(
-    server: FakeOpenAI, recorder: Recorder
+    chat: Chat, server: FakeOpenAI, telemetry: Capture
 ) -> None:
     """It is counted once; each choice has its own finish reason."""
-    _chat(server, recorder, n=3).invoke(QUESTION)
-    (response,) = recorder.responses
-    assert response.finish_reasons == ("stop",) * 3
-    assert response.id.startswith("chatcmpl-")
-    assert response.model.startswith("gpt-4o-mini")
-    assert response.usage is not None
-    assert response.usage[:2] == _spent(server)
+    chat(n=3).invoke(QUESTION)
+    attributes = _only(telemetry)
+    assert attributes["gen_ai.response.finish_reasons"] == ("stop",) * 3
+    assert attributes["gen_ai.response.id"].startswith("chatcmpl-")
+    assert attributes["gen_ai.response.model"].startswith("gpt-4o-mini")
+    assert _has(attributes, _spent(server))
 
 
-def test_a_stream_with_usage(server: FakeOpenAI, recorder: Recorder) -> None:
+def test_a_stream_with_usage(
+    chat: Chat, server: FakeOpenAI, telemetry: Capture
+) -> None:
     """langchain-openai drops the id of a stream, and LangChain's own is none."""
-    list(_chat(server, recorder, stream_usage=True).stream(QUESTION))
-    (response,) = recorder.responses
-    assert response.id == ""
-    assert response.finish_reasons == ("stop",)
-    assert response.usage is not None
-    assert response.usage[:2] == _spent(server)
+    list(chat(stream_usage=True).stream(QUESTION))
+    attributes = _only(telemetry)
+    assert "gen_ai.response.id" not in attributes
+    assert attributes["gen_ai.response.finish_reasons"] == ("stop",)
+    assert _has(attributes, _spent(server))
 
 
-def test_a_stream_without_usage(server: FakeOpenAI, recorder: Recorder) -> None:
-    """With a ``base_url`` of one's own it is not asked for: missing, not zero."""
-    list(_chat(server, recorder).stream(QUESTION))
-    (response,) = recorder.responses
-    assert response.usage is None
-    assert response.usage_expected
+def test_a_stream_without_usage(chat: Chat, telemetry: Capture) -> None:
+    """With a ``base_url`` of one's own it is not requested: missing, not zero."""
+    list(chat().stream(QUESTION))
+    assert not [name for name in _only(telemetry) if name.startswith("gen_ai.usage")]
+    assert telemetry.value("otel_callbacks_usage_missing_total") == 1
 
 
-def test_a_text_batch(server: FakeOpenAI, recorder: Recorder) -> None:
+def test_a_text_batch(text: Any, server: FakeOpenAI, telemetry: Capture) -> None:
     """The first run has the usage of all, so the others are not without one."""
-    model = OpenAI(
-        model="gpt-3.5-turbo-instruct", base_url=server.base_url, api_key="sk-test"
-    )
-    model.generate(["rose", "tulip", "iris"], callbacks=[recorder])
-    first, *others = recorder.responses
-    assert first.usage is not None
-    assert first.usage[:2] == _spent(server)
-    assert first.usage_expected
-    assert [each.usage for each in others] == [None, None]
-    assert [each.usage_expected for each in others] == [False, False]
-    assert {each.finish_reasons for each in recorder.responses} == {("stop",)}
-    assert {each.model for each in recorder.responses} == {""}
+    text().generate(["rose", "tulip", "iris"])
+    spans = [span["attributes"] for span in telemetry.spans]
+    has_usage = ["gen_ai.usage.input_tokens" in attributes for attributes in spans]
+    assert sorted(has_usage) == [False, False, True]
+    assert _has(spans[has_usage.index(True)], _spent(server))
+    assert telemetry.value("otel_callbacks_usage_missing_total") == 0
+    for attributes in spans:
+        assert attributes["gen_ai.response.finish_reasons"] == ("stop",)
+        assert "gen_ai.response.model" not in attributes
 
 
-def test_a_hit_in_langchains_cache(server: FakeOpenAI, recorder: Recorder) -> None:
+def test_a_hit_in_langchains_cache(
+    chat: Chat, server: FakeOpenAI, telemetry: Capture
+) -> None:
     """The same answer, saved and not spent."""
-    model = _chat(server, recorder, cache=InMemoryCache())
+    model = chat(cache=InMemoryCache())
     model.invoke(QUESTION)
     model.invoke(QUESTION)
-    spent, saved = recorder.responses
-    assert not spent.cache_hit
-    assert saved.cache_hit
-    assert not saved.usage_expected
-    assert (saved.usage, saved.model, saved.id) == (spent.usage, spent.model, spent.id)
+    spent, saved = [span["attributes"] for span in telemetry.spans]
+    assert "otel_callbacks.outcome" not in spent
+    assert saved["otel_callbacks.outcome"] == "cache_hit"
+    for name in ("gen_ai.response.model", "gen_ai.response.id"):
+        assert saved[name] == spent[name]
+    for kind in ("input_tokens", "output_tokens"):
+        saved_tokens = saved[f"otel_callbacks.saved.{kind}"]
+        assert saved_tokens == spent[f"gen_ai.usage.{kind}"]
     assert len(server.requests) == 1
 
 
 def test_two_equal_prompts_of_one_generate(
-    server: FakeOpenAI, recorder: Recorder
+    chat: Chat, server: FakeOpenAI, telemetry: Capture
 ) -> None:
     """LangChain marks the object that both results share; only one was free."""
-    model = _chat(server, recorder, cache=InMemoryCache())
+    model = chat(cache=InMemoryCache())
     model.generate([[HumanMessage(QUESTION)], [HumanMessage(QUESTION)]])
-    assert [each.cache_hit for each in recorder.responses] == [False, True]
+    outcomes = [
+        span["attributes"].get("otel_callbacks.outcome") for span in telemetry.spans
+    ]
+    assert outcomes == [None, "cache_hit"]
     assert len(server.requests) == 1
 
 
-async def test_a_hit_in_the_cache_of_a_model_without_usage(recorder: Recorder) -> None:
+async def test_a_hit_in_the_cache_of_a_model_without_usage(
+    telemetry: Capture,
+) -> None:
     """Nothing was spent, so nothing is missing."""
     model = FakeListChatModel(responses=["a rose"], cache=InMemoryCache())
-    await model.ainvoke(QUESTION, config={"callbacks": [recorder]})
-    await model.ainvoke(QUESTION, config={"callbacks": [recorder]})
-    assert recorder.responses == [
-        Response(),
-        Response(usage_expected=False, cache_hit=True),
-    ]
+    with track_usage() as usage:
+        for _ in range(2):
+            await model.ainvoke(QUESTION, config={"callbacks": [telemetry.handler]})
+    first, second = [span["attributes"] for span in telemetry.spans]
+    assert "otel_callbacks.outcome" not in first
+    assert second["otel_callbacks.outcome"] == "cache_hit"
+    assert usage.unknown_calls == 1
 
 
 def test_an_answer_that_could_not_be_read_was_paid_for(
-    server: FakeOpenAI, recorder: Recorder
+    chat: Chat, server: FakeOpenAI, telemetry: Capture
 ) -> None:
-    """LangChain hands the provider's own body to the error callback."""
+    """LangChain passes the provider's own body to the error callback."""
 
     class Bouquet(BaseModel):
         """Flowers."""
 
         flowers: list[str]
 
-    model = _chat(server, recorder).with_structured_output(Bouquet)
+    model = chat().with_structured_output(Bouquet)
     with pytest.raises(ValidationError):
         model.invoke(QUESTION)
-    (response,) = recorder.failed
-    assert response.model.startswith("gpt-4o-mini")
-    assert response.id.startswith("chatcmpl-")
-    assert response.finish_reasons == ("stop",)
-    assert response.usage is not None
-    assert response.usage[:2] == _spent(server)
+    (attributes,) = [
+        span["attributes"] for span in telemetry.spans if span["kind"] == "CLIENT"
+    ]
+    assert attributes["gen_ai.response.model"].startswith("gpt-4o-mini")
+    assert attributes["gen_ai.response.id"].startswith("chatcmpl-")
+    assert attributes["gen_ai.response.finish_reasons"] == ("stop",)
+    assert _has(attributes, _spent(server))
 
 
-def test_a_refused_call_spent_nothing() -> None:
+def test_a_refused_call_spent_nothing(read: Read) -> None:
     """The body of an error is no answer."""
     result = _result(
         _answer(
@@ -201,7 +236,7 @@ def test_a_refused_call_spent_nothing() -> None:
             }
         )
     )
-    assert model_response(result) == Response()
+    assert read(result) == {}
 
 
 USAGE = {"input_tokens": 31, "output_tokens": 5, "total_tokens": 36}
@@ -218,7 +253,7 @@ USAGE = {"input_tokens": 31, "output_tokens": 5, "total_tokens": 36}
                         "created_at": 1.0,
                         "model": "gpt-4o-2024-08-06",
                         "object": "response",
-                        "service_tier": "default",
+                        "service_tier": "priority",
                         "status": "completed",
                         "model_provider": "openai",
                         "model_name": "gpt-4o-2024-08-06",
@@ -226,15 +261,13 @@ USAGE = {"input_tokens": 31, "output_tokens": 5, "total_tokens": 36}
                     usage=USAGE,
                 )
             ),
-            Response(
+            answered(
                 "gpt-4o-2024-08-06",
                 "resp_1",
                 ("completed",),
-                Usage(31, 5),
-                attributes={
-                    "openai.response.service_tier": "default",
-                    "openai.api.type": "responses",
-                },
+                tokens(31, 5),
+                response__service_tier="priority",
+                api__type="responses",
             ),
         ),
         (
@@ -249,10 +282,10 @@ USAGE = {"input_tokens": 31, "output_tokens": 5, "total_tokens": 36}
                     }
                 )
             ),
-            Response(
-                id="resp_2",
+            answered(
+                response_id="resp_2",
                 finish_reasons=("max_output_tokens",),
-                attributes={"openai.api.type": "responses"},
+                api__type="responses",
             ),
         ),
         (
@@ -275,11 +308,11 @@ USAGE = {"input_tokens": 31, "output_tokens": 5, "total_tokens": 36}
                     }
                 )
             ),
-            Response(
+            answered(
                 "claude-sonnet-4-5-20250929",
                 "msg_01",
                 ("end_turn",),
-                Usage(30, 9, 20),
+                tokens(30, 9, 20),
             ),
         ),
         (
@@ -301,8 +334,8 @@ USAGE = {"input_tokens": 31, "output_tokens": 5, "total_tokens": 36}
                     },
                 )
             ),
-            Response(
-                "gemini-2.5-flash", "", ("MAX_TOKENS",), Usage(9, 30, reasoning=30)
+            answered(
+                "gemini-2.5-flash", "", ("MAX_TOKENS",), tokens(9, 30, reasoning=30)
             ),
         ),
         (
@@ -318,7 +351,7 @@ USAGE = {"input_tokens": 31, "output_tokens": 5, "total_tokens": 36}
                     usage=USAGE,
                 )
             ),
-            Response("amazon.nova-lite-v1:0", "", ("tool_use",), Usage(31, 5)),
+            answered("amazon.nova-lite-v1:0", "", ("tool_use",), tokens(31, 5)),
         ),
         (
             _result(
@@ -334,7 +367,7 @@ USAGE = {"input_tokens": 31, "output_tokens": 5, "total_tokens": 36}
                     }
                 )
             ),
-            Response("qwen3", "", ("length",), Usage(26, 298)),
+            answered("qwen3", "", ("length",), tokens(26, 298)),
         ),
         (
             _result(
@@ -348,7 +381,7 @@ USAGE = {"input_tokens": 31, "output_tokens": 5, "total_tokens": 36}
                     },
                 )
             ),
-            Response("qwen3", "", ("stop",), Usage(26, 298)),
+            answered("qwen3", "", ("stop",), tokens(26, 298)),
         ),
         (
             _result(
@@ -360,7 +393,7 @@ USAGE = {"input_tokens": 31, "output_tokens": 5, "total_tokens": 36}
                     "system_fingerprint": "fp_1",
                 },
             ),
-            Response("mistral-small-latest", "", ("stop",), Usage(3, 4)),
+            answered("mistral-small-latest", "", ("stop",), tokens(3, 4)),
         ),
         (
             _result(
@@ -373,24 +406,26 @@ USAGE = {"input_tokens": 31, "output_tokens": 5, "total_tokens": 36}
                     kind=ChatGenerationChunk,
                 )
             ),
-            Response("qwen-plus", "", ("tool_calls",)),
+            answered("qwen-plus", "", ("tool_calls",)),
         ),
         (
             _result(
                 _answer({"id": "lc_run--0191-0", "finish_reason": None, "status": "x"})
             ),
-            Response(),
+            answered(),
         ),
-        (_result(_answer({"id": "run-0191"})), Response()),
-        (_result(_answer({"status": ["completed"]})), Response()),
+        (_result(_answer({"id": "run-0191"})), answered()),
+        (_result(_answer({"status": ["completed"]})), answered()),
     ],
 )
-def test_each_providers_shape(result: LLMResult, expected: Response) -> None:
+def test_each_providers_shape(
+    result: LLMResult, expected: dict[str, Any], read: Read
+) -> None:
     """What the provider did not send is empty; LangChain's own ids are no ids."""
-    assert model_response(result) == expected
+    assert read(result) == expected
 
 
-def test_several_prompts_add_up() -> None:
+def test_several_prompts_add_up(read: Read) -> None:
     """Where a result was not made flat, each prompt was a call of its own."""
     result = LLMResult(
         generations=[
@@ -399,20 +434,22 @@ def test_several_prompts_add_up() -> None:
             [],
         ]
     )
-    assert model_response(result).usage == Usage(62, 10)
+    assert read(result) == tokens(62, 10)
     raw = {"usage": {"prompt_tokens": 3, "completion_tokens": 4}}
     result = LLMResult(generations=[[_answer(raw), _answer(raw)], [_answer(raw)]])
-    assert model_response(result).usage == Usage(6, 8)
+    assert read(result) == tokens(6, 8)
 
 
-def test_what_a_broken_stream_brought_is_counted() -> None:
+def test_what_a_broken_stream_brought_is_counted(read: Read) -> None:
     """Chunks first, then what LangChain says of the error."""
     chunk = _answer(
         {"model_name": "gpt-4o-mini"}, usage=USAGE, kind=ChatGenerationChunk
     )
     error = _answer({"body": None, "headers": {}, "status_code": 500})
-    response = model_response(LLMResult(generations=[[chunk], [error]]))
-    assert response == Response("gpt-4o-mini", usage=Usage(31, 5))
+    result = LLMResult(generations=[[chunk], [error]])
+    found = read(result, error=ConnectionError())
+    assert _has(found, answered("gpt-4o-mini", usage=tokens(31, 5)))
+    assert found["otel_callbacks.outcome"] == "error"
 
 
 @pytest.mark.parametrize(
@@ -428,9 +465,9 @@ def test_what_a_broken_stream_brought_is_counted() -> None:
         type("Odd", (), {"generations": "abc"})(),
     ],
 )
-def test_anything_else_is_an_empty_response(result: object) -> None:
-    """No usage is then missing, and none is made up."""
-    assert model_response(result) == Response()
+def test_anything_else_is_an_empty_response(result: object, read: Read) -> None:
+    """The usage is missing, and none is made up."""
+    assert read(result) == {}
 
 
 class _Unreadable:
@@ -442,13 +479,15 @@ class _Unreadable:
         raise RuntimeError
 
 
-def test_a_payload_that_raises_when_read_raises_here() -> None:
-    """The caller logs and counts it, and ends the span."""
-    with pytest.raises(RuntimeError):
-        model_response(_Unreadable())
+def test_a_payload_that_raises_when_read_is_counted() -> None:
+    """The span ends without it."""
+    with Reporter(Settings(strict=False)) as reporter:
+        span = reporter.call([], _Unreadable())
+        assert span["status"] == "UNSET"
+        assert reporter.errors == {"response": 1}
 
 
-def test_everything_can_be_sent() -> None:
+def test_everything_can_be_sent(read: Read) -> None:
     """Ten million characters, lone surrogates: bounded, and valid UTF-8."""
     odd = "花\ud800" * 5_000_000
     metadata = {
@@ -458,10 +497,11 @@ def test_everything_can_be_sent() -> None:
         "service_tier": odd,
         "system_fingerprint": odd,
     }
-    response = model_response(_result(_answer(metadata, kind=ChatGenerationChunk)))
-    for part in (response.model, response.id, *response.finish_reasons):
-        assert 0 < len(part.encode()) <= 4096
-    assert all(str(value).encode() for value in response.attributes.values())
+    attributes = read(_result(_answer(metadata, kind=ChatGenerationChunk)))
+    names = ("model", "id", "finish_reasons")
+    assert {f"gen_ai.response.{name}" for name in names} <= attributes.keys()
+    for value in attributes.values():
+        assert 0 < len(str(value).encode()) <= 4096
 
 
 ODD = (
@@ -494,55 +534,60 @@ PAYLOADS = ODD | st.dictionaries(
 )
 
 
-@given(PAYLOADS, PAYLOADS, PAYLOADS, PAYLOADS)
-def test_any_payload_gives_a_response(
-    metadata: object, usage: object, info: object, output: object
-) -> None:
+def test_any_payload_gives_a_response(read: Read) -> None:
     """What a model answered with is never a reason to lose its end."""
-    message = type("M", (), {"response_metadata": metadata, "usage_metadata": usage})()
-    generation = type("G", (), {"message": message, "generation_info": info})()
-    result = type("R", (), {"generations": [[generation]], "llm_output": output})()
-    response = model_response(result)
-    assert response.model.encode() or response.model == ""
-    assert all(reason.encode() for reason in response.finish_reasons)
-    assert response.usage is None or response.usage[:2] != (None, None)
 
+    @given(PAYLOADS, PAYLOADS, PAYLOADS, PAYLOADS)
+    def report(metadata: object, usage: object, info: object, output: object) -> None:
+        message = SimpleNamespace(response_metadata=metadata, usage_metadata=usage)
+        generation = SimpleNamespace(message=message, generation_info=info)
+        result = SimpleNamespace(generations=[[generation]], llm_output=output)
+        for name, value in read(result).items():
+            assert str(value).encode(), name
 
-class _Events(BaseCallbackHandler):
-    """Keeps what a stream of protocol events brings."""
-
-    def __init__(self) -> None:
-        self.chunks: list[bool] = []
-
-    def on_stream_event(self, event: object, **_: object) -> None:
-        """Take an event."""
-        self.chunks.append(is_chunk(event))
+    report()
 
 
 @pytest.mark.recent
-def test_each_piece_of_output_is_a_chunk() -> None:
+def test_each_piece_of_output_is_a_chunk(telemetry: Capture) -> None:
     """The events around it are none."""
-    events = _Events()
     model = FakeListChatModel(responses=["rose"])
-    stream = model.stream_events("x", config={"callbacks": [events]}, version="v3")
+    config: Any = {"callbacks": [telemetry.handler]}
+    stream = model.stream_events("x", config=config, version="v3")
     assert "".join(stream.text) == "rose"
-    assert sum(events.chunks) == len("rose")
-    assert not events.chunks[0]
+    assert _only(telemetry)["otel_callbacks.chunk_count"] == len("rose")
 
 
 @pytest.mark.parametrize("event", [None, "content-block-delta", {}, {"event": 3}, []])
-def test_anything_else_is_no_chunk(event: object) -> None:
+def test_anything_else_is_no_chunk(event: object, telemetry: Capture) -> None:
     """Odd events are passed over."""
-    assert not is_chunk(event)
+    run_id = uuid4()
+    telemetry.handler.on_chat_model_start({}, [[]], run_id=run_id)
+    telemetry.handler.on_stream_event(event, run_id=run_id)
+    telemetry.handler.on_llm_end(None, run_id=run_id)
+    assert "otel_callbacks.chunk_count" not in _only(telemetry)
 
 
 @pytest.mark.parametrize(
     ("batch", "expected"),
-    [(["rose"], "rose"), ([["hi"]], ["hi"]), ([], []), (None, None), ("rose", "rose")],
+    [
+        (["rose"], "rose"),
+        ([["rose"]], "rose"),
+        ([], None),
+        (None, None),
+        ("rose", "rose"),
+    ],
 )
-def test_the_payload_of_a_start_is_unwrapped(batch: object, expected: object) -> None:
+def test_the_payload_of_a_start_is_unwrapped(batch: Any, expected: object) -> None:
     """What is no list stays what it is."""
-    assert first_of(batch) == expected
+    settings = Settings(strict=True, capture_content="SPAN_ONLY")
+    with capture(settings) as telemetry:
+        run_id = uuid4()
+        telemetry.handler.on_llm_start({}, batch, run_id=run_id)
+        telemetry.handler.on_llm_end(None, run_id=run_id)
+        content = _only(telemetry).get("gen_ai.input.messages")
+    text = json.loads(content)[0]["parts"][0]["content"] if content else None
+    assert text == expected
 
 
 ZEROS: dict[str, Any] = {"audio": 0, "cache_read": 0}
@@ -618,7 +663,7 @@ UNUSUAL: list[tuple[str, Any]] = [
 @pytest.mark.parametrize(("key", "value"), UNUSUAL)
 @pytest.mark.parametrize("kind", [ChatGeneration, ChatGenerationChunk])
 def test_a_known_answer_is_read_as_a_new_one(
-    kind: type[ChatGeneration], key: str, value: object, monkeypatch: pytest.MonkeyPatch
+    kind: type[ChatGeneration], key: str, value: object, read: Read
 ) -> None:
     """What is remembered of one answer is never said of another, in any place."""
     for metadata, info, output in SHAPES:
@@ -643,24 +688,30 @@ def test_a_known_answer_is_read_as_a_new_one(
                 parts["metadata"][place] = parts[place]
             answer = _answer(parts["metadata"], parts["info"], reported, kind)
             result = LLMResult(generations=[[answer]], llm_output=parts["output"])
-            model_response(result)
+            read(result)
             parts[place][key] = value
             answer.message.response_metadata = parts["metadata"]
             answer.message.usage_metadata = reported  # type: ignore[attr-defined]
-            known = model_response(result), model_response(result)
-            with monkeypatch.context() as patch:
-                # The short way must give what the long one gives, which is reached
-                # for the same answer without the short one alone.
-                patch.setattr(response_module, "_simple_response", lambda *_: None)
-                anew = model_response(result)
-            assert known == (anew, anew), (metadata, place)
+            result.llm_output = parts["output"]
+            # Only the usual types are read in the short way, which a tuple is not.
+            unusual = SimpleNamespace(
+                generations=((answer,),), llm_output=parts["output"]
+            )
+            assert read(result) == read(result) == read(unusual), (metadata, place)
 
 
-def test_what_is_remembered_of_answers_is_bounded() -> None:
-    """A provider may name another model in each answer."""
-    usage = {"input_tokens": 1, "output_tokens": 1, "total_tokens": 2}
-    for number in range(1_002):
-        answer = _answer({"model_name": f"m{number}"}, {}, usage)
-        assert model_response(LLMResult(generations=[[answer]])).model == f"m{number}"
-    # Nothing public shows how much is remembered.
-    assert len(response_module._known) <= 1_000
+def test_what_is_remembered_of_answers_is_bounded(read: Read) -> None:
+    """A provider may name another finish reason in each answer."""
+
+    def answer(reason: str) -> None:
+        usage = {"input_tokens": 1, "output_tokens": 1, "total_tokens": 2}
+        result = _result(_answer({"finish_reason": reason}, {}, usage))
+        assert read(result)["gen_ai.response.finish_reasons"] == (reason,)
+
+    first = f"{0:0250}"
+    references = sys.getrefcount(first)
+    answer(first)
+    assert sys.getrefcount(first) > references
+    for number in range(1, 1_001):
+        answer(f"{number:0250}")
+    assert sys.getrefcount(first) == references
