@@ -5,15 +5,7 @@ from __future__ import annotations
 import pytest
 
 from otel_callbacks import SettingError, Settings
-from otel_callbacks._setting_values import (
-    CONTENT_MODE,
-    EXPORTERS,
-    MONEY,
-    LabelChoice,
-    Parser,
-    label_choices,
-    labels,
-)
+from otel_callbacks.testing import FakeChatModel, capture
 
 
 @pytest.mark.parametrize(
@@ -29,51 +21,49 @@ from otel_callbacks._setting_values import (
 )
 def test_exporters_of_metrics(text: str, value: str) -> None:
     """A list in OpenTelemetry's variable has the same meaning as our word."""
-    assert EXPORTERS.parse(text) == value
+    settings = Settings.from_env({"OTEL_METRICS_EXPORTER": text})
+    assert settings.metrics_exporter == value
 
 
-@pytest.mark.parametrize("text", ["", "prometheus,none", "otlp,otlp,console"])
+@pytest.mark.parametrize("text", [",", "prometheus,none", "otlp,otlp,console"])
 def test_other_exporters_are_refused(text: str) -> None:
     """A list with anything else is refused."""
-    with pytest.raises(ValueError):  # noqa: PT011 -- the reader has no message
-        EXPORTERS.parse(text)
+    with pytest.raises(SettingError, match=r"^OTEL_METRICS_EXPORTER="):
+        Settings.from_env({"OTEL_METRICS_EXPORTER": text})
 
 
 def test_content_mode_in_any_case() -> None:
     """The content mode is accepted in upper and lower case."""
+    variable = "OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT"
     for text in ("span_only", "SPAN_ONLY"):
-        assert CONTENT_MODE.parse(text) == "SPAN_ONLY"
+        assert Settings.from_env({variable: text}).capture_content == "SPAN_ONLY"
 
 
 @pytest.mark.parametrize("text", ["0", "-0.01", "nan", "inf", "ten"])
 def test_money_is_above_nothing(text: str) -> None:
     """A budget of 0 is refused, because it would refuse every call."""
-    with pytest.raises(ValueError):  # noqa: PT011 -- the reader has no message
-        MONEY.parse(text)
-    assert MONEY.parse("0.01") == 0.01
-
-
-def test_a_reader_may_say_more_than_we_could() -> None:
-    """A more specific message of a parser is kept."""
-
-    def reader(text: str) -> str:
-        variable = "VARIABLE"
-        raise SettingError(variable, text, "anything but this, because")
-
-    with pytest.raises(SettingError, match="because"):
-        Parser(reader, "nothing").read("VARIABLE", "x")
+    variable = "OTEL_CALLBACKS_BUDGET_COST_USD"
+    with pytest.raises(SettingError, match=f"^{variable}="):
+        Settings.from_env({variable: text})
+    assert Settings.from_env({variable: "0.01"}).budget_cost_usd == 0.01
 
 
 def test_the_forms_of_an_entry() -> None:
     """An entry is a key, the chain or a tag, with an optional limit."""
-    assert label_choices(" team:20, cost-center ,chain,tag.vip:1,") == (
-        LabelChoice("team", "team", limit=20),
-        LabelChoice("cost_center", "cost-center"),
-        LabelChoice("chain", ""),
-        LabelChoice("tag_vip", "vip", is_tag=True, limit=1),
-    )
-    assert label_choices("") == ()
-    assert labels("team:20") == "team:20"
+    choices = " team:20, cost-center ,chain,tag.vip:1,"
+    metadata = {"team": "roses", "cost-center": "7"}
+    with capture(Settings(strict=True, labels=choices)) as telemetry:
+        FakeChatModel().invoke(
+            "?",
+            {
+                "callbacks": [telemetry.handler],
+                "metadata": metadata,
+                "tags": ["vip"],
+            },
+        )
+        labels = {"team": "roses", "cost_center": "7", "chain": "", "tag_vip": "true"}
+        assert telemetry.value("otel_callbacks_operations_total", **labels) == 1
+    assert Settings(labels="").labels == ""
 
 
 @pytest.mark.parametrize(
@@ -107,7 +97,7 @@ def test_unbounded_names_are_refused(name: str) -> None:
 def test_secrets_are_refused() -> None:
     """Keys that may hold prompts or secrets are refused as labels."""
     with pytest.raises(SettingError, match=r"it may hold a secret or"):
-        label_choices("api_key")
+        Settings(labels="api_key")
 
 
 @pytest.mark.parametrize(
@@ -128,10 +118,10 @@ def test_secrets_are_refused() -> None:
 def test_wrong_choices_are_refused(text: str, message: str) -> None:
     """Used names, empty names, wrong limits and too many labels are refused."""
     with pytest.raises(SettingError, match=message):
-        label_choices(text)
+        Settings(labels=text)
 
 
 @pytest.mark.parametrize("name", ["user_tier", "tenant", "feature", "usergroup"])
 def test_bounded_names_are_allowed(name: str) -> None:
     """A name that only resembles a refused one is allowed."""
-    assert label_choices(name)[0].name == name
+    assert Settings(labels=name).labels == name

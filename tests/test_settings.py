@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from opentelemetry.util.re import parse_env_headers
 
-from otel_callbacks._setting_values import SettingError
+from otel_callbacks import SettingError
 from otel_callbacks.settings import Settings, check_sdk_variables
 
 TABLE = {

@@ -19,6 +19,7 @@ from waiting import WAIT_S
 
 from otel_callbacks import (
     OTelCallbackHandler,
+    SettingError,
     Settings,
     instrument,
     track_usage,
@@ -26,7 +27,6 @@ from otel_callbacks import (
 )
 from otel_callbacks._instrument import switch
 from otel_callbacks._instrument.switch import instrument_if_asked
-from otel_callbacks._setting_values import SettingError
 from otel_callbacks.testing import FakeChatModel
 
 if TYPE_CHECKING:

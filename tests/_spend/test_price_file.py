@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from otel_callbacks import SettingError
 from otel_callbacks._records import Usage
-from otel_callbacks._setting_values import SettingError
 from otel_callbacks._spend.price_file import PriceFile
 
 if TYPE_CHECKING:

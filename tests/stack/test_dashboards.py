@@ -11,8 +11,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from board_panels import panels_of
-
-from otel_callbacks._metrics.series import SERIES
+from documented_series import ALL_SERIES
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -296,7 +295,7 @@ def test_no_panel_ignores_a_variable(dashboards: dict[str, dict[str, Any]]) -> N
                 text = target.get("expr", "")
                 labels = {
                     label
-                    for series in SERIES
+                    for series in ALL_SERIES
                     if re.search(rf"\b{series.name}(?:_bucket|_sum|_count)?\b", text)
                     for label in series.labels
                 }

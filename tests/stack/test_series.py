@@ -9,9 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 from board_panels import panels_of
-
-from otel_callbacks._metrics.series import SPEND, Series, series_of
-from otel_callbacks._semconv import REGISTRIES
+from documented_series import ALL_SERIES, WITH_CHOSEN_LABELS, Series
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -77,12 +75,12 @@ _CHOSEN: Final = frozenset(
 )
 
 
-def _known(series: tuple[Series, ...]) -> dict[str, frozenset[str]]:
+def _known(series: list[Series]) -> dict[str, frozenset[str]]:
     """Return the names in Prometheus' text with their labels."""
     known: dict[str, frozenset[str]] = {}
     for one in series:
         labels = _TARGET | set(one.labels)
-        if one in SPEND:
+        if one.name in WITH_CHOSEN_LABELS:
             labels |= _CHOSEN
         if one.kind == "histogram":
             # A native one has no suffix.
@@ -131,8 +129,7 @@ def _unknown(
 def known(rules: list[dict[str, Any]]) -> dict[str, frozenset[str]]:
     """Return all series that are ours: emitted, recorded."""
     known = _derived(rules)
-    for registry in REGISTRIES.values():
-        known |= _known(series_of(registry))
+    known |= _known(ALL_SERIES)
     for rule in rules:
         # All labels but the process's: those of the series that it sums up.
         if found := re.search(r"sum without \([^)]*\)\s*\(\s*\w+\((\w+)", rule["expr"]):
@@ -183,39 +180,35 @@ def test_legends_name_labels_that_the_query_keeps(
     assert lost == []
 
 
-@pytest.mark.parametrize(
-    "series",
-    {one.name: one for each in REGISTRIES.values() for one in series_of(each)}.values(),
-    ids=lambda series: series.name,
-)
+@pytest.mark.parametrize("series", ALL_SERIES, ids=lambda series: series.name)
 def test_every_series_of_the_code_is_on_a_dashboard(
     series: Series, panel_expressions: list[Expression]
 ) -> None:
     """Every emitted series is on a dashboard."""
-    names = set(_known((series,)))
+    names = set(_known([series]))
     read = {s.name for expression in panel_expressions for s in expression.selectors()}
     assert names & read
 
 
 @pytest.mark.parametrize(
-    ("new", "read", "unit"),
+    ("fields", "read", "unit"),
     [
         (
-            Series("x.calls", "counter", "{call}", "Calls.", ("gen_ai_request_model",)),
+            ("x.calls", "counter", "{call}", "Calls.", ("gen_ai_request_model",)),
             "rate(x_calls_total{",
             "suffix: call/min",
         ),
-        (Series("x.open", "gauge", "{run}", "Runs."), "(x_open{", "suffix: run"),
+        (("x.open", "gauge", "{run}", "Runs."), "(x_open{", "suffix: run"),
         (
-            Series("x.wait", "histogram", "s", "Waits.", ("error_type",), (1.0,)),
+            ("x.wait", "histogram", "s", "Waits.", ("error_type",), (1.0,)),
             "histogram_quantile(0.95, sum by (le, error_type)",
             "s",
         ),
     ],
-    ids=lambda value: getattr(value, "kind", ""),
+    ids=["counter", "gauge", "histogram"],
 )
 def test_a_new_series_is_on_a_board_without_a_panel_of_its_own(
-    new: Series,
+    fields: tuple[Any, ...],
     read: str,
     unit: str,
     root: Path,
@@ -225,6 +218,7 @@ def test_a_new_series_is_on_a_board_without_a_panel_of_its_own(
     """The row "More series" draws what no other panel reads, by all its labels."""
     monkeypatch.syspath_prepend(root / "deploy" / "grafana")
     build = importlib.import_module("build")
+    new = type(next(iter(build.ALL_SERIES)))(*fields)
     boards = {
         path.stem: json.loads(text)
         for path, text in build.rendered([*build.ALL_SERIES, new]).items()
@@ -236,7 +230,9 @@ def test_a_new_series_is_on_a_board_without_a_panel_of_its_own(
     assert read in expression.text
     assert panel["description"] == new.help
     assert panel["fieldConfig"]["defaults"]["unit"] == unit
-    assert _unknown([expression], _known((new,))) == []
+    assert (
+        _unknown([expression], _known([Series(new.name, new.kind, new.labels)])) == []
+    )
     labels = set().union(*(found.labels for found in expression.selectors()))
     assert labels >= {*new.labels, "job", "instance"}
     assert ('gen_ai_request_model=~"$model"' in expression.text) == (

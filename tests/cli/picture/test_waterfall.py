@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import io
 from typing import TYPE_CHECKING
+from unicodedata import east_asian_width
 
 import pytest
 from opentelemetry.sdk.trace import TracerProvider
@@ -13,7 +14,6 @@ from opentelemetry.trace import (
     set_span_in_context,
 )
 
-from otel_callbacks.cli._common import cells
 from otel_callbacks.cli.picture import waterfall
 from otel_callbacks.cli.picture.timeline import Row, Timeline, duration
 from otel_callbacks.cli.picture.waterfall import WaterfallExporter, draw, legend, lines
@@ -87,12 +87,17 @@ def test_a_narrow_terminal_drops_bars_and_keeps_numbers() -> None:
     ]
 
 
+def _cells(text: str) -> int:
+    """Return the width of a text in terminal columns."""
+    return sum(2 if east_asian_width(one) in "WF" else 1 for one in text)
+
+
 @pytest.mark.parametrize("width", [40, 50, 80, 120])
 def test_no_line_is_wider_than_the_terminal(width: int) -> None:
     """Wide characters take two cells, and names are cut."""
     long = _SHOP._replace(rows=(*_SHOP.rows, _row("玫瑰" * 30, 0, 2)))
     drawn = ["".join(t for t, _ in line) for line in lines([long, _SHOP], width)]
-    assert max(map(cells, drawn)) <= width
+    assert max(map(_cells, drawn)) <= width
     assert sum("█" in line for line in drawn) == (5 if width >= 70 else 0)
     assert sum("$0.000120" in line for line in drawn) == 2
 

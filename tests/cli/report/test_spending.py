@@ -7,7 +7,7 @@ from prometheus_client import CollectorRegistry, Gauge
 from prometheus_client.samples import Sample
 from report_servers import answering, serving, spend_of_a_day
 
-from otel_callbacks._setting_values import SettingError
+from otel_callbacks import SettingError
 from otel_callbacks.cli._common import Refusal
 from otel_callbacks.cli.report.spending import (
     matchers,

@@ -32,7 +32,7 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.trace import SpanKind, Status, StatusCode, set_span_in_context
 from waiting import WAIT_S
 
-from otel_callbacks._setting_values import SettingError
+from otel_callbacks import SettingError
 from otel_callbacks.cli.watch import receiver as watch_receiver
 from otel_callbacks.cli.watch.receiver import Receiver
 from otel_callbacks.cli.watch.store import Store
