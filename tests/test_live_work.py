@@ -214,9 +214,15 @@ def test_a_start_that_fails_is_made_all_the_same(
 
 @pytest.mark.parametrize("error", [MemoryError, RecursionError, ValueError])
 @pytest.mark.parametrize(
-    ("owner", "name"), [(Limits, "exceeded"), (SpanSink, "started")]
+    ("owner", "name"),
+    [
+        (lifecycle, "prompt_estimate"),
+        (RunTable, "start"),
+        (Limits, "exceeded"),
+        (SpanSink, "started"),
+    ],
 )
-def test_a_limit_stands_where_its_check_or_its_span_fails(
+def test_a_limit_stands_where_a_part_of_the_start_fails(
     monkeypatch: pytest.MonkeyPatch, error: type[BaseException], owner: Any, name: str
 ) -> None:
     """The limit is checked again, and its refusal reaches the app."""

@@ -206,7 +206,7 @@ class Lifecycle:
                 self._table.finish_late(run_id, response or _UNREAD)
             else:
                 if run.account is not None:
-                    response = _with_seen(run, response, payload)
+                    response = _with_seen(response, payload)
                 hit = response is not None and response.cache_hit
                 outcome: Outcome = CACHE_HIT if hit else OK
                 if self._capture is None:
@@ -263,7 +263,8 @@ class Lifecycle:
                     failed = _UNREAD_FAILURE
                 if failed is None:
                     response = interruption(error)
-                response = _with_seen(run, response, partial)
+                if run.account is not None:
+                    response = _with_seen(response, partial)
                 outcome = failed.outcome if failed else OK
                 captured = self._captured(run, partial, error)
                 self._table.finish(run, outcome, response, failed, captured.content)
@@ -351,9 +352,9 @@ def _ids_among(attributes: Attributes) -> dict[str, AttributeValue]:
     return {name: attributes[name] for name in semconv.IDS if name in attributes}
 
 
-def _with_seen(run: Run, response: Response | None, payload: Any) -> Response | None:
-    """Add an estimate of the output, if an account is in use and usage is missing."""
-    if response is None or run.account is None or not response.usage_expected:
+def _with_seen(response: Response | None, payload: Any) -> Response | None:
+    """Add an estimate of the output if usage is missing, for the accounts."""
+    if response is None or not response.usage_expected:
         return response
     if response.usage is not None and response.usage.output_tokens is not None:
         return response

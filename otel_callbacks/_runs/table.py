@@ -253,7 +253,7 @@ class RunTable:
         return [
             run
             for run, thread, began in list(self._ending.values())
-            if run.is_interrupted or thread == here or began < long_ago
+            if thread == here or began < long_ago
         ]
 
     def is_lost(self, run_id: object) -> bool:
@@ -265,7 +265,8 @@ class RunTable:
         run = self._lost.recall(run_key(run_id))
         if run is not None and run.outcome is not None:
             cost = self._price(run.request, response, run.start_ns)
-            end = End(run.outcome, 0, response, late=True, cost=cost.usd)
+            lost_ns = run.end_ns(run.tick)
+            end = End(run.outcome, lost_ns, response, late=True, cost=cost.usd)
             end = end._replace(is_partly_priced=cost.is_partial)
             run.outcome = None  # once
             # Not by the run's own counter: another thread may still end it as lost.
@@ -365,8 +366,6 @@ class RunTable:
     def _newest(self, key: int, *, is_call: bool | None = None) -> Run | None:
         """Return the open run with an id, the newest if several share it."""
         newest = self._open.get(key)
-        if not self._sharing:
-            return newest
         for other in self._sharing.get(key, ()):
             run = self._open.get(other)
             if run is not None and (

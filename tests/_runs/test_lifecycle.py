@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from uuid import UUID, uuid4
 
 import pytest
-from langchain_core.messages import AIMessage, ToolMessage
+from langchain_core.messages import AIMessage, HumanMessage, ToolMessage
 from langchain_core.outputs import ChatGeneration, LLMResult
 
 from otel_callbacks._diagnostics import Diagnostics
@@ -23,6 +23,7 @@ from otel_callbacks._runs.table import RunTable
 from otel_callbacks._spend.accounts import use_account
 from otel_callbacks._spend.budgets import BudgetExceeded
 from otel_callbacks.settings import Settings
+from otel_callbacks.testing import capture
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -121,6 +122,7 @@ def test_a_config_that_cannot_be_read_costs_no_span(
     monkeypatch.setattr(lifecycle_module, "configured", unreadable)
     run = life.start(uuid4())
     assert run.request is READ
+    assert life.diagnostics.counts() == {"request": 1}
     assert len(logged.records) == 1
 
 
@@ -159,6 +161,31 @@ def test_start_and_end(life: Life) -> None:
     assert end.response is not None
     assert end.response.usage == Usage(3, 4)
     assert life.diagnostics.counts() == {}
+
+
+@pytest.mark.parametrize("inputs", [[], (), "", 7, ["?"], {"a": "?"}], ids=repr)
+def test_a_call_whose_input_is_no_list_of_prompts(inputs: Any) -> None:
+    """Whatever a caller passes: the call is one span, and nothing raises."""
+    with capture(Settings(strict=True)) as telemetry:
+        run_id = uuid4()
+        for _ in range(2):  # by two handlers
+            telemetry.handler.on_chat_model_start({}, inputs, run_id=run_id)
+        for _ in range(2):
+            telemetry.handler.on_llm_end(answer(), run_id=run_id)
+        assert [span["name"] for span in telemetry.spans] == ["chat"]
+
+
+def test_a_call_has_the_first_of_several_inputs() -> None:
+    """LangChain reports each prompt of a batch as a call of its own."""
+    with capture(Settings(strict=True, capture_content="SPAN_ONLY")) as telemetry:
+        inputs: Any = [[HumanMessage("roses")], [HumanMessage("lilies")]]
+        run_id = uuid4()
+        telemetry.handler.on_chat_model_start({}, inputs, run_id=run_id)
+        telemetry.handler.on_llm_end(answer(), run_id=run_id)
+        (span,) = telemetry.spans
+        captured = span["attributes"]["gen_ai.input.messages"]
+        assert "roses" in captured
+        assert "lilies" not in captured
 
 
 def test_end_without_a_reader(life: Life) -> None:

@@ -97,6 +97,30 @@ async def test_one_of_several_is_cancelled(telemetry: Capture) -> None:
     assert sorted(map(str, outcomes)) == ["None", "None", "None", "cancelled"]
 
 
+async def test_the_second_of_two_runs_is_reported_twice(telemetry: Capture) -> None:
+    """Its second report is no third run, though the first run has ended before it."""
+    handler: Any = telemetry.handler
+    shared, go = uuid4(), asyncio.Event()
+
+    async def call() -> None:
+        asked = [["?"]]
+        handler.on_chat_model_start({}, asked, run_id=shared)
+        await go.wait()
+        handler.on_chat_model_start({}, asked, run_id=shared)
+        for _ in range(2):
+            handler.on_llm_end(None, run_id=shared)
+
+    handler.on_chain_start({}, "a", run_id=shared, name="shop")
+    task = asyncio.create_task(call())
+    await asyncio.sleep(0)
+    handler.on_chain_end("b", run_id=shared)
+    go.set()
+    await task
+    assert [span["name"] for span in telemetry.spans] == ["shop", "chat"]
+    assert {span["status"] for span in telemetry.spans} == {"UNSET"}
+    assert telemetry.value(TROUBLE) == 0
+
+
 def test_an_id_that_is_used_again_is_no_shared_one(telemetry: Capture) -> None:
     """What was left behind under it is over."""
     handler = telemetry.handler

@@ -32,6 +32,7 @@ from prometheus_client import CollectorRegistry
 from waiting import WAIT_S, wait_until
 
 from otel_callbacks import OTelCallbackHandler, track_usage
+from otel_callbacks._background import background
 from otel_callbacks._diagnostics import Diagnostics
 from otel_callbacks._records import Request
 from otel_callbacks._runs.table import RunTable
@@ -177,6 +178,14 @@ def test_a_run_is_a_span_with_its_times_and_its_parent(runs: Runs) -> None:
     assert runs.value(LOST) == runs.value(ERRORS) == 0
 
 
+def test_runs_without_a_parent_are_roots(runs: Runs) -> None:
+    """As two requests that one thread handles in turns."""
+    first, second = runs.step("first"), runs.step("second")
+    runs.end(first)
+    runs.end(second)
+    assert runs.telemetry.tree() == "first\nsecond"
+
+
 def test_a_run_whose_id_is_gone_ends(runs: Runs) -> None:
     """Only a weak reference to the id is kept."""
     runs.step()
@@ -207,6 +216,26 @@ def test_a_processor_that_fails_costs_its_spans(
     assert 1 <= len(caplog.records) <= 2
     assert "roses" not in caplog.text
     assert not any(record.exc_info for record in caplog.records)
+
+
+def test_an_account_without_memory_costs_no_span(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """After a second try in the thread the end goes on without it."""
+    tries: list[object] = []
+
+    def fail(*_: object) -> None:
+        tries.append(None)
+        raise MemoryError
+
+    monkeypatch.setattr(LedgerSink, "ended", fail)
+    with with_settings() as runs:
+        runs.answer(runs.call())
+        assert runs.ends() == [("chat", "", "")]
+        runs.handler.close()
+        assert len(tries) == 2
+        assert runs.value(ERRORS, where="ledger") == 1
+        assert runs.value(OPERATIONS, outcome="ok") == runs.value(OPERATIONS) == 1
 
 
 def test_a_processor_that_fails_raises_when_strict() -> None:
@@ -308,6 +337,28 @@ def test_a_start_with_the_id_of_an_open_run_replaces_it(
     assert runs.value(LOST, reason="replaced") == 2
 
 
+async def test_two_reports_of_a_start_in_one_task_are_one_run(runs: Runs) -> None:
+    """As of two handlers on an async model."""
+    run_id = runs.step()
+    runs.handler.on_chain_start({}, runs.payloads[-1], run_id=run_id, name="step")
+    assert runs.value(OPEN) == 1
+    runs.end(run_id)
+    runs.end(run_id)
+    assert runs.ends() == [("step", "", "")]
+    assert runs.value(ERRORS) == 0
+
+
+async def test_a_thread_may_use_the_id_of_a_run_in_a_task(runs: Runs) -> None:
+    """Both stay open, as each may go on."""
+    run_id = runs.step("in the task")
+    await asyncio.to_thread(runs.step, "in a thread", run_id=run_id)
+    assert runs.value(OPEN) == 2
+    runs.end(run_id)
+    runs.end(run_id)
+    assert sorted(runs.ends()) == [("in a thread", "", ""), ("in the task", "", "")]
+    assert runs.value(ERRORS) == 0
+
+
 @pytest.mark.parametrize("first", [0, 1], ids=["up", "down"])
 def test_the_same_id_with_another_input_is_another_run(runs: Runs, first: int) -> None:
     """Wherever in memory the input is."""
@@ -333,6 +384,19 @@ def test_late_tokens_of_a_lost_run_are_counted_once() -> None:
         runs.answer(uuid4())
         assert runs.value(TOKENS) == 5
         assert runs.value(ERRORS, where="end_without_start") == 1
+
+
+def test_a_lost_run_is_forgotten_with_its_id() -> None:
+    """A later end with an equal id is one without a start."""
+    with with_settings(run_limit=1) as runs:
+        ids = [runs.call() for _ in range(3)]
+        same = UUID(int=ids[0].int)
+        del ids[0]
+        runs.answer(same)
+        assert runs.value(TOKENS) == 0
+        assert runs.value(ERRORS, where="end_without_start") == 1
+        runs.answer(ids[0])
+        assert runs.value(TOKENS) == 5
 
 
 def test_a_late_end_during_the_loss_counts_once() -> None:
@@ -375,6 +439,7 @@ class BlockingLogs:
 
     def __init__(self) -> None:
         self.events: list[object] = []
+        self.at_first: Callable[[], object] = lambda: None
         self.reached, self.release = threading.Event(), threading.Event()
 
     def get_logger(self, *_: object, **__: object) -> Any:
@@ -385,6 +450,7 @@ class BlockingLogs:
         """Keep the event, and wait."""
         self.events.append(event)
         if len(self.events) == 1:
+            self.at_first()
             self.reached.set()
             assert self.release.wait(WAIT_S)
 
@@ -392,13 +458,14 @@ class BlockingLogs:
 class InterruptedId:
     """An id of the app's that is interrupted when it is read first."""
 
+    key = UUID(int=7)
     is_read = False
 
     @property
     def int(self) -> object:
         """Be interrupted once."""
         if self.is_read:
-            return 7
+            return self.key.int
         self.is_read = True
         raise KeyboardInterrupt
 
@@ -420,7 +487,7 @@ def test_an_end_that_goes_on_in_another_thread_is_left_to_it(
             run_time_limit=0.2 if finisher == "thread" else 3600.0,
         ),
     )
-    run_id = uuid4()
+    run_id = InterruptedId.key
     handler.on_chat_model_start({}, [["?"]], run_id=run_id)
     ending = threading.Thread(
         target=handler.on_llm_end,
@@ -445,6 +512,54 @@ def test_an_end_that_goes_on_in_another_thread_is_left_to_it(
     assert hooked.ended == ["chat"]
     found = [s for family in registry.collect() for s in family.samples]
     assert sum(one.value for one in found if one.name == OPERATIONS) == 1
+
+
+def test_no_other_thread_repeats_an_end() -> None:
+    """Neither an interrupt there nor ``close`` takes what this thread is still at."""
+    logs, registry = BlockingLogs(), CollectorRegistry()
+    logs.release.set()
+    handler: Any = OTelCallbackHandler(
+        tracer_provider=TracerProvider(shutdown_on_exit=False),
+        logger_provider=logs,  # type: ignore[arg-type]
+        registry=registry,
+        settings=Settings(capture_content="EVENT_ONLY"),
+    )
+
+    def interrupt() -> None:
+        with contextlib.suppress(KeyboardInterrupt):
+            handler.on_chain_end(None, run_id=InterruptedId())
+        handler.close()
+
+    def disturb() -> None:
+        worker = threading.Thread(target=interrupt)
+        worker.start()
+        worker.join(WAIT_S)
+
+    logs.at_first = disturb
+    handler.on_chat_model_start({}, [["?"]], run_id=InterruptedId.key)
+    handler.on_llm_end(None, run_id=InterruptedId.key)
+    assert len(logs.events) == 1
+    assert registry.get_sample_value(OPEN) == 0
+
+
+def test_an_event_is_emitted_once_though_its_span_is_tried_again() -> None:
+    """A processor may be without memory at first."""
+    logs, hooked = BlockingLogs(), Hooked()
+    logs.release.set()
+    hooked.at_end = at_once(MemoryError)
+    spans = TracerProvider(shutdown_on_exit=False)
+    spans.add_span_processor(hooked)
+    handler: Any = OTelCallbackHandler(
+        tracer_provider=spans,
+        logger_provider=logs,  # type: ignore[arg-type]
+        registry=CollectorRegistry(),
+        settings=Settings(capture_content="EVENT_ONLY"),
+    )
+    handler.on_chat_model_start({}, [["?"]], run_id=InterruptedId.key)
+    handler.on_llm_end(None, run_id=InterruptedId.key)
+    handler.close()
+    assert hooked.ended == ["chat"]
+    assert len(logs.events) == 1
 
 
 @pytest.mark.parametrize("other", ["end", "close"])
@@ -486,6 +601,18 @@ def test_the_oldest_run_gives_way_to_the_newest() -> None:
         assert runs.ends() == [
             ("run 0", "abandoned", "size_limit"),
             ("run 1", "abandoned", "size_limit"),
+        ]
+
+
+def test_a_run_whose_children_have_ended_gives_way() -> None:
+    """Only runs with open children are kept longer than younger ones."""
+    with with_settings(run_limit=2) as runs:
+        root = runs.step("root")
+        for _ in range(3):
+            runs.answer(runs.call(root))
+        _kept = [runs.step(f"run {number}") for number in range(2)]
+        assert [one for one in runs.ends() if one[2]] == [
+            ("root", "abandoned", "size_limit")
         ]
 
 
@@ -544,6 +671,28 @@ def test_an_end_that_is_interrupted_is_finished(
     assert runs.value(TOKENS) == 5
 
 
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+@pytest.mark.parametrize("error", [KeyboardInterrupt, MemoryError, RecursionError])
+def test_an_end_that_is_interrupted_at_any_line_counts_once(
+    runs: Runs, error: type[BaseException]
+) -> None:
+    """It is one span and one operation; its tokens count if the answer was read."""
+    line, reached = 0, True
+    while reached:
+        run_id = runs.call()
+        reached = interrupted_at(
+            line := line + 1, error(), functools.partial(runs.answer, run_id)
+        )
+        background.drain()
+        if runs.value(OPEN):  # it was interrupted before the table was asked
+            runs.answer(run_id)
+        ended = runs.value(OPERATIONS, outcome="ok")
+        assert runs.value(TOKENS) == 5 * ended
+        assert runs.value(OPERATIONS) == len(runs.hooked.ended) == line
+        assert runs.value(OPEN) == 0
+    assert ended > line * 0.5
+
+
 @pytest.mark.parametrize("error", [KeyboardInterrupt, SystemExit])
 def test_a_start_that_is_interrupted_is_withdrawn(
     runs: Runs, error: type[BaseException]
@@ -589,6 +738,15 @@ def test_a_start_without_memory_has_its_span(
     runs.answer(run_id)
     assert runs.value(OPERATIONS, outcome="ok") == runs.value(OPERATIONS) == 1
     assert "chat" in [span["name"] for span in runs.telemetry.spans]
+
+
+def test_a_start_without_memory_whose_id_is_gone_is_lost(runs: Runs) -> None:
+    """It ends at once, as any other run."""
+    runs.hooked.at_start = at_once(MemoryError)
+    runs.step()
+    gc.collect()
+    assert runs.value(LOST, reason="forgotten") == 1
+    assert runs.value(OPEN) == 0
 
 
 def test_a_start_that_hangs_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
