@@ -131,6 +131,25 @@ def test_a_prompt_without_an_estimate_is_one_token(
     assert account.reserved == Amounts(21, 21 * A_TOKEN, 1)
 
 
+def test_a_text_completion_reserves_its_answer_too(
+    sink: LedgerSink, account: Account
+) -> None:
+    """As a chat does."""
+    most = {"gen_ai.request.max_tokens": 20}
+    sink.started(run_of(attributes=most, operation="text_completion"))
+    assert account.reserved == Amounts(30, 30 * A_TOKEN, 1)
+
+
+def test_a_call_has_one_answer_at_least(sink: LedgerSink, account: Account) -> None:
+    """Whatever numbers of choices it asks for."""
+    run = run_of(
+        attributes={"gen_ai.request.max_tokens": 20, "gen_ai.request.choice.count": 0}
+    )
+    run.expected = Estimate(10, answers=0)
+    sink.started(run)
+    assert account.reserved == Amounts(30, 30 * A_TOKEN, 1)
+
+
 def test_embeddings_have_no_answer(sink: LedgerSink, account: Account) -> None:
     """Only their texts are reserved."""
     sink.started(run_of(operation="embeddings"))
@@ -222,9 +241,11 @@ def test_a_run_of_two_pipelines_is_on_an_account_once(
     sink.started(third)
     assert charge_of(first) is charge_of(second) is charge_of(third)
     assert charge_of(first).owner is second
-    for run, teller in ((first, bare), (third, sink), (second, sink)):
-        teller.ended(run, End("ok", run.start_ns, Response(usage=Usage(7, 3))))
-    assert account.read()[0].calls == 1
+    for spent, (run, teller) in enumerate(
+        ((first, bare), (third, sink), (second, sink))
+    ):
+        teller.ended(run, End("ok", run.start_ns, Response(usage=Usage(7, spent))))
+    assert [call.usage for call in account.read()[3]] == [Usage(7, 2)]
     assert account.reserved == NOTHING
 
 
@@ -308,6 +329,26 @@ def test_refusals_are_counted(telemetry: Capture) -> None:
     assert telemetry.span("chat fake-model")["status"] == "ERROR"
 
 
+def test_a_refusal_without_memory_is_no_call(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It reaches the app, and the call that was not made is on no account."""
+    errors = [MemoryError]
+
+    class Full(dict[int, Charge]):
+        """The open charges, from which one cannot be removed at first."""
+
+        def pop(self, *args: Any) -> Any:
+            if errors:
+                raise errors.pop()
+            return super().pop(*args)
+
+    monkeypatch.setattr(ledger, "_charges", Full())
+    with capture(Settings()) as telemetry, track_usage(max_tokens=1) as usage:
+        with pytest.raises(BudgetExceeded):
+            FakeChatModel(callbacks=[telemetry.handler]).invoke("Roses?")
+        assert not errors
+        assert (usage.call_count, usage.refused) == (0, 1)
+
+
 def test_a_cost_budget_logs_models_without_a_price(
     account: Account, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -352,6 +393,20 @@ def test_tokens_that_come_late_take_the_place_of_what_was_assumed(
         *(0, 0, 0),
     )
     assert (totals.total_tokens, totals.cost) == (10, 10 * A_TOKEN)
+
+
+def test_late_tokens_of_an_unpriced_call_cost_nothing(
+    sink: LedgerSink, account: Account
+) -> None:
+    """Neither what was assumed of it nor what it used has a price."""
+    run = run_of(model="unknown")
+    sink.started(run)
+    sink.ended(run, End("abandoned", run.start_ns))
+    late = Response(usage=Usage(7, 3))
+    sink.ended(run, End("abandoned", run.start_ns, late, late=True))
+    totals = account.read()[0]
+    assert (totals.total_tokens, totals.assumed_tokens) == (10, 0)
+    assert (totals.cost_usd, float(totals.assumed_cost)) == (0, 0)
 
 
 @pytest.mark.parametrize(("on_unpriced", "lines"), [("allow", 0), ("count", 1)])
@@ -429,6 +484,7 @@ SENT = NOT_SENT._replace(was_sent=True)
     ("operation", "outcome", "response", "failure", "chunks", "tokens"),
     [
         ("chat", "ok", Response(usage=Usage(7, 3)), None, 0, 0),
+        ("chat", "ok", Response(usage=Usage(7, 3)), None, 3, 0),
         ("chat", "ok", Response(usage=Usage(None, 3)), None, 0, 10),
         ("text_completion", "ok", Response(usage=Usage(7), seen_tokens=3), None, 0, 3),
         ("chat", "ok", Response(), None, 0, 10),
