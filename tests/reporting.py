@@ -65,12 +65,13 @@ class Reporter:
         *,
         error: BaseException | None = None,
         params: Any = None,
+        serialized: Any = None,
         **more: Any,
     ) -> Span:
         """Report a chat model's call, and return its span."""
         run_id = uuid4()
         self.handler.on_chat_model_start(
-            {}, [messages], run_id=run_id, invocation_params=params, **more
+            serialized, [messages], run_id=run_id, invocation_params=params, **more
         )
         return self._end_call(run_id, result, error)
 
@@ -117,10 +118,12 @@ class Reporter:
         self.handler.on_tool_end(output, run_id=run_id)
         return self._last()
 
-    def retrieval(self, documents: Any = (), query: Any = "", **more: Any) -> Span:
+    def retrieval(
+        self, documents: Any = (), query: Any = "", serialized: Any = None, **more: Any
+    ) -> Span:
         """Report a retriever's run, and return its span."""
         run_id = uuid4()
-        self.handler.on_retriever_start({}, query, run_id=run_id, **more)
+        self.handler.on_retriever_start(serialized, query, run_id=run_id, **more)
         self.handler.on_retriever_end(documents, run_id=run_id)
         return self._last()
 

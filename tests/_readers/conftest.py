@@ -84,3 +84,16 @@ def read(reporter: Reporter) -> Callable[..., dict[str, Any]]:
         return attributes
 
     return report
+
+
+@pytest.fixture
+def request_of(reporter: Reporter) -> Callable[..., dict[str, Any]]:
+    """Return what reports a call with parameters, and returns its span's attributes."""
+
+    def report(params: Any = None, **more: Any) -> dict[str, Any]:
+        attributes: dict[str, Any] = reporter.call([], params=params, **more)[
+            "attributes"
+        ]
+        return attributes
+
+    return report

@@ -2,27 +2,64 @@
 
 from __future__ import annotations
 
+import tomllib
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from langchain_openai import ChatOpenAI
 from pydantic import SecretStr
 
-from otel_callbacks._readers import provider as providers
-from otel_callbacks._readers import provider as servers
-from otel_callbacks._readers.provider import (
-    api_of,
-    asks_for_responses,
-    class_name,
-    constructor_arguments,
-    provider_name,
-    server_of,
-)
+import otel_callbacks
+from otel_callbacks.testing import Reply
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
+
+    from langchain_openai import ChatOpenAI
+    from reporting import Reporter
+
+    from otel_callbacks.testing import Capture, FakeOpenAI
+
+    Attributes = Callable[..., dict[str, Any]]
+
+PROVIDERS: Final = tomllib.loads(
+    (Path(otel_callbacks.__file__).parent / "_readers" / "provider.toml").read_text(
+        "utf-8"
+    )
+)
+
+
+@pytest.fixture
+def provider_of(request_of: Attributes) -> Callable[..., str]:
+    """Return what reports a call, and returns the provider on its span."""
+
+    def report(ls_provider: object, kind: object = None, class_: str = "") -> str:
+        attributes = request_of(
+            {"_type": kind},
+            metadata={"ls_provider": ls_provider},
+            serialized={"id": ["langchain", class_]},
+        )
+        return str(attributes.get("gen_ai.provider.name", ""))
+
+    return report
+
+
+@pytest.fixture
+def server_of(request_of: Attributes) -> Callable[..., tuple[str, int]]:
+    """Return what reports a provider's call, and returns the server on its span."""
+
+    def report(provider: str, arguments: object) -> tuple[str, int]:
+        attributes = request_of(
+            metadata={"ls_provider": provider},
+            serialized={"type": "constructor", "kwargs": arguments},
+        )
+        address = attributes.get("server.address", "")
+        return address, attributes.get("server.port", 0)
+
+    return report
+
 
 CONVENTION: Final = {
     "anthropic",
@@ -63,10 +100,10 @@ CONVENTION: Final = {
     ],
 )
 def test_langchains_name_becomes_the_conventions(
-    ls_provider: str, expected: str
+    ls_provider: str, expected: str, provider_of: Any
 ) -> None:
     """Names that the conventions do not list pass through."""
-    assert provider_name(ls_provider, None, "") == expected
+    assert provider_of(ls_provider) == expected
 
 
 @pytest.mark.parametrize(
@@ -82,21 +119,21 @@ def test_langchains_name_becomes_the_conventions(
     ],
 )
 def test_type_and_class_decide_without_ls_provider(
-    kind: object, class_: str, expected: str
+    kind: object, class_: str, expected: str, provider_of: Any
 ) -> None:
     """``generate`` of a text model passes no provider; nothing is made up."""
-    assert provider_name(None, kind, class_) == expected
+    assert provider_of(None, kind, class_) == expected
 
 
 @pytest.mark.parametrize("ls_provider", [None, "", 3, True, ["openai"], {"a": 1}])
-def test_an_odd_name_is_no_name(ls_provider: object) -> None:
+def test_an_odd_name_is_no_name(ls_provider: object, provider_of: Any) -> None:
     """Wrong types count as no name."""
-    assert provider_name(ls_provider, None, "") == ""
+    assert provider_of(ls_provider) == ""
 
 
 def test_tables_hold_the_conventions_names() -> None:
     """Each provider of the registry that LangChain has is in the table."""
-    assert providers._PROVIDERS.keys() >= CONVENTION
+    assert PROVIDERS.keys() >= CONVENTION
 
 
 @pytest.mark.parametrize(
@@ -112,9 +149,12 @@ def test_tables_hold_the_conventions_names() -> None:
         ("x", ""),
     ],
 )
-def test_class_name_is_the_end_of_the_path(serialized: object, expected: str) -> None:
+def test_class_name_is_the_end_of_the_path(
+    serialized: object, expected: str, reporter: Reporter
+) -> None:
     """Any other value is no class."""
-    assert class_name(serialized) == expected
+    span = reporter.retrieval(serialized=serialized)
+    assert span["name"] == f"retrieval {expected}".strip()
 
 
 CHAT = "chat_completions"
@@ -146,10 +186,19 @@ RESPONSES = "responses"
     ],
 )
 def test_constructor_arguments_select_api(
-    kind: object, arguments: dict[object, object], expected: tuple[str, bool]
+    kind: object,
+    arguments: dict[object, object],
+    expected: tuple[str, bool],
+    request_of: Attributes,
 ) -> None:
     """If it depends on langchain-openai's version, the API is empty."""
-    assert api_of(kind, arguments) == expected
+    api, chosen_by_call = expected
+    for params, found in (
+        ({"_type": kind}, api),
+        ({"_type": kind, "truncation": "auto"}, RESPONSES if chosen_by_call else api),
+    ):
+        attributes = request_of(params, serialized={"kwargs": arguments})
+        assert attributes.get("openai.api.type", "") == found
 
 
 @pytest.mark.parametrize(
@@ -165,10 +214,14 @@ def test_constructor_arguments_select_api(
     ],
 )
 def test_parameters_of_call_can_require_responses(
-    params: dict[object, object], *, expected: bool
+    params: dict[str, object], *, expected: bool, request_of: Attributes
 ) -> None:
     """OpenAI's own tools and some parameters exist in that API only."""
-    assert asks_for_responses(params) is expected
+    attributes = request_of(
+        {"_type": "openai-chat", **params},
+        serialized={"kwargs": {"model_name": "gpt-4o-mini"}},
+    )
+    assert (attributes["openai.api.type"] == RESPONSES) is expected
 
 
 @pytest.mark.parametrize(
@@ -176,7 +229,7 @@ def test_parameters_of_call_can_require_responses(
     [
         ({}, {}),
         ({"use_responses_api": True}, {}),
-        ({"use_responses_api": False}, {"reasoning": {"effort": "low"}}),
+        ({"use_responses_api": False}, {"user": "rosa"}),
         ({"reasoning": {"effort": "low"}}, {}),
         ({"truncation": "auto"}, {}),
         ({"include": ["reasoning.encrypted_content"]}, {}),
@@ -187,22 +240,25 @@ def test_parameters_of_call_can_require_responses(
     ],
 )
 def test_api_matches_langchain_openai(
-    options: dict[str, Any], call: dict[str, Any]
+    options: dict[str, Any],
+    call: dict[str, Any],
+    chat: Callable[..., ChatOpenAI],
+    server: FakeOpenAI,
+    telemetry: Capture,
 ) -> None:
-    """Its own decision, read from the model, is the same."""
-    model = ChatOpenAI(model="gpt-4o-mini", api_key="none", **options)
-    params = model._get_invocation_params(**call)
-    api = api_of(params["_type"], model.to_json()["kwargs"])  # type: ignore[typeddict-item]
-    later = api.chosen_by_call and asks_for_responses(params)
-    decided = model._use_responses_api({**model._default_params, **call})
-    assert (RESPONSES if later else api.type) == (RESPONSES if decided else CHAT)
+    """The span names the API that langchain-openai calls."""
+    server.script(Reply("Tulips."))
+    chat(**options).invoke("Roses?", **call)
+    (asked,) = server.requests
+    called = RESPONSES if asked.path.endswith("/responses") else CHAT
+    assert telemetry.spans[0]["attributes"]["openai.api.type"] == called
 
 
 @pytest.fixture(autouse=True)
 def no_variables(monkeypatch: pytest.MonkeyPatch) -> None:
     """Remove the developer's own variables."""
-    for server in servers._SERVERS.values():
-        for variable in server.variables:
+    for facts in PROVIDERS.values():
+        for variable in facts.get("variables", ()):
             monkeypatch.delenv(variable, raising=False)
     for variable in ("AWS_REGION", "AWS_DEFAULT_REGION"):
         monkeypatch.delenv(variable, raising=False)
@@ -225,7 +281,7 @@ def no_variables(monkeypatch: pytest.MonkeyPatch) -> None:
     ],
 )
 def test_the_default_is_the_providers_own_host(
-    provider: str, expected: tuple[str, int]
+    provider: str, expected: tuple[str, int], server_of: Any
 ) -> None:
     """A provider with several hosts has no default."""
     assert server_of(provider, {}) == expected
@@ -263,7 +319,10 @@ def test_the_default_is_the_providers_own_host(
     ],
 )
 def test_the_constructors_argument_comes_first(
-    provider: str, arguments: dict[object, object], expected: tuple[str, int]
+    provider: str,
+    arguments: dict[object, object],
+    expected: tuple[str, int],
+    server_of: Any,
 ) -> None:
     """An argument that is not set does not count."""
     assert server_of(provider, arguments) == expected
@@ -308,6 +367,7 @@ def test_the_providers_variable_comes_next(
     variable: str,
     value: str,
     expected: tuple[str, int],
+    server_of: Any,
 ) -> None:
     """Callbacks do not contain it, but the provider's client reads it."""
     monkeypatch.setenv(variable, value)
@@ -315,7 +375,7 @@ def test_the_providers_variable_comes_next(
 
 
 def test_langchains_variable_wins_over_the_clients(
-    monkeypatch: pytest.MonkeyPatch,
+    monkeypatch: pytest.MonkeyPatch, server_of: Any
 ) -> None:
     """langchain-openai reads OPENAI_API_BASE, and its client the other."""
     monkeypatch.setenv("OPENAI_API_BASE", "http://first/v1")
@@ -324,7 +384,7 @@ def test_langchains_variable_wins_over_the_clients(
 
 
 def test_a_variable_of_another_provider_does_not_count(
-    monkeypatch: pytest.MonkeyPatch,
+    monkeypatch: pytest.MonkeyPatch, server_of: Any
 ) -> None:
     """OPENAI_BASE_URL does not apply to Anthropic."""
     monkeypatch.setenv("OPENAI_BASE_URL", "http://vllm:8000/v1")
@@ -344,7 +404,9 @@ def test_a_variable_of_another_provider_does_not_count(
         ("http://花店.example/v1", ("花店.example", 80)),
     ],
 )
-def test_host_and_port_of_a_url(url: str, expected: tuple[str, int]) -> None:
+def test_host_and_port_of_a_url(
+    url: str, expected: tuple[str, int], server_of: Any
+) -> None:
     """User names and passwords are left out."""
     assert server_of("openai", {"base_url": url}) == expected
 
@@ -367,12 +429,14 @@ def test_host_and_port_of_a_url(url: str, expected: tuple[str, int]) -> None:
         True,
     ],
 )
-def test_an_address_that_cannot_be_read_is_unknown(value: object) -> None:
+def test_an_address_that_cannot_be_read_is_unknown(
+    value: object, server_of: Any
+) -> None:
     """An address is set, so the default host would be wrong."""
     assert server_of("openai", {"base_url": value}) == ("", 0)
 
 
-def test_a_lone_surrogate_in_a_host_is_replaced() -> None:
+def test_a_lone_surrogate_in_a_host_is_replaced(server_of: Any) -> None:
     """Otherwise the exporter would lose its batch."""
     assert server_of("openai", {"base_url": "http://a\ud800/"})[0].encode()
 
@@ -380,7 +444,10 @@ def test_a_lone_surrogate_in_a_host_is_replaced() -> None:
 @pytest.mark.parametrize(
     ("serialized", "expected"),
     [
-        ({"type": "constructor", "kwargs": {"base_url": "u"}}, {"base_url": "u"}),
+        (
+            {"type": "constructor", "kwargs": {"base_url": "http://u"}},
+            {"server.address": "u", "server.port": 80},
+        ),
         (
             {
                 "lc": 1,
@@ -388,7 +455,12 @@ def test_a_lone_surrogate_in_a_host_is_replaced() -> None:
                 "id": ["langchain_ollama", "chat_models", "ChatOllama"],
                 "repr": "ChatOllama(model='qwen3', base_url='http://gpu:11434')",
             },
-            {"model": "qwen3", "base_url": "http://gpu:11434"},
+            {
+                "gen_ai.provider.name": "ollama",
+                "gen_ai.request.model": "qwen3",
+                "server.address": "gpu",
+                "server.port": 11434,
+            },
         ),
         ({"type": "not_implemented", "id": ["x"]}, {}),
         ({"kwargs": ["x"]}, {}),
@@ -398,10 +470,12 @@ def test_a_lone_surrogate_in_a_host_is_replaced() -> None:
     ],
 )
 def test_arguments_come_from_the_serialized_model(
-    serialized: object, expected: dict[object, object]
+    serialized: object, expected: dict[str, object], request_of: Attributes
 ) -> None:
     """A class that LangChain cannot serialize still has its repr."""
-    assert constructor_arguments(serialized) == expected
+    attributes = request_of(serialized=serialized)
+    del attributes["gen_ai.operation.name"]
+    assert attributes == expected
 
 
 def _urls() -> Iterator[st.SearchStrategy[str]]:
@@ -410,10 +484,16 @@ def _urls() -> Iterator[st.SearchStrategy[str]]:
     yield st.from_regex(r"[a-z]{0,5}:?/{0,3}[^/]*@?\[?[0-9a-f:.]*\]?:[0-9a-z]*/?")
 
 
-@given(st.one_of(*_urls()), st.sampled_from(["openai", "ollama", "aws.bedrock", "x"]))
-def test_any_url_gives_an_address(url: str, provider: str) -> None:
+def test_any_url_gives_an_address(server_of: Any) -> None:
     """Host and port are both known or both unknown, and can be sent."""
-    address, port = server_of(provider, {"base_url": url})
-    assert address.encode() or address == ""
-    assert 0 <= port <= 65535
-    assert bool(address) == bool(port)
+
+    @given(
+        st.one_of(*_urls()), st.sampled_from(["openai", "ollama", "aws.bedrock", "x"])
+    )
+    def report(url: str, provider: str) -> None:
+        address, port = server_of(provider, {"base_url": url})
+        assert address.encode() or address == ""
+        assert 0 <= port <= 65535
+        assert bool(address) == bool(port)
+
+    report()
