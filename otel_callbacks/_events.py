@@ -9,17 +9,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from opentelemetry import trace
-from opentelemetry._logs import LogRecord, SeverityNumber
+from opentelemetry._logs import Logger, LogRecord, SeverityNumber
 from opentelemetry.context import Context
 
 from otel_callbacks import _semconv as semconv
-from otel_callbacks._records import ERROR
+from otel_callbacks._records import ERROR, Content, End
 from otel_callbacks._spans.sink import end_attributes, of_the_conventions
 
 if TYPE_CHECKING:
-    from opentelemetry._logs import Logger
-
-    from otel_callbacks._records import Content, End
     from otel_callbacks._spans.current import StandIn
 
 

@@ -13,7 +13,7 @@ import contextlib
 import functools
 import inspect
 import weakref
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Coroutine, Generator, Iterator
 from html import escape
 from typing import TYPE_CHECKING, Any, ParamSpec, Self, TypeVar
 from uuid import uuid4
@@ -24,7 +24,6 @@ from otel_callbacks._spend.accounts import Account, Call, Totals, use_account
 from otel_callbacks._spend.budgets import BudgetExceeded, limits
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Generator
     from contextvars import Token
     from decimal import Decimal
 

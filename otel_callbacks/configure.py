@@ -12,11 +12,11 @@ import time
 from contextlib import suppress
 from errno import EADDRNOTAVAIL, EAFNOSUPPORT
 from importlib import import_module
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from opentelemetry import trace
 from opentelemetry.sdk.trace import TracerProvider
-from prometheus_client import REGISTRY, start_http_server
+from prometheus_client import REGISTRY, CollectorRegistry, start_http_server
 
 from otel_callbacks._background import ForkSafeLock, background, call_after_fork
 from otel_callbacks._export.ends import LastCalls
@@ -29,10 +29,7 @@ from otel_callbacks.settings import Settings, check_sdk_variables
 if TYPE_CHECKING:
     import threading
     from collections.abc import Mapping
-    from typing import Any
     from wsgiref.simple_server import WSGIServer
-
-    from prometheus_client import CollectorRegistry
 
     from otel_callbacks._content.capture import Redact
 

@@ -12,7 +12,7 @@ import os
 from typing import TYPE_CHECKING, Any, Final
 
 from otel_callbacks import _setting_values as values
-from otel_callbacks._semconv import DEFAULT_REGISTRY, REGISTRIES
+from otel_callbacks._semconv import DEFAULT_REGISTRY, REGISTRIES, Registry
 from otel_callbacks._setting_values import (
     FLAG,
     SECONDS,
@@ -26,7 +26,6 @@ from otel_callbacks._setting_values import (
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
 
-    from otel_callbacks._semconv import Registry
 
 _BOUNDED: Final = 1_000_000
 _COUNT: Final = whole(1, 10_000_000)

@@ -13,6 +13,7 @@ from itertools import chain
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias
 
 from otel_callbacks import _semconv as semconv
+from otel_callbacks._content import tools
 from otel_callbacks._content.cutting import cut, has_shape
 from otel_callbacks._content.jsonable import Work, plain
 from otel_callbacks._content.messages import (
@@ -21,12 +22,6 @@ from otel_callbacks._content.messages import (
     messages_in,
     messages_out,
     output_messages,
-)
-from otel_callbacks._content.tools import (
-    documents,
-    tool_arguments,
-    tool_definitions,
-    tool_result,
 )
 from otel_callbacks._readers import values
 from otel_callbacks._readers.values import has_value, mapping, text
@@ -81,14 +76,14 @@ def _first(read: Callable[[object, Work], Any]) -> _Read:
 _READ_AT_START: Final[dict[str, tuple[str, _Read]]] = {
     semconv.INVOKE_AGENT: (semconv.INPUT_MESSAGES, _first(messages_in)),
     semconv.INVOKE_WORKFLOW: (semconv.INPUT_MESSAGES, _first(messages_in)),
-    semconv.EXECUTE_TOOL: (semconv.TOOL_CALL_ARGUMENTS, tool_arguments),
+    semconv.EXECUTE_TOOL: (semconv.TOOL_CALL_ARGUMENTS, tools.tool_arguments),
     semconv.RETRIEVAL: (semconv.RETRIEVAL_QUERY_TEXT, _first(plain)),
 }
 _READ_AT_END: Final[dict[str, tuple[str, _Read]]] = {
     semconv.INVOKE_AGENT: (semconv.OUTPUT_MESSAGES, _first(messages_out)),
     semconv.INVOKE_WORKFLOW: (semconv.OUTPUT_MESSAGES, _first(messages_out)),
-    semconv.EXECUTE_TOOL: (semconv.TOOL_CALL_RESULT, _first(tool_result)),
-    semconv.RETRIEVAL: (semconv.RETRIEVAL_DOCUMENTS, _first(documents)),
+    semconv.EXECUTE_TOOL: (semconv.TOOL_CALL_RESULT, _first(tools.tool_result)),
+    semconv.RETRIEVAL: (semconv.RETRIEVAL_DOCUMENTS, _first(tools.documents)),
 }
 _AGENT_CONTENT: Final = (semconv.SYSTEM_INSTRUCTIONS, semconv.TOOL_DEFINITIONS)
 
@@ -110,7 +105,7 @@ class Capture:
             read = (
                 (semconv.INPUT_MESSAGES, partial(_messages_in, apart=apart)),
                 (semconv.SYSTEM_INSTRUCTIONS, partial(_instructions, apart=apart)),
-                (semconv.TOOL_DEFINITIONS, tool_definitions),
+                (semconv.TOOL_DEFINITIONS, tools.tool_definitions),
             )
         elif request.operation in _READ_AT_START:
             read = (_READ_AT_START[request.operation],)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from itertools import chain
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
-from otel_callbacks._content.jsonable import plain
+from otel_callbacks._content.jsonable import Work, plain
 from otel_callbacks._content.parts import (
     Part,
     content_parts,
@@ -20,7 +20,6 @@ from otel_callbacks._readers.values import has_value, mapping, once, text
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from otel_callbacks._content.jsonable import Work
 
 _MESSAGES: Final = "messages"
 

@@ -11,14 +11,13 @@ from typing import TYPE_CHECKING, Any, Final
 
 from pydantic import BaseModel
 
-from otel_callbacks._content.jsonable import parsed, plain
+from otel_callbacks._content.jsonable import Work, parsed, plain
 from otel_callbacks._content.parts import content_parts
 from otel_callbacks._readers.values import fields, mapping, number, text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from otel_callbacks._content.jsonable import Work
 
 _SCORES: Final = ("score", "relevance_score", "similarity_score", "_score")
 _DOCUMENTS_AT_MOST: Final = 1_000

@@ -13,12 +13,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from otel_callbacks.testing import replies
-from otel_callbacks.testing.replies import Reply, Tokens
+from otel_callbacks.testing.replies import Received, Reply, Tokens
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from otel_callbacks.testing.replies import Received
 
 EVENT_STREAM: Final = "text/event-stream; charset=utf-8"
 _BROKEN: Final = b'data: {"id": "chatcmpl-\n\n'

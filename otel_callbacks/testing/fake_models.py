@@ -11,17 +11,10 @@ import time
 from abc import abstractmethod
 from typing import TYPE_CHECKING, Any
 
+from langchain_core import outputs
 from langchain_core.language_models import BaseChatModel, BaseLLM, LangSmithParams
 from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage, ToolCall
 from langchain_core.messages.ai import UsageMetadata  # noqa: TC002 -- pydantic reads it
-from langchain_core.outputs import (
-    ChatGeneration,
-    ChatGenerationChunk,
-    ChatResult,
-    Generation,
-    GenerationChunk,
-    LLMResult,
-)
 from pydantic import BaseModel, ConfigDict
 
 if TYPE_CHECKING:
@@ -131,19 +124,19 @@ class FakeChatModel(_Behaviour, BaseChatModel):
         """Return LangChain's name for this kind of model."""
         return "otel-callbacks-fake-chat"
 
-    def _result(self, asked: list[BaseMessage]) -> ChatResult:
+    def _result(self, asked: list[BaseMessage]) -> outputs.ChatResult:
         """Return the whole answer, or raise the error."""
         self._fail()
         message = AIMessage(
             self.answer, usage_metadata=self.usage, tool_calls=self.tool_calls
         )
-        return ChatResult(generations=[ChatGeneration(message=message)])
+        return outputs.ChatResult(generations=[outputs.ChatGeneration(message=message)])
 
-    def _chunk(self, piece: str, *, last: bool) -> ChatGenerationChunk:
+    def _chunk(self, piece: str, *, last: bool) -> outputs.ChatGenerationChunk:
         """Return one piece of a stream, the last one with the usage."""
         usage = self.usage if last else None
         message = AIMessageChunk(content=piece, usage_metadata=usage)
-        return ChatGenerationChunk(message=message)
+        return outputs.ChatGenerationChunk(message=message)
 
 
 class FakeTextModel(_Behaviour, BaseLLM):
@@ -165,7 +158,7 @@ class FakeTextModel(_Behaviour, BaseLLM):
         """Return LangChain's name for this kind of model."""
         return "otel-callbacks-fake-text"
 
-    def _result(self, asked: list[str]) -> LLMResult:
+    def _result(self, asked: list[str]) -> outputs.LLMResult:
         """Return an answer for each prompt, or raise the error."""
         self._fail()
         output: dict[str, Any] = {"model_name": self.model_name}
@@ -175,9 +168,9 @@ class FakeTextModel(_Behaviour, BaseLLM):
                 "completion_tokens": self.usage["output_tokens"],
                 "total_tokens": self.usage["total_tokens"],
             }
-        generations = [[Generation(text=self.answer)] for _ in asked]
-        return LLMResult(generations=generations, llm_output=output)
+        generations = [[outputs.Generation(text=self.answer)] for _ in asked]
+        return outputs.LLMResult(generations=generations, llm_output=output)
 
-    def _chunk(self, piece: str, *, last: bool) -> GenerationChunk:
+    def _chunk(self, piece: str, *, last: bool) -> outputs.GenerationChunk:
         """Return one piece of a stream, in which text models report no usage."""
-        return GenerationChunk(text=piece)
+        return outputs.GenerationChunk(text=piece)

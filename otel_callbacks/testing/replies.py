@@ -5,15 +5,12 @@ from __future__ import annotations
 import hashlib
 import math
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import KW_ONLY, astuple, dataclass, field
 from operator import add
-from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
+from typing import Any, Final, Literal, TypeAlias
 
 from otel_callbacks._data import data_beside
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
 
 Fault = Literal["", "hang", "drop", "cut", "broken_json"]
 """What goes wrong on the wire, after ``Reply.after_chunks`` pieces were sent.

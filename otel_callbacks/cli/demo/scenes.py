@@ -24,7 +24,7 @@ from openai import APIStatusError
 
 from otel_callbacks._data import data_beside
 from otel_callbacks.testing import FakeOpenAI, Reply, Tokens, ToolCall, answer_to
-from otel_callbacks.testing.replies import count_tokens
+from otel_callbacks.testing.replies import Answer, count_tokens
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable
@@ -34,7 +34,6 @@ if TYPE_CHECKING:
 
     from otel_callbacks.cli.picture.sums import Till
     from otel_callbacks.testing import Received
-    from otel_callbacks.testing.replies import Answer
 
 _TEXTS: Final = data_beside(__file__, "answers")
 INSTRUCTIONS: Final[str] = _TEXTS.pop("instructions")

@@ -16,14 +16,14 @@ from opentelemetry.instrumentation import httpx as httpx_instrumentation
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from prometheus_client import CollectorRegistry, make_asgi_app
-from starlette.responses import JSONResponse
+from starlette.responses import JSONResponse, Response
 from starlette.routing import Route, Router
 
-from otel_callbacks import SettingError, Settings, configure
+from otel_callbacks import ConfiguredHandler, SettingError, Settings, configure
 from otel_callbacks._export.otlp import OTLP_PORTS
 from otel_callbacks._setting_values import otlp_variable
 from otel_callbacks.cli.demo.scenes import teach
-from otel_callbacks.testing import FakeOpenAI, spans_as_data
+from otel_callbacks.testing import FakeOpenAI, Span, spans_as_data
 from otel_callbacks.testing.serving import ThreadedServer
 
 if TYPE_CHECKING:
@@ -31,10 +31,7 @@ if TYPE_CHECKING:
 
     from opentelemetry.sdk.trace import TracerProvider
     from starlette.requests import Request
-    from starlette.responses import Response
 
-    from otel_callbacks import ConfiguredHandler
-    from otel_callbacks.testing import Span
 
 SERVICE: Final = "flower-shop"
 _HOST: Final = "OTEL_EXPORTER_PROMETHEUS_HOST"

@@ -17,22 +17,19 @@ from rich.rule import Rule
 from rich.table import Table
 from rich.text import Text
 
+from otel_callbacks import ConfiguredHandler, configure
 from otel_callbacks import _semconv as semconv
-from otel_callbacks import configure
 from otel_callbacks.cli.demo import scenes as demo_scenes
 from otel_callbacks.cli.demo.scenes import SCENES, Exchange, Scene, Shop
 from otel_callbacks.cli.demo.session import SERVICE, Session, session
 from otel_callbacks.cli.picture import page, sums, waterfall
-from otel_callbacks.cli.picture.timeline import OUTCOMES, timelines
+from otel_callbacks.cli.picture.timeline import OUTCOMES, Timeline, timelines
 
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
-    from otel_callbacks import ConfiguredHandler
-    from otel_callbacks.cli.demo.session import Session
     from otel_callbacks.cli.picture.sums import Comparison
-    from otel_callbacks.cli.picture.timeline import Timeline
     from otel_callbacks.testing import Span
 
 _SETTLE_SECONDS: Final = 3.0

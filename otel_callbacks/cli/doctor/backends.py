@@ -11,14 +11,13 @@ from typing import TYPE_CHECKING, Any, Final
 
 from httpx import codes
 
-from otel_callbacks.cli._http import address, fields_of
+from otel_callbacks.cli._http import Address, address, fields_of
 from otel_callbacks.cli.doctor.chain import SERVICE
 from otel_callbacks.cli.doctor.probe import LOGIN_NEEDED, Check, Trouble, finding
 
 if TYPE_CHECKING:
     import httpx
 
-    from otel_callbacks.cli._http import Address
     from otel_callbacks.cli.doctor.probe import Deadline, Finding, Sent
 
 _MINUTE: Final = 60.0

@@ -19,7 +19,7 @@ from prometheus_client import CollectorRegistry
 
 from otel_callbacks import _semconv as semconv
 from otel_callbacks._instrument.other_instrumentations import LANGSMITH, SEEN_BY
-from otel_callbacks.cli.doctor.probe import Trouble, finding
+from otel_callbacks.cli.doctor.probe import Check, Trouble, finding
 from otel_callbacks.handler import OTelCallbackHandler
 from otel_callbacks.testing.capturing import spans_as_data
 from otel_callbacks.testing.fake_models import FakeChatModel
@@ -27,7 +27,6 @@ from otel_callbacks.testing.fake_models import FakeChatModel
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from otel_callbacks.cli.doctor.probe import Check
     from otel_callbacks.settings import Settings
 
 SERVICE: Final = "otel-callbacks-doctor"

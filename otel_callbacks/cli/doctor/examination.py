@@ -16,15 +16,7 @@ from otel_callbacks._export.otlp import OTLP_PORTS
 from otel_callbacks._setting_values import FLAG, SettingError, otlp_variable
 from otel_callbacks.cli import env
 from otel_callbacks.cli._http import Address, address
-from otel_callbacks.cli.doctor import HOPS, backends, chain, collector
-from otel_callbacks.cli.doctor.probe import (
-    NOWHERE,
-    Check,
-    Deadline,
-    Finding,
-    Hop,
-    Report,
-)
+from otel_callbacks.cli.doctor import HOPS, backends, chain, collector, probe
 
 if TYPE_CHECKING:
     import argparse
@@ -32,7 +24,6 @@ if TYPE_CHECKING:
 
     from opentelemetry.sdk.trace import ReadableSpan
 
-    from otel_callbacks.cli.doctor.probe import Sent, State
     from otel_callbacks.settings import Settings
 
 _TRACES: Final = "/v1/traces"
@@ -130,20 +121,20 @@ class Examination:
     settings: Settings
     skip: frozenset[str]
     seconds: float
-    _deadline: Deadline = field(init=False)
+    _deadline: probe.Deadline = field(init=False)
     _evidence: backends.Evidence = field(init=False)
     _instance: str = field(init=False)
     _spans: Sequence[ReadableSpan] = field(init=False, default=())
-    _sent: Sent | None = field(init=False, default=None)
+    _sent: probe.Sent | None = field(init=False, default=None)
 
     def report(
         self,
         begins: Callable[[str], None] = lambda _: None,
-        ended: Callable[[Hop], None] = lambda _: None,
-    ) -> Report:
+        ended: Callable[[probe.Hop], None] = lambda _: None,
+    ) -> probe.Report:
         """Check all hops."""
         began = time.monotonic()
-        self._deadline = Deadline(self.seconds)
+        self._deadline = probe.Deadline(self.seconds)
         self._instance = uuid.uuid4().hex
         address = None if "prometheus" in self.skip else self.addresses.prometheus
         self._evidence = backends.Evidence(address, self._deadline)
@@ -156,28 +147,28 @@ class Examination:
         trace = self._sent.trace_id if self._sent else ""
         seconds = time.monotonic() - began
         service = chain.SERVICE
-        return Report(service, self._instance, trace, seconds, tuple(hops))
+        return probe.Report(service, self._instance, trace, seconds, tuple(hops))
 
-    def _hop(self, name: str) -> Hop:
+    def _hop(self, name: str) -> probe.Hop:
         """Check one hop, or skip it."""
-        address = getattr(self.addresses, name, None) or NOWHERE
+        address = getattr(self.addresses, name, None) or probe.NOWHERE
         if name in self.skip:
-            return Hop(name=name, state="skipped", address=address.url)
-        if name == "metrics" and address is NOWHERE:
+            return probe.Hop(name=name, state="skipped", address=address.url)
+        if name == "metrics" and address is probe.NOWHERE:
             saw = "OTEL_METRICS_EXPORTER=none"
-            return Hop(name=name, state="skipped", saw=saw)
-        look: Callable[[Check], str] = getattr(self, f"_{name}")
-        check = Check(self._deadline, name, address, self._sent)
+            return probe.Hop(name=name, state="skipped", saw=saw)
+        look: Callable[[probe.Check], str] = getattr(self, f"_{name}")
+        check = probe.Check(self._deadline, name, address, self._sent)
         began = time.monotonic()
         saw = ""
         with check.going_on():
             saw = look(check)
-        state: State = "reached"
+        state: probe.State = "reached"
         if check.troubles:
             state = "broken"
         elif name in _FOLLOWED and self._sent is None:
             state = "answers"
-        return Hop(
+        return probe.Hop(
             name=name,
             state=state,
             address=address.url,
@@ -190,18 +181,18 @@ class Examination:
     _metrics = staticmethod(backends.check_metrics)
     _grafana = staticmethod(backends.check_grafana)
 
-    def _handler(self, check: Check) -> str:
+    def _handler(self, check: probe.Check) -> str:
         """Run the fake chain."""
         chain.look_for_others(check)
         self._spans = chain.run_chain(check, self._instance, self.settings)
         return f"{len(self._spans)} spans of a fake chain"
 
-    def _collector(self, check: Check) -> str:
+    def _collector(self, check: probe.Check) -> str:
         """Send the spans; without spans, check that OTLP is accepted."""
         protocol = self.settings.protocol_of("traces")
         url = self.addresses.collector.url
         for reason, remedy in env.troubles(url, self.settings, os.environ):
-            check.caution(Finding(reason, remedy))
+            check.caution(probe.Finding(reason, remedy))
         names = env.at(url)
         here = f"; as for {', '.join(names)}" if names else ""
         if not self._spans:
@@ -210,13 +201,13 @@ class Examination:
         self._sent = collector.send(check, self.addresses, protocol, self._spans)
         return f"{protocol}{here}; it accepted the trace"
 
-    def _jaeger(self, check: Check) -> str:
+    def _jaeger(self, check: probe.Check) -> str:
         """Wait for the trace."""
         part = _JAEGERS_SHARE if "prometheus" not in self.skip else 1.0
         deadline = self._deadline.share(part)
         return backends.check_jaeger(check, deadline, self._evidence)
 
-    def _prometheus(self, check: Check) -> str:
+    def _prometheus(self, check: probe.Check) -> str:
         """Look for the app's series and the trace's span metrics."""
         wanted = None if "metrics" in self.skip else self.addresses.metrics
         return backends.check_prometheus(

@@ -9,13 +9,12 @@ from string import Template
 from typing import TYPE_CHECKING, Any, Final
 
 from otel_callbacks import _semconv as semconv
-from otel_callbacks.cli.picture.timeline import OUTCOMES, duration
+from otel_callbacks.cli.picture.timeline import OUTCOMES, Row, Timeline, duration
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from otel_callbacks.cli.picture.sums import Comparison
-    from otel_callbacks.cli.picture.timeline import Row, Timeline
 
 _HERE: Final = Path(__file__).parent
 STYLE: Final = (_HERE / "page.css").read_text(encoding="utf-8")

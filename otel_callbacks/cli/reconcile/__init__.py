@@ -3,24 +3,22 @@
 from __future__ import annotations
 
 import re
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from otel_callbacks import _semconv as semconv
 from otel_callbacks.cli import report
 from otel_callbacks.cli._common import Column, Output, Refusal, refuse, write_json
-from otel_callbacks.cli.reconcile.exports import read_export
+from otel_callbacks.cli.reconcile.exports import Export, Item, read_export
 from otel_callbacks.cli.report import spending
 from otel_callbacks.cli.report.growth import read_prometheus, require_ours
 
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Iterable, Mapping
-    from datetime import date
 
     from prometheus_client.samples import Sample
 
-    from otel_callbacks.cli.reconcile.exports import Export, Item
 
 TYPES: Final = report.TYPES
 """What reads the text of this command's arguments."""

@@ -16,15 +16,13 @@ from prometheus_client.parser import text_string_to_metric_families
 from otel_callbacks import _semconv as semconv
 from otel_callbacks._metrics.series import label
 from otel_callbacks.cli._common import refuse
-from otel_callbacks.cli._http import FAILURES, address, fields_of, get
+from otel_callbacks.cli._http import FAILURES, Address, address, fields_of, get
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     import httpx
     from prometheus_client.samples import Sample
-
-    from otel_callbacks.cli._http import Address
 
     Labels = tuple[tuple[str, str], ...]
     Points = dict[float, float]

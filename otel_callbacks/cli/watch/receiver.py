@@ -23,7 +23,7 @@ from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
-from starlette.routing import Route
+from starlette.routing import BaseRoute, Route
 
 from otel_callbacks._setting_values import SettingError
 from otel_callbacks.cli.picture.page import CONTENT, LEGEND, STYLE, trace
@@ -35,7 +35,6 @@ if TYPE_CHECKING:
     from google.protobuf.message import Message
     from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
     from opentelemetry.proto.trace.v1 import trace_pb2
-    from starlette.routing import BaseRoute
 
     from otel_callbacks.cli.picture.timeline import Span
     from otel_callbacks.cli.watch.store import Store

@@ -11,12 +11,11 @@ from genai_prices import Usage, calc_price
 
 from otel_callbacks import _semconv as semconv
 from otel_callbacks.cli.picture.sums import Sum
-from otel_callbacks.cli.picture.timeline import Timeline, timelines
+from otel_callbacks.cli.picture.timeline import Span, Timeline, timelines
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
-    from otel_callbacks.cli.picture.timeline import Span
 
 _SPANS_OF_A_TRACE: Final = 2_000
 _SPANS: Final = 50_000
