@@ -129,15 +129,15 @@ def cut(name: str, value: Any, limit: int) -> Cut:
         whole = _copied(value, _clean, _clean)
         if size_of(whole) <= limit:
             return Cut(whole)
-    length = _length(value)
+    before = length(value)
     room = limit
     for _ in range(_TRIES):
         left, dropped = _fit(name, value, room)
         left = _copied(left, _clean, _clean)
         if size_of(left) <= limit and has_shape(name, left):
-            return Cut(left, length, dropped)
+            return Cut(left, before, dropped)
         room //= 2  # escapes and notes took more than estimated
-    return Cut(type(value)(), length, len(value) if isinstance(value, list) else 0)
+    return Cut(type(value)(), before, len(value) if isinstance(value, list) else 0)
 
 
 def size_of(value: Any) -> int:
@@ -215,13 +215,13 @@ def _size(value: Any, most: int = 1 << 20) -> int:
     return _weigh(value, texts, most) + sum(texts)
 
 
-def _length(value: Any) -> int:
+def length(value: Any) -> int:
     """Return the characters of all texts."""
     if isinstance(value, str):
         return len(value)
     if isinstance(value, dict):
-        return sum(_length(item) for item in value.values())
-    return sum(map(_length, value)) if isinstance(value, list) else 0
+        return sum(length(item) for item in value.values())
+    return sum(map(length, value)) if isinstance(value, list) else 0
 
 
 def _bytes(text: str, most: int) -> int:

@@ -19,7 +19,7 @@ from otel_callbacks._content.jsonable import (
     without_credentials,
 )
 from otel_callbacks._data import by_item, data_beside
-from otel_callbacks._readers.values import has_value, mapping, text
+from otel_callbacks._readers.values import first_text, has_value, mapping, text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 _TABLES: Final = data_beside(__file__)
 _TYPES: Final = by_item(_TABLES["types"])
 _BY_KEY: Final = by_item(_TABLES["keys"])
-_MEDIA: Final[dict[str, list[str]]] = _TABLES["media"]
+_MEDIA: Final[dict[str, tuple[str, ...]]] = _TABLES["media"]
 
 
 Part = dict[str, Any]
@@ -224,8 +224,8 @@ def media_part(kind: str, block: dict[object, object]) -> dict[str, Any] | None:
     places = _places(block, _DEEPEST)
     known = _TYPES.get(kind, "")
     modality = known if known in _MODALITIES else ""
-    mime = _text_of(places, _MEDIA["mime"])
-    if not mime and modality and (form := _text_of(places, ["format"])):
+    mime = first_text(_MEDIA["mime"], *places)
+    if not mime and modality and (form := first_text(("format",), *places)):
         mime = f"{modality}/{form}"
     head = _head(modality, mime)
     for place in places:
@@ -272,9 +272,3 @@ def _places(block: dict[object, object], depth: int) -> list[dict[object, object
             if isinstance(block.get(key), dict):
                 places += _places(mapping(block[key]), depth - 1)
     return places
-
-
-def _text_of(places: list[dict[object, object]], keys: list[str]) -> str:
-    """Return the first text under one of the keys."""
-    values = (text(place.get(key)) for place in places for key in keys)
-    return next(filter(None, values), "")

@@ -190,10 +190,11 @@ class Output:
             self._write(one, style)
 
     def overwritten(self, text: str) -> None:
-        """Write a line that the next one overwrites; for terminals only."""
-        self._file.write(f"{text}\r")
-        self._file.flush()
-        self._erase = "\x1b[K"
+        """Write a line that the next one overwrites, to a terminal only."""
+        if self.is_terminal:
+            self._file.write(f"{text}\r")
+            self._file.flush()
+            self._erase = "\x1b[K"
 
     def parts(self, parts: Iterable[tuple[str, str]]) -> None:
         """Write one line of texts, each in its style."""

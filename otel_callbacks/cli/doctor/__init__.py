@@ -10,7 +10,7 @@ from otel_callbacks.cli._common import Output, write_json
 if TYPE_CHECKING:
     import argparse
 
-    from otel_callbacks.cli.doctor.probe import Finding, Hop, Report
+    from otel_callbacks.cli.doctor.probe import Hop, Report
 
 
 HOPS: Final = ("handler", "collector", "jaeger", "metrics", "prometheus", "grafana")
@@ -50,16 +50,11 @@ def run(options: argparse.Namespace) -> int:
     else:
         out = Output(color=not options.no_color)
         report = examination.report(
-            lambda name: waiting(out, name), lambda hop: print_hop(out, hop)
+            lambda name: out.overwritten(f"  {name} ..."),
+            lambda hop: print_hop(out, hop),
         )
         verdict(out, report)
     return 1 if report.broken else 0
-
-
-def waiting(out: Output, name: str) -> None:
-    """Print the current hop on a terminal; its result overwrites the line."""
-    if out.is_terminal:
-        out.overwritten(f"  {name} ...")
 
 
 def print_hop(out: Output, seen: Hop) -> None:
@@ -72,12 +67,14 @@ def print_hop(out: Output, seen: Hop) -> None:
     else:
         first = f"{first} ({seen.seconds:.2f} s)".lstrip()
     indent = _NAME_CELLS + 3
-    label = f"{sign} {seen.name:<{_NAME_CELLS}} "
-    out.line(first, indent=indent, label=(label, style))
-    for trouble in seen.troubles:
-        _print_finding(out, trouble, "bold red", indent)
-    for caution in seen.cautions:
-        _print_finding(out, caution, "yellow", indent)
+    head = f"{sign} {seen.name:<{_NAME_CELLS}} "
+    out.line(first, indent=indent, label=(head, style))
+    space = " " * indent
+    label = f"{space}{'->' if out.ascii_only else '→'} "
+    for tint, findings in (("bold red", seen.troubles), ("yellow", seen.cautions)):
+        for one in findings:
+            out.line(one.reason, tint, indent, label=(space, ""))
+            out.line(one.remedy, indent=len(label), label=(label, ""))
 
 
 def verdict(out: Output, report: Report) -> None:
@@ -90,12 +87,3 @@ def verdict(out: Output, report: Report) -> None:
         out.line("All checked hops work.", "green")
     if report.trace_id:
         out.line(f"Trace {report.trace_id} of {report.service}", "dim")
-
-
-def _print_finding(out: Output, finding: Finding, style: str, indent: int) -> None:
-    """Print a reason, and its remedy after an arrow."""
-    space = " " * indent
-    out.line(finding.reason, style, indent, label=(space, ""))
-    arrow = "->" if out.ascii_only else "→"
-    label = f"{space}{arrow} "
-    out.line(finding.remedy, indent=len(label), label=(label, ""))

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 import time
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
 
 from httpx import codes
@@ -16,59 +17,40 @@ from otel_callbacks.cli.doctor.chain import SERVICE
 from otel_callbacks.cli.doctor.probe import LOGIN_NEEDED, Check, Trouble, finding
 
 if TYPE_CHECKING:
-    import httpx
-
     from otel_callbacks.cli.doctor.probe import Deadline, Finding, Sent
 
 _MINUTE: Final = 60.0
 
 
-class Prometheus:
-    """A client for the API of the stack's Prometheus.
-
-    https://prometheus.io/docs/prometheus/latest/querying/api/
-    """
-
-    def __init__(self, check: Check) -> None:
-        self._check = check
-
-    def recognise(self) -> None:
-        """Raise `Trouble` unless the server is a Prometheus."""
-        answer = self._check.get("/api/v1/query", query="vector(1)")
-        if _data_of(answer) is None:
-            raise self._check.unrecognised(answer)
-
-    def data(self, path: str, **query: str) -> Any:
-        """Return the data at a path below ``/api/v1``, or None without success."""
-        return _data_of(self._check.get(f"/api/v1/{path}", **query))
-
-    def value(self, query: str) -> float | None:
-        """Return the current value of an expression's first series, or None."""
-        data = self.data("query", query=query)
-        try:
-            return float(data["result"][0]["value"][1])
-        except (ValueError, KeyError, TypeError, IndexError):
-            return None
-
-    def traces_of_exemplars(self, query: str, since: float, until: float) -> set[str]:
-        """Return the trace ids in the exemplars of a series."""
-        found = self.data(
-            "query_exemplars",
-            query=query,
-            # Clocks may differ; the trace id is unique.
-            start=f"{since - _MINUTE:.3f}",
-            end=f"{until + _MINUTE:.3f}",
-        )
-        return {
-            exemplar["labels"].get("trace_id", "")
-            for series in found or ()
-            for exemplar in series["exemplars"]
-        }
+# Prometheus: https://prometheus.io/docs/prometheus/latest/querying/api/
 
 
-def _data_of(answer: httpx.Response) -> Any:
-    """Return the data of a Prometheus API response, or None if it is no success."""
+def data(check: Check, path: str, **query: str) -> Any:
+    """Return the data at a path of Prometheus' API, or None without success."""
+    answer = check.get(f"/api/v1/{path}", **query)
     return fields_of(answer).get("data") if answer.is_success else None
+
+
+def value(check: Check, query: str) -> float | None:
+    """Return the current value of an expression's first series, or None."""
+    found = data(check, "query", query=query)
+    try:
+        return float(found["result"][0]["value"][1])
+    except (ValueError, KeyError, TypeError, IndexError):
+        return None
+
+
+def traces_of_exemplars(
+    check: Check, query: str, since: float, until: float
+) -> set[str]:
+    """Return the trace ids in the exemplars of a series."""
+    # Clocks may differ; the trace id is unique.
+    times = {"start": f"{since - _MINUTE:.3f}", "end": f"{until + _MINUTE:.3f}"}
+    return {
+        exemplar["labels"].get("trace_id", "")
+        for series in data(check, "query_exemplars", query=query, **times) or ()
+        for exemplar in series["exemplars"]
+    }
 
 
 # The doctor's own spans in the span metrics.
@@ -84,26 +66,25 @@ def check_prometheus(
     check: Check, metrics: Address | None, calls_before: float, *, span_metrics: bool
 ) -> str:
     """Check Prometheus, and wait for the expected series."""
-    prometheus = Prometheus(check)
-    prometheus.recognise()
-    exemplars, receives = _switches(check, prometheus)
+    answer = check.get("/api/v1/query", query="vector(1)")
+    if not answer.is_success or "data" not in fields_of(answer):
+        raise check.unrecognised(answer)
+    exemplars, receives = _switches(check)
     saw = []
     if metrics is not None:
         with check.going_on():
-            saw.append(_app(check, prometheus, metrics))
+            saw.append(_app(check, metrics))
     if span_metrics and check.sent is not None and receives:
         with check.going_on():
             saw.append(
-                _span_metrics(
-                    check, prometheus, check.sent, calls_before, exemplars=exemplars
-                )
+                _span_metrics(check, check.sent, calls_before, exemplars=exemplars)
             )
     return ", ".join(saw) or "answers"
 
 
-def _switches(check: Check, prometheus: Prometheus) -> tuple[bool, bool]:
+def _switches(check: Check) -> tuple[bool, bool]:
     """Return whether exemplars are stored, and whether OTLP is accepted."""
-    flags = prometheus.data("status/flags")
+    flags = data(check, "status/flags")
     if not isinstance(flags, dict):
         # Mimir, Thanos and others expose no flags.
         return True, True
@@ -120,12 +101,12 @@ def _switches(check: Check, prometheus: Prometheus) -> tuple[bool, bool]:
     return exemplars, receives
 
 
-def _app(check: Check, prometheus: Prometheus, metrics: Address) -> str:
+def _app(check: Check, metrics: Address) -> str:
     """Check the app's target and its series."""
     part = check.deadline.share(0.5)
-    before = _active(prometheus)
-    part.poll(lambda: _is_decided(_active(prometheus), before, metrics.port) or None)
-    targets = _on(metrics.port, _active(prometheus))
+    before = _active(check)
+    part.poll(lambda: _is_decided(_active(check), before, metrics.port) or None)
+    targets = _on(metrics.port, _active(check))
     if not targets:
         raise Trouble(finding("no_target", port=metrics.port))
     up = [target for target in targets if target["health"] == "up"]
@@ -133,15 +114,15 @@ def _app(check: Check, prometheus: Prometheus, metrics: Address) -> str:
         error = targets[0]["lastError"] or "it has not been scraped yet"
         url = targets[0]["scrapeUrl"]
         raise Trouble(finding("target_down", url=url, error=error))
-    count = part.poll(lambda: _series(prometheus, up) or None)
+    count = part.poll(lambda: _series(check, up) or None)
     if count is None:
         raise Trouble(finding("target_without_series", url=up[0]["scrapeUrl"]))
     return f"{count:.0f} series of the app"
 
 
-def _active(prometheus: Prometheus) -> list[dict[str, Any]]:
+def _active(check: Check) -> list[dict[str, Any]]:
     """Return the active targets."""
-    found = prometheus.data("targets", state="active") or {}
+    found = data(check, "targets", state="active") or {}
     return list(found.get("activeTargets", ()))
 
 
@@ -173,19 +154,19 @@ def _is_decided(
     )
 
 
-def _series(prometheus: Prometheus, targets: list[dict[str, Any]]) -> float | None:
+def _series(check: Check, targets: list[dict[str, Any]]) -> float | None:
     """Count this library's series of targets; None without any."""
     instances = "|".join(
         str(target["labels"]["instance"]).replace(".", r"\\.") for target in targets
     )
-    return prometheus.value(
-        f'count({{__name__=~"(otel_callbacks|gen_ai)_.+",instance=~"{instances}"}})'
+    return value(
+        check,
+        f'count({{__name__=~"(otel_callbacks|gen_ai)_.+",instance=~"{instances}"}})',
     )
 
 
 def _span_metrics(
     check: Check,
-    prometheus: Prometheus,
     sent: Sent,
     calls_before: float,
     *,
@@ -194,18 +175,18 @@ def _span_metrics(
     """Wait for the Collector's span metrics of the trace."""
 
     def named() -> bool:
-        found = prometheus.traces_of_exemplars(_DURATIONS, sent.wall, time.time())
+        found = traces_of_exemplars(check, _DURATIONS, sent.wall, time.time())
         return sent.trace_id in found
 
     def probe() -> bool | None:
         if exemplars and named():
             return True
         # Not "more than": a restarted Collector counts from 0.
-        calls = prometheus.value(_CALLS)
+        calls = value(check, _CALLS)
         return True if calls and calls != calls_before else None
 
     if not check.deadline.poll(probe):
-        if prometheus.value(_QUEUE):
+        if value(check, _QUEUE):
             raise Trouble(finding("span_metrics_queued"))
         raise Trouble(finding("no_span_metrics", seconds=sent.ago))
     if exemplars and not named():
@@ -233,8 +214,7 @@ class Evidence:
 
     def __init__(self, address: Address | None, deadline: Deadline) -> None:
         # A separate check, because Prometheus has its own hop.
-        check = Check(deadline, "prometheus", address) if address else None
-        self._prometheus = Prometheus(check) if check else None
+        self._check = Check(deadline, "prometheus", address) if address else None
         self._dropped = self._value(_DROPPED)
         self._received = self._value(_RECEIVED)
         self.calls = self._value(_CALLS)
@@ -254,12 +234,10 @@ class Evidence:
 
     def _value(self, query: str) -> float:
         """Return a value of the Collector's, or 0 without one."""
-        if self._prometheus is None:
-            return 0.0
-        try:
-            return self._prometheus.value(query) or 0.0
-        except Trouble:
-            return 0.0
+        if self._check is not None:
+            with suppress(Trouble):
+                return value(self._check, query) or 0.0
+        return 0.0
 
 
 # API v3 first: Jaeger after 2.20 has no other version.

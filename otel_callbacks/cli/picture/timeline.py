@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
 from otel_callbacks import _semconv as semconv
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Sequence
 
 Span = dict[str, Any]
 """A span as ``otel_callbacks.testing.spans_as_data`` returns it."""
@@ -156,24 +156,18 @@ def _timeline(trace_id: str, spans: list[Span]) -> Timeline:
     for span in spans:
         parent = span["parent_id"] if span["parent_id"] in known else None
         children.setdefault(parent, []).append(span)
-    rows = list(_rows(children, children.get(None, []), begin))
+    rows = []
+    waiting = _siblings(children.get(None, []), ())
+    while waiting:
+        span, guides = waiting.pop()
+        rows.append(_row(span, guides, begin))
+        waiting += _siblings(children.get(span["span_id"], []), guides)
     seen = {row.span["span_id"] for row in rows}
     # Spans in a circle of parents have no root, so each becomes one.
     circles = [span for span in spans if span["span_id"] not in seen]
     rows += [_row(span, (False,), begin) for span in circles]
     end = max(row.end for row in rows)
     return Timeline(spans[0]["name"], trace_id, end, tuple(rows))
-
-
-def _rows(
-    children: dict[str | None, list[Span]], roots: list[Span], begin: int
-) -> Iterator[Row]:
-    """Yield the rows of trees of any depth."""
-    waiting = _siblings(roots, ())
-    while waiting:
-        span, guides = waiting.pop()
-        yield _row(span, guides, begin)
-        waiting += _siblings(children.get(span["span_id"], []), guides)
 
 
 def _siblings(

@@ -70,24 +70,17 @@ class Receiver:
         refused: Callable[[str], None] = lambda _: None,
     ) -> None:
         self._take: dict[str, tuple[str, Any, Any, Callable[[Any], str]]] = {
-            "/v1/traces": (
-                "trace.v1.TraceService",
-                traces.ExportTraceServiceRequest,
-                traces.ExportTraceServiceResponse,
-                self._take_spans,
-            ),
-            "/v1/logs": (
-                "logs.v1.LogsService",
-                logs.ExportLogsServiceRequest,
-                logs.ExportLogsServiceResponse,
-                self._take_logs,
-            ),
-            "/v1/metrics": (
-                "metrics.v1.MetricsService",
-                metrics.ExportMetricsServiceRequest,
-                metrics.ExportMetricsServiceResponse,
-                lambda _: "",
-            ),
+            f"/v1/{name}": (
+                module.DESCRIPTOR.services_by_name[f"{noun}Service"].full_name,
+                getattr(module, f"Export{noun}ServiceRequest"),
+                getattr(module, f"Export{noun}ServiceResponse"),
+                take,
+            )
+            for name, noun, module, take in (
+                ("traces", "Trace", traces, self._take_spans),
+                ("logs", "Logs", logs, self._take_logs),
+                ("metrics", "Metrics", metrics, lambda _: ""),
+            )
         }
         self._store = store
         self._refused = refused
@@ -135,9 +128,7 @@ class Receiver:
                 request_deserializer=kind.FromString,
                 response_serializer=answer.SerializeToString,
             )
-            service = grpc.method_handlers_generic_handler(
-                f"opentelemetry.proto.collector.{name}", {"Export": export}
-            )
+            service = grpc.method_handlers_generic_handler(name, {"Export": export})
             server.add_generic_rpc_handlers((service,))
         named = f"[{host}]" if ":" in host else host
         return server, server.add_insecure_port(f"{named}:{port}")

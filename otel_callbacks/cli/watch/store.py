@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 from genai_prices import Usage, calc_price
 
 from otel_callbacks import _semconv as semconv
+from otel_callbacks._content.cutting import length
 from otel_callbacks.cli.picture.sums import Sum
 from otel_callbacks.cli.picture.timeline import Span, Timeline, timelines
 
@@ -138,7 +139,7 @@ class Store:
 
     def _weigh(self, trace: _Trace, before: Any, after: Any) -> None:
         """Update the size of a trace's text."""
-        more = _characters(after) - _characters(before)
+        more = length(after) - length(before)
         trace.characters += more
         self._characters += more
 
@@ -169,15 +170,6 @@ class Store:
             self._count -= len(oldest.spans)
             self._characters -= oldest.characters
             self.unseen += oldest.shown == 0
-
-
-def _characters(value: Any) -> int:
-    """Return the approximate number of characters in a value."""
-    if isinstance(value, str):
-        return len(value)
-    if isinstance(value, dict):
-        return sum(len(key) + _characters(one) for key, one in value.items())
-    return sum(map(_characters, value)) if isinstance(value, list) else 0
 
 
 def _summary(trace: _Trace, drawn: Timeline) -> dict[str, Any]:

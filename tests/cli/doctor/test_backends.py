@@ -13,11 +13,12 @@ from otel_callbacks.cli._http import Address, address
 from otel_callbacks.cli.doctor.backends import (
     SOURCES,
     Evidence,
-    Prometheus,
     check_grafana,
     check_jaeger,
     check_metrics,
     check_prometheus,
+    traces_of_exemplars,
+    value,
 )
 from otel_callbacks.cli.doctor.chain import run_chain, trace_id
 from otel_callbacks.cli.doctor.probe import Check, Deadline, Finding, Sent, Trouble
@@ -305,10 +306,10 @@ def _prometheus_look(
     )
 
 
-def _client(hurried: Check, url: str) -> Prometheus:
-    """Return a client of the server at an address."""
+def _client(hurried: Check, url: str) -> Check:
+    """Return a check of the server at an address."""
     hurried.name, hurried.address = "prometheus", address("", url)
-    return Prometheus(hurried)
+    return hurried
 
 
 def _target(stack: FakeStack, **changes: str) -> None:
@@ -497,12 +498,11 @@ def test_targets_page_may_be_missing(hurried: Check, stack: FakeStack) -> None:
 def test_values_are_numbers_or_none(stack: FakeStack, hurried: Check) -> None:
     """None where an expression gives nothing, and where it is refused."""
     prometheus = _client(hurried, stack.prometheus.url)
-    prometheus.recognise()
-    assert prometheus.value("traces_span_metrics_calls_total") == 3.0
-    assert prometheus.value("no_such_series") is None
+    assert value(prometheus, "traces_span_metrics_calls_total") == 3.0
+    assert value(prometheus, "no_such_series") is None
     refused = Page({"status": "error", "error": "parse error"}, 400)
     stack.prometheus.pages["/api/v1/query"] = refused
-    assert prometheus.value("sum(") is None
+    assert value(prometheus, "sum(") is None
 
 
 def test_exemplars_give_their_traces(hurried: Check) -> None:
@@ -511,10 +511,10 @@ def test_exemplars_give_their_traces(hurried: Check) -> None:
     found = [{"exemplars": [{"labels": each} for each in labels]}]
     with Web({"/api/v1/query_exemplars": success(found)}) as web:
         prometheus = _client(hurried, web.url)
-        assert prometheus.traces_of_exemplars("x", 100.0, 200.0) == {"a", "b", ""}
+        assert traces_of_exemplars(prometheus, "x", 100.0, 200.0) == {"a", "b", ""}
         assert web.requests[0][0].endswith("?query=x&start=40.000&end=260.000")
         web.pages.clear()
-        assert prometheus.traces_of_exemplars("x", 100.0, 200.0) == set()
+        assert traces_of_exemplars(prometheus, "x", 100.0, 200.0) == set()
 
 
 def test_another_server_is_not_prometheus(hurried: Check) -> None:
@@ -523,7 +523,7 @@ def test_another_server_is_not_prometheus(hurried: Check) -> None:
         with Web({"/api/v1/query": page}) as web:
             prometheus = _client(hurried, web.url)
             with pytest.raises(Trouble, match="is not prometheus"):
-                prometheus.recognise()
+                check_prometheus(prometheus, None, 0.0, span_metrics=False)
 
 
 _DROPPED = "sampled="

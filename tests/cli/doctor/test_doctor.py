@@ -391,10 +391,10 @@ def test_verdict_names_broken_hops_and_the_trace() -> None:
 def test_terminal_shows_what_is_going_on() -> None:
     """The name of the current hop, which is overwritten later."""
     out = _Screen()
-    doctor.waiting(out, "jaeger")
+    out.overwritten("  jaeger ...")
     assert _printed(out) == ""
     out.is_terminal = True
-    doctor.waiting(out, "jaeger")
+    out.overwritten("  jaeger ...")
     out.line("a line")
     out.line("another")
     assert _printed(out) == "  jaeger ...\r\x1b[Ka line\nanother\n"
