@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from langchain_core.callbacks import CallbackManagerForRetrieverRun
     from langchain_openai import ChatOpenAI
 
-    from otel_callbacks.cli.picture.sums import Till
+    from otel_callbacks.cli.picture.sums import Sums
     from otel_callbacks.testing import Received
 
 _TEXTS: Final = data_beside(__file__, "answers")
@@ -146,7 +146,7 @@ class Shop(NamedTuple):
     model: Callable[..., ChatOpenAI]
     models: tuple[str, ...]
     callbacks: list[Any]
-    till: Till
+    till: Sums
     chance: random.Random
 
     def question(self, kind: str) -> str:
@@ -302,7 +302,7 @@ async def cancelled(shop: Shop) -> list[Exchange]:
     try:
         answer = await asyncio.wait_for(call, _PATIENCE_SECONDS)
     except TimeoutError:
-        shop.till.add(model, "cancelled")
+        shop.till.add(model, "cancelled", calls=1)
         return [Exchange(question, f"the customer left after {_PATIENCE_SECONDS} s")]
     return [_sold(shop, model, question, answer)]
 
@@ -326,7 +326,7 @@ async def failing(shop: Shop) -> list[Exchange]:
     try:
         answer = await shop.model(model).ainvoke(_messages(f"{start} {'Rosa ' * 400}"))
     except APIStatusError as error:
-        shop.till.add(model, "error")
+        shop.till.add(model, "error", calls=1)
         return [Exchange(question, f"{error.status_code} {error.code}")]
     return [_sold(shop, model, question, answer)]
 
@@ -362,5 +362,7 @@ def _sold(
     shop: Shop, model: str, question: str, message: AIMessage, outcome: str = "ok"
 ) -> Exchange:
     """Add a result to the sums, and return the exchange."""
-    shop.till.add(model, outcome, message.usage_metadata)
+    usage: Any = message.usage_metadata or {}
+    used, made = usage.get("input_tokens", 0), usage.get("output_tokens", 0)
+    shop.till.add(model, outcome, calls=1, input=used, output=made)
     return Exchange(question, message.text)

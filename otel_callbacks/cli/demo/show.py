@@ -72,7 +72,7 @@ class _Show:
         self._options = options
         self._out = out
         self._session = running
-        self._till = sums.Till()
+        self._till = sums.Sums()
         self._chance = random.Random(options.seed)  # noqa: S311 -- no secrets here
         self._scenes = [one for one in SCENES if one.real or not options.real]
         self._tracer = running.provider.get_tracer(SERVICE)
@@ -166,7 +166,7 @@ class _Show:
     def _comparisons(self) -> list[sums.Comparison]:
         """Compare the counters with the results."""
         counters = sums.counted(self._session.registry)
-        return sums.compared(counters, self._till.sums)
+        return sums.compared(counters, self._till)
 
     def _check(self) -> bool:
         """Print the sums and return whether they agree."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from otel_callbacks import _semconv as semconv
 from otel_callbacks._metrics import series as catalogue
@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from prometheus_client import CollectorRegistry
+
+    _Counts = Mapping[tuple[str, str], "Sum"]
 
 _OPERATION: Final = catalogue.label(semconv.OPERATION_NAME)
 
@@ -42,8 +44,12 @@ class Sum(NamedTuple):
         )
 
 
-Sums = dict[tuple[str, str], Sum]
-"""Sums by requested model and outcome."""
+class Sums(dict[tuple[str, str], Sum]):
+    """Sums by requested model and outcome."""
+
+    def add(self, model: str, outcome: str, **more: float) -> None:
+        """Add to some fields of a sum."""
+        self[model, outcome] = self.get((model, outcome), Sum()).plus(**more)
 
 
 class Comparison(NamedTuple):
@@ -68,28 +74,9 @@ class Comparison(NamedTuple):
         return f"{calls:,}", *(f"{one:,}" if known else "unknown" for one in tokens)
 
 
-class Till:
-    """Adds up the app's results."""
-
-    def __init__(self) -> None:
-        self.sums: Sums = {}
-
-    def add(
-        self, model: str, outcome: str, usage: Mapping[str, Any] | None = None
-    ) -> None:
-        """Add one result."""
-        tokens = usage or {}
-        key = (model, outcome)
-        self.sums[key] = self.sums.get(key, Sum()).plus(
-            calls=1,
-            input=tokens.get("input_tokens", 0),
-            output=tokens.get("output_tokens", 0),
-        )
-
-
 def counted(registry: CollectorRegistry) -> Sums:
     """Read the counters of model calls; cache hits count what they saved."""
-    sums: Sums = {}
+    sums = Sums()
     for sample in (one for family in registry.collect() for one in family.samples):
         labels = sample.labels
         is_call = labels.get(_OPERATION) in semconv.MODEL_OPERATIONS
@@ -99,12 +86,12 @@ def counted(registry: CollectorRegistry) -> Sums:
         field = _FIELDS[sample.name] or labels[catalogue.label(semconv.TOKEN_TYPE)]
         number = sample.value if field == "cost" else int(sample.value)
         outcome = labels.get(semconv.LABEL_OUTCOME) or labels[semconv.LABEL_REASON]
-        key = labels[catalogue.label(semconv.REQUEST_MODEL)], outcome
-        sums[key] = sums.get(key, Sum()).plus(**{field: number})
+        model = labels[catalogue.label(semconv.REQUEST_MODEL)]
+        sums.add(model, outcome, **{field: number})
     return sums
 
 
-def compared(counters: Sums, results: Sums) -> list[Comparison]:
+def compared(counters: _Counts, results: _Counts) -> list[Comparison]:
     """Compare the counters with the results."""
     return [
         Comparison(*key, counters.get(key, Sum()), results.get(key, Sum()))
@@ -115,7 +102,7 @@ def compared(counters: Sums, results: Sums) -> list[Comparison]:
     ]
 
 
-def spent(sums: Sums) -> dict[str, tuple[int, int]]:
+def spent(sums: _Counts) -> dict[str, tuple[int, int]]:
     """Return input and output tokens by model, without saved ones."""
     tokens: dict[str, tuple[int, int]] = {}
     for (model, outcome), one in sums.items():

@@ -16,7 +16,7 @@ from otel_callbacks.cli.demo.scenes import (
     Scene,
     Shop,
 )
-from otel_callbacks.cli.picture.sums import Till, compared, counted
+from otel_callbacks.cli.picture.sums import Sums, compared, counted
 from otel_callbacks.testing import FakeOpenAI, Received, Reply, capture
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ def _shop(provider: FakeOpenAI, telemetry: Capture) -> Shop:
         )
 
     chance = random.Random(1)  # noqa: S311 -- no secrets here
-    return Shop(model, MODELS, [telemetry.handler], Till(), chance)
+    return Shop(model, MODELS, [telemetry.handler], Sums(), chance)
 
 
 @pytest.mark.parametrize(
@@ -90,12 +90,10 @@ async def test_a_scene_has_the_expected_outcomes(
     assert len(exchanges) == results
     assert all(question and answer for question, answer in exchanges)
     outcomes: dict[str, int] = {}
-    for (_, outcome), total in shop.till.sums.items():
+    for (_, outcome), total in shop.till.items():
         outcomes[outcome] = outcomes.get(outcome, 0) + total.calls
     assert outcomes == calls
-    assert all(
-        one.equal for one in compared(counted(telemetry.registry), shop.till.sums)
-    )
+    assert all(one.equal for one in compared(counted(telemetry.registry), shop.till))
 
 
 async def test_a_retry_is_two_requests(
@@ -128,9 +126,7 @@ async def test_an_unexpected_success_is_counted_as_one(
     provider.when(lambda _: True, lambda _: demo_scenes.Reply("Yes."))
     shop = _shop(provider, telemetry)
     await _BY_NAME[name].play(shop)
-    assert all(
-        one.equal for one in compared(counted(telemetry.registry), shop.till.sums)
-    )
+    assert all(one.equal for one in compared(counted(telemetry.registry), shop.till))
 
 
 def test_scenes_have_unique_names() -> None:

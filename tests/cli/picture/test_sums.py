@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from otel_callbacks.cli.picture import sums
-from otel_callbacks.cli.picture.sums import Comparison, Sum, Till
+from otel_callbacks.cli.picture.sums import Comparison, Sum, Sums
 from otel_callbacks.testing import FakeChatModel, capture
 
 _USAGE = {"input_tokens": 7, "output_tokens": 3, "total_tokens": 10}
@@ -25,13 +25,13 @@ def test_counters_of_real_calls_are_read_by_model_and_outcome() -> None:
     assert cost > 0
 
 
-def test_the_till_adds_up_results() -> None:
-    """Results may have no usage."""
-    till = Till()
-    till.add("a", "ok", _USAGE)
-    till.add("a", "ok", _USAGE)
-    till.add("a", "error")
-    assert till.sums == {("a", "ok"): Sum(2, 14, 6), ("a", "error"): Sum(1)}
+def test_fields_of_a_sum_are_added() -> None:
+    """By model and outcome; the other fields stay."""
+    found = Sums()
+    found.add("a", "ok", calls=1, input=7, output=3)
+    found.add("a", "ok", calls=1)
+    found.add("a", "error", calls=1)
+    assert found == {("a", "ok"): Sum(2, 7, 3), ("a", "error"): Sum(1)}
 
 
 def test_comparisons_include_rows_missing_on_either_side() -> None:
