@@ -232,8 +232,10 @@ class OTelCallbackHandler(BaseCallbackHandler):
         self._runs.end(run_id, None, outputs)
 
     def on_chain_error(self, error: BaseException, *, run_id: UUID, **_: Any) -> None:
-        """End a chain run with an error."""
+        """End a run with an error."""
         self._runs.fail(run_id, error)
+
+    on_tool_error = on_retriever_error = on_chain_error
 
     def on_tool_start(
         self,
@@ -263,10 +265,6 @@ class OTelCallbackHandler(BaseCallbackHandler):
         """End a tool run; an error that the tool handled is an error on its span."""
         self._runs.end_tool(run_id, output)
 
-    def on_tool_error(self, error: BaseException, *, run_id: UUID, **_: Any) -> None:
-        """End a tool run with an error."""
-        self._runs.fail(run_id, error)
-
     def on_retriever_start(
         self,
         serialized: dict[str, Any] | None,
@@ -288,12 +286,6 @@ class OTelCallbackHandler(BaseCallbackHandler):
     def on_retriever_end(self, documents: object, *, run_id: UUID, **_: Any) -> None:
         """End a retriever run."""
         self._runs.end(run_id, retriever_response, documents)
-
-    def on_retriever_error(
-        self, error: BaseException, *, run_id: UUID, **_: Any
-    ) -> None:
-        """End a retriever run with an error."""
-        self._runs.fail(run_id, error)
 
     # -- the end --------------------------------------------------------------
 

@@ -7,6 +7,7 @@ process at once, nor a child of `multiprocessing` or Celery, which exits by `os.
 from __future__ import annotations
 
 import atexit
+import functools
 import os
 import signal
 import sys
@@ -62,7 +63,8 @@ class LastCalls:
             forker = sys.modules.get(f"{name}.util")
             if forker is not None:
                 # After the fork hooks: the child first drops its parent's finalizers.
-                forker.register_after_fork(self, _finalize)
+                finalize = functools.partial(LastCalls.finalize, forker=forker)
+                forker.register_after_fork(self, finalize)
         self._watch_celery()
 
     def _watch_celery(self) -> None:
@@ -91,11 +93,3 @@ class LastCalls:
         if not is_init:
             signal.signal(signal.SIGTERM, signal.SIG_DFL)
             os.kill(os.getpid(), number)
-
-
-def _finalize(last_calls: LastCalls) -> None:
-    """Register the end with each of the modules that is imported."""
-    for name in _FORKERS:
-        forker = sys.modules.get(f"{name}.util")
-        if forker is not None:
-            last_calls.finalize(forker)

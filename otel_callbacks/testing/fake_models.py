@@ -35,6 +35,12 @@ class _Behaviour(BaseModel):
     model_name: str = "fake-model"
     provider: str = "fake"
 
+    @property
+    def _llm_type(self) -> str:
+        """Return LangChain's name for this kind of model."""
+        kind = "chat" if isinstance(self, BaseChatModel) else "text"
+        return f"otel-callbacks-fake-{kind}"
+
     def _get_ls_params(
         self, stop: list[str] | None = None, **kwargs: Any
     ) -> LangSmithParams:
@@ -119,11 +125,6 @@ class FakeChatModel(_Behaviour, BaseChatModel):
 
     tool_calls: list[ToolCall] = []
 
-    @property
-    def _llm_type(self) -> str:
-        """Return LangChain's name for this kind of model."""
-        return "otel-callbacks-fake-chat"
-
     def _result(self, asked: list[BaseMessage]) -> outputs.ChatResult:
         """Return the whole answer, or raise the error."""
         self._fail()
@@ -152,11 +153,6 @@ class FakeTextModel(_Behaviour, BaseLLM):
         model_name: The model name on spans and series.
         provider: The provider name on spans and series.
     """
-
-    @property
-    def _llm_type(self) -> str:
-        """Return LangChain's name for this kind of model."""
-        return "otel-callbacks-fake-text"
 
     def _result(self, asked: list[str]) -> outputs.LLMResult:
         """Return an answer for each prompt, or raise the error."""
