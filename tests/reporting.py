@@ -87,11 +87,12 @@ class Reporter:
         outputs: Any = None,
         *,
         inside: Inside | None = None,
+        serialized: Any = None,
         **more: Any,
     ) -> Span:
         """Report a chain and the runs inside it, and return its span."""
         run_id = uuid4()
-        self.handler.on_chain_start(None, inputs, run_id=run_id, **more)
+        self.handler.on_chain_start(serialized, inputs, run_id=run_id, **more)
         if inside is not None:
             inside(run_id)
         self.handler.on_chain_end(outputs, run_id=run_id)
@@ -108,12 +109,17 @@ class Reporter:
         return self.chain(inputs, outputs, name="flow", metadata=about, **more)
 
     def tool(
-        self, output: Any = "", text: Any = "", inputs: Any = None, **more: Any
+        self,
+        output: Any = "",
+        text: Any = "",
+        inputs: Any = None,
+        serialized: Any = None,
+        **more: Any,
     ) -> Span:
         """Report a tool's run, and return its span."""
         run_id = uuid4()
         self.handler.on_tool_start(
-            {"name": "price"}, text, run_id=run_id, inputs=inputs, **more
+            serialized, text, run_id=run_id, inputs=inputs, **more
         )
         self.handler.on_tool_end(output, run_id=run_id)
         return self._last()

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
+from uuid import uuid4
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from langchain.agents import create_agent
-from langchain_core.callbacks import BaseCallbackHandler
 from langchain_core.documents import Document
 from langchain_core.messages import ToolMessage
 from langchain_core.output_parsers import StrOutputParser
@@ -21,71 +21,15 @@ from langgraph import types
 from langgraph.graph import END, START, StateGraph
 from langgraph.types import Command as GraphCommand
 
-from otel_callbacks._readers.steps import (
-    ChainStart,
-    RetrieverStart,
-    ToolStart,
-    enclosing_run_id,
-    graph_operation,
-    is_composed,
-    is_resumed,
-    retriever_response,
-    thread_of,
-    tool_failed,
-)
-from otel_callbacks._records import Failure, Request, Response
 from otel_callbacks.testing import Reply, ToolCall
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from uuid import UUID
 
     from langchain_core.embeddings import Embeddings
+    from reporting import Reporter
 
     from otel_callbacks.testing import Capture, FakeOpenAI
-
-
-class _Starts(BaseCallbackHandler):
-    """Reads each start as the handler does."""
-
-    run_inline = True
-    raise_error = True
-
-    def __init__(self) -> None:
-        self.requests: list[Request] = []
-        self.ends: list[Failure | None] = []
-
-    def on_tool_start(self, serialized: Any, _input_str: str, **kwargs: Any) -> None:
-        """Read a tool's start."""
-        self.requests.append(
-            ToolStart(
-                serialized,
-                kwargs["metadata"],
-                kwargs["tags"],
-                kwargs["name"],
-                kwargs["tool_call_id"],
-            ).read()
-        )
-
-    def on_tool_end(self, output: Any, **_: Any) -> None:
-        """Read a tool's end."""
-        self.ends.append(tool_failed(output))
-
-    def on_retriever_start(self, serialized: Any, _query: str, **kwargs: Any) -> None:
-        """Read a retriever's start."""
-        self.requests.append(
-            RetrieverStart(
-                serialized, kwargs["metadata"], kwargs["tags"], kwargs["name"]
-            ).read()
-        )
-
-    def on_chain_start(self, serialized: Any, _inputs: Any, **kwargs: Any) -> None:
-        """Read a chain's start."""
-        self.requests.append(
-            ChainStart(
-                serialized, kwargs["metadata"], kwargs["tags"], kwargs["name"]
-            ).read()
-        )
 
 
 @tool
@@ -95,9 +39,8 @@ def water(plant: str) -> str:
 
 
 @pytest.mark.recent
-def test_a_tool_call_of_a_model() -> None:
+def test_a_tool_call_of_a_model(telemetry: Capture) -> None:
     """Name, description and the model's id of the call; no argument."""
-    starts = _Starts()
     call = {
         "name": "water",
         "args": {"plant": "rose"},
@@ -107,28 +50,24 @@ def test_a_tool_call_of_a_model() -> None:
     water.invoke(
         call,
         config={
-            "callbacks": [starts],
+            "callbacks": [telemetry.handler],
             "metadata": {"lc_agent_name": "gardener", "thread_id": "t1"},
             "tags": ["shop"],
             "run_name": "morning round",
         },
     )
-    (request,) = starts.requests
-    assert request == Request(
-        "execute_tool",
-        "water",
-        attributes={
-            "gen_ai.operation.name": "execute_tool",
-            "gen_ai.tool.name": "water",
-            "gen_ai.tool.type": "function",
-            "gen_ai.tool.description": "Water a plant.",
-            "gen_ai.tool.call.id": "call_1",
-            "gen_ai.agent.name": "gardener",
-            "gen_ai.conversation.id": "t1",
-            "otel_callbacks.tags": ("shop",),
-        },
-    )
-    assert starts.ends == [None]
+    span = telemetry.span("execute_tool water")
+    assert span["status"] == "UNSET"
+    assert span["attributes"] == {
+        "gen_ai.operation.name": "execute_tool",
+        "gen_ai.tool.name": "water",
+        "gen_ai.tool.type": "function",
+        "gen_ai.tool.description": "Water a plant.",
+        "gen_ai.tool.call.id": "call_1",
+        "gen_ai.agent.name": "gardener",
+        "gen_ai.conversation.id": "t1",
+        "otel_callbacks.tags": ("shop",),
+    }
 
 
 @pytest.mark.parametrize(
@@ -141,12 +80,12 @@ def test_a_tool_call_of_a_model() -> None:
     ],
 )
 def test_a_tool_without_a_name_of_its_own(
-    serialized: Any, name: Any, expected: str
+    serialized: Any, name: Any, expected: str, reporter: Reporter
 ) -> None:
     """The run's name is next, then the class."""
-    request = ToolStart(serialized, None, None, name, None).read()
-    assert request.target == expected
-    assert request.attributes == {
+    span = reporter.tool(serialized=serialized, name=name)
+    assert span["name"] == f"execute_tool {expected}".strip()
+    assert span["attributes"] == {
         "gen_ai.operation.name": "execute_tool",
         "gen_ai.tool.name": expected,
         "gen_ai.tool.type": "function",
@@ -172,34 +111,30 @@ class _Almanac(VectorStore):
 @pytest.mark.parametrize(
     ("run_name", "source"), [(None, "_Almanac"), ("care guide", "care guide")]
 )
-def test_a_retriever_of_a_vector_store(run_name: str | None, source: str) -> None:
+def test_a_retriever_of_a_vector_store(
+    run_name: str | None, source: str, telemetry: Capture
+) -> None:
     """The store says more than the class of its retriever, the application most."""
-    starts = _Starts()
     documents = (
         _Almanac()
         .as_retriever(search_kwargs={"k": 2})
         .invoke(
             "roses",
             config={
-                "callbacks": [starts],
+                "callbacks": [telemetry.handler],
                 "metadata": {"user_id": "u1"},
                 "run_name": run_name,
             },
         )
     )
     assert len(documents) == 2
-    assert starts.requests == [
-        Request(
-            "retrieval",
-            source,
-            attributes={
-                "gen_ai.operation.name": "retrieval",
-                "gen_ai.data_source.id": source,
-                "user.id": "u1",
-                "otel_callbacks.tags": ("_Almanac",),
-            },
-        )
-    ]
+    assert telemetry.span(f"retrieval {source}")["attributes"] == {
+        "gen_ai.operation.name": "retrieval",
+        "gen_ai.data_source.id": source,
+        "user.id": "u1",
+        "otel_callbacks.document_count": 2,
+        "otel_callbacks.tags": ("_Almanac",),
+    }
 
 
 @pytest.mark.parametrize(
@@ -215,30 +150,35 @@ def test_a_retriever_of_a_vector_store(run_name: str | None, source: str) -> Non
     ],
 )
 def test_a_retrievers_source_and_number(
-    serialized: Any, metadata: Any, name: Any, source: str, top_k: int | None
+    serialized: Any,
+    metadata: Any,
+    name: Any,
+    source: str,
+    top_k: int | None,
+    reporter: Reporter,
 ) -> None:
-    """What is not said is not there."""
-    request = RetrieverStart(serialized, metadata, None, name).read()
-    assert request.target == source
-    assert request.attributes.get("gen_ai.data_source.id", "") == source
-    assert request.attributes.get("gen_ai.retrieval.top_k") == top_k
+    """What is not reported is no attribute."""
+    span = reporter.retrieval(serialized=serialized, metadata=metadata, name=name)
+    assert span["name"] == f"retrieval {source}".strip()
+    assert span["attributes"].get("gen_ai.data_source.id", "") == source
+    assert span["attributes"].get("gen_ai.retrieval.top_k") == top_k
 
 
-def test_a_chain_is_named_by_its_run() -> None:
+def test_a_step_is_named_by_its_run(telemetry: Capture) -> None:
     """It has no operation of the conventions."""
-    starts = _Starts()
     chain = RunnableLambda(str.upper, name="shout") | RunnableLambda(str.strip)
-    chain.invoke("rose", config={"callbacks": [starts], "run_name": "flower shop"})
-    assert [(each.operation, each.target) for each in starts.requests] == [
-        ("", "flower shop"),
-        ("", "shout"),
-        ("", "strip"),
+    config: Any = {"callbacks": [telemetry.handler], "run_name": "flower shop"}
+    chain.invoke("rose", config=config)
+    assert telemetry.tree().splitlines() == [
+        "invoke_workflow flower shop",
+        "  shout",
+        "  strip",
     ]
-    assert [dict(each.attributes) for each in starts.requests] == [{}] * 3
+    assert [span["attributes"] for span in telemetry.spans[1:]] == [{}, {}]
 
 
 @pytest.mark.recent
-def test_a_handled_failure_of_a_tool() -> None:
+def test_a_handled_failure_of_a_tool(telemetry: Capture) -> None:
     """``handle_tool_error`` makes a message of the exception."""
 
     @tool
@@ -247,11 +187,13 @@ def test_a_handled_failure_of_a_tool() -> None:
         message = f"no shears for {plant}"
         raise ToolException(message)
 
-    starts = _Starts()
     prune.handle_tool_error = True
     call = {"name": "prune", "args": {"plant": "a"}, "id": "1", "type": "tool_call"}
-    prune.invoke(call, config={"callbacks": [starts]})
-    assert starts.ends == [Failure("error", "tool_error", "other")]
+    prune.invoke(call, config={"callbacks": [telemetry.handler]})
+    span = telemetry.span("execute_tool prune")
+    assert span["status"] == "ERROR"
+    assert span["attributes"]["error.type"] == "tool_error"
+    assert span["attributes"]["otel_callbacks.error_class"] == "other"
 
 
 @pytest.mark.parametrize(
@@ -264,9 +206,9 @@ def test_a_handled_failure_of_a_tool() -> None:
         type("Order", (), {"status": "error"})(),
     ],
 )
-def test_anything_else_is_no_failure(output: object) -> None:
+def test_anything_else_is_no_failure(output: object, reporter: Reporter) -> None:
     """An application's own object may have a status, too."""
-    assert tool_failed(output) is None
+    assert reporter.tool(output)["status"] == "UNSET"
 
 
 # The lowest LangGraph that is allowed has none.
@@ -307,9 +249,13 @@ class Command:
         ([WATERED, "error", 1, None], False),
     ],
 )
-def test_failure_within_a_result(output: object, expected: bool) -> None:  # noqa: FBT001
-    """A tool that says so within a list, a tuple or a command has failed."""
-    assert (tool_failed(output) is not None) is expected
+def test_failure_within_a_result(
+    output: object,
+    expected: bool,  # noqa: FBT001
+    reporter: Reporter,
+) -> None:
+    """A tool with an error within a list, a tuple or a command has failed."""
+    assert (reporter.tool(output)["status"] == "ERROR") is expected
 
 
 @pytest.mark.parametrize(
@@ -323,9 +269,13 @@ def test_failure_within_a_result(output: object, expected: bool) -> None:  # noq
         (ToolMessage("?", tool_call_id="3", status="error"), False),
     ],
 )
-def test_failure_of_the_call_itself(output: object, expected: bool) -> None:  # noqa: FBT001
+def test_failure_of_the_call_itself(
+    output: object,
+    expected: bool,  # noqa: FBT001
+    reporter: Reporter,
+) -> None:
     """What failed in the history of an agent that a tool asks is no failure of it."""
-    assert (tool_failed(output, "1") is not None) is expected
+    assert (reporter.tool(output, tool_call_id="1")["status"] == "ERROR") is expected
 
 
 class Lazy:
@@ -339,9 +289,9 @@ class Lazy:
 
 
 @pytest.mark.parametrize("make", [lambda x: x, lambda x: [x], lambda x: (x, {"a": x})])
-def test_lazy_result_is_left_alone(make: Any) -> None:
+def test_lazy_result_is_left_alone(make: Any, reporter: Reporter) -> None:
     """Telemetry reads no row that the app does not read."""
-    assert tool_failed(make(Lazy())) is None
+    assert reporter.tool(make(Lazy()))["status"] == "UNSET"
     assert Lazy.touched == 0
 
 
@@ -354,58 +304,40 @@ PAYLOADS = ODD | st.dictionaries(
 )
 
 
-@given(PAYLOADS, PAYLOADS, PAYLOADS, PAYLOADS)
-def test_any_payload_gives_requests(
-    serialized: Any, metadata: Any, tags: Any, name: Any
-) -> None:
+def test_any_payload_gives_spans(reporter: Reporter) -> None:
     """What a run starts with is never a reason to lose it."""
-    for request in (
-        ToolStart(serialized, metadata, tags, name, name).read(),
-        RetrieverStart(serialized, metadata, tags, name).read(),
-        ChainStart(serialized, metadata, tags, name).read(),
-    ):
-        assert request.target.encode() or request.target == ""
-        assert all(
-            key and value is not None for key, value in request.attributes.items()
-        )
+
+    @given(PAYLOADS, PAYLOADS, PAYLOADS, PAYLOADS)
+    def report(serialized: Any, metadata: Any, tags: Any, name: Any) -> None:
+        about = {"serialized": serialized, "metadata": metadata, "tags": tags}
+        for span in (
+            reporter.tool(**about, name=name, tool_call_id=name),
+            reporter.retrieval(**about, name=name),
+            reporter.chain(**about, name=name),
+        ):
+            assert span["name"].encode()
+            assert all(span["attributes"].keys())
+
+    report()
 
 
 @pytest.mark.parametrize("number", [0, 3])
-def test_documents_are_counted(number: int) -> None:
+def test_documents_are_counted(number: int, reporter: Reporter) -> None:
     """How many, and nothing of what is in them."""
-    found = retriever_response([Document("roses need water")] * number)
-    assert found == Response(
-        usage_expected=False, attributes={"otel_callbacks.document_count": number}
-    )
+    span = reporter.retrieval([Document("roses need water")] * number)
+    assert span["attributes"] == {
+        "gen_ai.operation.name": "retrieval",
+        "otel_callbacks.document_count": number,
+    }
+    assert reporter.telemetry.value("otel_callbacks_usage_missing_total") == 0
 
 
 @pytest.mark.parametrize("documents", [None, "roses", 3, {"a": 1}])
-def test_anything_else_is_no_number(documents: object) -> None:
+def test_anything_else_is_no_number(documents: object, reporter: Reporter) -> None:
     """A retriever never misses a usage."""
-    assert retriever_response(documents) == Response(usage_expected=False)
-
-
-class _Runs(BaseCallbackHandler):
-    """Keeps the ids of chains."""
-
-    def __init__(self) -> None:
-        self.ids: list[UUID] = []
-
-    def on_chain_start(self, *_: Any, run_id: UUID, **__: Any) -> None:
-        """Take a run's id."""
-        self.ids.append(run_id)
-
-
-def test_inside_a_step_it_is_the_steps_run() -> None:
-    """And nothing before and after it."""
-    runs = _Runs()
-    inside: list[UUID | None] = []
-    step: Any = RunnableLambda(lambda _: inside.append(enclosing_run_id()))
-    assert enclosing_run_id() is None
-    step.invoke("rose", config={"callbacks": [runs]})
-    assert inside == runs.ids
-    assert len(inside) == 1
-    assert enclosing_run_id() is None
+    span = reporter.retrieval(documents)
+    assert span["attributes"] == {"gen_ai.operation.name": "retrieval"}
+    assert reporter.telemetry.value("otel_callbacks_usage_missing_total") == 0
 
 
 @tool
@@ -495,12 +427,15 @@ NAMED = {"lc_agent_name": "florist"}
         ("agent", {"ls_integration": ["langgraph"]}, [], ""),
     ],
 )
-def test_operation(name: str, about: Any, tags: Any, operation: str) -> None:
+def test_operation(
+    name: str, about: Any, tags: Any, operation: str, reporter: Reporter
+) -> None:
     """Neither a name nor a guess decides, but what made the graph."""
-    assert graph_operation(name, about, tags)[0] == operation
+    span = reporter.chain(name=name, metadata=about, tags=tags, parent_run_id=uuid4())
+    assert span["attributes"].get("gen_ai.operation.name", "") == operation
 
 
-def test_an_agent_is_detected_by_its_metadata() -> None:
+def test_an_agent_is_detected_by_its_metadata(reporter: Reporter) -> None:
     """LangChain has no place for its id, description and version; inside not known."""
     about: dict[Any, Any] = {
         **AGENT,
@@ -510,17 +445,18 @@ def test_an_agent_is_detected_by_its_metadata() -> None:
         "agent_description": "sells",
         "agent_version": 2,
     }
-    assert graph_operation("florist", about, [])[2] == {
+    assert reporter.chain(name="florist", metadata=about)["attributes"] == {
         "gen_ai.agent.description": "sells",
         "gen_ai.agent.id": "a-1",
         "gen_ai.agent.name": "florist",
         "gen_ai.agent.version": "2",
         "gen_ai.operation.name": "invoke_agent",
     }
-    inside = graph_operation("florist", about | IN_NODE, [])[2]
+    inside = reporter.chain(name="florist", metadata=about | IN_NODE)["attributes"]
     assert inside == {
         "gen_ai.agent.name": "florist",
         "gen_ai.operation.name": "invoke_agent",
+        "otel_callbacks.langgraph.node": "ask",
     }
 
 
@@ -533,10 +469,14 @@ def test_an_agent_is_detected_by_its_metadata() -> None:
         ("", ""),
     ],
 )
-def test_an_outermost_chain_with_a_name(name: str, operation: str) -> None:
+def test_an_outermost_chain_with_a_name(
+    name: str, operation: str, reporter: Reporter
+) -> None:
     """The app's own name makes a workflow, the name of LangChain's class does not."""
-    assert graph_operation(name, {}, [], outermost=True)[0] == operation
-    assert graph_operation(name, {}, [])[0] == ""
+    attributes = reporter.chain("a", name=name)["attributes"]
+    assert attributes.get("gen_ai.operation.name", "") == operation
+    inner = reporter.chain("a", name=name, parent_run_id=uuid4())
+    assert inner["attributes"] == {}
 
 
 def test_which_chains_are_workflows(telemetry: Capture) -> None:
@@ -572,9 +512,24 @@ def test_which_chains_are_workflows(telemetry: Capture) -> None:
         ({}, "a", {}, False),
     ],
 )
-def test_composed(serialized: Any, inputs: Any, more: Any, *, composed: bool) -> None:
+def test_composed(
+    serialized: Any, inputs: Any, more: Any, *, composed: bool, reporter: Reporter
+) -> None:
     """LangChain says of a single step which kind of step it is."""
-    assert is_composed(serialized, inputs, more) is composed
+    span = reporter.chain(inputs, serialized=serialized, name="flow", **more)
+    assert (span["name"] == "invoke_workflow flow") is composed
+
+
+THREAD = {"ls_integration": "langgraph", "thread_id": 7}
+
+
+def _resumes(reporter: Reporter, inputs: Any, about: Any = THREAD) -> bool:
+    """Return whether a second run of a graph is linked to the first."""
+    first = reporter.chain("a", name="shop", metadata=about)
+    (*link,) = reporter.chain(inputs, name="shop", metadata=about)["links"]
+    ids = {"trace_id": first["trace_id"], "span_id": first["span_id"]}
+    assert link in ([], [ids])
+    return link == [ids]
 
 
 @pytest.mark.parametrize(
@@ -587,16 +542,16 @@ def test_composed(serialized: Any, inputs: Any, more: Any, *, composed: bool) ->
         ({"resume": 1}, False),
     ],
 )
-def test_resumed(inputs: Any, *, resumed: bool) -> None:
+def test_resumed(inputs: Any, *, resumed: bool, reporter: Reporter) -> None:
     """By LangGraph's own command, or by no input."""
-    assert is_resumed(inputs) is resumed
+    assert _resumes(reporter, inputs) is resumed
 
 
-def test_thread() -> None:
-    """The thread of the whole graph; a node's is not asked for."""
-    assert thread_of({"thread_id": 7}) == "7"
-    assert thread_of({}) == ""
-    assert thread_of({"thread_id": "t", "langgraph_node": "a"}) == ""
+def test_thread(reporter: Reporter) -> None:
+    """The thread of the whole graph; a node's is not read."""
+    assert _resumes(reporter, None)
+    assert not _resumes(reporter, None, {"ls_integration": "langgraph"})
+    assert not _resumes(reporter, None, THREAD | IN_NODE)
 
 
 @pytest.mark.recent
