@@ -217,8 +217,6 @@ class Shared(Delegate):
     __slots__ = (
         "_find",
         "_left",
-        "_parent",
-        "_size",
         "attached",
         "before",
         "open",
@@ -236,8 +234,7 @@ class Shared(Delegate):
         first: StandIn,
     ) -> None:
         self._find = find
-        self._parent = first.parent_run
-        self._size = self._left = first.request.batch_size
+        self._left = first.request.batch_size
         self.open = True
         self.runs: dict[int, StandIn] = {}
         self.outer: trace.Span = trace.INVALID_SPAN
@@ -247,14 +244,10 @@ class Shared(Delegate):
         self.attached: Context | None = None
         self.before: Context = _NOTHING
 
-    def takes(self, run: StandIn) -> bool:
-        """Return whether a starting run belongs to this batch."""
-        return (
-            self.open
-            and self._left > 0
-            and run.request.batch_size == self._size
-            and run.parent_run is self._parent
-        )
+    @property
+    def is_starting(self) -> bool:
+        """Whether a run of this batch has not started yet."""
+        return self.open and self._left > 0
 
     def add(self, run: StandIn) -> None:
         """Add a run."""
@@ -321,10 +314,19 @@ def parent_of(run: StandIn, context: Context, current: Any) -> trace.Span:
         outside, innermost = current.outside, current.outside_run
     else:
         outside, innermost = current, context.get(RUN_KEY)
-    if parent is None or innermost is parent:
+    if parent is None or (innermost is not None and _is_inside(innermost, parent)):
         # A span of the app, opened inside the parent's run.
         return outside  # type: ignore[no-any-return]
     return parent  # type: ignore[return-value]  # the table makes stand-ins
+
+
+def _is_inside(run: Any, parent: Run) -> bool:
+    """Return whether a run is the parent, or a call in it that has stayed current."""
+    while run is not parent:
+        if type(run) not in STAND_INS:
+            return False
+        run = run.outer if type(run.outer) in STAND_INS else run.outside_run
+    return True
 
 
 _known_runtime: object = None
@@ -429,7 +431,7 @@ _START_IN_GATHER: Final = "AsyncCallbackManager.on_llm_start"
 def run_being_called(runs: Mapping[int, StandIn]) -> StandIn | None:
     """Return the run of a batch whose call is on the stack, if one is."""
     try:
-        frame: FrameType | None = sys._getframe(1)  # noqa: SLF001 -- no public way up
+        frame: FrameType | None = sys._getframe()  # noqa: SLF001 -- no public way up
         for _ in range(_FRAMES_AT_MOST):
             if frame is None:
                 return None

@@ -4,21 +4,32 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import threading
 import warnings
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import pytest
 from langchain_core._api import LangChainBetaWarning, LangChainDeprecationWarning
+from langchain_core.callbacks import CallbackManager
 from langchain_core.messages import BaseMessage, HumanMessage
-from langchain_core.runnables import RunnableLambda, RunnableParallel
+from langchain_core.outputs import LLMResult
+from langchain_core.runnables import RunnableConfig, RunnableLambda, RunnableParallel
 from langchain_core.tools import tool
 from opentelemetry import context as otel_context
 from opentelemetry import trace
 from opentelemetry.context import Context
 from opentelemetry.context.contextvars_context import ContextVarsRuntimeContext
-from opentelemetry.sdk.trace import ReadableSpan, Span, SpanProcessor, TracerProvider
+from opentelemetry.sdk.trace import (
+    ReadableSpan,
+    Span,
+    SpanProcessor,
+    TracerProvider,
+    sampling,
+)
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import Status, StatusCode
 from prometheus_client import CollectorRegistry
 
@@ -277,6 +288,55 @@ async def test_app_span_lies_between_in_async_code(
     assert telemetry.span("own")["parent"] == "between"
 
 
+async def _call(model: FakeChatModel) -> None:
+    await model.ainvoke("?")
+
+
+async def _batch(model: FakeChatModel) -> None:
+    await model.agenerate([[HumanMessage("?")]] * 2)
+
+
+async def _call_twice(model: FakeChatModel) -> None:
+    await model.ainvoke("?")
+    model.invoke("?")
+
+
+@pytest.mark.parametrize("first", [_call, _batch, _call_twice, _astream])
+async def test_app_span_after_an_async_call(
+    telemetry: Capture, first: Callable[[Any], Awaitable[None]]
+) -> None:
+    """A span that the app opens after a call is the parent of the next call in it."""
+    tracer = telemetry.tracer_provider.get_tracer("app")
+
+    async def step(_: str, config: RunnableConfig) -> str:
+        model = FakeChatModel(callbacks=config["callbacks"])
+        await first(model)
+        with tracer.start_as_current_span("one"):
+            await model.ainvoke("?")
+            await first(model)
+            with tracer.start_as_current_span("two"):
+                await model.ainvoke("?")
+        with tracer.start_as_current_span("three"):
+            await model.ainvoke("?")
+        return "done"
+
+    config: RunnableConfig = {"callbacks": [telemetry.handler]}
+    await RunnableLambda(step, name="step").ainvoke("?", config)
+    before = telemetry.tree().partition("  one")[0]
+    calls = before.count("chat")
+    call = "chat fake-model"
+    assert telemetry.tree().splitlines() == [
+        "step",
+        *[f"  {call}"] * calls,
+        "  one",
+        *[f"    {call}"] * (1 + calls),
+        "    two",
+        f"      {call}",
+        "  three",
+        f"    {call}",
+    ]
+
+
 async def test_spans_after_a_call_are_not_in_it(
     telemetry: Capture, chat: Callable[..., Any]
 ) -> None:
@@ -384,6 +444,132 @@ def test_a_batch_leaves_the_context_as_it_was(telemetry: Capture, count: int) ->
     assert otel_context.get_current() is before
 
 
+def test_a_batch_is_current_until_its_last_run_ends(telemetry: Capture) -> None:
+    """The context of the caller is restored once, after all runs."""
+    manager = CallbackManager.configure([telemetry.handler])
+
+    def calls() -> None:
+        before = otel_context.get_current()
+        first, second = manager.on_chat_model_start(
+            {}, [[HumanMessage("Roses?")]] * 2, batch_size=2
+        )
+        inside = otel_context.get_current()
+        assert inside is not before
+        first.on_llm_end(LLMResult(generations=[]))
+        assert otel_context.get_current() is inside
+        second.on_llm_end(LLMResult(generations=[]))
+        assert otel_context.get_current() is before
+
+    # Without a span that a test before has left.
+    contextvars.Context().run(calls)
+
+
+def test_a_batch_in_a_batch_may_outlive_it(telemetry: Capture) -> None:
+    """The outer batch restores its caller's context, though inner runs are open."""
+    inner_is_open, outer_has_ended = threading.Event(), threading.Event()
+    asked: list[list[BaseMessage]] = [[HumanMessage("Roses?")]] * 2
+
+    class Slow(FakeChatModel):
+        """Waits for the end of the outer batch."""
+
+        def _generate(self, *args: Any, **kwargs: Any) -> Any:
+            inner_is_open.set()
+            outer_has_ended.wait()
+            return super()._generate(*args, **kwargs)
+
+    inner = Slow(callbacks=[telemetry.handler])
+    threads: list[threading.Thread] = []
+
+    class Starts(FakeChatModel):
+        """Starts an inner batch in the first call."""
+
+        def _generate(self, *args: Any, **kwargs: Any) -> Any:
+            if not threads:
+                run = contextvars.copy_context().run
+                threads.append(
+                    threading.Thread(target=run, args=(inner.generate, asked))
+                )
+                threads[0].start()
+                inner_is_open.wait()
+            return super()._generate(*args, **kwargs)
+
+    def outer() -> bool:
+        before = otel_context.get_current()
+        Starts(callbacks=[telemetry.handler]).generate(asked)
+        return otel_context.get_current() is before
+
+    # Without a span that a test before has left.
+    is_restored = contextvars.Context().run(outer)
+    outer_has_ended.set()
+    threads[0].join()
+    assert is_restored
+    assert len(telemetry.spans) == 4
+
+
+def test_a_run_without_a_parent_is_no_child_of_a_current_run(
+    telemetry: Capture,
+) -> None:
+    """LangChain knows which run calls another; what is only current does not."""
+    handler, ids = telemetry.handler, [uuid4(), uuid4()]
+    for run_id in ids:
+        handler.on_chain_start({}, "x", run_id=run_id, name="request")
+    for run_id in reversed(ids):
+        handler.on_chain_end("y", run_id=run_id)
+    assert parent_ids(telemetry, "request") == [None, None]
+
+
+def test_app_span_around_the_parent_is_no_parent(telemetry: Capture) -> None:
+    """It stays current if the parent was started in another context."""
+    handler = telemetry.handler
+    ids = [uuid4(), uuid4(), uuid4()]
+    parents = dict(zip(ids, [None, *ids], strict=False))
+
+    def start(run_id: UUID, name: str) -> None:
+        parent = parents[run_id]
+        handler.on_chain_start({}, "x", run_id=run_id, parent_run_id=parent, name=name)
+
+    start(ids[0], "outer")
+    with telemetry.tracer_provider.get_tracer("app").start_as_current_span("between"):
+        contextvars.copy_context().run(start, ids[1], "parent")
+        start(ids[2], "child")
+        for run_id in reversed(ids):
+            handler.on_chain_end("y", run_id=run_id)
+    assert telemetry.tree().splitlines() == [
+        "outer",
+        "  between",
+        "    parent",
+        "      child",
+    ]
+
+
+class Fails(sampling.Sampler):
+    """A sampler that fails for a chain's span."""
+
+    def should_sample(self, *args: Any, **kwargs: Any) -> sampling.SamplingResult:
+        """Fail, or sample."""
+        if "invoke_workflow chain" in (*args, *kwargs.values()):
+            raise ValueError
+        return sampling.SamplingResult(sampling.Decision.RECORD_AND_SAMPLE)
+
+    def get_description(self) -> str:
+        """Name it."""
+        return "fails"
+
+
+def test_a_run_whose_span_could_not_start_has_children() -> None:
+    """They are children of the nearest span outside."""
+    memory = InMemorySpanExporter()
+    provider = TracerProvider(sampler=Fails(), shutdown_on_exit=False)
+    provider.add_span_processor(SimpleSpanProcessor(memory))
+    handler = OTelCallbackHandler(
+        tracer_provider=provider, registry=CollectorRegistry(), settings=Settings()
+    )
+    chain = RunnableLambda(lambda x: x, name="first") | RunnableLambda(str, name="last")
+    chain.invoke("x", {"callbacks": [handler], "run_name": "chain"})
+    found = [(span.name, span.parent) for span in memory.get_finished_spans()]
+    assert found == [("first", None), ("last", None)]
+
+
 def test_what_is_no_span_is_no_parent(telemetry: Capture) -> None:
     """A context may hold anything; OpenTelemetry takes it for no span."""
     odd: Any = "no span"
@@ -483,6 +669,22 @@ class Keeping(ContextVarsRuntimeContext):
         return super().attach(Context({**context, "vendor": 1}))
 
 
+class Deaf(ContextVarsRuntimeContext):
+    """One that ignores what is attached."""
+
+    def attach(self, context: Context) -> Any:
+        """Do nothing."""
+        del context
+        return super().attach(self.get_current())
+
+
+class Leaking(ContextVarsRuntimeContext):
+    """One that never detaches."""
+
+    def detach(self, token: object) -> None:
+        """Do nothing."""
+
+
 class Raising(ContextVarsRuntimeContext):
     """One that lets nobody attach what it does not know."""
 
@@ -494,7 +696,46 @@ class Raising(ContextVarsRuntimeContext):
 
 
 class Faithful(ContextVarsRuntimeContext):
-    """A class of its own that does what OpenTelemetry's does."""
+    """A class of its own that does what OpenTelemetry's does, and notes it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.attached: list[Context] = []
+
+    def attach(self, context: Context) -> Any:
+        """Note what is attached."""
+        self.attached.append(context)
+        return super().attach(context)
+
+
+class Fresh(Faithful):
+    """One that makes a context each time while none is attached."""
+
+    def get_current(self) -> Context:
+        """Return what is attached, or a new context."""
+        return super().get_current() or Context()
+
+
+class OfThread(Faithful):
+    """One that keeps the context in an attribute, and that is not empty."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.context = Context({"vendor": 1})
+
+    def attach(self, context: Context) -> Any:
+        """Keep it, and return the one before."""
+        self.attached.append(context)
+        before, self.context = self.context, context
+        return before
+
+    def get_current(self) -> Context:
+        """Return it."""
+        return self.context
+
+    def detach(self, token: Any) -> None:
+        """Restore the one before."""
+        self.context = token
 
 
 def use_runtime(monkeypatch: pytest.MonkeyPatch, runtime: Any) -> None:
@@ -520,11 +761,12 @@ def test_context_that_is_not_plain_is_left_alone(
     assert len({span["trace_id"] for span in telemetry.spans}) == 6
 
 
+@pytest.mark.parametrize("kind", [Translating, Keeping, Deaf, Leaking, Raising])
 def test_app_without_a_plain_context_is_logged_once(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, kind: Any
 ) -> None:
     """The line says what is not below a call, and how to have it."""
-    use_runtime(monkeypatch, Translating())
+    use_runtime(monkeypatch, kind())
     with capture(Settings()) as telemetry:
         for _ in range(2):
             FakeChatModel(callbacks=[telemetry.handler]).invoke("?")
@@ -533,9 +775,13 @@ def test_app_without_a_plain_context_is_logged_once(
     assert "OTEL_PYTHON_CONTEXT" in lines[0]
 
 
-def test_context_as_good_as_the_usual_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What gives back what was attached is used, whoever has made it."""
-    use_runtime(monkeypatch, Faithful())
+@pytest.mark.parametrize("kind", [Faithful, Fresh, OfThread])
+def test_context_as_good_as_the_usual_one(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, kind: Any
+) -> None:
+    """What returns what was attached is used with all that it does, whoever made it."""
+    runtime = kind()
+    use_runtime(monkeypatch, runtime)
     with capture() as telemetry:
         tracer = telemetry.tracer_provider.get_tracer("app")
 
@@ -544,6 +790,9 @@ def test_context_as_good_as_the_usual_one(monkeypatch: pytest.MonkeyPatch) -> No
 
         RunnableLambda(step).invoke("?", {"callbacks": [telemetry.handler]})
     assert telemetry.tree() == "step\n  inside"
+    assert not caplog.messages
+    # After the probe.
+    assert runtime.attached[1].get(current.RUN_KEY) is not None
 
 
 # -- span processors that read a span's parent --------------------------------------
@@ -825,7 +1074,10 @@ start_in_gather.__qualname__ = START
 async def test_context_of_gathers_waiter() -> None:
     """It is the context of the task that waits for ``gather``, not the child's."""
     mark.set("the waiter's")
-    (found,) = await asyncio.gather(start_in_gather())
+    gathered = asyncio.gather(start_in_gather())
+    # As Python 3.14 does.
+    gathered.add_done_callback(lambda _: None, context=contextvars.Context())
+    (found,) = await gathered
     assert found is not None
     assert found[mark] == "the waiter's"
 
@@ -851,7 +1103,9 @@ async def test_other_tasks_have_no_waiting_context() -> None:
         return current.waiting_context()
 
     assert await other() is None
-    assert await asyncio.gather(other()) == [None]  # type: ignore[comparison-overlap]
+    for name in ("Agent.run", "ask"):
+        other.__qualname__ = name
+        assert await asyncio.gather(other()) == [None]  # type: ignore[comparison-overlap]
 
 
 async def test_task_that_nobody_waits_for() -> None:
