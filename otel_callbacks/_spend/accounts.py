@@ -181,7 +181,7 @@ class _Ended(NamedTuple):
     """A call that has ended, or its late tokens."""
 
     call: Call
-    late: bool = False
+    late: bool
 
 
 _Entry: TypeAlias = "Reservation | Amounts | _Ended | None"
@@ -227,7 +227,7 @@ class Account:
             self._tally.add(reservation)
             self._tally.read()
 
-    def release(self, held: Reservation, *, is_sent: bool = False) -> None:
+    def release(self, held: Reservation, *, is_sent: bool) -> None:
         """Release what a call has reserved; if it was sent, all but its input."""
         self._tally.extend(self._released(held, is_sent=is_sent))
 

@@ -166,7 +166,7 @@ class Reservation:
         """Whether the account has granted or refused this."""
         return bool(self._grant)
 
-    def held(self, *, is_sent: bool = False) -> Iterator[Amounts]:
+    def held(self, *, is_sent: bool) -> Iterator[Amounts]:
         """Return what is not yet released, each part once, or only the unsent part."""
         if not self._grant:
             return iter(())

@@ -48,7 +48,7 @@ def test_without_limits_nothing_is_reserved() -> None:
     asked = wanted(Amounts(10**9))
     account.reserve(asked)
     assert (asked.exceeded, asked.granted) == (None, NOTHING)
-    account.release(asked)
+    account.release(asked, is_sent=False)
     account.settle(CALL)
     assert account.read()[0].total_tokens == 14
 
@@ -63,7 +63,7 @@ def test_reservations_add_up_until_the_limit() -> None:
     assert refused is not None
     assert (refused.reserved, refused.asked, account.refused) == (60, 60, 1)
     for _ in range(2):  # once, however often it is tried
-        account.release(first)
+        account.release(first, is_sent=False)
     second = wanted(Amounts(60, calls=1), sent=Amounts(15, calls=1))
     account.reserve(second)
     account.release(second, is_sent=True)
@@ -92,7 +92,7 @@ def test_a_reservation_that_is_cut_short_holds_nothing(
         patched.setattr(Limits, "exceeded", interrupt)
         with pytest.raises(error):
             account.reserve(cut_short)
-    account.release(cut_short)
+    account.release(cut_short, is_sent=False)
     assert account.reserved == Amounts(60)
     assert reserve(account, Amounts(40)) is None
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
+from uuid import uuid4
 
 import pytest
 
@@ -580,6 +582,28 @@ def test_limits_of_open_runs_hold_without_telemetry() -> None:
         for stream in streams:
             next(stream)
         assert {k: v.calls for k, v in usage.by_outcome.items()} == {"abandoned": 2}
+
+
+def test_a_call_that_a_collection_ends_is_on_its_account_at_once() -> None:
+    """No thread comes between: the next call may need what this one releases."""
+    seen: list[int] = []
+    with capture(Settings()) as telemetry, track_usage() as usage:
+        handler, run_id = telemetry.handler, uuid4()
+        handler.on_chat_model_start({}, [["?"]], run_id=run_id)
+
+        class Ends:
+            """An object whose finalizer ends the call."""
+
+            def __init__(self) -> None:
+                self.itself = self
+
+            def __del__(self) -> None:
+                handler.on_llm_error(GeneratorExit(), run_id=run_id)
+                seen.append(usage.call_count)
+
+        Ends()
+        gc.collect()
+    assert seen == [1]
 
 
 def test_a_record_has_the_duration_of_its_call(

@@ -60,6 +60,17 @@ def test_the_requested_model_is_the_fallback(diagnostics: Diagnostics) -> None:
     assert price(REQUEST, RESPONSE._replace(model="rose-1"), NOW) == Decimal("0.15")
 
 
+def test_the_models_of_several_deployments_are_remembered(
+    diagnostics: Diagnostics,
+) -> None:
+    """Whichever of them has answered last, a stream may not name its model."""
+    price = Pricing(diagnostics, is_logged=False).price
+    first, second = (REQUEST._replace(model=name) for name in ("roses", "lilies"))
+    assert price(first, RESPONSE, NOW) == Decimal("0.15")
+    assert price(second, RESPONSE._replace(model="gpt-4o"), NOW) == Decimal("2.5")
+    assert price(first, RESPONSE._replace(model=""), NOW) == Decimal("0.15")
+
+
 def test_embeddings_have_a_price(diagnostics: Diagnostics) -> None:
     """They have no output."""
     request = REQUEST._replace(operation="embeddings", model="text-embedding-3-small")
