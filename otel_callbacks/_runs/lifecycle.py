@@ -31,13 +31,7 @@ if TYPE_CHECKING:
     from otel_callbacks._diagnostics import Diagnostics
     from otel_callbacks._readers.request import ModelStart
     from otel_callbacks._readers.steps import Configured
-    from otel_callbacks._records import (
-        Attributes,
-        AttributeValue,
-        Estimate,
-        Outcome,
-        Start,
-    )
+    from otel_callbacks._records import Estimate, Outcome, Start
     from otel_callbacks._runs.run import Run
     from otel_callbacks._runs.table import RunTable
     from otel_callbacks.settings import Settings
@@ -332,24 +326,12 @@ def _placed(
 
 
 def _name(run: Run, ids: Configured) -> None:
-    """Set the ids of a run from the config of a run below it.
-
-    The node of a graph has the graph's config, so the graph is named with it.
-    """
-    if ids.outer_id is None or run.key != run_key(ids.outer_id):
+    """Set the ids of a run from the config of a run below it."""
+    if run.key != run_key(ids.outer_id):
         return
     known = run.request.attributes
-    run.named = {**ids.outer, **run.named, **_ids_among(known)}
-    node = known.get(semconv.LANGGRAPH_NODE)
-    graph = run.parent_run
-    if node is not None and node == run.request.target and graph is not None:
-        known = graph.request.attributes
-        graph.named = {**ids.outer, **graph.named, **_ids_among(known)}
-
-
-def _ids_among(attributes: Attributes) -> dict[str, AttributeValue]:
-    """Return the ids among the attributes of a run."""
-    return {name: attributes[name] for name in semconv.IDS if name in attributes}
+    own = {name: known[name] for name in semconv.IDS if name in known}
+    run.named = {**ids.outer, **run.named, **own}
 
 
 def _with_seen(response: Response | None, payload: Any) -> Response | None:

@@ -163,7 +163,7 @@ class LostRuns:
         for run in self._table.unfinished(long_ago):
             self._table.complete(run)
         for run in self._table.open_runs():
-            if run.start_tick < long_ago and (run.lost or not run.is_started):
+            if run.lost and run.start_tick < long_ago:
                 run.is_started = True
                 self.work(run)
         self._expire()

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from uuid import UUID, uuid4
 
 import pytest
+from langchain_core.callbacks import CallbackManager
 from langchain_core.chat_history import InMemoryChatMessageHistory
 from langchain_core.prompts import ChatPromptTemplate
 from langchain_core.retrievers import BaseRetriever
@@ -312,6 +313,27 @@ def test_a_step_is_not_named_after_those_that_it_serves(telemetry: Capture) -> N
     assert _ids(telemetry.span("serve")) == {}
     shops = [_ids(span) for span in telemetry.spans if span["name"] == "shop"]
     assert shops == [OF_ROSE, OF_LILY]
+
+
+@pytest.mark.parametrize("key", [1, 2**128 - 1])
+def test_only_the_run_whose_code_calls_is_named_with_its_ids(
+    telemetry: Capture, key: int
+) -> None:
+    """A call may be put below a run of somebody else."""
+    other = UUID(int=key)
+    telemetry.handler.on_chain_start({}, "x", run_id=other, name="other")
+    manager = CallbackManager.configure([telemetry.handler])
+    manager.parent_run_id = other
+
+    def serve(_: Any) -> None:
+        _model().invoke("hi", {"callbacks": manager})
+
+    config: Any = {"callbacks": [telemetry.handler], "configurable": ROSE}
+    RunnableLambda(serve, name="serve").invoke("x", config)
+    telemetry.handler.on_chain_end("y", run_id=other)
+    assert telemetry.span("chat m")["parent"] == "other"
+    assert _ids(telemetry.span("other")) == {}
+    assert _ids(telemetry.span("serve")) == OF_ROSE
 
 
 def test_metadata_come_first(telemetry: Capture) -> None:

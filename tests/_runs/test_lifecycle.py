@@ -13,6 +13,7 @@ import pytest
 from langchain_core.messages import AIMessage, HumanMessage, ToolMessage
 from langchain_core.outputs import ChatGeneration, LLMResult
 
+from otel_callbacks import OTelCallbackHandler, track_usage
 from otel_callbacks._diagnostics import Diagnostics
 from otel_callbacks._readers.estimate import prompt_estimate
 from otel_callbacks._readers.response import model_response
@@ -186,6 +187,44 @@ def test_a_call_has_the_first_of_several_inputs() -> None:
         captured = span["attributes"]["gen_ai.input.messages"]
         assert "roses" in captured
         assert "lilies" not in captured
+
+
+@pytest.mark.parametrize("failed", [False, True])
+def test_an_answer_without_usage_is_estimated_for_the_accounts(*, failed: bool) -> None:
+    """By its text, whether the call ends well or not."""
+    result = LLMResult(generations=[[ChatGeneration(message=AIMessage("rose " * 99))]])
+    assumed = []
+    for answered in (result, None):
+        with capture(Settings()) as telemetry, track_usage() as usage:
+            handler, run_id = telemetry.handler, uuid4()
+            handler.on_chat_model_start({}, [[HumanMessage("?")]], run_id=run_id)
+            if failed:
+                handler.on_llm_error(GeneratorExit(), run_id=run_id, response=answered)
+            else:
+                handler.on_llm_end(answered, run_id=run_id)
+            assumed.append(usage.assumed_tokens)
+    assert assumed[0] > assumed[1] + 50
+
+
+def test_content_that_cannot_be_redacted_is_counted(
+    logged: pytest.LogCaptureFixture,
+) -> None:
+    """Of inputs and outputs alike, and logged once."""
+    settings = Settings(capture_content="SPAN_ONLY", strict=False)
+    with capture(settings) as telemetry:
+        handler = OTelCallbackHandler(
+            tracer_provider=telemetry.tracer_provider,
+            registry=telemetry.registry,
+            settings=settings,
+            redact=unreadable,
+        )
+        run_id = uuid4()
+        handler.on_chat_model_start({}, [[HumanMessage("?")]], run_id=run_id)
+        errors = "otel_callbacks_errors_total"
+        assert telemetry.value(errors, where="redact") == 1
+        handler.on_llm_end(answer(), run_id=run_id)
+        assert telemetry.value(errors, where="redact") == 2
+    assert logged.text.count("redact failed") == 1
 
 
 def test_end_without_a_reader(life: Life) -> None:

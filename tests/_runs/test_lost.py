@@ -12,7 +12,7 @@ from uuid import UUID, uuid4
 import pytest
 from waiting import WAIT_S
 
-from otel_callbacks._background import background
+from otel_callbacks._background import Background, background
 from otel_callbacks._diagnostics import Counts
 from otel_callbacks._records import Request
 from otel_callbacks._runs import lost
@@ -29,11 +29,15 @@ HOUR = 3600.0
 class Table:
     """A table of open runs that keeps who was lost."""
 
-    def __init__(self, time_limit: float = HOUR) -> None:
+    def __init__(
+        self, time_limit: float = HOUR, thread: Background = background
+    ) -> None:
         self.open: dict[int, Run] = {}
         self.ended: list[tuple[str, str, str]] = []
         self.counts = Counts()
-        self.lost = LostRuns(self, time_limit=time_limit, counts=self.counts)
+        self.lost = LostRuns(
+            self, time_limit=time_limit, counts=self.counts, thread=thread
+        )
 
     def start(self, run_id: UUID, name: str = "run", parent: Run | None = None) -> Run:
         """Put a run in."""
@@ -289,6 +293,21 @@ def test_forked_child_forgets_the_parents_losses(table: Table) -> None:
     gc.collect()
     wait_for_end(table)
     assert table.ended == [("child's", "abandoned", "forgotten")]
+
+
+def test_time_limits_hold_in_a_forked_child() -> None:
+    """Its own thread checks them, as the parent's is not there."""
+    thread = Background()
+    table = Table(time_limit=0.2, thread=thread)
+    parents, own = uuid4(), uuid4()
+    run = table.start(parents)
+    table.leave(run)
+    thread.after_fork()
+    table.lost.after_fork()
+    table.start(own, "child's")
+    wait_for_end(table)
+    assert table.ended == [("child's", "abandoned", "time_limit")]
+    table.lost.close()
 
 
 def test_close_waits_for_the_thread() -> None:

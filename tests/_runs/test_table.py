@@ -773,6 +773,94 @@ def test_a_start_that_hangs_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None
         assert runs.value(LOST, reason="time_limit") == runs.value(LOST) == 1
 
 
+class Clock:
+    """The clock of runs, which stands still until it is set forward."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.now = time.perf_counter_ns()
+        monkeypatch.setattr(time, "perf_counter_ns", lambda: self.now)
+
+    def let_checks_pass(self, runs: Runs) -> None:
+        """Wait for three checks, a second of the clock apart.
+
+        Each time the limit of a new run has passed, so that the check ends it.
+        """
+        probes = []
+        for _ in range(3):
+            ended = len(runs.hooked.ended)
+            probes.append(runs.step("probe"))
+            self.now += 10**9
+            wait_until(lambda: len(runs.hooked.ended) > ended)  # noqa: B023 -- called at once
+
+
+def test_a_start_may_take_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its run ends after it, though the time limit has passed."""
+    clock = Clock(monkeypatch)
+    with with_settings(run_time_limit=0.2) as runs:
+
+        def wait(_: object) -> None:
+            runs.hooked.at_start = None
+            clock.let_checks_pass(runs)
+
+        runs.hooked.at_start = wait
+        _kept = runs.step("slow")
+        assert runs.hooked.ended == ["probe", "probe", "probe", "slow"]
+        assert runs.value(LOST, reason="time_limit") == 4
+
+
+def test_an_end_may_take_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No check repeats what its thread is still at."""
+    clock, logs = Clock(monkeypatch), BlockingLogs()
+    logs.release.set()
+    with with_settings(run_time_limit=0.2) as runs:
+        handler: Any = OTelCallbackHandler(
+            tracer_provider=TracerProvider(shutdown_on_exit=False),
+            logger_provider=logs,  # type: ignore[arg-type]
+            registry=CollectorRegistry(),
+            settings=Settings(capture_content="EVENT_ONLY", run_time_limit=0.2),
+        )
+        logs.at_first = functools.partial(clock.let_checks_pass, runs)
+        run_id = uuid4()
+        handler.on_chat_model_start({}, [["?"]], run_id=run_id)
+        handler.on_llm_end(None, run_id=run_id)
+        handler.close()
+    assert len(logs.events) == 1
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_a_loss_that_is_interrupted_at_any_line_is_found_later(
+    runs: Runs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The checks end what was marked as lost and not put into the queue."""
+    line, reached, clock = 0, True, Clock(monkeypatch)
+    while reached:
+        ids = [runs.step()]
+        reached = interrupted_at(
+            line := line + 1, KeyboardInterrupt(), ids.clear, f"{RUNS}/lost.py"
+        )
+    unmarked = 5  # as many lines come before the mark
+    with with_settings(run_time_limit=0.2):  # so that checks are frequent
+        clock.now += 60 * 10**9
+        wait_until(lambda: runs.value(OPEN) <= unmarked)
+    assert runs.value(LOST, reason="forgotten") == line - unmarked > 1
+
+
+def test_a_run_ends_though_the_handler_closes_in_its_start(runs: Runs) -> None:
+    """As in a signal handler at the end of the process."""
+    still_open: list[float] = []
+
+    def close(_: object) -> None:
+        runs.hooked.at_start = None
+        runs.handler.close()
+        still_open.append(runs.value(OPEN))
+
+    runs.hooked.at_start = close
+    run_id = runs.step()
+    assert still_open == [0]
+    assert runs.value(LOST, reason="closed") == 1
+    runs.end(run_id)
+
+
 def test_of_ids_that_are_no_objects_of_their_own_a_few_are_remembered() -> None:
     """The id itself is kept, as another object could have its address."""
     with with_settings(run_limit=1) as runs:

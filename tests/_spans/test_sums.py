@@ -305,6 +305,25 @@ def test_a_retrieval_of_an_agent_is_no_call(agent: Tree) -> None:
     assert agent.telemetry.value(CALLS) == 1
 
 
+def test_the_calls_of_a_graph_below_an_agent_are_the_agents(agent: Tree) -> None:
+    """A workflow has no sums of its own."""
+    graph = uuid4()
+    agent.handler.on_chain_start(
+        {},
+        {},
+        run_id=graph,
+        parent_run_id=agent.root,
+        name="garden",
+        metadata={"ls_integration": "langgraph"},
+    )
+    outer, agent.root = agent.root, graph
+    agent.call(Answer(1, 2))
+    agent.handler.on_chain_end({}, run_id=graph)
+    agent.root = outer
+    assert agent.end()[OUTPUT] == 2
+    assert agent.telemetry.value(CALLS) == 1
+
+
 def test_a_step_of_an_agent_has_no_sums(agent: Tree) -> None:
     """They are on the agent's span alone."""
     agent.call(Answer(1, 2))
