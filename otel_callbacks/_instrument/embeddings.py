@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import functools
 import inspect
+from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import TYPE_CHECKING, Any, Final, NamedTuple, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
 from uuid import UUID, uuid4
 
 from langchain_core.embeddings import Embeddings
@@ -26,7 +27,7 @@ from otel_callbacks._spans.current import RUN_KEY, RUNS, STAND_INS, step_aside
 from otel_callbacks.handler import OTelCallbackHandler
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Iterator
 
 _MODEL_KEYS: Final = ("model", "model_name", "model_id", "deployment")
 _ADDRESS_KEYS: Final = (
@@ -268,12 +269,9 @@ def called(
     **kwargs: Any,
 ) -> _T:
     """Call embeddings in a span."""
-    # One call of the app is one span: embed_query may call embed_documents.
-    if handler is None or answers.get() is not None:
-        return function(*args, **kwargs)
-    with _Call(handler, model, args) as call:
-        call.vectors = vectors = function(*args, **kwargs)
-    return vectors
+    with _traced(handler, model, args) as vectors:
+        vectors.append(found := function(*args, **kwargs))
+    return found
 
 
 async def acalled(
@@ -284,42 +282,37 @@ async def acalled(
     **kwargs: Any,
 ) -> _T:
     """Call async embeddings in a span."""
+    with _traced(handler, model, args) as vectors:
+        vectors.append(found := await function(*args, **kwargs))
+    return found
+
+
+@contextmanager
+def _traced(
+    handler: OTelCallbackHandler | None, model: Any, args: tuple[Any, ...]
+) -> Iterator[list[Any]]:
+    """Make a span of a call; yield a list that takes the vectors."""
+    vectors: list[Any] = []
+    # One call of the app is one span: embed_query may call embed_documents.
     if handler is None or answers.get() is not None:
-        return await function(*args, **kwargs)
-    with _Call(handler, model, args) as call:
-        call.vectors = vectors = await function(*args, **kwargs)
-    return vectors
-
-
-class _Call:
-    """One call: a run of the handler, and the responses of the provider's client."""
-
-    def __init__(
-        self, handler: OTelCallbackHandler, model: Any, args: tuple[Any, ...]
-    ) -> None:
-        for method in CLIENTS:
-            method.wrap()
-        self._runs = handler._runs  # noqa: SLF001 -- as its callbacks do
-        self._id = uuid4()
-        self._answers: list[Answer] = []
-        self.vectors: Any = None
-        texts = args[0] if args else None
-        start = EmbeddingsStart.of(model)
-        self._runs.start(start, _UNREAD, self._id, innermost_run_id(), texts)
-        self._before = answers.set(self._answers)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: object, error: BaseException | None, trace: object
-    ) -> None:
-        answers.reset(self._before)
-        if error is None:
-            result = (self._answers, self.vectors)
-            self._runs.end(self._id, embeddings_response, result)
-        else:
-            self._runs.fail(self._id, error)
+        yield vectors
+        return
+    for method in CLIENTS:
+        method.wrap()
+    runs, run_id = handler._runs, uuid4()  # noqa: SLF001 -- as its callbacks do
+    texts = args[0] if args else None
+    start = EmbeddingsStart.of(model)
+    runs.start(start, _UNREAD, run_id, innermost_run_id(), texts)
+    noted: list[Answer] = []
+    before = answers.set(noted)
+    try:
+        yield vectors
+    except BaseException as error:
+        answers.reset(before)
+        runs.fail(run_id, error)
+        raise
+    answers.reset(before)
+    runs.end(run_id, embeddings_response, (noted, vectors[0]))
 
 
 _METHODS: Final = ("embed_documents", "embed_query", "aembed_documents", "aembed_query")

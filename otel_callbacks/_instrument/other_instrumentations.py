@@ -71,8 +71,6 @@ def _suppressed(run: StandIn | Shared, context: Context) -> Context:
     return Context({**context, **keys})
 
 
-_BASE: Final = ("opentelemetry.instrumentation.instrumentor", "BaseInstrumentor")
-
 SEEN_BY: Final = frozenset(data_beside(__file__)["instruments"])
 """Parts of module names of instrumentations of model calls."""
 
@@ -105,8 +103,8 @@ def warn_of_others(diagnostics: Diagnostics) -> None:
 
 def _instrumentors() -> Iterator[str]:
     """Yield the active instrumentors of model calls."""
-    module, name = _BASE
-    base = getattr(sys.modules.get(module), name, None)
+    module = sys.modules.get("opentelemetry.instrumentation.instrumentor")
+    base = getattr(module, "BaseInstrumentor", None)
     for kind in subclasses(base) if base is not None else ():
         parts = kind.__module__.split(".")
         if parts[0] == "otel_callbacks" or SEEN_BY.isdisjoint(parts):

@@ -8,12 +8,12 @@ https://opentelemetry.io/docs/platforms/kubernetes/operator/automatic/
 
 from __future__ import annotations
 
+import importlib.util
 import logging
 import os
 import re
 import sys
 from importlib.metadata import distributions
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -37,7 +37,7 @@ def check_injection(folder: Path, path: Sequence[str]) -> None:
     if str(folder) not in injected:
         return
     found = [
-        *(f"{name} is missing" for name in _NEEDED if not _is_there(name)),
+        *(f"{name} is missing" for name in _NEEDED if not is_there(name)),
         *_hidden(folder, [each for each in path if each not in injected]),
     ]
     if found:
@@ -51,11 +51,11 @@ def check_injection(folder: Path, path: Sequence[str]) -> None:
         )
 
 
-def _is_there(module: str) -> bool:
+def is_there(module: str) -> bool:
     """Return whether a module can be found. Imports its parent packages."""
     try:
-        return find_spec(module) is not None
-    except ModuleNotFoundError:
+        return importlib.util.find_spec(module) is not None
+    except (ModuleNotFoundError, ValueError):
         return False
 
 

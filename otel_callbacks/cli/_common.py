@@ -6,7 +6,6 @@ Nothing here needs an extra.
 from __future__ import annotations
 
 import argparse
-import importlib.util
 import json
 import os
 import re
@@ -14,12 +13,13 @@ import shutil
 import sys
 import textwrap
 import unicodedata
-from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from itertools import starmap, zip_longest
 from math import inf
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, NoReturn, TextIO, TypeVar
+
+from otel_callbacks._instrument.start_check import is_there
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -68,13 +68,7 @@ def write_json(content: object) -> None:
 
 def require(*modules: str) -> None:
     """Refuse to run without the modules of the extra."""
-    names = []
-    for module in modules:
-        with suppress(ModuleNotFoundError, ValueError):
-            if importlib.util.find_spec(module) is not None:
-                continue
-        names.append(module)
-    if names:
+    if names := [module for module in modules if not is_there(module)]:
         refuse(f'{", ".join(names)} not found: pip install "otel-callbacks[demo]"')
 
 

@@ -308,24 +308,14 @@ def _call_events(place: int, item: dict[str, Any]) -> list[dict[str, Any]]:
 def embeddings(exchange: Exchange) -> Body:
     """Return the body of an embeddings response, as numbers or as base64."""
     request = exchange.received.json
-    vectors = [
-        replies.vector_of(text, request.get("dimensions"))
-        for text in exchange.received.prompts
-    ]
-    packed = request.get("encoding_format") == "base64"
-    data = [
-        {
-            "object": "embedding",
-            "index": index,
+    data: list[dict[str, Any]] = []
+    for index, text in enumerate(exchange.received.prompts):
+        vector = replies.vector_of(text, request.get("dimensions"))
+        data.append({"object": "embedding", "index": index, "embedding": vector})
+        if request.get("encoding_format") == "base64":
             # The API's base64 is of little-endian 32-bit floats.
-            "embedding": base64.b64encode(
-                struct.pack(f"<{len(vector)}f", *vector)
-            ).decode()
-            if packed
-            else vector,
-        }
-        for index, vector in enumerate(vectors)
-    ]
+            packed = base64.b64encode(struct.pack(f"<{len(vector)}f", *vector))
+            data[-1]["embedding"] = packed.decode()
     body: dict[str, Any] = {"object": "list", "model": exchange.model, "data": data}
     if (tokens := exchange.tokens([])) is not None:
         body["usage"] = {"prompt_tokens": tokens.input, "total_tokens": tokens.input}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
@@ -23,6 +23,7 @@ Span = dict[str, Any]
 """A span as data: name, kind, status, attributes, parent, ids, times, events, links."""
 
 
+@dataclass(eq=False, repr=False)
 class Capture:
     """The telemetry of one block of code.
 
@@ -34,24 +35,17 @@ class Capture:
         registry: The registry of its series.
     """
 
-    def __init__(
-        self,
-        handler: OTelCallbackHandler,
-        tracer_provider: TracerProvider,
-        exporter: InMemorySpanExporter,
-        registry: CollectorRegistry,
-    ) -> None:
-        self.handler = handler
-        self.tracer_provider = tracer_provider
-        self.registry = registry
-        self._exporter = exporter
+    handler: OTelCallbackHandler
+    tracer_provider: TracerProvider
+    exporter: InMemorySpanExporter
+    registry: CollectorRegistry
 
     @property
     def spans(self) -> list[Span]:
         """The ended spans, in the order of their starts."""
         # The thread ends streams that the garbage collector has closed.
         background.drain()
-        return spans_as_data(self._exporter.get_finished_spans())
+        return spans_as_data(self.exporter.get_finished_spans())
 
     def span(self, name: str) -> Span:
         """Return the one ended span with a name.
@@ -99,7 +93,7 @@ class Capture:
 
     def clear(self) -> None:
         """Remove the ended spans; series keep their values."""
-        self._exporter.clear()
+        self.exporter.clear()
 
 
 @contextmanager

@@ -152,7 +152,7 @@ def _instrument(cleanup: ExitStack, provider: TracerProvider) -> None:
 _STUCK_SECONDS: Final = 120.0
 
 
-class HealthPage:
+class HealthPage(ThreadedServer):
     """Serves the series, and a health check of the traffic."""
 
     def __init__(self, registry: CollectorRegistry, host: str, port: int) -> None:
@@ -161,23 +161,19 @@ class HealthPage:
         self._ends = True
         routes = [Route("/healthz", self._healthz)]
         app = Router(routes, default=make_asgi_app(registry))
-        self._server = ThreadedServer(app, host=host, port=port)
-        self._server.start()
+        super().__init__(app, host=host, port=port)
+        self.start()
 
     @property
     def metrics_url(self) -> str:
         """The URL of the series."""
-        return f"{self._server.url}/metrics"
+        return f"{self.url}/metrics"
 
     def round_done(self, *, last: bool = False) -> None:
         """Record the end of a round."""
         self._rounds += 1
         self._beat = time.monotonic()
         self._ends = last
-
-    def stop(self) -> None:
-        """Stop serving."""
-        self._server.stop()
 
     async def _healthz(self, _: Request) -> Response:
         """Handle a health check."""
