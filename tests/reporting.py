@@ -75,10 +75,17 @@ class Reporter:
         )
         return self._end_call(run_id, result, error)
 
-    def completion(self, prompt: Any = "", result: Any = None, **more: Any) -> Span:
+    def completion(
+        self,
+        prompt: Any = "",
+        result: Any = None,
+        *,
+        serialized: Any = None,
+        **more: Any,
+    ) -> Span:
         """Report a text model's call, and return its span."""
         run_id = uuid4()
-        self.handler.on_llm_start({}, [prompt], run_id=run_id, **more)
+        self.handler.on_llm_start(serialized, [prompt], run_id=run_id, **more)
         return self._end_call(run_id, result, None)
 
     def chain(

@@ -551,7 +551,9 @@ def test_thread(reporter: Reporter) -> None:
     """The thread of the whole graph; a node's is not read."""
     assert _resumes(reporter, None)
     assert not _resumes(reporter, None, {"ls_integration": "langgraph"})
-    assert not _resumes(reporter, None, THREAD | IN_NODE)
+    agent = AGENT | {"lc_agent_name": "shop", "thread_id": 7}
+    assert _resumes(reporter, None, agent)
+    assert not _resumes(reporter, None, agent | IN_NODE)
 
 
 @pytest.mark.recent

@@ -7,6 +7,7 @@ import json
 import math
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
+from uuid import UUID
 
 import pytest
 from hypothesis import given
@@ -274,6 +275,13 @@ def read_again(value: object) -> Any:
     return message["parts"][0]["value"]
 
 
+class Other(UUID):
+    """As of packages for newer versions of UUIDs."""
+
+    def __str__(self) -> str:
+        raise AssertionError
+
+
 class Own(dict[object, object]):
     """A dictionary of an app's own class."""
 
@@ -284,6 +292,7 @@ class Own(dict[object, object]):
         (Own(a=Own(b=object()), c=(1, 2.5)), {"a": {"b": None}, "c": [1, 2.5]}),
         ({1: 2, "a": True}, {"a": True}),
         ([SimpleNamespace(key="sk"), str], [None, None]),
+        ({"id": Other(int=7)}, {"id": str(UUID(int=7))}),
     ],
 )
 def test_a_second_reading_has_no_foreign_values(value: Any, expected: Any) -> None:
