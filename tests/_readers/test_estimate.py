@@ -4,29 +4,35 @@ from __future__ import annotations
 
 import base64
 import json
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, Final
 
 import pytest
-from langchain_core.callbacks import BaseCallbackHandler
 from langchain_core.messages import AIMessage, HumanMessage, SystemMessage, ToolMessage
 from langchain_core.outputs import ChatGeneration, Generation, LLMResult
-from langchain_openai import ChatOpenAI
 from pydantic import BaseModel
+from reporting import Reporter
 
-from otel_callbacks._readers.estimate import (
-    IMAGE,
-    PAGE,
-    SECOND_OF_AUDIO,
-    SMALL_IMAGE,
-    output_tokens,
-    prompt_estimate,
-)
+from otel_callbacks import track_usage
 from otel_callbacks.testing import Reply
 
 if TYPE_CHECKING:
-    from otel_callbacks.testing import FakeOpenAI
+    from collections.abc import Callable, Sequence
+
+    from langchain_openai import ChatOpenAI
+
+    from otel_callbacks.testing import Capture, FakeOpenAI
+
+    Estimate = Callable[..., int]
+
+# https://platform.openai.com/docs/guides/images-vision and the like: tokens of an
+# image, of one in low detail, of a page and of a second of sound.
+IMAGE: Final = 1_600
+SMALL_IMAGE: Final = 85
+PAGE: Final = 4_600
+SECOND_OF_AUDIO: Final = 32
 
 COUNTS: Final[dict[str, dict[str, Any]]] = json.loads(
     (Path(__file__).parents[1] / "data" / "token_counts.json").read_text("utf-8")
@@ -44,26 +50,44 @@ def counted(kind: str) -> int:
 FILE: Final = "the price of a rose today, 12.50 " * 3_000
 
 
+NO_ANSWER: Final = LLMResult(generations=[[]])
+
+
+def assumed(
+    reporter: Reporter, payload: Any, params: Any = None, result: Any = NO_ANSWER
+) -> int:
+    """Report a call whose usage stays unknown, and return the tokens that it counts."""
+    with track_usage() as usage:
+        reporter.call(payload, result, params=params)
+    return usage.assumed_tokens
+
+
+@pytest.fixture
+def estimate(reporter: Reporter) -> Estimate:
+    """Return what estimates a call's input: its messages, and its parameters."""
+    return partial(assumed, reporter)
+
+
 @pytest.mark.parametrize("kind", COUNTS)
-def test_real_tokenizers_count_no_more(kind: str) -> None:
+def test_real_tokenizers_count_no_more(kind: str, estimate: Estimate) -> None:
     """The estimate of each kind of text is above each count, but not far above."""
-    estimate = prompt_estimate(COUNTS[kind]["text"]).tokens
-    assert counted(kind) <= estimate <= counted(kind) * MOST_TOO_MUCH
+    found = estimate(COUNTS[kind]["text"])
+    assert counted(kind) <= found <= counted(kind) * MOST_TOO_MUCH
 
 
 @pytest.mark.parametrize("kind", COUNTS)
-def test_pieces_of_a_text_are_bounded_too(kind: str) -> None:
+def test_pieces_of_a_text_are_bounded_too(kind: str, estimate: Estimate) -> None:
     """A text in messages is estimated no lower than as a whole."""
     text = COUNTS[kind]["text"]
     half = len(text) // 2
     messages = [HumanMessage(text[:half]), SystemMessage(text[half:])]
-    assert prompt_estimate(messages).tokens >= counted(kind)
+    assert estimate(messages) >= counted(kind)
 
 
 @pytest.mark.parametrize("payload", ["", None, [], [object()], [[]]])
-def test_empty_prompt_has_small_estimate(payload: object) -> None:
+def test_empty_prompt_has_small_estimate(payload: object, estimate: Estimate) -> None:
     """An empty prompt has a small estimate above 0."""
-    assert 1 <= prompt_estimate(payload).tokens <= 4
+    assert 1 <= estimate(payload) <= 4
 
 
 class Hostile(HumanMessage):
@@ -75,11 +99,11 @@ class Hostile(HumanMessage):
         raise ValueError
 
 
-def test_unreadable_message_counts_its_frame() -> None:
+def test_unreadable_message_counts_its_frame(estimate: Estimate) -> None:
     """An estimate never fails, and the readable parts count."""
-    assert prompt_estimate([Hostile("x"), Hostile("x")]).tokens == 8  # type: ignore[call-arg]
+    assert estimate([Hostile("x"), Hostile("x")]) == 8  # type: ignore[call-arg]
     messages = [Hostile("x"), HumanMessage("Roses? " * 500)]  # type: ignore[call-arg]
-    assert prompt_estimate(messages).tokens > 1_000
+    assert estimate(messages) > 1_000
 
 
 @pytest.mark.parametrize(
@@ -93,17 +117,35 @@ def test_unreadable_message_counts_its_frame() -> None:
     ],
 )
 def test_image_tokens_depend_on_model(
-    name: object, kind: object, usual: int, low: int
+    name: object, kind: object, usual: int, low: int, estimate: Estimate
 ) -> None:
     """OpenAI's small models use more; only OpenAI has a low detail."""
     for detail, least in (("high", usual), ("low", low)):
         part = {"type": "image_url", "image_url": {"url": "x", "detail": detail}}
         params = {"model": name, "_type": kind}
-        tokens = prompt_estimate([HumanMessage([part])], params).tokens  # type: ignore[list-item]
+        tokens = estimate([HumanMessage([part])], params)  # type: ignore[list-item]
         assert tokens == least + 4
 
 
-def test_prompts_of_other_words_or_sizes_have_other_shapes() -> None:
+def _learn_apart(prompts: Sequence[str]) -> None:
+    """Learn a correction for each prompt, which does not apply to the others."""
+    usage = {"input_tokens": 1, "output_tokens": 1, "total_tokens": 2}
+    message = AIMessage("x", usage_metadata=usage)
+    little = LLMResult(generations=[[ChatGeneration(message=message)]])
+    for known in prompts:
+        with Reporter() as reporter:
+            before = [assumed(reporter, [one], MODEL) for one in prompts]
+            for _ in range(5):
+                assumed(reporter, [known], MODEL, little)
+            after = [assumed(reporter, [one], MODEL) for one in prompts]
+        for one, first, later in zip(prompts, before, after, strict=True):
+            assert (later < first) == (one == known), (known, one)
+
+
+MODEL: Final = {"model": "gpt-4o"}
+
+
+def test_prompts_of_other_words_or_sizes_are_corrected_apart() -> None:
     """A correction learned for one of them does not apply to the others."""
     words = [
         "a b c ",
@@ -114,15 +156,13 @@ def test_prompts_of_other_words_or_sizes_have_other_shapes() -> None:
         "花店",
         "🌹",
     ]
-    prompts = [*(word * 50 for word in words), "a b c " * 500]
-    assert len({prompt_estimate(one).shape for one in prompts}) == len(prompts)
+    _learn_apart([*(word * 50 for word in words), "a b c " * 500])
 
 
-def test_kinds_of_text_have_different_shapes() -> None:
-    """Prompts of different kinds have different shapes."""
+def test_kinds_of_text_are_corrected_apart() -> None:
+    """A correction for English does not apply to Chinese, and so on."""
     kinds = ("english", "chinese", "digits", "punctuation", "csv")
-    shapes = {prompt_estimate(COUNTS[kind]["text"]).shape for kind in kinds}
-    assert len(shapes) == len(kinds)
+    _learn_apart([COUNTS[kind]["text"] for kind in kinds])
 
 
 JSON: Final = json.dumps({"q": "roses" * 400})
@@ -185,9 +225,11 @@ WAV: Final = base64.b64encode(b"x" * 160_000).decode()
         ({"type": 7, "n": 12345, "x": None, "y": [1.5, True], "z": object()}, 20, 60),
     ],
 )
-def test_parts_of_a_message(part: Any, least: int, most: int) -> None:
+def test_parts_of_a_message(
+    part: Any, least: int, most: int, estimate: Estimate
+) -> None:
     """Each kind of part has its own estimate."""
-    assert least <= prompt_estimate([HumanMessage([part])]).tokens - 4 <= most
+    assert least <= estimate([HumanMessage([part])]) - 4 <= most
 
 
 @pytest.mark.parametrize(
@@ -200,20 +242,24 @@ def test_parts_of_a_message(part: Any, least: int, most: int) -> None:
     ],
 )
 @pytest.mark.parametrize("value", ["roses " * 500, {"content": ["roses " * 500]}])
-def test_texts_beside_the_messages_count(name: str, value: object) -> None:
+def test_texts_beside_the_messages_count(
+    name: str, value: object, estimate: Estimate
+) -> None:
     """A parameter may hold the greater part of the request."""
-    little = prompt_estimate([HumanMessage("x")], {"_type": "openai-chat"}).tokens
+    little = estimate([HumanMessage("x")], {"_type": "openai-chat"})
     params = {"_type": "openai-chat", name: value}
-    more = prompt_estimate([HumanMessage("x")], params).tokens - little
+    more = estimate([HumanMessage("x")], params) - little
     assert 1_000 <= more <= 1_100
 
 
 @pytest.mark.parametrize("name", ["stop", "metadata", "extra_headers", "logit_bias"])
-def test_parameters_that_the_model_does_not_read_are_not_estimated(name: str) -> None:
+def test_parameters_that_the_model_does_not_read_are_not_estimated(
+    name: str, estimate: Estimate
+) -> None:
     """Stop sequences, headers and the like cost no tokens."""
-    alone = prompt_estimate([HumanMessage("x")], {"_type": "anthropic-chat"})
+    alone = estimate([HumanMessage("x")], {"_type": "anthropic-chat"})
     with_more = {"_type": "anthropic-chat", name: ["roses " * 500]}
-    assert prompt_estimate([HumanMessage("x")], with_more) == alone
+    assert estimate([HumanMessage("x")], with_more) == alone
 
 
 @pytest.mark.parametrize(
@@ -226,9 +272,11 @@ def test_parameters_that_the_model_does_not_read_are_not_estimated(name: str) ->
         ),
     ],
 )
-def test_name_reasoning_and_function_calls_of_message_count(message: Any) -> None:
+def test_name_reasoning_and_function_calls_of_message_count(
+    message: Any, estimate: Estimate
+) -> None:
     """A name, the model's reasoning, and calls of old functions."""
-    assert 1_000 <= prompt_estimate([message]).tokens <= 3_000
+    assert 1_000 <= estimate([message]) <= 3_000
 
 
 @pytest.mark.parametrize(
@@ -241,20 +289,22 @@ def test_name_reasoning_and_function_calls_of_message_count(message: Any) -> Non
         {"type": "file", "file": {"filename": "a.md", "file_data": FILE}},
     ],
 )
-def test_a_text_file_counts_as_text_whoever_names_its_kind(document: Any) -> None:
+def test_a_text_file_counts_as_text_whoever_names_its_kind(
+    document: Any, estimate: Estimate
+) -> None:
     """Bedrock names a format, OpenAI a file; pages of a PDF would be too few."""
-    assert prompt_estimate([HumanMessage([document])]).tokens > len(FILE) / 3
+    assert estimate([HumanMessage([document])]) > len(FILE) / 3
 
 
-def test_tool_calls_of_the_history_count() -> None:
+def test_tool_calls_of_the_history_count(estimate: Estimate) -> None:
     """The model's tool calls and their results are part of the next input."""
     call = {"name": "find", "args": {"q": "roses" * 400}, "id": "1"}
     request = AIMessage("", tool_calls=[call])
-    assert prompt_estimate([request]).tokens > 1_000
+    assert estimate([request]) > 1_000
     answered = ToolMessage("roses " * 500, tool_call_id="1")
-    assert prompt_estimate([answered]).tokens > 1_000
+    assert estimate([answered]) > 1_000
     old = {"function_call": {"name": "find", "arguments": JSON}}
-    assert prompt_estimate([AIMessage("", additional_kwargs=old)]).tokens > 1_000
+    assert estimate([AIMessage("", additional_kwargs=old)]) > 1_000
 
 
 class Order(BaseModel):
@@ -262,14 +312,6 @@ class Order(BaseModel):
 
     number: int
     flowers: list[str]
-
-
-class Parameters(BaseCallbackHandler):
-    """Keeps the parameters of a model call."""
-
-    def on_chat_model_start(self, _: Any, messages: Any, **kwargs: Any) -> None:
-        """Estimate the input."""
-        self.estimate = prompt_estimate(messages[0], kwargs["invocation_params"])
 
 
 class Described(BaseModel):
@@ -280,17 +322,21 @@ class Described(BaseModel):
 
 # The lowest langchain-openai dumps an answer with an object of the app in it.
 @pytest.mark.filterwarnings("ignore:Pydantic serializer warnings:UserWarning")
-def test_tools_and_schemas_count(server: FakeOpenAI) -> None:
+def test_tools_and_schemas_count(
+    chat: Callable[..., ChatOpenAI], server: FakeOpenAI, telemetry: Capture
+) -> None:
     """Twenty bound tools and a structured output are in LangChain's parameters."""
-    seen = Parameters()
-    llm = ChatOpenAI(
-        model="gpt-4o-mini",
-        base_url=server.base_url,
-        api_key="x",  # type: ignore[arg-type]
-        callbacks=[seen],
-    )
-    llm.invoke("x")
-    bare = seen.estimate.tokens
+    del telemetry
+    answer = '{"number": 1, "flowers": []}'
+    server.when(lambda _: True, Reply(answer, send_usage=False))
+
+    def spent(model: Any) -> int:
+        with track_usage() as usage:
+            model.invoke("x")
+        return usage.assumed_tokens
+
+    llm = chat()
+    bare = spent(llm)
     tools = [
         {
             "name": f"tool_{n}",
@@ -299,49 +345,55 @@ def test_tools_and_schemas_count(server: FakeOpenAI) -> None:
         }
         for n in range(20)
     ]
-    for _again in range(2):
-        llm.bind_tools(tools).invoke("x")
-        assert seen.estimate.tokens > bare + 20 * 80
-    server.when(lambda _: True, Reply('{"number": 1, "flowers": []}'))
-    llm.with_structured_output(Order, method="json_schema", include_raw=True).invoke(
-        "x"
+    for _ in range(2):
+        assert spent(llm.bind_tools(tools)) > bare + 20 * 80
+    structured = llm.with_structured_output(
+        Order, method="json_schema", include_raw=True
     )
-    assert seen.estimate.tokens > bare + 30
+    assert spent(structured) > bare + 30
 
 
-def test_a_class_is_its_schema_and_other_makers_add_a_prompt_of_their_own() -> None:
+def test_a_class_is_its_schema_and_other_makers_add_a_prompt_of_their_own(
+    estimate: Estimate,
+) -> None:
     """A Pydantic class counts as JSON; Anthropic adds what its tools need."""
-    one = prompt_estimate("x", {"response_format": Order, "_type": "openai-chat"})
-    other = prompt_estimate("x", {"response_format": Order, "_type": "anthropic-chat"})
-    assert 30 < one.tokens < 200
-    assert other.tokens == one.tokens + 530
+    one = estimate("x", {"response_format": Order, "_type": "openai-chat"})
+    other = estimate("x", {"response_format": Order, "_type": "anthropic-chat"})
+    assert 30 < one < 200
+    assert other == one + 530
     many = [{"tools": [{"name": f"t{n}"}]} for n in range(99)]
-    assert all(prompt_estimate("x", each).tokens > 2 for each in many)
+    assert all(estimate("x", each) > 2 for each in many)
     # An object counts what it holds, not its class: Cohere's package binds objects.
     for size in (10, 100, 1_000):
         held = Described(description="weigh a flower " * size)
         for tools in ([held], [{"function": held}], {"tools": (held,)}):
-            assert prompt_estimate("x", {"tools": tools}).tokens > 3 * size
+            assert estimate("x", {"tools": tools}) > 3 * size
     endless: list[Any] = []
     endless.append(endless)
-    assert prompt_estimate("x", {"tools": endless}).tokens < 999
+    assert estimate("x", {"tools": endless}) < 999
 
 
-def test_output_is_estimated() -> None:
+def test_output_is_estimated(reporter: Reporter) -> None:
     """The text and the tool calls of all choices; unreadable ones count 0."""
     call = {"name": "find", "args": {"q": "roses"}, "id": "1"}
     messages = [AIMessage("Roses are red"), AIMessage("", tool_calls=[call])]
     chats = [ChatGeneration(message=message) for message in messages]
-    assert 15 < output_tokens(LLMResult(generations=[chats])) < 60  # type: ignore[list-item]
-    assert output_tokens(LLMResult(generations=[[Generation(text="roses in")]])) == 5
-    assert output_tokens(SimpleNamespace(generations=[7])) == 0
-    assert output_tokens(None) == 0
+    text = Generation(text="roses in")
+    nothing = assumed(reporter, [])
+    for result, least, most in (
+        (LLMResult(generations=[chats]), 16, 59),
+        (LLMResult(generations=[[text]]), 5, 5),
+        (SimpleNamespace(generations=[7]), 0, 0),
+        (None, 0, 0),
+    ):
+        assert least <= assumed(reporter, [], None, result) - nothing <= most
 
 
 @pytest.mark.parametrize("text", ["a " * 40, "红玫瑰" * 100, "How much is a bouquet?"])
-def test_the_shipped_provider_counts_no_more(server: FakeOpenAI, text: str) -> None:
+def test_the_shipped_provider_counts_no_more(
+    chat: Callable[..., ChatOpenAI], text: str, estimate: Estimate
+) -> None:
     """The input tokens in its response are no more than the estimate."""
-    llm = ChatOpenAI(model="gpt-4o-mini", base_url=server.base_url, api_key="x")  # type: ignore[arg-type]
-    usage = llm.invoke(text).usage_metadata
+    usage = chat().invoke(text).usage_metadata
     assert usage is not None
-    assert usage["input_tokens"] <= prompt_estimate([HumanMessage(text)]).tokens
+    assert usage["input_tokens"] <= estimate([HumanMessage(text)])
