@@ -84,11 +84,6 @@ class Exchange:
             for index, call in enumerate(self.reply.tool_calls)
         ]
 
-    def finish_reason(self) -> str:
-        """Return the finish reason."""
-        usual = "tool_calls" if self.reply.tool_calls else "stop"
-        return self.reply.finish_reason or usual
-
     def tokens(self, texts: list[str]) -> Tokens | None:
         """Return the usage of the response, or None if it has none."""
         if not self.reply.send_usage or not self.received.wants_usage:
@@ -153,7 +148,8 @@ def _completion(
 ) -> Body:
     """Return answers with one usage: a stream's is in a last chunk without choices."""
     head = {**head, "created": int(time.time()), "model": exchange.model}
-    reason = exchange.finish_reason()
+    reply = exchange.reply
+    reason = reply.finish_reason or ("tool_calls" if reply.tool_calls else "stop")
     usual = {"logprobs": None, "finish_reason": None}
     if not exchange.received.stream:
         choices = [
@@ -188,8 +184,9 @@ def _tool_deltas(place: int, call: dict[str, Any]) -> list[dict[str, Any]]:
 
 def response(exchange: Exchange) -> Body:
     """Return a response of the Responses API; a stream's usage is in its last event."""
-    tokens = exchange.tokens([_text(exchange)])
-    whole = _response(exchange, tokens)
+    text = exchange.texts([exchange.received.text])[0]
+    tokens = exchange.tokens([text])
+    whole = _response(exchange, text, tokens)
     if not exchange.received.stream:
         return plain(whole, tokens)
     started = {**whole, "status": "in_progress", "output": [], "usage": None}
@@ -218,12 +215,7 @@ def response(exchange: Exchange) -> Body:
     return Body(EVENT_STREAM, pieces, tokens, usage_at=len(pieces) - 1)
 
 
-def _text(exchange: Exchange) -> str:
-    """Return the answer's text."""
-    return exchange.texts([exchange.received.text])[0]
-
-
-def _response(exchange: Exchange, tokens: Tokens | None) -> dict[str, Any]:
+def _response(exchange: Exchange, text: str, tokens: Tokens | None) -> dict[str, Any]:
     """Return the whole response object."""
     number = exchange.number
     output: list[dict[str, Any]] = [
@@ -237,7 +229,7 @@ def _response(exchange: Exchange, tokens: Tokens | None) -> dict[str, Any]:
         for index, call in enumerate(exchange.tool_calls())
     ]
     if not output:
-        part = {"type": "output_text", "text": _text(exchange), "annotations": []}
+        part = {"type": "output_text", "text": text, "annotations": []}
         output.append(
             {
                 "type": "message",

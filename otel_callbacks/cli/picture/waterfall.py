@@ -124,14 +124,8 @@ def legend(*, plain: bool = False) -> Iterator[Line]:
     signs = [("██ model  ▓▓ tool  ━━ HTTP  ░░ before the first chunk", "")]
     signs.append(("  33→15 tokens in, out", ""))
     yield _in_ascii(signs) if plain else signs
-    yield [
-        ("ended:", ""),
-        *(
-            part
-            for outcome, name in OUTCOMES.items()
-            for part in (("  ", ""), (name, STYLES[outcome]))
-        ),
-    ]
+    names = [(f"  {name}", STYLES[outcome]) for outcome, name in OUTCOMES.items()]
+    yield [("ended:", ""), *names]
 
 
 def draw(row: Row, seconds: float, width: int) -> Line:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import os
+import textwrap
 from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
 
     from otel_callbacks._spend.rates import Rates, Tiers
 
-_LONGEST_REMARK: Final = 300
 KINDS: Final = (*rates.TOKENS, rates.PER_CALL)
 """Kinds of prices, in the order of the columns."""
 
@@ -101,10 +101,7 @@ def _print(out: Output, found: Sequence[Found], at: datetime) -> None:
             f"on {at:%Y-%m-%d %H:%M} UTC: {cost}"
         )
         if one.remark:
-            remark = one.remark
-            if len(remark) > _LONGEST_REMARK:
-                remark = f"{remark[:_LONGEST_REMARK]} ..."
-            out.line(remark, "dim")
+            out.line(textwrap.shorten(one.remark, 300, placeholder="..."), "dim")
         out.line(one.source, "dim")
 
 

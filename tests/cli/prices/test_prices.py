@@ -100,11 +100,11 @@ def test_it_works_without_rich(
 def test_long_remarks_are_cut(capsys: pytest.CaptureFixture[str]) -> None:
     """A long remark is cut; a short one is printed whole."""
     assert main(["prices", "gpt-4o-mini", "--provider", "openai"]) == 0
-    assert " ...\n" in capsys.readouterr().out
+    assert "...\n" in capsys.readouterr().out
     assert main(["prices", "claude-opus-4-6", "--provider", "anthropic"]) == 0
     text = capsys.readouterr().out
     assert "One-hour cache writes cost 2x the base input price." in text
-    assert " ...\n" not in text
+    assert "...\n" not in text
 
 
 NOW = datetime(2026, 11, 21, tzinfo=UTC)
