@@ -245,5 +245,4 @@ def _error_of(error: Exception) -> ContentError:
     """Return an exception with the class and traceback, without the message."""
     if isinstance(error, ContentError):
         return error
-    failure = ContentError(type(error).__qualname__)
-    return failure.with_traceback(error.__traceback__)
+    return ContentError(type(error).__qualname__).with_traceback(error.__traceback__)

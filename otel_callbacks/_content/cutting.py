@@ -157,8 +157,7 @@ def _fit(name: str, value: Any, room: int) -> tuple[Any, int]:
         return _shorten(value, room - _MARK), 0
     if isinstance(value, dict):
         return _fit_items([value], room)[0][0], 0
-    ordered = value[::-1] if name in _NEWEST_LAST else value
-    kept, dropped = _fit_items(ordered, room)
+    kept, dropped = _fit_items(value[::-1] if name in _NEWEST_LAST else value, room)
     return (kept[::-1] if name in _NEWEST_LAST else kept), dropped
 
 

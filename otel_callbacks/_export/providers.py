@@ -240,8 +240,7 @@ class Exports:
         elif kind == "waterfall":
             show(provider)
         elif kind == "otlp":
-            sender = self._queue(TRACES, diagnostics)
-            provider.add_span_processor(SpanQueue(sender))
+            provider.add_span_processor(SpanQueue(self._queue(TRACES, diagnostics)))
 
     def _send_logs(self, provider: LoggerProvider, diagnostics: Diagnostics) -> None:
         """Add the log record processor of the exporter in the settings."""

@@ -239,8 +239,7 @@ class TracedEmbeddings(Embeddings):
 
     def embed_documents(self, texts: list[str]) -> list[list[float]]:
         """Embed texts."""
-        function = self.inner.embed_documents
-        return called(self._handler, self.inner, function, texts)
+        return called(self._handler, self.inner, self.inner.embed_documents, texts)
 
     def embed_query(self, text: str) -> list[float]:
         """Embed one text."""
@@ -301,8 +300,7 @@ def _traced(
         method.wrap()
     runs, run_id = handler._runs, uuid4()  # noqa: SLF001 -- as its callbacks do
     texts = args[0] if args else None
-    start = EmbeddingsStart.of(model)
-    runs.start(start, _UNREAD, run_id, innermost_run_id(), texts)
+    runs.start(EmbeddingsStart.of(model), _UNREAD, run_id, innermost_run_id(), texts)
     noted: list[Answer] = []
     before = answers.set(noted)
     try:

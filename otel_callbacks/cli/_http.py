@@ -58,8 +58,7 @@ def address(variable: str, url: str) -> Address:
     if parts.username is not None:
         pair = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
         login = f"Basic {base64.b64encode(pair.encode()).decode()}"
-    without = parts._replace(netloc=parts.netloc.rpartition("@")[2])
-    text = without.geturl().rstrip("/")
+    text = parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl().rstrip("/")
     return Address(text, host, port, parts.scheme == "https", login)
 
 

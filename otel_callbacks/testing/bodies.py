@@ -256,18 +256,15 @@ def _response(exchange: Exchange, text: str, tokens: Tokens | None) -> dict[str,
         "tool_choice": "auto",
         "tools": exchange.received.json.get("tools", []),
         "top_p": 1.0,
-        "usage": None if tokens is None else _usage_of_response(tokens),
-    }
-
-
-def _usage_of_response(tokens: Tokens) -> dict[str, Any]:
-    """Return the ``usage`` of a response."""
-    return {
-        "input_tokens": tokens.input,
-        "input_tokens_details": {"cached_tokens": tokens.cached},
-        "output_tokens": tokens.output,
-        "output_tokens_details": {"reasoning_tokens": tokens.reasoning},
-        "total_tokens": tokens.total,
+        "usage": None
+        if tokens is None
+        else {
+            "input_tokens": tokens.input,
+            "input_tokens_details": {"cached_tokens": tokens.cached},
+            "output_tokens": tokens.output,
+            "output_tokens_details": {"reasoning_tokens": tokens.reasoning},
+            "total_tokens": tokens.total,
+        },
     }
 
 

@@ -7,16 +7,9 @@ import random
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+from langchain_core import messages as chat
 from langchain_core.caches import InMemoryCache
 from langchain_core.documents import Document
-from langchain_core.messages import (
-    AIMessage,
-    AIMessageChunk,
-    BaseMessage,
-    HumanMessage,
-    SystemMessage,
-    ToolMessage,
-)
 from langchain_core.retrievers import BaseRetriever
 from langchain_core.runnables import RunnableLambda, RunnableParallel
 from langchain_core.tools import ToolException, tool
@@ -72,8 +65,7 @@ def teach(provider: FakeOpenAI, seed: int) -> None:
     def calling(received: Received, *tools: str) -> Reply:
         if received.after_tool:
             return usual(received)
-        flower = {"flower": received.text}
-        calls = tuple(ToolCall(name, flower) for name in tools)
+        calls = tuple(ToolCall(name, {"flower": received.text}) for name in tools)
         return Reply(tool_calls=calls, delay=_seconds(received, seed))
 
     def never(received: Received) -> Reply:
@@ -187,7 +179,7 @@ async def three_customers(shop: Shop) -> list[Exchange]:
 async def stream(shop: Shop) -> list[Exchange]:
     """Stream an answer."""
     model, question = shop.models[0], shop.question("poems")
-    whole = AIMessageChunk(content="")
+    whole = chat.AIMessageChunk(content="")
     async for chunk in shop.model(model, stream_usage=True).astream(
         _messages(question)
     ):
@@ -277,7 +269,7 @@ async def retrieval(shop: Shop) -> list[Exchange]:
     exchanges = []
 
     async def ask(found: dict[str, Any]) -> str:
-        messages = [SystemMessage(found["leaflets"][0].page_content)]
+        messages = [chat.SystemMessage(found["leaflets"][0].page_content)]
         answer = await shop.model(model).ainvoke([*messages, *_messages(question)[1:]])
         exchanges.append(_sold(shop, model, question, answer))
         return answer.text
@@ -348,18 +340,18 @@ MODELS: Final = ("gpt-4o-mini", "gpt-5-mini", "qwen-plus")
 """The models requested from the fake """
 
 
-def _messages(question: str) -> list[BaseMessage]:
+def _messages(question: str) -> list[chat.BaseMessage]:
     """Return the messages for a question."""
-    return [SystemMessage(INSTRUCTIONS), HumanMessage(question)]
+    return [chat.SystemMessage(INSTRUCTIONS), chat.HumanMessage(question)]
 
 
-def _results(results: list[Any]) -> list[ToolMessage]:
+def _results(results: list[Any]) -> list[chat.ToolMessage]:
     """Return the tool messages among some results."""
-    return [one for one in results if isinstance(one, ToolMessage)]
+    return [one for one in results if isinstance(one, chat.ToolMessage)]
 
 
 def _sold(
-    shop: Shop, model: str, question: str, message: AIMessage, outcome: str = "ok"
+    shop: Shop, model: str, question: str, message: chat.AIMessage, outcome: str = "ok"
 ) -> Exchange:
     """Add a result to the sums, and return the exchange."""
     usage: Any = message.usage_metadata or {}

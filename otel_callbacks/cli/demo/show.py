@@ -119,8 +119,7 @@ class _Show:
         self._first_trace = lines[0].trace_id if lines else ""
         print_traces(self._out, lines)
         if self._options.html:
-            comparisons = self._comparisons()
-            text = page.page(lines, comparisons)
+            text = page.page(lines, self._comparisons())
             self._options.html.write_text(text, encoding="utf-8")
         return sum(bool(one.trouble) for one in played)
 
@@ -165,8 +164,7 @@ class _Show:
 
     def _comparisons(self) -> list[sums.Comparison]:
         """Compare the counters with the results."""
-        counters = sums.counted(self._session.registry)
-        return sums.compared(counters, self._till)
+        return sums.compared(sums.counted(self._session.registry), self._till)
 
     def _check(self) -> bool:
         """Print the sums and return whether they agree."""
@@ -176,8 +174,7 @@ class _Show:
         sent = None
         if (fake := self._session.fake) is not None:
             sent = {name: (one.input, one.output) for name, one in fake.usage.items()}
-            counted = sums.counted(self._session.registry)
-            right = right and sums.spent(counted) == sent
+            right = right and sums.spent(sums.counted(self._session.registry)) == sent
         print_verdict(self._out, comparisons, sent, right=right)
         return right
 
@@ -296,8 +293,7 @@ def print_verdict(
     results = sum(one.results.input + one.results.output for one in spent)
     parts = [f"counters {counted:,}", f"results {results:,}"]
     if sent is not None:
-        total = sum(map(sum, sent.values()))
-        parts.append(f"sent by the provider {total:,}")
+        parts.append(f"sent by the provider {sum(map(sum, sent.values())):,}")
     sign = Text("✓ equal", "green") if right else Text("✗ NOT equal", "bold red")
     out.print()
     out.print(Text.assemble("Sum check: ", " = ".join(parts), "  ", sign))

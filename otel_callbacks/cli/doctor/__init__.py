@@ -67,8 +67,7 @@ def print_hop(out: Output, seen: Hop) -> None:
     else:
         first = f"{first} ({seen.seconds:.2f} s)".lstrip()
     indent = _NAME_CELLS + 3
-    head = f"{sign} {seen.name:<{_NAME_CELLS}} "
-    out.line(first, indent=indent, label=(head, style))
+    out.line(first, indent=indent, label=(f"{sign} {seen.name:<{_NAME_CELLS}} ", style))
     space = " " * indent
     label = f"{space}{'->' if out.ascii_only else '→'} "
     for tint, findings in (("bold red", seen.troubles), ("yellow", seen.cautions)):

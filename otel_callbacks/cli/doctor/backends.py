@@ -249,7 +249,12 @@ _GRACE_SECONDS: Final = 5.0
 
 def check_jaeger(check: Check, deadline: Deadline, evidence: Evidence) -> str:
     """Wait for the trace."""
-    _recognise(check)
+    for path, key in _SERVICES:
+        answer = check.get(path)
+        if answer.is_success and key in fields_of(answer):
+            break
+    else:
+        raise check.unrecognised(answer)
     if check.sent is None:
         return "answers; no trace was sent"
     sent, wanted = check.sent, len(check.sent.spans)
@@ -269,15 +274,6 @@ def check_jaeger(check: Check, deadline: Deadline, evidence: Evidence) -> str:
         raise Trouble(finding("spans_missing", seen=seen, wanted=wanted))
     why = evidence.why_missing(sent, at_last=True)
     raise Trouble(why or finding("trace_missing", seconds=sent.ago))
-
-
-def _recognise(check: Check) -> None:
-    """Raise `Trouble` unless the server is a Jaeger."""
-    for path, key in _SERVICES:
-        answer = check.get(path)
-        if answer.is_success and key in fields_of(answer):
-            return
-    raise check.unrecognised(answer)
 
 
 def _spans(check: Check, trace_id: str) -> int:

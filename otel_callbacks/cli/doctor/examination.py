@@ -76,8 +76,7 @@ def _collector(
     if "://" not in url:
         # Like the exporter: TLS, unless the environment sets otherwise.
         insecure = otlp_variable(environ, "traces", "INSECURE")[1] or "no"
-        is_plain = option or FLAG.parse(insecure)
-        url = f"{'http' if is_plain else 'https'}://{url}"
+        url = f"{'http' if option or FLAG.parse(insecure) else 'https'}://{url}"
     return address(variable, url)
 
 
@@ -146,8 +145,7 @@ class Examination:
             hops.append(hop)
         trace = self._sent.trace_id if self._sent else ""
         seconds = time.monotonic() - began
-        service = chain.SERVICE
-        return probe.Report(service, self._instance, trace, seconds, tuple(hops))
+        return probe.Report(chain.SERVICE, self._instance, trace, seconds, tuple(hops))
 
     def _hop(self, name: str) -> probe.Hop:
         """Check one hop, or skip it."""
@@ -204,8 +202,7 @@ class Examination:
     def _jaeger(self, check: probe.Check) -> str:
         """Wait for the trace."""
         part = _JAEGERS_SHARE if "prometheus" not in self.skip else 1.0
-        deadline = self._deadline.share(part)
-        return backends.check_jaeger(check, deadline, self._evidence)
+        return backends.check_jaeger(check, self._deadline.share(part), self._evidence)
 
     def _prometheus(self, check: probe.Check) -> str:
         """Look for the app's series and the trace's span metrics."""

@@ -175,8 +175,7 @@ def _siblings(
 ) -> list[tuple[Span, tuple[bool, ...]]]:
     """Return siblings, the last one first, with their guides."""
     last = len(spans) - 1
-    found = [(span, (*guides, place < last)) for place, span in enumerate(spans)]
-    return found[::-1]
+    return [(span, (*guides, place < last)) for place, span in enumerate(spans)][::-1]
 
 
 def _row(span: Span, guides: tuple[bool, ...], begin: int) -> Row:

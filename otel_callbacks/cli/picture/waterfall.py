@@ -65,8 +65,7 @@ def lines(
     rows = [row for timeline in timelines for row in timeline.rows]
     if not rows:
         return
-    numbers = map(_numbers, rows)
-    rest = [max(map(len, column)) for column in zip(*numbers, strict=True)]
+    rest = [max(map(len, column)) for column in zip(*map(_numbers, rows), strict=True)]
     tail = max(sum(len(text) for text, _ in _tail(row, rest)) for row in rows)
     name = max(sum(cells(text) for text, _ in _name(row)) for row in rows)
     if width < _NO_BARS_BELOW:

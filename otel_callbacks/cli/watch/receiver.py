@@ -143,8 +143,7 @@ class Receiver:
         except HTTPException as error:
             code, why = error.status_code, error.detail
             self._refused(f"HTTP {code} on {request.url.path}: {why}")
-            status = Status(code=_INVALID_ARGUMENT, message=why)
-            return _response(status, media, code)
+            return _response(Status(code=_INVALID_ARGUMENT, message=why), media, code)
         except ClientDisconnect:
             self._refused(f"{request.url.path}: the client left within its request")
             return Response(status_code=400)

@@ -178,7 +178,15 @@ def test_password_becomes_a_header_and_is_not_shown() -> None:
 
 
 @pytest.mark.parametrize(
-    "url", ["localhost:1", "http://", "http://a:0", "http://a:99999", "http://[a"]
+    "url",
+    [
+        "localhost:1",
+        "ftp://a:21",
+        "http://",
+        "http://a:0",
+        "http://a:99999",
+        "http://[a",
+    ],
 )
 def test_what_is_no_url_is_refused(url: str) -> None:
     """With the option's name."""
