@@ -131,8 +131,6 @@ class Meters:
     def __init__(self, provider: MeterProvider, *, extensions: bool) -> None:
         self._extensions = extensions
         self._instruments: list[_Instrument] = []
-        # Whether a label set was added since the last read.
-        self._is_young = False
         self._sources: list[tuple[weakref.ref[CallQueue], Fold]] = []
         # The counts of the parent process at the fork.
         self._before: dict[str, Counter[LabelValues]] = {}
@@ -182,6 +180,7 @@ class Meters:
             )
             observers = [self._observer(series)]
             make(series.metric, observers, series.metric_unit, series.help)
+        # Whether a label set was added since the last read.
         self._is_young = True
         for instrument in self._instruments:
             instrument.use(meter)
