@@ -22,8 +22,7 @@ from otel_callbacks._metrics.store import (
     shown,
 )
 from otel_callbacks._records import OK
-from otel_callbacks._spans import sums as agent_sums
-from otel_callbacks._spans import sums as rollup
+from otel_callbacks._spans import sums
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -34,7 +33,7 @@ if TYPE_CHECKING:
     from otel_callbacks._metrics.calls import CallQueue
     from otel_callbacks._metrics.fold import Kind, NewFold
     from otel_callbacks._metrics.store import LabelValues, Trace
-    from otel_callbacks._records import End, Request
+    from otel_callbacks._records import End, Request, Response
     from otel_callbacks._runs.run import Run
     from otel_callbacks._spans.current import StandIn
 
@@ -108,12 +107,11 @@ class PrometheusSink:
         if not request.operation or not run.counted:
             return
         model, usage, missing = "", None, False
-        response, failure = end.response, end.failure
-        if response is not None:
+        if (response := end.response) is not None:
             model, usage = response.model, response.usage
             unknown = usage is None or usage.input_tokens is None
-            if unknown and end.outcome == OK:
-                missing = self._is_missing(run, end)
+            if unknown and end.outcome == OK and not end.late:
+                missing = self._is_missing(request, response)
         last, last_model, kind = self._last
         if (
             kind is None
@@ -122,8 +120,8 @@ class PrometheusSink:
             or end.outcome != OK
         ):
             kind = self._kind(run, end, model)
-            is_usual = end.outcome == OK and failure is None and self._chain_at is None
-            if is_usual and request.operation in _CALLS:
+            # A call with labels of its own has a request of its own.
+            if end.outcome == OK and request.operation in _CALLS:
                 self._last = request, model, kind
         self._append(
             (
@@ -169,14 +167,12 @@ class PrometheusSink:
             labels[self._chain_at] = outermost.request.target
         return tuple(labels)
 
-    def _is_missing(self, run: StandIn, end: End) -> bool:
+    def _is_missing(self, request: Request, response: Response) -> bool:
         """Return whether expected usage is missing, and log that once."""
-        request = run.request
-        if request.operation not in _CALLS or end.late:
+        if request.operation not in _CALLS:
             return False
-        expected = end.response is None or end.response.usage_expected
         # Only in a batch may the usage be in the response of another run.
-        if not expected and (
+        if not response.usage_expected and (
             request.batch_size > 1 or request.operation == semconv.EMBEDDINGS
         ):
             return False
@@ -197,7 +193,7 @@ def _counts(run: StandIn, end: End) -> tuple[int, int] | None:
     """Return an agent's model and tool calls, or the number of documents found."""
     operation = run.request.operation
     if operation == semconv.INVOKE_AGENT and run.of_agent is not None:
-        return rollup.counts(run.of_agent)
+        return sums.counts(run.of_agent)
     if operation == semconv.RETRIEVAL and end.response is not None:
         found = end.response.attributes.get(semconv.DOCUMENT_COUNT)
         return (found, 0) if isinstance(found, int) else None
@@ -212,7 +208,7 @@ def _own_labels(run: StandIn) -> tuple[str, ...]:
     if request.operation == semconv.EXECUTE_TOOL:
         return request.target, str(attributes.get(semconv.TOOL_TYPE, "")), agent
     if request.operation == semconv.INVOKE_AGENT:
-        return agent, agent_sums.agent_model(run.of_agent or ())
+        return agent, sums.agent_model(run.of_agent or ())
     return (request.target,)
 
 

@@ -10,12 +10,19 @@ from uuid import uuid4
 
 import pytest
 from langchain_core.documents import Document
+from langchain_core.messages import AIMessage
+from langchain_core.outputs import ChatGeneration, LLMResult
 from langchain_core.retrievers import BaseRetriever
 from langchain_core.runnables import RunnableLambda
 from langchain_core.tools import tool
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.sampling import ALWAYS_OFF
-from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client import (
+    CollectorRegistry,
+    disable_created_metrics,
+    enable_created_metrics,
+    generate_latest,
+)
 from prometheus_client.openmetrics.exposition import (
     generate_latest as generate_openmetrics,
 )
@@ -292,6 +299,112 @@ def test_exemplars_point_to_the_span(telemetry: Capture) -> None:
         OPERATIONS,
     }
     assert all(one == ids for some in found.values() for one in some)
+
+
+def test_steps_of_an_agent_are_not_counted_as_agents(telemetry: Capture) -> None:
+    """Only the agent's own end tells its calls; a retriever below it its documents."""
+
+    @tool
+    def florist() -> str:
+        """Ask the florist."""
+        return "roses"
+
+    class Catalogue(BaseRetriever):
+        """A retriever that finds two flowers."""
+
+        def _get_relevant_documents(self, query: str, **_: Any) -> list[Document]:
+            return [Document(query), Document("tulip")]
+
+    def work(question: str) -> str:
+        florist.invoke({})
+        Catalogue().invoke(question)
+        return FakeChatModel(usage=USAGE).invoke(question).text
+
+    about = {"ls_integration": "langchain_create_agent", "lc_agent_name": "shop"}
+    config: Any = {"callbacks": [telemetry.handler], "metadata": about}
+    RunnableLambda(work, name="shop").invoke("?", config)
+    for series, amount in {"inference_calls": 1, "tool_calls": 1}.items():
+        name = f"gen_ai_invoke_agent_{series}"
+        assert telemetry.value(f"{name}_count") == 1
+        assert telemetry.value(f"{name}_sum") == amount
+    assert telemetry.value("otel_callbacks_documents_total") == 2
+
+
+def test_durations_are_those_of_the_spans(telemetry: Capture) -> None:
+    """A model, a tool and a workflow take as long in the series as in their spans."""
+
+    @tool
+    def florist() -> str:
+        """Ask the florist."""
+        return "roses"
+
+    def work(question: str) -> object:
+        return florist.invoke({}) and FakeChatModel(delay=0.01).invoke(question)
+
+    shop = RunnableLambda(work, name="shop") | RunnableLambda(str)
+    shop.with_config(run_name="shop").invoke("?", {"callbacks": [telemetry.handler]})
+    lengths = {
+        one["name"]: (one["end_ns"] - one["start_ns"]) / 1e9 for one in telemetry.spans
+    }
+    durations = {
+        "chat fake-model": "gen_ai_client_operation_duration_seconds_sum",
+        "execute_tool florist": "gen_ai_execute_tool_duration_seconds_sum",
+        "invoke_workflow shop": "gen_ai_workflow_duration_seconds_sum",
+    }
+    found = {span: telemetry.value(series) for span, series in durations.items()}
+    assert found == pytest.approx({span: lengths[span] for span in durations})
+    assert found["chat fake-model"] >= 0.01
+
+
+def test_one_model_below_two_chains() -> None:
+    """A call is counted for the chain that it is called in, not for the last one."""
+    with capture(Settings(strict=True, labels="chain")) as telemetry:
+        model = FakeChatModel(usage=USAGE)
+        for name in ("roses", "tulips", "roses"):
+            chain = RunnableLambda(model.invoke) | RunnableLambda(str)
+            config: Any = {"callbacks": [telemetry.handler], "run_name": name}
+            chain.invoke("?", config)
+        counted = {
+            name: telemetry.value(OPERATIONS, chain=name, gen_ai_operation_name="chat")
+            for name in ("roses", "tulips")
+        }
+    assert counted == {"roses": 2, "tulips": 1}
+
+
+@pytest.mark.parametrize("births", [True, False])
+def test_created_times_are_prometheus_clients_choice(
+    telemetry: Capture,
+    births: bool,  # noqa: FBT001 -- a parameter of the test
+) -> None:
+    """All counters and histograms have ``_created``, or none has, as its users say."""
+    FakeChatModel(callbacks=[telemetry.handler], usage=USAGE).invoke("?")
+    run_id = uuid4()
+    for _ in range(2):  # the first one is lost
+        telemetry.handler.on_chain_start({}, "?", run_id=run_id)
+    telemetry.handler.on_chain_end("!", run_id=run_id)
+    if not births:
+        disable_created_metrics()
+    try:
+        families = list(telemetry.registry.collect())
+    finally:
+        enable_created_metrics()
+    created = {
+        family.name: any(one.name.endswith("_created") for one in family.samples)
+        for family in families
+        if family.samples and family.type != "gauge"
+    }
+    assert created == dict.fromkeys(created, births)
+    assert created.keys() >= {"otel_callbacks_tokens", "otel_callbacks_runs_lost"}
+
+
+def test_a_failed_call_does_not_lack_usage(telemetry: Capture) -> None:
+    """LangChain hands over what a failed call has answered so far, without usage."""
+    run_id, handler = uuid4(), telemetry.handler
+    handler.on_chat_model_start({}, [[]], run_id=run_id)
+    answer = LLMResult(generations=[[ChatGeneration(message=AIMessage("ro"))]])
+    handler.on_llm_error(ValueError(), run_id=run_id, response=answer)
+    assert telemetry.value(OPERATIONS, outcome="error") == 1
+    assert telemetry.value("otel_callbacks_usage_missing_total") == 0
 
 
 def test_plain_scrape_has_no_exemplars(telemetry: Capture) -> None:
