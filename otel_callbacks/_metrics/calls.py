@@ -40,7 +40,7 @@ _NO_LABELS: Final = ()
 class CallQueue:
     """The finished calls of all tables of one registry, and their folds."""
 
-    def __init__(self, diagnostics: Diagnostics, *, fold_at: int = FOLD_AT) -> None:
+    def __init__(self, diagnostics: Diagnostics) -> None:
         self.diagnostics = diagnostics
         self.budget_exceeded = Counts()
         self.lost = Counts()
@@ -52,7 +52,6 @@ class CallQueue:
         self._is_held = False
         # Whether work was left to the code that holds the lock.
         self._is_left = False
-        self._fold_at = fold_at
         self._calls: deque[Call] = deque()
         # By id; removed with their provider.
         self._tables: dict[int, weakref.ref[RunTable]] = {}
@@ -100,7 +99,7 @@ class CallQueue:
         """Queue a finished call, at most once."""
         # In one C call, because an interrupted end is repeated.
         self._calls.extend(compress((call,), once))
-        if len(self._calls) % self._fold_at == 0:
+        if len(self._calls) % FOLD_AT == 0:
             self.write_soon()
 
     def write_soon(self) -> None:

@@ -93,12 +93,13 @@ class _Instrument:
 class _State:
     """One label set of an instrument."""
 
-    __slots__ = ("_attributes", "_instrument", "_is_whole")
+    __slots__ = ("_attributes", "_instrument", "_kind")
 
     def __init__(self, instrument: _Instrument, labels: LabelValues) -> None:
         self._instrument = instrument
         self._attributes = attributes_of(instrument.series, labels)
-        self._is_whole = instrument.series.is_whole
+        # Only seconds have fractions.
+        self._kind = float if instrument.series.unit else int
 
     def add(self, value: float | Decimal, trace_: Trace | None) -> None:
         """Add to the counter; OTLP has only doubles for amounts of money."""
@@ -109,7 +110,7 @@ class _State:
     def observe(self, value: float, trace_: Trace | None) -> None:
         """Observe one value."""
         one = self._instrument
-        seen = int(value) if self._is_whole else value
+        seen = self._kind(value)
         one.made.record(seen, self._attributes, one.context_of(trace_))
 
     def observe_gaps(self, ticks: Sequence[int], trace_: Trace | None) -> None:

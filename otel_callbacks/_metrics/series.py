@@ -24,7 +24,6 @@ class Series(NamedTuple):
     help: str
     labels: tuple[str, ...] = ()
     buckets: tuple[float, ...] = ()
-    is_whole: bool = False
 
     @property
     def name(self) -> str:
@@ -42,11 +41,6 @@ class Series(NamedTuple):
     def is_ours(self) -> bool:
         """Whether the series is not in the conventions."""
         return self.metric.startswith("otel_callbacks.")
-
-    @property
-    def is_money(self) -> bool:
-        """Whether the series counts US dollars."""
-        return self.metric_unit == "{USD}"
 
     def with_labels(self, names: tuple[str, ...]) -> Series:
         """Return the series with the app's additional labels."""
@@ -94,7 +88,6 @@ TOKEN_USAGE: Final = Series(
     "Tokens of one model call.",
     (*BASE, _TOKEN),
     buckets=_TOKENS,
-    is_whole=True,
 )
 OPERATION_DURATION: Final = _seconds(
     "gen_ai.client.operation.duration",
@@ -129,7 +122,6 @@ AGENT_CALLS: Final = Series(
     "Model calls of one invocation of an agent.",
     (_AGENT,),
     buckets=_CALLS,
-    is_whole=True,
 )
 AGENT_TOOL_CALLS: Final = Series(
     "gen_ai.invoke_agent.tool_calls",
@@ -138,7 +130,6 @@ AGENT_TOOL_CALLS: Final = Series(
     "Tool calls of one invocation of an agent.",
     (_AGENT,),
     buckets=_CALLS,
-    is_whole=True,
 )
 WORKFLOW_DURATION: Final = _seconds(
     REGISTRY.workflow_duration,

@@ -147,7 +147,7 @@ def own_states(series: Series) -> Callable[[LabelValues], Any]:
     """Return what makes a state that is kept in this process."""
     if series.kind == "histogram":
         return lambda _: Distribution(series.buckets)
-    kept = Amount if series.is_money else Count
+    kept = Amount if series.metric_unit == "{USD}" else Count
     return lambda _: kept()
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 
 from opentelemetry import metrics
 
-from otel_callbacks._metrics.calls import FOLD_AT, CallQueue
+from otel_callbacks._metrics.calls import CallQueue
 from otel_callbacks._metrics.fold import Fold
 from otel_callbacks._metrics.multiprocess import MultiprocessSink, is_multiprocess
 from otel_callbacks._metrics.otlp import Meters
@@ -82,8 +82,7 @@ class SeriesWiring:
         self._is_shown = False
         self._providers: ByIdentity[bool] = ByIdentity()
         self._of_global = False
-        # A worker is never scraped, so its files must be up to date at once.
-        self.calls = CallQueue(diagnostics, fold_at=1 if is_multiprocess() else FOLD_AT)
+        self.calls = CallQueue(diagnostics)
         # The position of the label with the name of the outermost run.
         chain_at = [at for at, choice in enumerate(choices) if not choice.key]
         sink = PrometheusSink(self.calls, diagnostics, *chain_at)

@@ -13,11 +13,17 @@ import pytest
 from langchain_core.messages import AIMessage
 from langchain_core.outputs import ChatGeneration, LLMResult
 from langchain_core.runnables import RunnableLambda
+from opentelemetry.sdk.trace import TracerProvider
 from prometheus_client import CollectorRegistry
 from prometheus_client.multiprocess import MultiProcessCollector
 from waiting import WAIT_S
 
-from otel_callbacks import BudgetExceeded, Settings, track_usage
+from otel_callbacks import (
+    BudgetExceeded,
+    OTelCallbackHandler,
+    Settings,
+    track_usage,
+)
 from otel_callbacks._diagnostics import Diagnostics
 from otel_callbacks._metrics import wiring
 from otel_callbacks._metrics.calls import CallQueue
@@ -130,6 +136,8 @@ def test_plain_objects_hold_the_same() -> None:
         assert telemetry.value("otel_callbacks_usage_missing_total") == 2
         gaps = "gen_ai_client_operation_time_per_output_chunk_seconds_count"
         assert telemetry.value(gaps) == 3
+        whole = telemetry.value("gen_ai_client_operation_duration_seconds_sum")
+        assert 0 < telemetry.value(gaps.replace("_count", "_sum")) < whole
 
 
 @pytest.mark.usefixtures("plain")
@@ -140,6 +148,33 @@ def test_only_the_conventions_names() -> None:
         names = {name for name, _ in telemetry.samples}
         assert "gen_ai_client_token_usage_sum" in names
         assert not [name for name in names if name.startswith("otel_callbacks")]
+
+
+@pytest.mark.usefixtures("plain")
+def test_a_call_without_provider_is_in_flight() -> None:
+    """What is in flight has an operation; its provider and model may be unknown."""
+    with capture(Settings(strict=True)) as telemetry:
+        run_id = uuid4()
+        telemetry.handler.on_chat_model_start({}, [["?"]], run_id=run_id)
+        assert telemetry.value("otel_callbacks_operations_in_flight") == 1
+        telemetry.handler.on_llm_error(ValueError(), run_id=run_id)
+        assert telemetry.value("otel_callbacks_operations_in_flight") == 0
+
+
+@pytest.mark.usefixtures("plain")
+def test_two_handlers_share_the_series_of_a_registry() -> None:
+    """The second one registers nothing; both count, and a label overflows once."""
+    settings = Settings(strict=True, label_limit=1)
+    with capture(settings) as telemetry:
+        other = OTelCallbackHandler(
+            tracer_provider=TracerProvider(),
+            registry=telemetry.registry,
+            settings=settings,
+        )
+        for handler, name in ((telemetry.handler, "rose-1"), (other, "rose-2")):
+            FakeChatModel(model_name=name, callbacks=[handler]).invoke("?")
+        assert telemetry.value("otel_callbacks_operations_total") == 2
+        assert telemetry.value("otel_callbacks_labels_overflowed_total") == 1
 
 
 @pytest.mark.usefixtures("plain")

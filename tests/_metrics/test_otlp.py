@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
@@ -14,6 +16,7 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from prometheus_client import CollectorRegistry
+from waiting import WAIT_S
 
 from otel_callbacks import OTelCallbackHandler, Settings
 from otel_callbacks._metrics import wiring
@@ -198,6 +201,47 @@ def test_conventions_alone() -> None:
     assert "gen_ai.client.token.usage" in names
     assert all(name.startswith("gen_ai.") for name in names)
     assert pushed.scraped() == {}
+
+
+PROXY = """
+from opentelemetry import metrics
+from opentelemetry.sdk.metrics import MeterProvider
+from opentelemetry.sdk.metrics.export import InMemoryMetricReader
+from opentelemetry.sdk.trace import TracerProvider
+from otel_callbacks import OTelCallbackHandler, Settings
+from otel_callbacks.testing import FakeChatModel
+
+def handler():
+    settings = Settings(strict=True, metrics_exporter="otlp")
+    return OTelCallbackHandler(tracer_provider=TracerProvider(), settings=settings)
+
+usage = {"input_tokens": 7, "output_tokens": 3, "total_tokens": 10}
+early, reader = handler(), InMemoryMetricReader()
+metrics.set_meter_provider(MeterProvider([reader]))
+for one in (early, handler()):
+    FakeChatModel(usage=usage).invoke("?", {"callbacks": [one]})
+(resource,) = reader.get_metrics_data().resource_metrics
+print(*(
+    point.value
+    for scope in resource.scope_metrics
+    for metric in scope.metrics
+    if metric.name == "otel_callbacks.operations"
+    for point in metric.data.data_points
+))
+"""
+
+
+@pytest.mark.slow
+def test_the_global_provider_may_be_set_later() -> None:
+    """A handler of before pushes to it by then, and one of after no second time."""
+    done = subprocess.run(  # noqa: S603 -- our own interpreter
+        [sys.executable, "-c", PROXY],
+        capture_output=True,
+        text=True,
+        timeout=WAIT_S,
+        check=False,
+    )
+    assert (done.stdout.split(), done.stderr) == (["2"], "")
 
 
 def test_handlers_of_one_pipeline_count_once() -> None:
