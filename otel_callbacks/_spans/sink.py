@@ -133,8 +133,10 @@ def _add_response(
         return
     if response.cache_hit:
         # Under our own names, so that sums of gen_ai.usage contain only used tokens.
-        attributes[semconv.SAVED_INPUT_TOKENS] = usage.input_tokens or 0
-        attributes[semconv.SAVED_OUTPUT_TOKENS] = usage.output_tokens or 0
+        if usage.input_tokens is not None:
+            attributes[semconv.SAVED_INPUT_TOKENS] = usage.input_tokens
+        if usage.output_tokens is not None:
+            attributes[semconv.SAVED_OUTPUT_TOKENS] = usage.output_tokens
     else:
         sums.add_usage(attributes, usage, registry)
 
@@ -251,7 +253,9 @@ class SpanSink:
         if type(span) is StepSpan and self._is_trivial(run, span, end):
             span.end_ns = end.end_ns
         elif span.end_ns is None if is_own else span.is_recording():
-            held = self._held(span) if is_own and span.real is None else None
+            # Extended in place, if the span is not the SDK's and has no limits.
+            is_held = is_own and span.real is None and self._extensions
+            held = span.attributes_now if is_held else None
             attributes = end_attributes(
                 run, end, self._registry, content=self._content, held=held
             )
@@ -276,12 +280,6 @@ class SpanSink:
         limits = self._maker.limits
         limits.shorten(attributes, content, extensions=self._extensions)
         return attributes
-
-    def _held(self, span: Any) -> dict[str, AttributeValue] | None:
-        """Return the attributes of an `OwnSpan` if they can be extended in place."""
-        if self._extensions and self._maker.limits is NO_LIMITS:
-            return span.attributes_now  # type: ignore[no-any-return]
-        return None
 
     def _bounded(
         self,
@@ -314,20 +312,15 @@ class SpanSink:
     def _note(self, run: StandIn, parent: Run, end: End) -> None:
         """Add a run to the sums of its root and of its agent."""
         run.is_summed = True
-        if end.response is not None and end.outcome == OK:
-            _mark_interrupt(parent, end.response)
+        # A graph itself ends as if done.
+        if end.response is not None and semconv.INTERRUPTED in end.response.attributes:
+            parent.interrupted_below = True
         if run.refusal is not None:
             return
         sums.note(run.rollup, run.request.operation, end)
         # For an agent: the outer agent, as its own list is for the runs below it.
         if parent.of_agent is not None:
             sums.note_in_agent(parent.of_agent, run, end)
-
-
-def _mark_interrupt(parent: Run, response: Response) -> None:
-    """Mark a run whose child was interrupted; a graph itself ends as if done."""
-    if semconv.INTERRUPTED in response.attributes:
-        parent.interrupted_below = True
 
 
 def _is_step(run: Run) -> bool:

@@ -506,15 +506,17 @@ def test_a_batch_in_a_batch_may_outlive_it(telemetry: Capture) -> None:
     assert len(telemetry.spans) == 4
 
 
+@pytest.mark.parametrize("sdk_spans", [False, True])
 def test_a_run_without_a_parent_is_no_child_of_a_current_run(
-    telemetry: Capture,
+    *, sdk_spans: bool
 ) -> None:
     """LangChain knows which run calls another; what is only current does not."""
-    handler, ids = telemetry.handler, [uuid4(), uuid4()]
-    for run_id in ids:
-        handler.on_chain_start({}, "x", run_id=run_id, name="request")
-    for run_id in reversed(ids):
-        handler.on_chain_end("y", run_id=run_id)
+    with capture(Settings(strict=True, sdk_spans=sdk_spans)) as telemetry:
+        handler, ids = telemetry.handler, [uuid4(), uuid4()]
+        for run_id in ids:
+            handler.on_chain_start({}, "x", run_id=run_id, name="request")
+        for run_id in reversed(ids):
+            handler.on_chain_end("y", run_id=run_id)
     assert parent_ids(telemetry, "request") == [None, None]
 
 

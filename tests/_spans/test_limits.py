@@ -247,3 +247,21 @@ def test_a_stand_in_hides_no_name_of_a_span() -> None:
     assert seen[0] == span.get_span_context()
     assert isinstance(seen[1], trace.SpanContext)
     assert seen[1].span_id != span.get_span_context().span_id
+
+
+def test_a_step_without_content_is_within_limits() -> None:
+    """A limit moves content to the end of a span, where there is any."""
+    exporter = InMemorySpanExporter()
+    limits = SpanLimits(max_span_attributes=10)
+    provider = TracerProvider(span_limits=limits, shutdown_on_exit=False)
+    provider.add_span_processor(SimpleSpanProcessor(exporter))
+    handler = OTelCallbackHandler(
+        tracer_provider=provider,
+        registry=CollectorRegistry(),
+        settings=Settings(strict=True, capture_content="SPAN_ONLY"),
+    )
+    run_id = uuid4()
+    handler.on_chain_start({}, None, run_id=run_id, name="step")
+    handler.on_chain_end(None, run_id=run_id)
+    (span,) = exporter.get_finished_spans()
+    assert (span.name, span.attributes) == ("step", {})

@@ -505,6 +505,27 @@ def test_a_processor_without_memory_gets_the_span_later(error: type[Exception]) 
     assert not processors[0]._errors
 
 
+@pytest.mark.parametrize("error", [MemoryError, RecursionError])
+def test_an_end_that_is_repeated_counts_once(
+    error: type[Exception], caplog: pytest.LogCaptureFixture
+) -> None:
+    """The sums of the root are right, and no span ends twice."""
+
+    def scenario(handler: OTelCallbackHandler, _: TracerProvider) -> None:
+        chain = FakeChatModel(usage=USAGE) | RunnableLambda(lambda x: x)
+        chain.invoke("Roses?", {"callbacks": [handler]})
+
+    whole = _ran(scenario, sdk_spans=False)
+    first, second = (
+        _ran(scenario, sdk_spans=False, processors=processors, settings=Settings())
+        for processors in ([_Short(error)], [SpanProcessor(), _Short(error)])
+    )
+    assert sorted(first) == sorted(whole)
+    # A span that a processor has seen is not passed to it again.
+    assert second == whole[1:]
+    assert "ended span" not in caplog.text
+
+
 def test_a_processor_whose_method_was_replaced_is_seen() -> None:
     """Also a method set on the one object looks at spans early."""
     seen: list[str] = []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextvars
 import logging
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
@@ -27,7 +28,7 @@ from prometheus_client import CollectorRegistry
 from pydantic import SecretStr
 
 from otel_callbacks import OTelCallbackHandler, Settings
-from otel_callbacks._records import End, Request, Response, Usage
+from otel_callbacks._records import End, Failure, Request, Response, Usage
 from otel_callbacks._semconv import DEFAULT_REGISTRY, REGISTRIES
 from otel_callbacks._spans import current
 from otel_callbacks._spans.current import StandIn
@@ -37,6 +38,7 @@ from otel_callbacks.testing import FakeChatModel, Reply, Tokens, capture
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from otel_callbacks._records import Outcome
     from otel_callbacks.testing import Capture, FakeOpenAI
 
 CHAT = "chat gpt-4o-mini"
@@ -398,7 +400,9 @@ def test_interrupt_is_no_error(telemetry: Capture) -> None:
         },
     )
     assert "__interrupt__" in result
-    assert "ask" in {span["name"] for span in telemetry.spans}
+    assert telemetry.span("ask")["attributes"]["otel_callbacks.interrupted"] is True
+    (root,) = (span for span in telemetry.spans if span["parent"] is None)
+    assert root["attributes"]["otel_callbacks.interrupted"] is True
     for span in telemetry.spans:
         assert (span["status"], span["status_description"]) == ("UNSET", None)
         assert "error.type" not in span["attributes"]
@@ -646,6 +650,85 @@ def test_usage_that_is_half_known(telemetry: Capture) -> None:
     }
 
 
+def ended(telemetry: Capture, *ends: End) -> list[dict[str, Any]]:
+    """Return the attributes of the spans of chat calls that end so."""
+    sink = span_sink(telemetry)
+    telemetry.clear()
+    for number, end in enumerate(ends):
+        run = StandIn(number, Request("chat", "m"), None)
+
+        def work(run: StandIn = run, end: End = end) -> None:
+            sink.started(run)
+            run.open = False
+            sink.ended(run, end)
+
+        contextvars.copy_context().run(work)
+    return [span["attributes"] for span in telemetry.spans]
+
+
+def test_saved_tokens_that_are_half_known(telemetry: Capture) -> None:
+    """An unknown number of tokens is not there, on a cache hit either."""
+    hits = (
+        End("cache_hit", 1, Response(usage=usage, cache_hit=True))
+        for usage in (Usage(5, None), Usage(None, 4))
+    )
+    hit = {"otel_callbacks.outcome": "cache_hit"}
+    assert ended(telemetry, *hits) == [
+        {"otel_callbacks.saved.input_tokens": 5, **hit},
+        {"otel_callbacks.saved.output_tokens": 4, **hit},
+    ]
+
+
+@pytest.mark.parametrize("outcome", ["ok", "error", "cancelled", "abandoned"])
+def test_only_a_cache_hit_saves(telemetry: Capture, outcome: Outcome) -> None:
+    """What a call without a whole answer cost is spent."""
+    (attributes,) = ended(telemetry, End(outcome, 1, cost=Decimal(2)))
+    assert attributes["otel_callbacks.cost_usd"] == 2
+    assert "otel_callbacks.saved.cost_usd" not in attributes
+    (attributes,) = ended(telemetry, End("cache_hit", 1, cost=Decimal(2)))
+    assert attributes["otel_callbacks.saved.cost_usd"] == 2
+
+
+@pytest.mark.parametrize("error_class", ["auth", "timeout"])
+def test_the_class_of_an_error_is_there(telemetry: Capture, error_class: str) -> None:
+    """It is left out only if it is the outcome."""
+    failure = Failure("error", "E", error_class)
+    cancelled = Failure("cancelled", "E", "cancelled")
+    found = ended(
+        telemetry,
+        End("error", 1, failure=failure),
+        End("cancelled", 1, failure=cancelled),
+    )
+    assert found == [
+        {
+            "error.type": "E",
+            "otel_callbacks.error_class": error_class,
+            "otel_callbacks.outcome": "error",
+        },
+        {"error.type": "E", "otel_callbacks.outcome": "cancelled"},
+    ]
+
+
+class Unrecorded(trace.NonRecordingSpan):
+    """A span of another library, which is not recorded."""
+
+    ends: list[int | None]
+
+    def end(self, end_time: int | None = None) -> None:
+        """Note the end."""
+        self.ends.append(end_time)
+
+
+def test_a_span_that_is_not_recorded_ends(telemetry: Capture) -> None:
+    """The library that made it may have to release it."""
+    span = Unrecorded(trace.INVALID_SPAN_CONTEXT)
+    span.ends = []
+    run = StandIn(1, Request("chat", "m"), None)
+    run.span = span
+    span_sink(telemetry).ended(run, End("ok", 7))
+    assert span.ends == [7]
+
+
 def test_content_is_on_the_span_where_it_is_wanted(server: FakeOpenAI) -> None:
     """What goes in is written at the start, what comes back at the end."""
     from langchain_openai import ChatOpenAI  # noqa: PLC0415 -- a second of imports
@@ -730,6 +813,16 @@ def test_trivial_steps_are_left_out(content: str) -> None:
 def test_by_default_each_step_has_a_span() -> None:
     """The picture is the program's own shape."""
     assert len(traced(Settings(strict=True), chain)) == 5
+
+
+def test_a_root_is_no_step() -> None:
+    """A chain that nothing calls is a trace of its own, however short."""
+
+    def work(telemetry: Capture) -> None:
+        chain = RunnableLambda(lambda x: x, name="alone")
+        chain.invoke("x", {"callbacks": [telemetry.handler]})
+
+    assert traced(FOREVER, work) == ["alone"]
 
 
 def test_a_step_that_takes_longer_stays() -> None:

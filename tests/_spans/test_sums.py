@@ -328,6 +328,11 @@ def test_a_step_of_an_agent_has_no_sums(agent: Tree) -> None:
     """They are on the agent's span alone."""
     agent.call(Answer(1, 2))
     assert Tree(agent.telemetry, parent=agent.root).end() == {}
+    run_id = uuid4()
+    agent.handler.on_retriever_start({}, "?", run_id=run_id, parent_run_id=agent.root)
+    agent.handler.on_retriever_end([], run_id=run_id)
+    span = agent.telemetry.span("retrieval")
+    assert not [name for name in span["attributes"] if "usage" in name]
     agent.telemetry.clear()
     agent.end()
 
