@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import functools
 from typing import TYPE_CHECKING, Any
-from uuid import UUID
 
 import pytest
 from langchain_core.embeddings import Embeddings
@@ -14,18 +13,17 @@ from langchain_core.vectorstores import InMemoryVectorStore
 from langchain_openai import OpenAIEmbeddings
 from opentelemetry import trace
 
-from otel_callbacks import OTelCallbackHandler, Settings, TracedEmbeddings, track_usage
-from otel_callbacks._instrument import switch
-from otel_callbacks._instrument.embeddings import (
-    CLIENTS,
-    innermost_run_id,
-    unwrap_embeddings,
-    wrap_embeddings,
+from otel_callbacks import (
+    OTelCallbackHandler,
+    Settings,
+    TracedEmbeddings,
+    track_usage,
+    uninstrument,
 )
-from otel_callbacks.testing import Reply
+from otel_callbacks.testing import FakeChatModel, Reply, capture
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
     from otel_callbacks.testing import Capture, FakeOpenAI
 
@@ -194,13 +192,9 @@ async def test_switched_off(inner: OpenAIEmbeddings, telemetry: Capture) -> None
 
 
 @pytest.fixture
-def _instrumented(telemetry: Capture) -> Iterator[None]:
-    """Instrument with the handler of this test."""
-    switch.instrument_with(telemetry.handler)
-    wrap_embeddings(telemetry.handler)
-    yield
-    unwrap_embeddings()
-    switch.instrument_with(None)
+def _instrumented(start: Any) -> None:
+    """Instrument for this test."""
+    start()
 
 
 def plain(server: FakeOpenAI) -> OpenAIEmbeddings:
@@ -289,7 +283,9 @@ def test_a_class_made_later_is_traced(telemetry: Capture) -> None:
     assert [span["name"] for span in telemetry.spans] == ["embeddings late"]
 
 
-async def test_nothing_is_left_behind(server: FakeOpenAI, telemetry: Capture) -> None:
+async def test_nothing_is_left_behind(
+    server: FakeOpenAI, telemetry: Capture, start: Any
+) -> None:
     """Every method is the one from before, unless somebody else has wrapped it."""
 
     class Both(Cache, OpenAIEmbeddings):  # type: ignore[misc]
@@ -305,21 +301,17 @@ async def test_nothing_is_left_behind(server: FakeOpenAI, telemetry: Capture) ->
         Embeddings as Client,
     )
 
-    for method in CLIENTS:
-        method.unwrap()
     before = dict(vars(OpenAIEmbeddings)), vars(Client)["create"]
     own = vars(Both)["embed_query"]
-    switch.instrument_with(telemetry.handler)
-    wrap_embeddings(telemetry.handler)
+    start()
     plain(server).embed_query("Tulips.")
     assert vars(Client)["create"] is not before[1]
     assert vars(Both)["embed_query"].__wrapped__ is own
     ours = vars(Cache)["embed_query"]
     kept = vars(Cache)["aembed_query"]
     type.__setattr__(Cache, "embed_query", functools.partialmethod(ours))
-    switch.instrument_with(None)
-    unwrap_embeddings()
-    unwrap_embeddings()
+    uninstrument()
+    uninstrument()
     assert (dict(vars(OpenAIEmbeddings)), vars(Client)["create"]) == before
     assert vars(Both)["embed_query"] is own
     telemetry.clear()
@@ -330,39 +322,63 @@ async def test_nothing_is_left_behind(server: FakeOpenAI, telemetry: Capture) ->
     type.__setattr__(Cache, "embed_query", ours.__wrapped__)
 
 
-def test_outside_there_is_none(chat: Callable[..., Any], telemetry: Capture) -> None:
+async def test_outside_of_a_run_it_has_no_parent(
+    chat: Callable[..., Any], traced: TracedEmbeddings, telemetry: Capture
+) -> None:
     """Not before a call, not after it, not while a stream is read."""
-    assert innermost_run_id() is None
+    traced.embed_query("Tulips.")
     chat().invoke("Roses?")
-    assert innermost_run_id() is None
+    traced.embed_query("Tulips.")
     for _ in chat().stream("Roses?"):
-        assert innermost_run_id() is None
-    assert telemetry.spans
+        traced.embed_query("Tulips.")
+    # Its stand-in is still in the context then.
+    await chat().ainvoke("Roses?")
+    await traced.aembed_query("Tulips.")
+    spans = [span for span in telemetry.spans if span["name"] == NAME]
+    assert len(spans) > 4
+    assert {span["parent_id"] for span in spans} == {None}
 
 
-def test_after_an_async_call_there_is_none(chat: Callable[..., Any]) -> None:
-    """Its stand-in is still in the context then, but answers for nobody."""
-
-    async def main() -> UUID | None:
-        await chat().ainvoke("Roses?")
-        return innermost_run_id()
-
-    assert asyncio.run(main()) is None
-
-
-def test_inside_it_is_the_step(chat: Callable[..., Any], telemetry: Capture) -> None:
+def test_inside_of_a_step_it_is_in_the_step(
+    chat: Callable[..., Any], traced: TracedEmbeddings, telemetry: Capture
+) -> None:
     """The step, not the call that has ended in it; beyond a span of the app's, too."""
-    found: list[UUID | None] = []
 
     async def step(question: str) -> None:
-        found.append(innermost_run_id())
+        traced.embed_query(question)
         await chat().ainvoke(question)
-        found.append(innermost_run_id())
+        traced.embed_query(question)
         with telemetry.tracer_provider.get_tracer("app").start_as_current_span("own"):
-            found.append(innermost_run_id())
+            traced.embed_query(question)
 
     config: Any = {"callbacks": [telemetry.handler]}
     asyncio.run(RunnableLambda(step).ainvoke("Roses?", config=config))
-    assert len(set(found)) == 1
-    assert isinstance(found[0], UUID)
+    assert telemetry.tree().splitlines() == [
+        "step",
+        f"  {NAME}",
+        "  chat gpt-4o-mini",
+        f"  {NAME}",
+        "  own",
+        f"    {NAME}",
+    ]
     assert not trace.get_current_span().get_span_context().is_valid
+
+
+async def test_inside_of_a_model_it_is_in_the_model(inner: OpenAIEmbeddings) -> None:
+    """A model that asks another one and embeds is no step with a config of its own."""
+    with capture(Settings(strict=True, labels="chain")) as telemetry:
+        traced = TracedEmbeddings(inner, handler=telemetry.handler)
+
+        class Asking(FakeChatModel):
+            async def _agenerate(self, *args: Any, **options: Any) -> Any:
+                other = FakeChatModel(callbacks=[telemetry.handler])
+                await other.ainvoke("Roses?")
+                await traced.aembed_query("Roses?")
+                return await super()._agenerate(*args, **options)
+
+        model = Asking(callbacks=[telemetry.handler], model_name="asking")
+        await model.ainvoke("Roses?")
+        assert telemetry.span(NAME)["parent"] == "chat asking"
+        operations = "otel_callbacks_operations_total"
+        labels = {"gen_ai_operation_name": "embeddings", "chain": "asking"}
+        assert telemetry.value(operations, **labels) == 1

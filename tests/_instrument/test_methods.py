@@ -8,13 +8,14 @@ import types
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from langchain_core.callbacks.manager import CallbackManager
 from langchain_core.messages import AIMessageChunk
 from langchain_openai.chat_models.base import BaseChatOpenAI
 
-from otel_callbacks._instrument.methods import STREAMS
+from otel_callbacks import uninstrument
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
     from otel_callbacks.testing import Capture
 
@@ -22,24 +23,21 @@ NAME = "chat gpt-4o-mini"
 METHOD = "_convert_chunk_to_generation_chunk"
 
 
-def _wrap() -> None:
-    """Wrap the methods that are imported."""
-    for method in STREAMS:
-        method.wrap()
+@pytest.fixture
+def wrap(start: Any) -> Callable[[], None]:
+    """Return what wraps the methods that are imported: the next callback manager."""
 
+    def wrap() -> None:
+        start()
+        CallbackManager.configure()
 
-def _unwrap() -> None:
-    """Restore the methods."""
-    for method in STREAMS:
-        method.unwrap()
+    return wrap
 
 
 @pytest.fixture
-def _wrapped() -> Iterator[None]:
+def _wrapped(wrap: Callable[[], None]) -> None:
     """Wrap the method for one test."""
-    _wrap()
-    yield
-    _unwrap()
+    wrap()
 
 
 @pytest.mark.usefixtures("_wrapped")
@@ -68,42 +66,50 @@ def test_without_it_there_is_none(chat: Callable[..., Any], telemetry: Capture) 
     assert "gen_ai.response.id" not in telemetry.span(NAME)["attributes"]
 
 
-def test_it_is_undone() -> None:
+def test_it_is_undone(wrap: Callable[[], None]) -> None:
     """Twice is once."""
     original = vars(BaseChatOpenAI)[METHOD]
-    _wrap()
+    wrap()
     wrapped = vars(BaseChatOpenAI)[METHOD]
     assert wrapped is not original
-    _wrap()
+    wrap()
     assert vars(BaseChatOpenAI)[METHOD] is wrapped
     # A chunk that LangChain makes no message of stays none.
     assert wrapped(
         object.__new__(BaseChatOpenAI), {"type": "content.delta"}, Any, {}
     ) is (None)
-    _unwrap()
-    _unwrap()
+    uninstrument()
+    uninstrument()
     assert vars(BaseChatOpenAI)[METHOD] is original
 
 
-def test_without_langchain_openai(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_langchain_openai(
+    monkeypatch: pytest.MonkeyPatch, wrap: Callable[[], None]
+) -> None:
     """It is not imported for it, and asked for again later."""
     monkeypatch.delitem(sys.modules, "langchain_openai.chat_models.base")
-    _wrap()
-    _unwrap()
+    wrap()
+    uninstrument()
 
 
-def test_another_langchain_openai(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_another_langchain_openai(
+    monkeypatch: pytest.MonkeyPatch, wrap: Callable[[], None]
+) -> None:
     """Where the method is gone, nothing is left to be done."""
     monkeypatch.delattr(BaseChatOpenAI, METHOD)
-    _wrap()
-    _unwrap()
+    wrap()
+    uninstrument()
 
 
 @pytest.mark.parametrize("first", [True, False])
-def test_what_others_wrap_stays(monkeypatch: pytest.MonkeyPatch, first: bool) -> None:  # noqa: FBT001 -- a parameter
+def test_what_others_wrap_stays(
+    monkeypatch: pytest.MonkeyPatch,
+    first: bool,  # noqa: FBT001 -- a parameter
+    wrap: Callable[[], None],
+) -> None:
     """Another instrumentation's wrapper is neither taken for ours nor taken away."""
     if not first:
-        _wrap()
+        wrap()
     below = vars(BaseChatOpenAI)[METHOD]
 
     @functools.wraps(below)
@@ -111,12 +117,12 @@ def test_what_others_wrap_stays(monkeypatch: pytest.MonkeyPatch, first: bool) ->
         return below(*args, **kwargs)
 
     monkeypatch.setattr(BaseChatOpenAI, METHOD, theirs)
-    _wrap()
+    wrap()
     assert (vars(BaseChatOpenAI)[METHOD] is theirs) is not first
-    _unwrap()
+    uninstrument()
     assert vars(BaseChatOpenAI)[METHOD] is theirs
     monkeypatch.undo()
-    _unwrap()
+    uninstrument()
 
 
 class Dumped:
@@ -137,7 +143,9 @@ class ChatAnthropic:
         return AIMessageChunk(""), None  # type: ignore[call-arg]
 
 
-def test_anthropics_first_event_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_anthropics_first_event_is_kept(
+    monkeypatch: pytest.MonkeyPatch, wrap: Callable[[], None]
+) -> None:
     """The id and the usage of a stream stand where those of an answer do."""
     module = types.ModuleType("langchain_anthropic.chat_models")
     module.ChatAnthropic = ChatAnthropic  # type: ignore[attr-defined]
@@ -146,7 +154,7 @@ def test_anthropics_first_event_is_kept(monkeypatch: pytest.MonkeyPatch) -> None
     first = types.SimpleNamespace(type="message_start", message=started)
     model: Any = ChatAnthropic()
     make = "_make_message_chunk_from_anthropic_event"
-    _wrap()
+    wrap()
     try:
         message, _ = getattr(model, make)(first)
         assert message.response_metadata == {
@@ -158,6 +166,6 @@ def test_anthropics_first_event_is_kept(monkeypatch: pytest.MonkeyPatch) -> None
             message, _ = getattr(model, make)(other)
             assert kind == "ping" or message.response_metadata == {}
     finally:
-        _unwrap()
+        uninstrument()
     message, _ = getattr(model, make)(first)
     assert message.response_metadata == {}

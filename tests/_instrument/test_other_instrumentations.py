@@ -16,19 +16,16 @@ from opentelemetry.instrumentation.instrumentor import (  # type: ignore[attr-de
 )
 from opentelemetry.instrumentation.utils import is_http_instrumentation_enabled
 
-from otel_callbacks._diagnostics import Diagnostics
-from otel_callbacks._instrument.other_instrumentations import (
-    FLAG,
-    suppress_others,
-    warn_of_others,
-)
-from otel_callbacks._spans import current as current_span
+from otel_callbacks import uninstrument
 from otel_callbacks.testing import FakeChatModel
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from otel_callbacks.testing import Capture, FakeOpenAI
+
+FLAG = "suppress_language_model_instrumentation"
+"""What OpenLLMetry's instrumentations read."""
 
 
 class Instrumentor(BaseInstrumentor):  # type: ignore[misc]
@@ -66,13 +63,13 @@ def _active() -> Iterator[None]:
 
 @pytest.mark.usefixtures("_active")
 def test_they_are_named_once(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, start: Any
 ) -> None:
     """In one line that says what to do."""
     monkeypatch.setenv("LANGSMITH_OTEL_ENABLED", "true")
-    diagnostics = Diagnostics()
-    warn_of_others(diagnostics)
-    warn_of_others(diagnostics)
+    start()
+    for _ in range(2):
+        RunnableLambda(str).invoke("Roses?")
     (record,) = caplog.records
     assert record.levelno == logging.WARNING
     assert (
@@ -83,12 +80,15 @@ def test_they_are_named_once(
 
 
 def test_silent_ones_are_not_named(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, start: Any
 ) -> None:
     """Installed is not active; without the base class there are none."""
-    warn_of_others(Diagnostics())
+    start()
+    RunnableLambda(str).invoke("Roses?")
+    uninstrument()
     monkeypatch.delitem(sys.modules, "opentelemetry.instrumentation.instrumentor")
-    warn_of_others(Diagnostics())
+    start()
+    RunnableLambda(str).invoke("Roses?")
     assert not caplog.records
 
 
@@ -100,13 +100,15 @@ def test_anthropics_own_spans(
     caplog: pytest.LogCaptureFixture,
     variable: str | None,
     named: bool,  # noqa: FBT001 -- a parameter
+    start: Any,
 ) -> None:
     """A client that makes spans by itself is named with its switch."""
     monkeypatch.setitem(sys.modules, "anthropic._tracing", sys)
     monkeypatch.delenv("ANTHROPIC_OPEN_TELEMETRY", raising=False)
     if variable is not None:
         monkeypatch.setenv("ANTHROPIC_OPEN_TELEMETRY", variable)
-    warn_of_others(Diagnostics())
+    start()
+    RunnableLambda(str).invoke("Roses?")
     assert ("ANTHROPIC_OPEN_TELEMETRY=false" in caplog.text) is named
 
 
@@ -119,14 +121,12 @@ class InferenceData:
 
 
 @pytest.fixture
-def _silencing(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def _silencing(monkeypatch: pytest.MonkeyPatch, start: Any) -> None:
     """Silence others in one test, with OpenTelemetry's package there in part."""
     module = ModuleType("opentelemetry.util.genai.invocation")
     vars(module)["InferenceData"] = InferenceData
     monkeypatch.setitem(sys.modules, module.__name__, module)
-    suppress_others(on=True)
-    yield
-    suppress_others(on=False)
+    start()
 
 
 class Looking(FakeChatModel):
@@ -192,12 +192,20 @@ def test_reports_of_a_suppressed_instrumentation_are_used(telemetry: Capture) ->
 
 @pytest.mark.usefixtures("http_spans")
 def test_http_spans_nest_all_the_same(
-    chat: Callable[..., Any], telemetry: Capture, server: FakeOpenAI
+    chat: Callable[..., Any], telemetry: Capture, server: FakeOpenAI, start: Any
 ) -> None:
     """Silenced are spans of models, not those of the HTTP client."""
-    suppress_others(on=True)
+    start()
     chat().invoke("Roses?")
-    suppress_others(on=False)
-    assert current_span.decorate is None
+    uninstrument()
     assert telemetry.tree() == "chat gpt-4o-mini\n  POST"
     assert len(server.requests) == 1
+
+
+@pytest.mark.usefixtures("_silencing")
+def test_without_instrumentation_nothing_is_suppressed(telemetry: Capture) -> None:
+    """Whoever passes the handler chooses the other instrumentations."""
+    uninstrument()
+    model = Looking(callbacks=[telemetry.handler])
+    model.invoke("Roses?")
+    assert model.seen == [(False, False, True)]

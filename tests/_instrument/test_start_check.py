@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+# The check runs once, at import; here it runs on many folders without an interpreter
+# of its own for each.
 from otel_callbacks._instrument.start_check import check_injection
 
 if TYPE_CHECKING:

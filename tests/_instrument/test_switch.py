@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import subprocess
 import sys
@@ -17,6 +18,7 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from prometheus_client import CollectorRegistry
 from waiting import WAIT_S
 
+import otel_callbacks
 from otel_callbacks import (
     OTelCallbackHandler,
     SettingError,
@@ -25,14 +27,14 @@ from otel_callbacks import (
     track_usage,
     uninstrument,
 )
-from otel_callbacks._instrument import switch
-from otel_callbacks._instrument.switch import instrument_if_asked
 from otel_callbacks.testing import FakeChatModel
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from otel_callbacks.testing import Capture
+
+    Start = Callable[[], OTelCallbackHandler]
 
 USAGE = {"input_tokens": 3, "output_tokens": 4, "total_tokens": 7}
 SETTINGS = Settings(strict=True)
@@ -84,7 +86,7 @@ def test_everything_is_seen_and_then_nothing(shop: Shop) -> None:
     uninstrument()
     FakeChatModel(usage=USAGE).invoke("?")
     assert len(shop.names) == 3
-    assert switch.instrumenting() is None
+    assert ours() == []
 
 
 def test_explicit_handlers_count_once(shop: Shop) -> None:
@@ -128,8 +130,8 @@ def test_the_environment_may_ask(
     """A variable does it when the package is imported."""
     monkeypatch.setenv("OTEL_CALLBACKS_INSTRUMENT", text)
     try:
-        instrument_if_asked()
-        assert (switch.instrumenting() is not None) is on
+        importlib.reload(otel_callbacks)
+        assert bool(ours()) is on
     finally:
         uninstrument()
 
@@ -138,14 +140,16 @@ def test_a_wrong_word_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     """By name, as every setting is."""
     monkeypatch.setenv("OTEL_CALLBACKS_INSTRUMENT", "perhaps")
     with pytest.raises(SettingError, match="OTEL_CALLBACKS_INSTRUMENT=perhaps"):
-        instrument_if_asked()
+        importlib.reload(otel_callbacks)
 
 
 @pytest.mark.slow
 def test_the_import_alone_is_enough() -> None:
     """With the variable set, whoever imports the package has instrumented."""
     program = (
-        "from otel_callbacks._instrument import switch; print(switch.instrumenting())"
+        "import otel_callbacks\n"
+        "from langchain_core.callbacks.manager import CallbackManager\n"
+        "print(CallbackManager.configure().handlers)"
     )
     ran = subprocess.run(  # noqa: S603 -- our own package
         [sys.executable, "-c", program],
@@ -199,16 +203,13 @@ def test_the_added_handler_makes_no_series_and_no_spans(telemetry: Capture) -> N
     assert telemetry.value("otel_callbacks_operations_total") == 0
 
 
-def test_a_handler_for_all_comes_first(telemetry: Capture) -> None:
+def test_a_handler_for_all_comes_first(telemetry: Capture, start: Start) -> None:
     """Where everything is instrumented, that handler keeps the accounts."""
-    switch.instrument_with(telemetry.handler)
-    try:
-        assert switch.instrumenting() is telemetry.handler
-        with track_usage() as usage:
-            assert ours() == [telemetry.handler]
-            FakeChatModel(usage=HOOK_USAGE).invoke("Roses?")
-    finally:
-        switch.instrument_with(None)
+    handler = start()
+    assert ours() == [handler]
+    with track_usage() as usage:
+        assert ours() == [handler]
+        FakeChatModel(usage=HOOK_USAGE).invoke("Roses?")
+    uninstrument()
     assert usage.calls[0].span_id == telemetry.span("chat fake-model")["span_id"]
-    assert switch.instrumenting() is None
     assert ours() == []
