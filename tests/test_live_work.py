@@ -236,6 +236,22 @@ def test_a_limit_stands_where_a_part_of_the_start_fails(
         assert telemetry.value("otel_callbacks_open_runs") == 0
 
 
+@pytest.mark.parametrize("error", [MemoryError, RecursionError])
+def test_a_limit_stands_where_the_accounts_are_without_memory(
+    monkeypatch: pytest.MonkeyPatch, error: type[BaseException]
+) -> None:
+    """They are asked again before the call is made."""
+    started = failing_once(error, LedgerSink.started)
+    monkeypatch.setattr(LedgerSink, "started", started)
+    with capture(Settings()) as telemetry, track_usage(max_tokens=10) as usage:
+        model = FakeChatModel(callbacks=[telemetry.handler], usage=USAGE)
+        with pytest.raises(BudgetExceeded):
+            model.invoke("Which roses are red, and which are blue? " * 9)
+        assert (usage.call_count, usage.refused) == (0, 1)
+        assert telemetry.value("otel_callbacks_errors_total", where="start") == 1
+        assert telemetry.value("otel_callbacks_open_runs") == 0
+
+
 def nested(depth: int, work: Callable[[], object]) -> object:
     """Do work so many frames further down."""
     return nested(depth - 1, work) if depth else work()

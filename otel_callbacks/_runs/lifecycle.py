@@ -132,6 +132,8 @@ class Lifecycle:
             if run is None:
                 again = functools.partial(self._again, start, unread, run_id, parent_id)
                 run = _read(again, (payload, more))[0]
+            else:
+                _read(self._table.complete_start, run)
             self.trouble("start", error)
         if run is not None and (refusal := run.refusal) is not None:
             self.fail(run_id, refusal)

@@ -170,7 +170,7 @@ class RunTable:
             if run.lost:  # by another thread, which left its end to this one
                 self._lost.lose(run, run.lost, ABANDONED)
         except Exception:
-            # The call goes on; its end first notifies the sinks that miss the start.
+            # The call goes on; `complete_start` or its end notifies the other sinks.
             run.is_started = True
             raise
         except BaseException:
@@ -179,6 +179,10 @@ class RunTable:
             self._lost.withdraw(run)
             raise
         return run
+
+    def complete_start(self, run: Run) -> None:
+        """Notify the sinks that miss the start of a run, such as one with a budget."""
+        self._notify_start(run)
 
     def stream(self, run: Run) -> None:
         """Record the first chunk of a run."""

@@ -189,21 +189,25 @@ def test_a_call_has_the_first_of_several_inputs() -> None:
         assert "lilies" not in captured
 
 
+@pytest.mark.parametrize("known", [{}, {"prompt_tokens": 5}], ids=["none", "input"])
 @pytest.mark.parametrize("failed", [False, True])
-def test_an_answer_without_usage_is_estimated_for_the_accounts(*, failed: bool) -> None:
+def test_an_answer_without_usage_is_estimated_for_the_accounts(
+    known: dict[str, int], *, failed: bool
+) -> None:
     """By its text, whether the call ends well or not."""
-    result = LLMResult(generations=[[ChatGeneration(message=AIMessage("rose " * 99))]])
-    assumed = []
-    for answered in (result, None):
-        with capture(Settings()) as telemetry, track_usage() as usage:
-            handler, run_id = telemetry.handler, uuid4()
-            handler.on_chat_model_start({}, [[HumanMessage("?")]], run_id=run_id)
-            if failed:
-                handler.on_llm_error(GeneratorExit(), run_id=run_id, response=answered)
-            else:
-                handler.on_llm_end(answered, run_id=run_id)
-            assumed.append(usage.assumed_tokens)
-    assert assumed[0] > assumed[1] + 50
+    answered = LLMResult(
+        generations=[[ChatGeneration(message=AIMessage("rose " * 99))]],
+        llm_output={"token_usage": known},
+    )
+    with capture(Settings()) as telemetry, track_usage() as usage:
+        handler, run_id = telemetry.handler, uuid4()
+        handler.on_chat_model_start({}, [[HumanMessage("?")]], run_id=run_id)
+        if failed:
+            handler.on_llm_error(GeneratorExit(), run_id=run_id, response=answered)
+        else:
+            handler.on_llm_end(answered, run_id=run_id)
+        assert usage.assumed_tokens > 90
+        assert usage.input_tokens == known.get("prompt_tokens", 0)
 
 
 def test_content_that_cannot_be_redacted_is_counted(
