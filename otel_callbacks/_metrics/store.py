@@ -49,11 +49,11 @@ tuple, as one is made for each call and few are ever shown."""
 LabelValues: TypeAlias = tuple[str, ...]
 
 
-def _exemplar(trace: Trace, value: float) -> Exemplar:
+def _exemplar(value: float | Decimal, trace: Trace) -> Exemplar:
     """Return the exemplar of an observation."""
     trace_id, span_id, time_ns = trace
     ids = {"trace_id": f"{trace_id:032x}", "span_id": f"{span_id:016x}"}
-    return Exemplar(ids, value, time_ns * _SECONDS)
+    return Exemplar(ids, float(value), time_ns * _SECONDS)
 
 
 def birth() -> float:
@@ -74,16 +74,14 @@ class Count:
     """One label set of a counter: its value and its last exemplar."""
 
     value: float = 0.0
-    last: float = 0.0
-    trace: Trace | None = None
+    exemplar: tuple[float, Trace] | None = None
     born: float = field(default_factory=birth)
 
     def add(self, value: float, trace: Trace | None) -> None:
         """Add to the counter."""
         self.value += value
         if trace is not None:
-            self.last = value
-            self.trace = trace
+            self.exemplar = value, trace
 
 
 @dataclass(slots=True)
@@ -91,16 +89,14 @@ class Amount:
     """One label set of a counter of money, exact: sums of floats would drift."""
 
     value: Decimal = Decimal(0)
-    last: Decimal = Decimal(0)
-    trace: Trace | None = None
+    exemplar: tuple[Decimal, Trace] | None = None
     born: float = field(default_factory=birth)
 
     def add(self, value: Decimal, trace: Trace | None) -> None:
         """Add to the counter."""
         self.value = _MONEY.add(self.value, value)
         if trace is not None:
-            self.last = value
-            self.trace = trace
+            self.exemplar = value, trace
 
 
 class Distribution:
@@ -160,7 +156,7 @@ def metric_of(
     family = CounterMetricFamily(series.name, series.help, labels=series.labels)
     count: Count | Amount
     for labels, count in states.items():
-        exemplar = _exemplar(count.trace, float(count.last)) if count.trace else None
+        exemplar = None if count.exemplar is None else _exemplar(*count.exemplar)
         born = count.born if births else None
         family.add_metric(labels, float(count.value), born, exemplar=exemplar)
     return family
@@ -181,7 +177,7 @@ def _histogram(
         for bucket, name in enumerate(names):
             count += state.counts[bucket]
             seen = state.exemplars.get(bucket)
-            exemplar = _exemplar(seen[1], seen[0]) if seen else None
+            exemplar = None if seen is None else _exemplar(*seen)
             buckets.append((name, count, exemplar))
         family.add_metric(labels, buckets, state.sum)  # type: ignore[arg-type]
         if births:
@@ -227,7 +223,6 @@ _CLOSED: Final = frozenset(
         semconv.LABEL_REASON,
     }
 )
-SERIES_LIMIT: Final = 10_000
 
 
 @dataclass
@@ -235,8 +230,8 @@ class LabelLimits:
     """Bounds the values of each label and the label sets of each series."""
 
     limit: int
+    series_limit: int
     own: Mapping[str, int] = field(default_factory=dict)
-    series_limit: int = SERIES_LIMIT
     log_full: Callable[[str], None] = lambda _: None
     overflowed: Counter[str] = field(default_factory=Counter)
     _seen: dict[str, set[str]] = field(default_factory=dict)

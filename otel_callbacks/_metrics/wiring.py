@@ -140,7 +140,7 @@ class SeriesWiring:
         """Return a fold of this registry's series."""
         settings = self._settings
         limits = LabelLimits(
-            settings.label_limit, self._own, settings.series_limit, self._log_full
+            settings.label_limit, settings.series_limit, self._own, self._log_full
         )
         return Fold(
             states,

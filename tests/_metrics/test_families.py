@@ -38,7 +38,7 @@ GAUGE = Series("open", "gauge", "{shop}", "Open.", ("shop",))
 
 def family_of(series: Series) -> Family:
     """Return a family without label sets, kept in this process."""
-    return Family(series, own_states(series), LabelLimits(10))
+    return Family(series, own_states(series), LabelLimits(10, 10_000))
 
 
 def written(family: Family, *, births: bool = False) -> Metric:

@@ -73,7 +73,7 @@ def new_fold(
     limit: int = 10, names: tuple[str, ...] = (), *, extensions: bool = True
 ) -> Fold:
     """Return a fold with nothing in it."""
-    return Fold(own_states, LabelLimits(limit), names, extensions=extensions)
+    return Fold(own_states, LabelLimits(limit, 10_000), names, extensions=extensions)
 
 
 def families(fold: Fold) -> list[Metric]:

@@ -227,7 +227,9 @@ def test_forked_child_leaves_its_parents_runs_to_the_parent() -> None:
     """What was open in the parent is not open in the child."""
     calls = CallQueue(Diagnostics())
     registry = CollectorRegistry()
-    sink = MultiprocessSink(calls, partial(Fold, limits=LabelLimits(5)), registry)
+    sink = MultiprocessSink(
+        calls, partial(Fold, limits=LabelLimits(5, 10_000)), registry
+    )
     # In a child the thread is gone that would have written it; here it has to wait.
     with calls.locked():
         sink.started(StandIn(1, Request("chat", "m"), None))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from functools import partial
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
@@ -76,7 +77,7 @@ def queue(
 ) -> CallQueue:
     """Return a queue of calls that a registry shows."""
     calls = CallQueue(Diagnostics(strict=strict))
-    made = SeriesCollector(calls, partial(Fold, limits=LabelLimits(limit)))
+    made = SeriesCollector(calls, partial(Fold, limits=LabelLimits(limit, 10_000)))
     if registry is not None:
         registry.register(made)
     return calls
@@ -395,6 +396,25 @@ def test_created_times_are_prometheus_clients_choice(
     }
     assert created == dict.fromkeys(created, births)
     assert created.keys() >= {"otel_callbacks_tokens", "otel_callbacks_runs_lost"}
+
+
+def test_a_cost_has_an_exemplar_and_a_created_time(telemetry: Capture) -> None:
+    """The cost of a call points to its span, as its tokens do."""
+    began = time.time()
+    model = FakeChatModel(usage=USAGE, model_name="gpt-4o-mini", provider="openai")
+    model.invoke("?", {"callbacks": [telemetry.handler]})
+    samples = {
+        sample.name: sample
+        for family in telemetry.registry.collect()
+        for sample in family.samples
+    }
+    cost = samples["otel_callbacks_cost_usd_total"]
+    assert cost.exemplar is not None
+    span = telemetry.span("chat gpt-4o-mini")
+    assert cost.exemplar.labels["span_id"] == span["span_id"]
+    assert cost.exemplar.value == cost.value > 0
+    created = samples["otel_callbacks_cost_usd_created"].value
+    assert began - 0.2 < created < time.time()
 
 
 def test_a_failed_call_does_not_lack_usage(telemetry: Capture) -> None:

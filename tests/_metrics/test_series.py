@@ -120,7 +120,7 @@ def test_collector_has_the_families_of_the_table(*, extensions: bool) -> None:
     """Described and collected families are those of the table, in both modes."""
     calls = CallQueue(Diagnostics())
     collector = SeriesCollector(
-        calls, partial(Fold, limits=LabelLimits(10), extensions=extensions)
+        calls, partial(Fold, limits=LabelLimits(10, 10_000), extensions=extensions)
     )
     CollectorRegistry().register(collector)
     expected = [
