@@ -276,8 +276,7 @@ def configure(
     with _configuring.lock:
         if _configured and not _configured[0][0].closed:
             handler, first = _configured[0]
-            others = [name for name in arguments if arguments[name] != first[name]]
-            if others:
+            if others := [name for name in arguments if arguments[name] != first[name]]:
                 handler.diagnostics.log_once(
                     "configure",
                     f"configure() was called again with another {' and '.join(others)};"

@@ -231,8 +231,7 @@ def _instructions(
 ) -> list[Any]:
     """Read the system instructions where they are separate from the messages."""
     parts: list[Any] = []
-    own = mapping(params).get("instructions")
-    if isinstance(own, str) and own:
+    if isinstance(own := mapping(params).get("instructions"), str) and own:
         parts.append({"type": "text", "content": str.__str__(own)})
     if apart and isinstance(payload, list):
         system = [e for e in payload if text(getattr(e, "type", None)) == SYSTEM]

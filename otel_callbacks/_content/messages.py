@@ -36,8 +36,7 @@ _ROLES: Final = by_item(_TABLES["roles"])
 
 def messages_in(inputs: object, work: Work) -> tuple[list[Message], int]:
     """Read the input of an agent or a workflow."""
-    raw = _messages_of(inputs)
-    if raw is not None:
+    if (raw := _messages_of(inputs)) is not None:
         return input_messages(raw, work)
     if not _has_content(inputs):
         return [], 0
@@ -90,8 +89,8 @@ def _fields(state: object) -> dict[Any, Any]:
     """Return the fields of a state, which is a dictionary or an object."""
     if isinstance(state, dict):
         return mapping(state)
-    update = getattr(state, "update", None)  # LangGraph's Command
-    if isinstance(update, dict):
+    # LangGraph's Command has them.
+    if isinstance(update := getattr(state, "update", None), dict):
         return update
     return mapping(getattr(state, "__dict__", None))
 
@@ -119,8 +118,7 @@ def input_messages(raw: object, work: Work) -> tuple[list[Message], int]:
         if work.remaining <= 0:
             return read[::-1], len(entries) - count
         work.remaining -= _VALUES_PER_MESSAGE
-        message = one_message(each, work)
-        if message is not None:
+        if (message := one_message(each, work)) is not None:
             read.append(message)
     return read[::-1], 0
 
@@ -210,8 +208,7 @@ def _parts(raw: dict[Any, Any], work: Work) -> list[Part]:
     for part in content_parts(raw.get("content"), work):
         if part["type"] == "tool_call":
             # A streamed block may lack the arguments that LangChain merged.
-            whole = by_id.pop(part.get("id"), None)
-            if whole is not None:
+            if (whole := by_id.pop(part.get("id"), None)) is not None:
                 calls.remove(whole)
                 parts.append(whole)
                 continue
@@ -231,11 +228,8 @@ def _spoken(audio: dict[object, object]) -> Iterator[Part]:
 
 def _choice(choice: object, work: Work) -> Message:
     """Read one choice of a model's response."""
-    message = getattr(choice, "message", None)
-    if message is not None:
-        read = one_message(message, work)
-        if read is not None:
-            return read
+    if (read := one_message(getattr(choice, "message", None), work)) is not None:
+        return read
     raw = getattr(choice, "text", None)
     return {"role": "assistant", "parts": content_parts(raw, work)}
 

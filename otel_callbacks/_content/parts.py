@@ -133,8 +133,7 @@ def _of_text(
 ) -> Part | None:
     """Read the first text under one of the keys as a part of a type."""
     for key in keys:
-        value = block.get(key)
-        if isinstance(value, str):
+        if isinstance(value := block.get(key), str):
             return {"type": kind, "content": str.__str__(value)}
     return None
 
@@ -148,8 +147,7 @@ def _reasoning(_: str, block: dict[object, object], __: Work) -> Part | None:
     )
     if isinstance(inner.get("text"), str):
         return {"type": "reasoning", "content": inner["text"]}
-    summary = block.get("summary")
-    if isinstance(summary, list | tuple):
+    if isinstance(summary := block.get("summary"), list | tuple):
         entries = [mapping(each).get("text") for each in summary]
         texts = [str.__str__(each) for each in entries if isinstance(each, str)]
         return {"type": "reasoning", "content": "\n".join(texts)}

@@ -60,8 +60,7 @@ class LastCalls:
         if not self._is_watching:
             return
         for name in _FORKERS:
-            forker = sys.modules.get(f"{name}.util")
-            if forker is not None:
+            if (forker := sys.modules.get(f"{name}.util")) is not None:
                 # After the fork hooks: the child first drops its parent's finalizers.
                 finalize = functools.partial(LastCalls.finalize, forker=forker)
                 forker.register_after_fork(self, finalize)
@@ -69,8 +68,7 @@ class LastCalls:
 
     def _watch_celery(self) -> None:
         """Register for the exit of a Celery worker process."""
-        celery = sys.modules.get("celery.signals")
-        if celery is not None:
+        if (celery := sys.modules.get("celery.signals")) is not None:
             celery.worker_process_shutdown.connect(self._on_celery, weak=False)
 
     def finalize(self, forker: Any) -> None:

@@ -258,11 +258,10 @@ class Exports:
         to = route(signal, self._settings)
         exporter_class(signal, to.protocol)  # imported now, not at the first span
         prefix = _QUEUES[signal.name]
-        delay = _number(f"{prefix}_SCHEDULE_DELAY", _DELAYS_MS[signal.name])
         sender = QueueSender(
             to,
             diagnostics,
-            interval=delay / 1e3,
+            interval=_number(f"{prefix}_SCHEDULE_DELAY", _DELAYS_MS[signal.name]) / 1e3,
             size=_number(f"{prefix}_MAX_QUEUE_SIZE", _QUEUE_SIZE),
             batch=_number(f"{prefix}_MAX_EXPORT_BATCH_SIZE", _BATCH_SIZE),
             variable=f"{prefix}_MAX_QUEUE_SIZE",

@@ -50,8 +50,7 @@ def _capture(record: logging.LogRecord) -> bool:
         return True
     line = record.getMessage()
     # Older exporters log only the gRPC status; the handled error has the details.
-    details = getattr(sys.exception(), "details", None)
-    if callable(details):
+    if callable(details := getattr(sys.exception(), "details", None)):
         line = f"{line} {details()}"
     listener(line)
     return False
@@ -94,11 +93,9 @@ def listening(listener: Listener) -> Iterator[None]:
 def why(lines: list[str], to: Route) -> str:
     """Return why an export failed, without the text, in which anything may stand."""
     text = " ".join(lines).lower() or "timed out"
-    code = _HTTP_CODE.search(text)
-    if code is not None:
+    if (code := _HTTP_CODE.search(text)) is not None:
         return _http_reason(int(code[1]), to)
-    phrase = _HTTP_PHRASE.search(text)
-    if phrase is not None and phrase[1] in _HTTP_CODES:
+    if (phrase := _HTTP_PHRASE.search(text)) is not None and phrase[1] in _HTTP_CODES:
         return _http_reason(_HTTP_CODES[phrase[1]], to)
     for sign in _TABLES["signs"]:
         if any(part in text for part in sign["texts"]):

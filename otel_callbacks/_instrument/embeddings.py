@@ -356,8 +356,7 @@ def _wrap(kind: type) -> None:
     if issubclass(kind, TracedEmbeddings):
         return
     for name in _METHODS:
-        original = vars(kind).get(name)
-        if inspect.isfunction(original):
+        if inspect.isfunction(original := vars(kind).get(name)):
             _wrapped.append((kind, name, original))
             setattr(kind, name, _within_span(original))
 

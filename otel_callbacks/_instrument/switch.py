@@ -75,8 +75,7 @@ def instrument(
         SettingError: A setting has a value that is not allowed.
     """
     with _switching.lock:
-        known = instrumenting()
-        if known is not None:
+        if (known := instrumenting()) is not None:
             return known
         handler = OTelCallbackHandler(
             tracer_provider=tracer_provider,
@@ -103,8 +102,7 @@ def uninstrument() -> None:
 
 def instrument_if_asked() -> None:
     """Instrument if ``OTEL_CALLBACKS_INSTRUMENT`` is true."""
-    text = os.environ.get(VARIABLE, "").strip()
-    if text and FLAG.read(VARIABLE, text):
+    if (text := os.environ.get(VARIABLE, "").strip()) and FLAG.read(VARIABLE, text):
         instrument()
 
 

@@ -95,8 +95,7 @@ def within(
 
 def moment(text: str, now: datetime | None = None) -> datetime:
     """Read ``24h`` (ago), ``2026-11-01`` or ``2026-11-01T12:00``; UTC by default."""
-    ago = _AGO.fullmatch(text)
-    if ago is not None:
+    if (ago := _AGO.fullmatch(text)) is not None:
         length = int(ago[1]) * _UNITS[ago[2]]
         if length <= _LONGEST:
             return (now or datetime.now(UTC)) - length

@@ -111,12 +111,11 @@ def session(
         exporter = InMemorySpanExporter()
         provider.add_span_processor(SimpleSpanProcessor(exporter))
         _instrument(cleanup, provider)
-        fake = None if real else _fake(cleanup, seed)
         yield Session(
             handler,
             provider,
             registry,
-            fake,
+            None if real else _fake(cleanup, seed),
             health,
             health.metrics_url if health else handler.metrics_url,
             chosen.traces_exporter == "otlp",

@@ -206,10 +206,9 @@ class Examination:
 
     def _prometheus(self, check: probe.Check) -> str:
         """Look for the app's series and the trace's span metrics."""
-        wanted = None if "metrics" in self.skip else self.addresses.metrics
         return backends.check_prometheus(
             check,
-            wanted,
+            None if "metrics" in self.skip else self.addresses.metrics,
             self._evidence.calls,
             span_metrics="span-metrics" not in self.skip,
         )

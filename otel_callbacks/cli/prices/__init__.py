@@ -207,8 +207,7 @@ def _known(model: str, provider: str, at: datetime) -> list[Found]:
 def _periods(sold: Sold, at: datetime) -> list[Period]:
     """Return a model's prices for each condition."""
     now = sold.prices(at, "")
-    listed = _conditions(sold.model)
-    if not listed:
+    if not (listed := _conditions(sold.model)):
         plain: Any = sold.model.prices
         periods = [Period("always", compiled(plain), now=True)]
     else:

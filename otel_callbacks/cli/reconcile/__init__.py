@@ -277,8 +277,7 @@ def _print(out: Output, compared: Compared, tolerance: float) -> None:
         rows.append([*cells, one.what, *written, percent])
         styles.append("bold red" if abs(one.percent) > tolerance else "")
     out.table(columns, rows, styles)
-    beyond = sum(map(bool, styles))
-    if beyond:
+    if beyond := sum(map(bool, styles)):
         verdict = (
             f"{beyond} of {len(found)} numbers differ by more than {tolerance:g} %."
         )

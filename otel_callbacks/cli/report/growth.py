@@ -297,8 +297,7 @@ class _Reading:
         found: dict[Labels, tuple[float, float]] = {}
         for histories in self.histories.values():
             for key, points in histories.items():
-                inside = [time for time in points if since < time <= until]
-                if inside:
+                if inside := [time for time in points if since < time <= until]:
                     place = tuple(item for item in key if item[0] in _CHOICES)
                     first, last = found.get(place, (inside[0], inside[0]))
                     found[place] = min(first, *inside), max(last, *inside)
@@ -352,7 +351,6 @@ def read_prometheus(
             found.append(Sample(name, dict(key), grown.value))
             if grown.unknown:
                 unknown.append(Sample(name, dict(key), grown.unknown))
-    silences = reading.silences + _silences(prometheus, window, matchers)
     return spending.Read(
         tuple(found),
         since,
@@ -360,7 +358,7 @@ def read_prometheus(
         restarts,
         tuple(unknown),
         tuple(prometheus.warnings),
-        spending.merged(silences),
+        spending.merged(reading.silences + _silences(prometheus, window, matchers)),
     )
 
 
