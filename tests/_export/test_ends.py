@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from waiting import WAIT_S
 
+# Signals, workers and finalizers of a process are played here in one process;
+# tests/hosts and tests/test_configure.py end real ones.
 from otel_callbacks._export.ends import LastCalls
 
 if TYPE_CHECKING:

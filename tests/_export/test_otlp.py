@@ -5,54 +5,63 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
+from otlp_receiver import Receiver
+from prometheus_client import CollectorRegistry
 
-from otel_callbacks import Settings
-from otel_callbacks._export.otlp import LOGS, METRICS, TRACES, route
+from otel_callbacks import configure
+from otel_callbacks.testing import FakeChatModel
 
 if TYPE_CHECKING:
-    from otel_callbacks._export.otlp import Signal
+    from collections.abc import Callable
 
-SIGNALS = pytest.mark.parametrize("signal", [TRACES, METRICS, LOGS])
+SIGNALS = ("traces", "metrics", "logs")
 
 
-@SIGNALS
+@pytest.fixture
+def send(
+    monkeypatch: pytest.MonkeyPatch, nothing_is_set_up: None
+) -> Callable[..., None]:
+    """Return what makes a call in a process with these variables, and ends it."""
+    del nothing_is_set_up
+
+    def send(**variables: str) -> None:
+        monkeypatch.setenv("OTEL_METRICS_EXPORTER", "otlp")
+        monkeypatch.setenv("OTEL_INSTRUMENTATION_GENAI_EMIT_EVENT", "true")
+        for name, value in variables.items():
+            monkeypatch.setenv(f"OTEL_EXPORTER_OTLP_{name}", value)
+        with configure(registry=CollectorRegistry()) as handler:
+            FakeChatModel(callbacks=[handler]).invoke("Roses?")
+
+    return send
+
+
+@pytest.mark.parametrize("signal", SIGNALS)
 def test_each_signal_has_its_own_protocol(
-    signal: Signal, monkeypatch: pytest.MonkeyPatch
+    signal: str, receiver: Receiver, send: Callable[..., None]
 ) -> None:
     """The variable of the signal holds for it alone."""
-    variable = f"OTEL_EXPORTER_OTLP_{signal.name.upper()}_PROTOCOL"
-    monkeypatch.setenv(variable, "http/protobuf")
-    settings = Settings.from_env()
-    protocols = {
-        one.name: route(one, settings).protocol for one in (TRACES, METRICS, LOGS)
-    }
-    assert protocols.pop(signal.name) == "http/protobuf"
-    assert set(protocols.values()) == {"grpc"}
+    send(
+        ENDPOINT=receiver.url("http/protobuf"),
+        PROTOCOL="http/protobuf",
+        **{
+            f"{signal.upper()}_ENDPOINT": receiver.url("grpc"),
+            f"{signal.upper()}_PROTOCOL": "grpc",
+        },
+    )
+    protocols = dict(receiver.protocols)
+    assert protocols.pop(signal) == "grpc"
+    assert protocols == dict.fromkeys({*SIGNALS} - {signal}, "http/protobuf")
 
 
-@SIGNALS
+@pytest.mark.parametrize("signal", SIGNALS)
 def test_the_endpoint_of_the_signal_comes_first(
-    signal: Signal, monkeypatch: pytest.MonkeyPatch
+    signal: str, receiver: Receiver, send: Callable[..., None]
 ) -> None:
-    """Then the general one, then the protocol's usual one."""
-    settings = Settings()
-    assert route(signal, settings).target == "http://localhost:4317"
-    http = Settings(protocol="http/protobuf")
-    assert route(signal, http).target == "http://localhost:4318"
-    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://all:1")
-    found = route(signal, settings)
-    assert (found.target, found.is_own_endpoint) == ("http://all:1", False)
-    variable = f"OTEL_EXPORTER_OTLP_{signal.name.upper()}_ENDPOINT"
-    monkeypatch.setenv(variable, "http://own:1")
-    found = route(signal, settings)
-    assert (found.target, found.is_own_endpoint) == ("http://own:1", True)
-
-
-@SIGNALS
-@pytest.mark.parametrize("protocol", ["grpc", "http/protobuf"])
-def test_exporters_are_opentelemetrys(signal: Signal, protocol: str) -> None:
-    """One for each signal and protocol."""
-    exporter = route(signal, Settings(protocol=protocol)).exporter()
-    assert type(exporter).__name__ == signal.exporter
-    assert (".grpc." in type(exporter).__module__) == (protocol == "grpc")
-    exporter.shutdown()
+    """The others go to the general one."""
+    with Receiver() as own:
+        send(
+            ENDPOINT=receiver.url("grpc"),
+            **{f"{signal.upper()}_ENDPOINT": own.url("grpc")},
+        )
+        assert {kind for kind, _ in own.protocols} == {signal}
+    assert {kind for kind, _ in receiver.protocols} == {*SIGNALS} - {signal}

@@ -17,7 +17,6 @@ from opentelemetry.sdk.trace.sampling import (
     Sampler,
     SamplingResult,
 )
-from opentelemetry.util._once import Once
 from waiting import WAIT_S
 
 from otel_callbacks import Settings
@@ -32,19 +31,7 @@ if TYPE_CHECKING:
 ALL = {"metrics_exporter": "otlp", "emit_event": True}
 
 
-@pytest.fixture(autouse=True)
-def _nothing_is_set_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Give each test a process in which nobody has set a provider."""
-    from opentelemetry._logs import _internal as logs_state  # noqa: PLC0415
-    from opentelemetry.metrics import _internal as metrics_state  # noqa: PLC0415
-
-    for state, name in (
-        (trace, "_TRACER_PROVIDER"),
-        (logs_state, "_LOGGER_PROVIDER"),
-        (metrics_state, "_METER_PROVIDER"),
-    ):
-        monkeypatch.setattr(state, name, None)
-        monkeypatch.setattr(state, f"{name}_SET_ONCE", Once())
+pytestmark = pytest.mark.usefixtures("nothing_is_set_up")
 
 
 def started(

@@ -11,6 +11,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from otel_callbacks import Settings
+
+# Words that no exporter of this version logs can only be read directly, and the
+# filter of a log is shared by all handlers of the process.
 from otel_callbacks._diagnostics import Diagnostics
 from otel_callbacks._export.otlp import LOGS, Route
 from otel_callbacks._export.providers import Exports
