@@ -178,8 +178,7 @@ class Background:
     def put(self, worker: weakref.ref[Any], job: object) -> None:
         """Queue a job for the thread; safe to call anywhere."""
         self._jobs.append((worker, job))
-        if self._wake.empty():
-            self._wake.put(None)
+        self._wake_up()
         if not self._threads:
             self._start()
 
@@ -189,6 +188,7 @@ class Background:
         looker.is_watched = True
         lookers[key] = weakref.ref(looker, lambda _: lookers.pop(key, None))
         self._start()
+        self._wake_up()  # this interval may be shorter than that of others
 
     def remove(self, looker: Looker) -> None:
         """Remove a periodic check."""
@@ -204,6 +204,11 @@ class Background:
         if threading.current_thread() is not self.thread:
             while self._is_busy and time.monotonic() < until:
                 time.sleep(_POLL)
+
+    def _wake_up(self) -> None:
+        """Let the thread look for jobs, and for the shortest interval."""
+        if self._wake.empty():
+            self._wake.put(None)
 
     def _start(self) -> None:
         """Start the thread unless another one runs."""

@@ -104,6 +104,19 @@ def test_it_looks_at_the_clock_again_and_again(thread: Background) -> None:
     wait_until(lambda: looker.looks >= 3)
 
 
+def test_a_check_is_not_late_because_of_others(
+    thread: Background, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A thread that waits for a rare check wakes up for a frequent one."""
+    monkeypatch.setattr(_tally, "_INTERVAL_AT_MOST", 2 * WAIT_S)
+    rare, frequent = Looker(2 * WAIT_S), Looker(0.05)
+    thread.add(rare)
+    thread.put(weakref.ref(rare), "job")
+    wait_until(lambda: rare.done)
+    thread.add(frequent)
+    wait_until(lambda: frequent.looks)
+
+
 @pytest.mark.parametrize(
     ("interval", "kept"), [(0.0, 0.05), (0.05, 0.05), (1.0, 1.0), (900.0, 5.0)]
 )

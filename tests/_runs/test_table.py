@@ -839,7 +839,8 @@ def test_a_loss_that_is_interrupted_at_any_line_is_found_later(
             line := line + 1, KeyboardInterrupt(), ids.clear, f"{RUNS}/lost.py"
         )
     unmarked = 5  # as many lines come before the mark
-    with with_settings(run_time_limit=0.2):  # so that checks are frequent
+    with with_settings(run_time_limit=0.2) as frequent:  # with them, all are checked
+        _kept = frequent.step()
         clock.now += 60 * 10**9
         wait_until(lambda: runs.value(OPEN) <= unmarked)
     assert runs.value(LOST, reason="forgotten") == line - unmarked > 1
