@@ -10,7 +10,7 @@ import asyncio
 import socket
 import threading
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import TYPE_CHECKING, Any, Final
 
 import uvicorn
 
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from starlette.types import ASGIApp, Receive, Scope, Send
-    from uvicorn.protocols.http.h11_impl import H11Protocol
 
     from otel_callbacks.testing.bodies import Body
     from otel_callbacks.testing.replies import Reply, Tokens
@@ -130,7 +129,8 @@ class ThreadedServer:
 
     def close(self, scope: Scope, at_once: bool) -> None:  # noqa: FBT001
         """Close the connection of a request."""
-        for connection in self._server.connections():
+        connection: Any
+        for connection in list(self._server.server_state.connections):
             if connection.client == scope["client"]:
                 transport = connection.transport
                 (transport.abort if at_once else transport.close)()
@@ -152,13 +152,6 @@ class _Server(uvicorn.Server):
         self._loop: asyncio.AbstractEventLoop | None = None
         self._end = asyncio.Event()
         self._is_ended = False
-
-    def connections(self) -> list[H11Protocol]:
-        """Return the open connections."""
-        return [
-            cast("H11Protocol", connection)
-            for connection in self.server_state.connections
-        ]
 
     def end(self) -> None:
         """Request the stop, from any thread, also before the start."""
@@ -185,7 +178,8 @@ class _Server(uvicorn.Server):
         while (
             self.server_state.connections or len(asyncio.all_tasks()) > 1
         ) and loop.time() < limit:
-            for connection in self.connections():
+            connection: Any
+            for connection in list(self.server_state.connections):
                 connection.transport.abort()
             await asyncio.sleep(0)
         for server in self.servers:

@@ -356,7 +356,7 @@ class Sums(NamedTuple):
             usage.total_tokens,
             found[TOKENS],
             found["otel_callbacks_operations_total"],
-            len(telemetry._exporter.get_finished_spans()),
+            len(telemetry.exporter.get_finished_spans()),
             found["otel_callbacks_errors_total"] + found[LOST],
             (
                 found["otel_callbacks_open_runs"],
