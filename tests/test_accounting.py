@@ -16,13 +16,13 @@ from concurrent.futures import ProcessPoolExecutor
 from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from uuid import uuid4
 
 import pytest
 from langchain_core.caches import InMemoryCache
 from langchain_core.runnables import RunnableLambda
 
 from otel_callbacks import accounting
-from otel_callbacks._spend.accounts import accounts_in_use, current
 from otel_callbacks.accounting import BudgetExceeded, TrackedUsage, track_usage
 from otel_callbacks.testing import FakeChatModel, FakeTextModel, capture
 
@@ -154,12 +154,32 @@ def test_a_limit_of_money_holds_back_before_the_call() -> None:
     assert refused.value.budget == "cost"
 
 
-def test_limits_are_in_use_only_inside() -> None:
+class Noticing:
+    """A message that notices when its kind is looked up, as an estimate does."""
+
+    times = 0
+
+    @property  # type: ignore[misc]
+    def __class__(self) -> type:
+        Noticing.times += 1
+        return object
+
+
+def estimates(telemetry: Capture) -> int:
+    """Return how often a call's message is read for an estimate."""
+    Noticing.times = 0
+    handler, run_id = telemetry.handler, uuid4()
+    handler.on_chat_model_start({}, [[Noticing()]], run_id=run_id)
+    handler.on_llm_end(None, run_id=run_id)
+    return Noticing.times
+
+
+def test_limits_are_in_use_only_inside(telemetry: Capture) -> None:
     """Outside a block no call computes an estimate."""
-    before = accounts_in_use()
-    with track_usage(max_tokens=9):
-        assert accounts_in_use()
-    assert accounts_in_use() is before
+    assert estimates(telemetry) == 0
+    with track_usage(max_tokens=99):
+        assert estimates(telemetry) > 0
+    assert estimates(telemetry) == 0
 
 
 def test_wrong_limits_are_refused() -> None:
@@ -179,17 +199,17 @@ def test_a_block_is_entered_once() -> None:
         usage.__enter__()
 
 
-def test_a_block_may_be_left_in_another_context() -> None:
+def test_a_block_may_be_left_in_another_context(telemetry: Capture) -> None:
     """A request scope that is a generator does this; the block is closed."""
-    before = accounts_in_use()
     usage = track_usage(max_calls=5)
     context = contextvars.copy_context()
     context.run(usage.__enter__)
     usage.__exit__(None, None, None)
     context.run(model().invoke, "Roses?")
     assert usage.call_count == 0
-    assert accounts_in_use() is before
-    assert current.get() == ()
+    assert estimates(telemetry) == 0
+    model().invoke("Roses?")
+    assert usage.call_count == 0
 
 
 def test_everything_as_json() -> None:
@@ -306,7 +326,7 @@ def test_a_copy_is_the_same_account(copied: Callable[[Any], Any]) -> None:
 
 
 def test_pickled_elsewhere_it_goes_on_from_what_was_spent(
-    monkeypatch: pytest.MonkeyPatch,
+    monkeypatch: pytest.MonkeyPatch, telemetry: Capture
 ) -> None:
     """Its limits hold in the other process; after the exit its sums can be read."""
     with track_usage(max_calls=2) as usage:
@@ -315,7 +335,6 @@ def test_pickled_elsewhere_it_goes_on_from_what_was_spent(
     left = pickle.dumps(usage)
     # The original lives on, so that its own sums can be compared.
     monkeypatch.setattr(accounting, "_pickled", {})
-    before = accounts_in_use()
     there, bound = pickle.loads(data), pickle.loads(data)  # noqa: S301 -- our own bytes
     with there:
         model().invoke("Roses?")
@@ -334,7 +353,7 @@ def test_pickled_elsewhere_it_goes_on_from_what_was_spent(
         pass
     del there, bound, ask, one
     gc.collect()
-    assert accounts_in_use() == before
+    assert estimates(telemetry) == 0
 
 
 def test_a_process_pool_takes_what_was_spent() -> None:

@@ -1,14 +1,18 @@
-"""Our own troubles: logged once, counted always, raised only where asked for."""
+"""Our own troubles: logged once, counted always, raised only in strict mode."""
 
 from __future__ import annotations
 
 import logging
 import threading
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+from uuid import uuid4
 
 import pytest
+from langchain_core.messages import AIMessage
+from langchain_core.outputs import ChatGeneration, LLMResult
+from reporting import Reporter
 
-from otel_callbacks._diagnostics import Counts, Diagnostics
+from otel_callbacks import Settings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -16,39 +20,65 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def logged(caplog: pytest.LogCaptureFixture) -> Iterator[pytest.LogCaptureFixture]:
-    """Keep what our own logger says."""
+    """Keep what our own logger writes."""
     with caplog.at_level(logging.DEBUG, "otel_callbacks"):
         yield caplog
 
 
-def caught(error: Exception) -> Exception:
-    """Return an exception that has been raised, so that it has a traceback."""
-    try:
-        raise error
-    except type(error) as seen:
-        return seen
+@pytest.fixture
+def reporter() -> Iterator[Reporter]:
+    """Return a reporter whose handler raises nothing."""
+    with Reporter(Settings(strict=False)) as made:
+        yield made
+
+
+class Failing:
+    """An answer that raises when it is read."""
+
+    def __init__(self, error: Exception) -> None:
+        self.error = error
+
+    @property
+    def generations(self) -> Any:
+        """Raise."""
+        raise self.error
+
+
+def answer(model: str, usage: Any = None) -> LLMResult:
+    """Return an answer of a model."""
+    metadata = {"model_name": model}
+    message = AIMessage("x", response_metadata=metadata, usage_metadata=usage)
+    return LLMResult(generations=[[ChatGeneration(message=message)]])
+
+
+USAGE = {"input_tokens": 1, "output_tokens": 1, "total_tokens": 2}
+
+
+def lines(logged: pytest.LogCaptureFixture, about: str) -> list[str]:
+    """Return the lines about something."""
+    return [line for line in logged.messages if about in line]
 
 
 def test_trouble_is_counted_always_and_logged_once(
-    logged: pytest.LogCaptureFixture,
+    logged: pytest.LogCaptureFixture, reporter: Reporter
 ) -> None:
     """The first failure is one log line with type and place, without its message."""
-    diagnostics = Diagnostics()
     for _ in range(3):
-        diagnostics.trouble("spans", caught(KeyError("roses")))
-    assert diagnostics.counts() == {"spans": 3}
-    (record,) = logged.records
+        reporter.call([], Failing(KeyError("roses")))
+    assert reporter.errors == {"response": 3}
+    (record,) = [one for one in logged.records if "response failed" in one.getMessage()]
     assert record.name == "otel_callbacks"
     assert record.levelno == logging.WARNING
     assert record.exc_info is None
     message = record.getMessage()
-    assert "spans failed with KeyError at test_diagnostics.py:" in message
-    assert "in caught; the app goes on with less telemetry" in message
-    assert "otel_callbacks_errors_total{where='spans'}" in message
+    assert "response failed with KeyError at response.py:" in message
+    assert "test_diagnostics.py:" in message
+    assert "in generations; the app goes on with less telemetry" in message
+    assert "otel_callbacks_errors_total{where='response'}" in message
     assert "roses" not in logged.text
 
 
-def test_a_logging_handler_that_raises_is_the_apps_matter() -> None:
+def test_a_logging_handler_that_raises_is_the_apps_matter(reporter: Reporter) -> None:
     """Its exception reaches neither a callback nor the background thread."""
 
     class Broken(logging.Handler):
@@ -58,122 +88,102 @@ def test_a_logging_handler_that_raises_is_the_apps_matter() -> None:
     logger = logging.getLogger("otel_callbacks")
     logger.addHandler(broken := Broken())
     try:
-        diagnostics = Diagnostics()
-        diagnostics.trouble("spans", KeyError("roses"))
-        diagnostics.oddity("export", "spans are lost.")
+        span = reporter.call([], Failing(KeyError("roses")))
     finally:
         logger.removeHandler(broken)
-    assert diagnostics.counts() == {"spans": 1, "export": 1}
+    assert span["status"] == "UNSET"
+    assert reporter.errors == {"response": 1}
 
 
 def test_each_place_and_kind_has_a_line(logged: pytest.LogCaptureFixture) -> None:
     """A new class of error or a new place is logged again."""
-    diagnostics = Diagnostics()
-    diagnostics.trouble("spans", KeyError("a"))
-    diagnostics.trouble("spans", TypeError("b"))
-    diagnostics.trouble("prometheus", KeyError("c"))
-    diagnostics.trouble("spans", KeyError("d"))
-    assert diagnostics.counts() == {"spans": 3, "prometheus": 1}
-    assert len(logged.records) == 3
+
+    def redact(*_: object) -> Any:
+        message = "tulips"
+        raise KeyError(message)
+
+    settings = Settings(strict=False, capture_content="SPAN_ONLY")
+    with Reporter(settings, redact) as reporter:
+        for error in (KeyError("a"), TypeError("b"), KeyError("d")):
+            reporter.call(["Roses?"], Failing(error))
+        assert reporter.errors == {"response": 3, "redact": 3, "content": 3}
+    assert len(lines(logged, "response failed with KeyError")) == 1
+    assert len(lines(logged, "response failed with TypeError")) == 1
+    assert len(lines(logged, "redact failed with")) == 1
+    assert len(lines(logged, "content failed with")) == 1
+    assert "tulips" not in logged.text
 
 
 def test_strict_raises_and_counts(logged: pytest.LogCaptureFixture) -> None:
     """In strict mode the original error is raised and counted, not logged."""
-    diagnostics = Diagnostics(strict=True)
     error = KeyError("roses")
-    with pytest.raises(KeyError) as raised:
-        diagnostics.trouble("spans", error)
-    assert raised.value is error
-    assert diagnostics.counts() == {"spans": 1}
-    assert logged.records == []
+    with Reporter(Settings(strict=True)) as reporter:
+        with pytest.raises(KeyError) as raised:
+            reporter.call([], Failing(error))
+        assert raised.value is error
+        assert reporter.errors == {"response": 1}
+    assert lines(logged, "failed with") == []
 
 
-def test_oddity_is_counted_always_and_logged_once(
-    logged: pytest.LogCaptureFixture,
+def test_a_hint_is_logged_once_for_each_subject(
+    logged: pytest.LogCaptureFixture, reporter: Reporter
 ) -> None:
-    """An oddity without an exception is logged once, without a traceback."""
-    diagnostics = Diagnostics(strict=True)
-    diagnostics.oddity("export", "spans are lost.", count=5)
-    diagnostics.oddity("export", "spans are lost.")
-    assert diagnostics.counts() == {"export": 6}
-    (record,) = logged.records
-    assert record.getMessage() == "otel_callbacks: spans are lost."
-    assert record.levelno == logging.WARNING
-    assert record.exc_info is None
-
-
-def test_said_once_and_not_counted(logged: pytest.LogCaptureFixture) -> None:
-    """A hint is logged once per subject and not counted."""
-    diagnostics = Diagnostics()
-    diagnostics.log_once("settings", "first")
-    diagnostics.log_once("settings", "second")
-    diagnostics.log_once("usage_missing", "third")
-    assert diagnostics.counts() == {}
-    assert [record.getMessage() for record in logged.records] == [
-        "otel_callbacks: first",
-        "otel_callbacks: third",
-    ]
+    """It is not counted as a failure."""
+    for model in ("rose-1", "rose-1", "rose-2"):
+        reporter.call([], answer(model, USAGE))
+    for _ in range(2):
+        reporter.call([], answer("rose-1"))
+    assert reporter.errors == {}
+    assert len(lines(logged, "no price is known for model 'rose-1'")) == 1
+    assert len(lines(logged, "no price is known for model 'rose-2'")) == 1
+    assert len(lines(logged, "returned no token usage")) == 1
 
 
 def test_kinds_that_are_remembered_are_bounded(
-    logged: pytest.LogCaptureFixture,
+    logged: pytest.LogCaptureFixture, reporter: Reporter
 ) -> None:
     """New error classes on each failure fill neither memory nor log."""
-    diagnostics = Diagnostics()
     for number in range(1_005):
-        diagnostics.trouble("spans", type(f"Error{number}", (Exception,), {})())
-    assert diagnostics.counts() == {"spans": 1_005}
-    assert len(logged.records) == 1_000
+        error = type(f"Error{number}", (Exception,), {})()
+        reporter.call([], Failing(error))
+    assert reporter.errors == {"response": 1_005}
+    assert len(lines(logged, "response failed with Error")) == 1_000
 
 
-def test_counts_are_a_copy() -> None:
-    """Changing the returned counts does not change the originals."""
-    diagnostics = Diagnostics()
-    diagnostics.oddity("export", "x")
-    diagnostics.counts()["export"] = 99
-    assert diagnostics.counts() == {"export": 1}
-
-
-def test_threads_lose_no_count() -> None:
+def test_threads_lose_no_count(reporter: Reporter) -> None:
     """Errors in several threads are all counted."""
-    diagnostics = Diagnostics()
+    handler = reporter.handler
 
     def work() -> None:
-        for _ in range(500):
-            diagnostics.oddity("export", "x")
+        for _ in range(100):
+            run_id = uuid4()
+            handler.on_chat_model_start(None, [[]], run_id=run_id)
+            handler.on_llm_end(Failing(KeyError()), run_id=run_id)
 
     threads = [threading.Thread(target=work) for _ in range(4)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert diagnostics.counts() == {"export": 2_000}
+    assert reporter.errors == {"response": 400}
 
 
 def test_one_place_does_not_silence_another(
-    logged: pytest.LogCaptureFixture,
+    logged: pytest.LogCaptureFixture, reporter: Reporter
 ) -> None:
-    """Many failures in one place do not hide the first failure in another."""
-    diagnostics = Diagnostics()
+    """Many failures in one place do not hide the first hint about another."""
     for number in range(1_005):
-        diagnostics.log_once("price", "no price", about=f"model {number}")
-    diagnostics.log_once("usage_missing", "no usage")
-    assert len(logged.records) == 1_001
-    assert logged.records[-1].getMessage() == "otel_callbacks: no usage"
+        error = type(f"Error{number}", (Exception,), {})()
+        reporter.tool(type("Command", (), {"update": property(failing(error))})())
+    reporter.call([], answer("rose-1"))
+    assert reporter.errors == {"tool_output": 1_005}
+    assert len(lines(logged, "returned no token usage")) == 1
 
 
-def test_threads_lose_no_count_of_counts() -> None:
-    """Counts from many threads are complete."""
-    counts = Counts()
+def failing(error: Exception) -> Any:
+    """Return what raises an error for any argument."""
 
-    def add() -> None:
-        for _ in range(1_000):
-            counts.add("cost", "raise")
+    def fail(_: object) -> Any:
+        raise error
 
-    threads = [threading.Thread(target=add) for _ in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    counts.add("calls", "warn")
-    assert counts.read() == {("cost", "raise"): 4_000, ("calls", "warn"): 1}
+    return fail

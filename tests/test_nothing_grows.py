@@ -20,7 +20,6 @@ from prometheus_client import CollectorRegistry
 from waiting import wait_until
 
 from otel_callbacks import BudgetExceeded, OTelCallbackHandler, Settings, track_usage
-from otel_callbacks._background import background
 from otel_callbacks.testing import FakeChatModel
 
 if TYPE_CHECKING:
@@ -127,7 +126,7 @@ class Round:
     def kept(self) -> Counter[str]:
         """Count the objects of this package, after all work is done."""
         self.registry.get_sample_value("otel_callbacks_open_runs")
-        background.drain()
+        self.handlers[0].flush()
         gc.collect()
         kinds = [type(one) for one in gc.get_objects()]
         return Counter(
