@@ -5,11 +5,15 @@ from __future__ import annotations
 import gc
 import logging
 import logging.handlers
+import os
 import queue
+import signal
 import subprocess
 import sys
 import threading
+import warnings
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
@@ -18,6 +22,7 @@ from lines import on_top
 from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor
 from waiting import WAIT_S, wait_until
 
+import otel_callbacks
 from otel_callbacks import track_usage
 from otel_callbacks._metrics.calls import CallQueue
 from otel_callbacks.testing import FakeChatModel
@@ -210,6 +215,29 @@ def test_a_signal_handler_calls_a_model_on_top_of_a_read(telemetry: Capture) -> 
         assert seen == list(range(1, len(seen) + 1))
 
     in_time(work)
+
+
+def test_a_child_that_is_forked_on_top_of_a_scrape_counts(telemetry: Capture) -> None:
+    """The lock of the series is held then, and nobody in the child releases it."""
+    model = FakeChatModel(callbacks=[telemetry.handler])
+    operations = "otel_callbacks_operations_total"
+    counted: list[int] = []
+
+    def fork() -> None:
+        with warnings.catch_warnings():
+            # From Python 3.12 on it warns where threads run.
+            warnings.simplefilter("ignore", DeprecationWarning)
+            pid = os.fork()
+        if pid == 0:  # pragma: no cover -- measured in the parent only
+            sys.settrace(None)
+            signal.alarm(60)
+            model.invoke("Roses?")
+            os._exit(int(telemetry.value(operations)))
+        counted.append(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
+
+    store = str(Path(otel_callbacks.__file__).with_name("_metrics") / "store.py")
+    assert on_top(1, fork, lambda: telemetry.value(operations), within=store)
+    assert counted == [1]
 
 
 @pytest.mark.parametrize("action", ["close", "flush", "scrape"])

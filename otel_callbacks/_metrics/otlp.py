@@ -35,8 +35,9 @@ if TYPE_CHECKING:
     from otel_callbacks._metrics.store import LabelValues, Trace
 
 _SECONDS: Final = 1e-9
-# An empty context: the context of the thread that folds belongs to no call.
-_NOWHERE: Final = Context()
+# The context of the thread that folds belongs to no call. The SDK would take it instead
+# of an empty one.
+_NOWHERE: Final = trace.set_span_in_context(trace.INVALID_SPAN, Context())
 _PORT: Final = catalogue.label(semconv.SERVER_PORT)
 
 
@@ -132,6 +133,8 @@ class Meters:
     def __init__(self, provider: MeterProvider, *, extensions: bool) -> None:
         self._extensions = extensions
         self._instruments: list[_Instrument] = []
+        # Whether a label set was added since the last read.
+        self._is_young = False
         self._sources: list[tuple[weakref.ref[CallQueue], Fold]] = []
         # The counts of the parent process at the fork.
         self._before: dict[str, Counter[LabelValues]] = {}
@@ -181,8 +184,6 @@ class Meters:
             )
             observers = [self._observer(series)]
             make(series.metric, observers, series.metric_unit, series.help)
-        # Whether a label set was added since the last read.
-        self._is_young = True
         for instrument in self._instruments:
             instrument.use(meter)
         return meter
@@ -204,7 +205,7 @@ class Meters:
                 return []
             values.subtract(self._before.get(series.name, {}))
             return [
-                Observation(value, attributes_of(series, labels))
+                Observation(value, attributes_of(series, labels), _NOWHERE)
                 for labels, value in values.items()
             ]
 

@@ -15,10 +15,16 @@ from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from opentelemetry.sdk.trace.sampling import ALWAYS_OFF
 from prometheus_client import CollectorRegistry
 from waiting import WAIT_S
 
-from otel_callbacks import OTelCallbackHandler, Settings
+from otel_callbacks import (
+    BudgetExceeded,
+    OTelCallbackHandler,
+    Settings,
+    track_usage,
+)
 from otel_callbacks._metrics import wiring
 from otel_callbacks._metrics.series import ATTRIBUTES
 from otel_callbacks._metrics.wiring import start_anew
@@ -117,18 +123,26 @@ def test_label_sets_begin_before_their_first_point(*, extensions: bool) -> None:
     pushed = Pushed(
         Settings(strict=True, metrics_exporter="otlp", extensions=extensions)
     )
-    for failing in (None, ValueError("no")):
-        if failing is None:
+
+    def refuse() -> None:
+        with track_usage(max_calls=1):
             pushed.call()
-        else:
-            with pytest.raises(ValueError, match="no"):
-                pushed.call(error=failing)
+            with pytest.raises(BudgetExceeded):
+                pushed.call()
+
+    def fail() -> None:
+        with pytest.raises(ValueError, match="no"):
+            pushed.call(error=ValueError("no"))
+
+    for act, least in ((None, 0), (pushed.call, 5), (fail, 5), (refuse, 5)):
+        if act is not None:
+            act()
         points = [
             point
             for metric, point in pushed.points()
             if getattr(metric.data, "is_monotonic", True)
         ]
-        assert len(points) >= 5
+        assert len(points) >= least
         for point in points:
             began = point.start_time_unix_nano // 1_000_000
             assert began < point.time_unix_nano // 1_000_000
@@ -193,6 +207,23 @@ def test_exemplars_are_the_calls() -> None:
     assert found == {(span.context.trace_id, span.context.span_id)}
 
 
+def test_no_exemplar_is_of_the_span_in_which_metrics_are_read() -> None:
+    """A host may flush inside a span of its own; a call that has no span has none."""
+    pushed = Pushed()
+    sampled = TracerProvider(shutdown_on_exit=False).get_tracer("app")
+    with sampled.start_as_current_span("flush"):
+        unsampled = OTelCallbackHandler(
+            tracer_provider=TracerProvider(ALWAYS_OFF, shutdown_on_exit=False),
+            meter_provider=pushed.provider,
+            registry=CollectorRegistry(),
+            settings=STRICT,
+        )
+        FakeChatModel(usage=USAGE).invoke("?", {"callbacks": [unsampled]})
+        read = [point for _, point in pushed.points()]
+    assert len(read) > 10
+    assert [one for point in read for one in getattr(point, "exemplars", ())] == []
+
+
 def test_conventions_alone() -> None:
     """Without extensions nothing of ours is pushed."""
     pushed = Pushed(Settings(strict=True, metrics_exporter="otlp", extensions=False))
@@ -208,7 +239,12 @@ from opentelemetry import metrics
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 from opentelemetry.sdk.trace import TracerProvider
-from otel_callbacks import OTelCallbackHandler, Settings
+from otel_callbacks import (
+    BudgetExceeded,
+    OTelCallbackHandler,
+    Settings,
+    track_usage,
+)
 from otel_callbacks.testing import FakeChatModel
 
 def handler():
