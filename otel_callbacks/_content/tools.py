@@ -100,14 +100,12 @@ def _tools(tools: object, work: Work) -> Iterator[dict[str, Any]]:
         if work.remaining <= 0:
             return
         work.remaining -= 1
-        described = fields(tool)
-        group = next(
-            (key for key in _GROUPS if isinstance(described.get(key), list)), ""
-        )
+        entry = fields(tool)
+        group = next((key for key in _GROUPS if isinstance(entry.get(key), list)), "")
         if group:
-            yield from _tools(described[group], work)
-        elif described:
-            yield _definition(described, work)
+            yield from _tools(entry[group], work)
+        elif entry:
+            yield _definition(entry, work)
 
 
 def _definition(tool: dict[object, object], work: Work) -> dict[str, Any]:

@@ -52,11 +52,9 @@ def parser_for(words: Sequence[str]) -> argparse.ArgumentParser:
     parser.add_argument(
         "--version", action="version", version=f"{_PACKAGE} {version(_PACKAGE)}"
     )
-    commands = parser.add_subparsers(
-        title="commands", metavar="COMMAND", dest="command"
-    )
+    parsers = parser.add_subparsers(title="commands", metavar="COMMAND", dest="command")
     for name, fields in data_beside(__file__, "options").items():
-        command = commands.add_parser(name, help=fields["help"])
+        command = parsers.add_parser(name, help=fields["help"])
         if name in words:
             module = import_module(f"{__name__}.{name}")
             command.description = fields["description"]

@@ -131,9 +131,7 @@ class Reply:
                 ``retry-after`` (whole seconds) and ``retry-after-ms``.
             delay: Seconds before the first byte.
         """
-        kind, usual_code, usual_message = TEXTS["errors"].get(
-            str(status), _SERVER_ERROR
-        )
+        kind, usual_code, usual_text = TEXTS["errors"].get(str(status), _SERVER_ERROR)
         headers: dict[str, str] = {}
         if retry_after is not None:
             headers = {
@@ -142,7 +140,7 @@ class Reply:
             }
         return cls(
             status=status,
-            error=(kind, code or usual_code, message or usual_message),
+            error=(kind, code or usual_code, message or usual_text),
             headers=headers,
             delay=delay,
         )
@@ -226,9 +224,7 @@ class Received:
     @classmethod
     def of(cls, path: str, json: Any, headers: Mapping[str, str]) -> Received:
         """Return a request without the values of its credentials."""
-        safe = {
-            name: "***" if name in _SECRET else value for name, value in headers.items()
-        }
+        safe = {key: "***" if key in _SECRET else text for key, text in headers.items()}
         return cls(path, json if isinstance(json, dict) else {}, safe)
 
     @property
@@ -268,14 +264,12 @@ class Received:
     @property
     def prompts(self) -> list[str]:
         """The prompts of a text completion or the texts of an embedding request."""
-        sent = self.json.get("prompt", self.json.get("input", ""))
-        if isinstance(sent, str):
-            return [sent]
-        if sent and isinstance(sent[0], int):
-            return [" ".join(map(str, sent))]
-        return [
-            one if isinstance(one, str) else " ".join(map(str, one)) for one in sent
-        ]
+        raw = self.json.get("prompt", self.json.get("input", ""))
+        if isinstance(raw, str):
+            return [raw]
+        if raw and isinstance(raw[0], int):
+            return [" ".join(map(str, raw))]
+        return [one if isinstance(one, str) else " ".join(map(str, one)) for one in raw]
 
     @property
     def text(self) -> str:
@@ -307,6 +301,4 @@ def _text(message: Mapping[str, Any]) -> str:
     content = message.get("content") or message.get("output") or ""
     if isinstance(content, str):
         return content
-    return "".join(
-        str(part.get("text", "")) for part in content if isinstance(part, dict)
-    )
+    return "".join(str(one.get("text", "")) for one in content if isinstance(one, dict))
