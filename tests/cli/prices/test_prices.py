@@ -2,20 +2,18 @@ from __future__ import annotations
 
 import json
 import sys
-from datetime import UTC, datetime
 from decimal import Decimal
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+import pytest
 from genai_prices import __version__
 
-from otel_callbacks._spend.price_file import PriceFile
 from otel_callbacks.cli import main
-from otel_callbacks.cli.prices import find, near, source, written
+from otel_callbacks.cli.prices import near, source, written
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
-
-    import pytest
 
 
 def test_known_prices_are_printed(capsys: pytest.CaptureFixture[str]) -> None:
@@ -107,67 +105,79 @@ def test_long_remarks_are_cut(capsys: pytest.CaptureFixture[str]) -> None:
     assert "...\n" not in text
 
 
-NOW = datetime(2026, 11, 21, tzinfo=UTC)
-NONE = PriceFile()
+@pytest.fixture
+def find(capsys: pytest.CaptureFixture[str]) -> Callable[..., list[Any]]:
+    """Return what asks for a model's prices on a day, and returns the JSON."""
+
+    def find(model: str, *options: str, at: str = "2026-11-21") -> list[Any]:
+        code = main(["prices", model, "--at", at, "--json", *options])
+        found: list[Any] = json.loads(capsys.readouterr().out)
+        assert code == (0 if found else 1)
+        return found
+
+    return find
 
 
-def test_all_periods_with_the_one_in_force() -> None:
+def when(found: Any, *, now: bool = False) -> list[str]:
+    """Return the periods of a price, or the one in force."""
+    return [period["when"] for period in found["periods"] if period["now"] or not now]
+
+
+def test_all_periods_with_the_one_in_force(find: Any) -> None:
     """A model's former prices, and its current tiers."""
-    (found,) = find("o3", "openai", NOW, NONE)
-    when = [period.when for period in found.periods]
-    assert when[:2] == ["else", "from 2025-06-10"]
-    assert "service_tier flex, from 2026-10-12" in when
-    assert [period.when for period in found.periods if period.now] == [when[1]]
-    assert found.cost == Decimal("2.8")
-    (before,) = find("o3", "openai", datetime(2025, 1, 1, tzinfo=UTC), NONE)
-    assert before.cost == 14
-    assert [period.when for period in before.periods if period.now] == ["else"]
+    (found,) = find("o3", "--provider", "openai")
+    assert when(found)[:2] == ["else", "from 2025-06-10"]
+    assert "service_tier flex, from 2026-10-12" in when(found)
+    assert when(found, now=True) == ["from 2025-06-10"]
+    assert found["example_usd"] == "2.8"
+    (before,) = find("o3", "--provider", "openai", at="2025-01-01")
+    assert before["example_usd"] == "14"
+    assert when(before, now=True) == ["else"]
 
 
-def test_a_tier_inherits_the_standard_prices() -> None:
+def test_a_tier_inherits_the_standard_prices(find: Any) -> None:
     """The batch list of this model has no price for cached tokens."""
-    (found,) = find("gpt-4o-mini", "openai", NOW, NONE)
-    batch = next(p for p in found.periods if p.when.startswith("processing batch"))
-    assert written(batch.rates.prices["cache_read"]) == "0.075"
-    assert written(batch.rates.prices["input"]) == "0.075"
-
-
-def test_times_of_day() -> None:
-    """The price depends on the time of day."""
-    (found,) = find("deepseek-chat", "deepseek", NOW, NONE)
-    assert [period.when for period in found.periods] == ["else", "00:30 to 16:30 UTC"]
-
-
-def test_a_single_price_always_applies() -> None:
-    """A model without periods has one."""
-    (found,) = find("text-embedding-3-small", "openai", NOW, NONE)
-    assert [(period.when, period.now) for period in found.periods] == [("always", True)]
-    assert found.cost is None  # embeddings have no price for output
-
-
-def test_all_providers_of_a_model() -> None:
-    """Without a given provider, each that lists the model is found."""
-    sellers = [found.provider for found in find("gpt-4o-mini", "", NOW, NONE)]
-    assert {"openai", "github-copilot"} <= set(sellers)
-    assert [found.provider for found in find("gpt-4o-mini", "azure", NOW, NONE)] == [
-        "azure"
+    (found,) = find("gpt-4o-mini", "--provider", "openai")
+    (batch,) = [
+        one for one in found["periods"] if one["when"].startswith("processing batch")
     ]
-    assert find("gpt-4o-mini", "garden", NOW, NONE) == ()
+    prices = batch["usd_per_million"]
+    assert prices["cache_read"] == prices["input"] == [{"above": 0, "usd": "0.075"}]
+
+
+def test_times_of_day(find: Any) -> None:
+    """The price depends on the time of day."""
+    (found,) = find("deepseek-chat", "--provider", "deepseek")
+    assert when(found) == ["else", "00:30 to 16:30 UTC"]
+
+
+def test_a_single_price_always_applies(find: Any) -> None:
+    """A model without periods has one."""
+    (found,) = find("text-embedding-3-small", "--provider", "openai")
+    assert when(found) == when(found, now=True) == ["always"]
+    assert found["example_usd"] is None  # embeddings have no price for output
+
+
+def test_all_providers_of_a_model(find: Any) -> None:
+    """Without a given provider, each that lists the model is found."""
+    sellers = [found["provider"] for found in find("gpt-4o-mini")]
+    assert {"openai", "github-copilot"} <= set(sellers)
+    (azure,) = find("gpt-4o-mini", "--provider", "azure")
+    assert azure["provider"] == "azure"
+    assert find("gpt-4o-mini", "--provider", "garden") == []
     # Google sells Anthropic's models from its own list or from theirs.
-    (google,) = find("claude-haiku-4-5", "gcp.vertex_ai", NOW, NONE)
-    assert google.provider == "google"
+    (google,) = find("claude-haiku-4-5", "--provider", "gcp.vertex_ai")
+    assert google["provider"] == "google"
 
 
-def test_the_maker_is_listed_first() -> None:
+def test_the_maker_is_listed_first(find: Any) -> None:
     """Before resellers; an unknown model is no error."""
-    now = datetime(2026, 11, 27, tzinfo=UTC)
     for model, maker in (("gpt-4o", "openai"), ("claude-opus-4-6", "anthropic")):
-        found = find(model, "", now, PriceFile())
-        assert found[0].provider == maker
-    assert find("no-such-model", "", now, PriceFile()) == ()
+        assert find(model, at="2026-11-27")[0]["provider"] == maker
+    assert find("no-such-model") == []
 
 
-def test_the_users_prices_come_first(tmp_path: Path) -> None:
+def test_the_users_prices_come_first(tmp_path: Path, find: Any) -> None:
     """Each has its date, server and provider."""
     path = tmp_path / "prices.toml"
     path.write_text(
@@ -177,18 +187,14 @@ def test_the_users_prices_come_first(tmp_path: Path) -> None:
         'provider = "garden"\n'
         '[[prices]]\nmodel = "tulip"\ninput = 3\n'
     )
-    own = PriceFile.read(str(path))
-    (found,) = find("rose-1", "", NOW, own)
-    assert [(period.when, period.now) for period in found.periods] == [
-        ("always", False),
-        ("from 2026-01-01", True),
-        ("at a.example, of garden", False),
-    ]
-    assert found.cost == 3
-    assert found.source == "your file"
+    (found,) = find("rose-1", "--prices", str(path))
+    assert when(found) == ["always", "from 2026-01-01", "at a.example, of garden"]
+    assert when(found, now=True) == ["from 2026-01-01"]
+    assert found["example_usd"] == "3"
+    assert found["source"] == "your file"
     path.write_text('[[prices]]\nmodel = "rose-1"\ninput = 2\nfrom = 2027-01-01\n')
-    (later,) = find("rose-1", "", NOW, PriceFile.read(str(path)))
-    assert later.cost is None
+    (later,) = find("rose-1", "--prices", str(path))
+    assert later["example_usd"] is None
 
 
 def test_similar_names() -> None:

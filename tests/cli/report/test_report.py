@@ -5,14 +5,18 @@ import io
 import json
 import sys
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
 
 import pytest
+from prometheus_client import CollectorRegistry, Gauge
 from prometheus_of_samples import every, prometheus
 
 from otel_callbacks.cli import main, report
 from otel_callbacks.cli import report as report_print
-from otel_callbacks.cli._common import Output
 from otel_callbacks.cli.report.spending import Read, read_metrics, spend
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 
 def test_the_table_is_printed(metrics: str, capsys: pytest.CaptureFixture[str]) -> None:
@@ -94,12 +98,15 @@ def test_the_default_address_is_the_one_that_configure_serves() -> None:
 DAY = datetime(2026, 11, 20, tzinfo=UTC)
 
 
-def printed(read: Read, *by: str) -> str:
-    """Return the output on a terminal."""
-    file = io.StringIO()
-    out = Output(file=file, width=100)
-    report_print.table(out, spend(read.samples, by), by, read)
-    return file.getvalue()
+@pytest.fixture
+def printed(capsys: pytest.CaptureFixture[str]) -> Callable[..., str]:
+    """Return what runs the command, and returns what it prints."""
+
+    def run(*arguments: str, code: int = 0) -> str:
+        assert main(["report", *arguments]) == code
+        return capsys.readouterr().out
+
+    return run
 
 
 @pytest.mark.parametrize(
@@ -111,9 +118,9 @@ def test_dollars(amount: float, text: str) -> None:
     assert report_print.dollars(amount) == text
 
 
-def test_the_table(metrics: str) -> None:
+def test_the_table(metrics: str, printed: Callable[..., str]) -> None:
     """It has a row for each outcome, a total and remarks."""
-    lines = printed(read_metrics(metrics)).splitlines()
+    lines = printed(metrics).splitlines()
     cells = [line.split() for line in lines]
     assert ["ok", "100", "1,200,000", "100,000", "0.240000"] in cells
     assert ["rose-1", "ok", "2", "70", "no", "price"] in cells
@@ -124,29 +131,39 @@ def test_the_table(metrics: str) -> None:
     assert all(len(line) <= 100 for line in lines)
 
 
-def test_the_table_with_labels(metrics: str) -> None:
+def test_the_table_with_labels(metrics: str, printed: Callable[..., str]) -> None:
     """Each label is a column."""
-    text = printed(read_metrics(metrics), "team")
+    text = printed(metrics, "--by", "team")
     assert ["ok", "post", "10", "200,000", "0.030000"] in [
         line.split() for line in text.splitlines()
     ]
 
 
-def test_nothing_was_spent() -> None:
+def test_nothing_was_spent(serve: Any, printed: Callable[..., str]) -> None:
     """A sentence replaces an empty table."""
-    assert "No model calls were counted." in printed(Read((), DAY))
+    registry = CollectorRegistry()
+    Gauge("otel_callbacks_open_runs", "x", registry=registry)
+    started = Gauge("process_start_time_seconds", "x", registry=registry)
+    started.set(DAY.timestamp())
+    with serve(registry) as url:
+        text = printed(url)
+    assert "No model calls were counted." in text
+    since = "/metrics counts since the process started (2026-11-20 00:00:00 UTC)."
+    assert since in text
 
 
-def test_remarks_name_times_and_restarts() -> None:
+def test_remarks_name_times_and_restarts(printed: Callable[..., str]) -> None:
     """Remarks name the period and the restarts."""
-    read = Read((), DAY, datetime(2026, 11, 21, tzinfo=UTC), 2)
-    text = printed(read)
+    start, noon, end = (DAY.timestamp() + 3600 * hour for hour in (0, 12, 24))
+    labels = {"__name__": "otel_callbacks_tokens_total", "job": "shop"}
+    samples = every(
+        60, start - 3600, end + 3600, lambda time: time - (noon if time > noon else 0)
+    )
+    days = ("--since", "2026-11-20", "--until", "2026-11-21")
+    with prometheus([(labels, samples)]) as url:
+        text = printed("--prometheus", url, *days)
     assert "From 2026-11-20 00:00:00 to 2026-11-21 00:00:00 UTC." in text
-    assert "2 counters began anew" in text
-    since = report_print.remarks({}, Read((), DAY))
-    assert since == [
-        "/metrics counts since the process started (2026-11-20 00:00:00 UTC)."
-    ]
+    assert "1 counters began anew" in text
     assert report_print.remarks({}, Read((), None, DAY)) == []
 
 
