@@ -110,7 +110,7 @@ DEFAULT_METRICS_PORT: Final = 9464
 _PROTOCOL: Final = one_of("grpc", "http/protobuf")
 
 
-def _env(variable: str, parser: Parser, default: Any = None) -> Any:
+def _setting(variable: str, parser: Parser, default: Any = None) -> Any:
     """Return a field with its variable and its parser."""
     metadata = {"variable": variable, "parser": parser}
     return dataclasses.field(default=default, metadata=metadata)
@@ -167,61 +167,69 @@ class Settings:
         SettingError: A value is not allowed.
     """
 
-    sdk_disabled: bool = _env("OTEL_SDK_DISABLED", FLAG, default=False)
-    strict: bool = _env("OTEL_CALLBACKS_STRICT", FLAG, default=False)
-    extensions: bool = _env("OTEL_CALLBACKS_EXTENSIONS", FLAG, default=True)
-    semconv: str = _env("OTEL_CALLBACKS_SEMCONV", one_of(*REGISTRIES), DEFAULT_REGISTRY)
-    sdk_spans: bool = _env("OTEL_CALLBACKS_SDK_SPANS", FLAG, default=False)
-    shortest_step: float | None = _env("OTEL_CALLBACKS_SHORTEST_STEP", SECONDS)
-    label_limit: int = _env("OTEL_CALLBACKS_LABEL_LIMIT", _LIMIT, 100)
-    series_limit: int = _env("OTEL_CALLBACKS_SERIES_LIMIT", _LIMIT, 10_000)
-    run_time_limit: float = _env("OTEL_CALLBACKS_RUN_TIME_LIMIT", SECONDS, 3600.0)
-    run_limit: int = _env("OTEL_CALLBACKS_RUN_LIMIT", _LIMIT, 20_000)
-    traces_exporter: str = _env(
+    sdk_disabled: bool = _setting("OTEL_SDK_DISABLED", FLAG, default=False)
+    strict: bool = _setting("OTEL_CALLBACKS_STRICT", FLAG, default=False)
+    extensions: bool = _setting("OTEL_CALLBACKS_EXTENSIONS", FLAG, default=True)
+    semconv: str = _setting(
+        "OTEL_CALLBACKS_SEMCONV", one_of(*REGISTRIES), DEFAULT_REGISTRY
+    )
+    sdk_spans: bool = _setting("OTEL_CALLBACKS_SDK_SPANS", FLAG, default=False)
+    shortest_step: float | None = _setting("OTEL_CALLBACKS_SHORTEST_STEP", SECONDS)
+    label_limit: int = _setting("OTEL_CALLBACKS_LABEL_LIMIT", _LIMIT, 100)
+    series_limit: int = _setting("OTEL_CALLBACKS_SERIES_LIMIT", _LIMIT, 10_000)
+    run_time_limit: float = _setting("OTEL_CALLBACKS_RUN_TIME_LIMIT", SECONDS, 3600.0)
+    run_limit: int = _setting("OTEL_CALLBACKS_RUN_LIMIT", _LIMIT, 20_000)
+    traces_exporter: str = _setting(
         "OTEL_TRACES_EXPORTER", one_of("otlp", "console", "waterfall", "none"), "otlp"
     )
-    metrics_exporter: str = _env(
+    metrics_exporter: str = _setting(
         "OTEL_METRICS_EXPORTER", values.EXPORTERS, "prometheus"
     )
-    logs_exporter: str = _env(
+    logs_exporter: str = _setting(
         "OTEL_LOGS_EXPORTER", one_of("otlp", "console", "none"), "otlp"
     )
-    protocol: str = _env("OTEL_EXPORTER_OTLP_PROTOCOL", _PROTOCOL, "grpc")
-    traces_protocol: str | None = _env("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", _PROTOCOL)
-    metrics_protocol: str | None = _env(
+    protocol: str = _setting("OTEL_EXPORTER_OTLP_PROTOCOL", _PROTOCOL, "grpc")
+    traces_protocol: str | None = _setting(
+        "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", _PROTOCOL
+    )
+    metrics_protocol: str | None = _setting(
         "OTEL_EXPORTER_OTLP_METRICS_PROTOCOL", _PROTOCOL
     )
-    logs_protocol: str | None = _env("OTEL_EXPORTER_OTLP_LOGS_PROTOCOL", _PROTOCOL)
-    prometheus_host: str = _env(
+    logs_protocol: str | None = _setting("OTEL_EXPORTER_OTLP_LOGS_PROTOCOL", _PROTOCOL)
+    prometheus_host: str = _setting(
         "OTEL_EXPORTER_PROMETHEUS_HOST",
         Parser(str, "a host name or address"),
         "127.0.0.1",
     )
-    prometheus_port: int | None = _env(
+    prometheus_port: int | None = _setting(
         "OTEL_EXPORTER_PROMETHEUS_PORT", whole(0, 65_535, "a port from 0 to 65535")
     )
-    capture_content: str = _env(
+    capture_content: str = _setting(
         "OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT",
         values.CONTENT_MODE,
         "NO_CONTENT",
     )
-    content_limit: int = _env(
+    content_limit: int = _setting(
         "OTEL_CALLBACKS_CONTENT_LIMIT",
         whole(1_024, _BOUNDED, f"a number of bytes from 1024 to {_BOUNDED}"),
         32_768,
     )
-    emit_event: bool | None = _env("OTEL_INSTRUMENTATION_GENAI_EMIT_EVENT", FLAG)
-    prices: str = _env("OTEL_CALLBACKS_PRICES", Parser(str, "the path of a file"), "")
-    labels: str = _env(
+    emit_event: bool | None = _setting("OTEL_INSTRUMENTATION_GENAI_EMIT_EVENT", FLAG)
+    prices: str = _setting(
+        "OTEL_CALLBACKS_PRICES", Parser(str, "the path of a file"), ""
+    )
+    labels: str = _setting(
         values.VARIABLE, Parser(values.labels, "names of labels, divided by commas"), ""
     )
-    budget_tokens: int | None = _env("OTEL_CALLBACKS_BUDGET_TOKENS", _BUDGET)
-    budget_cost_usd: float | None = _env("OTEL_CALLBACKS_BUDGET_COST_USD", values.MONEY)
-    budget_calls: int | None = _env("OTEL_CALLBACKS_BUDGET_CALLS", _BUDGET)
-    budget_on_exceed: str = _env(
+    budget_tokens: int | None = _setting("OTEL_CALLBACKS_BUDGET_TOKENS", _BUDGET)
+    budget_cost_usd: float | None = _setting(
+        "OTEL_CALLBACKS_BUDGET_COST_USD", values.MONEY
+    )
+    budget_calls: int | None = _setting("OTEL_CALLBACKS_BUDGET_CALLS", _BUDGET)
+    budget_on_exceed: str = _setting(
         "OTEL_CALLBACKS_BUDGET_ON_EXCEED", one_of("raise", "warn"), "raise"
     )
-    budget_on_unpriced: str = _env(
+    budget_on_unpriced: str = _setting(
         "OTEL_CALLBACKS_BUDGET_ON_UNPRICED", one_of("raise", "count", "allow"), "count"
     )
 

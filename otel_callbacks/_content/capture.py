@@ -137,9 +137,11 @@ class Capture:
             )
         captured = self._capture(payload, None, *read)
         if request.operation == semconv.INVOKE_AGENT and at_start:
-            agent = {key: at_start[key] for key in _AGENT_CONTENT if key in at_start}
+            of_agent = {
+                name: at_start[name] for name in _AGENT_CONTENT if name in at_start
+            }
             return Captured(
-                {**(captured.content or {}), **agent} or None, captured.errors
+                {**(captured.content or {}), **of_agent} or None, captured.errors
             )
         return captured
 

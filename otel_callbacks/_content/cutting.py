@@ -237,9 +237,11 @@ def _copied(
     if isinstance(value, str):
         return change(value)
     if isinstance(value, dict):
-        return {key_of(key): _copied(one, change, key_of) for key, one in value.items()}
+        return {
+            key_of(key): _copied(item, change, key_of) for key, item in value.items()
+        }
     if type(value) is list:
-        return [_copied(one, change, key_of) for one in value]
+        return [_copied(item, change, key_of) for item in value]
     return value
 
 
@@ -295,12 +297,14 @@ def _prune_dictionary(entries: dict[str, Any], room: int) -> dict[str, Any]:
     left = room - 2
     # Texts first: nested values get the room that is left.
     for key in sorted(entries, key=lambda key: isinstance(entries[key], dict | list)):
-        one = entries[key]
+        item = entries[key]
         needed = key in _KEPT
-        if isinstance(one, str):
-            pruned: Any = _shorten(one, _SHORTEST if needed else min(_FLOOR, left // 2))
+        if isinstance(item, str):
+            pruned: Any = _shorten(
+                item, _SHORTEST if needed else min(_FLOOR, left // 2)
+            )
         else:
-            pruned = _prune(one, max(left - len(key) - 8, 0))
+            pruned = _prune(item, max(left - len(key) - 8, 0))
         size = _size(pruned) + _bytes(key, room) + 4
         if needed or size <= left:
             kept[key] = pruned

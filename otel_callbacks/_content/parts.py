@@ -142,9 +142,11 @@ def _reasoning(_: str, block: dict[object, object], __: Work) -> Part | None:
     """Read a block of reasoning, in full or as a summary."""
     if found := _of_text("reasoning", block, _REASONING_KEYS):
         return found
-    own = mapping(block.get("reasoning_content")) or mapping(block.get("reasoningText"))
-    if isinstance(own.get("text"), str):
-        return {"type": "reasoning", "content": own["text"]}
+    inner = mapping(block.get("reasoning_content")) or mapping(
+        block.get("reasoningText")
+    )
+    if isinstance(inner.get("text"), str):
+        return {"type": "reasoning", "content": inner["text"]}
     if isinstance(summary := block.get("summary"), list | tuple):
         entries = [mapping(each).get("text") for each in summary]
         texts = [str.__str__(each) for each in entries if isinstance(each, str)]

@@ -100,12 +100,14 @@ def _tools(tools: object, work: Work) -> Iterator[dict[str, Any]]:
         if work.remaining <= 0:
             return
         work.remaining -= 1
-        entry = fields(tool)
-        group = next((key for key in _GROUPS if isinstance(entry.get(key), list)), "")
+        described = fields(tool)
+        group = next(
+            (key for key in _GROUPS if isinstance(described.get(key), list)), ""
+        )
         if group:
-            yield from _tools(entry[group], work)
-        elif entry:
-            yield _definition(entry, work)
+            yield from _tools(described[group], work)
+        elif described:
+            yield _definition(described, work)
 
 
 def _definition(tool: dict[object, object], work: Work) -> dict[str, Any]:

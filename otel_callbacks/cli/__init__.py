@@ -52,9 +52,11 @@ def parser_for(words: Sequence[str]) -> argparse.ArgumentParser:
     parser.add_argument(
         "--version", action="version", version=f"{_PACKAGE} {version(_PACKAGE)}"
     )
-    parsers = parser.add_subparsers(title="commands", metavar="COMMAND", dest="command")
+    commands = parser.add_subparsers(
+        title="commands", metavar="COMMAND", dest="command"
+    )
     for name, fields in data_beside(__file__, "options").items():
-        command = parsers.add_parser(name, help=fields["help"])
+        command = commands.add_parser(name, help=fields["help"])
         if name in words:
             module = import_module(f"{__name__}.{name}")
             command.description = fields["description"]

@@ -131,7 +131,9 @@ class Reply:
                 ``retry-after`` (whole seconds) and ``retry-after-ms``.
             delay: Seconds before the first byte.
         """
-        kind, usual_code, usual_text = TEXTS["errors"].get(str(status), _SERVER_ERROR)
+        kind, usual_code, usual_message = TEXTS["errors"].get(
+            str(status), _SERVER_ERROR
+        )
         headers: dict[str, str] = {}
         if retry_after is not None:
             headers = {
@@ -140,7 +142,7 @@ class Reply:
             }
         return cls(
             status=status,
-            error=(kind, code or usual_code, message or usual_text),
+            error=(kind, code or usual_code, message or usual_message),
             headers=headers,
             delay=delay,
         )
@@ -224,7 +226,9 @@ class Received:
     @classmethod
     def of(cls, path: str, json: Any, headers: Mapping[str, str]) -> Received:
         """Return a request without the values of its credentials."""
-        safe = {key: "***" if key in _SECRET else text for key, text in headers.items()}
+        safe = {
+            name: "***" if name in _SECRET else value for name, value in headers.items()
+        }
         return cls(path, json if isinstance(json, dict) else {}, safe)
 
     @property
@@ -264,12 +268,14 @@ class Received:
     @property
     def prompts(self) -> list[str]:
         """The prompts of a text completion or the texts of an embedding request."""
-        raw = self.json.get("prompt", self.json.get("input", ""))
-        if isinstance(raw, str):
-            return [raw]
-        if raw and isinstance(raw[0], int):
-            return [" ".join(map(str, raw))]
-        return [one if isinstance(one, str) else " ".join(map(str, one)) for one in raw]
+        sent = self.json.get("prompt", self.json.get("input", ""))
+        if isinstance(sent, str):
+            return [sent]
+        if sent and isinstance(sent[0], int):
+            return [" ".join(map(str, sent))]
+        return [
+            one if isinstance(one, str) else " ".join(map(str, one)) for one in sent
+        ]
 
     @property
     def text(self) -> str:
@@ -301,4 +307,6 @@ def _text(message: Mapping[str, Any]) -> str:
     content = message.get("content") or message.get("output") or ""
     if isinstance(content, str):
         return content
-    return "".join(str(one.get("text", "")) for one in content if isinstance(one, dict))
+    return "".join(
+        str(part.get("text", "")) for part in content if isinstance(part, dict)
+    )

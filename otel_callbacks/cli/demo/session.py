@@ -67,7 +67,7 @@ class Session(NamedTuple):
             settings |= {"base_url": self.fake.base_url, "api_key": "no-key-is-needed"}
             settings["max_retries"] = 0
         return ChatOpenAI(
-            model=name, callbacks=[self.handler], **(settings | arguments)
+            model=name, callbacks=[self.handler], **{**settings, **arguments}
         )
 
 

@@ -40,10 +40,12 @@ def value(check: Check, query: str) -> float | None:
         return None
 
 
-def traces_of_exemplars(check: Check, query: str, start: float, end: float) -> set[str]:
+def traces_of_exemplars(
+    check: Check, query: str, since: float, until: float
+) -> set[str]:
     """Return the trace ids in the exemplars of a series."""
     # Clocks may differ; the trace id is unique.
-    times = {"start": f"{start - _MINUTE:.3f}", "end": f"{end + _MINUTE:.3f}"}
+    times = {"start": f"{since - _MINUTE:.3f}", "end": f"{until + _MINUTE:.3f}"}
     return {
         exemplar["labels"].get("trace_id", "")
         for series in data(check, "query_exemplars", query=query, **times) or ()
@@ -61,7 +63,7 @@ _QUEUE: Final = 'sum(otelcol_exporter_queue_size{data_type="metrics"})'
 
 
 def check_prometheus(
-    check: Check, metrics: Address | None, before: float, *, span_metrics: bool
+    check: Check, metrics: Address | None, calls_before: float, *, span_metrics: bool
 ) -> str:
     """Check Prometheus, and wait for the expected series."""
     answer = check.get("/api/v1/query", query="vector(1)")
@@ -74,7 +76,9 @@ def check_prometheus(
             saw.append(_app(check, metrics))
     if span_metrics and check.sent is not None and receives:
         with check.going_on():
-            saw.append(_span_metrics(check, check.sent, before, exemplars=exemplars))
+            saw.append(
+                _span_metrics(check, check.sent, calls_before, exemplars=exemplars)
+            )
     return ", ".join(saw) or "answers"
 
 
@@ -161,7 +165,13 @@ def _series(check: Check, targets: list[dict[str, Any]]) -> float | None:
     )
 
 
-def _span_metrics(check: Check, sent: Sent, before: float, *, exemplars: bool) -> str:
+def _span_metrics(
+    check: Check,
+    sent: Sent,
+    calls_before: float,
+    *,
+    exemplars: bool,
+) -> str:
     """Wait for the Collector's span metrics of the trace."""
 
     def named() -> bool:
@@ -173,7 +183,7 @@ def _span_metrics(check: Check, sent: Sent, before: float, *, exemplars: bool) -
             return True
         # Not "more than": a restarted Collector counts from 0.
         calls = value(check, _CALLS)
-        return True if calls and calls != before else None
+        return True if calls and calls != calls_before else None
 
     if not check.deadline.poll(probe):
         if value(check, _QUEUE):
@@ -323,8 +333,10 @@ def _is_well(check: Check, uid: str) -> bool:
 _OPEN_METRICS: Final = "application/openmetrics-text"
 # The header that Prometheus sends.
 _ACCEPT: Final = f"{_OPEN_METRICS};version=1.0.0,text/plain;version=0.0.4;q=0.5"
-_FAMILY: Final = re.compile(r"(?m)^# TYPE ((?:otel_callbacks|gen_ai)_\w+) ")
-_EXEMPLAR: Final = re.compile(r"(?m)^(?:otel_callbacks|gen_ai)_.* # \{.*trace_id=")
+_FAMILY: Final = re.compile(r"^# TYPE ((?:otel_callbacks|gen_ai)_\w+) ", re.MULTILINE)
+_EXEMPLAR: Final = re.compile(
+    r"^(?:otel_callbacks|gen_ai)_.* # \{.*trace_id=", re.MULTILINE
+)
 
 
 def check_metrics(check: Check) -> str:

@@ -278,8 +278,10 @@ def _print(out: Output, compared: Compared, tolerance: float) -> None:
         styles.append("bold red" if abs(one.percent) > tolerance else "")
     out.table(columns, rows, styles)
     if beyond := sum(map(bool, styles)):
-        text = f"{beyond} of {len(found)} numbers differ by more than {tolerance:g} %."
-        out.line(text, "bold red")
+        verdict = (
+            f"{beyond} of {len(found)} numbers differ by more than {tolerance:g} %."
+        )
+        out.line(verdict, "bold red")
     elif compared.is_proven:
         out.line(f"All {len(found)} numbers agree within {tolerance:g} %.", "green")
     else:

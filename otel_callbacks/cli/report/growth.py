@@ -423,7 +423,9 @@ def _refuse_what_counts_twice(
             if last - first <= 2 * window.step:
                 continue
             ours, theirs = dict(copies[one][0]), dict(copies[other][0])
-            label = next((key for key in ours if ours[key] != theirs.get(key)), "job")
+            label = next(
+                (name for name in ours if ours[name] != theirs.get(name)), "job"
+            )
             refuse(
                 f"the series of {what} {name!r} reach {prometheus.url} twice, "
                 f"{one} and {other}, so each call would count twice. Choose the "

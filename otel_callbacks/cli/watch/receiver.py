@@ -162,9 +162,11 @@ class Receiver:
     def _take_spans(self, request: Any) -> str:
         """Store spans; return why some were rejected, or an empty string."""
         spans, wrong = [], 0
-        for each in request.resource_spans:
-            service = str(_attributes(each.resource.attributes).get("service.name", ""))
-            for scope in each.scope_spans:
+        for resource in request.resource_spans:
+            service = str(
+                _attributes(resource.resource.attributes).get("service.name", "")
+            )
+            for scope in resource.scope_spans:
                 for span in scope.spans:
                     if (len(span.trace_id), len(span.span_id)) == (16, 8):
                         spans.append(_as_data(span, service))
