@@ -417,6 +417,39 @@ def test_a_cost_has_an_exemplar_and_a_created_time(telemetry: Capture) -> None:
     assert began - 0.2 < created < time.time()
 
 
+def test_calls_of_one_model_are_counted_apart(telemetry: Capture) -> None:
+    """Their answers may name other models, and one may come from a cache."""
+    serialized: dict[str, Any] = {}  # the same object: such calls share a request
+
+    def call(model: str, **usage: Any) -> None:
+        run_id, params = uuid4(), {"model": "m"}
+        telemetry.handler.on_chat_model_start(
+            serialized, [["?"]], run_id=run_id, invocation_params=params
+        )
+        message: Any = AIMessage("!", response_metadata={"model_name": model})
+        message.usage_metadata = {**USAGE, **usage}
+        answer = LLMResult(generations=[[ChatGeneration(message=message)]])
+        telemetry.handler.on_llm_end(answer, run_id=run_id)
+
+    for model in "bbacb":
+        call(model)
+    call("b", total_cost=0)
+    assert {
+        (model, outcome): telemetry.value(
+            OPERATIONS, gen_ai_response_model=model, outcome=outcome
+        )
+        for model in "abc"
+        for outcome in ("ok", "cache_hit")
+    } == {
+        ("a", "ok"): 1,
+        ("a", "cache_hit"): 0,
+        ("b", "ok"): 3,
+        ("b", "cache_hit"): 1,
+        ("c", "ok"): 1,
+        ("c", "cache_hit"): 0,
+    }
+
+
 def test_a_failed_call_does_not_lack_usage(telemetry: Capture) -> None:
     """LangChain hands over what a failed call has answered so far, without usage."""
     run_id, handler = uuid4(), telemetry.handler

@@ -661,7 +661,7 @@ def test_a_disabled_tracer_passes_the_callers_trace_on() -> None:
 def test_ids_that_are_not_random_have_no_random_flag() -> None:
     """The flag of random trace ids is the id generator's to set."""
     ours, sdks = (
-        _ran(_nested, sdk_spans=sdk_spans, id_generator=_Counting(is_random=False))
+        _ran(_plain, sdk_spans=sdk_spans, id_generator=_Counting(is_random=False))
         for sdk_spans in (False, True)
     )
     assert ours == sdks
