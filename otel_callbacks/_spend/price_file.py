@@ -227,7 +227,7 @@ def _server(entry: dict[str, Any]) -> tuple[str, str]:
 
 
 def _host(server: str) -> str:
-    """Refuse a text that is not a ``server.address`` and would never match."""
+    """Return a ``server.address``, and refuse a text that would never match one."""
     host, colon, port = (
         server.rpartition(":") if server.count(":") == 1 else (server, "", "")
     )
@@ -237,7 +237,8 @@ def _host(server: str) -> str:
             f"'server' is {server!r}; it must be a host such as 'llm.example' or "
             "'llm.example:8000', without 'https://' and without a path"
         )
-    return server.lower()
+    # A span has an IPv6 address without the brackets of a URL.
+    return server.lower().strip("[]")
 
 
 def _refuse_doubles(name: str, keys: list[Any]) -> None:

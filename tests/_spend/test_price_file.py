@@ -3,23 +3,24 @@ from __future__ import annotations
 import decimal
 import json
 import os
-from datetime import UTC, datetime
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from langchain_core.messages import AIMessage
+from langchain_core.outputs import ChatGeneration, LLMResult
+from reporting import Reporter
 
-from otel_callbacks import SettingError
-from otel_callbacks._records import Usage
-from otel_callbacks._spend.price_file import PriceFile
+from otel_callbacks import SettingError, Settings, track_usage
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
-    from otel_callbacks._spend.rates import Rates
-
-MILLION = Usage(1_000_000, 0)
-TODAY = datetime(2026, 11, 21, tzinfo=UTC)
+TODAY = datetime.now(UTC).date()
+TOMORROW = TODAY + timedelta(days=1)
 PRICES = """
 [[prices]]
 model = "qwen-*"
@@ -56,67 +57,114 @@ A = "[[prices]]\nmodel = 'a'\n"
 GATE = "[[servers]]\nserver = 'gate.example'\nprovider = "
 
 
-def read(folder: Path, text: str, name: str = "prices.toml") -> PriceFile:
+class Priced:
+    """A handler with a file of prices."""
+
+    def __init__(self, reporter: Reporter) -> None:
+        self._reporter = reporter
+
+    def cost(
+        self,
+        model: str,
+        provider: str = "",
+        server: str = "",
+        *,
+        inputs: int = 1_000_000,
+        outputs: int = 0,
+    ) -> Decimal | None:
+        """Return what a call of a model costs; None if its price is not known."""
+        reported = {
+            "input_tokens": inputs,
+            "output_tokens": outputs,
+            "total_tokens": inputs + outputs,
+        }
+        message = AIMessage("x", usage_metadata=reported)
+        result = LLMResult(generations=[[ChatGeneration(message=message)]])
+        arguments = {"base_url": f"http://{server}"} if server else {}
+        with track_usage() as usage:
+            self._reporter.call(
+                [],
+                result,
+                params={"model": model},
+                metadata={"ls_provider": provider},
+                serialized={"kwargs": arguments},
+            )
+        return usage.calls[0].cost
+
+
+@contextmanager
+def priced(path: str) -> Iterator[Priced]:
+    """Return what the calls of a handler with a file cost."""
+    with Reporter(Settings(strict=True, prices=path)) as reporter:
+        yield Priced(reporter)
+
+
+@contextmanager
+def read(folder: Path, text: str, name: str = "prices.toml") -> Iterator[Priced]:
     """Write a file and read it."""
     path = folder / name
     path.write_text(text, encoding="utf-8")
-    return PriceFile.read(str(path))
+    with priced(str(path)) as own:
+        yield own
 
 
-def dollars(rates: Rates | None) -> Decimal | None:
-    """Return what a million input tokens cost."""
-    assert rates is not None
-    return rates.cost(MILLION)
+def refusal(path: str) -> str:
+    """Return why a file is refused."""
+    with pytest.raises(SettingError) as caught, priced(path):
+        pass
+    return str(caught.value)
 
 
 def test_no_file_has_no_prices() -> None:
-    """Nothing is asked for by default."""
-    own = PriceFile.read("")
-    assert own.find("openai", "", 0, "gpt-4o-mini", TODAY) is None
-    assert own.seller("openai", "llm.example", 80) == ("openai", "llm.example")
+    """By default only the list of the package counts."""
+    with priced("") as own:
+        assert own.cost("qwen-rose", "openai") is None
+        assert own.cost("gpt-4o-mini", "openai") == Decimal("0.15")
 
 
 def test_the_most_exact_price_counts(tmp_path: Path) -> None:
     """An exact name before a pattern, a server before none."""
-    own = read(tmp_path, PRICES)
-    assert dollars(own.find("openai", "", 0, "qwen-max", TODAY)) == Decimal("0.4")
-    assert dollars(own.find("openai", "", 0, "Qwen-Plus", TODAY)) == Decimal("0.3")
-    at = own.find("x", "LLM.example", 8000, "qwen-plus", TODAY)
-    assert dollars(at) == Decimal("0.2")
-    at = own.find("openai", "llm.example", 8000, "qwen-plus", TODAY)
-    assert dollars(at) == Decimal("0.1")
-    assert own.find("openai", "", 0, "gpt-4o-mini", TODAY) is None
+    with read(tmp_path, PRICES) as own:
+        assert own.cost("qwen-max", "openai") == Decimal("0.4")
+        assert own.cost("Qwen-Plus", "openai") == Decimal("0.3")
+        assert own.cost("qwen-plus", "x", "LLM.example:8000") == Decimal("0.2")
+        assert own.cost("qwen-plus", "openai", "llm.example:8000") == Decimal("0.1")
+        assert own.cost("rose-1", "openai") is None
 
 
 def test_a_price_holds_from_its_day_on(tmp_path: Path) -> None:
     """The day before has the price from before."""
-    own = read(tmp_path, PRICES)
-    args = "openai", "llm.example", 8000, "qwen-plus"
-    before = own.find(*args, datetime(2025, 12, 31, 23, 59, tzinfo=UTC))
-    assert dollars(before) == Decimal("0.2")
-    first = own.find(*args, datetime(2026, 1, 1, tzinfo=UTC))
-    assert dollars(first) == Decimal("0.1")
-    own = read(tmp_path, f"{A}input = 1\n{A}input = 2\nfrom = 2026-11-21")
-    assert dollars(own.find("", "", 0, "a", datetime(2026, 11, 20, tzinfo=UTC))) == 1
-    assert dollars(own.find("", "", 0, "a", TODAY)) == 2
+    text = (
+        f"{A}input = 1\n{A}input = 2\nfrom = {TODAY - timedelta(days=9)}\n"
+        f"{A}input = 3\nfrom = {TODAY}\n{A}input = 4\nfrom = {TOMORROW}\n"
+        f"[[prices]]\nmodel = 'b'\ninput = 1\nfrom = {TOMORROW}"
+    )
+    with read(tmp_path, text) as own:
+        # A test that runs at midnight may see tomorrow.
+        assert own.cost("a") in {3, 4}
+        assert own.cost("b") in {None, 1}
 
 
 def test_whose_servers_are_behind_an_address(tmp_path: Path) -> None:
     """A gateway's models cost what its provider's do."""
-    own = read(tmp_path, PRICES)
-    assert own.seller("openai", "gateway.example", 443) == ("anthropic", "")
-    assert own.seller("x", "Gateway.example", 8000) == ("openai", "")
-    assert own.seller("openai", "", 0) == ("openai", "")
-    for other in ("aster.example", "zinnia.example"):
-        assert own.seller("openai", other, 443) == ("openai", other)
+    with read(tmp_path, PRICES) as own:
+        claude, gpt = Decimal(1), Decimal("0.15")
+        assert own.cost("claude-haiku-4-5", "openai", "gateway.example") == claude
+        assert own.cost("gpt-4o-mini", "x", "Gateway.example:8000") == gpt
+        assert own.cost("gpt-4o-mini", "openai") == gpt
+        for other in ("aster.example", "zinnia.example"):
+            assert own.cost("claude-haiku-4-5", "openai", other) is None
 
 
 def test_json_has_the_same_values(tmp_path: Path) -> None:
     """A day is text there, a price is read to its last digit."""
-    entry = {"model": "a", "input": 0.1, "output": 3, "from": "2026-01-01"}
-    own = read(tmp_path, json.dumps({"prices": [entry]}), "prices.json")
-    assert dollars(own.find("", "", 0, "a", TODAY)) == Decimal("0.1")
-    assert own.find("", "", 0, "a", datetime(2025, 1, 1, tzinfo=UTC)) is None
+    entries = [
+        {"model": "a", "input": 0.1, "output": 3, "from": "2026-01-01"},
+        {"model": "b", "input": 0.1, "from": str(TODAY + timedelta(days=9))},
+    ]
+    with read(tmp_path, json.dumps({"prices": entries}), "prices.json") as own:
+        assert own.cost("a") == Decimal("0.1")
+        assert own.cost("b") is None
 
 
 @pytest.mark.parametrize(
@@ -174,11 +222,12 @@ def test_json_has_the_same_values(tmp_path: Path) -> None:
 )
 def test_a_wrong_file_is_refused(tmp_path: Path, text: str, why: str) -> None:
     """By the variable, the path, the entry, and what is wrong with it."""
-    with pytest.raises(SettingError) as caught:
-        read(tmp_path, text)
-    assert str(caught.value).startswith("OTEL_CALLBACKS_PRICES=")
-    assert str(tmp_path) in str(caught.value)
-    assert why in str(caught.value)
+    path = tmp_path / "prices.toml"
+    path.write_text(text, encoding="utf-8")
+    message = refusal(str(path))
+    assert message.startswith("OTEL_CALLBACKS_PRICES=")
+    assert str(tmp_path) in message
+    assert why in message
 
 
 @pytest.mark.parametrize(
@@ -209,8 +258,7 @@ def test_what_is_no_file_of_prices(
     path: Any = tmp_path / (name or "missing.toml")
     if name:
         path.write_bytes(content)
-    with pytest.raises(SettingError, match=why):
-        PriceFile.read(str(path))
+    assert why in refusal(str(path))
 
 
 @pytest.mark.parametrize("kind", ["pipe", "device", "folder", "zero byte"])
@@ -224,8 +272,8 @@ def test_what_is_no_file_at_all(tmp_path: Path, kind: str) -> None:
     elif kind == "device":
         path.symlink_to("/dev/zero")
     name = f"{path}\0" if kind == "zero byte" else str(path)
-    with pytest.raises(SettingError, match=r"it is no file|it cannot be read"):
-        PriceFile.read(name)
+    message = refusal(name)
+    assert "it is no file" in message or "it cannot be read" in message
 
 
 @pytest.mark.parametrize("name", ["prices.toml", "prices.json"])
@@ -236,40 +284,41 @@ def test_a_byte_order_mark_is_read_over(tmp_path: Path, name: str) -> None:
         if "json" in name
         else f"{A}input = 2"
     )
-    own = read(tmp_path, f"\ufeff{text}", name)
-    assert dollars(own.find("", "", 0, "a", TODAY)) == 2
+    with read(tmp_path, f"\ufeff{text}", name) as own:
+        assert own.cost("a") == 2
 
 
 @pytest.mark.parametrize("server", ["llm:65535", "2001:db8::abcd", "[::1]", "llm"])
 def test_a_server_is_a_host_with_or_without_a_port(tmp_path: Path, server: str) -> None:
     """The last port there is, and an IPv6 address, are read."""
-    own = read(tmp_path, f"{A}input = 2\nserver = '{server}'")
-    address = server.removesuffix(":65535")
-    assert dollars(own.find("", address, 65535, "a", TODAY)) == 2
-    assert own.find("", "elsewhere", 65535, "a", TODAY) is None
+    host = server.removesuffix(":65535")
+    address = f"[{host}]" if host.startswith("2001") else host
+    with read(tmp_path, f"{A}input = 2\nserver = '{server}'") as own:
+        assert own.cost("a", server=f"{address}:65535") == 2
+        assert own.cost("a", server="elsewhere:65535") is None
 
 
 @pytest.mark.parametrize("zero", ["0", "0.0", "0.0000000000000", "0e-900000", "0e9"])
 def test_nothing_is_a_price(tmp_path: Path, zero: str) -> None:
     """However many places it has."""
-    rates = read(tmp_path, f"{A}input = {zero}\noutput = 3").find("", "", 0, "a", TODAY)
-    assert dollars(rates) == 0
+    with read(tmp_path, f"{A}input = {zero}\noutput = 3") as own:
+        assert own.cost("a") == 0
 
 
 def test_a_file_may_have_a_million_bytes(tmp_path: Path) -> None:
     """The limit itself is read."""
     text = f"{A}input = 2\n#"
-    own = read(tmp_path, text.ljust(1_000_000, "#"))
-    assert dollars(own.find("", "", 0, "a", TODAY)) == 2
+    with read(tmp_path, text.ljust(1_000_000, "#")) as own:
+        assert own.cost("a") == 2
 
 
 def test_the_smallest_and_the_largest_price_are_exact(tmp_path: Path) -> None:
     """A price costs what it says, to the last digit, and an IPv6 server is one."""
     text = f"{A}input = 999999.999999999999\noutput = 0.000000000001\nserver = '::1'"
-    rates = read(tmp_path, text).find("", "::1", 0, "a", TODAY)
-    assert rates is not None
-    assert rates.cost(Usage(1, 1)) == 1  # to the eighteenth place
-    assert rates.cost(Usage(0, 0)) == 0
+    with read(tmp_path, text) as own:
+        # To the eighteenth place.
+        assert own.cost("a", server="[::1]:1", inputs=1, outputs=1) == 1
+        assert own.cost("a", server="[::1]:1", inputs=0, outputs=0) == 0
 
 
 @pytest.mark.parametrize("trap", [decimal.Inexact, decimal.FloatOperation])
@@ -277,6 +326,8 @@ def test_the_apps_own_decimal_context_refuses_no_file(
     tmp_path: Path, trap: Any
 ) -> None:
     """A price is read as it is written, whatever the app has set for its own sums."""
-    with decimal.localcontext(prec=3, traps=[trap]):
-        own = read(tmp_path, f"{A}input = 0.123456789")
-        assert dollars(own.find("", "", 0, "a", TODAY)) == Decimal("0.123456789")
+    with (
+        decimal.localcontext(prec=3, traps=[trap]),
+        read(tmp_path, f"{A}input = 0.123456789") as own,
+    ):
+        assert own.cost("a") == Decimal("0.123456789")
