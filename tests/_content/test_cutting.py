@@ -66,7 +66,7 @@ def cut(content_of: Callable[..., Content]) -> Callable[..., Cut]:
     return send
 
 
-def report(content: Content, name: str) -> dict[str, Any]:
+def report(content: Content, name: str) -> Any:
     """Report a run that has an attribute of content, and return its content."""
     if name in {ARGUMENTS, RESULT}:
         return content.tool("3", "rose")

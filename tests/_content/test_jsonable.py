@@ -262,9 +262,9 @@ def test_truncated_data_has_no_digest(content_of: Callable[..., Content]) -> Non
     """Data beyond the part of a text that is read has the size of what was read."""
     content = content_of(content_limit=1_024)
     found = _text(content, f"Look: {PLAIN * 10}")
-    size, note = re.fullmatch(
-        r"Look: \[binary data, more than (\d+) bytes\](.*)", found
-    ).groups()
+    read = re.fullmatch(r"Look: \[binary data, more than (\d+) bytes\](.*)", found)
+    assert read is not None
+    size, note = read.groups()
     assert 1_024 < int(size) < 30_000
     assert note == f"…[+{6 + len(PLAIN) * 10 - len(found) + len(note)} characters]"
     whole = _text(content, f"{PLAIN} end " + "rose " * 10_000)

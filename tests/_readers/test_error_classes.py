@@ -366,7 +366,7 @@ def _of_python(name: str) -> Any:
 
 def test_page_is_true(class_of: Classify) -> None:
     """Each name, code and status of ``docs/errors.md`` has the class beside it."""
-    statuses = {}
+    statuses: dict[int, str] = {}
     for found, names, codes, numbers in _rows():
         for name in re.findall(r"`(\w+)`", names):
             assert class_of(_of_python(name)) == found, name

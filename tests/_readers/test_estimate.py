@@ -377,7 +377,7 @@ def test_output_is_estimated(reporter: Reporter) -> None:
     """The text and the tool calls of all choices; unreadable ones count 0."""
     call = {"name": "find", "args": {"q": "roses"}, "id": "1"}
     messages = [AIMessage("Roses are red"), AIMessage("", tool_calls=[call])]
-    chats = [ChatGeneration(message=message) for message in messages]
+    chats: Any = [ChatGeneration(message=message) for message in messages]
     text = Generation(text="roses in")
     nothing = assumed(reporter, [])
     for result, least, most in (
