@@ -180,9 +180,8 @@ async def stream(shop: Shop) -> list[Exchange]:
     """Stream an answer."""
     model, question = shop.models[0], shop.question("poems")
     whole = chat.AIMessageChunk(content="")
-    async for chunk in shop.model(model, stream_usage=True).astream(
-        _messages(question)
-    ):
+    llm = shop.model(model, stream_usage=True)
+    async for chunk in llm.astream(_messages(question)):
         whole = whole + chunk
     return [_sold(shop, model, question, whole)]
 

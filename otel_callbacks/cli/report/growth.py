@@ -40,10 +40,7 @@ _SILENCE: Final = 300
 _ANY_OF_OURS: Final = '{__name__=~"otel_callbacks_.+"'
 _REPLICAS: Final = ("replica", "prometheus_replica", "receive_replica")
 _FEW: Final = 100  # Two apps may have the same values while they are this small.
-_CHOICES: Final = {
-    *("job", "instance", "exported_job", "exported_instance"),
-    *_REPLICAS,
-}
+_CHOICES: Final = {"job", "instance", "exported_job", "exported_instance", *_REPLICAS}
 
 
 def _target(key: Labels) -> Target:
