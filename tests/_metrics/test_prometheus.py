@@ -372,6 +372,27 @@ def test_one_model_below_two_chains() -> None:
     assert counted == {"roses": 2, "tulips": 1}
 
 
+def test_a_chain_is_a_label_of_what_is_below_it() -> None:
+    """A call without a chain has an empty label; a tool's series have no such label."""
+
+    @tool
+    def water() -> str:
+        """Water the flowers."""
+        return FakeChatModel(usage=USAGE).invoke("?").text
+
+    with capture(Settings(strict=True, labels="chain")) as telemetry:
+        config: Any = {"callbacks": [telemetry.handler], "run_name": "roses"}
+        (RunnableLambda(lambda _: {}) | water).invoke("?", config)
+        FakeChatModel(usage=USAGE, callbacks=[telemetry.handler]).invoke("?")
+        counted = {
+            name: telemetry.value(OPERATIONS, chain=name, gen_ai_operation_name="chat")
+            for name in ("", "roses")
+        }
+        tools = telemetry.value(OPERATIONS, gen_ai_operation_name="execute_tool")
+    assert counted == {"": 1, "roses": 1}
+    assert tools == 1
+
+
 @pytest.mark.parametrize("births", [True, False])
 def test_created_times_are_prometheus_clients_choice(
     telemetry: Capture,
@@ -448,6 +469,23 @@ def test_calls_of_one_model_are_counted_apart(telemetry: Capture) -> None:
         ("c", "ok"): 1,
         ("c", "cache_hit"): 0,
     }
+
+
+def test_a_call_after_a_failed_one_is_counted_as_ok(telemetry: Capture) -> None:
+    """Neither has a model of its response."""
+    serialized: dict[str, Any] = {}  # the same object: such calls share a request
+    for failure in (TimeoutError(), None):
+        run_id, params = uuid4(), {"model": "m"}
+        telemetry.handler.on_chat_model_start(
+            serialized, [["?"]], run_id=run_id, invocation_params=params
+        )
+        if failure is None:
+            answer = LLMResult(generations=[[]])
+            telemetry.handler.on_llm_end(answer, run_id=run_id)
+        else:
+            telemetry.handler.on_llm_error(failure, run_id=run_id)
+    for outcome in ("ok", "error"):
+        assert telemetry.value(OPERATIONS, outcome=outcome) == 1
 
 
 def test_a_failed_call_does_not_lack_usage(telemetry: Capture) -> None:
@@ -588,6 +626,8 @@ def test_forked_child_does_not_wait_for_its_parents_lock() -> None:
     holder.start()
     assert held.wait(WAIT_S)
     made.after_fork()
+    with made.locked() as is_first:
+        assert is_first
     assert value(registry, "otel_callbacks_open_runs") == 0
     release.set()
     holder.join(WAIT_S)

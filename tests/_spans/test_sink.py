@@ -689,6 +689,16 @@ def test_only_a_cache_hit_saves(telemetry: Capture, outcome: Outcome) -> None:
     assert attributes["otel_callbacks.saved.cost_usd"] == 2
 
 
+def test_a_cost_of_a_part_is_marked(telemetry: Capture) -> None:
+    """More is billed than the cost says."""
+    whole = End("ok", 1, cost=Decimal(2))
+    cost = {"otel_callbacks.cost_usd": 2.0}
+    assert ended(telemetry, whole, whole._replace(is_partly_priced=True)) == [
+        cost,
+        {**cost, "otel_callbacks.partly_priced": True},
+    ]
+
+
 @pytest.mark.parametrize("error_class", ["auth", "timeout"])
 def test_the_class_of_an_error_is_there(telemetry: Capture, error_class: str) -> None:
     """It is left out only if it is the outcome."""
