@@ -64,6 +64,11 @@ class Line:
         self.freed.set()
 
 
+def _sending() -> set[threading.Thread]:
+    """Return the threads of senders of spans."""
+    return {one for one in threading.enumerate() if one.name.endswith("-traces")}
+
+
 def sender(
     line: Line, *, size: int = 100, batch: int = 10, interval: float = 60.0
 ) -> QueueSender:
@@ -250,13 +255,13 @@ def test_a_hanging_receiver_does_not_hold_the_end_up(
 
 def test_the_end_is_waited_for_once(caplog: pytest.LogCaptureFixture) -> None:
     """A provider's shutdown asks for it again, of a thread that still hangs."""
-    line, others = Line("stuck"), set(threading.enumerate())
+    line, others = Line("stuck"), _sending()
     # As HTTP's does.
     line.shutdown = lambda: None  # type: ignore[method-assign]
     one = sender(line, batch=1)
     one.put(1)
     assert line.busy.wait(PATIENCE)
-    (thread,) = set(threading.enumerate()) - others
+    (thread,) = _sending() - others
     end(one, patience=0.05)
     end(one)
     assert thread.is_alive()
@@ -334,11 +339,11 @@ def test_what_an_exporter_logs_after_the_end_is_kept_back(
 ) -> None:
     """Its thread may wake late; no filter stays behind then."""
     before = list(logging.getLogger(EXPORTER).filters)
-    line, others = Late(), set(threading.enumerate())
+    line, others = Late(), _sending()
     one = sender(line, batch=1)
     one.put(1)
     assert line.busy.wait(PATIENCE)
-    (thread,) = set(threading.enumerate()) - others
+    (thread,) = _sending() - others
     end(one, patience=0.05)
     line.ended.set()
     thread.join(PATIENCE)
