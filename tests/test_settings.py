@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
-from importlib.metadata import EntryPoint
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from opentelemetry.util.re import parse_env_headers
 
 from otel_callbacks import SettingError
 from otel_callbacks.settings import Settings, check_sdk_variables
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 TABLE = {
     "sdk_disabled": False,
@@ -340,16 +342,19 @@ def test_headers_are_as_the_exporters_read_them(
     assert caplog.messages == []
 
 
-def test_sampler_of_a_package_is_allowed(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_sampler_of_a_package_is_allowed(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     """A sampler with an entry point is allowed."""
     environ = {"OTEL_TRACES_SAMPLER": "ours"}
     with pytest.raises(SettingError, match="opentelemetry_traces_sampler"):
         check_sdk_variables(environ)
-    entry = EntryPoint("ours", "package:sampler", "opentelemetry_traces_sampler")
-    monkeypatch.setattr(
-        "otel_callbacks._setting_values.entry_points",
-        lambda **which: [entry] if entry.matches(**which) else [],
-    )
+    metadata = tmp_path / "ours-1.0.dist-info"
+    metadata.mkdir()
+    (metadata / "METADATA").write_text("Name: ours\nVersion: 1.0\n")
+    entry_points = "[opentelemetry_traces_sampler]\nours = package:sampler\n"
+    (metadata / "entry_points.txt").write_text(entry_points)
+    monkeypatch.syspath_prepend(tmp_path)
     check_sdk_variables(environ)
 
 

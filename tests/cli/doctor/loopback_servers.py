@@ -22,8 +22,18 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
 )
 from waiting import WAIT_S
 
+from otel_callbacks import Settings
+from otel_callbacks.cli import parser_for
+from otel_callbacks.cli.doctor.examination import addresses
+
 CERTIFICATE = Path(__file__).with_name("loopback.pem")
 SERVICE = "opentelemetry.proto.collector.trace.v1.TraceService"
+
+
+def at(url: str) -> Any:
+    """Return the address that the doctor makes of a URL on its command line."""
+    words = ["doctor", "--jaeger", url, "--skip", "metrics"]
+    return addresses(parser_for(words).parse_args(words), Settings(), {}).jaeger
 
 
 class Page(NamedTuple):

@@ -4,12 +4,11 @@ import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from loopback_servers import FakeStack, Page, Pages, Web, closed_port, success
+from loopback_servers import FakeStack, Page, Pages, Web, at, closed_port, success
 from prometheus_client import CollectorRegistry, Counter
 from waiting import WAIT_S
 
 from otel_callbacks import Settings
-from otel_callbacks.cli._http import Address, address
 from otel_callbacks.cli.doctor.backends import (
     SOURCES,
     Evidence,
@@ -46,7 +45,7 @@ def _look(check: Check, pages: Pages, seconds: float = 0.1) -> str:
     """Check a Jaeger with these pages, without a Prometheus."""
     pages = {"/api/services": Page({"data": []}), **pages}
     with Web(pages) as web:
-        check.name, check.address = "jaeger", address("", web.url)
+        check.name, check.address = "jaeger", at(web.url)
         evidence = Evidence(None, check.deadline)
         return check_jaeger(check, Deadline(seconds), evidence)
 
@@ -121,15 +120,15 @@ def test_evidence_ends_the_waiting(check: Check, sent: Sent) -> None:
         Web({"/api/v1/query": query}) as prometheus,
         Web({"/api/services": Page({"data": []})}) as jaeger,
     ):
-        evidence = Evidence(address("", prometheus.url), check.deadline)
-        check.address = address("", jaeger.url)
+        evidence = Evidence(at(prometheus.url), check.deadline)
+        check.address = at(jaeger.url)
         with pytest.raises(Trouble, match="sampled away"):
             check_jaeger(check, Deadline(60), evidence)
 
 
 def _grafana_look(check: Check, stack: FakeStack) -> str:
     """Check Grafana."""
-    check.name, check.address = "grafana", address("", stack.grafana.url)
+    check.name, check.address = "grafana", at(stack.grafana.url)
     return check_grafana(check)
 
 
@@ -209,7 +208,7 @@ def test_another_server_is_not_grafana(check: Check, stack: FakeStack) -> None:
 
 def _metrics_look(check: Check, url: str) -> str:
     """Check the series at an address."""
-    check.name, check.address = "metrics", address("", url)
+    check.name, check.address = "metrics", at(url)
     return check_metrics(check)
 
 
@@ -296,8 +295,8 @@ def _prometheus_look(
     hurried: Check, stack: FakeStack, before: float = 3.0, *, app: bool = True
 ) -> str:
     """Look at Prometheus."""
-    metrics: Address | None = address("", f"{stack.metrics.url}/metrics")
-    hurried.name, hurried.address = "prometheus", address("", stack.prometheus.url)
+    metrics = at(f"{stack.metrics.url}/metrics")
+    hurried.name, hurried.address = "prometheus", at(stack.prometheus.url)
     return check_prometheus(
         hurried,
         metrics if app else None,
@@ -308,7 +307,7 @@ def _prometheus_look(
 
 def _client(hurried: Check, url: str) -> Check:
     """Return a check of the server at an address."""
-    hurried.name, hurried.address = "prometheus", address("", url)
+    hurried.name, hurried.address = "prometheus", at(url)
     return hurried
 
 
@@ -539,7 +538,7 @@ def sent_now() -> Sent:
 def _evidence(stack: FakeStack, **before: float) -> Evidence:
     """Return evidence that begins with these numbers."""
     stack.series |= {_DROPPED: 0, _RECEIVED: 0, **before}
-    return Evidence(address("", stack.prometheus.url), Deadline(5))
+    return Evidence(at(stack.prometheus.url), Deadline(5))
 
 
 def test_all_dropped_is_certain(stack: FakeStack, sent_now: Sent) -> None:
@@ -582,7 +581,7 @@ def test_nothing_is_known_without_the_series(stack: FakeStack, sent_now: Sent) -
     assert evidence.why_missing(sent_now, at_last=True) is None
     stack.prometheus.stop()
     assert evidence.why_missing(sent_now, at_last=True) is None
-    for where in (None, address("", stack.prometheus.url)):
+    for where in (None, at(stack.prometheus.url)):
         unknown = Evidence(where, Deadline(1))
         assert unknown.calls == 0
         assert unknown.why_missing(sent_now, at_last=True) is None

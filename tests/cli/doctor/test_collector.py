@@ -7,10 +7,9 @@ from typing import TYPE_CHECKING
 
 import grpc  # type: ignore[import-untyped]
 import pytest
-from loopback_servers import CERTIFICATE, Page, Receiver, Web
+from loopback_servers import CERTIFICATE, Page, Receiver, Web, at
 
 from otel_callbacks import Settings
-from otel_callbacks.cli._http import address
 from otel_callbacks.cli.doctor.chain import run_chain, trace_id
 from otel_callbacks.cli.doctor.collector import Reply, ask, send
 from otel_callbacks.cli.doctor.examination import Addresses
@@ -22,8 +21,8 @@ if TYPE_CHECKING:
 
 def _send(check: Check, url: str, protocol: str = "grpc", chosen: str = "") -> Sent:
     """Send a fake chain to a Collector."""
-    other = address("", "http://127.0.0.1:1")
-    where = Addresses(address("", url), chosen, "/v1/traces", other, other, other, None)
+    other = at("http://127.0.0.1:1")
+    where = Addresses(at(url), chosen, "/v1/traces", other, other, other, None)
     return send(check, where, protocol, run_chain(check, "mark", Settings()))
 
 
@@ -125,11 +124,11 @@ def test_receivers_take_an_empty_export(tls: bool) -> None:  # noqa: FBT001
     """Over gRPC and HTTP, plain and over TLS; nothing is stored."""
     authorities = str(CERTIFICATE) if tls else None
     with Receiver(tls=tls) as receiver:
-        where = address("", receiver.url)
+        where = at(receiver.url)
         assert ask(where, "grpc", 5, authorities) == Reply(True, True, "OK")  # noqa: FBT003
         assert receiver.traces == {}
     with Web({"/v1/traces": Page()}, tls=tls) as web:
-        reply = ask(address("", web.url), "http/protobuf", 5, authorities)
+        reply = ask(at(web.url), "http/protobuf", 5, authorities)
         assert reply == Reply(True, True, "HTTP 200 OK")  # noqa: FBT003
 
 
@@ -137,29 +136,29 @@ def test_refusals_speak_the_protocol() -> None:
     """The response has a status and a message."""
     code = grpc.StatusCode.UNAUTHENTICATED
     with Receiver(code, refuses_all=True) as receiver:
-        reply = ask(address("", receiver.url), "grpc", 5)
+        reply = ask(at(receiver.url), "grpc", 5)
     assert reply == Reply(True, False, "UNAUTHENTICATED: not today")  # noqa: FBT003
     with Web({"/v1/traces": Page("who are you?", 401)}) as web:
-        reply = ask(address("", web.url), "http/protobuf", 5)
+        reply = ask(at(web.url), "http/protobuf", 5)
     assert reply == Reply(True, False, "HTTP 401 Unauthorized who are you?")  # noqa: FBT003
 
 
 def test_other_servers_do_not_speak_it() -> None:
     """Another gRPC service, another web page, HTTP for gRPC, and gRPC for HTTP."""
     with Receiver(service="other.Service") as receiver:
-        reply = ask(address("", receiver.url), "grpc", 5)
+        reply = ask(at(receiver.url), "grpc", 5)
         assert (reply.speaks, reply.detail.partition(":")[0]) == (
             False,
             "UNIMPLEMENTED",
         )
-        reply = ask(address("", receiver.url), "http/protobuf", 5)
+        reply = ask(at(receiver.url), "http/protobuf", 5)
         assert not reply.speaks
     with Web() as web:
-        reply = ask(address("", web.url), "http/protobuf", 5)
+        reply = ask(at(web.url), "http/protobuf", 5)
         assert reply == Reply(
             speaks=False, takes=False, detail="HTTP 404 Not Found 404 page not found"
         )
-        reply = ask(address("", web.url), "grpc", 5)
+        reply = ask(at(web.url), "grpc", 5)
         assert (reply.speaks, reply.detail.partition(":")[0]) == (False, "UNAVAILABLE")
 
 
@@ -167,6 +166,6 @@ def test_other_servers_do_not_speak_it() -> None:
 def test_silence_is_no_protocol(protocol: str) -> None:
     """A server without a response in time supports neither."""
     with closing(socket.create_server(("127.0.0.1", 0))) as server:
-        where = address("", f"http://127.0.0.1:{server.getsockname()[1]}")
+        where = at(f"http://127.0.0.1:{server.getsockname()[1]}")
         reply = ask(where, protocol, 0.2)
     assert not reply.speaks

@@ -7,7 +7,6 @@ import pytest
 
 from otel_callbacks import SettingError, Settings
 from otel_callbacks.cli import parser_for
-from otel_callbacks.cli._http import Address, address
 from otel_callbacks.cli.doctor import HOPS
 from otel_callbacks.cli.doctor.examination import Examination, addresses
 
@@ -133,8 +132,11 @@ def test_options_come_first() -> None:
     )
     environ = {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://other:1"}
     found = addresses(options, Settings(), environ)
-    assert found.collector == Address("http://c:1", "c", 1, tls=False)
-    assert found.jaeger == Address("https://j/base", "j", 443, tls=True)
+    for one, expected in (
+        (found.collector, ("http://c:1", "c", 1, False, "")),
+        (found.jaeger, ("https://j/base", "j", 443, True, "")),
+    ):
+        assert (one.url, one.host, one.port, one.tls, one.login) == expected
     assert found.metrics is not None
     assert found.metrics.url == "http://app:9464/metrics"
     named = addresses(_options(metrics="http://app/own"), Settings(), {}).metrics
@@ -169,11 +171,12 @@ def test_app_without_metrics_has_no_address() -> None:
 
 def test_password_becomes_a_header_and_is_not_shown() -> None:
     """Neither in the address nor in a refusal."""
-    found = address("--grafana", "http://admin:s%40lt@localhost:3000/")
+    options = _options(grafana="http://admin:s%40lt@localhost:3000/")
+    found = addresses(options, Settings(), {}).grafana
     assert found.url == "http://localhost:3000"
     assert found.login == "Basic YWRtaW46c0BsdA=="
     with pytest.raises(SettingError) as caught:
-        address("--grafana", "ftp://admin:salt@localhost")
+        addresses(_options(grafana="ftp://admin:salt@localhost"), Settings(), {})
     assert str(caught.value).startswith("--grafana=ftp://localhost: must be a URL")
 
 
@@ -191,7 +194,7 @@ def test_password_becomes_a_header_and_is_not_shown() -> None:
 def test_what_is_no_url_is_refused(url: str) -> None:
     """With the option's name."""
     with pytest.raises(SettingError, match="--jaeger="):
-        address("--jaeger", url)
+        addresses(_options(jaeger=url), Settings(), {})
 
 
 @pytest.mark.parametrize(
