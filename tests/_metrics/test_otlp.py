@@ -267,7 +267,6 @@ print(*(
 """
 
 
-@pytest.mark.slow
 def test_the_global_provider_may_be_set_later() -> None:
     """A handler of before pushes to it by then, and one of after no second time."""
     done = subprocess.run(  # noqa: S603 -- our own interpreter

@@ -488,6 +488,18 @@ def test_a_call_after_a_failed_one_is_counted_as_ok(telemetry: Capture) -> None:
         assert telemetry.value(OPERATIONS, outcome=outcome) == 1
 
 
+def test_tokens_that_come_after_the_end_are_added(telemetry: Capture) -> None:
+    """They are of a call that is counted already."""
+    run_id, handler = uuid4(), telemetry.handler
+    handler.on_chat_model_start({}, [["?"]], run_id=run_id)
+    handler.close()
+    message = AIMessage("roses", usage_metadata=USAGE)
+    answer = LLMResult(generations=[[ChatGeneration(message=message)]])
+    handler.on_llm_end(answer, run_id=run_id)
+    assert telemetry.value(OPERATIONS) == 1
+    assert telemetry.value("otel_callbacks_tokens_total") == 10
+
+
 def test_a_failed_call_does_not_lack_usage(telemetry: Capture) -> None:
     """LangChain hands over what a failed call has answered so far, without usage."""
     run_id, handler = uuid4(), telemetry.handler
