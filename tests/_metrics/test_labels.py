@@ -2,58 +2,129 @@
 
 from __future__ import annotations
 
-from otel_callbacks._metrics.series import OPERATION_DURATION
-from otel_callbacks._metrics.store import LabelLimits
+from contextlib import ExitStack
+from typing import TYPE_CHECKING
 
-NAMES = ("gen_ai_request_model", "error_type")
+import pytest
+from reporting import Reporter
+
+from otel_callbacks import Settings
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    Limited = Callable[..., Reporter]
+
+DURATION = "gen_ai_client_operation_duration_seconds"
+OVERFLOWED = "otel_callbacks_labels_overflowed_total"
 
 
-def test_values_below_the_limit_stay() -> None:
+@pytest.fixture
+def limited() -> Iterator[Limited]:
+    """Return what makes a reporter of calls whose labels have limits."""
+    with ExitStack() as stack:
+
+        def make(**limits: int) -> Reporter:
+            settings = Settings(strict=True, **limits)
+            return stack.enter_context(Reporter(settings))
+
+        yield make
+
+
+def fail(reporter: Reporter, model: str, error: str = "") -> None:
+    """Report a call of a model, which fails if the error has a name."""
+    raised = type(error, (Exception,), {})() if error else None
+    reporter.call([], error=raised, params={"model": model})
+
+
+def labels(reporter: Reporter) -> dict[tuple[str, str], float]:
+    """Return the number of calls by model and type of error."""
+    return {
+        (named["gen_ai_request_model"], named["error_type"]): value
+        for (name, pairs), value in reporter.telemetry.samples.items()
+        if name == f"{DURATION}_count" and (named := dict(pairs))
+    }
+
+
+def overflowed(reporter: Reporter) -> dict[str, float]:
+    """Return how often a value had no place, by label or series."""
+    return {
+        dict(pairs)["label"]: value
+        for (name, pairs), value in reporter.telemetry.samples.items()
+        if name == OVERFLOWED
+    }
+
+
+def test_values_below_the_limit_stay(limited: Limited) -> None:
     """Up to the limit every value is kept, and nothing is counted."""
-    limits = LabelLimits(2, 10_000)
-    assert limits.bound(NAMES, ("a", "x")) == (("a", "x"), ())
-    assert limits.bound(NAMES, ("b", "y")) == (("b", "y"), ())
-    assert limits.overflowed == {}
+    reporter = limited(label_limit=2)
+    fail(reporter, "a", "XError")
+    fail(reporter, "b", "YError")
+    assert labels(reporter) == {("a", "XError"): 1, ("b", "YError"): 1}
+    assert overflowed(reporter) == {}
 
 
-def test_values_beyond_the_limit_become_other() -> None:
+def test_values_beyond_the_limit_become_other(limited: Limited) -> None:
     """Beyond it a value is ``other``, an error type ``_OTHER``, and each is counted."""
-    limits = LabelLimits(1, 10_000)
-    limits.bound(NAMES, ("a", "x"))
-    assert limits.bound(NAMES, ("b", "y")) == (("other", "_OTHER"), NAMES)
-    assert limits.bound(NAMES, ("c", "x")) == (("other", "x"), NAMES[:1])
-    assert limits.overflowed == {"gen_ai_request_model": 2, "error_type": 1}
+    reporter = limited(label_limit=1)
+    fail(reporter, "a", "XError")
+    fail(reporter, "b", "YError")
+    fail(reporter, "c", "XError")
+    assert labels(reporter) == {
+        ("a", "XError"): 1,
+        ("other", "_OTHER"): 1,
+        ("other", "XError"): 1,
+    }
+    assert overflowed(reporter) == {"gen_ai_request_model": 2, "error_type": 1}
 
 
-def test_known_values_stay_beyond_the_limit() -> None:
+def test_known_values_stay_beyond_the_limit(limited: Limited) -> None:
     """A value that came in time keeps its name for good."""
-    limits = LabelLimits(1, 10_000)
-    limits.bound(NAMES, ("a", "x"))
-    limits.bound(NAMES, ("b", "y"))
-    assert limits.bound(NAMES, ("a", "x")) == (("a", "x"), ())
+    reporter = limited(label_limit=1)
+    for model, error in (("a", "XError"), ("b", "YError"), ("a", "XError")):
+        fail(reporter, model, error)
+    assert labels(reporter) == {("a", "XError"): 2, ("other", "_OTHER"): 1}
 
 
-def test_empty_values_take_no_place() -> None:
+def test_empty_values_take_no_place(limited: Limited) -> None:
     """An empty value is no label: it counts towards no limit."""
-    limits = LabelLimits(1, 10_000)
-    assert limits.bound(NAMES, ("", "")) == (("", ""), ())
-    assert limits.bound(NAMES, ("a", "x")) == (("a", "x"), ())
-    assert limits.bound(NAMES, ("", "")) == (("", ""), ())
-    assert limits.overflowed == {}
+    reporter = limited(label_limit=1)
+    for model, error in (("", ""), ("a", "XError"), ("", "")):
+        fail(reporter, model, error)
+    assert labels(reporter) == {("", ""): 2, ("a", "XError"): 1}
+    assert overflowed(reporter) == {}
 
 
-def test_labels_have_limits_of_their_own() -> None:
+def test_labels_have_limits_of_their_own(limited: Limited) -> None:
     """That one label is full takes nothing from another."""
-    limits = LabelLimits(1, 10_000)
-    limits.bound(NAMES[:1], ("a",))
-    assert limits.bound(NAMES[1:], ("x",)) == (("x",), ())
+    reporter = limited(label_limit=1)
+    fail(reporter, "a")
+    fail(reporter, "b", "XError")
+    assert labels(reporter) == {("a", ""): 1, ("other", "XError"): 1}
 
 
-def test_a_series_without_room_keeps_what_has_few_values() -> None:
+def test_a_series_without_room_keeps_what_has_few_values(limited: Limited) -> None:
     """Open labels become ``other``; an empty one stays; the series is counted."""
-    limits = LabelLimits(1, 10_000)
-    labels = ("chat", "openai", "gpt", "", "host", "443", "ValueError")
-    assert limits.beyond(OPERATION_DURATION, labels) == (
-        *("chat", "other", "other", "", "other", "other", "_OTHER"),
-    )
-    assert limits.overflowed == {OPERATION_DURATION.name: 1}
+    reporter = limited(series_limit=1)
+    for model in ("a", "b"):
+        reporter.call(
+            [],
+            error=ValueError(),
+            params={"model": model},
+            metadata={"ls_provider": "openai"},
+        )
+    (beyond,) = [
+        dict(pairs)
+        for (name, pairs), value in reporter.telemetry.samples.items()
+        if name == f"{DURATION}_count" and dict(pairs)["gen_ai_request_model"] != "a"
+    ]
+    assert beyond == {
+        "gen_ai_operation_name": "chat",
+        "gen_ai_provider_name": "other",
+        "gen_ai_request_model": "other",
+        "gen_ai_response_model": "",
+        "server_address": "other",
+        "server_port": "other",
+        "error_type": "_OTHER",
+    }
+    assert overflowed(reporter)[DURATION] == 1
