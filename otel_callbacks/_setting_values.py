@@ -243,7 +243,10 @@ def _choice(entry: str) -> LabelChoice:
     before, colon, number = entry.rpartition(":")
     key, limit = (before if colon else entry).strip(), None
     if colon:
-        limit = _LABEL_LIMIT.read(VARIABLE, number.strip())
+        try:
+            limit = _LABEL_LIMIT.parse(number.strip())
+        except ValueError:
+            raise SettingError(VARIABLE, entry, _LABEL_LIMIT.allowed) from None
     if key in _CONVENTION_KEYS:
         return LabelChoice(key.replace(".", "_"), _CONVENTION_KEYS[key], limit=limit)
     is_tag = key.startswith(_TAG)
