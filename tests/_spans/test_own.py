@@ -100,7 +100,7 @@ def _encoded(ended: ReadableSpan) -> bytes:
             one.value.string_value = text
     del span.attributes[:]
     span.attributes.extend(kept)
-    return (
+    sent: bytes = (
         resource.resource.SerializeToString(deterministic=True)
         + scope.scope.SerializeToString(deterministic=True)
         + scope.schema_url.encode()
@@ -108,6 +108,7 @@ def _encoded(ended: ReadableSpan) -> bytes:
         # OTLP has neither its flags nor whether it is valid.
         + str(tuple(ended.context or ())).encode()
     )
+    return sent
 
 
 def _ran(scenario: Any, *, sdk_spans: bool, **provider: Any) -> list[bytes]:
