@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import pytest
 from waiting import WAIT_S, wait_until
 
+# What must hold inside of it: no lock on a callback's path, and none after a fork.
 from otel_callbacks import _background as _tally
 from otel_callbacks import _background as forks
 from otel_callbacks._background import Background, ForkSafeLock, Tally

@@ -15,6 +15,7 @@ import pytest
 from test_layering import ARROWS
 from waiting import WAIT_S
 
+# The pages are compared with the tables of the code.
 from otel_callbacks import _semconv as semconv
 from otel_callbacks._content.capture import CONTENT, REDACT
 from otel_callbacks._events import EventSink

@@ -33,6 +33,8 @@ from prometheus_client import CollectorRegistry
 from waiting import WAIT_S
 
 from otel_callbacks import OTelCallbackHandler, SettingError, Settings
+
+# A place where a failure can be set that no payload provokes.
 from otel_callbacks._spans import current as current_span
 from otel_callbacks.testing import FakeChatModel, FakeTextModel, capture
 

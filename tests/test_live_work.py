@@ -30,6 +30,8 @@ from otel_callbacks import (
     Settings,
     track_usage,
 )
+
+# Work is interrupted at each line of these.
 from otel_callbacks._background import background
 from otel_callbacks._runs import lifecycle
 from otel_callbacks._runs.table import RunTable

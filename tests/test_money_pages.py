@@ -14,6 +14,7 @@ import pytest
 from langchain_core.runnables import RunnableLambda
 from test_money_holds import KINDS
 
+# A page may state a number of the code that no function shows.
 from otel_callbacks._data import data_beside
 from otel_callbacks._readers import estimate
 from otel_callbacks._spend import accounts, budgets, price_file

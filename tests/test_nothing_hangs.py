@@ -24,6 +24,8 @@ from waiting import WAIT_S, wait_until
 
 import otel_callbacks
 from otel_callbacks import track_usage
+
+# Stands for a thousand calls, after which a queue is written.
 from otel_callbacks._metrics.calls import CallQueue
 from otel_callbacks.testing import FakeChatModel
 

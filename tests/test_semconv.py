@@ -20,6 +20,8 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from prometheus_client import CollectorRegistry
 
 from otel_callbacks import OTelCallbackHandler, SettingError, Settings
+
+# Every name that the code can emit is compared with the registry.
 from otel_callbacks import _semconv as semconv
 from otel_callbacks._metrics.series import ATTRIBUTES, SERIES, series_of
 from otel_callbacks._records import DETAILS, Outcome

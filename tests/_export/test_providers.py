@@ -20,6 +20,8 @@ from opentelemetry.sdk.trace.sampling import (
 from waiting import WAIT_S
 
 from otel_callbacks import Settings
+
+# The providers of a process are made, forked and closed many times here.
 from otel_callbacks._diagnostics import Diagnostics
 from otel_callbacks._export import providers
 from otel_callbacks._export.providers import Exports, SpanQueue, is_set_up

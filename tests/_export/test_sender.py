@@ -15,6 +15,7 @@ from opentelemetry import context as otel_context
 from opentelemetry.sdk.trace.export import SpanExportResult
 from otlp_receiver import PATIENCE
 
+# The queue's own contract: what waits, what is dropped, and when it is sent.
 from otel_callbacks._diagnostics import Diagnostics
 from otel_callbacks._export.otlp import TRACES, Route
 from otel_callbacks._export.providers import SpanQueue

@@ -33,6 +33,8 @@ from prometheus_client import CollectorRegistry
 
 import otel_callbacks
 from otel_callbacks import OTelCallbackHandler, Settings, track_usage
+
+# Code that an attack must not stop, and the amounts that it must leave.
 from otel_callbacks._background import Tally, background
 from otel_callbacks._spend.budgets import NOTHING
 from otel_callbacks.testing import FakeChatModel, capture

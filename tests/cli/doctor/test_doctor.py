@@ -12,6 +12,8 @@ from loopback_servers import Page, Receiver, Web
 from waiting import WAIT_S
 
 from otel_callbacks.cli import doctor, main
+
+# What a terminal shows depends on its width and its encoding.
 from otel_callbacks.cli._common import Output
 from otel_callbacks.cli.doctor.probe import Finding, Hop, Report
 

@@ -16,6 +16,8 @@ from waiting import WAIT_S, wait_until
 
 from otel_callbacks.cli import main
 from otel_callbacks.cli import watch as watch_command
+
+# What a terminal shows depends on its width.
 from otel_callbacks.cli._common import Output
 from otel_callbacks.cli.watch import View, watch
 from otel_callbacks.cli.watch.store import Store
