@@ -152,7 +152,7 @@ class LostRuns:
         """End a run that is marked as lost, or finish an interrupted end."""
         if run.is_interrupted:
             self._table.complete(run)
-        elif run.lost:
+        else:
             # A task that starts a run and reports no end of it has been
             # cancelled: every other end of async code reports an error.
             self.lose(run, run.lost, ABANDONED if run.watch is None else CANCELLED)
