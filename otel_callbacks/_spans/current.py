@@ -217,6 +217,8 @@ class Shared(Delegate):
     __slots__ = (
         "_find",
         "_left",
+        "_parent",
+        "_size",
         "attached",
         "before",
         "open",
@@ -234,7 +236,8 @@ class Shared(Delegate):
         first: StandIn,
     ) -> None:
         self._find = find
-        self._left = first.request.batch_size
+        self._parent = first.parent_run
+        self._size = self._left = first.request.batch_size
         self.open = True
         self.runs: dict[int, StandIn] = {}
         self.outer: trace.Span = trace.INVALID_SPAN
@@ -244,10 +247,17 @@ class Shared(Delegate):
         self.attached: Context | None = None
         self.before: Context = _NOTHING
 
-    @property
-    def is_starting(self) -> bool:
-        """Whether a run of this batch has not started yet."""
-        return self.open and self._left > 0
+    def takes(self, run: StandIn) -> bool:
+        """Return whether a starting run belongs to this batch.
+
+        Another handler may run a batch of its own while this one starts.
+        """
+        return (
+            self.open
+            and self._left > 0
+            and run.request.batch_size == self._size
+            and run.parent_run is self._parent
+        )
 
     def add(self, run: StandIn) -> None:
         """Add a run."""

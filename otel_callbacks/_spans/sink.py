@@ -339,7 +339,7 @@ def _finish(span: Any, attributes: dict[str, AttributeValue], end: End) -> None:
 
 def _attach_shared(run: StandIn, context: Context, current: trace.Span) -> None:
     """Share one stand-in among the runs of a batch."""
-    if type(current) is current_span.Shared and current.is_starting:
+    if type(current) is current_span.Shared and current.takes(run):
         current.add(run)
         return
     shared = current_span.Shared(current_span.run_being_called, run)

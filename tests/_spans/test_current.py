@@ -6,13 +6,14 @@ import asyncio
 import contextvars
 import threading
 import warnings
+from collections import Counter
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 from uuid import UUID, uuid4
 
 import pytest
 from langchain_core._api import LangChainBetaWarning, LangChainDeprecationWarning
-from langchain_core.callbacks import CallbackManager
+from langchain_core.callbacks import BaseCallbackHandler, CallbackManager
 from langchain_core.messages import BaseMessage, HumanMessage
 from langchain_core.outputs import LLMResult
 from langchain_core.runnables import RunnableConfig, RunnableLambda, RunnableParallel
@@ -442,6 +443,33 @@ def test_a_batch_leaves_the_context_as_it_was(telemetry: Capture, count: int) ->
     assert otel_context.get_current() is before
     model.generate(asked[1:])
     assert otel_context.get_current() is before
+
+
+@pytest.mark.parametrize("size", [3, 4])
+def test_a_batch_inside_the_start_of_another(telemetry: Capture, size: int) -> None:
+    """A handler after ours may ask a model of its own, such as for a check."""
+
+    class Check(BaseCallbackHandler):
+        """Checks the first prompt by a batch of its own."""
+
+        is_asked = False
+
+        def on_chat_model_start(self, *_: Any, **__: Any) -> None:
+            """Ask, once."""
+            if not self.is_asked:
+                self.is_asked = True
+                prompts = [[HumanMessage(str(n))] for n in range(size)]
+                FakeChatModel(model_name="check").generate(
+                    prompts, callbacks=[telemetry.handler]
+                )
+
+    FakeChatModel().generate(
+        [[HumanMessage("a")], [HumanMessage("b")]],
+        callbacks=[telemetry.handler, Check()],
+    )
+    assert trace.get_current_span() is trace.INVALID_SPAN
+    names = Counter(span["name"] for span in telemetry.spans)
+    assert names == {"chat check": size, "chat fake-model": 2}
 
 
 def test_a_batch_is_current_until_its_last_run_ends(telemetry: Capture) -> None:
