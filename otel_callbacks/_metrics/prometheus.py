@@ -173,7 +173,9 @@ class PrometheusSink:
             return False
         # Only in a batch may the usage be in the response of another run.
         if not response.usage_expected and (
-            request.batch_size > 1 or request.operation == semconv.EMBEDDINGS
+            request.batch_size > 1
+            or request.operation == semconv.EMBEDDINGS
+            or semconv.INTERRUPTED in response.attributes
         ):
             return False
         if self._is_missing_logged:

@@ -16,6 +16,7 @@ from langchain_core.outputs import ChatGeneration, LLMResult
 from langchain_core.retrievers import BaseRetriever
 from langchain_core.runnables import RunnableLambda
 from langchain_core.tools import tool
+from langgraph.errors import GraphInterrupt
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.sampling import ALWAYS_OFF
 from prometheus_client import (
@@ -507,6 +508,15 @@ def test_a_failed_call_does_not_lack_usage(telemetry: Capture) -> None:
     answer = LLMResult(generations=[[ChatGeneration(message=AIMessage("ro"))]])
     handler.on_llm_error(ValueError(), run_id=run_id, response=answer)
     assert telemetry.value(OPERATIONS, outcome="error") == 1
+    assert telemetry.value("otel_callbacks_usage_missing_total") == 0
+
+
+def test_an_interrupted_call_does_not_lack_usage(telemetry: Capture) -> None:
+    """A graph's interrupt inside a model's call is no end without an answer."""
+    run_id, handler = uuid4(), telemetry.handler
+    handler.on_chat_model_start({}, [[]], run_id=run_id)
+    handler.on_llm_error(GraphInterrupt(), run_id=run_id)
+    assert telemetry.value(OPERATIONS, outcome="ok") == 1
     assert telemetry.value("otel_callbacks_usage_missing_total") == 0
 
 
