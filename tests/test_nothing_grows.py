@@ -20,6 +20,7 @@ from prometheus_client import CollectorRegistry
 from waiting import wait_until
 
 from otel_callbacks import BudgetExceeded, OTelCallbackHandler, Settings, track_usage
+from otel_callbacks._runs import lost
 from otel_callbacks.testing import FakeChatModel
 
 if TYPE_CHECKING:
@@ -149,8 +150,13 @@ SCENARIOS: list[Callable[[Round], None]] = [
 
 
 @pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda one: one.__name__)
-def test_no_object_stays(scenario: Callable[[Round], None]) -> None:
+def test_no_object_stays(
+    scenario: Callable[[Round], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """After twenty more rounds the number of objects of each type is the same."""
+    # A thousand lost runs may be kept for a late end. Whether a cancelled run is among
+    # them depends on which comes first, the end of its id or the background thread.
+    monkeypatch.setattr(lost, "_REMEMBERED", 2)
     one = Round()
     for _ in range(ROUNDS):
         scenario(one)
